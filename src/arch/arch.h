@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What depends on the instruction set. One folder per arch provides all of it; arch/generic/ is the
+ * fallback (interpreter only, nothing patched: every arch_patch_* refuses with -EOPNOTSUPP,
+ * arch_jit() likewise).
+ *
+ * Everything declared here is pure or works on the caller's buffers; it is safe in any context
+ * unless it says otherwise. Who writes text, maps memory or takes a signal is osl/ and the agent.
+ */
+#pragma once
+
+#include "base/macros.h"
+#include "arch_regs.h" /* struct arch_regs: the registers as the kernel's pt_regs lays them out; from arch/<cpu>/ */
+
+struct ebpf_image;
+
+/* --- decoding and patching
+ * ------------------------------------------------------------------------------------ */
+
+#define ARCH_MAX_INSN 16
+#define ARCH_SLOT_SIZE 64
+#define ARCH_BREAK_LEN 1 /* bytes of the break instruction that is written over a site */
+
+/* how a displaced instruction gets executed */
+enum arch_patch_kind {
+	ARCH_PATCH_NONE,
+	ARCH_PATCH_SKIP,     /* a nop: continue behind it */
+	ARCH_PATCH_SLOT,     /* run the copy in the slot, which ends in a jump back */
+	ARCH_PATCH_PUSH,     /* push reg (reg) or imm */
+	ARCH_PATCH_JMP,	     /* ip = target */
+	ARCH_PATCH_CALL,     /* push next; ip = target */
+	ARCH_PATCH_JCC,	     /* condition code in cond; ip = target when it holds */
+	ARCH_PATCH_LOOP,     /* loop, loope, loopne, jrcxz by opcode in cond; reg = 4 for the 32-bit
+				forms */
+	ARCH_PATCH_RET,	     /* pop ip; sp += imm */
+	ARCH_PATCH_JMP_IND,  /* ip = operand */
+	ARCH_PATCH_CALL_IND, /* push next; ip = operand */
+	ARCH_PATCH_KINDS
+};
+
+/* a memory or register operand of an indirect branch */
+struct arch_operand {
+	u8 is_reg; /* reg holds the register */
+	u8 reg;	 /* index into the x86 numbering: 0 rax, 1 rcx, 2 rdx, 3 rbx, 4 rsp, 5 rbp, 6 rsi, 7
+		    rdi, 8.. r8 */
+	u8 base; /* register or ARCH_NO_REG; absolute address in disp when neither base nor index */
+	u8 index;  /* register or ARCH_NO_REG */
+	u8 scale;  /* 1, 2, 4, 8 */
+	u8 addr32; /* address is truncated to 32 bits */
+	u8 seg; /* 0, or 4 for fs, 5 for gs: refused at planning unless the trap side can know the
+		   base */
+	u8 pad;
+	s64 disp; /* displacement; for ip-relative operands the absolute address */
+};
+#define ARCH_NO_REG 0xff
+
+/*
+ * The plan for one instruction: made in the daemon by arch_patch_plan(), sent to the agent,
+ * executed by arch_patch_step(). No pointers; every field is checked by arch_patch_valid() before
+ * the agent uses it.
+ */
+struct arch_patch {
+	u8 kind; /* enum arch_patch_kind */
+	u8 len;	 /* of the displaced instruction */
+	u8 cond;
+	u8 reg;
+	s32 imm;
+	u64 addr;   /* of the instruction */
+	u64 target; /* of direct branches */
+	struct arch_operand op;
+	u64 slot; /* address of the slot, 0 when the kind needs none */
+	u8 slot_len;
+	u8 pad[7];
+	u8 insn[ARCH_MAX_INSN]; /* the displaced bytes, as expected in memory */
+	u8 slot_bytes[ARCH_SLOT_SIZE];
+};
+
+/* why an instruction can't be probed: a short phrase for the sentence "cannot probe X: <phrase>" */
+const char *arch_patch_refusal(int reason);
+
+/*
+ * Length of the instruction at @code, of which @len bytes are readable; -EINVAL when it does not
+ * decode, -ENODATA when it is cut off. Own table-driven decoder: an unknown opcode is refused,
+ * never guessed.
+ */
+int arch_insn_len(const u8 *code, size_t len);
+
+/*
+ * Plan the probe of the instruction at @addr whose bytes are @code (@len readable). 0, or a
+ * negative reason for arch_patch_refusal(). @out->slot is 0; kinds that need a slot report so
+ * through arch_patch_needs_slot().
+ */
+int arch_patch_plan(const u8 *code, size_t len, u64 addr, struct arch_patch *out);
+bool arch_patch_needs_slot(const struct arch_patch *p);
+
+/* Where may a slot for @p be? Inclusive range of slot addresses from which displacements and the
+ * jump back reach. */
+void arch_patch_slot_range(const struct arch_patch *p, u64 *lo, u64 *hi);
+
+/* Fill slot_bytes for a slot at @slot. 0, or -ERANGE when it is out of reach. */
+int arch_patch_relocate(struct arch_patch *p, u64 slot);
+
+/* Is @p well-formed (kind, registers, lengths in range)? For the agent, which trusts nobody's
+ * arithmetic. */
+bool arch_patch_valid(const struct arch_patch *p);
+
+/*
+ * Do what the displaced instruction does: changes @regs (ip included), reads and writes the
+ * target's memory only through osl_read()/osl_write(). 0, or -EFAULT: the memory access of a push,
+ * call, ret or operand failed; then *regs is unchanged and the caller makes the fault visible by
+ * running the instruction itself.
+ */
+int arch_patch_step(const struct arch_patch *p, struct arch_regs *regs);
+
+/* --- raw system calls, thread pointer
+ * ------------------------------------------------------------------------- */
+
+static inline long arch_syscall6(long nr, long a, long b, long c, long d, long e, long f);
+static inline u64 arch_thread_pointer(void);
+static inline void arch_relax(void);
+
+#include "arch_inline.h" /* the static inlines above; from arch/<cpu>/ */
+
+/* --- BPF code
+ * -------------------------------------------------------------------------------------------------
+ */
+
+/*
+ * Emit position-independent code for the instructions of @img (checked, in image form) into @out,
+ * at most @cap bytes. *len receives the size, *entry the offset of `u64 entry(void *ctx, struct
+ * ebpf_run *run)`. 0, -ENOSPC (double @cap and retry), -EOPNOTSUPP (no JIT here, or an instruction
+ * the JIT leaves to the interpreter). Pure; process context.
+ */
+int arch_jit(const struct ebpf_image *img, u8 *out, size_t cap, u32 *len, u32 *entry);
+
+/* ELF machine number of the code arch_jit() emits (EM_X86_64), 0 when there is none. */
+extern const u32 arch_jit_machine;

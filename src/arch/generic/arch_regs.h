@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Registers of a CPU we have no folder for: nothing is probed there, programs run on the
+ * interpreter only. */
+#pragma once
+
+#include "base/types.h"
+
+struct arch_regs {
+	u64 ip, sp, r[62];
+};

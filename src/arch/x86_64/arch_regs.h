@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The registers of x86-64 in the order and size of the kernel's struct pt_regs: what a uprobe
+ * program gets as its context. */
+#pragma once
+
+#include "base/types.h"
+
+struct arch_regs {
+	u64 r15, r14, r13, r12, bp, bx;
+	u64 r11, r10, r9, r8, ax, cx, dx, si, di;
+	u64 orig_ax;
+	u64 ip, cs, flags, sp, ss;
+};
+_Static_assert(sizeof(struct arch_regs) == 168, "pt_regs of x86-64");

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * From instructions to an image: what PROG_LOAD does between the attribute and the object.
+ *
+ *	resolve (descriptors to maps) -> check (structure) -> build (refs, subprogs) -> JIT
+ *
+ * All pure: memory in, memory out, nothing shared is touched. Process context. The log is the
+ *verifier log that libbpf prints; the text of an error is there, its errno is the return value (the
+ *kernel's: EINVAL, EACCES, E2BIG).
+ */
+#pragma once
+
+#include "core/run/image.h"
+#include "core/run/map/map.h"
+
+/*
+ * The verifier log: a caller's buffer, filled as BPF_PROG_LOAD's log_buf is (NUL-terminated; what
+ * does not fit is dropped from the front at level < 8, from the end with BPF_LOG_FIXED; `total`
+ * counts what would have been needed).
+ */
+struct ebpf_log {
+	char *buf; /* may be NULL */
+	u32 size;  /* bytes of buf */
+	u32 level; /* log_level of the attribute */
+	u32 len;   /* written, NUL excluded */
+	u64 total; /* needed, NUL included */
+};
+void ebpf_log_printf(struct ebpf_log *log, const char *fmt, ...) __printf_like(2, 3);
+
+#define EBPF_MAX_USED_MAPS 64
+#define EBPF_MAX_INSNS 1000000u
+#define EBPF_MAX_SUBPROGS 256u
+
+struct ebpf_load {
+	/* in */
+	const struct bpf_insn *insns; /* as the client sent them: map descriptors in lddw */
+	u32 ninsns;
+	u32 prog_type;
+	u32 expected_attach_type;
+	bool want_jit;
+	/*
+	 * Map of descriptor @fd (or of fd_array index), as the client numbers them. Index into used
+	 * maps by way of the returned meta's id; NULL: not a map.
+	 */
+	const struct ebpf_map_meta *(*map_by_fd)(void *cookie, s32 fd, bool is_index);
+	void *cookie;
+	struct ebpf_log *log; /* never NULL */
+	/* out: on success only; image is malloc'ed and the caller's */
+	u32 used_maps[EBPF_MAX_USED_MAPS]; /* ids */
+	u32 nused_maps;
+	u8 *image;
+	u32 image_size;
+};
+
+/* Do all of it. 0, or -errno with the reason in the log. */
+int ebpf_load_build(struct ebpf_load *load);
+
+/*
+ * The structural check alone: opcodes, reserved fields, registers, jump targets, lddw pairs,
+ * subprogram bounds, calls to known helpers (allowed for @prog_type), reachability of every
+ * instruction, exit at the end of every path, size. The guard of PROG_LOAD until a verifier stands
+ * there. 0, -EINVAL, -EACCES, -E2BIG.
+ */
+int ebpf_check_structure(const struct bpf_insn *insns, u32 ninsns, u32 prog_type,
+			 struct ebpf_log *log);
+
+/* One instruction as the kernel's disassembler prints it ("r0 = r1"), into @buf. Returns slots used
+ * (1, or 2 for lddw). */
+int ebpf_disasm(const struct bpf_insn *insn, char *buf, size_t size);
+
+/* The tag of a program: first 8 bytes of the SHA-1 over its instructions with map references zeroed
+ * (as the kernel). */
+void ebpf_prog_tag(const struct bpf_insn *insns, u32 ninsns, u8 tag[BPF_TAG_SIZE]);

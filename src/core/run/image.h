@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The image: what PROG_LOAD makes of a program, once, for every process that runs it.
+ *
+ * Layout of the sealed memfd (all offsets from its start, all little-endian, nothing
+ *process-specific inside):
+ *
+ *	struct ebpf_image | insns (8 bytes each) | refs (struct ebpf_image_ref) | subprogs (u32 pc
+ *each) | code
+ *
+ * In the instructions, a lddw that names a map or a map's value has been rewritten to
+ * src_reg = BPF_PSEUDO_MAP_IDX_VALUE-like "reference": src_reg = EBPF_LD_REF and imm = index into
+ *refs. What remains are plain 64-bit constants (src_reg 0) and BPF_PSEUDO_FUNC (imm = pc of the
+ *subprogram, absolute). Calls between BPF functions keep BPF_PSEUDO_CALL with a relative imm,
+ *helper calls src_reg 0 and the helper's id.
+ */
+#pragma once
+
+#include "core/uapi.h"
+
+#define EBPF_IMAGE_MAGIC 0x474d4942u /* "BIMG" */
+#define EBPF_IMAGE_VERSION 1u
+#define EBPF_LD_REF                                                                                \
+	7 /* src_reg of a lddw whose value is refs[imm]; not a kernel value, only inside images */
+
+enum ebpf_ref_kind {
+	EBPF_REF_MAP,	    /* struct ebpf_map * of map `map` */
+	EBPF_REF_MAP_VALUE, /* address of byte `off` in the values of map `map` (single-entry
+			       arrays) */
+};
+
+struct ebpf_image_ref {
+	u32 kind; /* enum ebpf_ref_kind */
+	u32 map;  /* index into the program's used maps, in the order of prog_info.map_ids */
+	u32 off;
+	u32 pad;
+};
+
+struct ebpf_image {
+	u32 magic;
+	u32 version;
+	u32 size; /* of the whole image, bytes */
+	u32 arch; /* EM_* of the code, 0 when there is none */
+	u32 ninsns;
+	u32 insns; /* offset */
+	u32 nrefs;
+	u32 refs; /* offset */
+	u32 nmaps;
+	u32 nsubprogs; /* the main program included, which is subprog 0 */
+	u32 subprogs;  /* offset of u32[nsubprogs]: first pc of each, ascending */
+	u32 code;      /* offset, page-aligned so that only it needs to be executable */
+	u32 code_size;
+	u32 entry;	 /* offset of the entry in the code, from `code` */
+	u32 prog_type;	 /* BPF_PROG_TYPE_* */
+	u32 flags;	 /* EBPF_IMAGE_* */
+	u32 stack_depth; /* bytes, of the deepest call chain */
+	u32 pad[15];
+};
+
+#define EBPF_IMAGE_TAIL_CALLS 1u /* makes tail calls */
+
+static inline const struct bpf_insn *ebpf_image_insns(const struct ebpf_image *img)
+{
+	return (const struct bpf_insn *)((const char *)img + img->insns);
+}
+
+static inline const struct ebpf_image_ref *ebpf_image_refs(const struct ebpf_image *img)
+{
+	return (const struct ebpf_image_ref *)((const char *)img + img->refs);
+}
+
+static inline const u32 *ebpf_image_subprogs(const struct ebpf_image *img)
+{
+	return (const u32 *)((const char *)img + img->subprogs);
+}

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A program as one process sees it, and one execution of it.
+ *
+ * Model: PROG_LOAD produces an *image*, a sealed memfd that holds the checked instructions and,
+ * where the arch has a JIT, position-independent code (image.h). The image names what differs from
+ * process to process (map pointers, addresses of map values) by index into its list of references;
+ * each process that maps an image resolves them once into an array of its own, ebpf_prog.refs. Code
+ * and interpreter reach everything through struct ebpf_run, one per execution, on the caller's
+ * stack.
+ *
+ * Rules: no allocation, lock, system call or vector register below ebpf_prog_run(). The image is
+ * trusted (sealed by the daemon); what it computes on is not.
+ */
+#pragma once
+
+#include "base/macros.h"
+#include "core/run/image.h"
+
+struct ebpf_map;
+struct ebpf_run;
+
+/*
+ * Every helper: five BPF arguments, and the execution. The JIT passes it in the sixth C argument
+ * register.
+ */
+typedef u64 (*ebpf_helper_fn)(u64 r1, u64 r2, u64 r3, u64 r4, u64 r5, struct ebpf_run *run);
+
+#define EBPF_MAX_HELPER_ID                                                                         \
+	256 /* ids 0..255; the table never holds NULL: unknown ids point at one that returns       \
+	       -EINVAL */
+#define EBPF_STACK_SIZE 512 /* bytes per frame chain, as in the kernel */
+#define EBPF_MAX_FRAMES 8
+#define EBPF_MAX_TAIL_CALLS 33
+
+/*
+ * Offsets used by emitted code (arch/x86_64/jit.c) are static-asserted there; keep the first
+ * members in place.
+ */
+struct ebpf_prog {
+	const struct ebpf_image *image; /* start of the mapped image */
+	const void *code;		/* entry of the JIT code, or NULL: interpret */
+	u64 *refs;			/* image->nrefs words, resolved for this process */
+	u32 id;				/* the daemon's program id */
+	u32 slot;			/* index into a statistics table, or ~0 */
+};
+
+/* what kind of hit runs the program; decides which helpers make sense */
+enum ebpf_run_kind {
+	EBPF_RUN_TEST,	    /* BPF_PROG_TEST_RUN or the conformance plugin */
+	EBPF_RUN_UPROBE,    /* function entry or offset */
+	EBPF_RUN_URETPROBE, /* function return */
+};
+
+/* What a process provides to all executions in it. Set up before the first run, constant
+ * afterwards. */
+struct ebpf_env {
+	struct ebpf_map *trace; /* ring that takes bpf_printk records (trace.h), or NULL: counted as
+				   dropped */
+	u64 *trace_dropped;	/* counter of records that did not fit, or NULL */
+	/*
+	 * For PROG_ARRAY: the program of this process with that id, or NULL. Any context.
+	 */
+	const struct ebpf_prog *(*prog_by_id)(u32 id);
+	/*
+	 * For PERF_EVENT_ARRAY: the per-CPU ring at an index of the array, or NULL when none is
+	 * set. Any context.
+	 */
+	struct ebpf_map *(*perf_ring)(struct ebpf_map *array, u32 index);
+};
+
+struct ebpf_run {
+	const ebpf_helper_fn *helpers; /* @0: the table, EBPF_MAX_HELPER_ID entries */
+	const struct ebpf_prog *prog;  /* @8: the program that runs (changes on a tail call) */
+	u64 *refs;		       /* @16: prog->refs */
+	u32 tail_calls;		       /* @24: made so far */
+	u32 kind;		       /* @28: enum ebpf_run_kind */
+	const struct ebpf_env *env;    /* @32 */
+	void *ctx;		       /* the program's r1 */
+	u64 cookie;		       /* bpf_get_attach_cookie() */
+	u64 func_ip;		       /* bpf_get_func_ip(): the probed address */
+	s64 retval;		       /* bpf_get_retval(), where the kind has one */
+	/*
+	 * Call back into the program: @fn is the value a lddw BPF_PSEUDO_FUNC gave (an address in
+	 * JIT code, a tagged pc in the interpreter). Helpers call program code only through this.
+	 */
+	u64 (*callback)(struct ebpf_run *run, u64 fn, u64 r1, u64 r2, u64 r3, u64 r4, u64 r5);
+	void *engine; /* private to the engine that runs */
+	/*
+	 * Where to go when a load or store of the program itself faults: filled by ebpf_prog_run(),
+	 * used by the fault fixup. A run that was cut short this way returns 0 and has .aborted
+	 * set.
+	 */
+	u64 recover[8];
+	u32 aborted;
+};
+
+/*
+ * Run @prog on @ctx. The caller fills kind, env, cookie, func_ip, retval (zero what does not
+ * apply); the rest is set here. Uses prog->code when there is one, else the interpreter. Any
+ * context; never fails: a program that faults returns 0 with run->aborted set.
+ */
+u64 ebpf_prog_run(const struct ebpf_prog *prog, void *ctx, struct ebpf_run *run);
+
+/* The same on the interpreter, whatever the image holds: the reference for tests. */
+u64 ebpf_prog_run_interp(const struct ebpf_prog *prog, void *ctx, struct ebpf_run *run);
+
+/*
+ * Bind @prog to an image mapped at @base, @len bytes (the caller's mapping; must outlive the
+ * program). @refs is memory for image->nrefs words, already resolved by the caller. 0, or -EINVAL
+ * when the image is not one.
+ */
+int ebpf_prog_bind(struct ebpf_prog *prog, const void *base, size_t len, u64 *refs, u32 id);
+
+/*
+ * If @ip lies in the code of @prog, arrange for the execution to be cut short: *ip, *sp and the
+ * callee-saved registers are set so that ebpf_prog_run() returns 0. True when that was done. Called
+ * by the fault handler only.
+ */
+struct arch_regs;
+bool ebpf_prog_fixup(const struct ebpf_prog *prog, struct arch_regs *regs);

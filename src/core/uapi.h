@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The eBPF ABI: instruction encoding, bpf(2) commands, map, program and attach types.
+ *
+ * These are definitions of eBPF itself, not services of an OS; on Linux they come with the kernel's
+ * UAPI headers. What newer kernels added after the oldest headers we build with (6.1) is completed
+ * here. The only file of core/ that names a linux/ header.
+ */
+#pragma once
+
+#include <errno.h>
+#include <linux/bpf.h>
+#include <linux/btf.h>
+
+#include "base/types.h"
+
+/* cpu v4 (RFC 9669) */
+#ifndef BPF_MEMSX
+#define BPF_MEMSX 0x80
+#endif
+#ifndef BPF_JCOND
+#define BPF_JCOND 0xe0
+#endif
+
+/* attach and link types after 6.1, with the kernel's values */
+#define EBPFRT_BPF_TRACE_KPROBE_MULTI 42
+#define EBPFRT_BPF_TRACE_UPROBE_MULTI 48
+#define EBPFRT_BPF_LINK_TYPE_PERF_EVENT 7
+#define EBPFRT_BPF_LINK_TYPE_UPROBE_MULTI 12
+
+/* bpf_attr.link_create.uprobe_multi (6.6), as the kernel lays it out from offset 16 */
+struct ebpf_attr_uprobe_multi {
+	u64 path;
+	u64 offsets;
+	u64 ref_ctr_offsets;
+	u64 cookies;
+	u32 cnt;
+	u32 flags;
+	u32 pid;
+};
+#define EBPFRT_BPF_F_UPROBE_MULTI_RETURN 1U

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Services of the OS that are safe in any context, a probe's path included: no allocation, no lock,
+ * no libc.
+ *
+ * A process that runs programs calls osl_trap_init() once, before the first run and again in a
+ * forked child. Nothing here makes a system call on the ordinary path; the exceptions are named.
+ */
+#pragma once
+
+#include "arch/arch.h"
+
+#define OSL_COMM_LEN 16
+#define OSL_BELLS 1024 /* doorbell slots; slot 0 is never rung */
+
+/*
+ * The doorbell page, one per daemon, mapped writable by every producer: a producer marks its ring's
+ * slot pending and wakes the daemon's waker thread only when that sleeps. All-zero is valid;
+ * nothing in it is trusted.
+ */
+struct osl_bells {
+	u32 seq;    /* futex word: bumped with every ring */
+	u32 asleep; /* the waker is in futex_wait or about to be */
+	u64 pending[OSL_BELLS / 64];
+};
+
+/*
+ * The life page, one per daemon: written by the daemon only (sealed F_SEAL_FUTURE_WRITE after its
+ * own mapping), mapped read-only by everybody else. `alive` is on the robust list of a daemon
+ * thread: the kernel sets FUTEX_OWNER_DIED in it when the daemon dies, however it dies.
+ */
+#define OSL_LIFE_OWNER_DIED 0x40000000u
+#define OSL_MAX_PARTICIPANTS 4096
+struct osl_life {
+	u32 alive;	   /* tid of the daemon's life thread, or with OSL_LIFE_OWNER_DIED set */
+	u32 stats_enabled; /* BPF_ENABLE_STATS is on */
+	u64 generation;	   /* of this daemon: random */
+	u8 dead[OSL_MAX_PARTICIPANTS]; /* 1: participant number is known dead */
+};
+
+/* What the caller knows about its process; copied. Zero or NULL what is unknown. */
+struct osl_self {
+	u32 tgid; /* as the program should see it */
+	u32 uid, gid;
+	u64 cgroup_id;
+	u64 vdso; /* address of the vDSO's ELF header, 0: clocks are system calls */
+	struct osl_bells *bells;
+	const struct osl_life *life;
+};
+void osl_trap_init(const struct osl_self *self);
+
+/* Clocks, in ns. Through the vDSO; a system call only where the vDSO itself makes one or is
+ * missing. */
+u64 osl_ktime_ns(void);	     /* CLOCK_MONOTONIC */
+u64 osl_ktime_boot_ns(void); /* CLOCK_BOOTTIME */
+u64 osl_ktime_coarse_ns(void);
+u64 osl_ktime_tai_ns(void);
+
+/* Identity. The tid is cached per thread (one system call at a thread's first hit). */
+u32 osl_cpu(void);
+u32 osl_numa_node(void);
+u32 osl_tgid(void);
+u32 osl_tid(void);
+u64 osl_uid_gid(void); /* gid << 32 | uid */
+u64 osl_cgroup_id(void);
+/* The thread's name, NUL-padded. Cached per thread; refreshed by a system call when older than 10
+ * ms. */
+void osl_comm(char comm[OSL_COMM_LEN]);
+u32 osl_random(void); /* pseudo-random, per process */
+
+/*
+ * Copies that survive a wrong address: 0 or -EFAULT. The loads and stores lie between two labels
+ * that the SIGSEGV and SIGBUS handler of the process knows (osl_fault_fixup()); no system call.
+ */
+int osl_read(void *dst, const void *src, size_t len);
+int osl_write(void *dst, const void *src, size_t len);
+/*
+ * Copy a string with its NUL, at most @len bytes, always terminated when @len > 0. Returns the
+ * bytes written, NUL included, or -EFAULT (then dst[0..len) is zeroed, as the kernel does).
+ */
+s64 osl_read_str(char *dst, const char *src, size_t len);
+
+/* In the fault handler: was this ours? Then *regs continues at the error return and true comes
+ * back. */
+bool osl_fault_fixup(struct arch_regs *regs);
+
+/* Wake the readers behind doorbell slot @bell. A system call only when the waker sleeps. 0 does
+ * nothing. */
+void osl_ring(u32 bell);
+
+/* True when the daemon that set this process up is dead. One load. */
+bool osl_daemon_dead(void);

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The static view of a target: which files are mapped where, what symbols they have, and how an
+ * instruction in them would be probed. Reads /proc/PID and ELF files; never writes to a target.
+ * Process context; daemon, client and tests.
+ *
+ * ELF files of a target are hostile: everything goes through libelf with its sizes checked, and
+ * what can't be made sense of is an error with a sentence, never a guess.
+ */
+#pragma once
+
+#include "arch/arch.h"
+#include "osl/osl.h"
+
+#define PROBE_WHY_MAX 256
+
+/* --- a process
+ * -------------------------------------------------------------------------------------------------
+ */
+
+struct probe_mapping {
+	u64 start, end, offset; /* offset in the file */
+	struct osl_ident file;	/* dev as in stat(2), 0 for anonymous memory */
+	u32 prot;		/* PROT_* */
+	bool shared, deleted;
+	char *path; /* owned; as in /proc/PID/maps, "" for anonymous */
+};
+struct probe_maps {
+	struct probe_mapping *v;
+	size_t n;
+};
+/* Snapshot of /proc/PID/maps. 0 or -errno. */
+int probe_maps_read(pid_t pid, struct probe_maps *out);
+void probe_maps_free(struct probe_maps *maps); /* idempotent */
+/* Executable mapping of @file that holds file offset @offset, or NULL. */
+const struct probe_mapping *probe_maps_find(const struct probe_maps *maps,
+					    const struct osl_ident *file, u64 offset);
+/* A free range of @size bytes inside [lo, hi], page-aligned, nearest to @near; 0 when there is
+ * none. */
+u64 probe_maps_gap(const struct probe_maps *maps, u64 lo, u64 hi, u64 near, u64 size);
+
+/* What can be said of a process before touching it. */
+struct probe_process {
+	pid_t pid;
+	u32 uid, euid, gid, egid;
+	u64 start_time;
+	pid_t tracer;
+	u32 nthreads;
+	u32 seccomp; /* mode */
+	bool no_new_privs, setuid, is_64bit, kernel_thread, zombie, stopped, same_mnt_ns,
+		same_pid_ns, trap_blocked, preloaded, statically_linked, musl, shadow_stack, go;
+	char comm[16];
+	char exe[512];
+};
+/* 0, or -errno with the sentence in @why: no such process, not ours, a kernel thread, a zombie,
+ * 32-bit. */
+int probe_process_read(pid_t pid, struct probe_process *out, char why[PROBE_WHY_MAX]);
+/*
+ * May the calling user inject into it? 0, or -EPERM and friends with a sentence that names the
+ * cause (other user, setuid, not dumpable, traced by PID, Yama scope, seccomp filter) and the
+ * remedy.
+ */
+int probe_process_may_inject(const struct probe_process *p, char why[PROBE_WHY_MAX]);
+
+/* --- a file
+ * ----------------------------------------------------------------------------------------------------
+ */
+
+struct probe_elf; /* an open ELF file: symbols sorted by address, segments */
+int probe_elf_open(const char *path, struct probe_elf **out, char why[PROBE_WHY_MAX]);
+void probe_elf_free(struct probe_elf **elf); /* NULL-safe, nulls */
+
+struct probe_symbol {
+	const char *name; /* lives as long as the probe_elf */
+	u64 addr;	  /* virtual address in the file */
+	u64 offset;	  /* file offset */
+	u64 size;
+	bool ifunc;
+};
+/* Function symbol by name ("malloc", "memcpy@GLIBC_2.2.5"). -ENOENT: @why lists near misses. */
+int probe_elf_symbol(struct probe_elf *elf, const char *name, struct probe_symbol *out,
+		     char why[PROBE_WHY_MAX]);
+/* Symbol that contains file offset @offset. 0 or -ENOENT. */
+int probe_elf_symbol_at(struct probe_elf *elf, u64 offset, struct probe_symbol *out);
+/* Call @fn for each function symbol until it returns non-zero, which comes back. */
+int probe_elf_each(struct probe_elf *elf, int (*fn)(const struct probe_symbol *sym, void *cookie),
+		   void *cookie);
+u64 probe_elf_offset_to_addr(struct probe_elf *elf, u64 offset); /* virtual address, or ~0 */
+bool probe_elf_is_go(struct probe_elf *elf);
+/* Value of a dynamic or static symbol of any type (for the loader's own variables). 0 or -ENOENT.
+ */
+int probe_elf_data_symbol(struct probe_elf *elf, const char *name, u64 *addr);
+
+/* --- a plan
+ * ----------------------------------------------------------------------------------------------------
+ */
+
+/*
+ * Is @offset an instruction boundary of the function that contains it, and how would it be probed
+ * if the file's byte 0 of that segment were loaded as in @mapping? Decodes from the symbol's start
+ * with our own decoder, compares with capstone where that decodes (length and, for relocated
+ * copies, effective address). 0 and *out, or -errno (EINVAL not on a boundary, EOPNOTSUPP refused
+ * instruction, EBUSY a foreign breakpoint is there) with the sentence in @why. @text are the bytes
+ * in the target's memory at the site, @text_len of them (read by the caller).
+ */
+int probe_plan(struct probe_elf *elf, u64 offset, u64 addr, const u8 *text, size_t text_len,
+	       struct arch_patch *out, char why[PROBE_WHY_MAX]);
+
+/* Read @len bytes of a process's memory. Bytes read (may be short) or -errno. */
+ssize_t probe_read_memory(pid_t pid, u64 addr, void *buf, size_t len);

@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The contract between client and daemon: requests and replies over one SEQPACKET connection.
+ *
+ * Model: a request is a struct msg followed by its body; a reply repeats type and seq and carries
+ * err. One request at a time per connection (the client library serialises); the daemon may answer
+ * late but answers in order. Payloads of more than MSG_INLINE_MAX bytes travel in a sealed memfd
+ * attached as the last descriptor (MSG_F_MEMFD), which the receiver copies before looking at it.
+ * Bump MSG_ABI whenever anything here changes.
+ *
+ * A client names objects by the identity (st_dev, st_ino) of the descriptors it holds: no table of
+ * descriptors has to follow dup, fork or exec.
+ */
+#pragma once
+
+#include "core/run/map/map.h"
+#include "osl/osl.h"
+
+#define MSG_ABI 1u
+#define MSG_INLINE_MAX 60000u
+#define MSG_PAYLOAD_MAX (64u << 20)
+#define MSG_FDS_MAX 4u
+
+enum msg_type {
+	MSG_HELLO = 1,	/* struct msg_hello -> struct msg_welcome + fds: bells, life */
+	MSG_BPF,	/* a bpf(2) command: struct msg_bpf ... (below) */
+	MSG_PERF_OPEN,	/* struct msg_perf_open + path -> struct msg_object + fd */
+	MSG_PERF_IOCTL, /* struct msg_perf_ioctl -> nothing */
+	MSG_PERF_MMAP,	/* struct msg_perf_mmap -> fd of the ring's memory */
+	MSG_OBJECT,  /* struct osl_ident -> struct msg_object (+ fd for rings: their memory) : what
+			is this fd? */
+	MSG_EVENTFD, /* struct osl_ident -> fd to poll in place of a ring or perf event */
+	MSG_CLOSED,  /* struct osl_ident; no reply: this process holds no descriptor of the object
+			any more */
+	MSG_PATH, /* struct msg_path + path: stat, unlink, mkdir below the pin directory -> nothing
+		   */
+	MSG_TARGET_ADOPT, /* struct msg_target: cover this process by the session -> struct
+			     msg_target_info */
+	MSG_TARGET_DROP,  /* struct msg_target: detach it from all sessions */
+	MSG_TARGET_LIST,  /* -> struct msg_target_info[] */
+	MSG_LINK_LIST, /* struct msg_link_query -> struct msg_link_info[] : links with their sites
+			  and counters */
+	MSG_LINK_DROP, /* u32 link id: detach it wherever it is */
+	MSG_TOKEN,     /* -> u64 token for AGENT_ENV_TOKEN + char path[108] for AGENT_ENV_SOCKET */
+	MSG_BATCH, /* u32 begin: attach requests are collected until MSG_BATCH 0, which applies them
+		      in one exchange */
+	MSG_LOG,   /* u32 scope (0 this session's targets, 1 all): from now on MSG_LOG_LINES come
+		      unasked, seq 0 */
+	MSG_LOG_LINES, /* daemon to client: struct msg_log_line + text, repeated */
+	MSG_EVENT,     /* daemon to client, seq 0: struct msg_event: a target ended, a link became
+			  attached or lost */
+	MSG_STATUS,    /* -> struct msg_status */
+	MSG_SHUTDOWN,  /* u32 force: detach everything and leave -> nothing */
+	MSG_FREE_OBJECTS, /* reserved */
+};
+
+enum msg_flags { MSG_F_MEMFD = 1 };
+
+struct msg {
+	u32 len; /* of struct msg and the inline body */
+	u16 type;
+	u16 flags;
+	u32 abi;
+	s32 err; /* replies: 0, positive result of a bpf command, or -errno */
+	u64 seq;
+	u64 payload; /* bytes in the memfd when MSG_F_MEMFD */
+	u32 nfds;
+	u32 text; /* bytes of error text at the end of the body: a sentence for the person, no
+		     newline */
+};
+
+struct msg_hello {
+	u32 pid;
+	u32 flags;     /* MSG_HELLO_* */
+	char name[32]; /* of the program, for `ebpfrt ps` */
+};
+#define MSG_HELLO_PRIVATE 1u /* the daemon belongs to this client and leaves with it */
+
+struct msg_welcome {
+	u32 participant;
+	u32 nr_cpus;
+	u32 bells_size;
+	u32 life_size;
+	u32 pid; /* of the daemon */
+	u32 session;
+	char version[32];
+};
+
+/* what an object is; the fd of the reply, where there is one, is its descriptor for the client */
+enum msg_object_kind {
+	MSG_OBJ_NONE,
+	MSG_OBJ_MAP,
+	MSG_OBJ_PROG,
+	MSG_OBJ_BTF,
+	MSG_OBJ_LINK,
+	MSG_OBJ_PERF
+};
+struct msg_object {
+	u32 kind;
+	u32 id;
+	struct osl_ident ident;
+	u64 size; /* of the shared memory */
+	u32 frozen;
+	u32 local; /* a map whose elements the client reads and writes itself, in shared memory */
+	struct ebpf_map_meta meta; /* maps only */
+};
+
+/*
+ * MSG_BPF. The attribute union travels as it is; what its pointers point to travels as numbered
+ *buffers. Body:
+ *
+ *	struct msg_bpf | attr (attr_size) | struct msg_fd[nfds] | struct msg_buf[nbufs] | data of
+ *the input buffers, each padded to 8
+ *
+ * Reply (err >= 0 or not, a log is returned either way):
+ *
+ *	struct msg_bpf | attr (changed fields included) | struct msg_buf[nbufs] | data of the output
+ *buffers, padded to 8
+ *	(+ struct msg_object before the fd when the command makes or finds one: as buffer
+ *MSG_BUF_OBJECT)
+ */
+struct msg_bpf {
+	u32 cmd;
+	u32 attr_size;
+	u32 nfds;
+	u32 nbufs;
+};
+/* descriptor numbers as they appear in the attr or in instructions, and whose they are */
+struct msg_fd {
+	s32 fd;
+	u32 pad;
+	struct osl_ident ident;
+};
+/* buffer @key: the offset of the pointer field in union bpf_attr, or (info structs) MSG_BUF_NESTED
+ * + its offset there */
+struct msg_buf {
+	u32 key;
+	u32 in;	 /* bytes of data that come with the request */
+	u32 out; /* request: room for output; reply: bytes that follow */
+	u32 pad;
+};
+#define MSG_BUF_NESTED 0x10000u
+#define MSG_BUF_OBJECT 0x20000u
+
+struct msg_perf_open {
+	u8 attr[128]; /* struct perf_event_attr, zero-extended */
+	s32 pid, cpu;
+	u64 flags;
+	u32 path_len; /* the string config1 or uprobe_path pointed to follows */
+	u32 pad;
+};
+
+struct msg_perf_ioctl {
+	struct osl_ident event;
+	u64 request;
+	u64 arg;
+	struct osl_ident prog; /* PERF_EVENT_IOC_SET_BPF */
+};
+
+struct msg_perf_mmap {
+	struct osl_ident event;
+	u64 size; /* bytes: 1 + 2^n pages */
+};
+
+enum msg_path_op { MSG_PATH_STAT, MSG_PATH_UNLINK, MSG_PATH_MKDIR };
+struct msg_path {
+	u32 op;
+	u32 len;
+};
+
+struct msg_target {
+	s32 pid;   /* 0 with MSG_TARGET_DROP: all */
+	u32 flags; /* MSG_TARGET_* */
+};
+#define MSG_TARGET_FOLLOW 1u /* forked children are covered as well */
+
+struct msg_target_info {
+	s32 pid;
+	u32 how;	/* 1 preloaded, 2 injected, 3 forked */
+	u64 start_time; /* field 22 of /proc/PID/stat */
+	u64 stopped_ns; /* how long injection held a thread */
+	u32 nsites;
+	u32 nlinks;
+	u64 hits, missed, aborted, foreign, trace_dropped;
+	u32 inert;
+	u32 sessions;
+	char comm[16];
+};
+
+struct msg_link_query {
+	u32 id;	 /* 0: all */
+	u32 pid; /* 0: all */
+};
+
+enum msg_link_state { MSG_LINK_PENDING = 1, MSG_LINK_ATTACHED, MSG_LINK_FAILED };
+/* one row per link and target (one with pid 0 for a link without any) */
+struct msg_link_info {
+	u32 link, prog;
+	s32 pid;
+	u32 state; /* enum msg_link_state */
+	s32 err;   /* why it failed */
+	u32 is_ret;
+	u64 addr;   /* in the target */
+	u64 offset; /* in the file */
+	u64 cookie;
+	u64 hits, missed, aborted;
+	u32 restored; /* MSG_LINK_DROP and detach: sites restored */
+	u32 pad;
+	char prog_name[16];
+	char path[240];
+	char symbol[96];  /* nearest symbol, "" when unknown */
+	char reason[128]; /* of MSG_LINK_FAILED and PENDING: a phrase */
+};
+
+struct msg_log_line {
+	u32 len;  /* of the text that follows, padded to 8 */
+	u32 lost; /* lines dropped before this one because the reader was slow */
+};
+
+struct msg_event {
+	u32 what; /* 1 target ended, 2 link attached, 3 link failed, 4 target left (exec, detached
+		     by another) */
+	s32 pid;
+	u32 link;
+	s32 err;
+};
+
+struct msg_status {
+	u32 pid;
+	u32 nclients, ntargets, nmaps, nprogs, nlinks, nbtfs, npins;
+	u64 uptime_ns;
+	u64 log_lost;
+	char version[32];
+	char dir[108];
+};

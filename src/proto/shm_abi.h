@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The contract between daemon and agent: what crosses the socket during an exchange, and the
+ * statistics page both map.
+ *
+ * Model: an agent talks to the daemon only in *exchanges*: it connects (or is handed a connected
+ * socket by the injection), sends AGENT_HELLO with the reason, then obeys the daemon's messages one
+ * by one, acknowledging each, until AGENT_DONE. Reasons: START (preloaded, or just injected),
+ * COMMAND (called by ptrace because something changed), MODULES (a library was loaded or unloaded),
+ * FORK (first hit in a forked child). All decisions are the daemon's; the agent checks what it is
+ * told against its own bounds and its own memory, and answers with errno values.
+ *
+ * Messages are SEQPACKET datagrams of at most AGENT_MSG_MAX bytes: struct agent_msg followed by the
+ * body named at the type. Fixed-size structs, no pointers. Bump AGENT_ABI whenever anything here
+ * changes: agent and daemon of different ABI refuse each other with a sentence in the daemon's log.
+ */
+#pragma once
+
+#include "arch/arch.h"
+#include "core/run/map/map.h"
+#include "core/run/prog.h"
+
+#define AGENT_ABI 1u
+#define AGENT_MSG_MAX 65536u
+#define AGENT_TIMEOUT_MS                                                                           \
+	2000u /* an agent waits no longer for a silent daemon; then it goes on unprobed */
+
+enum agent_reason { AGENT_START = 1, AGENT_COMMAND, AGENT_MODULES, AGENT_FORK };
+
+enum agent_msg_type {
+	AGENT_HELLO = 1, /* agent: struct agent_hello */
+	AGENT_ACK,	 /* agent: struct agent_ack, then body if the type has one */
+	AGENT_SETUP,	 /* daemon: struct agent_setup + 3 fds: bells, life, stats */
+	AGENT_MAP,	 /* daemon: struct agent_map + 1 fd */
+	AGENT_PROG,	 /* daemon: struct agent_prog + u32 map ids[] + 1 fd */
+	AGENT_ARENA,	 /* daemon: struct agent_arena: memory for slots */
+	AGENT_SITES,	 /* daemon: u32 n, u32 pad, struct agent_site[n]; ack body: s32 err[n] */
+	AGENT_CONSUMERS, /* daemon: u32 n, u32 pad, struct agent_consumer[n]; ack body: s32 err[n]
+			  */
+	AGENT_DROP_LINK, /* daemon: struct agent_drop: remove this link's consumers; bare sites are
+			    restored */
+	AGENT_RESTORE_ALL, /* daemon: no body: restore every site, go inert */
+	AGENT_UPDATE_LINK, /* daemon: struct agent_update: this link's consumers run another program
+			      from now on */
+	AGENT_PERF_RING,   /* daemon: struct agent_perf_ring + 1 fd: entry of a PERF_EVENT_ARRAY */
+	AGENT_DONE,	   /* daemon: no body: close, go on */
+};
+
+struct agent_msg {
+	u32 len; /* of the whole datagram, bytes */
+	u16 type;
+	u16 abi; /* AGENT_ABI */
+	u64 seq; /* of a daemon message; an ACK repeats it */
+};
+
+struct agent_hello {
+	u32 reason;	 /* enum agent_reason */
+	u32 participant; /* from AGENT_SETUP of this process or (FORK) of the parent; 0: none yet */
+	u64 token;	 /* START by preload: from the environment, names the session; else 0 */
+	u64 target;	 /* daemon's cookie of this target or (FORK) the parent's; 0: none yet */
+	u64 generation;	 /* of the daemon that set us up; 0: none */
+	u64 text_base;	 /* where the agent is loaded */
+	u64 dl_debug; /* address of the dynamic loader's r_debug as the agent found it; 0: unknown
+		       */
+	u32 pid, tid; /* as the kernel tells the agent; the daemon trusts only SO_PEERCRED */
+};
+
+struct agent_ack {
+	s32 err;    /* 0 or -errno */
+	u32 detail; /* index of the first failing element, or 0 */
+};
+
+struct agent_setup {
+	u32 participant;
+	u32 tgid;
+	u64 target;
+	u64 generation;
+	u32 uid, gid;
+	u64 cgroup_id;
+	u64 vdso;
+	u32 nr_cpus;
+	u32 nstats;	/* entries in the statistics page */
+	u32 trace_map;	/* id of the map that takes bpf_printk records, delivered as AGENT_MAP; 0:
+			   none */
+	u32 bells_size; /* bytes to map of each of the three fds */
+	u32 life_size;
+	u32 stats_size;
+	u32 ret_instances; /* how many return instances to provide for */
+	u32 pad;
+	char socket[108]; /* path for later exchanges */
+};
+
+struct agent_map {
+	struct ebpf_map_meta meta;
+	u64 size;     /* bytes to map */
+	u32 readonly; /* map it without PROT_WRITE */
+	u32 ring;     /* a ring buffer: map the data twice (ringbuf.h) */
+};
+
+struct agent_prog {
+	u32 id;
+	u32 size; /* of the image */
+	u32 nmaps;
+	u32 stat; /* index into the statistics page */
+};
+
+struct agent_arena {
+	u64 addr; /* where, page-aligned, with MAP_FIXED_NOREPLACE */
+	u64 size;
+};
+
+enum agent_site_flags {
+	AGENT_SITE_MODULES = 1, /* the loader's notification point: an exchange, no program */
+	AGENT_SITE_SIGMASK =
+		2, /* `mov $rt_sigprocmask,%eax ... syscall`: emulate, keep our signals unblocked */
+	AGENT_SITE_SIGACTION =
+		4, /* `mov $rt_sigaction,%eax ... syscall`: emulate, keep our handlers */
+};
+
+/* one place in the text; consumers refer to it by address */
+struct agent_site {
+	struct arch_patch patch; /* .addr is the site; .insn the bytes expected there */
+	u32 flags;
+	u32 module; /* daemon's number of the module, for ordering restores before an unload */
+};
+
+enum agent_consumer_flags { AGENT_CONSUMER_RET = 1 };
+
+struct agent_consumer {
+	u64 addr; /* of the site */
+	u64 link; /* daemon's link id */
+	u64 cookie;
+	u32 prog; /* id */
+	u32 flags;
+	u32 stat; /* index into the statistics page */
+	u32 pad;
+};
+
+struct agent_drop {
+	u64 link;
+};
+
+struct agent_update {
+	u64 link;
+	u32 prog;
+	u32 pad;
+};
+
+struct agent_perf_ring {
+	u32 map;   /* id of the PERF_EVENT_ARRAY */
+	u32 index; /* entry */
+	u64 size;  /* bytes of the ring's mmap page and data; 0: entry is cleared, no fd */
+	u32 id;	   /* of the event */
+	u32 bell;
+};
+
+/* The statistics page: written by the agent, advisory to everybody else. */
+struct agent_stat {
+	u64 hits;   /* programs run */
+	u64 missed; /* hits that did not run it: nested, out of return instances, aborted before the
+		       start */
+	u64 aborted;	 /* runs cut short by a fault */
+	u64 run_time_ns; /* only while stats are enabled */
+};
+
+struct agent_stats {
+	u64 hits;	   /* traps taken for any site */
+	u64 foreign;	   /* SIGTRAPs that were not ours and went to the application */
+	u64 trace_dropped; /* bpf_printk records that did not fit */
+	u64 inert;	   /* the agent has restored everything by itself (daemon died) */
+	u64 pad[4];
+	struct agent_stat stat[]; /* nstats */
+};
+_Static_assert(sizeof(struct agent_site) < 512, "many sites fit into one message");
+
+/* environment of a preloaded agent */
+#define AGENT_ENV_SOCKET "EBPFRT_AGENT_SOCKET"
+#define AGENT_ENV_TOKEN "EBPFRT_AGENT_TOKEN"

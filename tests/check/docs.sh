@@ -1,0 +1,56 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# The option tables are the truth: every command has a man page, and every option of every command stands in --help, in the
+# man page and in the completion. `ebpfrt --dump-options` prints "command --option" lines from the tables.
+set -u
+ebpfrt=${top_builddir:-.}/ebpfrt
+src=${top_srcdir:-.}
+
+tables=$("$ebpfrt" --dump-options) || {
+	echo "Bail out! ebpfrt --dump-options failed"
+	exit 99
+}
+commands=$(printf '%s\n' "$tables" | awk '{print $1}' | sort -u)
+echo "1..$(($(printf '%s\n' "$commands" | wc -l) * 3 + 2))"
+n=0
+result() {
+	n=$((n + 1))
+	if [ -z "$2" ]; then
+		echo "ok $n - $1"
+	else
+		echo "not ok $n - $1"
+		printf '%s\n' "$2" | sed 's/^/# /'
+	fi
+}
+page_of() {
+	case $1 in
+	ebpfrt) echo "$src/man/ebpfrt.1.scd" ;;
+	*) echo "$src/man/ebpfrt-$1.1.scd" ;;
+	esac
+}
+
+for c in $commands; do
+	options=$(printf '%s\n' "$tables" | awk -v c="$c" '$1 == c && $2 != "" {print $2}')
+	page=$(page_of "$c")
+	if [ "$c" = ebpfrt ]; then help=$("$ebpfrt" --help 2>/dev/null); else help=$("$ebpfrt" "$c" --help 2>/dev/null); fi
+	result "$c: options in --help" "$(for o in $options; do
+		printf '%s\n' "$help" | grep -qE -- "(^|[^-a-z])$o([^-a-z]|\$)" || echo "$o"
+	done)"
+	result "$c: options in $(basename "$page")" "$(
+		[ -f "$page" ] || echo "no such page"
+		for o in $options; do
+			sed 's/\\//g' "$page" 2>/dev/null | grep -qE -- "(^|[^-a-z])$o([^-a-z]|\$)" || echo "$o"
+		done
+	)"
+	result "$c: options in the completion" "$(for o in $options; do
+		grep -qE -- "(^|[^-a-z])$o([^-a-z]|\$)" "$src/cli/completion/ebpfrt.bash" || echo "$c $o"
+	done)"
+done
+result "--help is silent on standard error" "$("$ebpfrt" --help 2>&1 >/dev/null)"
+result "the man pages name no option that is not there" "$(for c in $commands; do
+	sed 's/\\//g' "$(page_of "$c")" 2>/dev/null | grep -oE '^\*--?[a-z-]+|, \*--[a-z-]+' | grep -oE -- '--[a-z-]+' | sort -u |
+		while read -r o; do
+			printf '%s\n' "$tables" | grep -qE "^($c|ebpfrt) $o\$" || echo "$c: $o"
+		done
+done)"

@@ -1,0 +1,44 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# Shared objects export what their maps name: the agent nothing, the library its API and the diverted names of libc.
+set -u
+cd "${top_builddir:-.}" || exit 99
+
+echo 1..3
+n=0
+result() {
+	n=$((n + 1))
+	if [ -z "$2" ]; then
+		echo "ok $n - $1"
+	else
+		echo "not ok $n - $1"
+		printf '%s\n' "$2" | sed 's/^/# /'
+	fi
+}
+
+exported() {
+	nm -D --defined-only "$1" | awk '$2 != "A" {sub(/@.*/, "", $3); print $3}' | sort -u
+}
+# names in the global: part of a version script
+named() {
+	sed -e 's,/\*.*\*/,,' "$1" | awk '/global:/ {on = 1; sub(/.*global:/, "")} /local:/ {on = 0} on' |
+		tr ';' '\n' | tr -d ' \t' | grep -E '^[a-z_0-9*]+$' | sort -u
+}
+# what is exported and matches no name or pattern of the map
+surplus() {
+	exported "$1" | while read -r s; do
+		ok=
+		for pattern in $(named "$2"); do
+			# shellcheck disable=SC2254
+			case $s in $pattern) ok=1 ;; esac
+		done
+		[ -n "$ok" ] || echo "$s"
+	done
+}
+
+set -f
+result "the agent exports nothing" "$(exported libebpfrt-agent.so)"
+result "libebpfrt exports what its map names" "$(surplus libebpfrt.so.0 "$top_srcdir/src/client/libebpfrt.map")"
+result "libebpfrt-surface exports what its map names" \
+	"$(surplus libebpfrt-surface.so "$top_srcdir/src/surface/libebpfrt-surface.map")"

@@ -1,0 +1,34 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# The measurable habits of CONTRIBUTING.md: lengths of functions and files, no unfinished work, the project's own voice.
+set -u
+cd "${top_srcdir:-.}" || exit 99
+
+echo 1..4
+n=0
+result() {
+	n=$((n + 1))
+	if [ -z "$2" ]; then
+		echo "ok $n - $1"
+	else
+		echo "not ok $n - $1"
+		printf '%s\n' "$2" | head -n 20 | sed 's/^/# /'
+	fi
+}
+
+lengths=$(find src agent cli -name '*.c' | while read -r f; do
+	awk -v F="$f" '
+		/^[a-zA-Z_].*\(/ && !/;[ \t]*$/ {name = $0}
+		/^\{/ {start = NR}
+		/^\}/ {if (start) {split(name, a, "("); m = split(a[1], b, /[ *]/); print NR - start - 1, F ":" b[m]} start = 0}' "$f"
+done | sort -n)
+total=$(printf '%s\n' "$lengths" | wc -l)
+at() { printf '%s\n' "$lengths" | sed -n "$((total * $1 / 100))p" | cut -d' ' -f1; }
+echo "# functions: $total, median $(at 50) lines, nine of ten under $(at 90), longest: $(printf '%s\n' "$lengths" | tail -n 1)"
+result "nine of ten functions are under 41 lines" "$([ "$(at 90)" -le 40 ] || at 90)"
+# dispatch tables: one thought, however long
+result "no function over 100 lines but the dispatch tables" "$(printf '%s\n' "$lengths" | awk '$1 > 100' |
+	grep -vE ':(interp_[a-z]+|run_insns|disasm|emit_insn|fill_types|bpf_command)$')"
+result "no file over 1200 lines" "$(find src agent cli -name '*.[chS]' -exec wc -l {} + | awk '$2 != "total" && $1 > 1200')"
+result "nothing unfinished" "$(grep -rnwE 'TODO|FIXME|XXX|HACK' src agent cli include samples | head)"

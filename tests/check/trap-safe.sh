@@ -1,0 +1,40 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# Trap safety of what may run inside a probe: libtrap.a needs nothing from a C library but the four memory functions the
+# compiler may call, the agent needs nothing at all; neither holds an instruction on a vector, x87 or mask register, nor
+# thread-local storage.
+set -u
+cd "${top_builddir:-.}" || exit 99
+
+echo 1..6
+n=0
+result() {
+	n=$((n + 1))
+	if [ -z "$2" ]; then
+		echo "ok $n - $1"
+	else
+		echo "not ok $n - $1"
+		printf '%s\n' "$2" | head -n 20 | sed 's/^/# /'
+	fi
+}
+
+defined=$(nm -A libtrap.a 2>/dev/null | awk '$(NF-1) != "U" {print $NF}' | sort -u)
+undefined=$(nm libtrap.a 2>/dev/null | awk '$1 == "U" {print $2}' | sort -u)
+[ -n "$defined" ] || {
+	echo "Bail out! no libtrap.a in $(pwd)"
+	exit 99
+}
+
+result "libtrap.a is closed but for memcpy, memmove, memset, memcmp" "$(
+	printf '%s\n' "$undefined" | grep -vxE 'memcpy|memmove|memset|memcmp|_GLOBAL_OFFSET_TABLE_' |
+		while read -r s; do printf '%s\n' "$defined" | grep -qxF "$s" || echo "$s"; done
+)"
+vector='%[xyz]mm[0-9]|%mm[0-7]|%k[1-7][^a-z]|%st'
+# what saves or restores the whole state by design would be named here; nothing does
+result "libtrap.a uses general registers only" "$(objdump -d --no-show-raw-insn libtrap.a | grep -E "$vector")"
+result "the agent is linked against nothing" "$(nm -D --undefined-only libebpfrt-agent.so)"
+result "the agent uses general registers only" "$(objdump -d --no-show-raw-insn libebpfrt-agent.so | grep -E "$vector")"
+result "the agent has relative relocations only" "$(readelf -rW libebpfrt-agent.so |
+	grep -E 'R_X86_64_' | grep -v R_X86_64_RELATIVE)"
+result "the agent has no thread-local storage" "$(readelf -lW libebpfrt-agent.so | grep -w TLS)"

@@ -142,6 +142,13 @@ struct msg_buf {
 #define MSG_BUF_NESTED 0x10000u
 #define MSG_BUF_OBJECT 0x20000u
 
+/*
+ * The type number of the uprobe event source, as /sys/bus/event_source/devices/uprobe/type reads on
+ * the surface. bit 0 of attr.config: at the return; bits 32..63: offset of a reference counter.
+ * Out of the range that real kernels hand out, so that other events still reach the kernel.
+ */
+#define MSG_PERF_TYPE_UPROBE 253u
+
 struct msg_perf_open {
 	u8 attr[128]; /* struct perf_event_attr, zero-extended */
 	s32 pid, cpu;

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# What every integration test sources first. The tests see the product as its users do: started as root they become nobody
+# for good (no capabilities, no_new_privs) in a staged copy of the product, with a runtime directory of their own.
+#
+# TAP: plan N; ok NAME; not_ok NAME; is NAME GOT WANT; like NAME TEXT PATTERN; run NAME STATUS CMD...
+# A target: target_start; say COMMAND -> $answer; target_quit.
+set -u
+
+if [ -z "${EBPFRT_STAGE:-}" ]; then
+	stage=$(mktemp -d /tmp/ebpfrt-test.XXXXXX)
+	trap 'rm -rf "$stage"' EXIT
+	for f in "$top_builddir"/ebpfrt "$top_builddir"/ebpfrtd "$top_builddir"/libebpfrt*.so* \
+		"$top_builddir"/tests/integration/bin "$top_builddir"/samples "$top_srcdir"/tests/integration; do
+		[ ! -e "$f" ] || cp -r "$f" "$stage/"
+	done
+	for f in "$top_srcdir"/samples/*.bpf.o; do
+		[ ! -f "$f" ] || cp -n "$f" "$stage/samples/"
+	done
+	mkdir -p "$stage/tmp" "$stage/run"
+	chmod 700 "$stage/run"
+	set -- sh "$stage/integration/$(basename "$0")" "$@"
+	if [ "$(id -u)" = 0 ]; then
+		chown -R nobody "$stage"
+		chmod 755 "$stage"
+		set -- setpriv --reuid=nobody --regid="$(id -g nobody)" --clear-groups --no-new-privs --inh-caps=-all \
+			--bounding-set=-all "$@"
+	fi
+	cd "$stage" || exit 99
+	env -u XDG_RUNTIME_DIR EBPFRT_STAGE="$stage" EBPFRT_RUNTIME_DIR="$stage/run/ebpfrt" HOME="$stage" TMPDIR="$stage/tmp" \
+		PATH="$stage:$PATH:/usr/sbin:/sbin" EBPFRT_IDLE=1 "$@" </dev/null
+	status=$?
+	exit $status
+fi
+
+stage=$EBPFRT_STAGE
+samples=$stage/samples
+bin=$stage/bin
+cd "$stage/tmp" || exit 99
+tests=0
+
+plan() {
+	echo "1..$1"
+}
+
+ok() {
+	tests=$((tests + 1))
+	echo "ok $tests - $1"
+}
+
+not_ok() {
+	tests=$((tests + 1))
+	echo "not ok $tests - $1"
+	shift
+	for line in "$@"; do
+		printf '%s\n' "$line" | sed 's/^/#   /'
+	done
+}
+
+skip() { # how many, why
+	i=0
+	while [ $i -lt "$1" ]; do
+		tests=$((tests + 1))
+		i=$((i + 1))
+		echo "ok $tests # SKIP $2"
+	done
+}
+
+is() {
+	if [ "$2" = "$3" ]; then ok "$1"; else not_ok "$1" "got:  $2" "want: $3"; fi
+}
+
+like() {
+	if printf '%s\n' "$2" | grep -qE -- "$3"; then ok "$1"; else not_ok "$1" "got:  $2" "want a line like: $3"; fi
+}
+
+unlike() {
+	if printf '%s\n' "$2" | grep -qE -- "$3"; then not_ok "$1" "got:  $2" "want no line like: $3"; else ok "$1"; fi
+}
+
+# run CMD; its status in $status, output in $out, diagnostics in $err
+try() {
+	"$@" >try.out 2>try.err
+	status=$?
+	out=$(cat try.out)
+	err=$(cat try.err)
+}
+
+# wait until a command succeeds, at most ten seconds: for what can only be polled (another process's state)
+until_true() {
+	i=0
+	until "$@"; do
+		i=$((i + 1))
+		[ $i -lt 1000 ] || return 1
+		sleep 0.01
+	done
+}
+
+# a target under our control; any prefix command comes before it
+target_start() {
+	rm -f target.in target.out
+	mkfifo target.in target.out
+	"$@" "${target_program:-$bin/target}" <target.in >target.out 2>target.err &
+	target_child=$!
+	exec 8>target.in 9<target.out
+	read -r word target <&9
+	[ "$word" = ready ] || {
+		echo "Bail out! the target did not start: $(cat target.err)"
+		exit 99
+	}
+}
+
+say() {
+	echo "$*" >&8
+	answer=
+	read -r answer <&9
+}
+
+target_quit() {
+	echo "quit ${1:-0}" >&8
+	exec 8>&- 9<&-
+	wait "$target_child"
+	target_status=$?
+}

@@ -8,10 +8,12 @@
 
 #include "base/macros.h"
 
-#define OSL_SEAL_SIZE 1u	 /* can't shrink or grow: what a map has */
-#define OSL_SEAL_WRITE 2u	 /* can't be written any more by anyone: what an image has */
-#define OSL_SEAL_FUTURE_WRITE 4u /* existing mappings keep writing, no new ones can: a frozen map  \
-				  */
+/* can't shrink or grow: what a map has */
+#define OSL_SEAL_SIZE 1u
+/* can't be written any more by anyone: what an image has */
+#define OSL_SEAL_WRITE 2u
+/* existing mappings keep writing, no new ones can: a frozen map */
+#define OSL_SEAL_FUTURE_WRITE 4u
 
 /* A new shared-memory object of @size zeroed bytes, backed so that it can't run out later. Owned
  * descriptor, CLOEXEC. */
@@ -36,7 +38,14 @@ int osl_ident(int fd, struct osl_ident *out);
 
 u32 osl_nr_cpus(void); /* possible CPUs, as libbpf counts them */
 u64 osl_now_ns(void);  /* CLOCK_MONOTONIC */
-/* Install the SIGSEGV/SIGBUS handler that osl_read() needs, in a process of our own. */
+/* Install the SIGSEGV/SIGBUS handler that osl_read() needs, in a process of our own. Idempotent. */
 int osl_fault_handler_install(void);
+/* What else that handler asks before it passes a fault on: true when @regs were changed so that the
+ * process can go on (ebpf_prog_fixup() of the running program). NULL: nothing. */
+struct arch_regs;
+void osl_fault_hook(bool (*fn)(struct arch_regs *regs));
+/* What /proc and the auxiliary vector say of the calling process; bells and life are NULL. */
+struct osl_self;
+void osl_self_fill(struct osl_self *out);
 /* osl_trap_init() with what /proc and the auxiliary vector say of the calling process. */
 int osl_trap_init_self(void);

@@ -66,6 +66,8 @@ u64 osl_cgroup_id(void);
 /* The thread's name, NUL-padded. Cached per thread; refreshed by a system call when older than 10
  * ms. */
 void osl_comm(char comm[OSL_COMM_LEN]);
+/* The thread pointer, by the fastest way that works here; 0 where there is none. */
+u64 osl_thread_pointer(void);
 u32 osl_random(void); /* pseudo-random, per process */
 
 /*
@@ -74,6 +76,8 @@ u32 osl_random(void); /* pseudo-random, per process */
  */
 int osl_read(void *dst, const void *src, size_t len);
 int osl_write(void *dst, const void *src, size_t len);
+/* Store @len zero bytes: 0 or -EFAULT. */
+int osl_zero(void *dst, size_t len);
 /*
  * Copy a string with its NUL, at most @len bytes, always terminated when @len > 0. Returns the
  * bytes written, NUL included, or -EFAULT (then dst[0..len) is zeroed, as the kernel does).

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What osl/linux/trap.c needs from the CPU it runs on; cpu_x86_64.c and fault_x86_64.S, or
+ * cpu_generic.c where no arch folder exists. Internal to osl/linux.
+ *
+ * Rules: any context, no allocation; everything whose name starts with osl_fault_ survives a wrong
+ * address.
+ */
+#pragma once
+
+#include "base/macros.h"
+
+long osl_hw_syscall(long nr, long a, long b, long c, long d);
+
+/* Can user space read CPU and node without a call? Costs microseconds; at initialisation only. */
+bool osl_hw_has_cpu_node(void);
+u32 osl_hw_cpu_node(void); /* node << 12 | cpu */
+
+/* The thread pointer, by an instruction (only when AT_HWCAP2 allows it: @hwcap2)... */
+bool osl_hw_has_thread_pointer(u64 hwcap2);
+u64 osl_hw_thread_pointer(void);
+/* ...or through the TCB's self pointer, which a libc keeps; -EFAULT as u64 when there is none. */
+u64 osl_fault_self_pointer(void);
+
+/*
+ * Copy bytes up to and including the first NUL, at most @len. Returns the bytes copied or -EFAULT;
+ * dst is then undefined.
+ */
+s64 osl_fault_copy_str(char *dst, const char *src, size_t len);

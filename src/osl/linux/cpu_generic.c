@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A CPU without an arch folder: no agent is built, programs run on the interpreter in processes of
+ * our own, so libc is at hand. Fallible copies are the kernel's, by process_vm_readv(2) on
+ * ourselves: slow, right, and without a fault handler.
+ */
+#include <errno.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "osl/linux/cpu.h"
+#include "osl/osl_trap.h"
+
+long osl_hw_syscall(long nr, long a, long b, long c, long d)
+{
+	long r = syscall(nr, a, b, c, d);
+
+	return r < 0 ? -errno : r;
+}
+
+bool osl_hw_has_cpu_node(void)
+{
+	return false;
+}
+
+u32 osl_hw_cpu_node(void)
+{
+	return 0;
+}
+
+bool osl_hw_has_thread_pointer(u64 hwcap2)
+{
+	return false;
+}
+
+u64 osl_hw_thread_pointer(void)
+{
+	return 0;
+}
+
+u64 osl_fault_self_pointer(void)
+{
+	return 0;
+}
+
+static int copy(void *dst, const void *src, size_t len)
+{
+	struct iovec to = {dst, len}, from = {(void *)src, len};
+
+	if (!len)
+		return 0;
+	return process_vm_readv(getpid(), &to, 1, &from, 1, 0) == (ssize_t)len ? 0 : -EFAULT;
+}
+
+int osl_read(void *dst, const void *src, size_t len)
+{
+	return copy(dst, src, len);
+}
+
+int osl_write(void *dst, const void *src, size_t len)
+{
+	return copy(dst, src, len);
+}
+
+int osl_zero(void *dst, size_t len)
+{
+	static const char zero[256];
+
+	for (size_t n; len; len -= n, dst = (char *)dst + n) {
+		n = MIN(len, sizeof(zero));
+		if (copy(dst, zero, n))
+			return -EFAULT;
+	}
+	return 0;
+}
+
+s64 osl_fault_copy_str(char *dst, const char *src, size_t len)
+{
+	for (size_t i = 0; i < len; i++) {
+		char c;
+
+		if (copy(&c, src + i, 1) || copy(dst + i, &c, 1))
+			return -EFAULT;
+		if (!c)
+			return i + 1;
+	}
+	return len;
+}
+
+bool osl_fault_fixup(struct arch_regs *regs)
+{
+	return false;
+}

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Accesses that may fault. Everything between osl_fault_begin and osl_fault_end is a leaf that
+ * never moves the stack pointer, so that one fixup serves all of it: osl_fault_fixup() continues at
+ * osl_fault_return, which returns -EFAULT to the caller. Keep it that way: no push, no call.
+ */
+	.text
+	.hidden	osl_fault_begin, osl_fault_end, osl_fault_return
+	.globl	osl_fault_begin, osl_fault_end, osl_fault_return
+
+	.macro	FUNC name
+	.globl	\name
+	.hidden	\name
+	.type	\name, @function
+\name:
+	.endm
+
+	.balign	64
+osl_fault_begin:
+
+/*
+ * int osl_read(void *dst, const void *src, size_t len)
+ * int osl_write(void *dst, const void *src, size_t len)
+ */
+FUNC osl_read
+FUNC osl_write
+	cmp	$8, %rdx
+	jne	1f
+	mov	(%rsi), %rax
+	mov	%rax, (%rdi)
+	xor	%eax, %eax
+	ret
+1:	jb	5f
+	cmp	$16, %rdx
+	ja	2f
+	mov	(%rsi), %rax
+	mov	-8(%rsi,%rdx), %rcx
+	mov	%rax, (%rdi)
+	mov	%rcx, -8(%rdi,%rdx)
+	xor	%eax, %eax
+	ret
+2:	cmp	$256, %rdx
+	jae	4f
+	lea	-8(%rdx), %r8
+	xor	%ecx, %ecx
+3:	mov	(%rsi,%rcx), %rax
+	mov	%rax, (%rdi,%rcx)
+	add	$8, %rcx
+	cmp	%r8, %rcx
+	jb	3b
+	mov	(%rsi,%r8), %rax
+	mov	%rax, (%rdi,%r8)
+	xor	%eax, %eax
+	ret
+4:	mov	%rdx, %rcx
+	cld
+	rep movsb
+	xor	%eax, %eax
+	ret
+5:	cmp	$4, %edx
+	jb	6f
+	mov	(%rsi), %eax
+	mov	-4(%rsi,%rdx), %ecx
+	mov	%eax, (%rdi)
+	mov	%ecx, -4(%rdi,%rdx)
+	xor	%eax, %eax
+	ret
+6:	test	%edx, %edx
+	jz	7f
+	movzbl	(%rsi), %eax
+	mov	%al, (%rdi)
+	test	$2, %dl
+	jz	7f
+	movzwl	-2(%rsi,%rdx), %eax
+	mov	%ax, -2(%rdi,%rdx)
+7:	xor	%eax, %eax
+	ret
+	.size	osl_read, . - osl_read
+	.size	osl_write, . - osl_write
+
+/* int osl_zero(void *dst, size_t len) */
+	.balign	16
+FUNC osl_zero
+	mov	%rsi, %rcx
+	xor	%eax, %eax
+	cld
+	rep stosb
+	ret
+	.size	osl_zero, . - osl_zero
+
+/*
+ * s64 osl_fault_copy_str(char *dst, const char *src, size_t len)
+ * Eight bytes at a time while they hold no NUL and do not leave the page.
+ */
+	.balign	16
+FUNC osl_fault_copy_str
+	xor	%eax, %eax
+	movabs	$0x0101010101010101, %r8
+	movabs	$0x8080808080808080, %r9
+1:	lea	8(%rax), %rcx
+	cmp	%rdx, %rcx
+	ja	2f
+	lea	(%rsi,%rax), %rcx
+	and	$4095, %ecx
+	cmp	$4088, %ecx
+	ja	2f
+	mov	(%rsi,%rax), %rcx
+	mov	%rcx, %r10
+	mov	%rcx, %r11
+	sub	%r8, %r10
+	not	%r11
+	and	%r11, %r10
+	test	%r9, %r10
+	jnz	2f
+	mov	%rcx, (%rdi,%rax)
+	add	$8, %rax
+	jmp	1b
+2:	cmp	%rdx, %rax
+	jae	3f
+	movzbl	(%rsi,%rax), %ecx
+	mov	%cl, (%rdi,%rax)
+	inc	%rax
+	test	%cl, %cl
+	jnz	1b
+3:	ret
+	.size	osl_fault_copy_str, . - osl_fault_copy_str
+
+/* u64 osl_fault_self_pointer(void) */
+	.balign	16
+FUNC osl_fault_self_pointer
+	mov	%fs:0, %rax
+	ret
+	.size	osl_fault_self_pointer, . - osl_fault_self_pointer
+
+osl_fault_end:
+
+osl_fault_return:
+	mov	$-14, %rax
+	ret
+
+/* u64 osl_hw_thread_pointer(void) */
+	.balign	16
+FUNC osl_hw_thread_pointer
+	rdfsbase %rax
+	ret
+	.size	osl_hw_thread_pointer, . - osl_hw_thread_pointer
+
+/* u32 osl_hw_cpu_node(void) */
+	.balign	16
+FUNC osl_hw_cpu_node
+	rdpid	%rax
+	ret
+	.size	osl_hw_cpu_node, . - osl_hw_cpu_node
+
+	.section .note.GNU-stack, "", @progbits

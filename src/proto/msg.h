@@ -42,10 +42,10 @@ enum msg_type {
 			  and counters */
 	MSG_LINK_DROP, /* u32 link id: detach it wherever it is */
 	MSG_TOKEN,     /* -> u64 token for AGENT_ENV_TOKEN + char path[108] for AGENT_ENV_SOCKET */
-	MSG_BATCH, /* u32 begin: attach requests are collected until MSG_BATCH 0, which applies them
-		      in one exchange */
-	MSG_LOG,   /* u32 scope (0 this session's targets, 1 all): from now on MSG_LOG_LINES come
-		      unasked, seq 0 */
+	MSG_ATTACH_BATCH, /* u32 begin: attach requests are collected until MSG_ATTACH_BATCH 0,
+		      which applies them in one exchange */
+	MSG_LOG, /* u32 scope (0 this session's targets, 1 all): from now on MSG_LOG_LINES come
+		    unasked, seq 0 */
 	MSG_LOG_LINES, /* daemon to client: struct msg_log_line + text, repeated */
 	MSG_EVENT,     /* daemon to client, seq 0: struct msg_event: a target ended, a link became
 			  attached or lost */

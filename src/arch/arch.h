@@ -75,7 +75,16 @@ struct arch_patch {
 	u8 slot_bytes[ARCH_SLOT_SIZE];
 };
 
-/* why an instruction can't be probed: a short phrase for the sentence "cannot probe X: <phrase>" */
+/* why an instruction can't be probed: the reasons callers tell apart; an arch adds its own behind */
+enum arch_refusal {
+	ARCH_REFUSED_UNKNOWN = 1, /* does not decode */
+	ARCH_REFUSED_CUT,	  /* the bytes end within it */
+	ARCH_REFUSED_BREAK,	  /* a break instruction already */
+	ARCH_REFUSED_SYSCALL,	  /* a system call: see arch_patch_plan_syscall() */
+	ARCH_REFUSED_ARCH,	  /* first of the arch's own */
+};
+/* A short phrase for the sentence "cannot probe X: <phrase>"; @reason as arch_patch_plan() returned
+ * it. */
 const char *arch_patch_refusal(int reason);
 
 /*
@@ -92,6 +101,20 @@ int arch_insn_len(const u8 *code, size_t len);
  */
 int arch_patch_plan(const u8 *code, size_t len, u64 addr, struct arch_patch *out);
 bool arch_patch_needs_slot(const struct arch_patch *p);
+/*
+ * The same for a system call instruction whose number @nr the caller has proved. Without that
+ * arch_patch_plan() refuses: the one that returns from a signal handler must stay where unwinders
+ * look for it.
+ */
+int arch_patch_plan_syscall(const u8 *code, size_t len, u64 addr, u32 nr, struct arch_patch *out);
+/*
+ * Does @code begin with an instruction that loads a constant system call number, directly followed
+ * by the system call? Then *nr is the number, and the offset of the system call instruction comes
+ * back; else -ENOENT. @call_len receives the length of that instruction.
+ */
+int arch_syscall_site(const u8 *code, size_t len, u32 *nr, u32 *call_len);
+/* ELF e_machine of what can be probed here, 0 when nothing can. */
+extern const u16 arch_elf_machine;
 
 /* Where may a slot for @p be? Inclusive range of slot addresses from which displacements and the
  * jump back reach. */

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A CPU we have no folder for: nothing is decoded, nothing is patched. */
+#include <errno.h>
+
+#include "arch/arch.h"
+
+const u16 arch_elf_machine = 0;
+
+const char *arch_patch_refusal(int reason)
+{
+	(void)reason;
+	return "instructions of this CPU cannot be patched";
+}
+
+int arch_insn_len(const u8 *code, size_t len)
+{
+	(void)code, (void)len;
+	return -EOPNOTSUPP;
+}
+
+int arch_patch_plan(const u8 *code, size_t len, u64 addr, struct arch_patch *out)
+{
+	(void)code, (void)len, (void)addr, (void)out;
+	return -EOPNOTSUPP;
+}
+
+int arch_patch_plan_syscall(const u8 *code, size_t len, u64 addr, u32 nr, struct arch_patch *out)
+{
+	(void)code, (void)len, (void)addr, (void)nr, (void)out;
+	return -EOPNOTSUPP;
+}
+
+int arch_syscall_site(const u8 *code, size_t len, u32 *nr, u32 *call_len)
+{
+	(void)code, (void)len, (void)nr, (void)call_len;
+	return -ENOENT;
+}
+
+bool arch_patch_needs_slot(const struct arch_patch *p)
+{
+	(void)p;
+	return false;
+}
+
+void arch_patch_slot_range(const struct arch_patch *p, u64 *lo, u64 *hi)
+{
+	(void)p;
+	*lo = 1;
+	*hi = 0;
+}
+
+int arch_patch_relocate(struct arch_patch *p, u64 slot)
+{
+	(void)p, (void)slot;
+	return -EOPNOTSUPP;
+}
+
+bool arch_patch_valid(const struct arch_patch *p)
+{
+	(void)p;
+	return false;
+}
+
+int arch_patch_step(const struct arch_patch *p, struct arch_regs *regs)
+{
+	(void)p, (void)regs;
+	return -EOPNOTSUPP;
+}

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Carrying out a displaced instruction on saved registers, for a thread that sits in a trap.
+ *
+ * Runs on a probe's path: no libc, no allocation; the target's memory only through osl_read() and
+ * osl_write(). Registers change only when everything succeeded, so that after -EFAULT the thread is
+ * exactly where it was before the instruction.
+ */
+#include <errno.h>
+
+#include "arch/arch.h"
+#include "osl/osl_trap.h"
+
+#define FLAG_CF 0x001
+#define FLAG_PF 0x004
+#define FLAG_ZF 0x040
+#define FLAG_SF 0x080
+#define FLAG_OF 0x800
+
+#define USER_TOP 0x7ffffffff000ull
+#define LAST_REG 15
+#define NEAR_JUMP_LEN 5
+
+#define SLOT_OF(member) (offsetof(struct arch_regs, member) / sizeof(u64))
+
+/* Place of each register, by its number in the instruction set, among the words of arch_regs. */
+static const u8 places[LAST_REG + 1] = {
+	SLOT_OF(ax),  SLOT_OF(cx),  SLOT_OF(dx),  SLOT_OF(bx),	SLOT_OF(sp),  SLOT_OF(bp),
+	SLOT_OF(si),  SLOT_OF(di),  SLOT_OF(r8),  SLOT_OF(r9),	SLOT_OF(r10), SLOT_OF(r11),
+	SLOT_OF(r12), SLOT_OF(r13), SLOT_OF(r14), SLOT_OF(r15),
+};
+
+static u64 reg_value(const struct arch_regs *regs, u8 reg)
+{
+	return ((const u64 *)regs)[places[reg & LAST_REG]];
+}
+
+/* --- is the plan what a planner may say? --- */
+
+static bool reg_ok(u8 reg)
+{
+	return reg <= LAST_REG || reg == ARCH_NO_REG;
+}
+
+static bool operand_ok(const struct arch_operand *op)
+{
+	return op->is_reg <= 1 && op->reg <= LAST_REG && reg_ok(op->base) && reg_ok(op->index) &&
+	       IS_POW2(op->scale) && op->scale <= 8 && op->addr32 <= 1 && !op->seg;
+}
+
+static bool slot_ok(const struct arch_patch *p)
+{
+	return p->slot && p->slot <= USER_TOP - ARCH_SLOT_SIZE && p->slot_len <= ARCH_SLOT_SIZE &&
+	       p->slot_len >= p->len + NEAR_JUMP_LEN;
+}
+
+bool arch_patch_valid(const struct arch_patch *p)
+{
+	if (!p->len || p->len >= ARCH_MAX_INSN || p->addr >= USER_TOP || !operand_ok(&p->op))
+		return false;
+	switch (p->kind) {
+	case ARCH_PATCH_SKIP:
+	case ARCH_PATCH_JMP:
+	case ARCH_PATCH_CALL:
+	case ARCH_PATCH_JMP_IND:
+	case ARCH_PATCH_CALL_IND:
+		return true;
+	case ARCH_PATCH_SLOT:
+		return slot_ok(p);
+	case ARCH_PATCH_PUSH:
+		return reg_ok(p->reg);
+	case ARCH_PATCH_JCC:
+		return p->cond < 16;
+	case ARCH_PATCH_LOOP:
+		return p->cond >= 0xe0 && p->cond <= 0xe3 && (p->reg == 4 || p->reg == 8);
+	case ARCH_PATCH_RET:
+		return p->imm >= 0 && p->imm <= 0xffff;
+	default:
+		return false;
+	}
+}
+
+/* --- the instructions --- */
+
+/* Condition codes come in pairs: the odd one is the even one's opposite. */
+static bool condition(u8 cond, u64 flags)
+{
+	bool sign = !(flags & FLAG_SF) != !(flags & FLAG_OF), holds;
+
+	switch (cond >> 1 & 7) {
+	case 0:
+		holds = flags & FLAG_OF;
+		break;
+	case 1:
+		holds = flags & FLAG_CF;
+		break;
+	case 2:
+		holds = flags & FLAG_ZF;
+		break;
+	case 3:
+		holds = flags & (FLAG_CF | FLAG_ZF);
+		break;
+	case 4:
+		holds = flags & FLAG_SF;
+		break;
+	case 5:
+		holds = flags & FLAG_PF;
+		break;
+	case 6:
+		holds = sign;
+		break;
+	default:
+		holds = sign || flags & FLAG_ZF;
+		break;
+	}
+	return holds != (cond & 1);
+}
+
+static int push(struct arch_regs *regs, u64 value)
+{
+	u64 sp = regs->sp - sizeof(value);
+
+	if (osl_write((void *)sp, &value, sizeof(value)))
+		return -EFAULT;
+	regs->sp = sp;
+	return 0;
+}
+
+static int operand(const struct arch_operand *op, const struct arch_regs *regs, u64 *out)
+{
+	u64 ea = (u64)op->disp;
+
+	if (op->is_reg) {
+		*out = reg_value(regs, op->reg);
+		return 0;
+	}
+	if (op->base != ARCH_NO_REG)
+		ea += reg_value(regs, op->base);
+	if (op->index != ARCH_NO_REG)
+		ea += reg_value(regs, op->index) * op->scale;
+	if (op->addr32)
+		ea = (u32)ea;
+	return osl_read(out, (const void *)ea, sizeof(*out)) ? -EFAULT : 0;
+}
+
+static int step_push(const struct arch_patch *p, struct arch_regs *regs)
+{
+	u64 value = p->reg == ARCH_NO_REG ? (u64)(s64)p->imm : reg_value(regs, p->reg);
+
+	if (push(regs, value))
+		return -EFAULT;
+	regs->ip = p->addr + p->len;
+	return 0;
+}
+
+static int step_call(const struct arch_patch *p, struct arch_regs *regs, u64 target)
+{
+	if (push(regs, p->addr + p->len))
+		return -EFAULT;
+	regs->ip = target;
+	return 0;
+}
+
+static int step_ret(const struct arch_patch *p, struct arch_regs *regs)
+{
+	u64 ip;
+
+	if (osl_read(&ip, (const void *)regs->sp, sizeof(ip)))
+		return -EFAULT;
+	regs->sp += sizeof(ip) + (u32)p->imm;
+	regs->ip = ip;
+	return 0;
+}
+
+static void step_loop(const struct arch_patch *p, struct arch_regs *regs)
+{
+	bool half = p->reg == 4, zero = regs->flags & FLAG_ZF, taken;
+	u64 count = half ? (u32)regs->cx : regs->cx;
+
+	if (p->cond == 0xe3) {
+		taken = !count;
+	} else {
+		count = half ? (u32)(count - 1) : count - 1;
+		regs->cx = count;
+		taken = count && (p->cond == 0xe2 || zero == (p->cond == 0xe1));
+	}
+	regs->ip = taken ? p->target : p->addr + p->len;
+}
+
+static int step_indirect(const struct arch_patch *p, struct arch_regs *regs)
+{
+	u64 target;
+
+	if (operand(&p->op, regs, &target))
+		return -EFAULT;
+	if (p->kind == ARCH_PATCH_CALL_IND)
+		return step_call(p, regs, target);
+	regs->ip = target;
+	return 0;
+}
+
+int arch_patch_step(const struct arch_patch *p, struct arch_regs *regs)
+{
+	u64 next = p->addr + p->len;
+
+	switch (p->kind) {
+	case ARCH_PATCH_SLOT:
+		regs->ip = p->slot;
+		return 0;
+	case ARCH_PATCH_PUSH:
+		return step_push(p, regs);
+	case ARCH_PATCH_JMP:
+		regs->ip = p->target;
+		return 0;
+	case ARCH_PATCH_CALL:
+		return step_call(p, regs, p->target);
+	case ARCH_PATCH_JCC:
+		regs->ip = condition(p->cond, regs->flags) ? p->target : next;
+		return 0;
+	case ARCH_PATCH_LOOP:
+		step_loop(p, regs);
+		return 0;
+	case ARCH_PATCH_RET:
+		return step_ret(p, regs);
+	case ARCH_PATCH_JMP_IND:
+	case ARCH_PATCH_CALL_IND:
+		return step_indirect(p, regs);
+	default:
+		regs->ip = next;
+		return 0;
+	}
+}

@@ -122,3 +122,35 @@ target_quit() {
 	wait "$target_child"
 	target_status=$?
 }
+
+# `ebpfrt attach ARGS` in the background, until it says that it traces
+attach_start() {
+	: >attach.out
+	: >attach.err
+	ebpfrt attach "$@" >attach.out 2>attach.err </dev/null &
+	attach_child=$!
+	until_true attach_ready || {
+		echo "# attach did not come up: $(cat attach.out attach.err)"
+		return 1
+	}
+}
+
+attach_ready() {
+	grep -q '^Tracing' attach.out attach.err || ! kill -0 "$attach_child" 2>/dev/null
+}
+
+attach_stop() { # signal
+	kill -"$1" "$attach_child"
+	wait "$attach_child"
+	attach_status=$?
+}
+
+# one value of a map by key, in decimal, from the JSON dump
+map_value() { # map, key
+	ebpfrt map dump name "$1" --json | python3 -c '
+import json, sys
+for e in json.load(sys.stdin):
+    e = e.get("formatted", e)
+    if e["key"] == int(sys.argv[1]):
+        print(e["value"])' "$2"
+}

@@ -1,0 +1,19 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
+# One object, two layouts of a struct: fields are found in the target's own types.
+. "${top_srcdir:-.}/tests/integration/lib.sh"
+plan 8
+
+o=$samples/core.bpf.o
+try ebpfrt run -P "$o" -- "$samples/core_one"
+is "struct data {a, c, d}: the program's result" "$out" 4
+like "struct data {a, c, d}: the fields read" "$err" "1 \+ 3 = 4"
+try ebpfrt run -P "$o" -- "$samples/core_two"
+is "struct data {a, b, c, d}: the program's result" "$out" 4
+like "struct data {a, b, c, d}: the fields read" "$err" "1 \+ 3 = 4"
+try ebpfrt run -P "$o" -- "$samples/core_bare"
+[ "$status" != 0 ] && ok "without types it is refused" || not_ok "without types it is refused" "$out" "$err"
+like "saying what is missing" "$err" "core_bare.* has no BTF"
+like "and what to do" "$err" "pahole --btf_encode_detached|--btf FILE"
+try ebpfrt run --btf "$samples/core_two" -P "$o" -- "$samples/core_two"
+like "--btf FILE names them" "$err" "1 \+ 3 = 4"

@@ -1,0 +1,61 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
+# Whoever is killed: probes are restored or harmless, nobody hangs, nothing is left that blocks the next run.
+. "${top_srcdir:-.}/tests/integration/lib.sh"
+plan 15
+
+restored() {
+	say text
+	[ "$answer" = "$text" ]
+}
+
+target_start
+say text
+text=$answer
+
+attach_start "$target" "$bin/count.bpf.o"
+say call 10
+attach_stop KILL
+is "the client is killed" "$attach_status" 137
+until_true restored && ok "its probes are taken out" || not_ok "its probes are taken out"
+say call 10
+is "the target goes on" "$answer" "sum 100"
+is "no link is left" "$(ebpfrt link list --json)" "[]"
+
+attach_start "$target" "$bin/count.bpf.o"
+say call 10
+daemon=$(pgrep -u "$(id -u)" -f "$stage/ebpfrtd" | head -n 1)
+kill -KILL "$daemon"
+say call 10
+is "the daemon is killed: the target goes on" "$answer" "sum 100"
+until_true restored && ok "the agent restores its sites by itself" || not_ok "the agent restores its sites by itself"
+wait "$attach_child"
+is "the client ends" "$?" 1
+like "and says why" "$(cat attach.err)" "the daemon .*(ended|died|went away)"
+
+attach_start "$target" "$bin/count.bpf.o"
+say call 7
+is "attach works again, with a new daemon" "$(map_value counts 0)" 7
+kill -KILL "$target"
+wait "$target_child"
+is "the target is killed" "$?" 137
+until_true sh -c "! kill -0 $attach_child 2>/dev/null"
+wait "$attach_child"
+is "the client notices and ends" "$?" 0
+exec 8>&- 9<&-
+
+target_start
+attach_start "$target" "$bin/count.bpf.o"
+kill -STOP "$target"
+attach_stop INT
+is "a stopped target does not hold up the client" "$attach_status" 0
+kill -CONT "$target"
+say call 3
+is "and goes on when continued" "$answer" "sum 9"
+target_quit
+try ebpfrt detach --all
+is "detach --all with nothing to do" "$status" 0
+daemon_gone() {
+	! pgrep -u "$(id -u)" -f "$stage/ebpfrtd" >/dev/null
+}
+until_true daemon_gone && ok "the daemon leaves when idle" || not_ok "the daemon leaves when idle"

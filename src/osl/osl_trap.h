@@ -63,6 +63,8 @@ u32 osl_tgid(void);
 u32 osl_tid(void);
 u64 osl_uid_gid(void); /* gid << 32 | uid */
 u64 osl_cgroup_id(void);
+/* Is the file (st_dev, st_ino) the PID namespace of this process, whose numbers osl_tid() gives? */
+bool osl_pidns_is(u64 dev, u64 ino);
 /* The thread's name, NUL-padded. Cached per thread; refreshed by a system call when older than 10
  * ms. */
 void osl_comm(char comm[OSL_COMM_LEN]);

@@ -12,3 +12,9 @@ struct arch_regs {
 	u64 ip, cs, flags, sp, ss;
 };
 _Static_assert(sizeof(struct arch_regs) == 168, "pt_regs of x86-64");
+
+/* The frame pointer, for walking stacks. */
+static inline u64 arch_regs_fp(const struct arch_regs *regs)
+{
+	return regs->bp;
+}

@@ -18,6 +18,7 @@
 #include <linux/fcntl.h>
 #include <linux/futex.h>
 #include <linux/prctl.h>
+#include <linux/stat.h>
 #include <linux/time.h>
 
 #include "osl/linux/cpu.h"
@@ -56,8 +57,9 @@ static struct {
 	struct osl_self self;
 	int (*clock_gettime)(int clock, struct ns_time *out);
 	long (*getcpu)(u32 *cpu, u32 *node, void *unused);
-	bool cpu_node;	     /* osl_hw_cpu_node() works */
-	bool thread_pointer; /* osl_hw_thread_pointer() works */
+	u64 pidns_dev, pidns_ino; /* 0: could not be seen */
+	bool cpu_node;		  /* osl_hw_cpu_node() works */
+	bool thread_pointer;	  /* osl_hw_thread_pointer() works */
 	u32 epoch;
 	u32 tid_off; /* of the tid in a control block, 0: not known */
 	u32 tries;
@@ -135,6 +137,11 @@ u64 osl_uid_gid(void)
 u64 osl_cgroup_id(void)
 {
 	return state.self.cgroup_id;
+}
+
+bool osl_pidns_is(u64 dev, u64 ino)
+{
+	return state.pidns_ino && dev == state.pidns_dev && ino == state.pidns_ino;
 }
 
 /* splitmix64: one shared counter, mixed by its reader; unpredictable enough for sampling */
@@ -398,6 +405,24 @@ static u64 hwcap2(void)
 	return n > 0 ? auxv_find(auxv, n, AT_HWCAP2) : 0;
 }
 
+static u64 makedev(u64 major, u64 minor)
+{
+	return (major & 0xfff) << 8 | (major & ~0xfffull) << 32 | (minor & 0xff) |
+	       (minor & ~0xffull) << 12;
+}
+
+static void find_pidns(void)
+{
+	struct statx st;
+
+	state.pidns_ino = 0;
+	if (arch_syscall6(__NR_statx, AT_FDCWD, (long)"/proc/self/ns/pid", 0, STATX_INO, (long)&st,
+			  0))
+		return;
+	state.pidns_dev = makedev(st.stx_dev_major, st.stx_dev_minor);
+	state.pidns_ino = st.stx_ino;
+}
+
 static void seed_random(void)
 {
 	u64 seed = 0;
@@ -415,6 +440,7 @@ void osl_trap_init(const struct osl_self *self)
 	state.getcpu = osl_vdso_sym(self->vdso, "__vdso_getcpu");
 	state.cpu_node = osl_hw_has_cpu_node();
 	state.thread_pointer = osl_hw_has_thread_pointer(hwcap2());
+	find_pidns();
 	seed_random();
 	osl_tid();
 }

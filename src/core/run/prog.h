@@ -69,6 +69,12 @@ struct ebpf_env {
 	struct ebpf_map *(*perf_ring)(struct ebpf_map *array, u32 index);
 };
 
+#define EBPF_MAX_RESERVATIONS 4 /* open at a time; one more gets NULL, as from a full ring */
+struct ebpf_reservation {
+	void *sample;
+	struct ebpf_map *map;
+};
+
 struct ebpf_run {
 	const ebpf_helper_fn *helpers; /* @0: the table, EBPF_MAX_HELPER_ID entries */
 	const struct ebpf_prog *prog;  /* @8: the program that runs (changes on a tail call) */
@@ -93,6 +99,9 @@ struct ebpf_run {
 	 */
 	u64 recover[8];
 	u32 aborted;
+	/* ring-buffer samples reserved and not yet submitted or discarded */
+	u32 nresv;
+	struct ebpf_reservation resv[EBPF_MAX_RESERVATIONS];
 };
 
 /*
@@ -101,6 +110,12 @@ struct ebpf_run {
  * context; never fails: a program that faults returns 0 with run->aborted set.
  */
 u64 ebpf_prog_run(const struct ebpf_prog *prog, void *ctx, struct ebpf_run *run);
+
+/*
+ * Discard the samples that the run left open: the engines call it when a program has ended, however
+ * it ended. Returns how many there were. Any context.
+ */
+u32 ebpf_run_finish(struct ebpf_run *run);
 
 /* The same on the interpreter, whatever the image holds: the reference for tests. */
 u64 ebpf_prog_run_interp(const struct ebpf_prog *prog, void *ctx, struct ebpf_run *run);

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The helpers' functions and what they share. Internal to core/run.
+ *
+ * Model: arguments come from a program that no verifier has seen. Memory that a helper touches for
+ * the program is reached through osl_read() and osl_write(), or copied first; a map argument must
+ * be one of the maps the program refers to.
+ */
+#pragma once
+
+#include "core/run/helper.h"
+#include "core/run/map/map.h"
+#include "core/uapi.h"
+#include "osl/osl_trap.h"
+
+#define EBPF_HELPER(name)                                                                          \
+	u64 ebpf_h_##name(u64 r1, u64 r2, u64 r3, u64 r4, u64 r5, struct ebpf_run *run)
+
+EBPF_HELPER(map_lookup_elem);
+EBPF_HELPER(map_update_elem);
+EBPF_HELPER(map_delete_elem);
+EBPF_HELPER(for_each_map_elem);
+EBPF_HELPER(loop);
+EBPF_HELPER(tail_call);
+EBPF_HELPER(probe_read);
+EBPF_HELPER(probe_read_str);
+EBPF_HELPER(copy_from_user);
+EBPF_HELPER(ktime_get_ns);
+EBPF_HELPER(ktime_get_boot_ns);
+EBPF_HELPER(ktime_get_coarse_ns);
+EBPF_HELPER(ktime_get_tai_ns);
+EBPF_HELPER(get_prandom_u32);
+EBPF_HELPER(get_smp_processor_id);
+EBPF_HELPER(get_numa_node_id);
+EBPF_HELPER(get_current_pid_tgid);
+EBPF_HELPER(get_ns_current_pid_tgid);
+EBPF_HELPER(get_current_uid_gid);
+EBPF_HELPER(get_current_comm);
+EBPF_HELPER(get_current_cgroup_id);
+EBPF_HELPER(get_attach_cookie);
+EBPF_HELPER(get_func_ip);
+EBPF_HELPER(get_retval);
+EBPF_HELPER(trace_printk);
+EBPF_HELPER(trace_vprintk);
+EBPF_HELPER(snprintf);
+EBPF_HELPER(strtol);
+EBPF_HELPER(strtoul);
+EBPF_HELPER(strncmp);
+EBPF_HELPER(ringbuf_output);
+EBPF_HELPER(ringbuf_reserve);
+EBPF_HELPER(ringbuf_submit);
+EBPF_HELPER(ringbuf_discard);
+EBPF_HELPER(ringbuf_query);
+EBPF_HELPER(perf_event_output);
+EBPF_HELPER(get_stackid);
+EBPF_HELPER(get_stack);
+
+/* largest size a verifier would let a program name (the kernel's BPF_MAX_VAR_SIZ) */
+#define EBPF_MAX_SIZE (1u << 29)
+
+/* The map that argument @arg names, or NULL when it is none of this program's. */
+struct ebpf_map *ebpf_arg_map(u64 arg, const struct ebpf_run *run);
+
+/* Is every page of @len bytes at @p readable just now? For what is too large to be copied. */
+bool ebpf_readable(const void *p, u64 len);

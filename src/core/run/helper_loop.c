@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Loops and tail calls: helpers that move control inside of the program. */
+#include "core/run/helper_impl.h"
+
+#define MAX_LOOPS (8u << 20)
+
+EBPF_HELPER(loop)
+{
+	u32 n = (u32)r1;
+
+	if (r4)
+		return (u64)-EINVAL;
+	if (n > MAX_LOOPS)
+		return (u64)-E2BIG;
+	for (u32 i = 0; i < n; i++)
+		if (run->callback(run, r2, i, r3, 0, 0, 0) || run->aborted)
+			return i + 1;
+	return n;
+}
+
+/* The engines do it themselves; what is left is a tail call that did not happen. */
+EBPF_HELPER(tail_call)
+{
+	return 0;
+}

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Map elements. Keys and values are copied to the stack before a map's code sees them: it may hold
+ * a lock in shared memory, where a fault could not be undone.
+ */
+#include "core/run/helper_impl.h"
+
+#define COPY_MAX 512 /* larger keys and values are checked page by page instead */
+
+struct ebpf_map *ebpf_arg_map(u64 arg, const struct ebpf_run *run)
+{
+	const struct ebpf_image *img = run->prog->image;
+	const struct ebpf_image_ref *refs = ebpf_image_refs(img);
+
+	for (u32 i = 0; i < img->nrefs; i++)
+		if (run->refs[i] == arg && refs[i].kind == EBPF_REF_MAP)
+			return (struct ebpf_map *)arg;
+	return NULL;
+}
+
+bool ebpf_readable(const void *p, u64 len)
+{
+	u64 addr = (u64)p, last = addr + len - 1;
+	char c;
+
+	if (!len)
+		return true;
+	if (last < addr || osl_read(&c, (const void *)last, 1))
+		return false;
+	for (; addr < last; addr = ALIGN_DOWN(addr, EBPFRT_PAGE_SIZE) + EBPFRT_PAGE_SIZE)
+		if (osl_read(&c, (const void *)addr, 1))
+			return false;
+	return true;
+}
+
+/* Memory of the program as map code may use it: a copy in @buf, or itself when it is large and
+ * good. */
+static const void *take(u64 arg, u32 len, void *buf)
+{
+	const void *p = (const void *)arg;
+
+	if (likely(len <= COPY_MAX))
+		return osl_read(buf, p, len) ? NULL : buf;
+	return ebpf_readable(p, len) ? p : NULL;
+}
+
+/* Without a value to hold there is a key only, and the frame stays small. */
+EBPF_HELPER(map_lookup_elem)
+{
+	struct ebpf_map *map = ebpf_arg_map(r1, run);
+	u64 buf[COPY_MAX / 8];
+	const void *key;
+
+	if (unlikely(!map))
+		return 0;
+	key = take(r2, map->meta.key_size, buf);
+	return key ? (u64)map->ops->lookup(map, key) : 0;
+}
+
+EBPF_HELPER(map_delete_elem)
+{
+	struct ebpf_map *map = ebpf_arg_map(r1, run);
+	u64 buf[COPY_MAX / 8];
+	const void *key;
+
+	if (unlikely(!map))
+		return (u64)-EINVAL;
+	key = take(r2, map->meta.key_size, buf);
+	return key ? (u64)(s64)map->ops->del(map, key) : (u64)-EFAULT;
+}
+
+EBPF_HELPER(map_update_elem)
+{
+	struct ebpf_map *map = ebpf_arg_map(r1, run);
+	u64 kbuf[COPY_MAX / 8], vbuf[COPY_MAX / 8];
+	const void *key, *value;
+
+	if (unlikely(!map))
+		return (u64)-EINVAL;
+	key = take(r2, map->meta.key_size, kbuf);
+	value = take(r3, map->meta.value_size, vbuf);
+	if (!key || !value)
+		return (u64)-EFAULT;
+	return (u64)(s64)map->ops->update(map, key, value, r4);
+}
+
+EBPF_HELPER(for_each_map_elem)
+{
+	struct ebpf_map *map = ebpf_arg_map(r1, run);
+
+	if (!map || r4 || !map->ops->for_each)
+		return (u64)-EINVAL;
+	return (u64)map->ops->for_each(map, run, r2, r3);
+}

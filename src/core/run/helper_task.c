@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Who and where: the thread, the CPU, and the hit that runs the program. */
+#include "core/run/helper_impl.h"
+
+EBPF_HELPER(get_prandom_u32)
+{
+	return osl_random();
+}
+
+EBPF_HELPER(get_smp_processor_id)
+{
+	return osl_cpu();
+}
+
+EBPF_HELPER(get_numa_node_id)
+{
+	return osl_numa_node();
+}
+
+EBPF_HELPER(get_current_pid_tgid)
+{
+	return (u64)osl_tgid() << 32 | osl_tid();
+}
+
+/* Only the namespace the thread lives in can be asked for: its numbers are the ones we have. */
+EBPF_HELPER(get_ns_current_pid_tgid)
+{
+	struct bpf_pidns_info info = {0};
+	s64 err = -EINVAL;
+
+	if (r4 == sizeof(info) && osl_pidns_is(r1, r2)) {
+		info.pid = osl_tid();
+		info.tgid = osl_tgid();
+		err = 0;
+	}
+	if (r4 > EBPF_MAX_SIZE)
+		return (u64)-EINVAL;
+	if (osl_zero((void *)r3, r4) || (!err && osl_write((void *)r3, &info, sizeof(info))))
+		return (u64)-EFAULT;
+	return (u64)err;
+}
+
+EBPF_HELPER(get_current_uid_gid)
+{
+	return osl_uid_gid();
+}
+
+EBPF_HELPER(get_current_comm)
+{
+	char comm[OSL_COMM_LEN];
+	u64 n = MIN(r2, sizeof(comm));
+
+	if (!r2 || r2 > EBPF_MAX_SIZE)
+		return (u64)-EINVAL;
+	osl_comm(comm);
+	comm[n - 1] = 0;
+	if (osl_write((void *)r1, comm, n) || osl_zero((void *)(r1 + n), r2 - n))
+		return (u64)-EFAULT;
+	return 0;
+}
+
+EBPF_HELPER(get_current_cgroup_id)
+{
+	return osl_cgroup_id();
+}
+
+EBPF_HELPER(get_attach_cookie)
+{
+	return run->cookie;
+}
+
+EBPF_HELPER(get_func_ip)
+{
+	return run->func_ip;
+}
+
+EBPF_HELPER(get_retval)
+{
+	return run->kind == EBPF_RUN_URETPROBE ? (u64)run->retval : (u64)-EOPNOTSUPP;
+}

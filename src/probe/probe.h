@@ -9,6 +9,8 @@
  */
 #pragma once
 
+#include <sys/types.h>
+
 #include "arch/arch.h"
 #include "osl/osl.h"
 
@@ -69,6 +71,9 @@ int probe_process_may_inject(const struct probe_process *p, char why[PROBE_WHY_M
 struct probe_elf; /* an open ELF file: symbols sorted by address, segments */
 int probe_elf_open(const char *path, struct probe_elf **out, char why[PROBE_WHY_MAX]);
 void probe_elf_free(struct probe_elf **elf); /* NULL-safe, nulls */
+/* The file that @pid has mapped as @m; -ESTALE when its path names another one by now. */
+int probe_elf_open_mapping(pid_t pid, const struct probe_mapping *m, struct probe_elf **out,
+			   char why[PROBE_WHY_MAX]);
 
 struct probe_symbol {
 	const char *name; /* lives as long as the probe_elf */
@@ -105,6 +110,20 @@ int probe_elf_data_symbol(struct probe_elf *elf, const char *name, u64 *addr);
  */
 int probe_plan(struct probe_elf *elf, u64 offset, u64 addr, const u8 *text, size_t text_len,
 	       struct arch_patch *out, char why[PROBE_WHY_MAX]);
+
+/*
+ * Would a return probe of function @symbol break its program? -EOPNOTSUPP and the sentence when it
+ * returns twice (setjmp, vfork) or @elf, which may be NULL, is a Go binary, whose runtime moves
+ * stacks.
+ */
+int probe_ret_refused(struct probe_elf *elf, const char *symbol, char why[PROBE_WHY_MAX]);
+/*
+ * Call @fn for each place in @elf where the constant @nr is loaded and a system call directly
+ * follows, with the file offsets of both instructions, until it returns non-zero, which comes back.
+ */
+int probe_libc_syscall_sites(struct probe_elf *elf, u32 nr,
+			     int (*fn)(u64 load_offset, u64 call_offset, void *cookie),
+			     void *cookie);
 
 /* Read @len bytes of a process's memory. Bytes read (may be short) or -errno. */
 ssize_t probe_read_memory(pid_t pid, u64 addr, void *buf, size_t len);

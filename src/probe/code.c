@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Where functions and instructions begin in a file's code.
+ *
+ * x86 code can be decoded in one direction only, from a place that is known to begin an
+ * instruction: a symbol, or, in a stripped file, an entry of the unwinder's search table
+ * (.eh_frame_hdr). Where neither exists nothing is guessed.
+ */
+#include "probe_priv.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+
+#define FUNCTION_MAX (16u << 20) /* longest stretch that is decoded to reach a probe */
+#define RELATIVE_RELOCATION 8	 /* R_X86_64_RELATIVE */
+
+/* --- the unwinder's search table --- */
+
+/* The encodings the linker writes; any other is left alone. */
+#define EH_VERSION 1
+#define EH_PCREL_SDATA4 0x1b
+#define EH_UDATA4 0x03
+#define EH_DATAREL_SDATA4 0x3b
+
+struct eh_header {
+	u8 version, frame_encoding, count_encoding, table_encoding;
+	s32 frame;
+	u32 count;
+};
+struct eh_entry {
+	s32 start, fde; /* relative to the header */
+};
+
+static int eh_segment(const struct probe_elf *e, GElf_Phdr *out)
+{
+	size_t n;
+
+	if (elf_getphdrnum(e->elf, &n))
+		return -ENOENT;
+	for (size_t i = 0; i < n; i++)
+		if (gelf_getphdr(e->elf, (int)i, out) && out->p_type == PT_GNU_EH_FRAME)
+			return 0;
+	return -ENOENT;
+}
+
+static int read_eh_entry(const struct probe_elf *e, const GElf_Phdr *ph, u32 i,
+			 struct eh_entry *out)
+{
+	return probe_elf_pread(e, ph->p_offset + sizeof(struct eh_header) + (u64)i * sizeof(*out),
+			       out, sizeof(*out));
+}
+
+/* The last entry whose function starts at or below @addr. */
+static int search_eh_table(const struct probe_elf *e, const GElf_Phdr *ph, u32 count, u64 addr,
+			   struct eh_entry *out)
+{
+	u32 lo = 0, hi = count;
+
+	while (lo < hi) {
+		u32 mid = lo + (hi - lo) / 2;
+		struct eh_entry entry;
+
+		if (read_eh_entry(e, ph, mid, &entry))
+			return -ENOENT;
+		if (ph->p_vaddr + (u64)(s64)entry.start <= addr)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo ? read_eh_entry(e, ph, lo - 1, out) : -ENOENT;
+}
+
+/*
+ * Length of the function an FDE describes: length, CIE, start (pc-relative), size. That its start
+ * agrees with the table's also proves the encoding.
+ */
+static int fde_size(const struct probe_elf *e, u64 fde, u64 start, u64 *size)
+{
+	const struct probe_segment *s = probe_elf_segment(e, fde);
+	struct {
+		u32 length, cie;
+		s32 start;
+		u32 size;
+	} head;
+
+	if (!s || probe_elf_pread(e, s->offset + (fde - s->addr), &head, sizeof(head)))
+		return -ENOENT;
+	if (head.length == UINT32_MAX ||
+	    fde + offsetof(__typeof__(head), start) + (u64)(s64)head.start != start)
+		return -ENOENT;
+	*size = head.size;
+	return 0;
+}
+
+static int unwind_bounds(const struct probe_elf *e, u64 addr, u64 *start, u64 *end)
+{
+	struct eh_header header;
+	struct eh_entry entry;
+	GElf_Phdr ph;
+	u64 at, size;
+
+	if (eh_segment(e, &ph) || probe_elf_pread(e, ph.p_offset, &header, sizeof(header)))
+		return -ENOENT;
+	if (header.version != EH_VERSION || header.frame_encoding != EH_PCREL_SDATA4 ||
+	    header.count_encoding != EH_UDATA4 || header.table_encoding != EH_DATAREL_SDATA4)
+		return -ENOENT;
+	if (search_eh_table(e, &ph, header.count, addr, &entry))
+		return -ENOENT;
+	at = ph.p_vaddr + (u64)(s64)entry.start;
+	if (fde_size(e, ph.p_vaddr + (u64)(s64)entry.fde, at, &size) || addr - at >= size)
+		return -ENOENT;
+	*start = at;
+	*end = at + size;
+	return 0;
+}
+
+static int symbol_bounds(struct probe_elf *e, u64 addr, u64 *start, u64 *end)
+{
+	const struct probe_segment *s = probe_elf_segment(e, addr);
+	struct probe_symbol sym;
+
+	if (!s || probe_elf_symbol_at(e, s->offset + (addr - s->addr), &sym))
+		return -ENOENT;
+	*start = sym.addr;
+	*end = sym.size ? sym.addr + sym.size : s->addr + s->size;
+	return 0;
+}
+
+int probe_code_bounds(struct probe_elf *elf, u64 addr, u64 *start, u64 *end)
+{
+	return symbol_bounds(elf, addr, start, end) ? unwind_bounds(elf, addr, start, end) : 0;
+}
+
+/* --- instruction boundaries --- */
+
+/* The file's bytes of [@start, @start + @len), shortened to what its segment has. */
+static int read_code(const struct probe_elf *e, u64 start, u64 len, u8 **out, size_t *out_len)
+{
+	const struct probe_segment *s = probe_elf_segment(e, start);
+	_cleanup_free_ u8 *code = NULL;
+	int err;
+
+	if (!s || !s->exec)
+		return -EINVAL;
+	len = MIN(len, s->size - (start - s->addr));
+	code = malloc(len);
+	if (!code)
+		return -ENOMEM;
+	err = probe_elf_pread(e, s->offset + (start - s->addr), code, len);
+	if (err)
+		return err;
+	*out = TAKE_PTR(code);
+	*out_len = len;
+	return 0;
+}
+
+int probe_code_boundary(struct probe_elf *elf, u64 start, u64 addr, u64 *insn, int *len)
+{
+	_cleanup_free_ u8 *code = NULL;
+	size_t n, at = 0;
+	int err;
+
+	*insn = start;
+	*len = 0;
+	if (addr - start > FUNCTION_MAX)
+		return -EFBIG;
+	err = read_code(elf, start, addr - start + ARCH_MAX_INSN, &code, &n);
+	if (err)
+		return err;
+	while (start + at < addr) {
+		*insn = start + at;
+		*len = arch_insn_len(code + at, n - at);
+		if (*len <= 0) {
+			*len = 0;
+			return -EINVAL;
+		}
+		at += (size_t)*len;
+	}
+	return start + at == addr ? 0 : -EINVAL;
+}
+
+/* --- system call sites --- */
+
+bool probe_code_syscall_site(struct probe_elf *elf, u64 addr, struct probe_site *out)
+{
+	for (u64 back = 0; back < PROBE_SITE_LEN && back <= addr; back++) {
+		_cleanup_free_ u8 *code = NULL;
+		u32 nr, call_len;
+		size_t n;
+		int at;
+
+		if (read_code(elf, addr - back, PROBE_SITE_LEN, &code, &n))
+			return false;
+		at = arch_syscall_site(code, n, &nr, &call_len);
+		if (at < 0 || back >= (u64)at + call_len)
+			continue;
+		*out = (struct probe_site){addr - back, addr - back + (u64)at, nr};
+		return true;
+	}
+	return false;
+}
+
+/* False when it is certain that no instruction begins at @addr. */
+static bool may_be_boundary(struct probe_elf *elf, u64 addr)
+{
+	u64 start, end, insn;
+	int len;
+
+	if (probe_code_bounds(elf, addr, &start, &end))
+		return true;
+	return probe_code_boundary(elf, start, addr, &insn, &len) != -EINVAL || !len;
+}
+
+static int sites_in_segment(struct probe_elf *elf, const struct probe_segment *s, u32 nr,
+			    int (*fn)(u64, u64, void *), void *cookie)
+{
+	_cleanup_free_ u8 *code = NULL;
+	u32 found, call_len;
+	size_t n;
+	int err = read_code(elf, s->addr, s->size, &code, &n);
+
+	for (size_t i = 0; !err && i < n; i++) {
+		int at = arch_syscall_site(code + i, n - i, &found, &call_len);
+
+		if (at < 0 || found != nr || !may_be_boundary(elf, s->addr + i))
+			continue;
+		err = fn(s->offset + i, s->offset + i + (u64)at, cookie);
+	}
+	return err;
+}
+
+int probe_libc_syscall_sites(struct probe_elf *elf, u32 nr,
+			     int (*fn)(u64 load_offset, u64 call_offset, void *cookie),
+			     void *cookie)
+{
+	for (size_t i = 0; i < elf->nsegments; i++) {
+		int err = 0;
+
+		if (elf->segments[i].exec)
+			err = sites_in_segment(elf, &elf->segments[i], nr, fn, cookie);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+/* --- restartable sequences --- */
+
+struct rseq_descriptor { /* the kernel's struct rseq_cs */
+	u32 version, flags;
+	u64 start, length, abort;
+};
+
+/* What the loader would write at @addr when the file leaves it to a relocation. */
+static u64 relocated(const struct probe_elf *e, u64 addr)
+{
+	GElf_Shdr shdr;
+	Elf_Scn *scn = probe_elf_section(e, ".rela.dyn", &shdr);
+	Elf_Data *data = scn ? elf_getdata(scn, NULL) : NULL;
+	size_t n = data && shdr.sh_entsize ? data->d_size / shdr.sh_entsize : 0;
+	GElf_Rela rela;
+
+	for (size_t i = 0; i < n && i < INT32_MAX; i++)
+		if (gelf_getrela(data, (int)i, &rela) && rela.r_offset == addr &&
+		    GELF_R_TYPE(rela.r_info) == RELATIVE_RELOCATION)
+			return (u64)rela.r_addend;
+	return 0;
+}
+
+bool probe_code_in_rseq(struct probe_elf *elf, u64 addr)
+{
+	struct rseq_descriptor d;
+	GElf_Shdr shdr;
+	Elf_Scn *scn = probe_elf_section(elf, "__rseq_cs", &shdr);
+	Elf_Data *data = scn ? elf_getdata(scn, NULL) : NULL;
+
+	for (size_t at = 0; data && data->d_buf && at + sizeof(d) <= data->d_size;
+	     at += sizeof(d)) {
+		memcpy(&d, (const u8 *)data->d_buf + at, sizeof(d));
+		if (!d.start)
+			d.start = relocated(elf, shdr.sh_addr + at +
+							 offsetof(struct rseq_descriptor, start));
+		if (d.start && addr - d.start < d.length)
+			return true;
+	}
+	return false;
+}

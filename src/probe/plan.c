@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * May this place be probed, and how? Every refusal is a sentence that names the place as a person
+ * would: symbol+offset, file, reason.
+ */
+#include "probe_priv.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+/* What the agent itself replaces in a target: the system calls that set signal actions and masks.
+ */
+#define NR_RT_SIGACTION 13
+#define NR_RT_SIGPROCMASK 14
+#define NR_RT_SIGRETURN 15
+
+struct place {
+	struct probe_elf *elf;
+	u64 offset, file_addr; /* the same place in the file and in its address space */
+	u64 addr;	       /* and in the target */
+	const u8 *text;
+	size_t text_len;
+	char name[120]; /* symbol+0x10, or the file offset */
+	char *why;
+};
+
+static int __printf_like(3, 4) refuse(const struct place *p, int err, const char *fmt, ...)
+{
+	char reason[160];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(reason, sizeof(reason), fmt, ap);
+	va_end(ap);
+	probe_why(p->why, "cannot probe %s in %.80s: %s", p->name, p->elf->path, reason);
+	return err;
+}
+
+static void name_place(struct place *p)
+{
+	struct probe_symbol sym;
+
+	if (probe_elf_symbol_at(p->elf, p->offset, &sym))
+		snprintf(p->name, sizeof(p->name), "offset 0x%lx", (unsigned long)p->offset);
+	else if (sym.offset == p->offset)
+		snprintf(p->name, sizeof(p->name), "%.100s", sym.name);
+	else
+		snprintf(p->name, sizeof(p->name), "%.90s+0x%lx", sym.name,
+			 (unsigned long)(p->offset - sym.offset));
+}
+
+static int check_in_code(struct place *p)
+{
+	const struct probe_segment *s = probe_elf_segment_at(p->elf, p->offset);
+
+	if (!s || !s->exec)
+		return refuse(p, -EINVAL, "that part of the file is not code");
+	p->file_addr = s->addr + (p->offset - s->offset);
+	return 0;
+}
+
+static int check_boundary(struct place *p)
+{
+	u64 start, end, insn;
+	int len, err;
+
+	if (probe_code_bounds(p->elf, p->file_addr, &start, &end))
+		return refuse(p, -EINVAL,
+			      "no symbol and no unwind entry tells where instructions begin there");
+	err = probe_code_boundary(p->elf, start, p->file_addr, &insn, &len);
+	if (err == -EFBIG)
+		return refuse(p, err, "it lies too far inside a function");
+	if (err == -EINVAL && !len)
+		return refuse(p, err, "code before it does not decode (at +0x%lx)",
+			      (unsigned long)(insn - start));
+	if (err == -EINVAL)
+		return refuse(p, err,
+			      "not an instruction boundary (the one at +0x%lx has %d bytes)",
+			      (unsigned long)(insn - start), len);
+	return err ? refuse(p, err, "%s", strerror(-err)) : 0;
+}
+
+/* The bytes of the whole instruction, in memory as in the file. */
+static int check_text(struct place *p, const u8 *file, size_t file_len)
+{
+	struct arch_patch ignored;
+	int len = arch_insn_len(file, file_len);
+
+	if (arch_patch_plan(p->text, p->text_len, p->addr, &ignored) == -ARCH_REFUSED_BREAK &&
+	    (!file_len || p->text[0] != file[0]))
+		return refuse(p, -EBUSY, "a breakpoint is there already (a debugger's?)");
+	if (len > 0 && (p->text_len < (size_t)len || memcmp(p->text, file, (size_t)len)))
+		return refuse(
+			p, -EBUSY,
+			"the process has other code there than the file; something patched it");
+	return 0;
+}
+
+static int plan_instruction(struct place *p, struct arch_patch *out)
+{
+	struct probe_site site;
+	int err = arch_patch_plan(p->text, p->text_len, p->addr, out);
+	bool known = probe_code_syscall_site(p->elf, p->file_addr, &site);
+
+	if (known && site.nr == NR_RT_SIGRETURN)
+		return refuse(p, -EOPNOTSUPP, "it returns from a signal handler");
+	if (known && (site.nr == NR_RT_SIGACTION || site.nr == NR_RT_SIGPROCMASK))
+		return refuse(p, -EOPNOTSUPP,
+			      "the runtime itself watches this system call; probe the function's "
+			      "start");
+	if (err == -ARCH_REFUSED_SYSCALL && known && site.call == p->file_addr)
+		err = arch_patch_plan_syscall(p->text, p->text_len, p->addr, site.nr, out);
+	return err ? refuse(p, -EOPNOTSUPP, "%s", arch_patch_refusal(err)) : 0;
+}
+
+/* glibc compares the instruction pointer with the bounds of this function to cancel a thread. */
+static bool in_cancellation_range(struct place *p)
+{
+	struct probe_symbol sym;
+
+	return !probe_elf_symbol_at(p->elf, p->offset, &sym) &&
+	       !strncmp(sym.name, "__syscall_cancel_arch", 21);
+}
+
+static int check_surroundings(struct place *p)
+{
+	if (probe_code_in_rseq(p->elf, p->file_addr))
+		return refuse(p, -EOPNOTSUPP,
+			      "it lies in a restartable sequence (rseq), which a trap would abort "
+			      "each time");
+	if (in_cancellation_range(p))
+		return refuse(p, -EOPNOTSUPP, "glibc cancels threads by their position there");
+	return 0;
+}
+
+int probe_plan(struct probe_elf *elf, u64 offset, u64 addr, const u8 *text, size_t text_len,
+	       struct arch_patch *out, char why[PROBE_WHY_MAX])
+{
+	struct place p = {.elf = elf,
+			  .offset = offset,
+			  .addr = addr,
+			  .text = text,
+			  .text_len = text_len,
+			  .why = why};
+	struct arch_patch patch;
+	u8 file[ARCH_MAX_INSN];
+	size_t file_len = MIN(sizeof(file), elf->file_size - MIN(offset, elf->file_size));
+	int err;
+
+	name_place(&p);
+	err = check_in_code(&p);
+	if (!err && probe_elf_pread(elf, offset, file, file_len))
+		err = refuse(&p, -EIO, "the file cannot be read there");
+	if (!err)
+		err = check_boundary(&p);
+	if (!err)
+		err = check_text(&p, file, file_len);
+	if (!err)
+		err = check_surroundings(&p);
+	if (!err)
+		err = plan_instruction(&p, &patch);
+	if (!err && !probe_crosscheck(&patch))
+		err = refuse(&p, -EOPNOTSUPP, "two decoders disagree about the instruction");
+	if (!err)
+		*out = patch;
+	return err;
+}
+
+/* --- return probes --- */
+
+/* They return a second time through a frame that is gone by then, or never pop theirs. */
+static const char *const returns_twice[] = {
+	"setjmp",      "_setjmp", "__sigsetjmp", "sigsetjmp", "savectx",     "vfork",
+	"__vfork",     "fork",	  "__fork",	 "_Fork",     "__libc_fork", "getcontext",
+	"swapcontext", "clone",	  "__clone",	 "clone3",    "__clone3",    "__clone_internal",
+};
+
+int probe_ret_refused(struct probe_elf *elf, const char *symbol, char why[PROBE_WHY_MAX])
+{
+	size_t len = strcspn(symbol, "@");
+
+	for (size_t i = 0; i < ARRAY_SIZE(returns_twice); i++) {
+		if (strlen(returns_twice[i]) != len || strncmp(symbol, returns_twice[i], len))
+			continue;
+		probe_why(why,
+			  "cannot probe the return of %.80s: it returns more than once; use a "
+			  "uprobe at its entry",
+			  symbol);
+		return -EOPNOTSUPP;
+	}
+	if (!elf || !probe_elf_is_go(elf))
+		return 0;
+	probe_why(why,
+		  "cannot probe the return of %.60s in %.80s: it is a Go program, whose stacks "
+		  "move; use a uprobe at its entry",
+		  symbol, elf->path);
+	return -EOPNOTSUPP;
+}

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the files of probe/ share. */
+#pragma once
+
+#include <libelf.h>
+#include <gelf.h>
+
+#include "probe/probe.h"
+
+struct probe_segment {
+	u64 addr, offset, size; /* what the file backs of a PT_LOAD */
+	bool exec;
+};
+
+struct probe_function {
+	const char *name;    /* base name */
+	const char *version; /* NULL: none */
+	char *full;	     /* owned: name@version of versions that are not the default one */
+	u64 addr, size;
+	u64 reach; /* highest end of this and all functions before it */
+	bool ifunc, local, hidden_version;
+};
+
+struct probe_elf {
+	int fd;
+	Elf *elf;
+	char *path;
+	u64 file_size;
+	struct probe_segment *segments;
+	size_t nsegments;
+	struct probe_function *functions; /* by address, then name */
+	size_t nfunctions;
+	u32 *by_name; /* indices into functions, by name */
+};
+
+/* elf.c */
+const struct probe_segment *probe_elf_segment(const struct probe_elf *elf, u64 addr);
+const struct probe_segment *probe_elf_segment_at(const struct probe_elf *elf, u64 offset);
+Elf_Scn *probe_elf_section(const struct probe_elf *elf, const char *name, GElf_Shdr *shdr);
+/* @len bytes at file offset @offset, all of them, or -errno. */
+int probe_elf_pread(const struct probe_elf *elf, u64 offset, void *buf, size_t len);
+
+/* symbols.c */
+int probe_elf_load_symbols(struct probe_elf *elf);
+const char *probe_function_name(const struct probe_function *f);
+
+/* near.c */
+/* Append to @why ` (did you mean a, b, c?)` when function names of @elf resemble @name. */
+void probe_near_misses(const struct probe_elf *elf, const char *name, char why[PROBE_WHY_MAX]);
+
+/* code.c */
+/* Bounds of the function around virtual address @addr, from its symbol or its unwind entry. */
+int probe_code_bounds(struct probe_elf *elf, u64 addr, u64 *start, u64 *end);
+/* Is @addr inside a restartable sequence (rseq)? */
+bool probe_code_in_rseq(struct probe_elf *elf, u64 addr);
+
+#define PROBE_SITE_LEN 9 /* longest load of a system call number with its system call */
+/*
+ * Is @addr within a constant system call site? Then *nr, the addresses of the load and of the call
+ * come back.
+ */
+struct probe_site {
+	u64 load, call;
+	u32 nr;
+};
+bool probe_code_syscall_site(struct probe_elf *elf, u64 addr, struct probe_site *out);
+/* Walk the instructions of [@start, @addr): 0 when one begins at @addr, else -EINVAL and the one
+ * that contains it in *insn, *len (0: does not decode). */
+int probe_code_boundary(struct probe_elf *elf, u64 start, u64 addr, u64 *insn, int *len);
+
+/* crosscheck.c */
+/* Does a second decoder agree about @p, where it is and where it would be in a slot? */
+bool probe_crosscheck(const struct arch_patch *p);
+
+int __printf_like(2, 3) probe_why(char why[PROBE_WHY_MAX], const char *fmt, ...);

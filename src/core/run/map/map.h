@@ -35,6 +35,8 @@ struct ebpf_map_meta {
 	u32 bell;	 /* doorbell slot that wakes this map's readers (osl_ring()), 0: none */
 	u64 map_extra;
 	char name[BPF_OBJ_NAME_LEN];
+	u32 seed; /* of a hash: random, so that chosen keys don't collide; 0 with BPF_F_ZERO_SEED */
+	u32 pad;
 };
 
 /*
@@ -70,6 +72,8 @@ struct ebpf_map_ops {
 	 * 0) until it returns non-zero; returns the number of elements visited or a negative errno.
 	 */
 	s64 (*for_each)(struct ebpf_map *map, struct ebpf_run *run, u64 fn, u64 cb_ctx);
+	/* Optional: ebpf_map_reap(). */
+	u32 (*reap)(struct ebpf_map *map);
 };
 
 struct ebpf_map {
@@ -80,7 +84,7 @@ struct ebpf_map {
 	u64 size;     /* bytes mapped */
 	u32 mask;     /* type's own */
 	u32 stride;   /* type's own: bytes from element to element */
-	u64 off[4];   /* type's own: offsets of the parts */
+	u64 off[8];   /* type's own: offsets of the parts */
 	u32 readonly; /* this mapping can't be written: frozen or BPF_F_RDONLY_PROG */
 };
 
@@ -103,6 +107,15 @@ int ebpf_map_bind(struct ebpf_map *map, const struct ebpf_map_meta *meta, void *
 /* Bytes of a value as bpf(2) sees it: per-CPU types have round_up(value_size, 8) for each possible
  * CPU. Pure. */
 u32 ebpf_map_user_value_size(const struct ebpf_map_meta *meta);
+
+/*
+ * Give back what participants known to be dead held in @map: elements that were neither in the map
+ * nor free, records that were reserved and never committed. The daemon does so for every map that a
+ * participant could write once ebpf_owner_dead() says so, and before its number goes to somebody
+ * else. Safe beside live users; waits for no live process longer than the bounded spin. Returns how
+ * many were recovered.
+ */
+u32 ebpf_map_reap(struct ebpf_map *map);
 
 /*
  * Who we are, for locks in shared memory: a participant number that the daemon hands out, unique

@@ -1,0 +1,1265 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * HASH, PERCPU_HASH, LRU_HASH and LRU_PERCPU_HASH.
+ *
+ * Layout: struct htab_head | pools | buckets | elements | per-CPU values or reference bytes.
+ * All links are 1-based element numbers, so that zeroed memory is an empty table.
+ *
+ * Chains: a bucket is {lock, head}. Readers take no lock. An element that is freed keeps its `next`
+ * (a reader may stand on it) and its memory (a program may hold its value); when it is used again
+ * in another bucket, the reader that followed it ends at that bucket's end mark, CHAIN_END |
+ * bucket, sees that it is not its own, and starts again.
+ *
+ * Free elements lie in pools, each a list behind an owned lock and a range never used so far. One
+ * pool per few CPUs holds max_entries elements together, so that the table is full exactly when
+ * they are empty; the last pool holds spares for replacing the value of an existing key, which must
+ * work in a full table, too.
+ *
+ * A process can be killed at any store. Whoever takes an element out of a pool or a chain first
+ * writes HELD and its own number into the element's state; what it was doing takes effect with a
+ * single store to a chain link. So a dead holder's element is either linked (then it is a member)
+ * or not (then it goes back to a pool): reap() decides which. The update that was interrupted
+ * either happened or did not.
+ *
+ * A value of at most 8 bytes is replaced in place by one store. A longer one is written to a spare
+ * element that then takes the old one's place in the chain: a reader sees the old value or the new.
+ * The state carries a generation, so that a copy to user space can tell that the element was reused
+ * under it.
+ */
+#include "base/hash.h"
+#include "core/run/map/lock.h"
+#include "core/run/map/map_impl.h"
+#include "core/run/prog.h"
+
+#define HTAB_FLAGS                                                                                 \
+	(BPF_F_NO_PREALLOC | BPF_F_NO_COMMON_LRU | BPF_F_NUMA_NODE | BPF_F_ZERO_SEED |             \
+	 EBPF_MAP_ACCESS_FLAGS)
+#define MAX_ENTRIES (1u << 30) /* links need two bits more */
+#define MAX_POOLS 8u
+#define POOL_MIN 32u /* don't split a smaller table */
+#define SPARES 32u   /* updates in flight at once; more fall back to the free elements */
+#define CHAIN_END (1u << 31)
+#define MAX_RESTARTS 8u	  /* of one walk */
+#define LRU_PATIENCE 128u /* elements looked at before a recently used one goes */
+#define LRU_LIMIT 4096u	  /* elements looked at before giving up */
+#define MAX_TRIES 8u	  /* of an operation that raced with others */
+
+struct htab_head {
+	u32 hand;      /* LRU: where the clock stands */
+	u32 orphans;   /* elements that no pool took back in time */
+	u64 busy;      /* operations that gave up on a lock */
+	u64 corrupt;   /* links that led nowhere */
+	u64 recovered; /* elements taken back from dead processes */
+	u64 evicted;   /* by LRU */
+	u64 pad[3];
+};
+
+struct htab_pool {
+	u32 lock;
+	u32 head; /* first free element */
+	u32 used; /* elements of the pool's range handed out so far */
+	u32 pad[13];
+};
+_Static_assert(sizeof(struct htab_head) == 64 && sizeof(struct htab_pool) == 64, "cache lines");
+
+struct htab_bucket {
+	u32 lock;
+	u32 head;
+};
+
+struct htab_elem {
+	u32 next;  /* in the chain: element, or CHAIN_END | bucket */
+	u32 state; /* enum state_kind | STATE_SPARE | generation | owner */
+	u32 free;  /* next in the pool */
+	u32 small; /* a 4-byte key; longer ones begin behind it */
+};
+
+enum state_kind { FREE = 0, LINKED = 1, HELD = 2 };
+#define STATE_KIND 3u
+#define STATE_SPARE 4u /* while HELD: belongs to the spares, wherever it came from */
+#define STATE_GEN 8u   /* one generation; 13 bits */
+#define STATE_GENS 0xfff8u
+#define STATE_OWNER(s) ((s) >> 16)
+#define NOBODY 0u      /* owner without a number of its own: never dead */
+#define ORPHAN 0xffffu /* owner of an element that was freed when no pool could be locked */
+
+/* map->off[] */
+enum { OFF_BUCKETS, OFF_ELEMS, OFF_USED, OFF_CPU, OFF_VALUE, NR_ELEMS, CPU_AREA, SHIFT };
+
+/* ---- geometry: from the private meta only ---------------------------------------------------- */
+
+static bool is_lru(u32 type)
+{
+	return type == BPF_MAP_TYPE_LRU_HASH || type == BPF_MAP_TYPE_LRU_PERCPU_HASH;
+}
+
+static bool is_percpu(u32 type)
+{
+	return type == BPF_MAP_TYPE_PERCPU_HASH || type == BPF_MAP_TYPE_LRU_PERCPU_HASH;
+}
+
+static int htab_check_sizes(const struct ebpf_map_meta *meta)
+{
+	if (!meta->max_entries || !meta->key_size || !meta->value_size)
+		return -EINVAL;
+	if ((u64)meta->key_size + meta->value_size >= EBPF_MAX_ELEM_SIZE - 48)
+		return -E2BIG;
+	if (is_percpu(meta->type) && ebpf_value_stride(meta) > EBPF_MAX_PERCPU_VALUE)
+		return -E2BIG;
+	return meta->max_entries > MAX_ENTRIES ? -E2BIG : 0;
+}
+
+static int htab_check(const struct ebpf_map_meta *meta)
+{
+	bool lru = is_lru(meta->type);
+	bool percpu = is_percpu(meta->type);
+
+	if (meta->map_flags & ~HTAB_FLAGS || meta->map_extra)
+		return -EINVAL;
+	if (meta->map_flags & BPF_F_NO_COMMON_LRU && !lru)
+		return -EINVAL;
+	if (meta->map_flags & BPF_F_NO_PREALLOC && lru)
+		return -ENOTSUPP;
+	if (meta->map_flags & BPF_F_NUMA_NODE && (percpu || meta->map_flags & BPF_F_NO_COMMON_LRU))
+		return -EINVAL;
+	if (percpu && !meta->nr_cpus)
+		return -EINVAL;
+	return htab_check_sizes(meta);
+}
+
+static u32 round_up_pow2(u32 n)
+{
+	return n <= 1 ? 1 : 1u << (32 - __builtin_clz(n - 1));
+}
+
+static u32 nr_buckets(const struct ebpf_map_meta *meta)
+{
+	return round_up_pow2(meta->max_entries);
+}
+
+/* Pools besides that of the spares. */
+static u32 nr_pools(const struct ebpf_map_meta *meta)
+{
+	u32 n = 1;
+
+	while (n < MAX_POOLS && n < meta->nr_cpus && meta->max_entries / (2 * n) >= POOL_MIN)
+		n *= 2;
+	return n;
+}
+
+static bool in_place(const struct ebpf_map_meta *meta)
+{
+	return meta->value_size <= 8 || is_percpu(meta->type);
+}
+
+static u32 nr_elems(const struct ebpf_map_meta *meta)
+{
+	return meta->max_entries + (in_place(meta) ? 0 : SPARES);
+}
+
+static u32 value_offset(const struct ebpf_map_meta *meta)
+{
+	if (meta->key_size <= 4)
+		return sizeof(struct htab_elem);
+	return sizeof(struct htab_elem) + ALIGN_UP(meta->key_size, 8u);
+}
+
+static u32 elem_size(const struct ebpf_map_meta *meta)
+{
+	return value_offset(meta) + (is_percpu(meta->type) ? 0 : ebpf_value_stride(meta));
+}
+
+/* One CPU's values, when they are per CPU. */
+static u64 cpu_area(const struct ebpf_map_meta *meta)
+{
+	return ALIGN_UP((u64)ebpf_value_stride(meta) * nr_elems(meta), 64ull);
+}
+
+static u64 buckets_offset(const struct ebpf_map_meta *meta)
+{
+	return sizeof(struct htab_head) + (nr_pools(meta) + 1) * sizeof(struct htab_pool);
+}
+
+static u64 elems_offset(const struct ebpf_map_meta *meta)
+{
+	u64 end = buckets_offset(meta) + (u64)nr_buckets(meta) * sizeof(struct htab_bucket);
+
+	return ALIGN_UP(end, 64ull);
+}
+
+static u64 lru_offset(const struct ebpf_map_meta *meta)
+{
+	return ALIGN_UP(elems_offset(meta) + (u64)elem_size(meta) * nr_elems(meta), 64ull);
+}
+
+static u64 tail_offset(const struct ebpf_map_meta *meta)
+{
+	return ALIGN_UP(lru_offset(meta) + (is_lru(meta->type) ? nr_elems(meta) : 0), 64ull);
+}
+
+static u64 htab_size(const struct ebpf_map_meta *meta)
+{
+	u64 values = is_percpu(meta->type) ? cpu_area(meta) * meta->nr_cpus : 0;
+
+	return ebpf_page_align(tail_offset(meta) + values);
+}
+
+static void htab_set_ops(struct ebpf_map *map);
+
+static void htab_bind(struct ebpf_map *map)
+{
+	const struct ebpf_map_meta *meta = &map->meta;
+
+	map->mask = nr_buckets(meta) - 1;
+	map->stride = elem_size(meta);
+	map->off[OFF_BUCKETS] = buckets_offset(meta);
+	map->off[OFF_ELEMS] = elems_offset(meta);
+	map->off[OFF_USED] = lru_offset(meta);
+	map->off[OFF_CPU] = tail_offset(meta);
+	map->off[OFF_VALUE] = value_offset(meta);
+	map->off[NR_ELEMS] = nr_elems(meta);
+	map->off[CPU_AREA] = cpu_area(meta);
+	map->off[SHIFT] = 32u - (u32)__builtin_ctz(nr_buckets(meta));
+	htab_set_ops(map);
+}
+
+static struct htab_head *head_of(const struct ebpf_map *map)
+{
+	return (struct htab_head *)map->base;
+}
+
+static struct htab_pool *pool_at(const struct ebpf_map *map, u32 pool)
+{
+	return (struct htab_pool *)(map->base + sizeof(struct htab_head)) + pool;
+}
+
+static inline struct htab_bucket *bucket_at(const struct ebpf_map *map, u32 bucket)
+{
+	return (struct htab_bucket *)(map->base + map->off[OFF_BUCKETS]) + bucket;
+}
+
+/* Does a link lead to an element? What it says otherwise is a mark, or nonsense. */
+static inline bool is_elem(const struct ebpf_map *map, u32 link)
+{
+	return link - 1 < (u32)map->off[NR_ELEMS];
+}
+
+static inline struct htab_elem *elem_at(const struct ebpf_map *map, u32 link)
+{
+	return (void *)(map->base + map->off[OFF_ELEMS] + (u64)(link - 1) * map->stride);
+}
+
+static inline void *elem_value(const struct ebpf_map *map, struct htab_elem *e)
+{
+	return (u8 *)e + map->off[OFF_VALUE];
+}
+
+static inline void *cpu_value(const struct ebpf_map *map, u32 link, u32 cpu)
+{
+	return map->base + map->off[OFF_CPU] + cpu * map->off[CPU_AREA] +
+	       (u64)(link - 1) * ebpf_value_stride(&map->meta);
+}
+
+static inline u8 *used_byte(const struct ebpf_map *map, u32 link)
+{
+	return map->base + map->off[OFF_USED] + link - 1;
+}
+
+static void count(u64 *counter)
+{
+	__atomic_fetch_add(counter, 1, __ATOMIC_RELAXED);
+}
+
+/* The upper bits of the hash: they depend on all bits of the key. */
+static inline u32 bucket_of(const struct ebpf_map *map, u32 hash)
+{
+	return (u32)((u64)hash >> map->off[SHIFT]);
+}
+
+/* ---- keys ------------------------------------------------------------------------------------ */
+
+/* @ksz is a constant where it pays: 4, 8, or 0 for any other size, then the meta's. */
+static inline __attribute__((always_inline)) u32 key_hash(const struct ebpf_map *map,
+							  const void *key, u32 ksz)
+{
+	u64 k8;
+	u32 k4;
+
+	if (ksz == 4) {
+		__builtin_memcpy(&k4, key, 4);
+		return hash_u32(k4, map->meta.seed);
+	}
+	if (ksz == 8) {
+		__builtin_memcpy(&k8, key, 8);
+		return hash_u64(k8, map->meta.seed);
+	}
+	return hash_bytes(key, map->meta.key_size, map->meta.seed);
+}
+
+static inline void *key_of(const struct ebpf_map *map, struct htab_elem *e)
+{
+	return map->meta.key_size <= 4 ? (void *)&e->small : (void *)(e + 1);
+}
+
+static bool bytes_equal(const void *a, const void *b, u32 len)
+{
+	const u8 *p = a, *q = b;
+	u64 x, y;
+
+	for (; len >= 8; len -= 8, p += 8, q += 8) {
+		__builtin_memcpy(&x, p, 8);
+		__builtin_memcpy(&y, q, 8);
+		if (x != y)
+			return false;
+	}
+	while (len && *p == *q)
+		len--, p++, q++;
+	return !len;
+}
+
+static inline __attribute__((always_inline)) bool
+key_equal(const struct ebpf_map *map, struct htab_elem *e, const void *key, u32 ksz)
+{
+	u64 k8;
+	u32 k4;
+
+	if (ksz == 4) {
+		__builtin_memcpy(&k4, key, 4);
+		return READ_ONCE(e->small) == k4;
+	}
+	if (ksz == 8) {
+		__builtin_memcpy(&k8, key, 8);
+		return READ_ONCE(*(u64 *)(e + 1)) == k8;
+	}
+	return bytes_equal(key_of(map, e), key, map->meta.key_size);
+}
+
+static u32 small_key(const u8 *key, u32 len)
+{
+	u32 small = 0;
+
+	for (u32 i = 0; i < len; i++)
+		((u8 *)&small)[i] = key[i];
+	return small;
+}
+
+static void key_in(const struct ebpf_map *map, struct htab_elem *e, const void *key)
+{
+	if (map->meta.key_size <= 4)
+		WRITE_ONCE(e->small, small_key(key, map->meta.key_size));
+	else
+		ebpf_copy_in(e + 1, key, map->meta.key_size);
+}
+
+static void key_out(const struct ebpf_map *map, struct htab_elem *e, void *key)
+{
+	u32 small = READ_ONCE(e->small);
+
+	if (map->meta.key_size > 4)
+		ebpf_copy_out(key, e + 1, map->meta.key_size);
+	else
+		for (u32 i = 0; i < map->meta.key_size; i++)
+			((u8 *)key)[i] = ((u8 *)&small)[i];
+}
+
+/* The same hash for the paths that are not worth a copy per key size. */
+static u32 hash_of(const struct ebpf_map *map, const void *key)
+{
+	switch (map->meta.key_size) {
+	case 4:
+		return key_hash(map, key, 4);
+	case 8:
+		return key_hash(map, key, 8);
+	default:
+		return key_hash(map, key, 0);
+	}
+}
+
+static bool same_key(const struct ebpf_map *map, struct htab_elem *e, const void *key)
+{
+	return bytes_equal(key_of(map, e), key, map->meta.key_size);
+}
+
+static u32 elem_bucket(const struct ebpf_map *map, struct htab_elem *e)
+{
+	return bucket_of(map, hash_of(map, key_of(map, e)));
+}
+
+/* ---- readers --------------------------------------------------------------------------------- */
+
+/*
+ * One walk along a chain: the element's link, or 0 and in *end the link the walk ended at: 0 or the
+ * bucket's own mark when the key is not there, something else when the walk was led astray.
+ */
+static inline __attribute__((always_inline)) u32 walk(const struct ebpf_map *map, u32 bucket,
+						      const void *key, u32 ksz, u32 *end)
+{
+	u32 link = load_acquire(&bucket_at(map, bucket)->head);
+
+	for (u32 steps = 0; is_elem(map, link) && steps <= map->meta.max_entries; steps++) {
+		struct htab_elem *e = elem_at(map, link);
+
+		if (likely(key_equal(map, e, key, ksz)))
+			return link;
+		link = load_acquire(&e->next);
+	}
+	*end = link;
+	return 0;
+}
+
+static __noinline u32 find_again(const struct ebpf_map *map, u32 bucket, const void *key)
+{
+	u32 link, end = 0;
+
+	for (u32 i = 0; i < MAX_RESTARTS; i++) {
+		link = walk(map, bucket, key, 0, &end);
+		if (link || !end || end == (CHAIN_END | bucket))
+			return link;
+		if (is_elem(map, end) || !(end & CHAIN_END))
+			break; /* a cycle, or a link to nowhere */
+	}
+	if (!map->readonly)
+		count(&head_of(map)->corrupt);
+	return 0;
+}
+
+static inline __attribute__((always_inline)) u32 find(const struct ebpf_map *map, const void *key,
+						      u32 ksz)
+{
+	u32 bucket = bucket_of(map, key_hash(map, key, ksz));
+	u32 end = 0;
+	u32 link = walk(map, bucket, key, ksz, &end);
+
+	if (likely(link) || likely(end == 0 || end == (CHAIN_END | bucket)))
+		return link;
+	return find_again(map, bucket, key);
+}
+
+static u32 find_any(const struct ebpf_map *map, const void *key)
+{
+	switch (map->meta.key_size) {
+	case 4:
+		return find(map, key, 4);
+	case 8:
+		return find(map, key, 8);
+	default:
+		return find(map, key, 0);
+	}
+}
+
+static inline void mark_used(const struct ebpf_map *map, u32 link)
+{
+	u8 *used = used_byte(map, link);
+
+	if (!READ_ONCE(*used) && !map->readonly)
+		WRITE_ONCE(*used, 1);
+}
+
+/* What lookup of a type does with key size @ksz; @lru and @percpu are constants. */
+static inline __attribute__((always_inline)) void *lookup_as(struct ebpf_map *map, const void *key,
+							     u32 ksz, bool lru, bool percpu)
+{
+	u32 link = find(map, key, ksz);
+
+	if (unlikely(!link))
+		return NULL;
+	if (lru)
+		mark_used(map, link);
+	return percpu ? cpu_value(map, link, ebpf_map_cpu(map))
+		      : elem_value(map, elem_at(map, link));
+}
+
+/* ---- element states and pools ---------------------------------------------------------------- */
+
+static u32 state_kind(u32 state)
+{
+	return state & STATE_KIND;
+}
+
+static u32 self_owner(void)
+{
+	u32 self = ebpf_lock_self();
+
+	return self < ORPHAN ? self : NOBODY;
+}
+
+static bool state_owner_dead(u32 state)
+{
+	u32 owner = STATE_OWNER(state);
+
+	return owner == ORPHAN || ebpf_lock_owner_dead(owner);
+}
+
+static void set_state(struct htab_elem *e, u32 kind, u32 gen, u32 owner)
+{
+	store_release(&e->state, kind | (gen & STATE_GENS) | owner << 16);
+}
+
+/* Ours, about to leave a chain. */
+static void hold(struct htab_elem *e, u32 spare)
+{
+	set_state(e, HELD | spare, READ_ONCE(e->state), self_owner());
+}
+
+/* Ours, and nobody who still reads it may believe that it is what it was. */
+static void hold_new(struct htab_elem *e, u32 spare)
+{
+	set_state(e, HELD | spare, READ_ONCE(e->state) + STATE_GEN, self_owner());
+	__atomic_thread_fence(__ATOMIC_RELEASE);
+}
+
+static void set_linked(struct htab_elem *e)
+{
+	set_state(e, LINKED, READ_ONCE(e->state), NOBODY);
+}
+
+static u32 spare_pool(const struct ebpf_map *map)
+{
+	return nr_pools(&map->meta);
+}
+
+/* First element of a pool's range; that of the next pool is its end. */
+static u32 pool_first(const struct ebpf_map *map, u32 pool)
+{
+	u32 n = nr_pools(&map->meta);
+
+	if (pool > n)
+		return (u32)map->off[NR_ELEMS] + 1;
+	return (u32)((u64)map->meta.max_entries * pool / n) + 1;
+}
+
+static u32 pool_range(const struct ebpf_map *map, u32 pool)
+{
+	return pool_first(map, pool + 1) - pool_first(map, pool);
+}
+
+static u32 home_pool(const struct ebpf_map *map, u32 link)
+{
+	u32 pool = 0;
+
+	while (link >= pool_first(map, pool + 1))
+		pool++;
+	return pool;
+}
+
+/*
+ * The former owner died in the middle. If it was moving an element, that is the first of the list:
+ * taken but not yet unlinked, or linked but not yet called free.
+ */
+static void pool_repair(struct ebpf_map *map, struct htab_pool *p)
+{
+	u32 link = READ_ONCE(p->head);
+
+	if (is_elem(map, link) && state_kind(READ_ONCE(elem_at(map, link)->state)) == HELD)
+		set_state(elem_at(map, link), FREE, READ_ONCE(elem_at(map, link)->state), NOBODY);
+}
+
+static int pool_lock(struct ebpf_map *map, struct htab_pool *p)
+{
+	int err = ebpf_lock(&p->lock);
+
+	if (err == EBPF_LOCK_TAKEN_OVER)
+		pool_repair(map, p);
+	else if (err < 0)
+		count(&head_of(map)->busy);
+	return err < 0 ? err : 0;
+}
+
+static u32 pop_listed(struct ebpf_map *map, struct htab_pool *p, u32 spare)
+{
+	u32 link = READ_ONCE(p->head);
+	struct htab_elem *e;
+
+	if (!link)
+		return 0;
+	e = elem_at(map, link);
+	if (!is_elem(map, link) || state_kind(READ_ONCE(e->state)) == LINKED) {
+		count(&head_of(map)->corrupt);
+		WRITE_ONCE(p->head, 0);
+		return 0;
+	}
+	hold_new(e, spare);
+	store_release(&p->head, READ_ONCE(e->free));
+	return link;
+}
+
+static u32 pop_unused(struct ebpf_map *map, u32 pool, u32 spare)
+{
+	struct htab_pool *p = pool_at(map, pool);
+	u32 range = pool_range(map, pool);
+
+	for (u32 i = 0; i < POOL_MIN; i++) {
+		u32 used = READ_ONCE(p->used);
+		u32 link = pool_first(map, pool) + used;
+
+		if (used >= range)
+			return 0;
+		if (state_kind(READ_ONCE(elem_at(map, link)->state)) != LINKED) {
+			hold_new(elem_at(map, link), spare);
+			store_release(&p->used, used + 1);
+			return link;
+		}
+		WRITE_ONCE(p->used, used + 1); /* somebody zeroed the pool, not the element */
+	}
+	return 0;
+}
+
+/* An element that is ours from now on; 0 when the pool has none or is busy (then *err says so). */
+static u32 pool_pop(struct ebpf_map *map, u32 pool, u32 spare, int *err)
+{
+	struct htab_pool *p = pool_at(map, pool);
+	u32 link;
+
+	if (!READ_ONCE(p->head) && READ_ONCE(p->used) >= pool_range(map, pool))
+		return 0;
+	if (pool_lock(map, p)) {
+		*err = -EBUSY;
+		return 0;
+	}
+	link = pop_listed(map, p, spare);
+	if (!link)
+		link = pop_unused(map, pool, spare);
+	ebpf_unlock(&p->lock);
+	return link;
+}
+
+static int pool_push(struct ebpf_map *map, u32 pool, u32 link)
+{
+	struct htab_pool *p = pool_at(map, pool);
+	struct htab_elem *e = elem_at(map, link);
+
+	if (pool_lock(map, p))
+		return -EBUSY;
+	WRITE_ONCE(e->free, READ_ONCE(p->head));
+	store_release(&p->head, link);
+	set_state(e, FREE, READ_ONCE(e->state), NOBODY);
+	ebpf_unlock(&p->lock);
+	return 0;
+}
+
+/* Threads spread over the pools by where their stacks are: cheaper to know than the CPU. */
+static u32 near_pool(const struct ebpf_map *map)
+{
+	u64 stack = (u64)(uintptr_t)__builtin_frame_address(0) >> 16;
+
+	return hash_u64(stack, 0) & (nr_pools(&map->meta) - 1);
+}
+
+/* A free element into *link: 0, -E2BIG or -EBUSY. */
+static int take_free(struct ebpf_map *map, u32 *link)
+{
+	u32 n = nr_pools(&map->meta);
+	u32 near = near_pool(map);
+	int err = -E2BIG;
+	u32 got;
+
+	for (u32 i = 0; i < n; i++) {
+		got = pool_pop(map, (near + i) & (n - 1), 0, &err);
+		if (got) {
+			*link = got;
+			return 0;
+		}
+	}
+	return err;
+}
+
+/* A spare, or else a free element; *spare says which. */
+static int take_spare(struct ebpf_map *map, u32 *link, u32 *spare)
+{
+	int err = 0;
+	u32 got = pool_pop(map, spare_pool(map), STATE_SPARE, &err);
+
+	*spare = got ? STATE_SPARE : 0;
+	if (!got)
+		return take_free(map, link) ? -EBUSY : 0;
+	*link = got;
+	return 0;
+}
+
+/* Give an element back that we hold. */
+static void give_back(struct ebpf_map *map, u32 link)
+{
+	struct htab_elem *e = elem_at(map, link);
+	u32 spare = READ_ONCE(e->state) & STATE_SPARE;
+	u32 n = nr_pools(&map->meta);
+	u32 near = near_pool(map);
+
+	if (spare && !pool_push(map, spare_pool(map), link))
+		return;
+	for (u32 i = 0; !spare && i < n; i++)
+		if (!pool_push(map, (near + i) & (n - 1), link))
+			return;
+	set_state(e, HELD | spare, READ_ONCE(e->state), ORPHAN);
+	__atomic_fetch_add(&head_of(map)->orphans, 1, __ATOMIC_RELAXED);
+}
+
+/* ---- writers: all under the bucket's lock ---------------------------------------------------- */
+
+static int bucket_lock(struct ebpf_map *map, u32 bucket)
+{
+	int err = ebpf_lock(&bucket_at(map, bucket)->lock);
+
+	if (err >= 0)
+		return 0; /* a dead owner leaves a chain whole */
+	count(&head_of(map)->busy);
+	return err;
+}
+
+static void bucket_unlock(struct ebpf_map *map, u32 bucket)
+{
+	ebpf_unlock(&bucket_at(map, bucket)->lock);
+}
+
+/*
+ * The link that leads to the element with @key (or, without a key, to element *link itself), its
+ * value in *link. NULL: not in this chain.
+ */
+static u32 *find_link(struct ebpf_map *map, u32 bucket, const void *key, u32 *link)
+{
+	u32 *from = &bucket_at(map, bucket)->head;
+	u32 at = load_acquire(from);
+
+	for (u32 steps = 0; is_elem(map, at) && steps <= map->meta.max_entries; steps++) {
+		struct htab_elem *e = elem_at(map, at);
+
+		if (key ? same_key(map, e, key) : at == *link) {
+			*link = at;
+			return from;
+		}
+		from = &e->next;
+		at = load_acquire(from);
+	}
+	return NULL;
+}
+
+/* Where a chain goes on, fit to be stored in a link. */
+static u32 rest_of_chain(struct ebpf_map *map, u32 bucket, u32 *from)
+{
+	u32 link = READ_ONCE(*from);
+
+	return is_elem(map, link) ? link : CHAIN_END | bucket;
+}
+
+enum value_form { ONE_VALUE, THIS_CPU, ALL_CPUS };
+
+static void write_cpus(struct ebpf_map *map, u32 link, const void *value, enum value_form form,
+		       bool fresh)
+{
+	u32 stride = ebpf_value_stride(&map->meta);
+	u32 here = form == THIS_CPU ? ebpf_map_cpu(map) : 0;
+
+	for (u32 cpu = 0; cpu < map->meta.nr_cpus; cpu++) {
+		if (form == ALL_CPUS)
+			ebpf_copy_in(cpu_value(map, link, cpu),
+				     (const u8 *)value + (u64)cpu * stride, stride);
+		else if (cpu == here)
+			ebpf_copy_in(cpu_value(map, link, cpu), value, map->meta.value_size);
+		else if (fresh)
+			ebpf_zero(cpu_value(map, link, cpu), stride);
+	}
+}
+
+static void write_value(struct ebpf_map *map, u32 link, const void *value, enum value_form form,
+			bool fresh)
+{
+	if (form == ONE_VALUE)
+		ebpf_copy_in(elem_value(map, elem_at(map, link)), value, map->meta.value_size);
+	else
+		write_cpus(map, link, value, form, fresh);
+}
+
+/* The value comes before the key: who finds the key finds the value. */
+static void fill(struct ebpf_map *map, u32 link, const void *key, const void *value,
+		 enum value_form form)
+{
+	write_value(map, link, value, form, true);
+	__atomic_thread_fence(__ATOMIC_RELEASE);
+	key_in(map, elem_at(map, link), key);
+	if (is_lru(map->meta.type))
+		WRITE_ONCE(*used_byte(map, link), 0);
+}
+
+/* Put element @link where *from leads now, followed by @rest: the store that makes it happen. */
+static void publish(struct ebpf_map *map, u32 *from, u32 link, u32 rest)
+{
+	struct htab_elem *e = elem_at(map, link);
+
+	WRITE_ONCE(e->next, rest);
+	store_release(from, link);
+	set_linked(e);
+}
+
+static int insert(struct ebpf_map *map, u32 bucket, const void *key, const void *value,
+		  enum value_form form, u32 *held)
+{
+	u32 *head = &bucket_at(map, bucket)->head;
+	int err = *held ? 0 : take_free(map, held);
+
+	if (err)
+		return err;
+	fill(map, *held, key, value, form);
+	publish(map, head, *held, rest_of_chain(map, bucket, head));
+	*held = 0;
+	return 0;
+}
+
+static int replace(struct ebpf_map *map, u32 bucket, u32 *from, u32 old, const void *key,
+		   const void *value, enum value_form form, u32 *held)
+{
+	struct htab_elem *e = elem_at(map, old);
+	u32 spare = 0;
+	int err;
+
+	if (in_place(&map->meta)) {
+		write_value(map, old, value, form, false);
+		return 0;
+	}
+	err = *held ? 0 : take_spare(map, held, &spare);
+	if (err)
+		return err;
+	fill(map, *held, key, value, form);
+	hold(e, spare);
+	publish(map, from, *held, rest_of_chain(map, bucket, &e->next));
+	*held = old;
+	return 0;
+}
+
+/*
+ * @held is an element the caller has (0: none); afterwards one that it must give back (0: none).
+ * -E2BIG: it takes another element to go on.
+ */
+static int store_locked(struct ebpf_map *map, u32 bucket, const void *key, const void *value,
+			u64 flags, enum value_form form, u32 *held)
+{
+	u32 old = 0;
+	u32 *from = find_link(map, bucket, key, &old);
+
+	if (from && flags == BPF_NOEXIST)
+		return -EEXIST;
+	if (!from && flags == BPF_EXIST)
+		return -ENOENT;
+	if (from)
+		return replace(map, bucket, from, old, key, value, form, held);
+	return insert(map, bucket, key, value, form, held);
+}
+
+static void unlink_elem(struct ebpf_map *map, u32 bucket, u32 *from, u32 link)
+{
+	struct htab_elem *e = elem_at(map, link);
+
+	hold(e, 0);
+	store_release(from, rest_of_chain(map, bucket, &e->next));
+}
+
+/* ---- making room ----------------------------------------------------------------------------- */
+
+/* Take one victim out of the table, unless its bucket is busy. */
+static bool evict_one(struct ebpf_map *map, u32 link)
+{
+	struct htab_elem *e = elem_at(map, link);
+	u32 bucket = elem_bucket(map, e);
+	u32 *from;
+
+	if (!ebpf_trylock(&bucket_at(map, bucket)->lock))
+		return false;
+	from = find_link(map, bucket, NULL, &link);
+	if (from)
+		unlink_elem(map, bucket, from, link);
+	bucket_unlock(map, bucket);
+	if (from) {
+		hold_new(e, 0);
+		count(&head_of(map)->evicted);
+	}
+	return from;
+}
+
+/*
+ * The clock: the hand goes round, an element that was looked up since the last round is spared
+ * once. After some patience anything goes, so that a table in heavy use costs no more than a
+ * bounded walk.
+ */
+static int evict(struct ebpf_map *map, u32 *held)
+{
+	u32 n = (u32)map->off[NR_ELEMS];
+
+	for (u32 looked = 0; looked < LRU_LIMIT; looked++) {
+		u32 link = __atomic_fetch_add(&head_of(map)->hand, 1, __ATOMIC_RELAXED) % n + 1;
+		u8 *used = used_byte(map, link);
+
+		if (state_kind(READ_ONCE(elem_at(map, link)->state)) != LINKED)
+			continue;
+		if (READ_ONCE(*used) && looked < LRU_PATIENCE) {
+			WRITE_ONCE(*used, 0);
+			continue;
+		}
+		if (evict_one(map, link)) {
+			*held = link;
+			return 0;
+		}
+	}
+	return -ENOMEM;
+}
+
+static u32 htab_reap(struct ebpf_map *map);
+
+/* The pools are empty. 0: try again. */
+static int make_room(struct ebpf_map *map, u32 *held)
+{
+	u32 *orphans = &head_of(map)->orphans;
+
+	if (READ_ONCE(*orphans) && __atomic_exchange_n(orphans, 0, __ATOMIC_RELAXED) &&
+	    htab_reap(map))
+		return 0;
+	return is_lru(map->meta.type) ? evict(map, held) : -E2BIG;
+}
+
+static int store(struct ebpf_map *map, const void *key, const void *value, u64 flags,
+		 enum value_form form)
+{
+	u32 bucket = bucket_of(map, hash_of(map, key));
+	u32 held = 0;
+	int err;
+
+	if (flags > BPF_EXIST)
+		return -EINVAL;
+	if (map->readonly)
+		return -EPERM;
+	for (u32 i = 0; i < MAX_TRIES; i++) {
+		err = bucket_lock(map, bucket);
+		if (err)
+			break;
+		err = store_locked(map, bucket, key, value, flags, form, &held);
+		bucket_unlock(map, bucket);
+		if (err != -E2BIG)
+			break;
+		err = make_room(map, &held);
+		if (err)
+			break;
+	}
+	if (held)
+		give_back(map, held);
+	return err;
+}
+
+/* ---- operations ------------------------------------------------------------------------------ */
+
+static int htab_update(struct ebpf_map *map, const void *key, const void *value, u64 flags)
+{
+	return store(map, key, value, flags, is_percpu(map->meta.type) ? THIS_CPU : ONE_VALUE);
+}
+
+static int htab_update_user(struct ebpf_map *map, const void *key, const void *value, u64 flags)
+{
+	return store(map, key, value, flags, is_percpu(map->meta.type) ? ALL_CPUS : ONE_VALUE);
+}
+
+static void read_value(struct ebpf_map *map, u32 link, void *value)
+{
+	u32 stride = ebpf_value_stride(&map->meta);
+
+	if (!is_percpu(map->meta.type)) {
+		ebpf_copy_out(value, elem_value(map, elem_at(map, link)), map->meta.value_size);
+		return;
+	}
+	for (u32 cpu = 0; cpu < map->meta.nr_cpus; cpu++)
+		ebpf_copy_out((u8 *)value + (u64)cpu * stride, cpu_value(map, link, cpu), stride);
+}
+
+/* Take @key out; its value into @value unless that is NULL. */
+static int remove_key(struct ebpf_map *map, const void *key, void *value)
+{
+	u32 bucket = bucket_of(map, hash_of(map, key));
+	u32 link = 0;
+	u32 *from;
+	int err;
+
+	if (map->readonly)
+		return -EPERM;
+	err = bucket_lock(map, bucket);
+	if (err)
+		return err;
+	from = find_link(map, bucket, key, &link);
+	if (from && value)
+		read_value(map, link, value);
+	if (from)
+		unlink_elem(map, bucket, from, link);
+	bucket_unlock(map, bucket);
+	if (!from)
+		return -ENOENT;
+	give_back(map, link);
+	return 0;
+}
+
+static int htab_del(struct ebpf_map *map, const void *key)
+{
+	return remove_key(map, key, NULL);
+}
+
+static int htab_lookup_delete(struct ebpf_map *map, const void *key, void *value)
+{
+	return remove_key(map, key, value);
+}
+
+/* Did @e stay the same element since its state was @before? */
+static bool undisturbed(struct htab_elem *e, u32 before)
+{
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	return ((READ_ONCE(e->state) ^ before) & STATE_GENS) == 0;
+}
+
+static int htab_lookup_user(struct ebpf_map *map, const void *key, void *value, u64 flags)
+{
+	if (flags)
+		return -EINVAL;
+	for (u32 i = 0; i < MAX_RESTARTS; i++) {
+		u32 link = find_any(map, key);
+		struct htab_elem *e;
+		u32 before;
+
+		if (!link)
+			return -ENOENT;
+		e = elem_at(map, link);
+		before = load_acquire(&e->state);
+		if (!same_key(map, e, key))
+			continue;
+		read_value(map, link, value);
+		if (undisturbed(e, before))
+			return 0;
+	}
+	return -EBUSY;
+}
+
+/*
+ * The key of the element at @link into @next, if that element is in the chain of @bucket. An
+ * element that was reused meanwhile is not.
+ */
+static bool copy_key(struct ebpf_map *map, u32 bucket, u32 link, void *next)
+{
+	struct htab_elem *e = elem_at(map, link);
+	u32 before = load_acquire(&e->state);
+
+	if (elem_bucket(map, e) != bucket)
+		return false;
+	key_out(map, e, next);
+	return undisturbed(e, before);
+}
+
+/*
+ * Is there an element with @key in the chain of @bucket before @last? Only when links were
+ * scribbled on; a walk over all keys must come to its end nevertheless.
+ */
+static bool comes_before(struct ebpf_map *map, u32 bucket, const void *key, u32 last)
+{
+	u32 link = load_acquire(&bucket_at(map, bucket)->head);
+
+	for (u32 steps = 0; is_elem(map, link) && steps <= map->meta.max_entries; steps++) {
+		if (same_key(map, elem_at(map, link), key))
+			return true;
+		if (link == last)
+			return false;
+		link = load_acquire(&elem_at(map, link)->next);
+	}
+	return false;
+}
+
+/* The first key of the buckets from @bucket on. */
+static int first_from(struct ebpf_map *map, u32 bucket, void *next)
+{
+	for (; bucket <= map->mask; bucket++) {
+		for (u32 i = 0; i < MAX_RESTARTS; i++) {
+			u32 link = load_acquire(&bucket_at(map, bucket)->head);
+
+			if (!is_elem(map, link))
+				break;
+			if (copy_key(map, bucket, link, next))
+				return 0;
+		}
+	}
+	return -ENOENT;
+}
+
+static int htab_next(struct ebpf_map *map, const void *key, void *next)
+{
+	u32 bucket = key ? bucket_of(map, hash_of(map, key)) : 0;
+
+	for (u32 i = 0; i < MAX_RESTARTS; i++) {
+		u32 at = key ? find_any(map, key) : 0;
+		u32 link;
+
+		if (!at)
+			return first_from(map, 0, next);
+		link = load_acquire(&elem_at(map, at)->next);
+		if (!is_elem(map, link))
+			break;
+		if (copy_key(map, bucket, link, next)) {
+			if (comes_before(map, bucket, next, at))
+				break;
+			return 0;
+		}
+	}
+	return first_from(map, bucket + 1, next);
+}
+
+static void *program_value(struct ebpf_map *map, u32 link)
+{
+	if (is_percpu(map->meta.type))
+		return cpu_value(map, link, ebpf_map_cpu(map));
+	return elem_value(map, elem_at(map, link));
+}
+
+/* The callback may delete the element it is given, which keeps its link. */
+static s64 htab_for_each(struct ebpf_map *map, struct ebpf_run *run, u64 fn, u64 cb_ctx)
+{
+	s64 visited = 0;
+
+	for (u32 bucket = 0; bucket <= map->mask; bucket++) {
+		u32 link = load_acquire(&bucket_at(map, bucket)->head);
+
+		while (is_elem(map, link) && visited < (s64)map->off[NR_ELEMS]) {
+			struct htab_elem *e = elem_at(map, link);
+
+			if (elem_bucket(map, e) != bucket)
+				break;
+			visited++;
+			if (run->callback(run, fn, (u64)(uintptr_t)map,
+					  (u64)(uintptr_t)key_of(map, e),
+					  (u64)(uintptr_t)program_value(map, link), cb_ctx, 0))
+				return visited;
+			link = load_acquire(&e->next);
+		}
+	}
+	return visited;
+}
+
+/* ---- after a death --------------------------------------------------------------------------- */
+
+/* Taken from a pool's range, which does not know it yet: simply free. */
+static int reap_unused(struct ebpf_map *map, u32 link, u32 state, bool *done)
+{
+	u32 pool = home_pool(map, link);
+	struct htab_pool *p = pool_at(map, pool);
+	int err = pool_lock(map, p);
+
+	if (err)
+		return err;
+	*done = link - pool_first(map, pool) >= READ_ONCE(p->used);
+	if (*done && READ_ONCE(elem_at(map, link)->state) == state)
+		set_state(elem_at(map, link), FREE, state, NOBODY);
+	ebpf_unlock(&p->lock);
+	return 0;
+}
+
+/*
+ * The holder of @link is dead. Under the lock of its bucket: a member stays one; what is not in the
+ * chain is ours now (true), unless somebody else was faster.
+ */
+static bool reap_claim(struct ebpf_map *map, u32 link, u32 state)
+{
+	struct htab_elem *e = elem_at(map, link);
+	u32 mine = HELD | (state & (STATE_SPARE | STATE_GENS)) | self_owner() << 16;
+	u32 bucket = elem_bucket(map, e);
+	bool claimed = false;
+
+	if (bucket_lock(map, bucket))
+		return false;
+	if (!find_link(map, bucket, NULL, &link))
+		claimed = __atomic_compare_exchange_n(&e->state, &state, mine, false,
+						      __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+	else if (READ_ONCE(e->state) == state)
+		set_linked(e);
+	bucket_unlock(map, bucket);
+	return claimed;
+}
+
+static u32 reap_elem(struct ebpf_map *map, u32 link)
+{
+	u32 state = READ_ONCE(elem_at(map, link)->state);
+	bool done;
+
+	if (likely(state_kind(state) != HELD) || !state_owner_dead(state))
+		return 0;
+	if (reap_unused(map, link, state, &done))
+		return 0;
+	if (!done) {
+		if (!reap_claim(map, link, state))
+			return 0;
+		give_back(map, link);
+	}
+	count(&head_of(map)->recovered);
+	return 1;
+}
+
+static u32 htab_reap(struct ebpf_map *map)
+{
+	u32 recovered = 0;
+
+	/* who takes over a pool's lock repairs its list: from then on, what is held is not listed
+	 */
+	for (u32 pool = 0; pool <= spare_pool(map); pool++) {
+		if (pool_lock(map, pool_at(map, pool)))
+			return 0;
+		ebpf_unlock(&pool_at(map, pool)->lock);
+	}
+	for (u32 bucket = 0; bucket <= map->mask; bucket++) {
+		u32 *lock = &bucket_at(map, bucket)->lock;
+		u32 owner = READ_ONCE(*lock);
+
+		if (unlikely(owner) && ebpf_lock_owner_dead(owner))
+			ebpf_lock_cas(lock, owner, 0);
+	}
+	for (u32 link = 1; link <= (u32)map->off[NR_ELEMS]; link++)
+		recovered += reap_elem(map, link);
+	return recovered;
+}
+
+/* ---- the tables: one per type and key size that has a lookup of its own -----------------------
+ */
+
+#define HTAB_OPS(NAME, LOOKUP)                                                                     \
+	{                                                                                          \
+		.name = NAME, .check = htab_check, .size = htab_size, .bind = htab_bind,           \
+		.lookup = LOOKUP, .update = htab_update, .del = htab_del, .next = htab_next,       \
+		.lookup_user = htab_lookup_user, .update_user = htab_update_user,                  \
+		.lookup_delete_user = htab_lookup_delete, .for_each = htab_for_each,               \
+		.reap = htab_reap,                                                                 \
+	}
+
+#define HTAB_LOOKUP(NAME, KSZ, LRU, PERCPU)                                                        \
+	static void *NAME(struct ebpf_map *map, const void *key)                                   \
+	{                                                                                          \
+		return lookup_as(map, key, KSZ, LRU, PERCPU);                                      \
+	}
+
+#define HTAB_TYPE(OPS, NAME, LRU, PERCPU)                                                          \
+	HTAB_LOOKUP(OPS##_lookup_4, 4, LRU, PERCPU)                                                \
+	HTAB_LOOKUP(OPS##_lookup_8, 8, LRU, PERCPU)                                                \
+	HTAB_LOOKUP(OPS##_lookup, 0, LRU, PERCPU)                                                  \
+	static const struct ebpf_map_ops OPS##_4 = HTAB_OPS(NAME, OPS##_lookup_4);                 \
+	static const struct ebpf_map_ops OPS##_8 = HTAB_OPS(NAME, OPS##_lookup_8);                 \
+	const struct ebpf_map_ops OPS = HTAB_OPS(NAME, OPS##_lookup);
+
+HTAB_TYPE(ebpf_hash_ops, "hash", false, false)
+HTAB_TYPE(ebpf_percpu_hash_ops, "percpu_hash", false, true)
+HTAB_TYPE(ebpf_lru_hash_ops, "lru_hash", true, false)
+HTAB_TYPE(ebpf_lru_percpu_hash_ops, "lru_percpu_hash", true, true)
+
+#define HTAB_PICK(OPS) (size == 4 ? &OPS##_4 : size == 8 ? &OPS##_8 : &OPS)
+
+static void htab_set_ops(struct ebpf_map *map)
+{
+	u32 size = map->meta.key_size;
+
+	switch (map->meta.type) {
+	case BPF_MAP_TYPE_HASH:
+		map->ops = HTAB_PICK(ebpf_hash_ops);
+		break;
+	case BPF_MAP_TYPE_PERCPU_HASH:
+		map->ops = HTAB_PICK(ebpf_percpu_hash_ops);
+		break;
+	case BPF_MAP_TYPE_LRU_HASH:
+		map->ops = HTAB_PICK(ebpf_lru_hash_ops);
+		break;
+	default:
+		map->ops = HTAB_PICK(ebpf_lru_percpu_hash_ops);
+	}
+}

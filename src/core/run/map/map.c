@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What is common to all map types: the table of types, binding, and the wait for a shared lock.
+ */
+#include "core/run/map/lock.h"
+#include "core/run/map/map_impl.h"
+
+u32 ebpf_map_self;
+bool (*ebpf_owner_dead)(u32 who);
+
+const struct ebpf_map_ops *ebpf_map_ops_of(u32 type)
+{
+	switch (type) {
+	case BPF_MAP_TYPE_ARRAY:
+		return &ebpf_array_ops;
+	case BPF_MAP_TYPE_PERCPU_ARRAY:
+		return &ebpf_percpu_array_ops;
+	case BPF_MAP_TYPE_HASH:
+		return &ebpf_hash_ops;
+	case BPF_MAP_TYPE_PERCPU_HASH:
+		return &ebpf_percpu_hash_ops;
+	case BPF_MAP_TYPE_LRU_HASH:
+		return &ebpf_lru_hash_ops;
+	case BPF_MAP_TYPE_LRU_PERCPU_HASH:
+		return &ebpf_lru_percpu_hash_ops;
+	default:
+		return NULL;
+	}
+}
+
+int ebpf_map_check(const struct ebpf_map_meta *meta)
+{
+	const struct ebpf_map_ops *ops = ebpf_map_ops_of(meta->type);
+	int err;
+
+	if (!ops || !ebpf_map_access_ok(meta->map_flags))
+		return -EINVAL;
+	err = ops->check(meta);
+	if (err)
+		return err;
+	return ops->size(meta) > EBPF_MAX_SHM ? -ENOMEM : 0;
+}
+
+u64 ebpf_map_shm_size(const struct ebpf_map_meta *meta)
+{
+	return ebpf_map_ops_of(meta->type)->size(meta);
+}
+
+int ebpf_map_bind(struct ebpf_map *map, const struct ebpf_map_meta *meta, void *base, u64 size)
+{
+	if (ebpf_map_check(meta) || size != ebpf_map_shm_size(meta))
+		return -EINVAL;
+	*map = (struct ebpf_map){
+		.meta = *meta,
+		.ops = ebpf_map_ops_of(meta->type),
+		.base = base,
+		.size = size,
+	};
+	map->ops->bind(map);
+	return 0;
+}
+
+static bool is_percpu(u32 type)
+{
+	return type == BPF_MAP_TYPE_PERCPU_ARRAY || type == BPF_MAP_TYPE_PERCPU_HASH ||
+	       type == BPF_MAP_TYPE_LRU_PERCPU_HASH;
+}
+
+u32 ebpf_map_user_value_size(const struct ebpf_map_meta *meta)
+{
+	if (is_percpu(meta->type))
+		return ebpf_value_stride(meta) * meta->nr_cpus;
+	return meta->value_size;
+}
+
+u32 ebpf_map_reap(struct ebpf_map *map)
+{
+	return map->ops->reap && !map->readonly ? map->ops->reap(map) : 0;
+}
+
+int ebpf_lock_slow(u32 *word)
+{
+	u32 self = ebpf_lock_self();
+
+	for (u32 spin = 0; spin < EBPF_LOCK_SPINS; spin++) {
+		u32 owner = load_relaxed(word);
+
+		if (!owner && ebpf_lock_cas(word, 0, self))
+			return EBPF_LOCKED;
+		if (spin % EBPF_LOCK_PROBE == 0 && ebpf_lock_owner_dead(owner) &&
+		    ebpf_lock_cas(word, owner, self))
+			return EBPF_LOCK_TAKEN_OVER;
+		arch_relax();
+	}
+	return -EBUSY;
+}

@@ -1,0 +1,520 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * HASH, PERCPU_HASH, LRU_HASH: semantics, the kernel as the oracle, many processes, processes that
+ * are killed anywhere, memory that somebody scribbles on.
+ */
+#include "map_test.h"
+
+#include <pthread.h>
+
+TestSuite(hashtab, .init = test_participants);
+
+struct big {
+	u64 w[4]; /* longer than what is stored in place */
+};
+
+static struct big big_of(u64 x)
+{
+	return (struct big){{x, ~x, x * 3, x ^ 0x55}};
+}
+
+static bool big_whole(const struct big *b)
+{
+	struct big want = big_of(b->w[0]);
+
+	return !memcmp(b, &want, sizeof(want));
+}
+
+static u32 count_keys(struct ebpf_map *map)
+{
+	u8 key[64], *prev = NULL;
+	u32 n = 0;
+
+	while (!map->ops->next(map, prev, key) && n <= map->meta.max_entries * 2) {
+		prev = key;
+		n++;
+	}
+	return n;
+}
+
+Test(hashtab, full_is_exactly_max_entries)
+{
+	for (u32 max = 1; max < 300; max = max * 2 + 1) {
+		struct ebpf_map map;
+		struct big b = big_of(1);
+		u32 key;
+
+		test_map(&map, BPF_MAP_TYPE_HASH, 4, sizeof(b), max, 0);
+		for (key = 0; key < max; key++)
+			cr_assert_eq(map.ops->update(&map, &key, &b, BPF_NOEXIST), 0);
+		cr_assert_eq(map.ops->update(&map, &key, &b, BPF_ANY), -E2BIG);
+		cr_assert_eq(count_keys(&map), max);
+		for (key = 0; key < max; key++) /* an existing key may always change */
+			for (u32 i = 0; i < 3; i++)
+				cr_assert_eq(map.ops->update(&map, &key, &b, BPF_EXIST), 0);
+		cr_assert_eq(count_keys(&map), max);
+		for (key = 0; key < max; key++)
+			cr_assert_eq(map.ops->del(&map, &key), 0);
+		cr_assert_eq(count_keys(&map), 0);
+		for (key = 1000; key < 1000 + max; key++)
+			cr_assert_eq(map.ops->update(&map, &key, &b, 0), 0);
+		cr_assert_eq(map.ops->update(&map, &key, &b, 0), -E2BIG);
+		munmap(map.base, map.size);
+	}
+}
+
+Test(hashtab, keys_of_any_size)
+{
+	for (u32 size = 1; size <= 40; size++) {
+		struct ebpf_map map;
+		u8 key[41], out[41];
+		u64 value, n = 0;
+
+		test_map(&map, BPF_MAP_TYPE_HASH, size, 8, 64, 0);
+		for (value = 0; value < 64; value++) {
+			memset(key, (int)value, sizeof(key));
+			key[size - 1] = (u8)~value;
+			cr_assert_eq(map.ops->update(&map, key, &value, BPF_NOEXIST), 0);
+		}
+		memset(out, 0xee, sizeof(out));
+		for (int err = map.ops->next(&map, NULL, out); !err;
+		     err = map.ops->next(&map, out, out)) {
+			cr_assert_eq(out[size], 0xee);
+			cr_assert_eq(map.ops->lookup_user(&map, out, &value, 0), 0);
+			cr_assert_eq(out[size - 1], (u8)~value);
+			n++;
+		}
+		cr_assert_eq(n, 64);
+		munmap(map.base, map.size);
+	}
+}
+
+Test(hashtab, a_lost_key_restarts_the_walk)
+{
+	struct ebpf_map map;
+	u32 key, next, gone = 77;
+	u64 value = 0;
+
+	test_map(&map, BPF_MAP_TYPE_HASH, 4, 8, 8, 0);
+	cr_assert_eq(map.ops->next(&map, NULL, &next), -ENOENT);
+	cr_assert_eq(map.ops->next(&map, &gone, &next), -ENOENT);
+	for (key = 0; key < 8; key++)
+		map.ops->update(&map, &key, &value, 0);
+	cr_assert_eq(map.ops->next(&map, NULL, &key), 0);
+	cr_assert_eq(map.ops->next(&map, &gone, &next), 0);
+	cr_assert_eq(key, next);
+}
+
+Test(hashtab, lookup_and_delete)
+{
+	struct big b = big_of(5), out;
+	struct ebpf_map map;
+	u64 key = 1;
+
+	test_map(&map, BPF_MAP_TYPE_HASH, 8, sizeof(b), 4, 0);
+	cr_assert_eq(map.ops->lookup_delete_user(&map, &key, &out), -ENOENT);
+	cr_assert_eq(map.ops->update(&map, &key, &b, 0), 0);
+	cr_assert_eq(map.ops->lookup_delete_user(&map, &key, &out), 0);
+	cr_assert_arr_eq(&out, &b, sizeof(b));
+	cr_assert_null(map.ops->lookup(&map, &key));
+}
+
+Test(hashtab, percpu_starts_at_zero_elsewhere)
+{
+	u64 value = 5, all[TEST_CPUS] = {1, 2, 3, 4}, out[TEST_CPUS], sum = 0;
+	struct ebpf_map map;
+	u32 key = 9;
+
+	test_map(&map, BPF_MAP_TYPE_PERCPU_HASH, 4, 8, 1, 0);
+	cr_assert_eq(map.ops->update_user(&map, &key, all, 0), 0);
+	cr_assert_eq(map.ops->lookup_user(&map, &key, out, 0), 0);
+	cr_assert_arr_eq(all, out, sizeof(all));
+	cr_assert_eq(map.ops->del(&map, &key), 0);
+	cr_assert_eq(map.ops->update(&map, &key, &value, 0), 0);
+	cr_assert_eq(map.ops->lookup_user(&map, &key, out, 0), 0);
+	for (u32 i = 0; i < TEST_CPUS; i++)
+		sum += out[i];
+	cr_assert_eq(sum, 5);
+	cr_assert_eq(*(u64 *)map.ops->lookup(&map, &key), 5);
+}
+
+Test(hashtab, lru_keeps_what_is_used)
+{
+	struct ebpf_map map;
+	u64 value = 1;
+	u32 hot = 0, key;
+
+	test_map(&map, BPF_MAP_TYPE_LRU_HASH, 4, 8, 64, 0);
+	cr_assert_eq(map.ops->update(&map, &hot, &value, 0), 0);
+	for (key = 1; key < 10000; key++) {
+		cr_assert_eq(map.ops->update(&map, &key, &value, 0), 0);
+		cr_assert_eq(map.ops->lookup_user(&map, &key, &value, 0), 0, "a new key is there");
+		if (key % 8 == 0)
+			cr_assert_not_null(map.ops->lookup(&map, &hot), "lost at %u", key);
+	}
+	cr_assert_eq(count_keys(&map), 64);
+}
+
+static u64 delete_it(struct ebpf_run *run, u64 fn, u64 m, u64 key, u64 value, u64 ctx, u64 zero)
+{
+	struct ebpf_map *map = (void *)(uintptr_t)m;
+
+	cr_assert_eq(map->ops->del(map, (void *)(uintptr_t)key), 0);
+	return 0;
+}
+
+Test(hashtab, for_each_may_delete)
+{
+	struct ebpf_run run = {.callback = delete_it};
+	struct ebpf_map map;
+	u64 value = 1;
+
+	test_map(&map, BPF_MAP_TYPE_HASH, 4, 8, 100, 0);
+	for (u32 key = 0; key < 100; key++)
+		map.ops->update(&map, &key, &value, 0);
+	cr_assert_eq(map.ops->for_each(&map, &run, 0, 0), 100);
+	cr_assert_eq(count_keys(&map), 0);
+}
+
+/* ---- against the kernel ---- */
+
+static void compare_content(struct ebpf_map *map, int fd)
+{
+	u8 key[16], *prev = NULL, ours[256], theirs[256];
+	u32 n = 0, m = 0;
+
+	while (!map->ops->next(map, prev, key)) {
+		cr_assert_eq(map->ops->lookup_user(map, key, ours, 0), 0);
+		cr_assert_eq(kernel_elem(BPF_MAP_LOOKUP_ELEM, fd, key, theirs, 0), 0);
+		cr_assert_arr_eq(ours, theirs, map->meta.value_size);
+		prev = key;
+		n++;
+	}
+	for (prev = NULL; !kernel_elem(BPF_MAP_GET_NEXT_KEY, fd, prev, key, 0); prev = key)
+		m++;
+	cr_assert_eq(n, m);
+}
+
+static void compare_step(struct ebpf_map *map, int fd, u32 keys)
+{
+	u8 key[16] = {0}, value[32], ours[32] = {0}, theirs[32] = {0};
+	u32 what = test_rand() % 10, k = test_rand() % keys;
+	u64 flags = test_rand() % 8 ? test_rand() % 3 : test_rand() % 6;
+	int a, b;
+
+	memcpy(key, &k, sizeof(k));
+	memset(value, (int)test_rand(), sizeof(value));
+	if (what < 5) {
+		a = map->ops->update_user(map, key, value, flags);
+		b = kernel_elem(BPF_MAP_UPDATE_ELEM, fd, key, value, flags);
+	} else if (what < 7) {
+		a = map->ops->del(map, key);
+		b = kernel_elem(BPF_MAP_DELETE_ELEM, fd, key, NULL, 0);
+	} else if (what < 9) {
+		flags = test_rand() % 8 ? 0 : test_rand() % 6;
+		a = map->ops->lookup_user(map, key, ours, flags);
+		b = kernel_elem(BPF_MAP_LOOKUP_ELEM, fd, key, theirs, flags);
+	} else {
+		a = map->ops->lookup_delete_user(map, key, ours);
+		b = kernel_elem(BPF_MAP_LOOKUP_AND_DELETE_ELEM, fd, key, theirs, 0);
+	}
+	cr_assert_eq(a, b, "op %u key %u flags %llu: %d, the kernel %d", what, k,
+		     (unsigned long long)flags, a, b);
+	cr_assert_arr_eq(ours, theirs, sizeof(ours));
+}
+
+static void compare_with_kernel(u32 key_size, u32 value_size, u32 max, u32 flags)
+{
+	int fd = kernel_create(BPF_MAP_TYPE_HASH, key_size, value_size, max, flags);
+	struct ebpf_map map;
+
+	cr_assert_geq(fd, 0);
+	test_map(&map, BPF_MAP_TYPE_HASH, key_size, value_size, max, flags);
+	for (u32 i = 0; i < 4000; i++)
+		compare_step(&map, fd, max + max / 2 + 1);
+	compare_content(&map, fd);
+	close(fd);
+}
+
+Test(hashtab, random_operations_end_as_in_the_kernel)
+{
+	if (!kernel_usable())
+		cr_skip("bpf(2) is not allowed here");
+	test_seed();
+	compare_with_kernel(4, 8, 20, 0);
+	compare_with_kernel(4, 32, 1, 0);
+	compare_with_kernel(8, 3, 100, BPF_F_NO_PREALLOC);
+	compare_with_kernel(16, 20, 300, 0);
+}
+
+/* ---- many at once ---- */
+
+#define STRESS_KEYS 128
+
+struct stress {
+	struct ebpf_map map;
+	u32 seed;
+	u32 rounds;
+	u64 busy;
+	u64 torn;
+};
+
+static void stress_step(struct stress *s)
+{
+	u32 key = test_rand() % STRESS_KEYS;
+	struct big b, in = big_of(test_rand());
+	int err = 0;
+
+	switch (test_rand() % 4) {
+	case 0:
+		err = s->map.ops->del(&s->map, &key);
+		break;
+	case 1:
+		if (!s->map.ops->lookup_user(&s->map, &key, &b, 0) && !big_whole(&b))
+			s->torn++;
+		break;
+	default:
+		err = s->map.ops->update(&s->map, &key, &in, test_rand() % 3);
+	}
+	s->busy += err == -EBUSY;
+}
+
+static void *walker(void *arg)
+{
+	struct stress *s = arg;
+
+	while (!__atomic_load_n(&shared->go, __ATOMIC_RELAXED)) {
+		u32 key, next, n = 0;
+
+		for (int err = s->map.ops->next(&s->map, NULL, &key); !err; key = next) {
+			cr_assert_lt(key, STRESS_KEYS);
+			err = s->map.ops->next(&s->map, &key, &next);
+			if (++n > 1000)
+				break; /* restarted by deletions: as the kernel's */
+		}
+	}
+	return NULL;
+}
+
+static u32 child_run(u32 who, void (*fn)(void *), void *arg)
+{
+	pid_t pid = fork();
+
+	if (!pid) {
+		ebpf_map_self = who;
+		test_rand_state = test_rand_state * 31 + who * 0x9e3779b97f4a7c15ull;
+		fn(arg);
+		_exit(0);
+	}
+	return (u32)pid;
+}
+
+static void stress_rounds(void *arg)
+{
+	struct stress *s = arg;
+
+	for (u32 i = 0; i < s->rounds; i++)
+		stress_step(s);
+	if (s->torn)
+		_exit(1);
+}
+
+static void stress_for_ever(void *arg)
+{
+	for (;;)
+		stress_step(arg);
+}
+
+/* Everything a table promises, asked when nobody works on it. */
+static void check_whole(struct ebpf_map *map)
+{
+	u32 key, n = count_keys(map), seen = 0;
+	struct big b;
+
+	for (key = 0; key <= STRESS_KEYS; key++) {
+		if (map->ops->lookup_user(map, &key, &b, 0))
+			continue;
+		seen++;
+		cr_assert(big_whole(&b), "the value of key %u is torn", key);
+	}
+	cr_assert_eq(n, seen, "a walk finds %u keys, lookups find %u", n, seen);
+	b = big_of(1);
+	for (key = 1000; n < map->meta.max_entries; n++, key++)
+		cr_assert_eq(map->ops->update(map, &key, &b, BPF_NOEXIST), 0,
+			     "an element is lost: %u of %u fit", n, map->meta.max_entries);
+	cr_assert_eq(map->ops->update(map, &key, &b, BPF_NOEXIST), -E2BIG);
+	while (key-- > 1000)
+		cr_assert_eq(map->ops->del(map, &key), 0);
+}
+
+Test(hashtab, processes_share_it)
+{
+	struct stress s = {.rounds = 60000};
+	pthread_t thread;
+
+	test_seed();
+	test_map(&s.map, BPF_MAP_TYPE_HASH, 4, sizeof(struct big), 100, 0);
+	for (u32 who = 2; who < 5; who++)
+		child_run(who, stress_rounds, &s);
+	cr_assert_eq(pthread_create(&thread, NULL, walker, &s), 0);
+	for (u32 i = 0; i < 3; i++) {
+		int status;
+
+		wait(&status);
+		cr_assert_eq(status, 0, "a reader saw a torn value");
+	}
+	shared->go = 1;
+	pthread_join(thread, NULL);
+	check_whole(&s.map);
+}
+
+static void kill_round(struct stress *s, u32 first, u32 n)
+{
+	pid_t pid[4];
+
+	for (u32 i = 0; i < n; i++)
+		pid[i] = (pid_t)child_run(first + i, stress_for_ever, s);
+	usleep(200 + test_rand() % 2000);
+	for (u32 i = 0; i < n; i++) {
+		kill(pid[i], SIGKILL);
+		waitpid(pid[i], NULL, 0);
+		__atomic_store_n(&shared->dead[first + i], 1, __ATOMIC_RELEASE);
+	}
+}
+
+Test(hashtab, killed_anywhere_nothing_is_lost, .timeout = 60)
+{
+	struct big b = big_of(42);
+	struct stress s = {0};
+	u32 kept = STRESS_KEYS, reaped = 0;
+
+	test_seed();
+	test_map(&s.map, BPF_MAP_TYPE_HASH, 4, sizeof(struct big), 64, 0);
+	cr_assert_eq(s.map.ops->update(&s.map, &kept, &b, 0), 0);
+	for (u32 round = 0; round < 150; round++) {
+		kill_round(&s, 2 + round * 3, 3);
+		reaped += ebpf_map_reap(&s.map);
+		for (u32 key = 0; key < STRESS_KEYS; key++)
+			if (round % 10 == 0)
+				s.map.ops->del(&s.map, &key);
+		if (round % 10 == 0)
+			cr_assert_eq(count_keys(&s.map), 1);
+		cr_assert_eq(s.map.ops->lookup_user(&s.map, &kept, &b, 0), 0);
+		cr_assert(b.w[0] == 42 && big_whole(&b));
+		check_whole(&s.map);
+	}
+	fprintf(stderr, "# 450 processes killed, %u elements recovered\n", reaped);
+}
+
+Test(hashtab, killed_lru_stays_full, .timeout = 60)
+{
+	struct stress s = {0};
+
+	test_seed();
+	test_map(&s.map, BPF_MAP_TYPE_LRU_HASH, 4, sizeof(struct big), 64, 0);
+	for (u32 round = 0; round < 60; round++) {
+		u64 start;
+
+		kill_round(&s, 2 + round * 3, 3);
+		ebpf_map_reap(&s.map);
+		start = test_now_ns();
+		for (u32 key = 0; key < 200; key++) {
+			struct big b = big_of(key);
+
+			cr_assert_eq(s.map.ops->update(&s.map, &key, &b, 0), 0);
+		}
+		cr_assert_lt(test_now_ns() - start, 1000000000u);
+		cr_assert_eq(count_keys(&s.map), 64);
+	}
+}
+
+/* A lock whose owner died without being reaped is taken over by whoever needs it. */
+Test(hashtab, a_dead_owners_lock_is_taken_over)
+{
+	struct ebpf_map map;
+	u64 value = 1;
+
+	test_map(&map, BPF_MAP_TYPE_HASH, 4, 8, 4, 0);
+	shared->dead[77] = 1;
+	for (u32 *p = (u32 *)(map.base + map.off[0]); p < (u32 *)(map.base + map.off[1]); p += 2)
+		*p = 77;
+	for (u32 key = 0; key < 4; key++)
+		cr_assert_eq(map.ops->update(&map, &key, &value, 0), 0);
+	for (u32 *p = (u32 *)(map.base + map.off[0]); p < (u32 *)(map.base + map.off[1]); p += 2)
+		*p = 78; /* alive: bounded, then busy */
+	for (u32 key = 0; key < 4; key++)
+		cr_assert_eq(map.ops->update(&map, &key, &value, 0), -EBUSY);
+	for (u32 key = 0; key < 4; key++)
+		cr_assert_not_null(map.ops->lookup(&map, &key), "readers wait for nobody");
+}
+
+/* ---- scribbled on ---- */
+
+static void *scribbler(void *arg)
+{
+	struct stress *s = arg;
+	u64 x = s->seed | 1;
+
+	while (!__atomic_load_n(&shared->go, __ATOMIC_RELAXED)) {
+		u32 *at;
+
+		x ^= x << 13, x ^= x >> 7, x ^= x << 17;
+		at = (u32 *)(s->map.base + (x >> 20) % (s->map.size / 4) * 4);
+		if (at < (u32 *)(s->map.base + s->map.off[0] + 1024) || x & 1)
+			__atomic_store_n(at, (u32)(x >> 40) % (x & 2 ? 80 : ~0u), __ATOMIC_RELAXED);
+	}
+	return NULL;
+}
+
+static void scribble_type(u32 type, u32 rounds)
+{
+	struct stress s = {.seed = test_rand()};
+	pthread_t thread;
+
+	test_map(&s.map, type, 4, sizeof(struct big), 64, 0);
+	shared->go = 0;
+	cr_assert_eq(pthread_create(&thread, NULL, scribbler, &s), 0);
+	for (u32 i = 0; i < rounds; i++) {
+		u8 out[TEST_CPUS * sizeof(struct big)];
+		u32 key = test_rand() % STRESS_KEYS;
+
+		if (i % 64 == 0) { /* a stuck lock word costs a bounded wait; it is not the point */
+			memset(s.map.base, 0, s.map.off[1]);
+			count_keys(&s.map);
+			ebpf_map_reap(&s.map);
+		}
+		s.map.ops->lookup_user(&s.map, &key, out, 0);
+		s.map.ops->update_user(&s.map, &key, out, test_rand() % 3);
+		s.map.ops->lookup(&s.map, &key);
+		s.map.ops->del(&s.map, &key);
+	}
+	shared->go = 1;
+	pthread_join(thread, NULL);
+}
+
+Test(hashtab, scribbling_neither_crashes_nor_hangs, .timeout = 30)
+{
+	test_seed();
+	scribble_type(BPF_MAP_TYPE_HASH, 1000);
+	scribble_type(BPF_MAP_TYPE_LRU_HASH, 500);
+	scribble_type(BPF_MAP_TYPE_PERCPU_HASH, 500);
+}
+
+/* Links made into rings: every walk ends, a walk over the keys, too. */
+Test(hashtab, a_cycle_ends_every_walk)
+{
+	struct ebpf_map map;
+	u64 value = 1;
+	u32 key, missing = 1 << 20;
+
+	test_map(&map, BPF_MAP_TYPE_HASH, 4, 8, 64, 0);
+	for (key = 0; key < 64; key++)
+		map.ops->update(&map, &key, &value, 0);
+	for (u32 shift = 1; shift < 64; shift++) {
+		for (u32 i = 0; i < 64; i++)
+			*(u32 *)(map.base + map.off[1] + i * map.stride) = (i + shift) % 64 + 1;
+		map.ops->lookup(&map, &missing);
+		cr_assert_leq(count_keys(&map), 64 * 64);
+		map.ops->del(&map, &missing);
+	}
+}

@@ -158,3 +158,20 @@ int arch_jit(const struct ebpf_image *img, u8 *out, size_t cap, u32 *len, u32 *e
 
 /* ELF machine number of the code arch_jit() emits (EM_X86_64), 0 when there is none. */
 extern const u32 arch_jit_machine;
+
+/*
+ * Call @fn(ctx, run) with a way back: run->recover describes this call, so that
+ * arch_prog_recover() can make it return 0. Any context.
+ */
+struct ebpf_run;
+typedef u64 (*arch_prog_fn)(void *ctx, struct ebpf_run *run);
+u64 arch_prog_enter(arch_prog_fn fn, void *ctx, struct ebpf_run *run);
+
+/*
+ * Change @regs, taken inside the call that filled @recover, so that arch_prog_enter() returns 0.
+ * False where the arch has no such way; then *regs is unchanged.
+ */
+bool arch_prog_recover(struct arch_regs *regs, const u64 *recover);
+
+/* The execution that JIT code interrupted at @regs belongs to (unverified), NULL without a JIT. */
+struct ebpf_run *arch_prog_run_of(const struct arch_regs *regs);

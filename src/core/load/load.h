@@ -45,6 +45,7 @@ struct ebpf_load {
 	const struct ebpf_map_meta *(*map_by_fd)(void *cookie, s32 fd, bool is_index);
 	void *cookie;
 	struct ebpf_log *log; /* never NULL */
+	u32 check_flags;      /* EBPF_CHECK_*; 0 for PROG_LOAD */
 	/* out: on success only; image is malloc'ed and the caller's */
 	u32 used_maps[EBPF_MAX_USED_MAPS]; /* ids */
 	u32 nused_maps;
@@ -63,6 +64,16 @@ int ebpf_load_build(struct ebpf_load *load);
  */
 int ebpf_check_structure(const struct bpf_insn *insns, u32 ninsns, u32 prog_type,
 			 struct ebpf_log *log);
+
+/*
+ * The same with differences for engines under test: what the instruction set defines (RFC 9669) but
+ * the kernel's verifier refuses.
+ */
+#define EBPF_CHECK_ISA 1u   /* immediate shifts are masked, division by an immediate 0 is defined */
+#define EBPF_CHECK_CALLX 2u /* call by register: the number of a helper */
+#define EBPF_CHECK_ANY_HELPER 4u /* helpers of no program type: test engines bring their own */
+int ebpf_check_structure_flags(const struct bpf_insn *insns, u32 ninsns, u32 prog_type, u32 flags,
+			       struct ebpf_log *log);
 
 /* One instruction as the kernel's disassembler prints it ("r0 = r1"), into @buf. Returns slots used
  * (1, or 2 for lddw). */

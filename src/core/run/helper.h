@@ -31,3 +31,10 @@ const struct ebpf_helper *ebpf_helper_get(u32 id);
  * thread-safe). */
 extern ebpf_helper_fn ebpf_helper_table[EBPF_MAX_HELPER_ID];
 void ebpf_helper_table_init(void);
+
+/*
+ * Numbers that no program can name (no row in ebpf_helpers): slots of the function table through
+ * which JIT code reaches the engine itself. ebpf_helper_table_init() installs them by calling
+ * ebpf_prog_internal_helpers() (prog.h) after filling the table.
+ */
+#define EBPF_HELPER_TAIL_CALL 255

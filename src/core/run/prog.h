@@ -134,3 +134,23 @@ int ebpf_prog_bind(struct ebpf_prog *prog, const void *base, size_t len, u64 *re
  */
 struct arch_regs;
 bool ebpf_prog_fixup(const struct ebpf_prog *prog, struct arch_regs *regs);
+
+/*
+ * Cut @run short whatever it is doing (a helper, the interpreter, JIT code): when the interrupted
+ * thread continues with *regs, ebpf_prog_run() returns 0 with run->aborted set. For a fault handler
+ * that knows that its thread is inside @run. False where the arch can't.
+ */
+bool ebpf_run_abort(struct ebpf_run *run, struct arch_regs *regs);
+
+struct ebpf_map;
+/*
+ * bpf_tail_call(): the program at @index of the PROG_ARRAY @map, now the one that @run runs
+ * (run->prog, run->refs), or NULL when there is none, it can't run on this engine, or there were
+ * EBPF_MAX_TAIL_CALLS: then the caller goes on. Called by the engines, which give `call 12` this
+ * meaning; the helper of that number in the table is never reached from checked programs.
+ */
+const struct ebpf_prog *ebpf_tail_call_target(struct ebpf_run *run, struct ebpf_map *map,
+					      u64 index);
+
+/* Put the engines' own entries (EBPF_HELPER_*, helper.h) into a helper table. */
+void ebpf_prog_internal_helpers(ebpf_helper_fn *table);

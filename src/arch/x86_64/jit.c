@@ -1,0 +1,874 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * BPF to x86-64.
+ *
+ * Registers: r0 rax, r1 rdi, r2 rsi, r3 rdx, r4 rcx, r5 r8 (the C arguments, so that a helper call
+ * moves nothing), r6 rbx, r7 r13, r8 r14, r9 r15 (callee-saved in both worlds), r10 rbp; r12 holds
+ * struct ebpf_run from the prologue to the epilogue; r9, r10, r11 of the CPU are scratch.
+ *
+ * A function saves only the callee-saved registers it names and has a frame only when it names r10.
+ * Everything that differs from process to process is reached through r12: helpers [r12] and map
+ * references [r12 + 16]; the code itself has no address in it.
+ *
+ * Passes: all code is emitted again and again with the addresses of the previous pass until nothing
+ * moves; jumps start out long and shrink, so this ends after a few passes.
+ *
+ * Rules: the image has passed the structural check. Pure, process context.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "arch/arch.h"
+#include "base/cleanup.h"
+#include "core/run/helper.h"
+#include "jit_div.h"
+#include "jit_emit.h"
+
+#define INT3 0xcc
+#define RUN R12
+#define RUN_PROG 8 /* offsets in struct ebpf_run, asserted in core/run/prog.c */
+#define RUN_REFS 16
+#define RUN_CTX 40
+#define HELPER_TAIL_CALL 12
+#define MAX_PASSES 24
+#define LONGEST_INSN 128 /* bytes no instruction's code exceeds: the first pass's guess */
+
+bool x86_jit_avoid_bmi2;
+
+static const u8 reg_of[11] = {RAX, RDI, RSI, RDX, RCX, R8, RBX, R13, R14, R15, RBP};
+
+struct func {
+	u32 start, end; /* instructions */
+	u32 entry;	/* offsets in the code: of the prologue, */
+	u32 epilogue;
+	u32 thunk;   /* of the entry for C callers, when it is a callback */
+	u32 stack;   /* bytes of frame, 0: none */
+	u8 saved[4]; /* callee-saved registers it names */
+	u8 nsaved;
+	bool calls; /* calls anything: the stack is to be aligned */
+	bool pad;   /* one word of padding for that */
+	bool is_callback;
+};
+
+struct jit {
+	struct emit e;
+	const struct bpf_insn *insns;
+	u32 n;
+	struct func *funcs;
+	u32 nfuncs;
+	struct func *f; /* the one being emitted */
+	u32 *addr;  /* n + 1: offset of each instruction's code, the previous pass's ahead of us */
+	u32 *stop;  /* n: where the code of each instruction ends */
+	u8 *target; /* n: something jumps here */
+	bool moved; /* an address differs from the previous pass */
+	bool long_jumps;
+	bool bmi2;
+	bool tail_calls; /* the program makes some */
+};
+
+static bool is_lddw(const struct bpf_insn *in)
+{
+	return in->code == (BPF_LD | BPF_IMM | BPF_DW);
+}
+
+static bool is_jump(const struct bpf_insn *in)
+{
+	u8 class = BPF_CLASS(in->code), op = BPF_OP(in->code);
+
+	return (class == BPF_JMP || class == BPF_JMP32) && op != BPF_CALL && op != BPF_EXIT;
+}
+
+static u32 jump_target(const struct bpf_insn *in, u32 i)
+{
+	s32 off = in->code == (BPF_JMP32 | BPF_JA) ? in->imm : in->off;
+
+	return i + 1 + (u32)off;
+}
+
+static void set_addr(struct jit *j, u32 *addr)
+{
+	j->moved |= *addr != j->e.len;
+	*addr = j->e.len;
+}
+
+/* --- analysis -------------------------------------------------------------------------------- */
+
+static struct func *func_at(struct jit *j, u32 pc)
+{
+	u32 i;
+
+	for (i = 0; i < j->nfuncs && j->funcs[i].start != pc; i++)
+		;
+	return &j->funcs[i];
+}
+
+static void note_reg(struct func *f, u8 reg)
+{
+	u32 i;
+
+	if (reg < BPF_REG_6 || reg > BPF_REG_9)
+		return;
+	for (i = 0; i < f->nsaved; i++)
+		if (f->saved[i] == reg_of[reg])
+			return;
+	f->saved[f->nsaved++] = reg_of[reg];
+}
+
+/* bytes below the frame pointer that @in touches; all of it when r10 gets away */
+static u32 stack_used(const struct bpf_insn *in)
+{
+	u8 class = BPF_CLASS(in->code);
+	bool is_store = class == BPF_ST || class == BPF_STX;
+
+	if (class == BPF_LDX && in->src_reg == BPF_REG_10)
+		return in->off < 0 && in->off >= -EBPF_STACK_SIZE ? (u32)-in->off : EBPF_STACK_SIZE;
+	if (is_store && in->dst_reg == BPF_REG_10 && in->src_reg != BPF_REG_10)
+		return in->off < 0 && in->off >= -EBPF_STACK_SIZE ? (u32)-in->off : EBPF_STACK_SIZE;
+	if (in->src_reg == BPF_REG_10 || in->dst_reg == BPF_REG_10)
+		return EBPF_STACK_SIZE;
+	return 0;
+}
+
+static void analyse_insn(struct jit *j, struct func *f, u32 i)
+{
+	const struct bpf_insn *in = &j->insns[i];
+	u8 src = in->src_reg;
+
+	if (is_lddw(in)) {
+		if (src == BPF_PSEUDO_FUNC)
+			func_at(j, (u32)in->imm)->is_callback = true;
+		src = 0;
+	} else if (BPF_CLASS(in->code) == BPF_JMP && BPF_OP(in->code) == BPF_CALL) {
+		f->calls = true;
+		src = 0;
+	} else if (is_jump(in)) {
+		j->target[jump_target(in, i)] = 1;
+	}
+	note_reg(f, in->dst_reg);
+	note_reg(f, src);
+	f->stack = MAX(f->stack, stack_used(in));
+}
+
+/* the words between the return address and the lowest one; calls want their sum even */
+static void plan_frame(struct jit *j, struct func *f)
+{
+	u32 words = 1 + f->nsaved + (f == j->funcs);
+
+	if (f->stack) {
+		f->stack = ALIGN_UP(f->stack, 8);
+		words += 1 + f->stack / 8;
+	}
+	if (!f->calls || words % 2 == 0)
+		return;
+	if (f->stack)
+		f->stack += 8;
+	else
+		f->pad = true;
+}
+
+static void analyse(struct jit *j, const struct ebpf_image *img)
+{
+	const u32 *starts = ebpf_image_subprogs(img);
+	u32 s, i;
+
+	for (s = 0; s < j->nfuncs; s++) {
+		j->funcs[s].start = starts[s];
+		j->funcs[s].end = s + 1 < j->nfuncs ? starts[s + 1] : j->n;
+	}
+	for (s = 0; s < j->nfuncs; s++) {
+		struct func *f = &j->funcs[s];
+
+		for (i = f->start; i < f->end; i += is_lddw(&j->insns[i]) ? 2 : 1)
+			analyse_insn(j, f, i);
+		plan_frame(j, f);
+	}
+	for (i = 0; i < j->n; i++) {
+		j->addr[i] = i * LONGEST_INSN;
+		j->stop[i] = (i + 1) * LONGEST_INSN;
+	}
+}
+
+/* --- frames ---------------------------------------------------------------------------------- */
+
+static void prologue(struct jit *j)
+{
+	struct func *f = j->f;
+	u32 i;
+
+	set_addr(j, &f->entry);
+	if (f->stack) {
+		emit_push(&j->e, RBP);
+		emit_mov(&j->e, true, RBP, RSP);
+		emit_alu_imm(&j->e, true, X86_SUB, RSP, (s32)f->stack);
+	}
+	if (f == j->funcs)
+		emit_push(&j->e, RUN);
+	for (i = 0; i < f->nsaved; i++)
+		emit_push(&j->e, f->saved[i]);
+	if (f->pad)
+		emit_push(&j->e, RAX);
+	if (f == j->funcs)
+		emit_mov(&j->e, true, RUN, RSI);
+}
+
+/* back to the caller's registers and stack; rcx is dead at every end of a function */
+static void leave_frame(struct jit *j)
+{
+	struct func *f = j->f;
+	u32 i;
+
+	if (f->pad)
+		emit_pop(&j->e, RCX);
+	for (i = f->nsaved; i-- > 0;)
+		emit_pop(&j->e, f->saved[i]);
+	if (f == j->funcs)
+		emit_pop(&j->e, RUN);
+	if (f->stack)
+		emit_bytes(&j->e, 0xc9, 1); /* leave */
+}
+
+/* The entry of a callback for C: the run comes as sixth argument. */
+static void thunk(struct jit *j, struct func *f)
+{
+	set_addr(j, &f->thunk);
+	emit_push(&j->e, RUN);
+	emit_mov(&j->e, true, RUN, R9);
+	emit_bytes(&j->e, 0xe8, 1);
+	emit_bytes(&j->e, f->entry - (j->e.len + 4), 4);
+	emit_pop(&j->e, RUN);
+	emit_bytes(&j->e, 0xc3, 1);
+}
+
+/* --- jumps and calls ------------------------------------------------------------------------- */
+
+/* @cc < 0: always. The jump ends instruction @i. */
+static void jump_to(struct jit *j, int cc, u32 to, u32 i)
+{
+	s32 disp = (s32)(to - j->stop[i]);
+
+	if (!j->long_jumps && disp == (s8)disp) {
+		emit_bytes(&j->e, cc < 0 ? 0xeb : 0x70u | (u32)cc, 1);
+		emit_bytes(&j->e, (u32)disp, 1);
+		return;
+	}
+	if (cc < 0)
+		emit_bytes(&j->e, 0xe9, 1);
+	else
+		emit_bytes(&j->e, 0x800fu | (u32)cc << 8, 2);
+	emit_bytes(&j->e, (u32)disp, 4);
+}
+
+static int cc_of(u8 op)
+{
+	static const u8 cc[16] = {
+		[BPF_JEQ >> 4] = CC_E,	 [BPF_JGT >> 4] = CC_A,	  [BPF_JGE >> 4] = CC_AE,
+		[BPF_JSET >> 4] = CC_NE, [BPF_JNE >> 4] = CC_NE,  [BPF_JSGT >> 4] = CC_G,
+		[BPF_JSGE >> 4] = CC_GE, [BPF_JLT >> 4] = CC_B,	  [BPF_JLE >> 4] = CC_BE,
+		[BPF_JSLT >> 4] = CC_L,	 [BPF_JSLE >> 4] = CC_LE,
+	};
+
+	return cc[op >> 4];
+}
+
+static void compare(struct jit *j, const struct bpf_insn *in)
+{
+	bool wide = BPF_CLASS(in->code) == BPF_JMP, x = BPF_SRC(in->code) == BPF_X;
+	bool set = BPF_OP(in->code) == BPF_JSET;
+	u8 dst = reg_of[in->dst_reg];
+
+	if (x && set)
+		emit_test(&j->e, wide, dst, reg_of[in->src_reg]);
+	else if (x)
+		emit_alu(&j->e, wide, X86_CMP, dst, reg_of[in->src_reg]);
+	else if (set)
+		emit_test_imm(&j->e, wide, dst, in->imm);
+	else if (!in->imm)
+		emit_test(&j->e, wide, dst, dst);
+	else
+		emit_alu_imm(&j->e, wide, X86_CMP, dst, in->imm);
+}
+
+static void emit_jump(struct jit *j, u32 i)
+{
+	const struct bpf_insn *in = &j->insns[i];
+	u32 target = jump_target(in, i);
+
+	if (target == i + 1)
+		return;
+	if (BPF_OP(in->code) == BPF_JA) {
+		jump_to(j, -1, j->addr[target], i);
+		return;
+	}
+	compare(j, in);
+	jump_to(j, cc_of(BPF_OP(in->code)), j->addr[target], i);
+}
+
+static void emit_exit(struct jit *j, u32 i)
+{
+	bool bare = !j->f->stack && !j->f->nsaved && !j->f->pad;
+
+	if (i + 1 == j->f->end) {
+		set_addr(j, &j->f->epilogue);
+	} else if (!bare) {
+		jump_to(j, -1, j->f->epilogue, i);
+		return;
+	}
+	leave_frame(j);
+	emit_bytes(&j->e, 0xc3, 1);
+}
+
+/* A callee that makes a tail call leaves the other program's references in the run. */
+static void call_bpf(struct jit *j, u32 pc)
+{
+	struct func *callee = func_at(j, pc);
+
+	if (j->tail_calls) {
+		emit_rm(&j->e, 0, false, 0xff, 6, RUN, RUN_PROG, false);
+		emit_rm(&j->e, 0, false, 0xff, 6, RUN, RUN_REFS, false);
+	}
+	emit_bytes(&j->e, 0xe8, 1);
+	emit_bytes(&j->e, callee->entry - (j->e.len + 4), 4);
+	if (j->tail_calls) {
+		emit_rm(&j->e, 0, false, 0x8f, 0, RUN, RUN_REFS, false);
+		emit_rm(&j->e, 0, false, 0x8f, 0, RUN, RUN_PROG, false);
+	}
+}
+
+static void call_helper(struct jit *j, u32 id)
+{
+	emit_mov(&j->e, true, R9, RUN);
+	emit_rm(&j->e, 0, true, 0x8b, R11, RUN, 0, false);
+	emit_rm(&j->e, 0, false, 0xff, 2, R11, (s32)(id * 8), false);
+}
+
+/* The helper's number is in a register; one that is none answers -EINVAL. */
+static void call_reg(struct jit *j, u8 reg)
+{
+	u32 bad, end;
+
+	emit_mov(&j->e, true, R10, reg);
+	emit_alu_imm(&j->e, true, X86_CMP, R10, EBPF_MAX_HELPER_ID - 1);
+	bad = emit_jcc8(&j->e, CC_A);
+	emit_mov(&j->e, true, R9, RUN);
+	emit_rm(&j->e, 0, true, 0x8b, R11, RUN, 0, false);
+	emit_bytes(&j->e, 0xd314ff43, 4); /* call *(r11, r10, 8) */
+	end = emit_jmp8(&j->e);
+	emit_patch8(&j->e, bad);
+	emit_mov_imm(&j->e, RAX, (u64)-EINVAL);
+	emit_patch8(&j->e, end);
+}
+
+/* r0 survives a tail call that is not made; two words keep the stack aligned. */
+static void tail_call(struct jit *j)
+{
+	u32 stay;
+
+	emit_push(&j->e, RAX);
+	emit_push(&j->e, RAX);
+	call_helper(j, EBPF_HELPER_TAIL_CALL);
+	emit_mov(&j->e, true, R11, RAX);
+	emit_pop(&j->e, RAX);
+	emit_pop(&j->e, RAX);
+	emit_test(&j->e, true, R11, R11);
+	stay = emit_jcc8(&j->e, CC_E);
+	emit_rm(&j->e, 0, true, 0x8b, RDI, RUN, RUN_CTX, false);
+	emit_mov(&j->e, true, RSI, RUN);
+	leave_frame(j);
+	emit_bytes(&j->e, 0xe3ff41, 3); /* jmp *r11 */
+	emit_patch8(&j->e, stay);
+}
+
+static void emit_call(struct jit *j, u32 i)
+{
+	const struct bpf_insn *in = &j->insns[i];
+
+	if (BPF_SRC(in->code) == BPF_X)
+		call_reg(j, reg_of[in->dst_reg]);
+	else if (in->src_reg == BPF_PSEUDO_CALL)
+		call_bpf(j, i + 1 + (u32)in->imm);
+	else if (in->imm == HELPER_TAIL_CALL)
+		tail_call(j);
+	else
+		call_helper(j, (u32)in->imm);
+}
+
+/* --- arithmetic ------------------------------------------------------------------------------ */
+
+static void emit_end(struct jit *j, const struct bpf_insn *in)
+{
+	bool swap = BPF_CLASS(in->code) == BPF_ALU64 || BPF_SRC(in->code) == BPF_TO_BE;
+	u8 dst = reg_of[in->dst_reg];
+
+	if (in->imm == 16) {
+		if (swap) {
+			emit_bytes(&j->e, 0x66, 1);
+			emit_shift_imm(&j->e, false, X86_ROL, dst, 8);
+		}
+		emit_zext16(&j->e, dst, dst);
+	} else if (swap) {
+		emit_bswap(&j->e, in->imm == 64, dst);
+	} else if (in->imm == 32) {
+		emit_mov(&j->e, false, dst, dst);
+	}
+}
+
+static void sign_extend(struct jit *j, bool wide, u8 dst, u8 src, s16 bits)
+{
+	u32 opcode = bits == 8 ? 0x0fbe : bits == 16 ? 0x0fbf : 0x63;
+
+	emit_rr(&j->e, wide, opcode, dst, src, bits == 8);
+}
+
+static void emit_move(struct jit *j, const struct bpf_insn *in, bool wide)
+{
+	u8 dst = reg_of[in->dst_reg];
+
+	if (BPF_SRC(in->code) == BPF_K)
+		emit_mov_imm(&j->e, dst, wide ? (u64)(s64)in->imm : (u32)in->imm);
+	else if (in->off)
+		sign_extend(j, wide, dst, reg_of[in->src_reg], in->off);
+	else if (!wide || in->dst_reg != in->src_reg)
+		emit_mov(&j->e, wide, dst, reg_of[in->src_reg]);
+}
+
+static enum x86_shift shift_op(u8 op)
+{
+	return op == BPF_LSH ? X86_SHL : op == BPF_RSH ? X86_SHR : X86_SAR;
+}
+
+/* Without BMI2 the count is in cl, which is BPF's r4. */
+static void shift_by_cl(struct jit *j, bool wide, enum x86_shift op, u8 dst, u8 src)
+{
+	u8 reg = dst;
+
+	if (src == RCX && dst != RCX) {
+		emit_shift_cl(&j->e, wide, op, dst);
+		return;
+	}
+	emit_mov(&j->e, true, R11, RCX);
+	if (dst == RCX)
+		reg = R11;
+	if (src != RCX)
+		emit_mov(&j->e, true, RCX, src);
+	emit_shift_cl(&j->e, wide, op, reg);
+	emit_mov(&j->e, true, RCX, R11);
+}
+
+static void emit_shift(struct jit *j, const struct bpf_insn *in, bool wide)
+{
+	enum x86_shift op = shift_op(BPF_OP(in->code));
+	u8 dst = reg_of[in->dst_reg], src = reg_of[in->src_reg];
+	u8 count = (u8)in->imm & (wide ? 63 : 31);
+
+	if (BPF_SRC(in->code) == BPF_X && !j->bmi2)
+		shift_by_cl(j, wide, op, dst, src);
+	else if (BPF_SRC(in->code) == BPF_X)
+		emit_shiftx(&j->e, wide, op, dst, dst, src);
+	else if (count)
+		emit_shift_imm(&j->e, wide, op, dst, count);
+	else if (!wide)
+		emit_mov(&j->e, false, dst, dst);
+}
+
+/* The mask decides how much of the register matters. */
+static void and_imm(struct jit *j, bool wide, u8 dst, s32 imm)
+{
+	if (imm == 0xff)
+		emit_zext8(&j->e, dst, dst);
+	else if (imm == 0xffff)
+		emit_zext16(&j->e, dst, dst);
+	else if (imm != -1)
+		emit_alu_imm(&j->e, wide && imm < 0, X86_AND, dst, imm);
+	else if (!wide)
+		emit_mov(&j->e, false, dst, dst);
+}
+
+static void emit_multiply(struct jit *j, const struct bpf_insn *in, bool wide)
+{
+	u8 dst = reg_of[in->dst_reg];
+
+	if (BPF_SRC(in->code) == BPF_X)
+		emit_imul(&j->e, wide, dst, reg_of[in->src_reg]);
+	else if (in->imm > 1 && IS_POW2((u32)in->imm))
+		emit_shift_imm(&j->e, wide, X86_SHL, dst, (u8)__builtin_ctz((u32)in->imm));
+	else
+		emit_imul_imm(&j->e, wide, dst, dst, in->imm);
+}
+
+static void emit_divide(struct jit *j, const struct bpf_insn *in, bool wide)
+{
+	struct jit_div d = {
+		.wide = wide,
+		.sign = in->off == 1,
+		.modulo = BPF_OP(in->code) == BPF_MOD,
+		.dst = reg_of[in->dst_reg],
+	};
+
+	if (BPF_SRC(in->code) == BPF_X)
+		jit_div_reg(&j->e, &d, reg_of[in->src_reg]);
+	else
+		jit_div_imm(&j->e, &d, in->imm);
+}
+
+static void emit_simple(struct jit *j, const struct bpf_insn *in, bool wide, enum x86_alu op)
+{
+	u8 dst = reg_of[in->dst_reg];
+
+	if (BPF_SRC(in->code) == BPF_X)
+		emit_alu(&j->e, wide, op, dst, reg_of[in->src_reg]);
+	else if (op == X86_AND)
+		and_imm(j, wide, dst, in->imm);
+	else
+		emit_alu_imm(&j->e, wide, op, dst, in->imm);
+}
+
+static int emit_arith(struct jit *j, const struct bpf_insn *in)
+{
+	bool wide = BPF_CLASS(in->code) == BPF_ALU64;
+
+	switch (BPF_OP(in->code)) {
+	case BPF_ADD:
+		emit_simple(j, in, wide, X86_ADD);
+		break;
+	case BPF_SUB:
+		emit_simple(j, in, wide, X86_SUB);
+		break;
+	case BPF_OR:
+		emit_simple(j, in, wide, X86_OR);
+		break;
+	case BPF_AND:
+		emit_simple(j, in, wide, X86_AND);
+		break;
+	case BPF_XOR:
+		emit_simple(j, in, wide, X86_XOR);
+		break;
+	case BPF_MUL:
+		emit_multiply(j, in, wide);
+		break;
+	case BPF_DIV:
+	case BPF_MOD:
+		emit_divide(j, in, wide);
+		break;
+	case BPF_LSH:
+	case BPF_RSH:
+	case BPF_ARSH:
+		emit_shift(j, in, wide);
+		break;
+	case BPF_NEG:
+		emit_unary(&j->e, wide, X86_NEG, reg_of[in->dst_reg]);
+		break;
+	case BPF_MOV:
+		emit_move(j, in, wide);
+		break;
+	case BPF_END:
+		emit_end(j, in);
+		break;
+	default:
+		return -EOPNOTSUPP;
+	}
+	return 0;
+}
+
+/* --- memory ---------------------------------------------------------------------------------- */
+
+static int emit_load(struct jit *j, const struct bpf_insn *in)
+{
+	static const u16 plain[4] = {0x8b, 0x0fb7, 0x0fb6, 0x8b}; /* W, H, B, DW */
+	static const u16 sign[3] = {0x63, 0x0fbf, 0x0fbe};
+	u32 size = BPF_SIZE(in->code) >> 3;
+	bool sx = BPF_MODE(in->code) == BPF_MEMSX;
+
+	emit_rm(&j->e, 0, sx || BPF_SIZE(in->code) == BPF_DW, sx ? sign[size] : plain[size],
+		reg_of[in->dst_reg], reg_of[in->src_reg], in->off, false);
+	return 0;
+}
+
+static int emit_store(struct jit *j, const struct bpf_insn *in)
+{
+	bool imm = BPF_CLASS(in->code) == BPF_ST;
+	u8 size = BPF_SIZE(in->code);
+	u32 opcode = imm ? 0xc7 : 0x89;
+	u32 bytes = size == BPF_B ? 1 : size == BPF_H ? 2 : 4;
+
+	if (size == BPF_B)
+		opcode--;
+	emit_rm(&j->e, size == BPF_H ? 0x66 : 0, size == BPF_DW, opcode,
+		imm ? 0 : reg_of[in->src_reg], reg_of[in->dst_reg], in->off, size == BPF_B && !imm);
+	if (imm)
+		emit_bytes(&j->e, (u32)in->imm, bytes);
+	return 0;
+}
+
+static enum x86_alu atomic_op(s32 imm)
+{
+	switch (imm & ~BPF_FETCH) {
+	case BPF_AND:
+		return X86_AND;
+	case BPF_OR:
+		return X86_OR;
+	case BPF_XOR:
+		return X86_XOR;
+	default:
+		return X86_ADD;
+	}
+}
+
+/*
+ * fetch_and, fetch_or, fetch_xor have no instruction: compare-and-exchange until it holds. rax is
+ * the old value, r10 the new one; r11 keeps r0, and takes its part when r0 is an operand.
+ */
+static void fetch_loop(struct jit *j, const struct bpf_insn *in, bool wide)
+{
+	u8 base = reg_of[in->dst_reg], src = reg_of[in->src_reg];
+	u32 again, place;
+
+	emit_mov(&j->e, true, R11, RAX);
+	base = base == RAX ? R11 : base;
+	emit_rm(&j->e, 0, wide, 0x8b, RAX, base, in->off, false);
+	again = j->e.len;
+	emit_mov(&j->e, true, R10, RAX);
+	emit_alu(&j->e, wide, atomic_op(in->imm), R10, src == RAX ? R11 : src);
+	emit_rm(&j->e, 0xf0, wide, 0x0fb1, R10, base, in->off, false);
+	place = emit_jcc8(&j->e, CC_NE);
+	if (place < j->e.cap)
+		j->e.out[place] = (u8)(again - place - 1);
+	emit_mov(&j->e, wide, src, RAX);
+	if (src != RAX)
+		emit_mov(&j->e, true, RAX, R11);
+}
+
+static int emit_atomic(struct jit *j, const struct bpf_insn *in)
+{
+	bool wide = BPF_SIZE(in->code) == BPF_DW;
+	u8 base = reg_of[in->dst_reg], src = reg_of[in->src_reg];
+
+	switch (in->imm) {
+	case BPF_ADD:
+	case BPF_AND:
+	case BPF_OR:
+	case BPF_XOR:
+		emit_rm(&j->e, 0xf0, wide, (u32)atomic_op(in->imm) << 3 | 1, src, base, in->off,
+			false);
+		return 0;
+	case BPF_ADD | BPF_FETCH:
+		emit_rm(&j->e, 0xf0, wide, 0x0fc1, src, base, in->off, false);
+		return 0;
+	case BPF_XCHG:
+		emit_rm(&j->e, 0, wide, 0x87, src, base, in->off, false);
+		return 0;
+	case BPF_CMPXCHG:
+		emit_rm(&j->e, 0xf0, wide, 0x0fb1, src, base, in->off, false);
+		if (!wide)
+			emit_mov(&j->e, false, RAX, RAX);
+		return 0;
+	case BPF_AND | BPF_FETCH:
+	case BPF_OR | BPF_FETCH:
+	case BPF_XOR | BPF_FETCH:
+		fetch_loop(j, in, wide);
+		return 0;
+	default:
+		return -EOPNOTSUPP;
+	}
+}
+
+static void emit_lddw(struct jit *j, const struct bpf_insn *in)
+{
+	u8 dst = reg_of[in->dst_reg];
+
+	if (in->src_reg == EBPF_LD_REF) {
+		emit_rm(&j->e, 0, true, 0x8b, R11, RUN, RUN_REFS, false);
+		emit_rm(&j->e, 0, true, 0x8b, dst, R11, in->imm * 8, false);
+	} else if (in->src_reg == BPF_PSEUDO_FUNC) {
+		/* lea dst, [rip + thunk] */
+		emit_bytes(&j->e, dst >= R8 ? 0x4c : 0x48, 1);
+		emit_bytes(&j->e, 0x8d, 1);
+		emit_bytes(&j->e, (dst & 7u) << 3 | 5u, 1);
+		emit_bytes(&j->e, func_at(j, (u32)in->imm)->thunk - (j->e.len + 4), 4);
+	} else {
+		emit_mov_imm(&j->e, dst, (u32)in[0].imm | (u64)(u32)in[1].imm << 32);
+	}
+}
+
+/* --- pairs of instructions that are one on this CPU --------------------------------------------
+ */
+
+/* a = b; a += c */
+static bool pair_lea(struct jit *j, const struct bpf_insn *a, const struct bpf_insn *b)
+{
+	u8 class = BPF_CLASS(a->code);
+	u8 dst = reg_of[a->dst_reg], src = reg_of[a->src_reg], add = reg_of[b->src_reg];
+	bool wide = class == BPF_ALU64;
+
+	if ((class != BPF_ALU && class != BPF_ALU64) || a->code != (class | BPF_MOV | BPF_X) ||
+	    a->off || a->dst_reg == a->src_reg || b->dst_reg != a->dst_reg)
+		return false;
+	if (b->code == (class | BPF_ADD | BPF_K)) {
+		if (wide)
+			emit_lea(&j->e, dst, src, b->imm);
+		else
+			emit_lea32(&j->e, dst, src, b->imm);
+		return true;
+	}
+	if (b->code != (class | BPF_ADD | BPF_X))
+		return false;
+	emit_lea_sum(&j->e, wide, dst, src, add == dst ? src : add);
+	return true;
+}
+
+/* a <<= 32; a >>= 32 (or s>>=): how compilers without 32-bit operations extend */
+static bool pair_extend(struct jit *j, const struct bpf_insn *a, const struct bpf_insn *b)
+{
+	u8 dst = reg_of[a->dst_reg];
+
+	if (a->code != (BPF_ALU64 | BPF_LSH | BPF_K) || a->imm != 32 || b->imm != 32 ||
+	    a->dst_reg != b->dst_reg)
+		return false;
+	if (b->code == (BPF_ALU64 | BPF_RSH | BPF_K))
+		emit_mov(&j->e, false, dst, dst);
+	else if (b->code == (BPF_ALU64 | BPF_ARSH | BPF_K))
+		sign_extend(j, true, dst, dst, 32);
+	else
+		return false;
+	return true;
+}
+
+static bool emit_pair(struct jit *j, u32 i)
+{
+	const struct bpf_insn *in = &j->insns[i];
+
+	if (i + 1 >= j->f->end || j->target[i + 1] || is_lddw(in))
+		return false;
+	return pair_lea(j, in, in + 1) || pair_extend(j, in, in + 1);
+}
+
+/* --- passes ---------------------------------------------------------------------------------- */
+
+static int emit_insn(struct jit *j, u32 i)
+{
+	const struct bpf_insn *in = &j->insns[i];
+
+	switch (BPF_CLASS(in->code)) {
+	case BPF_ALU:
+	case BPF_ALU64:
+		return emit_arith(j, in);
+	case BPF_LDX:
+		return emit_load(j, in);
+	case BPF_ST:
+		return emit_store(j, in);
+	case BPF_STX:
+		return BPF_MODE(in->code) == BPF_ATOMIC ? emit_atomic(j, in) : emit_store(j, in);
+	case BPF_LD:
+		emit_lddw(j, in);
+		return 0;
+	default:
+		break;
+	}
+	if (in->code == (BPF_JMP | BPF_EXIT))
+		emit_exit(j, i);
+	else if (BPF_OP(in->code) == BPF_CALL)
+		emit_call(j, i);
+	else
+		emit_jump(j, i);
+	return 0;
+}
+
+static int emit_func(struct jit *j)
+{
+	u32 i, used;
+	int r;
+
+	prologue(j);
+	j->f->epilogue = j->f->epilogue ? j->f->epilogue : j->n * LONGEST_INSN;
+	for (i = j->f->start; i < j->f->end; i += used) {
+		set_addr(j, &j->addr[i]);
+		if (emit_pair(j, i)) {
+			used = 2;
+			continue;
+		}
+		used = is_lddw(&j->insns[i]) ? 2 : 1;
+		r = emit_insn(j, i);
+		if (r)
+			return r;
+		set_addr(j, &j->stop[i]);
+	}
+	return 0;
+}
+
+/* A function whose last instruction is a jump has its epilogue behind it. */
+static void late_epilogue(struct jit *j)
+{
+	if (j->insns[j->f->end - 1].code == (BPF_JMP | BPF_EXIT))
+		return;
+	set_addr(j, &j->f->epilogue);
+	leave_frame(j);
+	emit_bytes(&j->e, 0xc3, 1);
+}
+
+static int one_pass(struct jit *j)
+{
+	u32 s;
+	int r;
+
+	j->e.len = 0;
+	j->moved = false;
+	for (s = 0; s < j->nfuncs; s++) {
+		j->f = &j->funcs[s];
+		r = emit_func(j);
+		if (r)
+			return r;
+		late_epilogue(j);
+		if (j->f->is_callback)
+			thunk(j, j->f);
+	}
+	emit_bytes(&j->e, INT3, 1);
+	return 0;
+}
+
+/* Jumps only shrink, so this ends; should it not, long jumps need two passes. */
+static int all_passes(struct jit *j)
+{
+	u32 pass;
+	int r;
+
+	for (pass = 0; pass < MAX_PASSES + 4; pass++) {
+		j->long_jumps = pass >= MAX_PASSES;
+		r = one_pass(j);
+		if (r || !j->moved)
+			return r;
+	}
+	return -EOPNOTSUPP;
+}
+
+int arch_jit(const struct ebpf_image *img, u8 *out, size_t cap, u32 *len, u32 *entry)
+{
+	_cleanup_free_ struct func *funcs = calloc(img->nsubprogs + 1, sizeof(*funcs));
+	_cleanup_free_ u32 *addr = calloc(img->ninsns + 1, sizeof(*addr));
+	_cleanup_free_ u32 *stop = calloc(img->ninsns + 1, sizeof(*stop));
+	_cleanup_free_ u8 *target = calloc(img->ninsns + 1, 1);
+	struct jit j = {
+		.e = {.out = out, .cap = cap},
+		.insns = ebpf_image_insns(img),
+		.n = img->ninsns,
+		.funcs = funcs,
+		.nfuncs = img->nsubprogs,
+		.addr = addr,
+		.stop = stop,
+		.target = target,
+		.bmi2 = __builtin_cpu_supports("bmi2") && !x86_jit_avoid_bmi2,
+		.tail_calls = img->flags & EBPF_IMAGE_TAIL_CALLS,
+	};
+	int r;
+
+	if (!funcs || !addr || !stop || !target)
+		return -ENOMEM;
+	analyse(&j, img);
+	r = all_passes(&j);
+	if (r)
+		return r;
+	if (j.e.len > cap)
+		return -ENOSPC;
+	*len = j.e.len;
+	*entry = funcs[0].entry;
+	return 0;
+}

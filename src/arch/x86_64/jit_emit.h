@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Writing x86-64 instructions into a bounded buffer.
+ *
+ * Model: every emit_*() appends one instruction; behind the end of the buffer nothing is written
+ * but the length goes on counting, so that the caller learns what it would have needed. Operands
+ * are hardware register numbers. `wide` selects 64-bit operation; without it the upper half of the
+ * destination becomes zero, which is what BPF's 32-bit operations want.
+ */
+#pragma once
+
+#include "base/macros.h"
+
+enum x86_reg { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15 };
+
+/* operations of the 0x81/0x83 group, and (op << 3 | 1) as opcode of the register form */
+enum x86_alu { X86_ADD, X86_OR, X86_ADC, X86_SBB, X86_AND, X86_SUB, X86_XOR, X86_CMP };
+
+/* operations of the shift group */
+enum x86_shift { X86_ROL = 0, X86_SHL = 4, X86_SHR = 5, X86_SAR = 7 };
+
+/* operations of the 0xf7 group */
+enum x86_unary { X86_NOT = 2, X86_NEG = 3, X86_MUL = 4, X86_DIV = 6, X86_IDIV = 7 };
+
+/* condition codes */
+enum x86_cc {
+	CC_B = 2,
+	CC_AE = 3,
+	CC_E = 4,
+	CC_NE = 5,
+	CC_BE = 6,
+	CC_A = 7,
+	CC_L = 12,
+	CC_GE = 13,
+	CC_LE = 14,
+	CC_G = 15
+};
+
+/* For tests: generate for a CPU without BMI2. */
+extern bool x86_jit_avoid_bmi2;
+
+struct emit {
+	u8 *out;
+	size_t cap;
+	u32 len;
+};
+
+void emit_bytes(struct emit *e, u64 bytes, u32 n);
+
+/* One instruction with a register operand @rm: [prefix] [REX] opcode modrm. @opcode may hold two
+ * or three bytes, the first in the highest. @byte_op: rm or reg is an 8-bit register. */
+void emit_rr(struct emit *e, bool wide, u32 opcode, u8 reg, u8 rm, bool byte_op);
+/* The same with the memory operand [base + disp]. @prefix 0, 0x66 or 0xf0. */
+void emit_rm(struct emit *e, u8 prefix, bool wide, u32 opcode, u8 reg, u8 base, s32 disp,
+	     bool byte_op);
+
+void emit_mov(struct emit *e, bool wide, u8 dst, u8 src);
+void emit_mov_imm(struct emit *e, u8 dst, u64 imm); /* shortest form for the 64-bit value */
+void emit_alu(struct emit *e, bool wide, enum x86_alu op, u8 dst, u8 src);
+void emit_alu_imm(struct emit *e, bool wide, enum x86_alu op, u8 dst, s32 imm);
+void emit_test(struct emit *e, bool wide, u8 a, u8 b);
+void emit_test_imm(struct emit *e, bool wide, u8 a, s32 imm);
+void emit_imul(struct emit *e, bool wide, u8 dst, u8 src);
+void emit_imul_imm(struct emit *e, bool wide, u8 dst, u8 src, s32 imm);
+void emit_unary(struct emit *e, bool wide, enum x86_unary op, u8 reg);
+void emit_shift_imm(struct emit *e, bool wide, enum x86_shift op, u8 reg, u8 count);
+void emit_shift_cl(struct emit *e, bool wide, enum x86_shift op, u8 reg);
+void emit_shiftx(struct emit *e, bool wide, enum x86_shift op, u8 dst, u8 src, u8 count); /* BMI2 */
+void emit_lea(struct emit *e, u8 dst, u8 base, s32 disp);
+void emit_lea32(struct emit *e, u8 dst, u8 base, s32 disp);
+void emit_lea_sum(struct emit *e, bool wide, u8 dst, u8 base, u8 index);
+void emit_zext16(struct emit *e, u8 dst, u8 src);
+void emit_zext8(struct emit *e, u8 dst, u8 src);
+void emit_bswap(struct emit *e, bool wide, u8 reg);
+void emit_push(struct emit *e, u8 reg);
+void emit_pop(struct emit *e, u8 reg);
+/* Jump of a fixed short form, target to be filled in by emit_patch8(). Returns the patch's place.
+ */
+u32 emit_jcc8(struct emit *e, enum x86_cc cc);
+u32 emit_jmp8(struct emit *e);
+void emit_patch8(struct emit *e, u32 place);

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the structural check learns about a program, for the image builder. Internal to core/load.
+ */
+#pragma once
+
+#include "core/load/load.h"
+
+struct ebpf_layout {
+	u32 nsubprogs;
+	u32 frames;			   /* of the deepest call chain */
+	u32 starts[EBPF_MAX_SUBPROGS + 1]; /* ascending; the last entry is the program's length */
+};
+
+/* ebpf_check_structure_flags(), and the layout on success. */
+int ebpf_check_layout(const struct bpf_insn *insns, u32 ninsns, u32 prog_type, u32 flags,
+		      struct ebpf_log *log, struct ebpf_layout *out);
+
+/*
+ * Lay out an image: the instructions (already in image form), references and subprograms, no code.
+ * *out is malloc'ed. Pure. 0 or -ENOMEM.
+ */
+struct ebpf_image_parts {
+	const struct bpf_insn *insns;
+	u32 ninsns;
+	const struct ebpf_image_ref *refs;
+	u32 nrefs;
+	u32 nmaps;
+	u32 prog_type;
+	u32 flags;
+	const struct ebpf_layout *layout;
+};
+int ebpf_image_build(const struct ebpf_image_parts *parts, u8 **out, u32 *size);
+
+/* Append @len bytes of code; *image moves. 0 or -ENOMEM. */
+int ebpf_image_add_code(u8 **image, u32 *size, const u8 *code, u32 len, u32 entry);

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Laying out an image (core/run/image.h): header, instructions, references, subprograms, and, from
+ * the next page boundary on, code. Rules: pure, offsets only, every byte defined (images are
+ * compared and hashed).
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/macros.h"
+#include "arch/arch.h"
+#include "core/load/check.h"
+#include "core/run/prog.h"
+
+int ebpf_image_build(const struct ebpf_image_parts *parts, u8 **out, u32 *size)
+{
+	struct ebpf_image img = {
+		.magic = EBPF_IMAGE_MAGIC,
+		.version = EBPF_IMAGE_VERSION,
+		.ninsns = parts->ninsns,
+		.insns = sizeof(img),
+		.nrefs = parts->nrefs,
+		.nmaps = parts->nmaps,
+		.nsubprogs = parts->layout->nsubprogs,
+		.prog_type = parts->prog_type,
+		.flags = parts->flags,
+		.stack_depth = parts->layout->frames * EBPF_STACK_SIZE,
+	};
+	u8 *p;
+
+	img.refs = img.insns + parts->ninsns * (u32)sizeof(*parts->insns);
+	img.subprogs = img.refs + parts->nrefs * (u32)sizeof(*parts->refs);
+	img.size = ALIGN_UP(img.subprogs + img.nsubprogs * (u32)sizeof(u32), 8);
+	img.code = img.size;
+	p = calloc(1, img.size);
+	if (!p)
+		return -ENOMEM;
+	memcpy(p, &img, sizeof(img));
+	memcpy(p + img.insns, parts->insns, parts->ninsns * sizeof(*parts->insns));
+	if (parts->nrefs)
+		memcpy(p + img.refs, parts->refs, parts->nrefs * sizeof(*parts->refs));
+	memcpy(p + img.subprogs, parts->layout->starts, img.nsubprogs * sizeof(u32));
+	*out = p;
+	*size = img.size;
+	return 0;
+}
+
+int ebpf_image_add_code(u8 **image, u32 *size, const u8 *code, u32 len, u32 entry)
+{
+	u32 start = ALIGN_UP(*size, (u32)EBPFRT_PAGE_SIZE);
+	struct ebpf_image *img;
+	u8 *p;
+
+	p = realloc(*image, start + len);
+	if (!p)
+		return -ENOMEM;
+	memset(p + *size, 0, start - *size);
+	memcpy(p + start, code, len);
+	img = (struct ebpf_image *)p;
+	img->arch = arch_jit_machine;
+	img->code = start;
+	img->code_size = len;
+	img->entry = entry;
+	img->size = start + len;
+	*image = p;
+	*size = img->size;
+	return 0;
+}

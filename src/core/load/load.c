@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * From the client's instructions to an image: check, resolve the map references, lay out, compile.
+ *
+ * Rules: nothing of the caller's is changed before success; the reason of every refusal is in the
+ * log. A program that the JIT leaves alone becomes an image without code: the interpreter runs it.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "arch/arch.h"
+#include "base/cleanup.h"
+#include "core/load/check.h"
+#include "core/run/prog.h"
+
+#define JIT_CAP_MIN 4096u
+#define JIT_CAP_MAX (256u << 20)
+#define MAX_VALUE_OFF (1u << 29)
+#define HELPER_TAIL_CALL 12
+#define REF_SEARCH 256u
+#define ERR_NOTSUPP 524 /* what the kernel returns where user space has no name for it */
+
+struct build {
+	struct ebpf_load *load;
+	struct bpf_insn *insns; /* copy, brought to image form */
+	struct ebpf_image_ref *refs;
+	u32 nrefs;
+	u32 maps[EBPF_MAX_USED_MAPS];
+	u32 nmaps;
+	u32 flags;
+};
+
+static int use_map(struct build *b, u32 id, u32 *index)
+{
+	u32 i;
+
+	for (i = 0; i < b->nmaps && b->maps[i] != id; i++)
+		;
+	if (i == EBPF_MAX_USED_MAPS) {
+		ebpf_log_printf(
+			b->load->log,
+			"The total number of maps per program has reached the limit of %u\n",
+			EBPF_MAX_USED_MAPS);
+		return -E2BIG;
+	}
+	if (i == b->nmaps)
+		b->maps[b->nmaps++] = id;
+	*index = i;
+	return 0;
+}
+
+static int check_value_off(struct build *b, const struct ebpf_map_meta *meta, u32 off)
+{
+	struct ebpf_log *log = b->load->log;
+
+	if (meta->type != BPF_MAP_TYPE_ARRAY) {
+		ebpf_log_printf(log, "no direct value access support for this map type\n");
+		return -EINVAL;
+	}
+	if (off >= MAX_VALUE_OFF) {
+		ebpf_log_printf(log, "direct value offset of %u is not allowed\n", off);
+		return -EINVAL;
+	}
+	if (meta->max_entries == 1 && off < meta->value_size)
+		return 0;
+	ebpf_log_printf(log, "invalid access to map value pointer, value_size=%u off=%u\n",
+			meta->value_size, off);
+	return meta->max_entries == 1 ? -EINVAL : -ERR_NOTSUPP;
+}
+
+/* A repeated reference is usually a recent one; the search is bounded, a duplicate does no harm. */
+static u32 add_ref(struct build *b, struct ebpf_image_ref ref)
+{
+	u32 i;
+
+	for (i = b->nrefs; i-- > 0 && b->nrefs - i <= REF_SEARCH;)
+		if (!memcmp(&b->refs[i], &ref, sizeof(ref)))
+			return i;
+	b->refs[b->nrefs] = ref;
+	return b->nrefs++;
+}
+
+static int resolve_map(struct build *b, struct bpf_insn *in)
+{
+	bool index = in->src_reg == BPF_PSEUDO_MAP_IDX || in->src_reg == BPF_PSEUDO_MAP_IDX_VALUE;
+	bool value = in->src_reg == BPF_PSEUDO_MAP_VALUE || in->src_reg == BPF_PSEUDO_MAP_IDX_VALUE;
+	struct ebpf_image_ref ref = {.kind = value ? EBPF_REF_MAP_VALUE : EBPF_REF_MAP};
+	const struct ebpf_map_meta *meta;
+	int r;
+
+	meta = b->load->map_by_fd ? b->load->map_by_fd(b->load->cookie, in->imm, index) : NULL;
+	if (!meta) {
+		ebpf_log_printf(b->load->log, "fd %d is not pointing to valid bpf_map\n", in->imm);
+		return -EBADF;
+	}
+	if (value) {
+		ref.off = (u32)in[1].imm;
+		r = check_value_off(b, meta, ref.off);
+		if (r)
+			return r;
+	}
+	r = use_map(b, meta->id, &ref.map);
+	if (r)
+		return r;
+	in->src_reg = EBPF_LD_REF;
+	in->imm = (s32)add_ref(b, ref);
+	in[1].imm = 0;
+	return 0;
+}
+
+static int resolve_lddw(struct build *b, u32 i)
+{
+	struct bpf_insn *in = &b->insns[i];
+
+	switch (in->src_reg) {
+	case 0:
+		return 0;
+	case BPF_PSEUDO_FUNC:
+		in->imm += (s32)i + 1;
+		return 0;
+	default:
+		return resolve_map(b, in);
+	}
+}
+
+static int resolve(struct build *b)
+{
+	u32 i;
+	int r;
+
+	for (i = 0; i < b->load->ninsns; i++) {
+		struct bpf_insn *in = &b->insns[i];
+
+		if (in->code == (BPF_JMP | BPF_CALL) && !in->src_reg && in->imm == HELPER_TAIL_CALL)
+			b->flags |= EBPF_IMAGE_TAIL_CALLS;
+		if (in->code != (BPF_LD | BPF_IMM | BPF_DW))
+			continue;
+		r = resolve_lddw(b, i++);
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
+static u32 count_lddw(const struct bpf_insn *insns, u32 n)
+{
+	u32 i, count = 0;
+
+	for (i = 0; i < n; i++)
+		count += insns[i].code == (BPF_LD | BPF_IMM | BPF_DW);
+	return count;
+}
+
+/* Compile into *image. -EOPNOTSUPP is not an error: the image stays without code. */
+static int add_code(u8 **image, u32 *size)
+{
+	u32 cap, len, entry;
+	int r = -ENOSPC;
+
+	for (cap = JIT_CAP_MIN; r == -ENOSPC && cap <= JIT_CAP_MAX; cap *= 2) {
+		_cleanup_free_ u8 *code = malloc(cap);
+
+		if (!code)
+			return -ENOMEM;
+		r = arch_jit((const struct ebpf_image *)*image, code, cap, &len, &entry);
+		if (!r)
+			r = ebpf_image_add_code(image, size, code, len, entry);
+	}
+	return r == -EOPNOTSUPP ? 0 : r;
+}
+
+static int make_image(struct build *b, const struct ebpf_layout *layout)
+{
+	struct ebpf_image_parts parts = {
+		.insns = b->insns,
+		.ninsns = b->load->ninsns,
+		.refs = b->refs,
+		.nrefs = b->nrefs,
+		.nmaps = b->nmaps,
+		.prog_type = b->load->prog_type,
+		.flags = b->flags,
+		.layout = layout,
+	};
+	_cleanup_free_ u8 *image = NULL;
+	u32 size;
+	int r;
+
+	r = ebpf_image_build(&parts, &image, &size);
+	if (!r && b->load->want_jit)
+		r = add_code(&image, &size);
+	if (r)
+		return r;
+	b->load->image = TAKE_PTR(image);
+	b->load->image_size = size;
+	b->load->nused_maps = b->nmaps;
+	memcpy(b->load->used_maps, b->maps, sizeof(b->maps));
+	return 0;
+}
+
+int ebpf_load_build(struct ebpf_load *load)
+{
+	_cleanup_free_ struct bpf_insn *insns = NULL;
+	_cleanup_free_ struct ebpf_image_ref *refs = NULL;
+	struct build b = {.load = load};
+	struct ebpf_layout layout;
+	int r;
+
+	r = ebpf_check_layout(load->insns, load->ninsns, load->prog_type, load->check_flags,
+			      load->log, &layout);
+	if (r)
+		return r;
+	insns = b.insns = calloc(load->ninsns, sizeof(*insns));
+	refs = b.refs = calloc(count_lddw(load->insns, load->ninsns) + 1, sizeof(*refs));
+	if (!insns || !refs)
+		return -ENOMEM;
+	memcpy(insns, load->insns, load->ninsns * sizeof(*insns));
+	r = resolve(&b);
+	return r ? r : make_image(&b, &layout);
+}

@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The few files through which libbpf and its tools see the kernel's eBPF:
+ *
+ *	/sys/bus/event_source/devices/uprobe/...	how to ask for a uprobe event
+ *	/sys/kernel/[debug/]tracing/uprobe_events	the older way, which is not here
+ *	/sys/kernel/btf/vmlinux				$EBPFRT_VMLINUX_BTF when that is set
+ *	/sys/fs/bpf/...					names the daemon keeps
+ *	/proc/self/fd/N, fdinfo/N			of our descriptors, as the kernel shows its
+ *own
+ *
+ * Names are compared as they are written; every other one is the kernel's. Contents are handed out
+ * as memfds.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <linux/memfd.h>
+#include <sys/vfs.h>
+
+#include "surface/internal.h"
+
+#define UPROBE_DIR "/sys/bus/event_source/devices/uprobe"
+#define PIN_DIR "/sys/fs/bpf"
+#define BPFFS_MAGIC 0xcafe4a11
+#define STRING_(x) #x
+#define STRING(x) STRING_(x)
+
+enum file_kind { FILE_TEXT, FILE_DIR, FILE_ABSENT };
+
+static const struct file {
+	const char *path;
+	enum file_kind kind;
+	const char *text;
+} files[] = {
+	{UPROBE_DIR, FILE_DIR, NULL},
+	{UPROBE_DIR "/format", FILE_DIR, NULL},
+	{UPROBE_DIR "/type", FILE_TEXT, NULL}, /* made from MSG_PERF_TYPE_UPROBE */
+	{UPROBE_DIR "/format/retprobe", FILE_TEXT, "config:0\n"},
+	{UPROBE_DIR "/format/ref_ctr_offset", FILE_TEXT, "config:32-63\n"},
+	{"/sys/kernel/tracing/uprobe_events", FILE_ABSENT, NULL},
+	{"/sys/kernel/debug/tracing/uprobe_events", FILE_ABSENT, NULL},
+};
+
+/* Quick no for nearly every name. */
+static bool candidate(const char *path)
+{
+	return user_ok((u64)path, 1) && path[0] == '/' &&
+	       (strncmp(path, "/sys/", 5) == 0 || strncmp(path, "/proc/", 6) == 0);
+}
+
+static const struct file *find(const char *path)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++)
+		if (strcmp(path, files[i].path) == 0)
+			return &files[i];
+	return NULL;
+}
+
+/* Below the pin directory, or the directory itself. */
+static bool is_pin(const char *path)
+{
+	size_t n = sizeof(PIN_DIR) - 1;
+
+	return strncmp(path, PIN_DIR, n) == 0 && (path[n] == '/' || path[n] == '\0');
+}
+
+static bool is_pin_root(const char *path)
+{
+	size_t n = sizeof(PIN_DIR) - 1;
+
+	return is_pin(path) && path[n + strspn(path + n, "/")] == '\0';
+}
+
+/* --- contents ------------------------------------------------------------------------------------
+ */
+
+static long serve(const char *text, size_t len, int flags)
+{
+	u32 cloexec = flags & O_CLOEXEC ? MFD_CLOEXEC : 0;
+	long fd;
+
+	if ((flags & O_ACCMODE) != O_RDONLY)
+		return -EACCES;
+	fd = sys_call2(SYS_memfd_create, "ebpfrt-file", cloexec);
+	if (fd < 0)
+		return fd;
+	if (sys_call4(SYS_pwrite64, fd, text, len, 0) == (long)len)
+		return fd;
+	sys_close((int)fd);
+	return -ENOMEM;
+}
+
+static long open_file(const struct file *f, int flags)
+{
+	char type[16];
+
+	switch (f->kind) {
+	case FILE_ABSENT:
+		return -ENOENT;
+	case FILE_DIR:
+		return SURFACE_PASS;
+	default:
+		break;
+	}
+	if (f->text)
+		return serve(f->text, strlen(f->text), flags);
+	return serve(type, (size_t)snprintf(type, sizeof(type), "%u\n", MSG_PERF_TYPE_UPROBE),
+		     flags);
+}
+
+/* The number in /proc/self/@what/N or /proc/PID/@what/N of ourselves; -1. */
+static int own_proc_fd(const char *path, const char *what)
+{
+	char pid[16], name[16];
+	int fd, end = 0;
+
+	if (sscanf(path, "/proc/%15[^/]/%15[^/]/%d%n", pid, name, &fd, &end) != 3 || path[end] ||
+	    strcmp(name, what) != 0)
+		return -1;
+	if (strcmp(pid, "self") != 0 && strtol(pid, NULL, 10) != sys_getpid())
+		return -1;
+	return fd;
+}
+
+static long open_fdinfo(int fd, int flags)
+{
+	_cleanup_obj_ struct surface_obj *o = surface_obj_known(fd);
+	char text[512];
+	int n;
+
+	if (!o || o->kind != MSG_OBJ_MAP)
+		return SURFACE_PASS;
+	n = snprintf(text, sizeof(text),
+		     "pos:\t0\nflags:\t0%o\nmap_type:\t%u\nkey_size:\t%u\nvalue_size:\t%u\n"
+		     "max_entries:\t%u\nmap_flags:\t0x%x\nmap_extra:\t0x%llx\nmemlock:\t%llu\n"
+		     "map_id:\t%u\nfrozen:\t%u\n",
+		     (unsigned int)sys_fcntl(fd, F_GETFL, 0), o->meta.type, o->meta.key_size,
+		     o->meta.value_size, o->meta.max_entries, o->meta.map_flags,
+		     (unsigned long long)o->meta.map_extra, (unsigned long long)o->size, o->id,
+		     o->frozen);
+	return serve(text, (size_t)n, flags);
+}
+
+static long open_proc(const char *path, int flags)
+{
+	int fd = surface_idle() ? -1 : own_proc_fd(path, "fdinfo");
+
+	return fd < 0 ? SURFACE_PASS : open_fdinfo(fd, flags);
+}
+
+/* Kernel types for CO-RE: the file the person, or `ebpfrt exec`, named. */
+static long open_vmlinux(int flags)
+{
+	const char *file = secure_getenv("EBPFRT_VMLINUX_BTF");
+
+	return file && *file ? sys_openat(AT_FDCWD, file, flags, 0) : SURFACE_PASS;
+}
+
+long surface_open(int dir, const char *path, int flags)
+{
+	const struct file *f;
+	int saved = errno;
+	long ret;
+
+	if (likely(!candidate(path)) || surface_inside)
+		return SURFACE_PASS;
+	surface_enter();
+	f = find(path);
+	if (f)
+		ret = open_file(f, flags);
+	else if (strcmp(path, "/sys/kernel/btf/vmlinux") == 0)
+		ret = open_vmlinux(flags);
+	else
+		ret = SURFACE_PASS;
+	surface_leave();
+	if (!f && ret == SURFACE_PASS && path[1] == 'p')
+		ret = open_proc(path, flags);
+	errno = saved;
+	return ret;
+}
+
+/* --- names
+ * ------------------------------------------------------------------------------------------ */
+
+/* The daemon's answer about a name below the pin directory: 0 a pin, 1 a directory, or -errno. */
+static long ask(u32 op, const char *path)
+{
+	struct msg req = {.type = MSG_PATH};
+	u8 body[sizeof(struct msg_path) + 4096];
+	struct msg_path m = {.op = op, .len = (u32)strnlen(path, 4096)};
+
+	if (m.len >= 4096)
+		return -ENAMETOOLONG;
+	memcpy(body, &m, sizeof(m));
+	memcpy(body + sizeof(m), path, m.len + 1);
+	return surface_request(&req, body, sizeof(m) + m.len + 1, NULL, 0, NULL);
+}
+
+/* 0 a file, 1 a directory, -errno, or SURFACE_PASS. */
+static long lookup(const char *path)
+{
+	const struct file *f;
+	long ret = SURFACE_PASS;
+
+	if (likely(!candidate(path)) || surface_inside)
+		return SURFACE_PASS;
+	surface_enter();
+	f = find(path);
+	if (f)
+		ret = f->kind == FILE_ABSENT ? -ENOENT : f->kind == FILE_DIR;
+	else if (is_pin_root(path))
+		ret = 1;
+	else if (is_pin(path))
+		ret = ask(MSG_PATH_STAT, path);
+	surface_leave();
+	return ret;
+}
+
+long surface_access(int dir, const char *path, int mode)
+{
+	long kind = lookup(path);
+
+	if (kind == SURFACE_PASS || kind < 0)
+		return kind;
+	if (!is_pin(path) && (mode & W_OK))
+		return -EACCES;
+	return kind == 0 && (mode & X_OK) ? -EACCES : 0;
+}
+
+long surface_stat(int dir, const char *path, struct stat *st)
+{
+	long kind = lookup(path);
+
+	if (kind == SURFACE_PASS || kind < 0)
+		return kind;
+	if (!user_ok((u64)st, sizeof(*st)))
+		return -EFAULT;
+	memset(st, 0, sizeof(*st));
+	if (is_pin(path))
+		st->st_mode = kind ? S_IFDIR | 0700 : S_IFREG | 0600;
+	else
+		st->st_mode = kind ? S_IFDIR | 0755 : S_IFREG | 0444;
+	if (is_pin(path)) {
+		st->st_uid = geteuid();
+		st->st_gid = getegid();
+	}
+	st->st_nlink = 1;
+	st->st_blksize = EBPFRT_PAGE_SIZE;
+	return 0;
+}
+
+long surface_statfs(const char *path, struct statfs *st)
+{
+	long kind;
+
+	if (likely(!candidate(path)) || !is_pin(path))
+		return SURFACE_PASS;
+	kind = lookup(path);
+	if (kind == SURFACE_PASS || kind < 0)
+		return kind;
+	if (!user_ok((u64)st, sizeof(*st)))
+		return -EFAULT;
+	memset(st, 0, sizeof(*st));
+	st->f_type = (__typeof__(st->f_type))BPFFS_MAGIC;
+	st->f_bsize = EBPFRT_PAGE_SIZE;
+	st->f_namelen = 255;
+	return 0;
+}
+
+static long change(u32 op, const char *path)
+{
+	long ret;
+
+	if (likely(!candidate(path)) || !is_pin(path) || surface_inside)
+		return SURFACE_PASS;
+	if (is_pin_root(path))
+		return op == MSG_PATH_MKDIR ? -EEXIST : -EISDIR;
+	surface_enter();
+	ret = ask(op, path);
+	surface_leave();
+	return MIN(ret, 0L);
+}
+
+long surface_unlink(const char *path)
+{
+	return change(MSG_PATH_UNLINK, path);
+}
+
+long surface_mkdir(const char *path)
+{
+	return change(MSG_PATH_MKDIR, path);
+}
+
+long surface_readlink(const char *path, char *buf, size_t size)
+{
+	static const char *const names[] = {
+		[MSG_OBJ_MAP] = "anon_inode:bpf-map",	    [MSG_OBJ_PROG] = "anon_inode:bpf-prog",
+		[MSG_OBJ_BTF] = "anon_inode:btf",	    [MSG_OBJ_LINK] = "anon_inode:bpf_link",
+		[MSG_OBJ_PERF] = "anon_inode:[perf_event]",
+	};
+	_cleanup_obj_ struct surface_obj *o = NULL;
+	size_t n;
+	int fd;
+
+	if (surface_idle() || likely(!candidate(path)) || path[1] != 'p')
+		return SURFACE_PASS;
+	fd = own_proc_fd(path, "fd");
+	o = fd < 0 ? NULL : surface_obj_known(fd);
+	if (!o || o->kind >= ARRAY_SIZE(names) || !names[o->kind])
+		return SURFACE_PASS;
+	n = MIN(strlen(names[o->kind]), size);
+	if (!user_ok((u64)buf, n))
+		return -EFAULT;
+	memcpy(buf, names[o->kind], n);
+	return (long)n;
+}

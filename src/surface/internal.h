@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Inside src/surface: what the files share.
+ *
+ * Rules of the place:
+ *  - We are in somebody else's process. Nothing happens before the first use: every interposer
+ *    asks surface_idle() and then makes the plain system call.
+ *  - What runs on behalf of an interposer runs between surface_enter() and surface_leave(): libc
+ *    functions called in there (malloc, sendmsg, and through them our own close or mmap) reach the
+ *    kernel directly, and so does a signal handler that interrupts it.
+ *  - Locks: conn (a request and its reply) before table (objects, waits). The table lock is never
+ *    held across a request.
+ *  - Descriptors of ours live above SURFACE_FD_MIN and are close-on-exec.
+ */
+#pragma once
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/epoll.h>
+
+#include "base/cleanup.h"
+#include "base/macros.h"
+#include "core/run/map/map.h"
+#include "osl/osl.h"
+#include "osl/osl_trap.h"
+#include "surface/surface.h"
+#include "surface/sys.h"
+
+#define SURFACE_FD_MIN 100
+#define SURFACE_ENOTSUPP 524 /* the kernel's own ENOTSUPP, which has no name in user space */
+/* Bytes of union bpf_attr this surface carries: room for the fields newer tools send. */
+#define SURFACE_ATTR_SIZE 192u
+
+#define _unused_result_ __attribute__((warn_unused_result))
+
+/* --- state.c: one process ------------------------------------------------------------------ */
+
+extern bool surface_active;
+extern __thread int surface_inside __attribute__((tls_model("initial-exec")));
+
+/* Nothing of ours is in this process yet, or we are already inside. */
+static inline bool surface_idle(void)
+{
+	return likely(!load_relaxed(&surface_active)) || surface_inside;
+}
+
+static inline void surface_enter(void)
+{
+	surface_inside++;
+}
+
+static inline void surface_leave(void)
+{
+	surface_inside--;
+}
+
+/* From now on the interposers look at descriptors; registers the fork handlers. Once. */
+void surface_activate(void);
+void surface_lock(void); /* the table lock */
+void surface_unlock(void);
+
+/* The sentence of this thread's failure. */
+void surface_say(const char *fmt, ...) __printf_like(1, 2);
+void surface_say_clear(void);
+/* Tell the person, once per distinct sentence. */
+void surface_report(const char *fmt, ...) __printf_like(1, 2);
+
+/* --- conn.c, start.c: the connection ------------------------------------------------------- */
+
+int surface_start_daemon(const char *dir, const char *sock); /* returns a connected socket */
+int surface_dial(const char *sock);			     /* one attempt; a socket or -errno */
+int surface_private_fd(int fd); /* moves @fd out of the way; takes it over, returns the new one */
+/* The descriptor of the connection, or -1; and its move to make room for a dup2() of the program.
+ */
+bool surface_fd_is_private(int fd);
+void surface_fd_make_room(int fd);
+void surface_conn_after_fork(void);
+bool surface_conn_is_ours(void); /* connected, by this very process */
+/* Tell the daemon that this process holds no descriptor of @ident any more. */
+void surface_send_closed(const struct osl_ident *ident);
+
+/* --- object.c: descriptors of ours ----------------------------------------------------------- */
+
+struct surface_obj {
+	struct surface_obj *next;
+	u32 refs; /* the table's and users' */
+	u32 kind; /* enum msg_object_kind */
+	u32 id;
+	struct osl_ident ident;
+	u64 size;
+	bool local;
+	bool modes; /* descriptors of this map may be read-only or write-only */
+	bool frozen;
+	bool reported; /* bad records were reported */
+	int event_fd;  /* to poll in its place, or -1 */
+	struct ebpf_map_meta meta;
+	struct ebpf_map map; /* bound when map.base is set */
+	void *old_base;	     /* a read-only mapping that a writable one replaced */
+	u8 *ring;	     /* perf events: the ring's memory; ring maps: map.base */
+	u64 ring_size;
+	bool ring_writable; /* the program consumes: it mapped the perf ring writable */
+	struct surface_cursor *cursors;
+};
+
+void surface_obj_put(struct surface_obj *obj);
+static inline void cleanup_obj(struct surface_obj **obj)
+{
+	if (*obj)
+		surface_obj_put(*obj);
+}
+#define _cleanup_obj_ _cleanup_(cleanup_obj)
+
+/* The object behind @fd when this process knows it, else NULL. One fstat. */
+struct surface_obj *surface_obj_known(int fd);
+/*
+ * The same, asking the daemon about descriptors we have not seen. -EBADF: not open. -EINVAL: not
+ * ours, or not of @kind (MSG_OBJ_NONE: any).
+ */
+int surface_obj_get(int fd, u32 kind, struct surface_obj **out);
+/* Enter what the daemon told about a descriptor we now hold. */
+int surface_obj_enter(const struct msg_object *info, int fd, bool modes);
+/* Map the elements, writable when possible. @fd is a descriptor of it. 0 or -errno. */
+int surface_obj_map(struct surface_obj *obj, int fd, bool write);
+/* A descriptor of ours is about to be closed: tell the daemon when it was the last. */
+struct surface_obj *surface_obj_closing(int fd);
+void surface_obj_closed(struct surface_obj *obj);
+/* Many descriptors may have been closed: look which objects are left without one. */
+void surface_obj_resync(void);
+/* After fork: the child's connection learns which objects the child holds. */
+void surface_obj_reannounce(void);
+u32 surface_obj_count(void);
+/* How may @fd of @obj be used: FMODE-like bits. */
+#define SURFACE_CAN_READ 1u
+#define SURFACE_CAN_WRITE 2u
+u32 surface_obj_mode(struct surface_obj *obj, int fd);
+void surface_obj_reset_locks(void);
+
+/* --- user.c: the caller's memory ------------------------------------------------------------ */
+
+int user_read(void *dst, u64 src, size_t len);	      /* 0 or -EFAULT */
+int user_write(u64 dst, const void *src, size_t len); /* 0 or -EFAULT */
+/* A string of at most @max bytes, NUL included, malloc'ed. -EFAULT, -ENAMETOOLONG, -ENOMEM. */
+int user_str(u64 src, size_t max, char **out);
+/* May @p be the address of @len bytes? Cheap: catches NULL and nonsense, not every hole. */
+bool user_ok(u64 p, size_t len);
+
+/* --- command.c, elem.c, batch.c: bpf(2) --------------------------------------------------------
+ */
+
+union surface_attr {
+	union bpf_attr a;
+	u8 bytes[SURFACE_ATTR_SIZE];
+};
+
+struct surface_cmd {
+	int cmd;
+	union surface_attr attr;
+	u64 uattr; /* the caller's */
+	u32 size;  /* of it */
+};
+
+/* bpf(2). Returns the result or -errno. */
+long surface_bpf(int cmd, u64 uattr, u32 size);
+/* Through the daemon. @obj: the map of element commands, else NULL. */
+long surface_command(struct surface_cmd *c, const struct surface_obj *obj);
+bool surface_cmd_is_elem(int cmd);
+long surface_elem(struct surface_cmd *c);
+long surface_batch(struct surface_cmd *c, struct surface_obj *obj, u32 mode);
+/* Are all bytes of the attribute from @end on zero? */
+bool surface_attr_ends(const struct surface_cmd *c, size_t end);
+
+struct surface_cursor;
+void surface_cursors_free(struct surface_obj *obj);
+
+/* --- perf.c --------------------------------------------------------------------------------- */
+
+#define SURFACE_PASS (-4096L) /* not ours: make the system call */
+
+long surface_perf_event_open(u64 uattr, s32 pid, s32 cpu, int group, u64 flags);
+long surface_ioctl(int fd, u64 request, u64 arg);
+long surface_perf_mmap(struct surface_obj *obj, void *addr, size_t len, int prot, int flags,
+		       off_t off);
+
+/* --- ring.c, wait.c ------------------------------------------------------------------------- */
+
+long surface_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t off);
+/*
+ * Look over the records that the reader is about to get. True when there is something to read.
+ * Records whose lengths leave the ring are dropped, with one line to the person.
+ */
+bool surface_ring_ready(struct surface_obj *obj);
+bool surface_is_ring(const struct surface_obj *obj);
+
+long surface_epoll_ctl(int epfd, int op, int fd, struct epoll_event *ev);
+long surface_epoll_wait(int epfd, struct epoll_event *evs, int n, int timeout, const void *mask,
+			size_t mask_size);
+struct pollfd;
+struct timespec;
+long surface_ppoll(struct pollfd *fds, unsigned long n, const struct timespec *timeout,
+		   const void *mask, size_t mask_size);
+void surface_wait_forget(struct surface_obj *obj);
+void surface_wait_forget_epfd(int epfd);
+
+/* --- file.c ----------------------------------------------------------------------------------- */
+
+/* Each returns SURFACE_PASS for names that are not ours, else the result or -errno. */
+long surface_open(int dir, const char *path, int flags);
+long surface_access(int dir, const char *path, int mode);
+long surface_stat(int dir, const char *path, struct stat *st);
+struct statfs;
+long surface_statfs(const char *path, struct statfs *st);
+long surface_unlink(const char *path);
+long surface_mkdir(const char *path);
+long surface_readlink(const char *path, char *buf, size_t size);

@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Starting a daemon from inside somebody else's process.
+ *
+ * Model: whoever finds no daemon takes the start lock, looks once more, and starts one; the others
+ * wait for the lock and then find it. The daemon must look like nobody's child here: no SIGCHLD, no
+ * pid that the program's own wait() could return, none of the program's descriptors, signal
+ * dispositions or preloads. So it is cloned twice without an exit signal, and the child makes only
+ * system calls until it is exec'ed.
+ */
+#include <limits.h>
+#include <linux/close_range.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "proto/shm_abi.h"
+#include "surface/internal.h"
+
+#define START_TIMEOUT_MS 3000
+#define START_POLL_MS 4
+
+extern char **environ;
+
+static void sleep_ms(int ms)
+{
+	struct timespec ts = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L};
+
+	sys_call2(SYS_nanosleep, &ts, NULL);
+}
+
+/* Send and receive give up after a while: a stopped daemon must not stop its clients for ever. */
+static void set_timeouts(int fd)
+{
+	struct timeval rcv = {.tv_sec = 60}, snd = {.tv_sec = 10};
+
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &rcv, sizeof(rcv));
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &snd, sizeof(snd));
+}
+
+static int check_peer(int fd)
+{
+	struct ucred cred = {0};
+	socklen_t len = sizeof(cred);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0)
+		return -errno;
+	return cred.uid == geteuid() || cred.uid == 0 ? 0 : -EPERM;
+}
+
+int surface_dial(const char *sock)
+{
+	struct sockaddr_un sa = {.sun_family = AF_UNIX};
+	_cleanup_close_ int fd = -1;
+	int err;
+
+	if (strlen(sock) >= sizeof(sa.sun_path))
+		return -ENAMETOOLONG;
+	strcpy(sa.sun_path, sock);
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	set_timeouts(fd);
+	if (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0)
+		return -errno;
+	err = check_peer(fd);
+	return err ? err : TAKE_FD(fd);
+}
+
+/* --- where the daemon's program is ----------------------------------------------------------- */
+
+static bool beside(const char *file, char *path, size_t size)
+{
+	const char *slash = strrchr(file, '/');
+
+	if (!slash)
+		return false;
+	if ((size_t)snprintf(path, size, "%.*s/ebpfrtd", (int)(slash - file), file) >= size)
+		return false;
+	return sys_call3(SYS_faccessat, AT_FDCWD, path, X_OK) == 0;
+}
+
+/* The file that holds this code: the program, libebpfrt.so or the preload library. */
+static bool own_file(char *path, size_t size)
+{
+	unsigned long lo, hi, self = (unsigned long)&own_file;
+	_cleanup_fclose_ FILE *f = fopen("/proc/self/maps", "re");
+	char line[PATH_MAX + 128];
+	int at;
+
+	while (f && fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%lx-%lx %*s %*s %*s %*s %n", &lo, &hi, &at) != 2 || self < lo ||
+		    self >= hi)
+			continue;
+		line[strcspn(line, "\n")] = '\0';
+		return (size_t)snprintf(path, size, "%s", line + at) < size;
+	}
+	return false;
+}
+
+static void daemon_path(char *path, size_t size)
+{
+	const char *env = secure_getenv("EBPFRT_DAEMON");
+	char file[PATH_MAX];
+	ssize_t n;
+
+	if (env && *env) {
+		snprintf(path, size, "%s", env);
+		return;
+	}
+	n = sys_call4(SYS_readlinkat, AT_FDCWD, "/proc/self/exe", file, sizeof(file) - 1);
+	if (n > 0) {
+		file[n] = '\0';
+		if (beside(file, path, size))
+			return;
+	}
+	if (own_file(file, sizeof(file)) && beside(file, path, size))
+		return;
+	snprintf(path, size, "%s/ebpfrtd", EBPFRT_PKGLIBEXECDIR);
+}
+
+/* --- the child ----------------------------------------------------------------------------------
+ */
+
+struct spawn {
+	const char *path;
+	char *const *argv;
+	char **envp;
+	int null, log, status;
+};
+
+static bool env_is(const char *entry, const char *name)
+{
+	size_t n = strlen(name);
+
+	return strncmp(entry, name, n) == 0 && entry[n] == '=';
+}
+
+/* The program's environment without what would put us, or an agent, into the daemon. */
+static char **daemon_env(char *runtime_dir)
+{
+	static const char *const drop[] = {"LD_PRELOAD",    "LD_AUDIT",	      AGENT_ENV_SOCKET,
+					   AGENT_ENV_TOKEN, "EBPFRT_PRIVATE", "EBPFRT_RUNTIME_DIR"};
+	size_t n = 0, kept = 0;
+	char **env;
+
+	while (environ && environ[n])
+		n++;
+	env = calloc(n + 2, sizeof(*env));
+	if (!env)
+		return NULL;
+	for (size_t i = 0; i < n; i++) {
+		bool skip = false;
+
+		for (size_t j = 0; j < ARRAY_SIZE(drop); j++)
+			skip |= env_is(environ[i], drop[j]);
+		if (!skip)
+			env[kept++] = environ[i];
+	}
+	env[kept] = runtime_dir;
+	return env;
+}
+
+static void default_signals(void)
+{
+	struct {
+		void *handler;
+		unsigned long flags;
+		void *restorer;
+		u64 mask;
+	} dfl = {0};
+	u64 none = 0;
+
+	for (int sig = 1; sig <= 64; sig++)
+		sys_call4(SYS_rt_sigaction, sig, &dfl, NULL, 8);
+	sys_call4(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, 8);
+}
+
+/* Descriptors 0 to 2 as given, 3 the status pipe, nothing else. */
+static void child_fds(const struct spawn *s)
+{
+	int null = sys_fcntl(s->null, F_DUPFD, 10), log = sys_fcntl(s->log, F_DUPFD, 10);
+	int status = sys_fcntl(s->status, F_DUPFD, 10);
+
+	sys_call3(SYS_dup3, null, 0, 0);
+	sys_call3(SYS_dup3, log, 1, 0);
+	sys_call3(SYS_dup3, log, 2, 0);
+	sys_call3(SYS_dup3, status, 3, O_CLOEXEC);
+	if (sys_call3(SYS_close_range, 4, ~0U, 0) == 0)
+		return;
+	for (int fd = 4; fd < 4096; fd++)
+		sys_close(fd);
+}
+
+/* Only system calls from here on: other threads' locks are frozen as they were. */
+static void __attribute__((noreturn)) child_main(const struct spawn *s)
+{
+	long r;
+
+	sys_call0(SYS_setsid);
+	r = sys_call6(SYS_clone, 0, 0, 0, 0, 0, 0);
+	if (r != 0)
+		for (;;)
+			sys_call1(SYS_exit_group, r < 0);
+	child_fds(s);
+	default_signals();
+	r = sys_call3(SYS_execve, s->path, s->argv, s->envp);
+	sys_call3(SYS_write, 3, &r, sizeof(r));
+	for (;;)
+		sys_call1(SYS_exit_group, 127);
+}
+
+static long spawn(const struct spawn *s)
+{
+	u64 all = ~0ULL, old = 0;
+	long pid;
+
+	sys_call4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &old, 8);
+	pid = sys_call6(SYS_clone, 0, 0, 0, 0, 0, 0);
+	if (pid == 0)
+		child_main(s);
+	sys_call4(SYS_rt_sigprocmask, SIG_SETMASK, &old, NULL, 8);
+	if (pid < 0)
+		return pid;
+	while (sys_call4(SYS_wait4, pid, NULL, __WCLONE, NULL) == -EINTR)
+		;
+	return 0;
+}
+
+/* Start the program; 0 when it was executed. */
+static int launch(const char *dir, const char *path)
+{
+	_cleanup_close_ int null = -1, log = -1, rd = -1, wr = -1;
+	char log_path[PATH_MAX], runtime_dir[PATH_MAX + 32];
+	char *const argv[] = {(char *)"ebpfrtd", NULL};
+	_cleanup_free_ char **env = NULL;
+	long status = 0;
+	int pipe_fds[2];
+
+	snprintf(runtime_dir, sizeof(runtime_dir), "EBPFRT_RUNTIME_DIR=%s", dir);
+	snprintf(log_path, sizeof(log_path), "%s/log", dir);
+	env = daemon_env(runtime_dir);
+	null = sys_openat(AT_FDCWD, "/dev/null", O_RDWR | O_CLOEXEC, 0);
+	log = sys_openat(AT_FDCWD, log_path,
+			 O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (!env || null < 0)
+		return -ENOMEM;
+	if (log < 0)
+		log = sys_fcntl(null, F_DUPFD_CLOEXEC, 3);
+	if (pipe2(pipe_fds, O_CLOEXEC) < 0)
+		return -errno;
+	rd = pipe_fds[0];
+	wr = pipe_fds[1];
+	status = spawn(&(struct spawn){path, argv, env, null, log, wr});
+	if (status < 0)
+		return (int)status;
+	sys_close(TAKE_FD(wr));
+	if (sys_call3(SYS_read, rd, &status, sizeof(status)) == sizeof(status))
+		return (int)status;
+	return 0;
+}
+
+/* --- one starter at a time -------------------------------------------------------------------- */
+
+static u64 deadline_ms(int ms)
+{
+	return osl_now_ns() / 1000000 + ms;
+}
+
+static bool past(u64 deadline)
+{
+	return osl_now_ns() / 1000000 >= deadline;
+}
+
+static int take_start_lock(const char *dir)
+{
+	u64 deadline = deadline_ms(2 * START_TIMEOUT_MS);
+	char path[PATH_MAX];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/lock", dir);
+	fd = sys_openat(AT_FDCWD, path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return fd;
+	while (sys_call2(SYS_flock, fd, LOCK_EX | LOCK_NB) < 0) {
+		if (past(deadline)) {
+			sys_close(fd);
+			return -ETIMEDOUT;
+		}
+		sleep_ms(START_POLL_MS);
+	}
+	return fd;
+}
+
+static bool nobody_there(int err)
+{
+	return err == -ECONNREFUSED || err == -ENOENT;
+}
+
+int surface_start_daemon(const char *dir, const char *sock)
+{
+	u64 deadline = deadline_ms(START_TIMEOUT_MS);
+	_cleanup_close_ int lock = take_start_lock(dir);
+	char path[PATH_MAX];
+	int fd, err;
+
+	if (lock < 0) {
+		surface_say("cannot take the start lock %s/lock: %s; run `ebpfrt doctor`", dir,
+			    strerror(-lock));
+		return lock;
+	}
+	fd = surface_dial(sock);
+	if (!nobody_there(fd))
+		return fd;
+	daemon_path(path, sizeof(path));
+	err = launch(dir, path);
+	if (err) {
+		surface_say("cannot start the daemon %s: %s; set EBPFRT_DAEMON to its path", path,
+			    strerror(-err));
+		return err;
+	}
+	for (;;) {
+		fd = surface_dial(sock);
+		if (!nobody_there(fd))
+			return fd;
+		if (past(deadline))
+			break;
+		sleep_ms(START_POLL_MS);
+	}
+	surface_say("the daemon %s was started but does not answer on %s; see %s/log", path, sock,
+		    dir);
+	return -ETIMEDOUT;
+}

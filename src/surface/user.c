@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The caller's memory, for commands that go to the daemon: copied by process_vm_readv(2) on
+ * ourselves, so that a wrong pointer is -EFAULT, as from the kernel, and not a crash. Where a
+ * sandbox forbids that call, a plain copy is made.
+ */
+#include <string.h>
+#include <sys/uio.h>
+
+#include "surface/internal.h"
+
+#define USER_LOWEST 0x10000UL
+#define USER_HIGHEST 0x7fffffffffffUL
+
+static bool no_vm;
+
+bool user_ok(u64 p, size_t len)
+{
+	return len == 0 || (p >= USER_LOWEST && p <= USER_HIGHEST && len <= USER_HIGHEST - p);
+}
+
+static int vm_copy(long nr, void *local, u64 remote, size_t len)
+{
+	struct iovec l = {local, len}, r = {(void *)remote, len};
+	long n;
+
+	if (!user_ok(remote, len))
+		return -EFAULT;
+	if (len == 0)
+		return 0;
+	n = load_relaxed(&no_vm) ? -ENOSYS : sys_call6(nr, sys_getpid(), &l, 1, &r, 1, 0);
+	if (n == -ENOSYS || n == -EPERM || n == -ESRCH) {
+		store_relaxed(&no_vm, true);
+		if (nr == SYS_process_vm_readv)
+			memcpy(local, (void *)remote, len);
+		else
+			memcpy((void *)remote, local, len);
+		return 0;
+	}
+	return n == (long)len ? 0 : -EFAULT;
+}
+
+int user_read(void *dst, u64 src, size_t len)
+{
+	return vm_copy(SYS_process_vm_readv, dst, src, len);
+}
+
+int user_write(u64 dst, const void *src, size_t len)
+{
+	return vm_copy(SYS_process_vm_writev, (void *)src, dst, len);
+}
+
+int user_str(u64 src, size_t max, char **out)
+{
+	_cleanup_free_ char *s = malloc(max);
+	size_t got = 0;
+
+	if (!s)
+		return -ENOMEM;
+	while (got < max) {
+		size_t page = EBPFRT_PAGE_SIZE - (src + got) % EBPFRT_PAGE_SIZE;
+		size_t n = MIN(page, max - got);
+
+		if (user_read(s + got, src + got, n) < 0)
+			return -EFAULT;
+		if (memchr(s + got, '\0', n)) {
+			*out = TAKE_PTR(s);
+			return 0;
+		}
+		got += n;
+	}
+	return -ENAMETOOLONG;
+}

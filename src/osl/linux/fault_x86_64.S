@@ -39,7 +39,7 @@ FUNC osl_write
 	mov	%rcx, -8(%rdi,%rdx)
 	xor	%eax, %eax
 	ret
-2:	cmp	$256, %rdx
+2:	cmp	$128, %rdx
 	jae	4f
 	lea	-8(%rdx), %r8
 	xor	%ecx, %ecx

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Which threads are in a hit.
+ *
+ * Model: a table keyed by thread pointer, open addressing in a fixed window. A thread writes only
+ * its own entry, so nothing is contended but cache lines. A second hit is *nested* when its frame
+ * lies just below the frame of the first on the same stack: the thread pointer alone would not do
+ * for threads that were cloned without one. Threads that find the window full are counted instead,
+ * so that active_quiet() never lies.
+ */
+#include "agent/agent.h"
+
+#define ACTIVE_SLOTS 1024u
+#define ACTIVE_WINDOW 32u
+#define ACTIVE_REACH (1u << 20) /* nested frames are nearer than this */
+
+static struct agent_active slots[ACTIVE_SLOTS];
+static struct agent_active overflow; /* .key counts the threads that found no place */
+
+static u32 window_start(u64 key)
+{
+	return (u32)((key * 0x9e3779b97f4a7c15ULL) >> 40) % ACTIVE_SLOTS;
+}
+
+static struct agent_active *find(u64 key, u64 frame)
+{
+	u32 start = window_start(key);
+
+	for (u32 i = 0; i < ACTIVE_WINDOW; i++) {
+		struct agent_active *a = &slots[(start + i) % ACTIVE_SLOTS];
+
+		if (load_relaxed(&a->key) == key &&
+		    load_relaxed(&a->frame) - frame - 1 < ACTIVE_REACH)
+			return a;
+	}
+	return NULL;
+}
+
+static u64 own_key(void)
+{
+	return arch_thread_pointer() | 1;
+}
+
+bool active_here(u64 frame)
+{
+	return find(own_key(), frame);
+}
+
+struct agent_active *active_enter(u64 frame, bool *nested)
+{
+	u64 key = own_key();
+	u32 start = window_start(key);
+
+	*nested = find(key, frame);
+	if (*nested)
+		return NULL;
+	for (u32 i = 0; i < ACTIVE_WINDOW; i++) {
+		struct agent_active *a = &slots[(start + i) % ACTIVE_SLOTS];
+		u64 empty = 0;
+
+		if (load_relaxed(&a->key))
+			continue;
+		if (__atomic_compare_exchange_n(&a->key, &empty, key, false, __ATOMIC_SEQ_CST,
+						__ATOMIC_RELAXED)) {
+			store_relaxed(&a->frame, frame);
+			return a;
+		}
+	}
+	__atomic_fetch_add(&overflow.key, 1, __ATOMIC_SEQ_CST);
+	return &overflow;
+}
+
+void active_leave(struct agent_active *a)
+{
+	if (a == &overflow) {
+		__atomic_fetch_sub(&overflow.key, 1, __ATOMIC_RELEASE);
+		return;
+	}
+	store_relaxed(&a->frame, 0);
+	store_release(&a->key, 0);
+}
+
+bool active_quiet(const struct agent_active *self)
+{
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	for (u32 i = 0; i < ACTIVE_SLOTS; i++)
+		if (&slots[i] != self && load_acquire(&slots[i].key))
+			return false;
+	return load_acquire(&overflow.key) == 0;
+}
+
+void active_reset(void)
+{
+	for (u32 i = 0; i < ACTIVE_SLOTS; i++)
+		slots[i] = (struct agent_active){0};
+	overflow.key = 0;
+}

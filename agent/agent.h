@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The agent: a guest in someone else's process.
+ *
+ * Model: two kinds of code. *Exchange* code (exchange.c, state.c, site.c, poke.c, start.c) runs
+ * rarely, one thread at a time under agent.exchange, and is the only code that allocates (mmap) or
+ * changes tables. *Hit* code (trap.c, ret.c, fault.c, sig.c) runs in the handlers of SIGTRAP,
+ * SIGSEGV and SIGBUS, on any thread at any moment, and only reads what exchange code published with
+ * a release store.
+ *
+ * Rules: no libc, no thread-local storage, no lock on the hit path, no output ever. Sites, programs
+ * and maps are never freed; consumer arrays are swapped whole and reused only after no thread is in
+ * a hit.
+ */
+#pragma once
+
+#include "agent/frame.h"
+#include "agent/sys.h"
+#include "core/run/helper.h"
+#include "osl/osl_trap.h"
+#include "proto/shm_abi.h"
+
+/* --- what is installed --------------------------------------------------------------------------
+ */
+
+/* a consumer in force */
+struct agent_hook {
+	u64 link;
+	u64 cookie;
+	const struct ebpf_prog *prog; /* swapped by AGENT_UPDATE_LINK */
+	u32 ret;
+	u32 stat;
+};
+
+/* all consumers of a site; immutable but for .prog */
+struct agent_hooks {
+	struct agent_hooks *next; /* retired or free list */
+	u32 order;		  /* room for 1 << order */
+	u32 n;
+	u32 nret; /* of them at the return */
+	u32 pad;
+	struct agent_hook v[];
+};
+
+/* how the displaced instruction is executed; immutable */
+struct agent_plan {
+	struct arch_patch patch;
+	u32 flags; /* AGENT_SITE_* */
+	u32 module;
+};
+
+enum agent_site_state { SITE_DEAD, SITE_ARMED };
+
+struct agent_place {
+	struct agent_place *chain; /* of the bucket; insert-only */
+	struct agent_place *older; /* of all places */
+	u64 addr;
+	struct agent_plan *plan;
+	struct agent_hooks *hooks; /* NULL: none */
+	u32 state;		   /* enum agent_site_state */
+	u32 pad;
+};
+
+struct agent_prog_entry {
+	struct agent_prog_entry *chain;
+	struct ebpf_prog prog;
+};
+
+struct agent_map_entry {
+	struct agent_map_entry *next;
+	struct ebpf_map map;
+	struct ebpf_map **rings; /* PERF_EVENT_ARRAY: max_entries, entries NULL or a ring */
+};
+
+struct agent_arena_entry {
+	struct agent_arena_entry *next;
+	u64 addr, size;
+};
+
+/* what the kernel has as struct sigaction */
+struct agent_sigaction {
+	u64 handler;
+	u64 flags;
+	u64 restorer;
+	u64 mask;
+};
+
+#define AGENT_SIGNALS 3 /* that the agent handles: SIGTRAP, SIGSEGV, SIGBUS */
+
+struct agent {
+	u32 exchange;	 /* lock: 1 while an exchange is under way */
+	u32 ready;	 /* AGENT_SETUP has succeeded once */
+	u32 inert;	 /* everything is restored; programs no longer run */
+	u32 participant; /* who we are for the daemon */
+	u64 target;
+	u64 generation;
+	u32 pid; /* as getpid() says, to tell a child that shares our memory */
+	u32 nstats;
+	u32 ret_limit;	  /* return instances in use at most */
+	u32 shadow_stack; /* return addresses must not be changed */
+	u32 trace_map;
+	u32 pad;
+	u32 *mark;		     /* a page the kernel wipes in a forked child: enum fork_mark */
+	struct agent_stats *stats;   /* NULL before the set-up */
+	const struct osl_life *life; /* likewise */
+	u64 dl_debug;		     /* the loader's struct r_debug, 0: none */
+	struct agent_place *places;  /* all, newest first */
+	struct agent_map_entry *maps;
+	struct agent_arena_entry *arenas;
+	struct agent_sigaction app[AGENT_SIGNALS]; /* the application's own actions */
+	struct ebpf_env env;
+	char socket[UNIX_PATH_MAX];
+};
+extern struct agent agent;
+
+/* mem.c */
+void *memcpy(void *dst, const void *src, size_t len);
+int memcmp(const void *a, const void *b, size_t len);
+
+/* --- state.c ------------------------------------------------------------------------------------
+ */
+
+/* Zeroed memory that is never freed, or NULL. Exchange code only. */
+void *agent_alloc(u64 size);
+/* Anonymous zeroed pages under a name, or NULL. */
+void *agent_pages(u64 size, const char *name);
+struct agent_map_entry *agent_map_find(u32 id);
+const struct ebpf_prog *agent_prog_find(u32 id);			/* any context */
+struct ebpf_map *agent_perf_ring_at(struct ebpf_map *array, u32 index); /* any context */
+int agent_map_add(const struct agent_map *m, int fd);
+int agent_prog_add(const struct agent_prog *p, const u32 *map_ids, int fd);
+/* ringmap.c */
+int agent_ring_pages(const struct agent_map *m, int fd, long *out);
+int agent_perf_ring_set(const struct agent_perf_ring *r, int fd);
+int agent_arena_add(const struct agent_arena *a);
+bool agent_arena_holds(u64 addr, u64 len);
+/* A fault at regs->ip: does a program's code go there? Then it is cut short. Any context. */
+bool agent_prog_recover(struct arch_regs *regs);
+/* The daemon is another one than before: forget programs and maps (they stay mapped). */
+void agent_state_forget(void);
+struct agent_stat *agent_stat_at(u32 index); /* any context; NULL: none */
+
+static inline void agent_count(u64 *counter)
+{
+	__atomic_fetch_add(counter, 1, __ATOMIC_RELAXED);
+}
+
+/* --- site.c -------------------------------------------------------------------------------------
+ */
+
+struct agent_place *site_find(u64 addr); /* any context */
+/* The place whose slot contains @ip, or NULL. Any context; slow. */
+struct agent_place *site_of_slot(u64 ip);
+/* Arm @n sites; err[i] receives each one's result. */
+void site_arm_all(const struct agent_site *v, u32 n, s32 *err);
+int site_hook(const struct agent_consumer *c);
+void site_drop_link(u64 link);
+int site_update_link(u64 link, const struct ebpf_prog *prog);
+void site_unhook_all(void);
+/* Put every original byte back. Any context. */
+void site_restore_all(void);
+
+/* --- poke.c -------------------------------------------------------------------------------------
+ */
+
+struct agent_poke {
+	int fd; /* /proc/self/mem, or -1: change protections instead */
+};
+void poke_begin(struct agent_poke *p);
+void poke_end(struct agent_poke *p);
+/* Through the same file, so that a wrong address is an error and no fault. */
+int poke_read(struct agent_poke *p, u64 addr, u8 *bytes, u32 len);
+int poke_write(struct agent_poke *p, u64 addr, const u8 *bytes, u32 len);
+void poke_sync(void); /* every thread has a serialised view of the text from here on */
+
+/* --- active.c -----------------------------------------------------------------------------------
+ */
+
+/* a thread in a hit */
+struct agent_active {
+	u64 key;   /* thread pointer | 1, 0: free */
+	u64 frame; /* address of the outermost handler's frame */
+};
+/* Enter a hit: NULL and *nested set when this thread is in one already; or a place, to be left. */
+struct agent_active *active_enter(u64 frame, bool *nested);
+void active_leave(struct agent_active *a);
+/* Is no thread but @self in a hit? Then what has been unpublished before is no longer used. */
+bool active_quiet(const struct agent_active *self);
+void active_reset(void);     /* in a forked child: the other threads are gone */
+bool active_here(u64 frame); /* is this thread in a hit? */
+
+/* --- trap.c -------------------------------------------------------------------------------------
+ */
+
+void agent_on_trap(int sig, siginfo_t *info, struct osl_ucontext *uc);
+/* Run the consumers of @p that belong to @ret. */
+void trap_run(const struct agent_place *p, const struct arch_regs *regs, bool ret);
+void trap_missed(const struct agent_place *p, bool ret);
+
+/* --- ret.c --------------------------------------------------------------------------------------
+ */
+
+void ret_init(u32 limit);
+/* Prepare the return of the call that is about to start: false when that is impossible. */
+bool ret_push(const struct agent_place *p, const struct arch_regs *regs);
+bool ret_is_stub(u64 addr);
+/* The stub at @addr was returned to: the place and, in regs->ip, where the call came from. */
+const struct agent_place *ret_pop(u64 addr, struct arch_regs *regs);
+
+/* --- fault.c, sig.c -----------------------------------------------------------------------------
+ */
+
+void agent_on_fault(int sig, siginfo_t *info, struct osl_ucontext *uc);
+/* Executing @patch could not reach memory: the application gets the SIGSEGV the instruction would
+ * have caused. */
+void fault_raise(const struct arch_patch *patch, const struct arch_regs *regs, siginfo_t *info,
+		 struct osl_ucontext *uc);
+int sig_install(void);
+void sig_unblock(void);
+/*
+ * What the application would see of this signal. When that is its death: a fault of the
+ * application's own instruction (@again) is left to happen again, with the default action.
+ */
+void sig_chain(int sig, siginfo_t *info, struct osl_ucontext *uc, bool again);
+/* The syscall instruction at a sanitised site: true when it has been emulated. */
+bool sig_emulate(const struct agent_plan *plan, struct arch_regs *regs, struct osl_ucontext *uc);
+
+/* --- fork.c, inert.c ----------------------------------------------------------------------------
+ */
+
+enum fork_mark { FORK_NEW, FORK_ASKING, FORK_KNOWN };
+int fork_init(void);
+/* At a hit: settles a child that has just been born. False while another thread is at it. */
+bool fork_check(void);
+void agent_go_inert(void);
+
+/* --- exchange.c, start.c ------------------------------------------------------------------------
+ */
+
+/* One exchange on @fd (owned, closed here) or, when -1, over a new connection. 0 or -errno. */
+int exchange_run(u32 reason, int fd, u64 token);
+/* The same from a trap: waits while another thread is in one. */
+int exchange_from_trap(u32 reason);
+u64 start_text_base(void);
+u64 agent_enter(u64 reason, u64 fd);
+
+/* entry.S */
+void agent_entry(void);
+void agent_trap_entry(void);
+void agent_fault_entry(void);
+void agent_restorer(void);
+extern u8 agent_entry_abort[];
+extern u64 agent_entry_sp; /* stack of the injected call under way, 0: none */
+extern u8 agent_ret_stubs[], agent_ret_stubs_end[];

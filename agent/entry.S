@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Where control enters the agent: the injected call, the signal handlers, the way back from them,
+ * and the stubs of the return instances.
+ */
+	.text
+
+	.macro func name
+	.globl	\name
+	.hidden	\name
+	.type	\name, @function
+\name:
+	.endm
+
+/*
+ * agent_entry(reason, fd): called by the injection with a stack of its own. Ends in a break trap
+ * with the result in rax; the injector takes over from there.
+ */
+	.p2align 4
+	func agent_entry
+	cld
+	andq	$-16, %rsp
+	movq	%rsp, agent_entry_sp(%rip)
+	call	agent_enter
+	movq	$0, agent_entry_sp(%rip)
+	int3
+	ud2
+	.size agent_entry, .-agent_entry
+
+/* The fault handler sends an injected call that went wrong here: back with -EFAULT. */
+	func agent_entry_abort
+	movq	agent_entry_sp(%rip), %rsp
+	movq	$0, agent_entry_sp(%rip)
+	movabsq	$0x1fffffff2, %rax	/* -EFAULT, and the agent stays */
+	int3
+	ud2
+	.size agent_entry_abort, .-agent_entry_abort
+
+/*
+ * Signal handlers. The kernel clears DF but leaves the application's AC flag, which would turn our
+ * unaligned accesses into faults.
+ */
+	.macro handler name, to
+	.p2align 4
+	func \name
+	cld
+	pushfq
+	andl	$~0x40000, (%rsp)
+	popfq
+	jmp	\to
+	.size \name, .-\name
+	.endm
+
+	handler agent_trap_entry, agent_on_trap
+	handler agent_fault_entry, agent_on_fault
+
+/* Unwinders and debuggers know a signal frame by exactly these instructions. */
+	.p2align 4
+	nop
+	func agent_restorer
+	movq	$15, %rax
+	syscall
+	.size agent_restorer, .-agent_restorer
+
+/*
+ * Stubs of return instances: 8 pages; the first quad of each is the distance to the page's part of
+ * agent_ret_saved[]. Unwind rule of all of them: the return address is the quad at that distance
+ * from the stub, the frame is empty. It starts one byte early, because unwinders look up the byte
+ * before a return address; that byte belongs to the first quad.
+ */
+	.section .text.stubs, "ax", @progbits
+	.p2align 12
+	.globl	agent_ret_stubs
+	.hidden	agent_ret_stubs
+agent_ret_stubs:
+	.cfi_startproc
+	.cfi_def_cfa %rsp, 0
+	.cfi_undefined %rip
+	/*
+	 * DW_CFA_expression r16: breg16 0; dup; const2u 0xfff; not; and; deref; plus.
+	 * A saved address of the register is what DW_CFA_expression computes.
+	 */
+	.cfi_escape 0x10, 16, 10, 0x80, 0, 0x12, 0x0a, 0xff, 0x0f, 0x20, 0x1a, 0x06, 0x22
+	.set page, 0
+	.rept 8
+	.quad	agent_ret_saved + page - .
+	.rept 511
+	int3
+	.byte 0x0f, 0x0b, 0x0f, 0x0b, 0x0f, 0x0b, 0x90
+	.endr
+	.set page, page + 4096
+	.endr
+	.cfi_endproc
+	.globl	agent_ret_stubs_end
+	.hidden	agent_ret_stubs_end
+agent_ret_stubs_end:
+
+	.section .bss
+	.p2align 3
+	.globl	agent_entry_sp
+	.hidden	agent_entry_sp
+agent_entry_sp:
+	.zero 8
+
+	.section .note.GNU-stack, "", @progbits

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * SIGSEGV and SIGBUS.
+ *
+ * Whose fault is it? A copy that may fail (osl_read() and its like): continue at its error return.
+ * A program: cut its run short. The agent itself during an injected call: give the call up. All
+ * else is the application's, whose handler must see the address of its own instruction, not of the
+ * slot in which that ran.
+ */
+#include <errno.h>
+
+#include "agent/agent.h"
+
+extern u8 __ehdr_start[] __hidden;
+extern u8 _end[] __hidden;
+
+#define ENTRY_STACK (1u << 20) /* an injected call uses less */
+
+static bool in_agent(u64 ip)
+{
+	return ip >= (u64)__ehdr_start && ip < (u64)_end;
+}
+
+static bool recovered(struct arch_regs *regs, u64 frame)
+{
+	if (osl_fault_fixup(regs))
+		return true;
+	if (active_here(frame) && agent_prog_recover(regs))
+		return true;
+	if (in_agent(regs->ip) && agent_entry_sp - regs->sp < ENTRY_STACK) {
+		regs->ip = (u64)agent_entry_abort;
+		return true;
+	}
+	return false;
+}
+
+void agent_on_fault(int sig, siginfo_t *info, struct osl_ucontext *uc)
+{
+	const struct agent_place *p;
+	struct arch_regs regs;
+	u64 into;
+
+	osl_regs_from_ucontext(&regs, uc);
+	if (info->si_code > 0 && recovered(&regs, (u64)uc)) {
+		osl_regs_to_ucontext(&regs, uc);
+		return;
+	}
+	p = info->si_code > 0 ? site_of_slot(regs.ip) : NULL;
+	if (p) {
+		into = regs.ip - p->plan->patch.slot;
+		frame_set_ip(uc,
+			     into < p->plan->patch.len ? p->addr : p->addr + p->plan->patch.len);
+	}
+	sig_chain(sig, info, uc, info->si_code > 0);
+}
+
+static bool writes_stack(const struct arch_patch *patch)
+{
+	return patch->kind == ARCH_PATCH_PUSH || patch->kind == ARCH_PATCH_CALL;
+}
+
+void fault_raise(const struct arch_patch *patch, const struct arch_regs *regs, siginfo_t *info,
+		 struct osl_ucontext *uc)
+{
+	siginfo_t seen = *info;
+
+	seen.si_signo = SIGSEGV;
+	seen.si_code = SEGV_MAPERR;
+	seen.si_addr = (void *)(writes_stack(patch) ? regs->sp - 8 : regs->sp);
+	frame_set_ip(uc, patch->addr);
+	sig_chain(SIGSEGV, &seen, uc, false);
+}

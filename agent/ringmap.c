@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Mapping of rings: the shared ring of a RINGBUF map, whose data is mapped twice in a row so that a
+ * record never wraps; and the per-CPU rings of a PERF_EVENT_ARRAY.
+ */
+#include <errno.h>
+
+#include "agent/agent.h"
+
+#define RING_HEAD (2 * EBPFRT_PAGE_SIZE) /* consumer page, producer page */
+
+int agent_ring_pages(const struct agent_map *m, int fd, long *out)
+{
+	int prot = m->readonly ? PROT_READ : PROT_READ | PROT_WRITE;
+	u64 data = m->size - RING_HEAD;
+	long p, q;
+
+	if (m->size <= RING_HEAD || m->size > (1ULL << 33) || m->size % EBPFRT_PAGE_SIZE)
+		return -EINVAL;
+	p = sys_mmap(0, m->size + data, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+		     0);
+	if (sys_is_err(p))
+		return (int)p;
+	q = sys_mmap((u64)p, m->size, prot, MAP_SHARED | MAP_FIXED, fd, 0);
+	if (!sys_is_err(q))
+		q = sys_mmap((u64)p + m->size, data, prot, MAP_SHARED | MAP_FIXED, fd, RING_HEAD);
+	if (sys_is_err(q)) {
+		sys_munmap((void *)p, m->size + data);
+		return (int)q;
+	}
+	*out = p;
+	return 0;
+}
+
+static struct ebpf_map *perf_ring_new(const struct agent_perf_ring *r, int fd)
+{
+	struct ebpf_map *map = agent_alloc(sizeof(*map));
+	long p;
+
+	if (!map)
+		return NULL;
+	p = sys_mmap(0, r->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (sys_is_err(p))
+		return NULL;
+	map->meta.id = r->id;
+	map->meta.bell = r->bell;
+	map->base = (u8 *)p;
+	map->size = r->size;
+	return map;
+}
+
+int agent_perf_ring_set(const struct agent_perf_ring *r, int fd)
+{
+	struct agent_map_entry *e = agent_map_find(r->map);
+	struct ebpf_map *ring = NULL;
+
+	if (!e || !e->rings || r->index >= e->map.meta.max_entries)
+		return -ENOENT;
+	if (r->size % EBPFRT_PAGE_SIZE || r->size > (1ULL << 32))
+		return -EINVAL;
+	if (r->size) {
+		ring = perf_ring_new(r, fd);
+		if (!ring)
+			return -ENOMEM;
+	}
+	/* a ring that is replaced stays mapped: a run may be writing to it */
+	store_release(&e->rings[r->index], ring);
+	return 0;
+}

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The application's view of signals.
+ *
+ * Model: SIGTRAP, SIGSEGV and SIGBUS are handled by the agent and never blocked: a break trap with
+ * SIGTRAP blocked is death. The application's own actions for the three live in agent.app[]; where
+ * libc makes the system calls that change masks and actions the daemon asks for sites, at which
+ * these calls are emulated: masks lose our three signals, actions go to the table. Signals that
+ * turn out to be the application's are handed on as the kernel would deliver them.
+ *
+ * A child that shares our memory (vfork, posix_spawn) resets handlers of its own; it must neither
+ * change the parent's table nor lose the handlers, which its next probe needs: for it the change is
+ * ignored, its exec resets everything anyway.
+ */
+#include <errno.h>
+
+#include "agent/agent.h"
+
+#define BIT(sig) (1ULL << ((sig)-1))
+#define OURS (BIT(SIGTRAP) | BIT(SIGSEGV) | BIT(SIGBUS))
+/* while we handle one, nothing but faults may come in */
+#define HANDLER_MASK (~(OURS | BIT(SIGILL) | BIT(SIGFPE)))
+#define MASK_BYTES 8
+
+typedef void (*handler_fn)(int sig, siginfo_t *info, void *uc);
+
+static const int signals[AGENT_SIGNALS] = {SIGTRAP, SIGSEGV, SIGBUS};
+
+static int index_of(u64 sig)
+{
+	for (int i = 0; i < AGENT_SIGNALS; i++)
+		if (signals[i] == (int)sig)
+			return i;
+	return -1;
+}
+
+static long raw_action(int sig, const struct agent_sigaction *act, struct agent_sigaction *old)
+{
+	return SYS6(__NR_rt_sigaction, sig, act, old, MASK_BYTES, 0, 0);
+}
+
+static int install_one(int i)
+{
+	struct agent_sigaction old,
+		act = {
+			.handler =
+				(u64)(signals[i] == SIGTRAP ? agent_trap_entry : agent_fault_entry),
+			.flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER | SA_RESTORER,
+			.restorer = (u64)agent_restorer,
+			.mask = HANDLER_MASK,
+		};
+	long ret = raw_action(signals[i], NULL, &old);
+
+	if (ret || old.handler == act.handler)
+		return (int)ret;
+	agent.app[i] = old;
+	return (int)raw_action(signals[i], &act, NULL);
+}
+
+/* Also called later on: whoever has replaced our handler meanwhile becomes the application's. */
+int sig_install(void)
+{
+	int ret = 0;
+
+	for (int i = 0; i < AGENT_SIGNALS && ret == 0; i++)
+		ret = install_one(i);
+	return ret;
+}
+
+void sig_unblock(void)
+{
+	u64 mask = OURS;
+
+	SYS6(__NR_rt_sigprocmask, SIG_UNBLOCK, &mask, NULL, MASK_BYTES, 0, 0);
+}
+
+/* --- handing on ---------------------------------------------------------------------------------
+ */
+
+static void call_handler(int i, const struct agent_sigaction *act, siginfo_t *info,
+			 struct osl_ucontext *uc)
+{
+	u64 mask = uc->sigmask | act->mask;
+
+	if (!(act->flags & SA_NODEFER))
+		mask |= BIT(signals[i]);
+	if (act->flags & SA_RESETHAND)
+		agent.app[i] = (struct agent_sigaction){0};
+	mask &= ~OURS;
+	SYS6(__NR_rt_sigprocmask, SIG_SETMASK, &mask, NULL, MASK_BYTES, 0, 0);
+	((handler_fn)act->handler)(signals[i], info, uc);
+	uc->sigmask &= ~OURS;
+}
+
+/* The default action, which for our three is death. */
+static void die(int sig, siginfo_t *info, struct osl_ucontext *uc, bool again)
+{
+	struct agent_sigaction dfl = {0};
+
+	raw_action(sig, &dfl, NULL);
+	if (!again) {
+		SYS6(__NR_rt_tgsigqueueinfo, sys_getpid(), sys_gettid(), sig, info, 0, 0);
+		return;
+	}
+	if (sig == SIGTRAP)
+		frame_set_ip(uc, frame_ip(uc) - ARCH_BREAK_LEN);
+}
+
+void sig_chain(int sig, siginfo_t *info, struct osl_ucontext *uc, bool again)
+{
+	int i = index_of(sig);
+	struct agent_sigaction act = agent.app[i];
+
+	/* a fault can't be ignored, a signal somebody sent can */
+	if (act.handler == (u64)SIG_IGN && info->si_code <= 0)
+		return;
+	if (act.handler == (u64)SIG_IGN || act.handler == (u64)SIG_DFL)
+		die(sig, info, uc, again);
+	else
+		call_handler(i, &act, info, uc);
+}
+
+/* --- emulated system calls ----------------------------------------------------------------------
+ */
+
+static long emulate_mask(const struct arch_regs *regs, struct osl_ucontext *uc)
+{
+	u64 old = uc->sigmask, set, new = old;
+
+	if (regs->r10 != MASK_BYTES)
+		return -EINVAL;
+	if (regs->si) {
+		if (osl_read(&set, (void *)regs->si, MASK_BYTES))
+			return -EFAULT;
+		switch ((int)regs->di) {
+		case SIG_BLOCK:
+			new |= set;
+			break;
+		case SIG_UNBLOCK:
+			new &= ~set;
+			break;
+		case SIG_SETMASK:
+			new = set;
+			break;
+		default:
+			return -EINVAL;
+		}
+	}
+	uc->sigmask = new & ~(OURS | BIT(SIGKILL) | BIT(SIGSTOP));
+	if (regs->dx && osl_write((void *)regs->dx, &old, MASK_BYTES))
+		return -EFAULT;
+	return 0;
+}
+
+static long emulate_own_action(int i, const struct arch_regs *regs)
+{
+	struct agent_sigaction old = agent.app[i], act;
+
+	if (regs->si) {
+		if (osl_read(&act, (void *)regs->si, sizeof(act)))
+			return -EFAULT;
+		if (sys_getpid() == agent.pid)
+			agent.app[i] = act;
+	}
+	if (regs->dx && osl_write((void *)regs->dx, &old, sizeof(old)))
+		return -EFAULT;
+	return 0;
+}
+
+static long emulate_action(const struct arch_regs *regs)
+{
+	struct agent_sigaction act;
+	int i = index_of(regs->di);
+
+	if (regs->r10 != MASK_BYTES)
+		return -EINVAL;
+	if (i >= 0)
+		return emulate_own_action(i, regs);
+	if (regs->si && osl_read(&act, (void *)regs->si, sizeof(act)))
+		return -EFAULT;
+	act.mask &= ~OURS;
+	return raw_action((int)regs->di, regs->si ? &act : NULL, (void *)regs->dx);
+}
+
+/* Where the system call ends that begins at the site, 0 when there is none: the site is at the
+ * syscall instruction or at the load of its number right before it. */
+static u64 syscall_end(const struct arch_patch *patch, const struct arch_regs *regs, u64 *nr)
+{
+	const u8 *insn = patch->insn;
+	u8 next[2];
+	u32 imm;
+
+	*nr = regs->ax;
+	if (patch->len == 2 && insn[0] == 0x0f && insn[1] == 0x05)
+		return patch->addr + 2;
+	if (patch->len != 5 || insn[0] != 0xb8 || osl_read(next, (void *)(patch->addr + 5), 2) ||
+	    next[0] != 0x0f || next[1] != 0x05)
+		return 0;
+	memcpy(&imm, insn + 1, 4);
+	*nr = imm;
+	return patch->addr + 7;
+}
+
+bool sig_emulate(const struct agent_plan *plan, struct arch_regs *regs, struct osl_ucontext *uc)
+{
+	u64 nr, end = syscall_end(&plan->patch, regs, &nr);
+
+	if (!end)
+		return false;
+	if (nr == __NR_rt_sigprocmask)
+		regs->ax = (u64)emulate_mask(regs, uc);
+	else if (nr == __NR_rt_sigaction)
+		regs->ax = (u64)emulate_action(regs);
+	else
+		return false;
+	regs->ip = end;
+	regs->cx = end;
+	regs->r11 = regs->flags;
+	return true;
+}

@@ -1,0 +1,362 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The sites and their consumers.
+ *
+ * Model: a hash table from address to place, insert-only: a place is published before its break
+ * byte is written and stays for the life of the process, so that a trap that is already on its way
+ * always finds it. A place whose instruction changes (another library came to that address) gets a
+ * new plan. Slots are written before the place is published and never given another content.
+ *
+ * Removal: original byte, then SITE_DEAD. A trap that arrives later finds the place dead and starts
+ * the instruction again.
+ */
+#include <errno.h>
+
+#include "agent/agent.h"
+
+#define BUCKETS 16384u
+#define MAX_ORDER 12u /* at most 4096 consumers of a site */
+
+static struct agent_place *buckets[BUCKETS];
+static struct agent_hooks *spare[MAX_ORDER + 1];
+static struct agent_hooks *retired;
+static const u8 break_insn = 0xcc;
+
+static u32 bucket_of(u64 addr)
+{
+	return (u32)((addr * 0x9e3779b97f4a7c15ULL) >> 40) % BUCKETS;
+}
+
+struct agent_place *site_find(u64 addr)
+{
+	struct agent_place *p = load_acquire(&buckets[bucket_of(addr)]);
+
+	while (p && p->addr != addr)
+		p = p->chain;
+	return p;
+}
+
+static struct agent_place *site_insert(u64 addr)
+{
+	struct agent_place **head = &buckets[bucket_of(addr)];
+	struct agent_place *p = agent_alloc(sizeof(*p));
+
+	if (!p)
+		return NULL;
+	p->addr = addr;
+	p->chain = *head;
+	p->older = agent.places;
+	store_release(head, p);
+	store_release(&agent.places, p);
+	return p;
+}
+
+struct agent_place *site_of_slot(u64 ip)
+{
+	for (struct agent_place *p = load_acquire(&agent.places); p; p = p->older) {
+		const struct agent_plan *plan = load_acquire(&p->plan);
+
+		if (plan && plan->patch.slot && ip - plan->patch.slot < plan->patch.slot_len)
+			return p;
+	}
+	return NULL;
+}
+
+/* --- consumers ----------------------------------------------------------------------------------
+ */
+
+static struct agent_hooks *hooks_new(u32 n)
+{
+	struct agent_hooks *h;
+	u32 order = 0;
+
+	while ((1u << order) < n)
+		order++;
+	if (order > MAX_ORDER)
+		return NULL;
+	h = spare[order];
+	if (h)
+		spare[order] = h->next;
+	else
+		h = agent_alloc(sizeof(*h) + (sizeof(h->v[0]) << order));
+	if (h)
+		*h = (struct agent_hooks){.order = order};
+	return h;
+}
+
+/* What was retired may be used again once no thread can still be looking at it. */
+static void hooks_reclaim(void)
+{
+	struct agent_hooks *h, *next;
+
+	if (!retired || !active_quiet(NULL))
+		return;
+	for (h = retired; h; h = next) {
+		next = h->next;
+		h->next = spare[h->order];
+		spare[h->order] = h;
+	}
+	retired = NULL;
+}
+
+static void hooks_swap(struct agent_place *p, struct agent_hooks *new)
+{
+	struct agent_hooks *old = p->hooks;
+
+	__atomic_store_n(&p->hooks, new, __ATOMIC_SEQ_CST);
+	if (old) {
+		old->next = retired;
+		retired = old;
+	}
+}
+
+static void hooks_append(struct agent_hooks *h, const struct agent_hook *hook)
+{
+	h->v[h->n++] = *hook;
+	h->nret += hook->ret;
+}
+
+static bool hook_same(const struct agent_hook *h, const struct agent_consumer *c)
+{
+	return h->link == c->link && h->ret == (c->flags & AGENT_CONSUMER_RET);
+}
+
+int site_hook(const struct agent_consumer *c)
+{
+	struct agent_place *p = site_find(c->addr);
+	const struct ebpf_prog *prog = agent_prog_find(c->prog);
+	struct agent_hook hook = {c->link, c->cookie, prog, c->flags & AGENT_CONSUMER_RET, c->stat};
+	struct agent_hooks *new, *old;
+
+	if (!p || !prog || load_relaxed(&p->state) != SITE_ARMED)
+		return -ENOENT;
+	if (hook.ret && (agent.shadow_stack || !agent.ret_limit))
+		return -EOPNOTSUPP;
+	hooks_reclaim();
+	old = p->hooks;
+	new = hooks_new(old ? old->n + 1 : 1);
+	if (!new)
+		return -ENOMEM;
+	for (u32 i = 0; old && i < old->n; i++)
+		if (!hook_same(&old->v[i], c))
+			hooks_append(new, &old->v[i]);
+	hooks_append(new, &hook);
+	hooks_swap(p, new);
+	return 0;
+}
+
+int site_update_link(u64 link, const struct ebpf_prog *prog)
+{
+	int found = 0;
+
+	for (struct agent_place *p = agent.places; p; p = p->older)
+		for (u32 i = 0; p->hooks && i < p->hooks->n; i++)
+			if (p->hooks->v[i].link == link) {
+				store_release(&p->hooks->v[i].prog, prog);
+				found++;
+			}
+	return found ? 0 : -ENOENT;
+}
+
+/* --- arming and restoring -----------------------------------------------------------------------
+ */
+
+static bool byte_is(struct agent_poke *poke, u64 addr, u8 want)
+{
+	u8 byte;
+
+	return poke_read(poke, addr, &byte, 1) == 0 && byte == want;
+}
+
+/* The bytes of the instruction are as expected, the first one being @first. */
+static int text_matches(struct agent_poke *poke, const struct arch_patch *p, u8 first)
+{
+	u8 text[ARCH_MAX_INSN];
+
+	if (poke_read(poke, p->addr, text, p->len))
+		return -EFAULT;
+	if (text[0] != first)
+		return text[0] == break_insn ? -EBUSY : -ESTALE;
+	return memcmp(text + 1, p->insn + 1, p->len - 1) ? -ESTALE : 0;
+}
+
+static int slot_write(struct agent_poke *poke, const struct arch_patch *p)
+{
+	u8 now[ARCH_SLOT_SIZE];
+
+	if (!p->slot)
+		return 0;
+	if (!agent_arena_holds(p->slot, p->slot_len) || poke_read(poke, p->slot, now, p->slot_len))
+		return -EFAULT;
+	if (memcmp(now, p->slot_bytes, p->slot_len) == 0)
+		return 0;
+	for (u32 i = 0; i < p->slot_len; i++)
+		if (now[i])
+			return -EEXIST;
+	return poke_write(poke, p->slot, p->slot_bytes, p->slot_len);
+}
+
+static struct agent_plan *plan_new(const struct agent_site *s)
+{
+	struct agent_plan *plan = agent_alloc(sizeof(*plan));
+
+	if (plan)
+		*plan = (struct agent_plan){s->patch, s->flags, s->module};
+	return plan;
+}
+
+static bool plan_same(const struct agent_plan *plan, const struct agent_site *s)
+{
+	return plan && plan->flags == s->flags && plan->module == s->module &&
+	       memcmp(&plan->patch, &s->patch, sizeof(s->patch)) == 0;
+}
+
+static int site_check(struct agent_poke *poke, const struct agent_site *s)
+{
+	const struct agent_place *p = site_find(s->patch.addr);
+	int ret;
+
+	if (!arch_patch_valid(&s->patch) || s->patch.insn[0] == break_insn)
+		return -EINVAL;
+	if (s->patch.kind == ARCH_PATCH_SLOT && !s->patch.slot)
+		return -EINVAL;
+	/* armed already, unless the text was replaced under us */
+	if (p && p->state == SITE_ARMED && text_matches(poke, &s->patch, break_insn) == 0)
+		return 0;
+	ret = text_matches(poke, &s->patch, s->patch.insn[0]);
+	/* a debugger that removed its break point over ours left our own byte behind */
+	if (ret == -EBUSY && p && plan_same(p->plan, s))
+		return 0;
+	return ret;
+}
+
+/* Everything but the byte: from here on a trap at the site would be served. */
+static int site_prepare(struct agent_poke *poke, const struct agent_site *s)
+{
+	struct agent_place *p;
+	struct agent_plan *plan;
+	int ret = site_check(poke, s);
+
+	if (ret)
+		return ret;
+	ret = slot_write(poke, &s->patch);
+	if (ret)
+		return ret;
+	p = site_find(s->patch.addr);
+	if (!p)
+		p = site_insert(s->patch.addr);
+	if (!p)
+		return -ENOMEM;
+	if (plan_same(p->plan, s))
+		return 0;
+	plan = plan_new(s);
+	if (!plan)
+		return -ENOMEM;
+	if (p->plan && p->plan->module != s->module)
+		hooks_swap(p, NULL); /* whoever was here before is unloaded */
+	store_release(&p->plan, plan);
+	return 0;
+}
+
+static int site_break(struct agent_poke *poke, const struct agent_site *s)
+{
+	struct agent_place *p = site_find(s->patch.addr);
+	int ret;
+
+	store_release(&p->state, SITE_ARMED);
+	ret = poke_write(poke, s->patch.addr, &break_insn, 1);
+	if (ret == 0 && !byte_is(poke, s->patch.addr, break_insn))
+		ret = -EFAULT;
+	if (ret)
+		store_release(&p->state, SITE_DEAD);
+	return ret;
+}
+
+void site_arm_all(const struct agent_site *v, u32 n, s32 *err)
+{
+	struct agent_poke poke;
+
+	poke_begin(&poke);
+	for (u32 i = 0; i < n; i++)
+		err[i] = site_prepare(&poke, &v[i]);
+	poke_sync();
+	for (u32 i = 0; i < n; i++)
+		if (err[i] == 0)
+			err[i] = site_break(&poke, &v[i]);
+	poke_sync();
+	poke_end(&poke);
+}
+
+/* The original byte back, if it is still ours to put back. */
+static void site_restore(struct agent_poke *poke, struct agent_place *p)
+{
+	const struct arch_patch *patch = &p->plan->patch;
+
+	if (text_matches(poke, patch, break_insn) == 0)
+		poke_write(poke, p->addr, patch->insn, 1);
+}
+
+static bool site_is_idle(const struct agent_place *p)
+{
+	return p->state == SITE_ARMED && !p->plan->flags && (!p->hooks || p->hooks->n == 0);
+}
+
+static void restore_if(bool (*pred)(const struct agent_place *p))
+{
+	struct agent_poke poke;
+	struct agent_place *first = load_acquire(&agent.places);
+
+	poke_begin(&poke);
+	for (struct agent_place *p = first; p; p = p->older)
+		if (pred(p))
+			site_restore(&poke, p);
+	poke_sync();
+	poke_end(&poke);
+	for (struct agent_place *p = first; p; p = p->older)
+		if (pred(p))
+			store_release(&p->state, SITE_DEAD);
+}
+
+static bool site_is_armed(const struct agent_place *p)
+{
+	return load_acquire(&p->state) == SITE_ARMED && load_acquire(&p->plan);
+}
+
+void site_restore_all(void)
+{
+	restore_if(site_is_armed);
+}
+
+static void drop_link_at(struct agent_place *p, u64 link)
+{
+	struct agent_hooks *old = p->hooks, *new;
+	u32 keep = 0;
+
+	for (u32 i = 0; old && i < old->n; i++)
+		keep += old->v[i].link != link;
+	if (!old || keep == old->n)
+		return;
+	new = keep ? hooks_new(keep) : NULL;
+	for (u32 i = 0; i < old->n; i++) {
+		if (old->v[i].link == link)
+			store_release(&old->v[i].prog, NULL); /* out of memory, this must do */
+		else if (new)
+			hooks_append(new, &old->v[i]);
+	}
+	if (new || !keep)
+		hooks_swap(p, new);
+}
+
+void site_drop_link(u64 link)
+{
+	hooks_reclaim();
+	for (struct agent_place *p = agent.places; p; p = p->older)
+		drop_link_at(p, link);
+	restore_if(site_is_idle);
+}
+
+void site_unhook_all(void)
+{
+	for (struct agent_place *p = agent.places; p; p = p->older)
+		hooks_swap(p, NULL);
+}

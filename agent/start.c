@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * How the agent starts: as a preloaded library (its constructor) or called by the injection.
+ *
+ * Rules: without a socket in the environment, with EBPFRT_DISABLE=1, or in a program that runs with
+ * more privileges than its caller (AT_SECURE) nothing happens at all. Environment and auxiliary
+ * vector are read from /proc: musl calls constructors without arguments.
+ */
+#include <errno.h>
+#include <linux/auxvec.h>
+#include <linux/elf.h>
+
+#include "agent/agent.h"
+
+extern u8 __ehdr_start[] __hidden;
+
+#define ENV_DISABLE "EBPFRT_DISABLE"
+
+struct start {
+	char token[24];
+	char disable[4];
+	u64 secure;
+	u64 phdr, phnum;
+	bool auxv; /* the auxiliary vector could be read */
+};
+
+u64 start_text_base(void)
+{
+	return (u64)__ehdr_start;
+}
+
+/* --- /proc/self/environ -------------------------------------------------------------------------
+ */
+
+static bool copy_value(const char *entry, const char *name, char *out, u32 size)
+{
+	u32 i = 0;
+
+	while (*name && *entry == *name)
+		entry++, name++;
+	if (*name || *entry++ != '=')
+		return false;
+	for (; entry[i] && i < size - 1; i++)
+		out[i] = entry[i];
+	out[i] = 0;
+	return true;
+}
+
+static void take_variable(struct start *s, const char *entry)
+{
+	if (!copy_value(entry, AGENT_ENV_SOCKET, agent.socket, sizeof(agent.socket)) &&
+	    !copy_value(entry, AGENT_ENV_TOKEN, s->token, sizeof(s->token)))
+		copy_value(entry, ENV_DISABLE, s->disable, sizeof(s->disable));
+}
+
+/* Variables longer than @line are none of ours: their tails are skipped. */
+static void read_environ(struct start *s)
+{
+	char buf[512], line[256];
+	long fd = sys_open("/proc/self/environ", O_RDONLY), n;
+	u32 len = 0;
+
+	if (fd < 0)
+		return;
+	while ((n = sys_read((int)fd, buf, sizeof(buf))) > 0)
+		for (long i = 0; i < n; i++) {
+			if (len < sizeof(line))
+				line[len++] = buf[i];
+			if (buf[i])
+				continue;
+			if (line[len - 1] == 0)
+				take_variable(s, line);
+			len = 0;
+		}
+	sys_close((int)fd);
+}
+
+/* --- /proc/self/auxv and the loader -------------------------------------------------------------
+ */
+
+static void read_auxv(struct start *s)
+{
+	u64 v[2];
+	long fd = sys_open("/proc/self/auxv", O_RDONLY);
+
+	if (fd < 0)
+		return;
+	while (sys_read((int)fd, v, sizeof(v)) == sizeof(v)) {
+		s->auxv = true;
+		if (v[0] == AT_SECURE)
+			s->secure = v[1];
+		else if (v[0] == AT_PHDR)
+			s->phdr = v[1];
+		else if (v[0] == AT_PHNUM)
+			s->phnum = v[1];
+	}
+	sys_close((int)fd);
+}
+
+static u64 find_debug(const Elf64_Dyn *dyn)
+{
+	for (; dyn->d_tag != DT_NULL; dyn++)
+		if (dyn->d_tag == DT_DEBUG)
+			return dyn->d_un.d_val;
+	return 0;
+}
+
+/* DT_DEBUG of the executable: the loader has put the address of its r_debug there. */
+static u64 loader_debug(const struct start *s)
+{
+	const Elf64_Phdr *ph = (const Elf64_Phdr *)s->phdr;
+	u64 bias = 0, dynamic = 0;
+	bool has_bias = false;
+
+	for (u64 i = 0; ph && i < s->phnum; i++) {
+		if (ph[i].p_type == PT_PHDR) {
+			bias = s->phdr - ph[i].p_vaddr;
+			has_bias = true;
+		} else if (ph[i].p_type == PT_DYNAMIC) {
+			dynamic = ph[i].p_vaddr;
+		}
+	}
+	return dynamic && has_bias ? find_debug((const Elf64_Dyn *)(bias + dynamic)) : 0;
+}
+
+/* --- entries ------------------------------------------------------------------------------------
+ */
+
+static u64 parse_token(const char *s)
+{
+	u64 v = 0;
+
+	for (; *s >= '0' && *s <= '9'; s++)
+		v = v * 10 + (u64)(*s - '0');
+	return v;
+}
+
+/* Signals of the application wait until the agent is set up; ours are open from then on. */
+static void start_preloaded(const struct start *s)
+{
+	u64 mask = ~0ULL, old = 0;
+
+	SYS6(__NR_rt_sigprocmask, SIG_BLOCK, &mask, &old, 8, 0, 0);
+	exchange_run(AGENT_START, -1, parse_token(s->token));
+	SYS6(__NR_rt_sigprocmask, SIG_SETMASK, &old, NULL, 8, 0, 0);
+	if (agent.ready)
+		sig_unblock();
+}
+
+static void constructor(void)
+{
+	struct start s = {0};
+
+	read_auxv(&s);
+	if (!s.auxv || s.secure)
+		return;
+	read_environ(&s);
+	if (!agent.socket[0] || s.disable[0] == '1')
+		return;
+	agent.dl_debug = loader_debug(&s);
+	start_preloaded(&s);
+}
+
+static void (*const constructors[])(void)
+	__attribute__((section(".init_array"), used, aligned(8))) = {constructor};
+
+/*
+ * Called by agent_entry. @reason START or COMMAND; @fd a connected socket, owned by us. Returns the
+ * result in the lower half; bit 32 says that the agent is set up and must not be unloaded.
+ */
+u64 agent_enter(u64 reason, u64 fd)
+{
+	struct start s = { 0 };
+	int ret;
+
+	if (!agent.ready) {
+		read_auxv(&s);
+		agent.dl_debug = loader_debug(&s);
+	}
+	ret = exchange_run((u32)reason, (int)fd, 0);
+	return (u64)(agent.mark != NULL) << 32 | (u32)ret;
+}

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the daemon has delivered: programs, maps, rings, slot arenas; and the memory for all tables.
+ *
+ * Rules: exchange code adds, nothing is ever removed while the process lives (a run may still be
+ * using it); a later daemon's objects push the earlier one's out of the lookup only.
+ */
+#include <errno.h>
+
+#include "agent/agent.h"
+
+struct agent agent;
+
+#define CHUNK (256u << 10)
+#define PROG_BUCKETS 256u
+
+static u8 *chunk;
+static u64 chunk_left;
+static struct agent_prog_entry *progs[PROG_BUCKETS];
+
+void *agent_pages(u64 size, const char *name)
+{
+	long p = sys_mmap(0, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (sys_is_err(p))
+		return NULL;
+	sys_name_memory((void *)p, size, name);
+	return (void *)p;
+}
+
+void *agent_alloc(u64 size)
+{
+	u8 *p;
+
+	size = ALIGN_UP(size, 64);
+	if (size > CHUNK / 4)
+		return agent_pages(ALIGN_UP(size, EBPFRT_PAGE_SIZE), "ebpfrt-table");
+	if (size > chunk_left) {
+		p = agent_pages(CHUNK, "ebpfrt-table");
+		if (!p)
+			return NULL;
+		chunk = p;
+		chunk_left = CHUNK;
+	}
+	p = chunk;
+	chunk += size;
+	chunk_left -= size;
+	return p;
+}
+
+struct agent_stat *agent_stat_at(u32 index)
+{
+	return index < agent.nstats && agent.stats ? &agent.stats->stat[index] : NULL;
+}
+
+void agent_state_forget(void)
+{
+	for (u32 i = 0; i < PROG_BUCKETS; i++)
+		store_release(&progs[i], NULL);
+	agent.maps = NULL;
+	agent.env.trace = NULL;
+}
+
+/* --- maps ---------------------------------------------------------------------------------------
+ */
+
+struct agent_map_entry *agent_map_find(u32 id)
+{
+	struct agent_map_entry *m = agent.maps;
+
+	while (m && m->map.meta.id != id)
+		m = m->next;
+	return m;
+}
+
+static int map_pages(const struct agent_map *m, int fd, long *out)
+{
+	int prot = m->readonly ? PROT_READ : PROT_READ | PROT_WRITE;
+
+	if (m->size == 0 || m->size > (1ULL << 40) || m->size % EBPFRT_PAGE_SIZE)
+		return -EINVAL;
+	*out = sys_mmap(0, m->size, prot, MAP_SHARED, fd, 0);
+	return sys_is_err(*out) ? (int)*out : 0;
+}
+
+static int map_rings_alloc(struct agent_map_entry *e)
+{
+	if (e->map.meta.type != BPF_MAP_TYPE_PERF_EVENT_ARRAY)
+		return 0;
+	e->rings = agent_alloc((u64)e->map.meta.max_entries * sizeof(e->rings[0]));
+	return e->rings ? 0 : -ENOMEM;
+}
+
+int agent_map_add(const struct agent_map *m, int fd)
+{
+	struct agent_map_entry *e;
+	long base;
+	int ret;
+
+	if (agent_map_find(m->meta.id))
+		return 0;
+	e = agent_alloc(sizeof(*e));
+	if (!e)
+		return -ENOMEM;
+	ret = m->ring ? agent_ring_pages(m, fd, &base) : map_pages(m, fd, &base);
+	if (ret)
+		return ret;
+	ret = ebpf_map_bind(&e->map, &m->meta, (void *)base, m->size);
+	if (ret)
+		return ret;
+	e->map.readonly = m->readonly;
+	ret = map_rings_alloc(e);
+	if (ret)
+		return ret;
+	e->next = agent.maps;
+	agent.maps = e;
+	if (m->meta.id == agent.trace_map)
+		store_release(&agent.env.trace, &e->map);
+	return 0;
+}
+
+struct ebpf_map *agent_perf_ring_at(struct ebpf_map *array, u32 index)
+{
+	struct agent_map_entry *e = container_of(array, struct agent_map_entry, map);
+
+	if (!e->rings || index >= e->map.meta.max_entries)
+		return NULL;
+	return load_acquire(&e->rings[index]);
+}
+
+/* --- programs -----------------------------------------------------------------------------------
+ */
+
+const struct ebpf_prog *agent_prog_find(u32 id)
+{
+	struct agent_prog_entry *e = load_acquire(&progs[id % PROG_BUCKETS]);
+
+	while (e && e->prog.id != id)
+		e = e->chain;
+	return e ? &e->prog : NULL;
+}
+
+bool agent_prog_recover(struct arch_regs *regs)
+{
+	for (u32 i = 0; i < PROG_BUCKETS; i++)
+		for (struct agent_prog_entry *e = load_acquire(&progs[i]); e; e = e->chain)
+			if (ebpf_prog_fixup(&e->prog, regs))
+				return true;
+	return false;
+}
+
+static int resolve_ref(const struct ebpf_image_ref *ref, const u32 *map_ids, u32 nmaps, u64 *out)
+{
+	struct agent_map_entry *e;
+	struct ebpf_map *map;
+
+	if (ref->map >= nmaps)
+		return -EINVAL;
+	e = agent_map_find(map_ids[ref->map]);
+	if (!e)
+		return -ENOENT;
+	map = &e->map;
+	*out = (u64)map;
+	if (ref->kind == EBPF_REF_MAP)
+		return 0;
+	*out = map->ops->value_addr ? (u64)map->ops->value_addr(map, ref->off) : 0;
+	return *out ? 0 : -EINVAL;
+}
+
+static int resolve_refs(const struct ebpf_image *img, const struct agent_prog *p,
+			const u32 *map_ids, u64 *refs)
+{
+	const struct ebpf_image_ref *ref = ebpf_image_refs(img);
+	int ret = 0;
+
+	for (u32 i = 0; i < img->nrefs && ret == 0; i++)
+		ret = resolve_ref(&ref[i], map_ids, p->nmaps, &refs[i]);
+	return ret;
+}
+
+/* The parts this file reads lie inside the mapping; the image is sealed, so this stays true. */
+static bool image_fits(const struct ebpf_image *img, u32 size)
+{
+	return img->magic == EBPF_IMAGE_MAGIC && img->size <= size && img->refs <= size &&
+	       (u64)img->nrefs * sizeof(struct ebpf_image_ref) <= size - img->refs;
+}
+
+int agent_prog_add(const struct agent_prog *p, const u32 *map_ids, int fd)
+{
+	struct agent_prog_entry *e, **head = &progs[p->id % PROG_BUCKETS];
+	const struct ebpf_image *img;
+	u64 *refs;
+	long base;
+	int ret;
+
+	if (agent_prog_find(p->id))
+		return 0;
+	if (p->size < sizeof(*img))
+		return -EINVAL;
+	base = sys_mmap(0, p->size, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0);
+	if (sys_is_err(base))
+		return (int)base;
+	img = (const void *)base;
+	e = agent_alloc(sizeof(*e));
+	refs = e && image_fits(img, p->size) ? agent_alloc(8 + (u64)img->nrefs * 8) : NULL;
+	ret = refs ? resolve_refs(img, p, map_ids, refs) : e ? -EINVAL : -ENOMEM;
+	if (ret == 0)
+		ret = ebpf_prog_bind(&e->prog, img, p->size, refs, p->id);
+	if (ret) {
+		sys_munmap(img, p->size);
+		return ret;
+	}
+	e->prog.slot = p->stat;
+	e->chain = *head;
+	store_release(head, e);
+	return 0;
+}
+
+/* --- slot arenas --------------------------------------------------------------------------------
+ */
+
+bool agent_arena_holds(u64 addr, u64 len)
+{
+	for (struct agent_arena_entry *a = load_acquire(&agent.arenas); a; a = a->next)
+		if (addr >= a->addr && addr - a->addr <= a->size &&
+		    len <= a->size - (addr - a->addr))
+			return true;
+	return false;
+}
+
+int agent_arena_add(const struct agent_arena *a)
+{
+	struct agent_arena_entry *e;
+	long p;
+
+	if (!a->size || (a->addr | a->size) % EBPFRT_PAGE_SIZE)
+		return -EINVAL;
+	if (agent_arena_holds(a->addr, a->size))
+		return 0;
+	e = agent_alloc(sizeof(*e));
+	if (!e)
+		return -ENOMEM;
+	/* never writable: slots are written as text is */
+	p = sys_mmap(a->addr, a->size, PROT_READ | PROT_EXEC,
+		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+	if (sys_is_err(p))
+		return (int)p;
+	if ((u64)p != a->addr) { /* a kernel that takes the address as a hint */
+		sys_munmap((void *)p, a->size);
+		return -EEXIST;
+	}
+	sys_name_memory((void *)p, a->size, "ebpfrt-slots");
+	*e = (struct agent_arena_entry){agent.arenas, a->addr, a->size};
+	store_release(&agent.arenas, e);
+	return 0;
+}

@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * SIGTRAP: from a break byte to the programs and on to what the instruction would have done.
+ *
+ * Cases, in order: the stub of a return instance; a site of ours (armed: serve it; dead: the trap
+ * was late, start the instruction again); neither: the application's business.
+ *
+ * A hit makes no system call. A hit within a hit of the same thread executes the displaced
+ * instruction and counts its consumers as missed.
+ */
+#include <errno.h>
+
+#include "agent/agent.h"
+
+#define RSEQ_SIGNATURE 0x53053053u
+
+/* --- programs -----------------------------------------------------------------------------------
+ */
+
+static void account(struct agent_stat *st, const struct ebpf_run *run, u64 since)
+{
+	if (!st)
+		return;
+	agent_count(&st->hits);
+	if (run->aborted)
+		agent_count(&st->aborted);
+	if (since)
+		__atomic_fetch_add(&st->run_time_ns, osl_ktime_ns() - since, __ATOMIC_RELAXED);
+}
+
+static void run_hook(const struct agent_hook *h, const struct agent_place *p,
+		     const struct arch_regs *at)
+{
+	const struct ebpf_prog *prog = load_acquire(&h->prog);
+	struct arch_regs ctx = *at; /* what a program writes there is not for the thread */
+	struct ebpf_run run = {
+		.kind = h->ret ? EBPF_RUN_URETPROBE : EBPF_RUN_UPROBE,
+		.env = &agent.env,
+		.cookie = h->cookie,
+		.func_ip = p->addr,
+		.retval = h->ret ? (s64)at->ax : 0,
+	};
+	u64 since = READ_ONCE(agent.life->stats_enabled) ? osl_ktime_ns() : 0;
+
+	if (!prog)
+		return;
+	ebpf_prog_run(prog, &ctx, &run);
+	account(agent_stat_at(h->stat), &run, since);
+}
+
+void trap_run(const struct agent_place *p, const struct arch_regs *regs, bool ret)
+{
+	const struct agent_hooks *hooks = load_acquire(&p->hooks);
+
+	if (load_relaxed(&agent.inert))
+		return;
+	for (u32 i = 0; hooks && i < hooks->n; i++)
+		if (hooks->v[i].ret == ret)
+			run_hook(&hooks->v[i], p, regs);
+}
+
+void trap_missed(const struct agent_place *p, bool ret)
+{
+	const struct agent_hooks *hooks = load_acquire(&p->hooks);
+
+	for (u32 i = 0; hooks && i < hooks->n; i++) {
+		struct agent_stat *st = agent_stat_at(hooks->v[i].stat);
+
+		if (hooks->v[i].ret == ret && st)
+			agent_count(&st->missed);
+	}
+}
+
+static bool wants_return(const struct agent_place *p)
+{
+	const struct agent_hooks *hooks = load_acquire(&p->hooks);
+
+	return hooks && hooks->nret && !load_relaxed(&agent.inert);
+}
+
+/* --- a return -----------------------------------------------------------------------------------
+ */
+
+/* Where the call came from in the end, whatever stubs are in between: what programs see as ip. */
+static u64 true_return(u64 ip)
+{
+	struct arch_regs r = {.ip = ip};
+	extern u64 agent_ret_saved[];
+
+	for (u32 depth = 0; depth < 64 && ret_is_stub(r.ip); depth++)
+		r.ip = agent_ret_saved[(r.ip - (u64)agent_ret_stubs) / 8];
+	return r.ip;
+}
+
+static bool serve_return(u64 addr, struct arch_regs *regs, struct osl_ucontext *uc, bool settled)
+{
+	const struct agent_place *p = ret_pop(addr, regs);
+	struct agent_active *a;
+	struct arch_regs seen;
+	bool nested;
+
+	if (!p)
+		return false;
+	agent_count(&agent.stats->hits);
+	frame_set_ip(uc, regs->ip);
+	seen = *regs;
+	seen.ip = true_return(regs->ip);
+	a = settled ? active_enter((u64)uc, &nested) : NULL;
+	if (a) {
+		trap_run(p, &seen, true);
+		active_leave(a);
+	} else {
+		trap_missed(p, true);
+	}
+	return true;
+}
+
+/* --- a site -------------------------------------------------------------------------------------
+ */
+
+static void serve_consumers(const struct agent_place *p, const struct arch_regs *regs,
+			    struct osl_ucontext *uc, bool settled)
+{
+	bool nested;
+	struct agent_active *a = settled ? active_enter((u64)uc, &nested) : NULL;
+
+	if (!a) {
+		trap_missed(p, false);
+		trap_missed(p, true);
+		return;
+	}
+	trap_run(p, regs, false);
+	if (wants_return(p) && !ret_push(p, regs))
+		trap_missed(p, true);
+	active_leave(a);
+}
+
+/* Execute the displaced instruction, here or in its slot. */
+static void execute(const struct agent_plan *plan, struct arch_regs *regs, siginfo_t *info,
+		    struct osl_ucontext *uc)
+{
+	if (plan->patch.kind == ARCH_PATCH_SLOT) {
+		frame_set_ip(uc, plan->patch.slot);
+		return;
+	}
+	if (arch_patch_step(&plan->patch, regs) == 0)
+		osl_regs_to_ucontext(regs, uc);
+	else
+		fault_raise(&plan->patch, regs, info, uc);
+}
+
+/* The loader says that its list of modules is complete again: the daemon wants to look. */
+static void modules_changed(void)
+{
+	struct {
+		s32 version;
+		void *map;
+		u64 brk;
+		s32 state;
+	} debug;
+
+	if (!agent.dl_debug || osl_read(&debug, (void *)agent.dl_debug, sizeof(debug)))
+		return;
+	if (debug.state == 0 /* RT_CONSISTENT */ && !load_relaxed(&agent.inert))
+		exchange_from_trap(AGENT_MODULES);
+}
+
+static void serve_site(const struct agent_place *p, struct arch_regs *regs, siginfo_t *info,
+		       struct osl_ucontext *uc, bool settled)
+{
+	const struct agent_plan *plan = load_acquire(&p->plan);
+
+	agent_count(&agent.stats->hits);
+	if (plan->flags & (AGENT_SITE_SIGMASK | AGENT_SITE_SIGACTION) &&
+	    sig_emulate(plan, regs, uc)) {
+		osl_regs_to_ucontext(regs, uc);
+		return;
+	}
+	if (plan->flags & AGENT_SITE_MODULES)
+		modules_changed();
+	serve_consumers(p, regs, uc, settled);
+	execute(plan, regs, info, uc);
+}
+
+/*
+ * A place that is not armed. Late traps start the instruction again; so they do when somebody else
+ * left a copy of our byte there (a debugger that removed its own break point), which is served for
+ * as long as the rest of the instruction is still the one we know.
+ */
+static bool serve_dead(const struct agent_place *p, struct arch_regs *regs, siginfo_t *info,
+		       struct osl_ucontext *uc)
+{
+	const struct arch_patch *patch = &load_acquire(&p->plan)->patch;
+	u8 text[ARCH_MAX_INSN];
+
+	if (osl_read(text, (void *)p->addr, patch->len))
+		return false;
+	if (text[0] == 0xcc && memcmp(text + 1, patch->insn + 1, patch->len - 1))
+		return false;
+	if (text[0] == 0xcc)
+		execute(load_acquire(&p->plan), regs, info, uc);
+	else
+		frame_set_ip(uc, p->addr);
+	return true;
+}
+
+static bool serve(u64 addr, struct arch_regs *regs, siginfo_t *info, struct osl_ucontext *uc)
+{
+	const struct agent_place *p = NULL;
+	bool is_return = ret_is_stub(addr), settled;
+
+	if (!is_return)
+		p = site_find(addr);
+	if (!is_return && (!p || !load_acquire(&p->plan)))
+		return false;
+	settled = fork_check();
+	if (unlikely(osl_daemon_dead()))
+		agent_go_inert();
+	if (is_return)
+		return serve_return(addr, regs, uc, settled);
+	regs->ip = addr;
+	if (load_acquire(&p->state) != SITE_ARMED)
+		return serve_dead(p, regs, info, uc);
+	serve_site(p, regs, info, uc, settled);
+	return true;
+}
+
+/*
+ * A break trap that is nobody's: the byte is gone (somebody removed it between the trap and now),
+ * so the instruction is started again; or the kernel has moved a thread out of a restartable
+ * sequence before it told us, then it goes on where it is.
+ */
+static bool serve_vanished(u64 addr, struct osl_ucontext *uc)
+{
+	u32 signature;
+	u8 byte;
+
+	if (osl_read(&byte, (void *)addr, 1) || byte == 0xcc)
+		return false;
+	if (osl_read(&signature, (void *)(addr - 3), 4) || signature != RSEQ_SIGNATURE)
+		frame_set_ip(uc, addr);
+	return true;
+}
+
+void agent_on_trap(int sig, siginfo_t *info, struct osl_ucontext *uc)
+{
+	struct arch_regs regs;
+
+	if (info->si_code == SI_KERNEL && agent.ready) {
+		u64 addr = frame_ip(uc) - ARCH_BREAK_LEN;
+
+		osl_regs_from_ucontext(&regs, uc);
+		if (serve(addr, &regs, info, uc) || serve_vanished(addr, uc))
+			return;
+	}
+	if (agent.stats)
+		agent_count(&agent.stats->foreign);
+	sig_chain(sig, info, uc, info->si_code == SI_KERNEL);
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The registers of a stopped thread, as far as calling something in it needs them. Pure: works on
+ * the caller's copy; whoever traces the thread reads and writes it. Process context.
+ */
+#pragma once
+
+#include <sys/user.h>
+
+#include "base/macros.h"
+
+struct remote_regs {
+	struct user_regs_struct user; /* as PTRACE_GETREGSET NT_PRSTATUS gives it */
+};
+
+/* Does the thread run 64-bit code? */
+bool remote_is_64bit(const struct remote_regs *r);
+/* Is it inside a system call (interrupted, about to be restarted or to return)? */
+bool remote_in_syscall(const struct remote_regs *r);
+/* Where the system call instruction may be that the thread executed last: to be checked. */
+u64 remote_last_syscall(const struct remote_regs *r);
+/* The bytes of the system call instruction. */
+#define REMOTE_SYSCALL "\x0f\x05"
+#define REMOTE_SYSCALL_LEN 2
+
+/*
+ * A mere stop made the system call fail with EINTR where a thread that is not traced would still
+ * wait (signal(7) has the list). True when @r is such a thread.
+ */
+bool remote_spurious_eintr(const struct remote_regs *r);
+/* Have it execute the system call again. */
+void remote_repeat_syscall(struct remote_regs *r);
+
+/* Make the thread execute system call @nr by the instruction at @insn. */
+void remote_set_syscall(struct remote_regs *r, u64 insn, long nr, const u64 args[6]);
+/* Make it call @entry(a, b) on the stack below @sp. */
+void remote_set_call(struct remote_regs *r, u64 entry, u64 sp, u64 a, u64 b);
+s64 remote_result(const struct remote_regs *r);
+/* Did a break instruction in [lo, hi) stop it? */
+bool remote_at_break(const struct remote_regs *r, u64 lo, u64 hi);

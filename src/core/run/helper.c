@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The table of helpers: one row each, by the kernel's number. A helper is added by writing its
+ * function beside its kin and its row here.
+ */
+#include "core/run/helper_impl.h"
+
+#define ROW(name, where) [BPF_FUNC_##name] = {"bpf_" #name, ebpf_h_##name, where}
+#define ROW_AS(name, as, where) [BPF_FUNC_##name] = {"bpf_" #name, ebpf_h_##as, where}
+
+const struct ebpf_helper ebpf_helpers[EBPF_MAX_HELPER_ID] = {
+	ROW(map_lookup_elem, EBPF_H_ANY),
+	ROW(map_update_elem, EBPF_H_ANY),
+	ROW(map_delete_elem, EBPF_H_ANY),
+	ROW(for_each_map_elem, EBPF_H_ANY),
+	ROW(loop, EBPF_H_ANY),
+	ROW(tail_call, EBPF_H_ANY),
+	ROW(probe_read, EBPF_H_TRACING),
+	ROW(probe_read_str, EBPF_H_TRACING),
+	ROW_AS(probe_read_user, probe_read, EBPF_H_ANY),
+	ROW_AS(probe_read_kernel, probe_read, EBPF_H_ANY),
+	ROW_AS(probe_read_user_str, probe_read_str, EBPF_H_ANY),
+	ROW_AS(probe_read_kernel_str, probe_read_str, EBPF_H_ANY),
+	ROW(copy_from_user, EBPF_H_TRACING),
+	ROW(ktime_get_ns, EBPF_H_ANY),
+	ROW(ktime_get_boot_ns, EBPF_H_ANY),
+	ROW(ktime_get_coarse_ns, EBPF_H_ANY),
+	ROW(ktime_get_tai_ns, EBPF_H_ANY),
+	ROW(get_prandom_u32, EBPF_H_ANY),
+	ROW(get_smp_processor_id, EBPF_H_ANY),
+	ROW(get_numa_node_id, EBPF_H_ANY),
+	ROW(get_current_pid_tgid, EBPF_H_TRACING),
+	ROW(get_ns_current_pid_tgid, EBPF_H_ANY),
+	ROW(get_current_uid_gid, EBPF_H_TRACING),
+	ROW(get_current_comm, EBPF_H_TRACING),
+	ROW(get_current_cgroup_id, EBPF_H_TRACING),
+	ROW(get_attach_cookie, EBPF_H_TRACING),
+	ROW(get_func_ip, EBPF_H_TRACING),
+	ROW(get_retval, EBPF_H_TRACING),
+	ROW(strtol, EBPF_H_ANY),
+	ROW(strtoul, EBPF_H_ANY),
+	ROW(strncmp, EBPF_H_ANY),
+};
+
+ebpf_helper_fn ebpf_helper_table[EBPF_MAX_HELPER_ID];
+
+const struct ebpf_helper *ebpf_helper_get(u32 id)
+{
+	return id < EBPF_MAX_HELPER_ID && ebpf_helpers[id].name ? &ebpf_helpers[id] : NULL;
+}
+
+static u64 no_such_helper(u64 r1, u64 r2, u64 r3, u64 r4, u64 r5, struct ebpf_run *run)
+{
+	return (u64)-EINVAL;
+}
+
+void ebpf_helper_table_init(void)
+{
+	for (u32 i = 0; i < EBPF_MAX_HELPER_ID; i++)
+		ebpf_helper_table[i] = ebpf_helpers[i].fn ? ebpf_helpers[i].fn : no_such_helper;
+	ebpf_prog_internal_helpers(ebpf_helper_table);
+}

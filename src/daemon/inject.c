@@ -1,0 +1,504 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * See inject.h. The agent is loaded without a loader: its segments become anonymous memory of the
+ * target, written from here, relocated here (relative relocations are the only ones it has), so it
+ * needs no path, no libc and no lock in there. Memory is never writable and executable at once:
+ * text is written through /proc/PID/mem.
+ */
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "base/cleanup.h"
+#include "daemon/inject.h"
+#include "daemon/inject_thread.h"
+#include "osl/osl.h"
+#include "proto/shm_abi.h"
+
+#define STACK_SIZE (256u << 10)
+#define SPAN_MAX (16u << 20)
+#define AGENT_READY (1ULL << 32) /* in the result of agent_entry(): it is set up and must stay */
+
+struct agent_file {
+	const u8 *data;
+	size_t size;
+	const Elf64_Ehdr *eh;
+	const Elf64_Phdr *ph;
+	u64 span;  /* bytes of memory from the first to the last segment */
+	u8 *image; /* the segments as they will be, relocated */
+};
+
+struct work {
+	struct inject_request req;
+	struct thread thread;
+	struct agent_file file;
+	int report;
+	u64 base;
+	bool loaded; /* by us, now */
+	u64 stack;   /* remote; 0: none */
+	int remote_fd;
+	char why[INJECT_WHY_MAX];
+};
+
+/* --- reporting ----------------------------------------------------------------------------------
+ */
+
+static void report(int sock, const struct inject_event *e, int fd)
+{
+	union {
+		struct cmsghdr h;
+		char room[CMSG_SPACE(sizeof(int))];
+	} control = {0};
+	struct iovec iov = {(void *)e, sizeof(*e)};
+	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
+
+	if (fd >= 0) {
+		m.msg_control = &control;
+		m.msg_controllen = sizeof(control);
+		control.h = (struct cmsghdr){CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS};
+		memcpy(CMSG_DATA(&control.h), &fd, sizeof(fd));
+	}
+	sendmsg(sock, &m, MSG_NOSIGNAL);
+}
+
+/* --- the agent's file ---------------------------------------------------------------------------
+ */
+
+static bool inside(const struct agent_file *f, u64 off, u64 len)
+{
+	return off <= f->size && len <= f->size - off;
+}
+
+static int file_check(struct agent_file *f)
+{
+	const Elf64_Ehdr *eh = f->eh;
+
+	if (f->size < sizeof(*eh) || memcmp(eh->e_ident, ELFMAG, SELFMAG) ||
+	    eh->e_ident[EI_CLASS] != ELFCLASS64 || eh->e_type != ET_DYN ||
+	    eh->e_phentsize != sizeof(Elf64_Phdr) ||
+	    !inside(f, eh->e_phoff, (u64)eh->e_phnum * sizeof(Elf64_Phdr)))
+		return -ENOEXEC;
+	f->ph = (const Elf64_Phdr *)(f->data + eh->e_phoff);
+	for (int i = 0; i < eh->e_phnum; i++) {
+		const Elf64_Phdr *p = &f->ph[i];
+
+		if (p->p_type != PT_LOAD)
+			continue;
+		if (!inside(f, p->p_offset, p->p_filesz) || p->p_filesz > p->p_memsz ||
+		    p->p_vaddr > SPAN_MAX || p->p_memsz > SPAN_MAX)
+			return -ENOEXEC;
+		f->span = MAX(f->span, ALIGN_UP(p->p_vaddr + p->p_memsz, EBPFRT_PAGE_SIZE));
+	}
+	return f->span ? 0 : -ENOEXEC;
+}
+
+static int file_open(struct work *w)
+{
+	struct agent_file *f = &w->file;
+	struct stat st;
+	void *p;
+
+	if (fstat(w->req.agent_fd, &st))
+		return -errno;
+	f->size = (size_t)st.st_size;
+	p = f->size ? mmap(NULL, f->size, PROT_READ, MAP_PRIVATE, w->req.agent_fd, 0) : MAP_FAILED;
+	if (p == MAP_FAILED)
+		return -ENOEXEC;
+	f->data = p;
+	f->eh = p;
+	return file_check(f);
+}
+
+static int relocate(struct agent_file *f, const Elf64_Dyn *dyn, u64 base)
+{
+	u64 rela = 0, size = 0;
+
+	for (; (const u8 *)(dyn + 1) <= f->image + f->span && dyn->d_tag != DT_NULL; dyn++) {
+		if (dyn->d_tag == DT_RELA)
+			rela = dyn->d_un.d_ptr;
+		else if (dyn->d_tag == DT_RELASZ)
+			size = dyn->d_un.d_val;
+		else if (dyn->d_tag == DT_RELR || dyn->d_tag == DT_JMPREL)
+			return -ENOEXEC;
+	}
+	if (rela > f->span || size > f->span - rela)
+		return -ENOEXEC;
+	for (const Elf64_Rela *r = (void *)(f->image + rela), *end = r + size / sizeof(*r); r < end;
+	     r++) {
+		u64 v = base + (u64)r->r_addend;
+
+		if (ELF64_R_TYPE(r->r_info) != R_X86_64_RELATIVE || r->r_offset > f->span - 8)
+			return -ENOEXEC;
+		memcpy(f->image + r->r_offset, &v, sizeof(v));
+	}
+	return 0;
+}
+
+/* The memory of the agent as it will be at @base. */
+static int build_image(struct agent_file *f, u64 base)
+{
+	const Elf64_Phdr *dynamic = NULL;
+
+	f->image = mmap(NULL, f->span, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (f->image == MAP_FAILED)
+		return -ENOMEM;
+	for (int i = 0; i < f->eh->e_phnum; i++) {
+		const Elf64_Phdr *p = &f->ph[i];
+
+		if (p->p_type == PT_LOAD)
+			memcpy(f->image + p->p_vaddr, f->data + p->p_offset, p->p_filesz);
+		else if (p->p_type == PT_DYNAMIC)
+			dynamic = p;
+	}
+	if (!dynamic || dynamic->p_vaddr > f->span - sizeof(Elf64_Dyn))
+		return -ENOEXEC;
+	return relocate(f, (const Elf64_Dyn *)(f->image + dynamic->p_vaddr), base);
+}
+
+/* --- system calls in the target -----------------------------------------------------------------
+ */
+
+static const char *error_name(s64 err)
+{
+	return strerror((int)-err);
+}
+
+/* Execute one; a failure becomes a sentence that names @what. */
+static int remote(struct work *w, s64 *ret, const char *what, long nr, u64 a, u64 b, u64 c, u64 d,
+		  u64 e, u64 f)
+{
+	const u64 args[6] = {a, b, c, d, e, f};
+	int err = thread_syscall(&w->thread, ret, nr, args);
+
+	if (err)
+		return err;
+	if (*ret < 0 && *ret >= -4095)
+		return thread_fail(&w->thread, (int)*ret, "process %d cannot %s for the agent: %s",
+				   w->req.pid, what, error_name(*ret));
+	return 0;
+}
+
+static int remote_mmap(struct work *w, u64 addr, u64 size, int prot, int flags, u64 *out)
+{
+	s64 ret;
+	int err = remote(w, &ret, "map memory", SYS_mmap, addr, size, (u64)prot,
+			 (u64)(MAP_PRIVATE | MAP_ANONYMOUS | flags), (u64)-1, 0);
+
+	if (err == 0)
+		*out = (u64)ret;
+	return err;
+}
+
+/* On the way out: whether it works can't change anything any more. */
+static void remote_quietly(struct work *w, long nr, u64 a, u64 b, u64 c)
+{
+	const u64 args[6] = {a, b, c};
+	char why[INJECT_WHY_MAX];
+	s64 ret;
+
+	if (w->thread.gone)
+		return;
+	memcpy(why, w->why, sizeof(why));
+	thread_syscall(&w->thread, &ret, nr, args);
+	memcpy(w->why, why, sizeof(why));
+}
+
+static int make_stack(struct work *w)
+{
+	return remote_mmap(w, 0, STACK_SIZE, PROT_READ | PROT_WRITE, 0, &w->stack);
+}
+
+/* Give memory a name in /proc/PID/maps; the stack holds the string meanwhile. */
+static void name_memory(struct work *w, u64 addr, u64 size)
+{
+	static const char name[] = "ebpfrt-agent";
+	const u64 args[6] = {PR_SET_VMA, PR_SET_VMA_ANON_NAME, addr, size, w->stack};
+	s64 ret;
+
+	if (thread_write(&w->thread, w->stack, name, sizeof(name)) == 0)
+		thread_syscall(&w->thread, &ret, SYS_prctl, args);
+}
+
+static int make_socket(struct work *w)
+{
+	struct inject_event e = {.what = INJECT_SOCKET, .fd = -1};
+	int fds[2], err;
+	_cleanup_close_ int pidfd = -1, ours = -1;
+	s64 ret;
+
+	err = remote(w, &ret, "make a socket pair", SYS_socketpair, AF_UNIX,
+		     SOCK_SEQPACKET | SOCK_CLOEXEC, 0, w->stack, 0, 0);
+	if (err)
+		return err;
+	err = thread_read(&w->thread, w->stack, fds, sizeof(fds));
+	if (err)
+		return thread_fail(&w->thread, err, "cannot read the memory of process %d: %s",
+				   w->req.pid, error_name(err));
+	w->remote_fd = fds[0];
+	pidfd = (int)syscall(SYS_pidfd_open, w->req.pid, 0);
+	ours = pidfd < 0 ? -1 : (int)syscall(SYS_pidfd_getfd, pidfd, fds[1], 0);
+	err = ours < 0 ? -errno : 0;
+	remote_quietly(w, SYS_close, (u64)fds[1], 0, 0);
+	if (err)
+		return thread_fail(&w->thread, err, "cannot take a socket out of process %d: %s",
+				   w->req.pid, error_name(err));
+	report(w->report, &e, ours);
+	return 0;
+}
+
+/* --- loading ------------------------------------------------------------------------------------
+ */
+
+static int prot_of(u32 flags)
+{
+	return (flags & PF_R ? PROT_READ : 0) | (flags & PF_W ? PROT_WRITE : 0) |
+	       (flags & PF_X ? PROT_EXEC : 0);
+}
+
+static int load_segment(struct work *w, const Elf64_Phdr *p)
+{
+	u64 start = ALIGN_DOWN(p->p_vaddr, EBPFRT_PAGE_SIZE);
+	u64 end = ALIGN_UP(p->p_vaddr + p->p_memsz, EBPFRT_PAGE_SIZE), at;
+	u64 data = ALIGN_UP(p->p_vaddr + p->p_filesz, 8);
+	int err = remote_mmap(w, w->base + start, end - start, prot_of(p->p_flags), MAP_FIXED, &at);
+
+	if (err == 0)
+		err = thread_write(&w->thread, at, w->file.image + start, data - start);
+	if (err && !w->why[0])
+		thread_fail(&w->thread, err, "cannot write the agent into process %d: %s",
+			    w->req.pid, error_name(err));
+	return err;
+}
+
+static void protect_relocated(struct work *w, const Elf64_Phdr *p)
+{
+	u64 start = ALIGN_DOWN(p->p_vaddr, EBPFRT_PAGE_SIZE);
+	u64 end = ALIGN_DOWN(p->p_vaddr + p->p_memsz, EBPFRT_PAGE_SIZE);
+
+	if (end > start && end <= w->file.span)
+		remote_quietly(w, SYS_mprotect, w->base + start, end - start, PROT_READ);
+}
+
+static int load(struct work *w)
+{
+	struct agent_file *f = &w->file;
+	int err = remote_mmap(w, 0, f->span, PROT_NONE, MAP_NORESERVE, &w->base);
+
+	if (err)
+		return err;
+	w->loaded = true;
+	err = build_image(f, w->base);
+	if (err)
+		return thread_fail(&w->thread, err, "the agent's file can't be loaded");
+	for (int i = 0; i < f->eh->e_phnum && err == 0; i++)
+		if (f->ph[i].p_type == PT_LOAD)
+			err = load_segment(w, &f->ph[i]);
+	if (err)
+		return err;
+	name_memory(w, w->base, f->span);
+	for (int i = 0; i < f->eh->e_phnum; i++)
+		if (f->ph[i].p_type == PT_GNU_RELRO)
+			protect_relocated(w, &f->ph[i]);
+	return 0;
+}
+
+/* Is the same agent there from an earlier time (an earlier daemon's, or preloaded)? */
+static u64 find_loaded(struct work *w)
+{
+	_cleanup_fclose_ FILE *f = NULL;
+	const u64 head = MIN(w->file.ph[0].p_type == PT_LOAD ? w->file.ph[0].p_filesz : 512, 4096);
+	u8 now[4096];
+	char path[64], line[512];
+	u64 start;
+
+	snprintf(path, sizeof(path), "/proc/%d/maps", w->req.pid);
+	f = fopen(path, "re");
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "%" SCNx64 "-%*x r--p", &start) == 1 &&
+		    thread_read(&w->thread, start, now, head) == 0 &&
+		    memcmp(now, w->file.data, head) == 0)
+			return start;
+	return 0;
+}
+
+static int call_agent(struct work *w, u32 reason)
+{
+	u64 entry = w->base + w->file.eh->e_entry;
+	int fd = w->remote_fd;
+	s64 ret;
+	int err = thread_call(&w->thread, entry, w->stack + STACK_SIZE, reason, (u64)fd, w->base,
+			      w->base + w->file.span, &ret);
+
+	if (err)
+		return err; /* the agent may be half-way: it stays, and so does its descriptor */
+	w->remote_fd = -1;
+	if ((u64)ret & AGENT_READY)
+		w->loaded = false; /* for good */
+	err = (int)(u32)(u64)ret;
+	if (err)
+		return thread_fail(&w->thread, err, "the agent in process %d reports: %s",
+				   w->req.pid, error_name(err));
+	return 0;
+}
+
+/* --- the child ----------------------------------------------------------------------------------
+ */
+
+static int inject(struct work *w)
+{
+	u32 reason = w->req.kind == INJECT_LOAD ? AGENT_START : AGENT_COMMAND;
+	int err = file_open(w);
+
+	if (err)
+		return thread_fail(&w->thread, err, "the agent's file is not one");
+	err = thread_hold(&w->thread);
+	if (err)
+		return err;
+	w->base = w->req.kind == INJECT_COMMAND ? w->req.base : find_loaded(w);
+	err = make_stack(w);
+	if (err == 0 && !w->base)
+		err = load(w);
+	if (err == 0)
+		err = make_socket(w);
+	if (err == 0)
+		err = call_agent(w, reason);
+	return err;
+}
+
+/* Leave nothing in the target that is of no use. */
+static void tidy(struct work *w, int err)
+{
+	if (!w->thread.held)
+		return;
+	if (err == -ETIMEDOUT)
+		return; /* the agent may be using all of it */
+	if (w->remote_fd >= 0)
+		remote_quietly(w, SYS_close, (u64)w->remote_fd, 0, 0);
+	if (w->stack)
+		remote_quietly(w, SYS_munmap, w->stack, STACK_SIZE, 0);
+	if (w->loaded) {
+		remote_quietly(w, SYS_munmap, w->base, w->file.span, 0);
+		w->base = 0;
+	}
+}
+
+/* Only what the work needs stays open: other descriptors mean "alive" to whoever holds their ends.
+ */
+static void close_others(int keep_a, int keep_b)
+{
+	int lo = MIN(keep_a, keep_b), hi = MAX(keep_a, keep_b);
+
+	if (lo > 3)
+		close_range(3, (unsigned)lo - 1, 0);
+	if (hi > lo + 1)
+		close_range((unsigned)lo + 1, (unsigned)hi - 1, 0);
+	close_range((unsigned)hi + 1, ~0U, 0);
+}
+
+static void prepare_child(const struct inject_request *req, int sock)
+{
+	sigset_t all;
+
+	signal(SIGCHLD, SIG_DFL);
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, NULL);
+	close_others(req->agent_fd, sock);
+	prctl(PR_SET_NAME, "ebpfrt-inject");
+}
+
+static void child_main(const struct inject_request *req, int sock)
+{
+	static struct work w;
+	struct inject_event e = {.what = INJECT_DONE, .fd = -1};
+	u64 ms = req->timeout_ms ? req->timeout_ms : INJECT_TIMEOUT_MS;
+
+	prepare_child(req, sock);
+	w = (struct work){.req = *req, .report = sock, .remote_fd = -1};
+	w.thread.pid = req->pid;
+	w.thread.mem = -1;
+	w.thread.deadline_ns = osl_now_ns() + ms * 1000000;
+	w.thread.why = w.why;
+	w.thread.why_size = sizeof(w.why);
+	e.err = inject(&w);
+	w.thread.deadline_ns = osl_now_ns() + 1000000000ULL; /* tidying has its own time */
+	tidy(&w, e.err);
+	e.stopped_ns = thread_release(&w.thread);
+	e.base = w.base;
+	memcpy(e.why, w.why, sizeof(e.why));
+	report(sock, &e, -1);
+}
+
+/* --- the daemon's side --------------------------------------------------------------------------
+ */
+
+int inject_start(const struct inject_request *req, struct inject *out)
+{
+	int sv[2];
+	pid_t child;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv))
+		return -errno;
+	child = fork();
+	if (child == 0) {
+		child_main(req, sv[1]);
+		_exit(0);
+	}
+	close(sv[1]);
+	if (child < 0) {
+		close(sv[0]);
+		return -errno;
+	}
+	*out = (struct inject){child, sv[0]};
+	return 0;
+}
+
+static int received_fd(struct msghdr *m)
+{
+	struct cmsghdr *c = CMSG_FIRSTHDR(m);
+	int fd = -1;
+
+	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
+		memcpy(&fd, CMSG_DATA(c), sizeof(fd));
+	return fd;
+}
+
+int inject_read(struct inject *inj, struct inject_event *out)
+{
+	union {
+		struct cmsghdr h;
+		char room[CMSG_SPACE(sizeof(int))];
+	} control;
+	struct inject_event e;
+	struct iovec iov = {&e, sizeof(e)};
+	struct msghdr m = {.msg_iov = &iov,
+			   .msg_iovlen = 1,
+			   .msg_control = &control,
+			   .msg_controllen = sizeof(control)};
+	ssize_t n = recvmsg(inj->report, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+
+	if (n != sizeof(e))
+		return n < 0 && (errno == EAGAIN || errno == EINTR) ? -EAGAIN : -ECONNRESET;
+	e.fd = received_fd(&m);
+	*out = e;
+	return 0;
+}
+
+void inject_finish(struct inject *inj)
+{
+	if (inj->report >= 0)
+		close(inj->report);
+	if (inj->child > 0)
+		while (waitpid(inj->child, NULL, 0) < 0 && errno == EINTR)
+			;
+	*inj = (struct inject)INJECT_INIT;
+}

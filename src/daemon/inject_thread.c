@@ -1,0 +1,530 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * See inject_thread.h. The points that make it invisible to the target:
+ *
+ * - PTRACE_SEIZE and PTRACE_INTERRUPT: no signal is involved, a stopped job stays stopped.
+ * - System calls of ours run with the original call number -1 and are followed by syscall stops,
+ *   not single steps: those would be a forced SIGTRAP, which resets a disposition of SIG_IGN.
+ * - The registers are put back in an event stop. Only there does the kernel look, on the way out,
+ *   whether an interrupted system call is to be restarted.
+ * - Calls that fail with EINTR after a mere stop are repeated, unless a handled signal is pending.
+ */
+#include <dirent.h>
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+
+#include "base/cleanup.h"
+#include "daemon/inject_thread.h"
+#include "osl/osl.h"
+
+#define STOP_WAIT_NS 300000000ULL /* for one candidate to stop */
+#define CANDIDATES 64
+#define BIT(sig) (1ULL << ((sig)-1))
+#define SYNCHRONOUS (BIT(SIGSEGV) | BIT(SIGBUS) | BIT(SIGILL) | BIT(SIGFPE) | BIT(SIGTRAP))
+
+int thread_fail(struct thread *t, int err, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(t->why, t->why_size, fmt, ap);
+	va_end(ap);
+	return err;
+}
+
+int thread_read(struct thread *t, u64 addr, void *buf, size_t len)
+{
+	ssize_t n = pread(t->mem, buf, len, (off_t)addr);
+
+	return n == (ssize_t)len ? 0 : n < 0 ? -errno : -EFAULT;
+}
+
+int thread_write(struct thread *t, u64 addr, const void *buf, size_t len)
+{
+	ssize_t n = pwrite(t->mem, buf, len, (off_t)addr);
+
+	return n == (ssize_t)len ? 0 : n < 0 ? -errno : -EFAULT;
+}
+
+/* --- /proc/PID/task/TID/status ------------------------------------------------------------------
+ */
+
+struct task {
+	pid_t tid;
+	char state;
+	int rank; /* lower is better, negative: not at all */
+	u64 pending, blocked, ignored, caught;
+};
+
+static void task_line(struct task *task, const char *line)
+{
+	u64 v;
+
+	if (sscanf(line, "State: %c", &task->state) == 1)
+		return;
+	if (sscanf(line, "SigPnd: %" SCNx64, &v) == 1 || sscanf(line, "ShdPnd: %" SCNx64, &v) == 1)
+		task->pending |= v;
+	else if (sscanf(line, "SigBlk: %" SCNx64, &v) == 1)
+		task->blocked = v;
+	else if (sscanf(line, "SigIgn: %" SCNx64, &v) == 1)
+		task->ignored = v;
+	else if (sscanf(line, "SigCgt: %" SCNx64, &v) == 1)
+		task->caught = v;
+}
+
+static int task_read(pid_t pid, pid_t tid, struct task *out)
+{
+	struct task task = {.tid = tid};
+	_cleanup_fclose_ FILE *f = NULL;
+	char path[64], line[256];
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/status", pid, tid);
+	f = fopen(path, "re");
+	if (!f)
+		return -errno;
+	while (fgets(line, sizeof(line), f))
+		task_line(&task, line);
+	*out = task;
+	return task.state ? 0 : -ESRCH;
+}
+
+/* Sleeping threads first: they are in a system call, so its instruction is at hand. */
+static int task_rank(const struct task *task)
+{
+	int rank;
+
+	switch (task->state) {
+	case 'S':
+	case 'T':
+		rank = 0;
+		break;
+	case 'R':
+		rank = 1;
+		break;
+	case 'D': /* uninterruptible, or the parent of a vfork: perhaps not for long */
+		rank = 8;
+		break;
+	default:
+		return -1;
+	}
+	return rank + (task->blocked & BIT(SIGTRAP) ? 4 : 0);
+}
+
+static int candidates(struct thread *t, struct task *v, u32 *n)
+{
+	char path[64];
+	struct dirent *e;
+	DIR *dir;
+
+	*n = 0;
+	snprintf(path, sizeof(path), "/proc/%d/task", t->pid);
+	dir = opendir(path);
+	if (!dir)
+		return thread_fail(t, -ESRCH, "process %d does not exist any more", t->pid);
+	while (*n < CANDIDATES && (e = readdir(dir))) {
+		struct task task;
+		pid_t tid = (pid_t)strtol(e->d_name, NULL, 10);
+
+		if (tid <= 0 || task_read(t->pid, tid, &task))
+			continue;
+		task.rank = task_rank(&task);
+		if (task.rank >= 0)
+			v[(*n)++] = task;
+	}
+	closedir(dir);
+	return 0;
+}
+
+static int by_rank(const void *a, const void *b)
+{
+	return ((const struct task *)a)->rank - ((const struct task *)b)->rank;
+}
+
+/* --- stops --------------------------------------------------------------------------------------
+ */
+
+static int wait_stop(struct thread *t, u64 deadline, int *status)
+{
+	sigset_t chld;
+
+	sigemptyset(&chld);
+	sigaddset(&chld, SIGCHLD);
+	for (;;) {
+		/* a signal may stand for several children: look again now and then */
+		struct timespec nap = {0, 5000000};
+		pid_t got = waitpid(t->tid, status, __WALL | WNOHANG);
+
+		if (got == t->tid && WIFSTOPPED(*status))
+			return 0;
+		if (got == t->tid || (got < 0 && errno != EINTR)) {
+			t->gone = true;
+			return -ESRCH;
+		}
+		if (osl_now_ns() >= deadline)
+			return -ETIMEDOUT;
+		sigtimedwait(&chld, NULL, &nap);
+	}
+}
+
+enum halt { HALT_SYSCALL, HALT_EVENT, HALT_SIGNAL };
+
+static enum halt halt_of(int status)
+{
+	if (status >> 16 == PTRACE_EVENT_STOP)
+		return HALT_EVENT;
+	return WSTOPSIG(status) == (SIGTRAP | 0x80) ? HALT_SYSCALL : HALT_SIGNAL;
+}
+
+/* Let the thread go on until it stops again. */
+static int go(struct thread *t, int request, int sig, u64 deadline, enum halt *halt, int *got)
+{
+	int status, ret;
+
+	if (ptrace(request, t->tid, NULL, (void *)(long)sig)) {
+		t->gone = errno == ESRCH;
+		return -errno;
+	}
+	ret = wait_stop(t, deadline, &status);
+	if (ret)
+		return ret;
+	*halt = halt_of(status);
+	*got = WSTOPSIG(status);
+	return 0;
+}
+
+static void keep(struct thread *t, int sig)
+{
+	if (sig != SIGSYS) /* ours: a filter forbids what we tried */
+		t->kept |= BIT(sig);
+}
+
+/* To the next event stop; after PTRACE_INTERRUPT it comes before any instruction is executed. */
+static int to_event_stop(struct thread *t, u64 deadline)
+{
+	enum halt halt;
+	int sig, ret;
+
+	if (ptrace(PTRACE_INTERRUPT, t->tid, NULL, NULL))
+		return -errno;
+	do {
+		ret = go(t, PTRACE_CONT, 0, deadline, &halt, &sig);
+		if (ret == 0 && halt == HALT_SIGNAL)
+			keep(t, sig);
+	} while (ret == 0 && halt != HALT_EVENT);
+	return ret;
+}
+
+/* The first stop: signals that arrive before it are the target's own business. */
+static int first_stop(struct thread *t)
+{
+	u64 deadline = MIN(t->deadline_ns, osl_now_ns() + STOP_WAIT_NS);
+	int status, ret;
+
+	if (ptrace(PTRACE_INTERRUPT, t->tid, NULL, NULL))
+		return -errno;
+	for (;;) {
+		ret = wait_stop(t, deadline, &status);
+		if (ret || halt_of(status) == HALT_EVENT)
+			return ret;
+		ptrace(PTRACE_CONT, t->tid, NULL, (void *)(long)WSTOPSIG(status));
+	}
+}
+
+/* --- registers ----------------------------------------------------------------------------------
+ */
+
+static int get_regs(struct thread *t, struct remote_regs *r)
+{
+	struct iovec iov = {&r->user, sizeof(r->user)};
+
+	if (ptrace(PTRACE_GETREGSET, t->tid, (void *)NT_PRSTATUS, &iov))
+		return -errno;
+	return iov.iov_len == sizeof(r->user) ? 0 : -EOPNOTSUPP;
+}
+
+static int set_regs(struct thread *t, struct remote_regs *r)
+{
+	struct iovec iov = {&r->user, sizeof(r->user)};
+
+	return ptrace(PTRACE_SETREGSET, t->tid, (void *)NT_PRSTATUS, &iov) ? -errno : 0;
+}
+
+static int set_mask(struct thread *t, u64 mask)
+{
+	return ptrace(PTRACE_SETSIGMASK, t->tid, (void *)sizeof(mask), &mask) ? -errno : 0;
+}
+
+static int save(struct thread *t)
+{
+	struct iovec x = {t->xstate, sizeof(t->xstate)};
+	struct task task;
+	int ret = get_regs(t, &t->saved);
+
+	if (ret)
+		return ret;
+	if (!remote_is_64bit(&t->saved))
+		return -EOPNOTSUPP;
+	if (ptrace(PTRACE_GETREGSET, t->tid, (void *)NT_X86_XSTATE, &x) ||
+	    ptrace(PTRACE_GETSIGMASK, t->tid, (void *)sizeof(t->mask), &t->mask))
+		return -errno;
+	t->xstate_len = x.iov_len;
+	if (remote_spurious_eintr(&t->saved) && task_read(t->pid, t->tid, &task) == 0 &&
+	    !(task.pending & ~task.blocked & task.caught))
+		remote_repeat_syscall(&t->saved);
+	return set_mask(t, ~SYNCHRONOUS);
+}
+
+static int restore(struct thread *t)
+{
+	struct iovec x = {t->xstate, t->xstate_len};
+	int ret = set_regs(t, &t->saved);
+
+	if (ptrace(PTRACE_SETREGSET, t->tid, (void *)NT_X86_XSTATE, &x) && ret == 0)
+		ret = -errno;
+	set_mask(t, t->mask);
+	for (int sig = 1; sig <= 64; sig++)
+		if (t->kept & BIT(sig))
+			syscall(SYS_tgkill, t->pid, t->tid, sig);
+	return ret;
+}
+
+u64 thread_release(struct thread *t)
+{
+	u64 held = t->held ? osl_now_ns() - t->held_at_ns : 0;
+
+	/* restoring gets time of its own, whatever was left */
+	if (t->held && !t->gone && to_event_stop(t, osl_now_ns() + STOP_WAIT_NS) == 0) {
+		restore(t);
+		ptrace(PTRACE_DETACH, t->tid, NULL, NULL);
+		held = osl_now_ns() - t->held_at_ns;
+	}
+	t->held = false;
+	if (t->mem >= 0)
+		close(t->mem);
+	t->mem = -1;
+	return held;
+}
+
+/* --- a system call instruction ------------------------------------------------------------------
+ */
+
+static u64 scan(struct thread *t, u64 start, u64 end)
+{
+	u8 buf[8192];
+
+	for (u64 at = start; at < end; at += sizeof(buf) - 1) {
+		size_t len = MIN(sizeof(buf), end - at);
+		const u8 *hit;
+
+		if (thread_read(t, at, buf, len))
+			return 0;
+		hit = memmem(buf, len, REMOTE_SYSCALL, REMOTE_SYSCALL_LEN);
+		if (hit)
+			return at + (u64)(hit - buf);
+	}
+	return 0;
+}
+
+static u64 scan_all(struct thread *t)
+{
+	_cleanup_fclose_ FILE *f = NULL;
+	char path[64], line[512], perms[8];
+	u64 start, end, found = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/maps", t->pid);
+	f = fopen(path, "re");
+	while (f && !found && fgets(line, sizeof(line), f))
+		if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %7s", &start, &end, perms) == 3 &&
+		    perms[0] == 'r' && perms[2] == 'x' && !strstr(line, "[vsyscall]"))
+			found = scan(t, start, end);
+	return found;
+}
+
+static int find_insn(struct thread *t)
+{
+	u8 insn[REMOTE_SYSCALL_LEN];
+
+	t->insn = remote_last_syscall(&t->saved);
+	if (remote_in_syscall(&t->saved) && thread_read(t, t->insn, insn, sizeof(insn)) == 0 &&
+	    memcmp(insn, REMOTE_SYSCALL, sizeof(insn)) == 0)
+		return 0;
+	t->insn = scan_all(t);
+	return t->insn ? 0 : -ENOENT;
+}
+
+/* --- holding ------------------------------------------------------------------------------------
+ */
+
+static int open_mem(struct thread *t)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/mem", t->pid);
+	t->mem = open(path, O_RDWR | O_CLOEXEC);
+	return t->mem < 0 ? -errno : 0;
+}
+
+static int hold_one(struct thread *t, pid_t tid)
+{
+	int ret;
+
+	t->tid = tid;
+	t->gone = false;
+	if (ptrace(PTRACE_SEIZE, tid, NULL, (void *)PTRACE_O_TRACESYSGOOD))
+		return -errno;
+	t->held_at_ns = osl_now_ns();
+	ret = first_stop(t);
+	if (ret)
+		return ret;
+	ret = save(t);
+	if (ret) {
+		ptrace(PTRACE_DETACH, tid, NULL, NULL);
+		return ret;
+	}
+	t->held = true;
+	return 0;
+}
+
+static int refused(struct thread *t, int err)
+{
+	switch (err) {
+	case -EPERM:
+	case -EACCES:
+		return thread_fail(
+			t, err,
+			"cannot stop a thread of process %d: ptrace is denied; run `ebpfrt "
+			"doctor -p %d` to see why",
+			t->pid, t->pid);
+	case -ETIMEDOUT:
+		return thread_fail(t, err,
+				   "cannot stop a thread of process %d: all of them are in "
+				   "uninterruptible waits; try again later",
+				   t->pid);
+	case -EOPNOTSUPP:
+		return thread_fail(t, err, "process %d runs 32-bit code, which is not supported",
+				   t->pid);
+	default:
+		return thread_fail(t, err, "process %d ended while it was being stopped", t->pid);
+	}
+}
+
+int thread_hold(struct thread *t)
+{
+	struct task v[CANDIDATES];
+	int ret, err = -ESRCH;
+	u32 n;
+
+	ret = candidates(t, v, &n);
+	if (ret)
+		return ret;
+	qsort(v, n, sizeof(v[0]), by_rank);
+	for (u32 i = 0; i < n && !t->held; i++) {
+		ret = hold_one(t, v[i].tid);
+		if (ret && ret != -ESRCH)
+			err = ret;
+	}
+	if (!t->held)
+		return refused(t, err);
+	ret = open_mem(t);
+	if (ret)
+		return thread_fail(t, ret, "cannot open the memory of process %d: %s", t->pid,
+				   strerror(-ret));
+	if (find_insn(t))
+		return thread_fail(t, -ENOENT, "found no system call instruction in process %d",
+				   t->pid);
+	return 0;
+}
+
+/* --- executing ----------------------------------------------------------------------------------
+ */
+
+int thread_syscall(struct thread *t, s64 *ret, long nr, const u64 args[6])
+{
+	struct remote_regs regs = t->saved;
+	enum halt halt;
+	int sig, err, stops = 0;
+
+	remote_set_syscall(&regs, t->insn, nr, args);
+	err = set_regs(t, &regs);
+	while (err == 0 && stops < 2) {
+		err = go(t, PTRACE_SYSCALL, 0, t->deadline_ns, &halt, &sig);
+		if (err == 0 && halt == HALT_SYSCALL)
+			stops++;
+		else if (err == 0 && halt == HALT_SIGNAL)
+			keep(t, sig);
+	}
+	if (err == 0)
+		err = get_regs(t, &regs);
+	if (err)
+		return thread_fail(t, err,
+				   t->gone ? "process %d ended during the injection"
+					   : "process %d did not finish a system call for us",
+				   t->pid);
+	*ret = remote_result(&regs);
+	return 0;
+}
+
+/* A signal stops the called function: its end, a fault it handles itself, or something to keep. */
+static int call_signal(struct thread *t, int sig, u64 lo, u64 hi, s64 *ret, int *deliver)
+{
+	struct remote_regs regs;
+	struct task task;
+	int err = get_regs(t, &regs);
+
+	*deliver = 0;
+	if (err)
+		return err;
+	if (sig == SIGTRAP && remote_at_break(&regs, lo, hi)) {
+		*ret = remote_result(&regs);
+		return 0;
+	}
+	if (sig == SIGSYS || (BIT(sig) & SYNCHRONOUS && sig != SIGTRAP)) {
+		if (sig == SIGSYS || task_read(t->pid, t->tid, &task) || !(task.caught & BIT(sig)))
+			return thread_fail(t, -EFAULT, "the agent got signal %d in process %d", sig,
+					   t->pid);
+		*deliver = sig;
+		return -EAGAIN;
+	}
+	keep(t, sig);
+	return -EAGAIN;
+}
+
+int thread_call(struct thread *t, u64 entry, u64 sp, u64 a, u64 b, u64 lo, u64 hi, s64 *ret)
+{
+	struct remote_regs regs = t->saved;
+	int sig, err, deliver = 0;
+	enum halt halt;
+
+	remote_set_call(&regs, entry, sp, a, b);
+	err = set_regs(t, &regs);
+	while (err == 0) {
+		err = go(t, PTRACE_CONT, deliver, t->deadline_ns, &halt, &sig);
+		deliver = 0;
+		if (err || halt != HALT_SIGNAL)
+			continue;
+		err = call_signal(t, sig, lo, hi, ret, &deliver);
+		if (err != -EAGAIN)
+			return err;
+		err = 0;
+	}
+	if (err == -ETIMEDOUT) {
+		/* stop it wherever it is; it is set back to where it was */
+		int status;
+
+		ptrace(PTRACE_INTERRUPT, t->tid, NULL, NULL);
+		if (wait_stop(t, osl_now_ns() + STOP_WAIT_NS, &status) == 0)
+			return thread_fail(t, err, "the agent in process %d did not finish in time",
+					   t->pid);
+	}
+	return thread_fail(t, err, "process %d ended while the agent was at work", t->pid);
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * One thread of a target, stopped by ptrace, that executes system calls and one function for us and
+ * then goes on as if nothing had happened. Blocks; for the injecting child only.
+ *
+ * Rules: what is saved when the thread is held is restored by thread_release(), whatever happened
+ * in between, as long as the thread lives. Signals that come in meanwhile are kept back and sent
+ * again.
+ */
+#pragma once
+
+#include "arch/x86_64/remote.h"
+
+#define THREAD_XSTATE_MAX 16384
+
+struct thread {
+	pid_t pid, tid;
+	int mem;	 /* /proc/PID/mem */
+	u64 deadline_ns; /* CLOCK_MONOTONIC: of everything */
+	u64 held_at_ns;
+	u64 insn; /* a system call instruction in the target */
+	u64 kept; /* signals kept back */
+	u64 mask; /* saved signal mask */
+	bool held, gone;
+	struct remote_regs saved;
+	size_t xstate_len;
+	u8 xstate[THREAD_XSTATE_MAX];
+	char *why; /* room for the sentence */
+	size_t why_size;
+};
+
+/* Choose and stop a thread of @t->pid. 0 or -errno with the sentence. */
+int thread_hold(struct thread *t);
+/* The time it was held comes back, in ns. Idempotent. */
+u64 thread_release(struct thread *t);
+/* Execute a system call: 0 and *ret (which may be -errno), or -errno when that could not be done.
+ */
+int thread_syscall(struct thread *t, s64 *ret, long nr, const u64 args[6]);
+/* Call @entry(a, b) on the stack below @sp; it ends at a break instruction within [lo, hi). */
+int thread_call(struct thread *t, u64 entry, u64 sp, u64 a, u64 b, u64 lo, u64 hi, s64 *ret);
+int thread_read(struct thread *t, u64 addr, void *buf, size_t len);
+int thread_write(struct thread *t, u64 addr, const void *buf, size_t len);
+int thread_fail(struct thread *t, int err, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));

@@ -23,6 +23,8 @@ const struct ebpf_map_ops *ebpf_map_ops_of(u32 type)
 		return &ebpf_lru_hash_ops;
 	case BPF_MAP_TYPE_LRU_PERCPU_HASH:
 		return &ebpf_lru_percpu_hash_ops;
+	case BPF_MAP_TYPE_RINGBUF:
+		return &ebpf_ringbuf_ops;
 	default:
 		return NULL;
 	}
@@ -76,6 +78,31 @@ u32 ebpf_map_user_value_size(const struct ebpf_map_meta *meta)
 u32 ebpf_map_reap(struct ebpf_map *map)
 {
 	return map->ops->reap && !map->readonly ? map->ops->reap(map) : 0;
+}
+
+void *ebpf_no_lookup(struct ebpf_map *map, const void *key)
+{
+	return NULL;
+}
+
+int ebpf_no_update(struct ebpf_map *map, const void *key, const void *value, u64 flags)
+{
+	return -ENOTSUPP;
+}
+
+int ebpf_no_del(struct ebpf_map *map, const void *key)
+{
+	return -ENOTSUPP;
+}
+
+int ebpf_no_next(struct ebpf_map *map, const void *key, void *next)
+{
+	return -ENOTSUPP;
+}
+
+int ebpf_no_lookup_user(struct ebpf_map *map, const void *key, void *value, u64 flags)
+{
+	return -ENOTSUPP;
 }
 
 int ebpf_lock_slow(u32 *word)

@@ -25,6 +25,14 @@ extern const struct ebpf_map_ops ebpf_hash_ops;
 extern const struct ebpf_map_ops ebpf_percpu_hash_ops;
 extern const struct ebpf_map_ops ebpf_lru_hash_ops;
 extern const struct ebpf_map_ops ebpf_lru_percpu_hash_ops;
+extern const struct ebpf_map_ops ebpf_ringbuf_ops;
+
+/* What a type without elements says: -ENOTSUPP, as the kernel. */
+void *ebpf_no_lookup(struct ebpf_map *map, const void *key);
+int ebpf_no_update(struct ebpf_map *map, const void *key, const void *value, u64 flags);
+int ebpf_no_del(struct ebpf_map *map, const void *key);
+int ebpf_no_next(struct ebpf_map *map, const void *key, void *next);
+int ebpf_no_lookup_user(struct ebpf_map *map, const void *key, void *value, u64 flags);
 
 static inline u64 ebpf_page_align(u64 bytes)
 {

@@ -343,6 +343,22 @@ static int exchange(struct msg *req, const void *body, size_t len, const int *fd
 	return err ? err : receive_reply(req->seq, reply);
 }
 
+/* "No daemon" must not look like a result of the command: ENOENT ends an enumeration. */
+static int unreachable(int err)
+{
+	switch (err) {
+	case -ENOENT:
+	case -ENOTDIR:
+	case -EBADF:
+	case -EINVAL:
+	case -EEXIST:
+	case -EAGAIN:
+		return -ECONNREFUSED;
+	default:
+		return err;
+	}
+}
+
 static int request_locked(struct msg *req, const void *body, size_t len, const int *fds, u32 nfds,
 			  struct frame *reply)
 {
@@ -350,7 +366,7 @@ static int request_locked(struct msg *req, const void *body, size_t len, const i
 
 	if (err) {
 		surface_report("%s", surface_error());
-		return err;
+		return unreachable(err);
 	}
 	err = exchange(req, body, len, fds, nfds, reply);
 	if (err) {

@@ -32,8 +32,8 @@ enum msg_type {
 	MSG_EVENTFD, /* struct osl_ident -> fd to poll in place of a ring or perf event */
 	MSG_CLOSED,  /* struct osl_ident; no reply: this process holds no descriptor of the object
 			any more */
-	MSG_PATH, /* struct msg_path + path: stat, unlink, mkdir below the pin directory -> nothing
-		   */
+	MSG_PATH, /* struct msg_path + path: stat, unlink, mkdir below the pin directory -> u32
+		     mode (of stat: S_IFREG or S_IFDIR and permissions) */
 	MSG_TARGET_ADOPT, /* struct msg_target: cover this process by the session -> struct
 			     msg_target_info */
 	MSG_TARGET_DROP,  /* struct msg_target: detach it from all sessions */

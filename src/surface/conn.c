@@ -45,7 +45,9 @@ static struct {
 	struct event *events, **events_tail;
 	u32 nevents;
 	u64 events_lost;
-	char private_dir[108];
+	char parent_dir[108];
+	char private_dir[108]; /* of a daemon of our own: EBPFRT_PRIVATE=1 */
+	int private_pid;       /* who started it, and takes it along */
 } conn = {.fd = -1, .events_tail = &conn.events};
 
 int surface_private_fd(int fd)
@@ -191,6 +193,8 @@ static int hello(void)
 	struct msg req = {.type = MSG_HELLO};
 	int err;
 
+	if (conn.private_dir[0] && conn.private_pid == (int)h.pid)
+		h.flags |= MSG_HELLO_PRIVATE;
 	sys_call2(SYS_prctl, PR_GET_NAME, h.name);
 	err = exchange(&req, &h, sizeof(h), NULL, 0, &reply);
 	if (!err)
@@ -222,6 +226,8 @@ static int runtime_dir(char *dir, size_t size)
 	}
 	if (!private || strcmp(private, "1") != 0)
 		return 0;
+	snprintf(conn.parent_dir, sizeof(conn.parent_dir), "%s", dir);
+	conn.private_pid = sys_getpid();
 	if (snprintf(conn.private_dir, sizeof(conn.private_dir), "%s/p%d", dir, sys_getpid()) >=
 	    (int)sizeof(conn.private_dir))
 		return -ENAMETOOLONG;
@@ -241,7 +247,8 @@ static int dial(bool start)
 	snprintf(sock, sizeof(sock), "%s/ctl", dir);
 	fd = surface_dial(sock);
 	if ((fd == -ECONNREFUSED || fd == -ENOENT) && start)
-		return surface_start_daemon(dir, sock);
+		return surface_start_daemon(dir, sock,
+					    conn.private_dir[0] ? conn.parent_dir : NULL);
 	if (fd < 0)
 		surface_say("cannot reach the daemon at %s: %s; run `ebpfrt doctor`", sock,
 			    strerror(-fd));
@@ -336,6 +343,22 @@ static int exchange(struct msg *req, const void *body, size_t len, const int *fd
 	return err ? err : receive_reply(req->seq, reply);
 }
 
+/* "No daemon" must not look like a result of the command: ENOENT ends an enumeration. */
+static int unreachable(int err)
+{
+	switch (err) {
+	case -ENOENT:
+	case -ENOTDIR:
+	case -EBADF:
+	case -EINVAL:
+	case -EEXIST:
+	case -EAGAIN:
+		return -ECONNREFUSED;
+	default:
+		return err;
+	}
+}
+
 static int request_locked(struct msg *req, const void *body, size_t len, const int *fds, u32 nfds,
 			  struct frame *reply)
 {
@@ -343,7 +366,7 @@ static int request_locked(struct msg *req, const void *body, size_t len, const i
 
 	if (err) {
 		surface_report("%s", surface_error());
-		return err;
+		return unreachable(err);
 	}
 	err = exchange(req, body, len, fds, nfds, reply);
 	if (err) {

@@ -182,18 +182,24 @@ long surface_open(int dir, const char *path, int flags)
 /* --- names
  * ------------------------------------------------------------------------------------------ */
 
-/* The daemon's answer about a name below the pin directory: 0 a pin, 1 a directory, or -errno. */
+/* The daemon's answer about a name below the pin directory: its mode, or -errno. */
 static long ask(u32 op, const char *path)
 {
+	_cleanup_frame_ struct frame reply = FRAME_INIT;
 	struct msg req = {.type = MSG_PATH};
 	u8 body[sizeof(struct msg_path) + 4096];
 	struct msg_path m = {.op = op, .len = (u32)strnlen(path, 4096)};
+	u32 mode = 0;
+	int err;
 
 	if (m.len >= 4096)
 		return -ENAMETOOLONG;
 	memcpy(body, &m, sizeof(m));
 	memcpy(body + sizeof(m), path, m.len + 1);
-	return surface_request(&req, body, sizeof(m) + m.len + 1, NULL, 0, NULL);
+	err = surface_request(&req, body, sizeof(m) + m.len + 1, NULL, 0, &reply);
+	if (err >= 0 && reply.len >= sizeof(mode))
+		memcpy(&mode, reply.body, sizeof(mode));
+	return err < 0 ? err : mode;
 }
 
 /* 0 a file, 1 a directory, -errno, or SURFACE_PASS. */
@@ -212,6 +218,8 @@ static long lookup(const char *path)
 		ret = 1;
 	else if (is_pin(path))
 		ret = ask(MSG_PATH_STAT, path);
+	if (ret > 1)
+		ret = S_ISDIR(ret);
 	surface_leave();
 	return ret;
 }

@@ -68,8 +68,12 @@ void surface_report(const char *fmt, ...) __printf_like(1, 2);
 
 /* --- conn.c, start.c: the connection ------------------------------------------------------- */
 
-int surface_start_daemon(const char *dir, const char *sock); /* returns a connected socket */
-int surface_dial(const char *sock);			     /* one attempt; a socket or -errno */
+/*
+ * Start a daemon for @dir and connect to it: returns the socket. @shared: for a private daemon, the
+ * directory that it logs to (its own goes with it), else NULL.
+ */
+int surface_start_daemon(const char *dir, const char *sock, const char *shared);
+int surface_dial(const char *sock); /* one attempt; a socket or -errno */
 int surface_private_fd(int fd); /* moves @fd out of the way; takes it over, returns the new one */
 /* The descriptor of the connection, or -1; and its move to make room for a dup2() of the program.
  */

@@ -141,8 +141,9 @@ static bool env_is(const char *entry, const char *name)
 	return strncmp(entry, name, n) == 0 && entry[n] == '=';
 }
 
-/* The program's environment without what would put us, or an agent, into the daemon. */
-static char **daemon_env(char *runtime_dir)
+/* The program's environment without what would put us, or an agent, into the daemon. A log file
+ * that the person chose comes first, and wins. */
+static char **daemon_env(char *runtime_dir, char *log_file)
 {
 	static const char *const drop[] = {"LD_PRELOAD",    "LD_AUDIT",	      AGENT_ENV_SOCKET,
 					   AGENT_ENV_TOKEN, "EBPFRT_PRIVATE", "EBPFRT_RUNTIME_DIR"};
@@ -151,7 +152,7 @@ static char **daemon_env(char *runtime_dir)
 
 	while (environ && environ[n])
 		n++;
-	env = calloc(n + 2, sizeof(*env));
+	env = calloc(n + 3, sizeof(*env));
 	if (!env)
 		return NULL;
 	for (size_t i = 0; i < n; i++) {
@@ -162,7 +163,8 @@ static char **daemon_env(char *runtime_dir)
 		if (!skip)
 			env[kept++] = environ[i];
 	}
-	env[kept] = runtime_dir;
+	env[kept++] = runtime_dir;
+	env[kept] = log_file;
 	return env;
 }
 
@@ -233,21 +235,22 @@ static long spawn(const struct spawn *s)
 }
 
 /* Start the program; 0 when it was executed. */
-static int launch(const char *dir, const char *path)
+static int launch(const char *dir, const char *log_dir, const char *path)
 {
 	_cleanup_close_ int null = -1, log = -1, rd = -1, wr = -1;
-	char log_path[PATH_MAX], runtime_dir[PATH_MAX + 32];
+	char log_file[PATH_MAX + 32], runtime_dir[PATH_MAX + 32];
+	const char *log_path = log_file + sizeof("EBPFRT_LOG_FILE");
 	char *const argv[] = {(char *)"ebpfrtd", NULL};
 	_cleanup_free_ char **env = NULL;
 	long status = 0;
 	int pipe_fds[2];
 
 	snprintf(runtime_dir, sizeof(runtime_dir), "EBPFRT_RUNTIME_DIR=%s", dir);
-	snprintf(log_path, sizeof(log_path), "%s/log", dir);
-	env = daemon_env(runtime_dir);
+	snprintf(log_file, sizeof(log_file), "EBPFRT_LOG_FILE=%s/daemon.log", log_dir);
+	env = daemon_env(runtime_dir, log_file);
 	null = sys_openat(AT_FDCWD, "/dev/null", O_RDWR | O_CLOEXEC, 0);
-	log = sys_openat(AT_FDCWD, log_path,
-			 O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600);
+	log = sys_openat(AT_FDCWD, log_path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC,
+			 0600);
 	if (!env || null < 0)
 		return -ENOMEM;
 	if (log < 0)
@@ -302,15 +305,17 @@ static bool nobody_there(int err)
 	return err == -ECONNREFUSED || err == -ENOENT;
 }
 
-int surface_start_daemon(const char *dir, const char *sock)
+int surface_start_daemon(const char *dir, const char *sock, const char *shared)
 {
 	u64 deadline = deadline_ms(START_TIMEOUT_MS);
-	_cleanup_close_ int lock = take_start_lock(dir);
+	/* a private daemon's directory is known to nobody else, and goes when it is empty */
+	_cleanup_close_ int lock = take_start_lock(shared ? shared : dir);
+	const char *log_dir = shared ? shared : dir;
 	char path[PATH_MAX];
 	int fd, err;
 
 	if (lock < 0) {
-		surface_say("cannot take the start lock %s/lock: %s; run `ebpfrt doctor`", dir,
+		surface_say("cannot take the start lock %s/lock: %s; run `ebpfrt doctor`", log_dir,
 			    strerror(-lock));
 		return lock;
 	}
@@ -318,7 +323,7 @@ int surface_start_daemon(const char *dir, const char *sock)
 	if (!nobody_there(fd))
 		return fd;
 	daemon_path(path, sizeof(path));
-	err = launch(dir, path);
+	err = launch(dir, log_dir, path);
 	if (err) {
 		surface_say("cannot start the daemon %s: %s; set EBPFRT_DAEMON to its path", path,
 			    strerror(-err));
@@ -332,7 +337,7 @@ int surface_start_daemon(const char *dir, const char *sock)
 			break;
 		sleep_ms(START_POLL_MS);
 	}
-	surface_say("the daemon %s was started but does not answer on %s; see %s/log", path, sock,
-		    dir);
+	surface_say("the daemon %s was started but does not answer on %s; see %s/daemon.log", path,
+		    sock, log_dir);
 	return -ETIMEDOUT;
 }

@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Is a blob a BTF that can be handed to others? Structure only, in two linear passes: header and
+ * sections, then every type record with its references and strings. Nothing recurses; chains of
+ * modifiers are followed a bounded number of steps. The kernel's own verdicts and errno for the
+ * same faults (kernel/bpf/btf.c) are the model: EINVAL, E2BIG for size.
+ */
+#include <string.h>
+
+#include "core/load/syscall.h"
+
+#define BTF_SIZE_MAX (16u << 20)
+#define BTF_CHAIN_MAX 32u
+/* kinds after the oldest headers we build with */
+#define KIND_DECL_TAG 17
+#define KIND_TYPE_TAG 18
+#define KIND_ENUM64 19
+
+struct btf_view {
+	const u8 *types;
+	u32 types_len;
+	const char *strs;
+	u32 strs_len;
+	u32 nr; /* types, void excluded */
+};
+
+static bool add_ok(u32 a, u32 b, u32 max)
+{
+	return a <= max && b <= max - a;
+}
+
+static int view_header(const u8 *data, u32 size, struct btf_view *v, struct ebpf_log *log)
+{
+	struct btf_header h;
+	u32 body;
+
+	if (size < sizeof(h)) {
+		ebpf_log_printf(log, "hdr_len not found\n");
+		return -EINVAL;
+	}
+	memcpy(&h, data, sizeof(h));
+	if (h.magic != BTF_MAGIC || h.version != BTF_VERSION || h.flags) {
+		ebpf_log_printf(log, h.magic != BTF_MAGIC ? "Invalid magic\n"
+				     : h.flags		  ? "Unsupported flags\n"
+							  : "Unsupported version\n");
+		return h.magic != BTF_MAGIC ? -EINVAL : -ENOTSUP;
+	}
+	if (h.hdr_len < sizeof(h) || h.hdr_len > size) {
+		ebpf_log_printf(log, "Unsupported section found\n");
+		return -EINVAL;
+	}
+	body = size - h.hdr_len;
+	if (!body) {
+		ebpf_log_printf(log, "No data\n");
+		return -EINVAL;
+	}
+	if (!add_ok(h.type_off, h.type_len, body) || !add_ok(h.str_off, h.str_len, body) ||
+	    (h.type_off & 3) || (h.type_len & 3) || h.type_off + h.type_len != h.str_off ||
+	    h.str_off + h.str_len != body) {
+		ebpf_log_printf(log, "Invalid section offset\n");
+		return -EINVAL;
+	}
+	v->types = data + h.hdr_len + h.type_off;
+	v->types_len = h.type_len;
+	v->strs = (const char *)data + h.hdr_len + h.str_off;
+	v->strs_len = h.str_len;
+	v->nr = 0;
+	if (!v->strs_len || v->strs[0] || v->strs[v->strs_len - 1]) {
+		ebpf_log_printf(log, "Invalid string section\n");
+		return -EINVAL;
+	}
+	return 0;
+}
+
+/* Bytes that follow struct btf_type, or -1: no such kind. */
+static s64 tail_len(const struct btf_type *t)
+{
+	u32 vlen = BTF_INFO_VLEN(t->info);
+
+	switch (BTF_INFO_KIND(t->info)) {
+	case BTF_KIND_INT:
+	case BTF_KIND_VAR:
+	case KIND_DECL_TAG:
+		return 4;
+	case BTF_KIND_ARRAY:
+		return sizeof(struct btf_array);
+	case BTF_KIND_STRUCT:
+	case BTF_KIND_UNION:
+		return (s64)vlen * sizeof(struct btf_member);
+	case BTF_KIND_ENUM:
+		return (s64)vlen * sizeof(struct btf_enum);
+	case BTF_KIND_FUNC_PROTO:
+		return (s64)vlen * sizeof(struct btf_param);
+	case BTF_KIND_DATASEC:
+		return (s64)vlen * sizeof(struct btf_var_secinfo);
+	case KIND_ENUM64:
+		return (s64)vlen * 12;
+	case BTF_KIND_PTR:
+	case BTF_KIND_FWD:
+	case BTF_KIND_TYPEDEF:
+	case BTF_KIND_VOLATILE:
+	case BTF_KIND_CONST:
+	case BTF_KIND_RESTRICT:
+	case BTF_KIND_FUNC:
+	case BTF_KIND_FLOAT:
+	case KIND_TYPE_TAG:
+		return 0;
+	default:
+		return -1;
+	}
+}
+
+/* The record at @off, its length in *len. */
+static int record(const struct btf_view *v, u32 off, struct btf_type *t, u32 *len)
+{
+	s64 tail;
+
+	if (!add_ok(off, sizeof(*t), v->types_len))
+		return -EINVAL;
+	memcpy(t, v->types + off, sizeof(*t));
+	tail = tail_len(t);
+	if (tail < 0 || !add_ok(off + sizeof(*t), tail, v->types_len))
+		return -EINVAL;
+	*len = sizeof(*t) + tail;
+	return 0;
+}
+
+static bool name_ok(const struct btf_view *v, u32 off)
+{
+	return off < v->strs_len;
+}
+
+static bool refers(const struct btf_type *t)
+{
+	switch (BTF_INFO_KIND(t->info)) {
+	case BTF_KIND_PTR:
+	case BTF_KIND_TYPEDEF:
+	case BTF_KIND_VOLATILE:
+	case BTF_KIND_CONST:
+	case BTF_KIND_RESTRICT:
+	case BTF_KIND_FUNC:
+	case BTF_KIND_FUNC_PROTO:
+	case BTF_KIND_VAR:
+	case KIND_DECL_TAG:
+	case KIND_TYPE_TAG:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* Words of the tail that are type ids or string offsets, by kind. */
+static bool tail_ok(const struct btf_view *v, const struct btf_type *t, const u8 *tail)
+{
+	u32 vlen = BTF_INFO_VLEN(t->info), stride = 0, kind = BTF_INFO_KIND(t->info), w[3];
+
+	if (kind == BTF_KIND_ARRAY) {
+		memcpy(w, tail, 12);
+		return w[0] && w[0] <= v->nr && w[1] && w[1] <= v->nr;
+	}
+	if (kind == BTF_KIND_STRUCT || kind == BTF_KIND_UNION || kind == BTF_KIND_DATASEC ||
+	    kind == KIND_ENUM64)
+		stride = 12;
+	else if (kind == BTF_KIND_ENUM || kind == BTF_KIND_FUNC_PROTO)
+		stride = 8;
+	for (u32 i = 0; stride && i < vlen; i++) {
+		memcpy(w, tail + (size_t)i * stride, stride);
+		if (kind == BTF_KIND_DATASEC) {
+			if (!w[0] || w[0] > v->nr || w[2] > t->size || w[1] > t->size - w[2])
+				return false;
+			continue;
+		}
+		if (!name_ok(v, w[0]))
+			return false;
+		if (kind != BTF_KIND_ENUM && kind != KIND_ENUM64 && w[1] > v->nr)
+			return false;
+		if ((kind == BTF_KIND_STRUCT || kind == BTF_KIND_UNION) && !w[1])
+			return false;
+	}
+	return true;
+}
+
+static bool type_ok(const struct btf_view *v, u32 id, const struct btf_type *t, const u8 *tail)
+{
+	u32 kind = BTF_INFO_KIND(t->info);
+
+	if (!name_ok(v, t->name_off))
+		return false;
+	if (refers(t) && (t->type > v->nr || (t->type == id && kind != BTF_KIND_PTR)))
+		return false;
+	if (kind == BTF_KIND_INT && (!t->size || t->size > 16))
+		return false;
+	return tail_ok(v, t, tail);
+}
+
+static int count_types(struct btf_view *v, struct ebpf_log *log)
+{
+	struct btf_type t;
+	u32 len;
+
+	for (u32 off = 0; off < v->types_len; off += len) {
+		if (record(v, off, &t, &len)) {
+			ebpf_log_printf(log, "[%u] Invalid kind:%u or truncated type\n", v->nr + 1,
+					(unsigned int)BTF_INFO_KIND(t.info));
+			return -EINVAL;
+		}
+		v->nr++;
+	}
+	return 0;
+}
+
+int ebpf_btf_check(const u8 *data, u32 size, struct ebpf_log *log)
+{
+	struct btf_view v = {0};
+	struct btf_type t;
+	u32 len, id = 0;
+	int err;
+
+	if (size > BTF_SIZE_MAX)
+		return -E2BIG;
+	err = view_header(data, size, &v, log);
+	if (!err)
+		err = count_types(&v, log);
+	if (err)
+		return err;
+	for (u32 off = 0; off < v.types_len; off += len) {
+		record(&v, off, &t, &len);
+		if (!type_ok(&v, ++id, &t, v.types + off + sizeof(t))) {
+			ebpf_log_printf(log, "[%u] kind:%u Invalid type, member or name\n", id,
+					(unsigned int)BTF_INFO_KIND(t.info));
+			return -EINVAL;
+		}
+	}
+	return 0;
+}
+
+static void view_checked(const u8 *data, u32 size, struct btf_view *v)
+{
+	struct ebpf_log none = {0};
+
+	view_header(data, size, v, &none);
+}
+
+static int find_type(const struct btf_view *v, u32 id, struct btf_type *t, const u8 **tail)
+{
+	u32 len, off = 0;
+
+	if (!id)
+		return -EINVAL;
+	for (; off < v->types_len; off += len) {
+		if (record(v, off, t, &len))
+			return -EINVAL;
+		if (!--id) {
+			*tail = v->types + off + sizeof(*t);
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
+u32 ebpf_btf_nr_types(const u8 *data, u32 size)
+{
+	struct ebpf_log none = {0};
+	struct btf_view v = {0};
+
+	view_checked(data, size, &v);
+	count_types(&v, &none);
+	return v.nr;
+}
+
+int ebpf_btf_kind(const u8 *data, u32 size, u32 id)
+{
+	struct btf_view v = {0};
+	struct btf_type t;
+	const u8 *tail;
+
+	view_checked(data, size, &v);
+	if (find_type(&v, id, &t, &tail))
+		return -EINVAL;
+	return BTF_INFO_KIND(t.info);
+}
+
+s64 ebpf_btf_type_size(const u8 *data, u32 size, u32 id)
+{
+	struct btf_view v = {0};
+	struct btf_type t;
+	const u8 *tail;
+	u64 factor = 1;
+	u32 w[3];
+
+	view_checked(data, size, &v);
+	for (u32 i = 0; i < BTF_CHAIN_MAX; i++) {
+		if (find_type(&v, id, &t, &tail))
+			return -EINVAL;
+		switch (BTF_INFO_KIND(t.info)) {
+		case BTF_KIND_INT:
+		case BTF_KIND_STRUCT:
+		case BTF_KIND_UNION:
+		case BTF_KIND_ENUM:
+		case BTF_KIND_FLOAT:
+		case BTF_KIND_DATASEC:
+		case KIND_ENUM64:
+			factor *= t.size;
+			return factor > 0xffffffffu ? -EINVAL : (s64)factor;
+		case BTF_KIND_PTR:
+			factor *= sizeof(u64);
+			return factor > 0xffffffffu ? -EINVAL : (s64)factor;
+		case BTF_KIND_ARRAY:
+			memcpy(w, tail, sizeof(w));
+			factor *= w[2];
+			if (factor > 0xffffffffu)
+				return -EINVAL;
+			id = w[0];
+			break;
+		case BTF_KIND_TYPEDEF:
+		case BTF_KIND_VOLATILE:
+		case BTF_KIND_CONST:
+		case BTF_KIND_RESTRICT:
+		case BTF_KIND_VAR:
+		case KIND_TYPE_TAG:
+			id = t.type;
+			break;
+		default:
+			return -EINVAL;
+		}
+	}
+	return -EINVAL;
+}

@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * BPF_LINK_CREATE, _UPDATE, _DETACH for the two attach types that reach user-space code: a perf
+ * event of the uprobe PMU, and uprobe_multi.
+ */
+#include "core/load/syscall.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define MULTI_MAX (1u << 20)
+#define PATH_MAX_LEN 4096u
+/* where struct ebpf_attr_uprobe_multi lies in the attribute */
+#define MULTI_OFF 16u
+#define MULTI_KEY(field) (MULTI_OFF + (u32)offsetof(struct ebpf_attr_uprobe_multi, field))
+
+static void link_release(struct ebpf_obj *obj)
+{
+	struct ebpf_link_obj *l = ebpf_obj_link(obj);
+
+	obj->table->backend->link_detach(l);
+	if (l->prog)
+		ebpf_obj_put(&l->prog->obj);
+	ebpf_obj_put(l->event);
+	free(l->path);
+	free(l->offsets);
+	free(l->cookies);
+	free(l->ref_ctrs);
+	free(l);
+}
+
+static int link_new(struct ebpf_call *call, struct ebpf_prog_obj *prog, u32 type,
+		    struct ebpf_link_obj **out)
+{
+	struct ebpf_link_obj *l = calloc(1, sizeof(*l));
+	int err;
+
+	if (!l)
+		return -ENOMEM;
+	l->obj.release = link_release;
+	err = ebpf_obj_init(call->table, &l->obj, EBPF_OBJ_LINK, -1, 0);
+	if (err) {
+		free(l);
+		return err;
+	}
+	l->obj.uid = call->uid;
+	l->type = type;
+	l->attach_type = call->attr.link_create.attach_type;
+	l->session = call->session;
+	l->pid = -1;
+	l->prog = ebpf_obj_prog(ebpf_obj_get(&prog->obj));
+	*out = l;
+	return 0;
+}
+
+/* The link is complete: attach it. The call's result is the link unless that fails. */
+static int link_finish(struct ebpf_call *call, struct ebpf_link_obj *l, int err)
+{
+	int later = 0;
+
+	if (!err)
+		err = call->table->backend->link_attach(call, l);
+	if (err == EBPF_LATER) {
+		later = err;
+		err = 0;
+	}
+	if (err) {
+		ebpf_obj_put(&l->obj);
+		return err;
+	}
+	err = ebpf_call_result(call, &l->obj);
+	return err ? err : later;
+}
+
+static int create_perf(struct ebpf_call *call, struct ebpf_prog_obj *prog)
+{
+	struct ebpf_link_obj *l;
+	struct ebpf_obj *event;
+	int err;
+
+	if (!ebpf_attr_zero_from(call, 24) || call->attr.link_create.flags)
+		return -EINVAL;
+	err = ebpf_call_obj(call, call->attr.link_create.target_fd, EBPF_OBJ_PERF, &event);
+	if (err)
+		return err;
+	err = link_new(call, prog, EBPFRT_BPF_LINK_TYPE_PERF_EVENT, &l);
+	if (err)
+		return err;
+	l->event = ebpf_obj_get(event);
+	err = call->table->backend->link_of_event(call, l, event);
+	if (!err)
+		l->cookies[0] = call->attr.link_create.perf_event.bpf_cookie;
+	return link_finish(call, l, err);
+}
+
+static int copy_u64s(struct ebpf_call *call, u32 key, u64 ptr, u32 cnt, u64 **out)
+{
+	const void *in = NULL;
+
+	if (ptr) {
+		in = ebpf_call_in(call, key, cnt * sizeof(u64));
+		if (!in)
+			return -EFAULT;
+	}
+	*out = calloc(cnt, sizeof(u64));
+	if (!*out)
+		return -ENOMEM;
+	if (in)
+		memcpy(*out, in, cnt * sizeof(u64));
+	return 0;
+}
+
+static int multi_path(struct ebpf_call *call, struct ebpf_link_obj *l)
+{
+	char path[PATH_MAX_LEN];
+	int err = ebpf_call_str(call, MULTI_KEY(path), path, sizeof(path));
+
+	if (err == -ENAMETOOLONG)
+		return -E2BIG;
+	if (err)
+		return err;
+	err = call->table->backend->file_ident(call, path, &l->file);
+	if (err)
+		return err;
+	l->path = strdup(path);
+	return l->path ? 0 : -ENOMEM;
+}
+
+static int fill_multi(struct ebpf_call *call, struct ebpf_link_obj *l,
+		      const struct ebpf_attr_uprobe_multi *m)
+{
+	int err = multi_path(call, l);
+
+	if (err)
+		return err;
+	l->pid = m->pid ? (s32)m->pid : -1;
+	l->flags = m->flags;
+	l->is_ret = m->flags & EBPFRT_BPF_F_UPROBE_MULTI_RETURN;
+	l->nsites = m->cnt;
+	err = copy_u64s(call, MULTI_KEY(offsets), m->offsets, m->cnt, &l->offsets);
+	if (!err)
+		err = copy_u64s(call, MULTI_KEY(cookies), m->cookies, m->cnt, &l->cookies);
+	if (!err)
+		err = copy_u64s(call, MULTI_KEY(ref_ctr_offsets), m->ref_ctr_offsets, m->cnt,
+				&l->ref_ctrs);
+	return err;
+}
+
+static int create_multi(struct ebpf_call *call, struct ebpf_prog_obj *prog)
+{
+	struct ebpf_attr_uprobe_multi m;
+	struct ebpf_link_obj *l;
+	int err;
+
+	memcpy(&m, call->raw + MULTI_OFF, sizeof(m));
+	if (!ebpf_attr_zero_from(call, MULTI_OFF + sizeof(m) - 4))
+		return -EINVAL;
+	if (call->attr.link_create.flags ||
+	    prog->expected_attach_type != EBPFRT_BPF_TRACE_UPROBE_MULTI ||
+	    (m.flags & ~EBPFRT_BPF_F_UPROBE_MULTI_RETURN) || !m.path || !m.offsets || !m.cnt)
+		return -EINVAL;
+	if (m.cnt > MULTI_MAX)
+		return -E2BIG;
+	err = link_new(call, prog, EBPFRT_BPF_LINK_TYPE_UPROBE_MULTI, &l);
+	if (err)
+		return err;
+	err = fill_multi(call, l, &m);
+	return link_finish(call, l, err);
+}
+
+int ebpf_cmd_link_create(struct ebpf_call *call)
+{
+	u32 attach = call->attr.link_create.attach_type;
+	struct ebpf_prog_obj *prog;
+	struct ebpf_obj *obj;
+	int err = ebpf_call_obj(call, call->attr.link_create.prog_fd, EBPF_OBJ_PROG, &obj);
+
+	if (err)
+		return err;
+	prog = ebpf_obj_prog(obj);
+	if (prog->type == BPF_PROG_TYPE_KPROBE && attach == EBPFRT_BPF_TRACE_UPROBE_MULTI)
+		return create_multi(call, prog);
+	if (attach != BPF_PERF_EVENT)
+		return -EINVAL;
+	if (prog->type != BPF_PROG_TYPE_KPROBE && prog->type != BPF_PROG_TYPE_TRACEPOINT &&
+	    prog->type != BPF_PROG_TYPE_PERF_EVENT)
+		return -EINVAL;
+	return create_perf(call, prog);
+}
+
+static int update_check(struct ebpf_call *call, const struct ebpf_link_obj *l,
+			const struct ebpf_prog_obj *new)
+{
+	u32 flags = call->attr.link_update.flags;
+	struct ebpf_obj *old;
+	int err;
+
+	if (flags & BPF_F_REPLACE) {
+		err = ebpf_call_obj(call, call->attr.link_update.old_prog_fd, EBPF_OBJ_PROG, &old);
+		if (err)
+			return err;
+		if (ebpf_obj_prog(old) != l->prog)
+			return -EPERM;
+	} else if (call->attr.link_update.old_prog_fd) {
+		return -EINVAL;
+	}
+	if (new->type != l->prog->type ||
+	    new->expected_attach_type != l->prog->expected_attach_type)
+		return -EINVAL;
+	return l->detached ? -ENOLINK : 0;
+}
+
+/* The kernel refuses this for perf links; ours can, so that a program is replaced without a gap. */
+int ebpf_cmd_link_update(struct ebpf_call *call)
+{
+	struct ebpf_obj *link, *prog;
+	struct ebpf_prog_obj *old;
+	struct ebpf_link_obj *l;
+	int err;
+
+	if (call->attr.link_update.flags & ~(u32)BPF_F_REPLACE)
+		return -EINVAL;
+	err = ebpf_call_obj(call, call->attr.link_update.link_fd, EBPF_OBJ_LINK, &link);
+	if (!err)
+		err = ebpf_call_obj(call, call->attr.link_update.new_prog_fd, EBPF_OBJ_PROG, &prog);
+	if (err)
+		return err;
+	l = ebpf_obj_link(link);
+	err = update_check(call, l, ebpf_obj_prog(prog));
+	if (err)
+		return err;
+	old = l->prog;
+	l->prog = ebpf_obj_prog(ebpf_obj_get(prog));
+	err = call->table->backend->link_update(call, l, old);
+	ebpf_obj_put(&old->obj);
+	return err;
+}
+
+int ebpf_cmd_link_detach(struct ebpf_call *call)
+{
+	struct ebpf_obj *link;
+	int err = ebpf_call_obj(call, call->attr.link_detach.link_fd, EBPF_OBJ_LINK, &link);
+
+	if (err)
+		return err;
+	ebpf_obj_link(link)->detached = true;
+	call->table->backend->link_detach(ebpf_obj_link(link));
+	return 0;
+}

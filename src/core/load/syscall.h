@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * bpf(2) as a function: one call with its attribute, the descriptors it names and the memory its
+ * pointers point to, already copied out of the caller. Checks and errno are the kernel's
+ * (kernel/bpf/syscall.c); what needs a target or a process goes through struct ebpf_backend.
+ */
+#pragma once
+
+#include "core/load/object.h"
+
+#define EBPF_ATTR_MAX 256u /* bytes of attribute that are kept: more than any command has */
+#define EBPF_WHY_MAX 256u
+
+/* not an errno: the answer comes later, through the backend */
+#define EBPF_LATER 0x7fff0000
+
+/* key of a buffer: offset of its pointer field in the attribute, or (info) NESTED + its offset */
+#define EBPF_BUF_NESTED 0x10000u
+
+struct ebpf_buf {
+	u32 key;
+	u32 in_len;
+	u32 out_cap;
+	u32 out_len; /* valid in out */
+	const u8 *in;
+	u8 *out; /* malloc'ed on first use, freed by ebpf_call_deinit() */
+};
+
+struct ebpf_fd {
+	s32 fd;
+	struct osl_ident ident;
+};
+
+struct ebpf_call {
+	struct ebpf_table *table;
+	struct ebpf_owner *owner; /* takes hold of what is named */
+	u32 cmd;
+	u32 attr_size; /* as the caller gave it */
+	union {
+		union bpf_attr attr;
+		u8 raw[EBPF_ATTR_MAX];
+	};
+	bool tail; /* a non-zero byte beyond raw[] */
+	const struct ebpf_fd *fds;
+	u32 nfds;
+	struct ebpf_buf *bufs;
+	u32 nbufs;
+	u32 uid;
+	s32 pid; /* of the calling process */
+	u32 session;
+	/* out */
+	struct ebpf_obj *obj;	/* made or found: a descriptor of it is the result; one reference */
+	char why[EBPF_WHY_MAX]; /* a sentence for the person, "" when errno says it all */
+};
+
+/* What core/load can't do by itself. All slots mandatory. */
+struct ebpf_backend {
+	/*
+	 * Attach @link (its specification complete): 0, -errno with call->why, or EBPF_LATER. The
+	 * backend may keep a pointer in link->priv until detach.
+	 */
+	int (*link_attach)(struct ebpf_call *call, struct ebpf_link_obj *link);
+	void (*link_detach)(struct ebpf_link_obj *link); /* idempotent */
+	int (*link_update)(struct ebpf_call *call, struct ebpf_link_obj *link,
+			   struct ebpf_prog_obj *prog);
+	/* Fill in what a perf link is attached to (path, offsets, is_ret, pid) from its event. */
+	int (*link_of_event)(struct ebpf_call *call, struct ebpf_link_obj *link,
+			     struct ebpf_obj *event);
+	/* Identity of the file @path as the caller sees it. */
+	int (*file_ident)(struct ebpf_call *call, const char *path, struct osl_ident *out);
+	int (*test_run)(struct ebpf_call *call, struct ebpf_prog_obj *prog);
+	/* A slot of a PROG_ARRAY or PERF_EVENT_ARRAY is about to hold @obj (NULL: cleared). */
+	int (*slot_set)(struct ebpf_map_obj *map, u32 index, struct ebpf_obj *obj);
+	/* Add what living targets have counted. */
+	void (*prog_stats)(struct ebpf_prog_obj *prog, u64 *cnt, u64 *time_ns, u64 *missed);
+	/* BPF_ENABLE_STATS: the result is a descriptor the backend makes. */
+	int (*enable_stats)(struct ebpf_call *call);
+	/* Map the memory of a map here, a ring's data twice in a row (ringbuf.h), and unmap it. */
+	int (*map_pages)(const struct ebpf_map_meta *meta, int fd, u64 size, void **out);
+	void (*unmap_pages)(const struct ebpf_map_meta *meta, void *base, u64 size);
+	/* A map is gone or new: doorbells. */
+	u32 (*random)(void);
+	int (*map_new)(struct ebpf_map_obj *map);
+	void (*map_gone)(struct ebpf_map_obj *map);
+};
+
+/* 0 or a positive result, -errno, or EBPF_LATER. */
+int ebpf_syscall(struct ebpf_call *call);
+void ebpf_call_deinit(struct ebpf_call *call); /* buffers and the object's reference */
+
+/* --- for the command files ------------------------------------------------------------------ */
+
+struct ebpf_buf *ebpf_call_buf(struct ebpf_call *call, u32 key); /* NULL: not sent */
+/* Input of exactly @len bytes at @key, or NULL. */
+const void *ebpf_call_in(struct ebpf_call *call, u32 key, u32 len);
+/* Room of @len bytes at @key; its out_len is set. NULL: the caller has less, or no memory. */
+void *ebpf_call_out(struct ebpf_call *call, u32 key, u32 len);
+/* NUL-terminated string at @key shorter than @max. 0, -EFAULT, -ENAMETOOLONG. */
+int ebpf_call_str(struct ebpf_call *call, u32 key, char *out, u32 max);
+/* Object of descriptor @fd: no reference is taken, but the owner holds it. -EBADF, -EINVAL. */
+int ebpf_call_obj(struct ebpf_call *call, s32 fd, u32 kind, struct ebpf_obj **out);
+/* Make @obj the result; takes the caller's reference. */
+int ebpf_call_result(struct ebpf_call *call, struct ebpf_obj *obj);
+/* The kernel's rule for names: alphanumeric, _ and ., NUL-terminated, zero behind. Length or
+ * -EINVAL. */
+int ebpf_name_copy(char out[BPF_OBJ_NAME_LEN], const char *in);
+void ebpf_call_why(struct ebpf_call *call, const char *fmt, ...) __printf_like(2, 3);
+/* Are all bytes of the attribute from @from on zero? */
+bool ebpf_attr_zero_from(const struct ebpf_call *call, u32 from);
+
+#define EBPF_KEY(field) ((u32)offsetof(union bpf_attr, field))
+
+int ebpf_cmd_map_create(struct ebpf_call *call);
+int ebpf_cmd_map_elem(struct ebpf_call *call);
+int ebpf_cmd_map_freeze(struct ebpf_call *call);
+int ebpf_cmd_prog_load(struct ebpf_call *call);
+int ebpf_cmd_prog_test_run(struct ebpf_call *call);
+int ebpf_cmd_prog_bind_map(struct ebpf_call *call);
+int ebpf_cmd_btf_load(struct ebpf_call *call);
+int ebpf_cmd_link_create(struct ebpf_call *call);
+int ebpf_cmd_link_update(struct ebpf_call *call);
+int ebpf_cmd_link_detach(struct ebpf_call *call);
+int ebpf_cmd_info(struct ebpf_call *call);
+int ebpf_cmd_pin(struct ebpf_call *call);
+int ebpf_cmd_obj_get(struct ebpf_call *call);
+
+/* The pin directory from outside: stat, unlink, mkdir. stat returns 1 for an object, 2 for a
+ * directory. */
+int ebpf_pin_stat(struct ebpf_table *t, const char *path);
+int ebpf_pin_unlink(struct ebpf_table *t, const char *path);
+int ebpf_pin_mkdir(struct ebpf_table *t, const char *path);
+
+/* Make a map that no client asked for (the trace ring). */
+int ebpf_map_new(struct ebpf_table *t, const struct ebpf_map_meta *meta, struct ebpf_map_obj **out);
+
+/* btf_check.c: is @data a well-formed BTF? The reason goes to @log. Pure, bounded. */
+int ebpf_btf_check(const u8 *data, u32 size, struct ebpf_log *log);
+/* Bytes of type @id of a checked BTF, or -EINVAL. */
+s64 ebpf_btf_type_size(const u8 *data, u32 size, u32 id);
+u32 ebpf_btf_nr_types(const u8 *data, u32 size);
+/* Kind of type @id (BTF_KIND_*), or -EINVAL. */
+int ebpf_btf_kind(const u8 *data, u32 size, u32 id);

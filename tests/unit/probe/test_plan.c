@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Planning probes in real files: in functions of this program, written byte by byte, and at the
+ * system call sites of libc. Every refusal's words are here.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <criterion/criterion.h>
+
+#include "probe/probe.h"
+
+#define LIBC "/lib/x86_64-linux-gnu/libc.so.6"
+#define BIAS 0x7f1234560000ull
+
+/* +0 push, +1 mov, +4 call, +9 syscall, +11 mov $39, +16 syscall, +18 mov $15, +23 syscall,
+ * +25 int3, +26 cli, +27 pop, +28 ret */
+__asm__(".text\n.globl plan_target\n.type plan_target, @function\n"
+	"plan_target:\n"
+	".byte 0x55, 0x48, 0x89, 0xe5, 0xe8, 0, 0, 0, 0, 0x0f, 0x05\n"
+	".byte 0xb8, 39, 0, 0, 0, 0x0f, 0x05, 0xb8, 15, 0, 0, 0, 0x0f, 0x05\n"
+	".byte 0xcc, 0xfa, 0x5d, 0xc3\n"
+	".size plan_target, . - plan_target\n"
+	/* a byte that is no opcode, then a nop */
+	".globl plan_undecodable\n.type plan_undecodable, @function\n"
+	"plan_undecodable: .byte 0x06, 0x90\n.size plan_undecodable, . - plan_undecodable\n"
+	/* a restartable sequence: nop, nop, nop, ret */
+	".globl plan_rseq\n.type plan_rseq, @function\n"
+	"plan_rseq: .byte 0x90\n.Lbegin: .byte 0x90, 0x90\n.Lend: .byte 0xc3\n"
+	".size plan_rseq, . - plan_rseq\n"
+	/* no symbol, but an unwind entry */
+	".cfi_startproc\n.Lunnamed: .byte 0x48, 0x31, 0xc0, 0xc3\n.cfi_endproc\n"
+	/* neither */
+	".Lnameless: .byte 0x90, 0xc3\n"
+	".section .data.rel.ro, \"aw\"\n.globl plan_unnamed, plan_nameless\n"
+	"plan_unnamed: .quad .Lunnamed\nplan_nameless: .quad .Lnameless\n"
+	".section __rseq_cs, \"aw\"\n.balign 32\n"
+	".long 0, 0\n.quad .Lbegin, .Lend - .Lbegin, plan_rseq\n.text\n");
+
+extern const u8 plan_target[], plan_undecodable[], plan_rseq[];
+extern const u8 *const plan_unnamed, *const plan_nameless;
+
+static struct probe_elf *elf;
+
+static void setup(void)
+{
+	char why[PROBE_WHY_MAX];
+
+	cr_assert_eq(probe_elf_open("/proc/self/exe", &elf, why), 0, "%s", why);
+}
+
+static void teardown(void)
+{
+	probe_elf_free(&elf);
+}
+
+TestSuite(plan, .init = setup, .fini = teardown);
+
+/* Where in the file the loader found what is now at @p. */
+static u64 offset_of(const void *p)
+{
+	struct probe_maps maps = {0};
+	u64 offset = 0;
+
+	cr_assert_eq(probe_maps_read(getpid(), &maps), 0);
+	for (size_t i = 0; i < maps.n; i++)
+		if ((u64)p >= maps.v[i].start && (u64)p < maps.v[i].end)
+			offset = (u64)p - maps.v[i].start + maps.v[i].offset;
+	probe_maps_free(&maps);
+	return offset;
+}
+
+static int plan_at(const u8 *code, struct arch_patch *out, char why[PROBE_WHY_MAX])
+{
+	return probe_plan(elf, offset_of(code), (u64)code, code, 16, out, why);
+}
+
+static void planned(const u8 *code, u8 kind)
+{
+	struct arch_patch p = {0};
+	char why[PROBE_WHY_MAX] = "";
+
+	cr_expect_eq(plan_at(code, &p, why), 0, "%s", why);
+	cr_expect(p.kind == kind && p.addr == (u64)code && p.slot == 0);
+}
+
+static void refused(const u8 *code, int err, const char *place, const char *reason)
+{
+	struct arch_patch p = {.kind = 99};
+	char why[PROBE_WHY_MAX] = "", expected[PROBE_WHY_MAX];
+	int got = plan_at(code, &p, why);
+
+	snprintf(expected, sizeof(expected), "cannot probe %s in /proc/self/exe: %s", place,
+		 reason);
+	cr_expect_eq(got, err, "%s: %d (%s)", place, got, why);
+	cr_expect_str_eq(why, expected);
+	cr_expect_eq(p.kind, 99, "unchanged");
+}
+
+Test(plan, instructions_of_a_function)
+{
+	planned(plan_target, ARCH_PATCH_PUSH);
+	planned(plan_target + 1, ARCH_PATCH_SLOT);
+	planned(plan_target + 4, ARCH_PATCH_CALL);
+	planned(plan_target + 11, ARCH_PATCH_SLOT);
+	planned(plan_target + 16, ARCH_PATCH_SLOT);
+	planned(plan_target + 28, ARCH_PATCH_RET);
+}
+
+Test(plan, words_of_refusal)
+{
+	refused(plan_target + 2, -EINVAL, "plan_target+0x2",
+		"not an instruction boundary (the one at +0x1 has 3 bytes)");
+	refused(plan_target + 9, -EOPNOTSUPP, "plan_target+0x9",
+		"it is a system call whose number is not a constant just before it");
+	refused(plan_target + 18, -EOPNOTSUPP, "plan_target+0x12",
+		"it returns from a signal handler");
+	refused(plan_target + 23, -EOPNOTSUPP, "plan_target+0x17",
+		"it returns from a signal handler");
+	refused(plan_target + 25, -EOPNOTSUPP, "plan_target+0x19",
+		"the instruction is a breakpoint already");
+	refused(plan_target + 26, -EOPNOTSUPP, "plan_target+0x1a",
+		"it is a privileged instruction");
+	refused(plan_undecodable, -EOPNOTSUPP, "plan_undecodable", "unknown opcode");
+	refused(plan_undecodable + 1, -EINVAL, "plan_undecodable+0x1",
+		"code before it does not decode (at +0x0)");
+}
+
+Test(plan, restartable_sequences)
+{
+	planned(plan_rseq, ARCH_PATCH_SKIP);
+	refused(plan_rseq + 1, -EOPNOTSUPP, "plan_rseq+0x1",
+		"it lies in a restartable sequence (rseq), which a trap would abort each time");
+	refused(plan_rseq + 2, -EOPNOTSUPP, "plan_rseq+0x2",
+		"it lies in a restartable sequence (rseq), which a trap would abort each time");
+	planned(plan_rseq + 3, ARCH_PATCH_RET);
+}
+
+Test(plan, without_a_symbol)
+{
+	char name[64];
+
+	planned(plan_unnamed, ARCH_PATCH_SLOT);
+	planned(plan_unnamed + 3, ARCH_PATCH_RET);
+	snprintf(name, sizeof(name), "offset 0x%lx", offset_of(plan_unnamed + 1));
+	refused(plan_unnamed + 1, -EINVAL, name,
+		"not an instruction boundary (the one at +0x0 has 3 bytes)");
+	snprintf(name, sizeof(name), "offset 0x%lx", offset_of(plan_nameless));
+	refused(plan_nameless, -EINVAL, name,
+		"no symbol and no unwind entry tells where instructions begin there");
+}
+
+Test(plan, not_code)
+{
+	static const u8 rodata[16] = {0x90};
+	char name[64];
+
+	snprintf(name, sizeof(name), "offset 0x%lx", offset_of(rodata));
+	refused(rodata, -EINVAL, name, "that part of the file is not code");
+}
+
+Test(plan, memory_that_is_not_the_file)
+{
+	char why[PROBE_WHY_MAX];
+	struct arch_patch p;
+	u8 text[16];
+	u64 offset = offset_of(plan_target + 1), addr = (u64)(plan_target + 1);
+
+	memcpy(text, plan_target + 1, sizeof(text));
+	text[0] = 0xcc;
+	cr_expect_eq(probe_plan(elf, offset, addr, text, sizeof(text), &p, why), -EBUSY);
+	cr_expect_str_eq(why, "cannot probe plan_target+0x1 in /proc/self/exe: a breakpoint is "
+			      "there already (a debugger's?)");
+	text[0] = 0x48, text[1] = 0x8b;
+	cr_expect_eq(probe_plan(elf, offset, addr, text, sizeof(text), &p, why), -EBUSY);
+	cr_expect_str_eq(why, "cannot probe plan_target+0x1 in /proc/self/exe: the process has "
+			      "other code there than the file; something patched it");
+	cr_expect_eq(probe_plan(elf, offset, addr, plan_target + 1, 2, &p, why), -EBUSY, "short");
+}
+
+/* --- libc --- */
+
+struct sites {
+	u64 load[64], call[64];
+	size_t n;
+};
+
+static int collect(u64 load, u64 call, void *cookie)
+{
+	struct sites *s = cookie;
+
+	if (s->n < ARRAY_SIZE(s->load)) {
+		s->load[s->n] = load;
+		s->call[s->n] = call;
+	}
+	s->n++;
+	return 0;
+}
+
+static void refused_in_libc(struct probe_elf *libc, FILE *f, u64 offset)
+{
+	char why[PROBE_WHY_MAX];
+	struct arch_patch p;
+	u8 text[16];
+
+	cr_assert(!fseek(f, (long)offset, SEEK_SET) && fread(text, 1, 16, f) == 16);
+	cr_expect_eq(probe_plan(libc, offset, BIAS + offset, text, 16, &p, why), -EOPNOTSUPP, "%s",
+		     why);
+	cr_expect(strstr(why, "the runtime itself watches this system call"), "%s", why);
+}
+
+Test(plan, signal_system_calls_of_libc)
+{
+	struct probe_elf *libc = NULL;
+	struct sites sites = {0};
+	char why[PROBE_WHY_MAX];
+	FILE *f = fopen(LIBC, "re");
+	u8 bytes[2];
+
+	if (!f)
+		cr_skip_test("no %s", LIBC);
+	cr_assert_eq(probe_elf_open(LIBC, &libc, why), 0, "%s", why);
+	cr_assert_eq(probe_libc_syscall_sites(libc, 13, collect, &sites), 0);
+	cr_expect_geq(sites.n, 1, "sigaction");
+	cr_assert_eq(probe_libc_syscall_sites(libc, 14, collect, &sites), 0);
+	cr_expect(sites.n >= 5 && sites.n < ARRAY_SIZE(sites.load), "%zu sites", sites.n);
+	for (size_t i = 0; i < sites.n; i++) {
+		cr_assert(!fseek(f, (long)sites.call[i], SEEK_SET) && fread(bytes, 1, 2, f) == 2);
+		cr_expect(bytes[0] == 0x0f && bytes[1] == 0x05);
+		refused_in_libc(libc, f, sites.load[i]);
+		refused_in_libc(libc, f, sites.call[i]);
+	}
+	fclose(f);
+	probe_elf_free(&libc);
+}
+
+struct sweep {
+	struct probe_elf *elf;
+	FILE *f;
+	size_t planned, refused;
+};
+
+static int plan_entry(const struct probe_symbol *sym, void *cookie)
+{
+	struct sweep *s = cookie;
+	char why[PROBE_WHY_MAX];
+	struct arch_patch p;
+	u8 text[16];
+
+	if (fseek(s->f, (long)sym->offset, SEEK_SET) || fread(text, 1, 16, s->f) != 16)
+		return 0;
+	if (probe_plan(s->elf, sym->offset, BIAS + sym->addr, text, 16, &p, why)) {
+		cr_log_info("%s", why);
+		s->refused++;
+	} else {
+		s->planned++;
+	}
+	return 0;
+}
+
+/* Nearly every function of libc can be probed at its entry. */
+Test(plan, entries_of_libc)
+{
+	struct sweep s = {.f = fopen(LIBC, "re")};
+	char why[PROBE_WHY_MAX];
+
+	if (!s.f)
+		cr_skip_test("no %s", LIBC);
+	cr_assert_eq(probe_elf_open(LIBC, &s.elf, why), 0, "%s", why);
+	probe_elf_each(s.elf, plan_entry, &s);
+	cr_expect_gt(s.planned, 1000);
+	cr_expect_leq(s.refused * 200, s.planned, "%zu of %zu refused", s.refused, s.planned);
+	fclose(s.f);
+	probe_elf_free(&s.elf);
+}
+
+/* --- return probes --- */
+
+Test(plan, returns_twice)
+{
+	char why[PROBE_WHY_MAX];
+
+	cr_expect_eq(probe_ret_refused(elf, "vfork", why), -EOPNOTSUPP);
+	cr_expect_str_eq(why, "cannot probe the return of vfork: it returns more than once; use a "
+			      "uprobe at its entry");
+	cr_expect_eq(probe_ret_refused(NULL, "__sigsetjmp@GLIBC_2.2.5", why), -EOPNOTSUPP);
+	cr_expect_eq(probe_ret_refused(elf, "malloc", why), 0);
+	cr_expect_eq(probe_ret_refused(NULL, "vforked", why), 0);
+}

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What is said of processes, and the words of each refusal to attach. */
+#include <errno.h>
+#include <linux/seccomp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <criterion/criterion.h>
+
+#include "probe/probe.h"
+
+#define NOBODY 65534
+
+/* A child that runs @prepare, says that it is ready, and waits to be killed. */
+static pid_t child_that(void (*prepare)(void))
+{
+	int ready[2];
+	char c;
+	pid_t pid;
+
+	cr_assert_eq(pipe(ready), 0);
+	pid = fork();
+	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (prepare)
+			prepare();
+		if (write(ready[1], "", 1) != 1)
+			_exit(1);
+		close(ready[1]);
+		for (;;)
+			pause();
+	}
+	close(ready[1]);
+	cr_assert_eq(read(ready[0], &c, 1), 1);
+	close(ready[0]);
+	return pid;
+}
+
+static void end(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+
+static const char *my_name(void)
+{
+	static char comm[17];
+
+	prctl(PR_GET_NAME, comm, 0, 0, 0);
+	return comm;
+}
+
+static void become_ordinary(void)
+{
+	if (!getuid() && (setgid(NOBODY) || setuid(NOBODY)))
+		cr_skip_test("cannot drop root");
+}
+
+Test(process, facts_of_a_child)
+{
+	struct probe_process p, again;
+	char why[PROBE_WHY_MAX];
+	pid_t pid = child_that(NULL);
+
+	cr_assert_eq(probe_process_read(pid, &p, why), 0, "%s", why);
+	cr_expect(p.pid == pid && p.uid == getuid() && p.euid == geteuid());
+	cr_expect(p.is_64bit && !p.zombie && !p.kernel_thread && !p.stopped && !p.tracer);
+	cr_expect(!p.statically_linked && !p.musl && !p.go && !p.setuid && !p.preloaded);
+	cr_expect(p.same_mnt_ns && p.same_pid_ns && p.nthreads == 1 && !p.trap_blocked);
+	cr_expect(strstr(p.exe, "test_process"), "%s", p.exe);
+	cr_expect_eq(strncmp(p.comm, "test_process", 12), 0, "%s", p.comm);
+	cr_expect(p.start_time);
+	cr_assert_eq(probe_process_read(pid, &again, why), 0);
+	cr_expect_eq(p.start_time, again.start_time);
+	cr_expect_eq(probe_process_may_inject(&p, why), 0, "%s", why);
+	end(pid);
+}
+
+static void block_trap(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTRAP);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
+static void odd_name(void)
+{
+	prctl(PR_SET_NAME, "a) R 1 (b\n", 0, 0, 0);
+	block_trap();
+}
+
+Test(process, trap_blocked_and_a_name_that_lies)
+{
+	struct probe_process p;
+	char why[PROBE_WHY_MAX];
+	pid_t pid = child_that(odd_name);
+
+	cr_assert_eq(probe_process_read(pid, &p, why), 0, "%s", why);
+	cr_expect(p.trap_blocked);
+	cr_expect_str_eq(p.comm, "a) R 1 (b\n");
+	cr_expect(p.start_time);
+	end(pid);
+}
+
+Test(process, no_such_process)
+{
+	struct probe_process p = {.pid = 5};
+	char why[PROBE_WHY_MAX];
+
+	cr_expect_eq(probe_process_read(0x3ffffffe, &p, why), -ESRCH);
+	cr_expect_str_eq(why, "cannot attach to 1073741822: no such process");
+	cr_expect_eq(probe_process_read(-1, &p, why), -ESRCH);
+	cr_expect_eq(p.pid, 5, "unchanged");
+}
+
+Test(process, zombie)
+{
+	struct probe_process p;
+	char why[PROBE_WHY_MAX], expected[PROBE_WHY_MAX];
+	pid_t pid = fork();
+	siginfo_t info;
+
+	if (!pid)
+		_exit(0);
+	waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT);
+	cr_expect_eq(probe_process_read(pid, &p, why), -ESRCH);
+	snprintf(expected, sizeof(expected),
+		 "cannot attach to %d (%.15s): it has ended already (a "
+		 "zombie)",
+		 pid, my_name());
+	cr_expect_str_eq(why, expected);
+	end(pid);
+}
+
+Test(process, of_another_user)
+{
+	struct probe_process p;
+	char why[PROBE_WHY_MAX], expected[64];
+
+	become_ordinary();
+	snprintf(expected, sizeof(expected), "belongs to uid 0, you are %u", getuid());
+	cr_expect_eq(probe_process_read(1, &p, why), -EPERM);
+	cr_expect(strstr(why, expected), "%s", why);
+	cr_expect_eq(strncmp(why, "cannot attach to 1 (", 20), 0, "%s", why);
+}
+
+Test(process, itself)
+{
+	struct probe_process p;
+	char why[PROBE_WHY_MAX];
+
+	cr_assert_eq(probe_process_read(getpid(), &p, why), 0, "%s", why);
+	cr_expect_eq(probe_process_may_inject(&p, why), -EINVAL);
+	cr_expect(strstr(why, "a process cannot trace itself"));
+}
+
+Test(process, traced)
+{
+	struct probe_process p;
+	char why[PROBE_WHY_MAX], expected[128];
+	pid_t pid = child_that(NULL);
+	int status;
+
+	if (ptrace(PTRACE_SEIZE, pid, 0, 0)) {
+		end(pid);
+		cr_skip_test("no ptrace here");
+	}
+	cr_assert_eq(probe_process_read(pid, &p, why), 0, "%s", why);
+	cr_expect_eq(p.tracer, getpid());
+	cr_expect_eq(probe_process_may_inject(&p, why), -EBUSY);
+	snprintf(expected, sizeof(expected),
+		 "process %d (%.15s) traces it already; end that, or start it with 'ebpfrt run'",
+		 getpid(), my_name());
+	cr_expect(strstr(why, expected), "%s", why);
+	kill(pid, SIGKILL);
+	waitpid(pid, &status, __WALL);
+}
+
+static void hide(void)
+{
+	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+}
+
+Test(process, undumpable)
+{
+	struct probe_process p;
+	char why[PROBE_WHY_MAX];
+	pid_t pid;
+
+	become_ordinary();
+	prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+	pid = child_that(hide);
+	cr_assert_eq(probe_process_read(pid, &p, why), 0, "%s", why);
+	cr_expect_eq(probe_process_may_inject(&p, why), -EPERM);
+	cr_expect(strstr(why, "it has made itself undumpable (PR_SET_DUMPABLE, or its file may not "
+			      "be read); start it with 'ebpfrt run'"),
+		  "%s", why);
+	end(pid);
+}
+
+Test(process, seccomp)
+{
+	int hold[2], ready[2];
+	struct probe_process p;
+	char why[PROBE_WHY_MAX], c;
+	pid_t pid;
+
+	cr_assert(!pipe(hold) && !pipe(ready));
+	pid = fork();
+	if (!pid) {
+		close(hold[1]);
+		prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT);
+		_exit(write(ready[1], "", 1) == 1 && read(hold[0], &c, 1) == 1);
+	}
+	close(hold[0]);
+	cr_assert_eq(read(ready[0], &c, 1), 1);
+	cr_assert_eq(probe_process_read(pid, &p, why), 0, "%s", why);
+	cr_expect_eq(p.seccomp, SECCOMP_MODE_STRICT);
+	cr_expect_eq(probe_process_may_inject(&p, why), -EPERM);
+	cr_expect(strstr(why, "it has a seccomp filter, which may kill it for our system calls; "
+			      "start it with 'ebpfrt run'"),
+		  "%s", why);
+	end(pid);
+}

@@ -1,0 +1,498 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * ebpfrtd: start, stop and the life in between.
+ *
+ * Starting: the directory is checked, a lock on `pid` decides who is the daemon (the second one
+ * leaves with status 0: its clients find the first), stale sockets are replaced by rename, and only
+ * then the starter sees us exit into the background: when it has waited for us, we accept.
+ *
+ * Leaving: when nobody has asked for anything for a while and nothing of ours is in any process; at
+ * SIGTERM, after every target has its bytes back or its time is over. The sockets go first, and a
+ * client that connected in that moment is still served.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/file.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "core/run/helper.h"
+#include "daemon/daemon.h"
+
+#define NS_PER_MS 1000000ull
+
+struct options {
+	bool foreground;
+	int private_fd;
+	int ready_fd;
+	double idle_s;
+};
+
+static struct daemon the_daemon;
+static int lock_fd = -1;
+
+static void usage(FILE *f)
+{
+	fputs("usage: ebpfrtd [--foreground] [--idle SECONDS] [--private-fd N] [--ready-fd N]\n"
+	      "\n"
+	      "Serves bpf(2) to the programs of this user. It is started by the programs that "
+	      "need\n"
+	      "it and leaves when none has for a while.\n"
+	      "\n"
+	      "  --foreground     stay in the foreground, log to standard error\n"
+	      "  --idle SECONDS   leave after so long without use (default 10, EBPFRT_IDLE)\n"
+	      "  --private-fd N   serve the client on descriptor N, and leave with it\n"
+	      "  --ready-fd N     write a byte to descriptor N when clients can connect\n"
+	      "  --help, --version\n",
+	      f);
+}
+
+static bool parse_seconds(const char *s, double *out)
+{
+	char *end;
+	double v = strtod(s, &end);
+
+	if (end == s || *end || !(v >= 0) || v > 1e9)
+		return false;
+	*out = v;
+	return true;
+}
+
+static int bad_usage(const char *what, const char *value)
+{
+	fprintf(stderr, "ebpfrtd: %s '%s'; see ebpfrtd --help\n", what, value);
+	return 2;
+}
+
+/* 0: go on, else exit with that status minus one */
+static int parse_options(int argc, char **argv, struct options *o)
+{
+	static const struct option longs[] = {{"foreground", no_argument, NULL, 'f'},
+					      {"idle", required_argument, NULL, 'i'},
+					      {"private-fd", required_argument, NULL, 'p'},
+					      {"ready-fd", required_argument, NULL, 'r'},
+					      {"help", no_argument, NULL, 'h'},
+					      {"version", no_argument, NULL, 'V'},
+					      {0}};
+	const char *env = getenv("EBPFRT_IDLE");
+	int c;
+
+	if (env && *env && !parse_seconds(env, &o->idle_s))
+		return 1 + bad_usage("EBPFRT_IDLE is not a number of seconds:", env);
+	while ((c = getopt_long(argc, argv, "f", longs, NULL)) != -1) {
+		switch (c) {
+		case 'f':
+			o->foreground = true;
+			break;
+		case 'i':
+			if (!parse_seconds(optarg, &o->idle_s))
+				return 1 + bad_usage("--idle takes seconds, not", optarg);
+			break;
+		case 'p':
+			o->private_fd = atoi(optarg);
+			break;
+		case 'r':
+			o->ready_fd = atoi(optarg);
+			break;
+		case 'h':
+			usage(stdout);
+			return 1;
+		case 'V':
+			puts("ebpfrtd " EBPFRT_VERSION);
+			return 1;
+		default:
+			usage(stderr);
+			return 1 + 2;
+		}
+	}
+	if (optind < argc)
+		return 1 + bad_usage("unexpected argument", argv[optind]);
+	return 0;
+}
+
+/* --- sockets --------------------------------------------------------------------------------- */
+
+static void path_in(const struct daemon *d, char *out, size_t size, const char *name)
+{
+	snprintf(out, size, "%s/%s", d->dir, name);
+}
+
+/* A listening socket that appears under its name complete, in place of whatever was there. */
+static int listen_on(const struct daemon *d, const char *name)
+{
+	struct sockaddr_un sa = {.sun_family = AF_UNIX};
+	char final[sizeof(sa.sun_path)];
+	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (fd < 0)
+		return -errno;
+	path_in(d, sa.sun_path, sizeof(sa.sun_path), "new");
+	path_in(d, final, sizeof(final), name);
+	unlink(sa.sun_path);
+	if (bind(fd, (struct sockaddr *)&sa, sizeof(sa)) || listen(fd, 128))
+		return -errno;
+	if (rename(sa.sun_path, final))
+		return -errno;
+	return TAKE_FD(fd);
+}
+
+static int accept_one(int fd)
+{
+	return accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+}
+
+static void on_ctl(struct loop_source *s, u32 events)
+{
+	struct daemon *d = container_of(s, struct daemon, ctl);
+	int fd = accept_one(s->fd);
+
+	if (fd >= 0)
+		client_accept(d, fd);
+}
+
+static void on_agent(struct loop_source *s, u32 events)
+{
+	struct daemon *d = container_of(s, struct daemon, agent);
+	int fd = accept_one(s->fd);
+
+	if (fd >= 0)
+		agent_accept(d, fd);
+}
+
+static int open_socket(struct daemon *d, struct loop_source *s, const char *name,
+		       void (*fn)(struct loop_source *, u32))
+{
+	int fd = listen_on(d, name), err;
+
+	if (fd < 0)
+		return fd;
+	s->fn = fn;
+	err = loop_add(&d->loop, s, fd, EPOLLIN);
+	if (err)
+		close(fd);
+	return err;
+}
+
+static void close_socket(struct daemon *d, struct loop_source *s, const char *name)
+{
+	char path[128];
+	int fd = s->fd;
+
+	if (fd < 0)
+		return;
+	path_in(d, path, sizeof(path), name);
+	unlink(path);
+	loop_del(&d->loop, s);
+	close(fd);
+}
+
+/* --- leaving --------------------------------------------------------------------------------- */
+
+static bool in_use(struct daemon *d)
+{
+	return d->nclients || !list_empty(&d->handles) || d->table.npins || session_ntargets(d);
+}
+
+void daemon_check_idle(struct daemon *d)
+{
+	if (d->leaving)
+		return;
+	if (in_use(d))
+		loop_timer_stop(&d->loop, &d->idle);
+	else if (list_empty(&d->idle.node))
+		loop_timer_arm(&d->loop, &d->idle, d->idle_ns);
+}
+
+void daemon_leave(struct daemon *d)
+{
+	d->leaving = true;
+	d->loop.quit = true;
+}
+
+/* The socket's name goes first; whoever had connected before is served after all. */
+static void on_idle(struct loop_timer *t)
+{
+	struct daemon *d = container_of(t, struct daemon, idle);
+	char path[128];
+	int fd;
+
+	if (in_use(d))
+		return;
+	path_in(d, path, sizeof(path), "ctl");
+	unlink(path);
+	fd = accept_one(d->ctl.fd);
+	if (fd < 0) {
+		daemon_leave(d);
+		return;
+	}
+	client_accept(d, fd);
+	close_socket(d, &d->ctl, "ctl");
+	if (open_socket(d, &d->ctl, "ctl", on_ctl))
+		daemon_leave(d);
+}
+
+static void on_signal(struct loop_source *s, u32 events)
+{
+	struct daemon *d = container_of(s, struct daemon, signals);
+	struct signalfd_siginfo si;
+
+	if (read(s->fd, &si, sizeof(si)) != sizeof(si))
+		return;
+	log_line("signal %u from %u: leaving", si.ssi_signo, si.ssi_pid);
+	daemon_leave(d);
+}
+
+/* --- starting -------------------------------------------------------------------------------- */
+
+/* 0, or 1 when another daemon is there, or -errno. */
+static int take_lock(struct daemon *d)
+{
+	char path[128], text[16];
+	int n;
+
+	path_in(d, path, sizeof(path), "pid");
+	lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (lock_fd < 0)
+		return -errno;
+	if (flock(lock_fd, LOCK_EX | LOCK_NB))
+		return errno == EWOULDBLOCK ? 1 : -errno;
+	n = snprintf(text, sizeof(text), "%d\n", getpid());
+	if (ftruncate(lock_fd, 0) || pwrite(lock_fd, text, n, 0) != n)
+		return -errno;
+	return 0;
+}
+
+static void write_pid(void)
+{
+	char text[16];
+	int n = snprintf(text, sizeof(text), "%d\n", getpid());
+
+	if (ftruncate(lock_fd, 0) || pwrite(lock_fd, text, n, 0) != n)
+		log_line("cannot write the pid file: %s", strerror(errno));
+}
+
+static int block_signals(sigset_t *set)
+{
+	sigemptyset(set);
+	sigaddset(set, SIGTERM);
+	sigaddset(set, SIGINT);
+	sigaddset(set, SIGHUP);
+	signal(SIGPIPE, SIG_IGN);
+	return sigprocmask(SIG_BLOCK, set, NULL) ? -errno : 0;
+}
+
+static int watch_signals(struct daemon *d)
+{
+	sigset_t set;
+	int fd, err = block_signals(&set);
+
+	if (err)
+		return err;
+	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (fd < 0)
+		return -errno;
+	d->signals.fn = on_signal;
+	return loop_add(&d->loop, &d->signals, fd, EPOLLIN);
+}
+
+/* The parent exits once the sockets accept, which is what its own parent waits for. */
+static int to_background(void)
+{
+	pid_t pid = fork();
+	int null;
+
+	if (pid < 0)
+		return -errno;
+	if (pid)
+		_exit(0);
+	setsid();
+	if (chdir("/"))
+		return -errno;
+	null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	for (int fd = 0; null >= 0 && fd < 3; fd++)
+		dup2(null, fd);
+	if (null > 2)
+		close(null);
+	write_pid();
+	return 0;
+}
+
+static void raise_limits(struct daemon *d)
+{
+	struct rlimit rl;
+	long pages = sysconf(_SC_PHYS_PAGES);
+
+	if (!getrlimit(RLIMIT_NOFILE, &rl)) {
+		rl.rlim_cur = rl.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &rl);
+		d->table.objs_max = MIN(rl.rlim_cur / 2, (rlim_t)1 << 20);
+	}
+	/* maps are real memory: at most half of it */
+	if (pages > 0)
+		d->table.map_bytes_max = (u64)pages * EBPFRT_PAGE_SIZE / 2;
+}
+
+static bool owner_is_dead(u32 who)
+{
+	return who < OSL_MAX_PARTICIPANTS && load_relaxed(&the_daemon.life->dead[who]);
+}
+
+/* Be a participant of our own: element commands for others run here. */
+static int join(struct daemon *d)
+{
+	struct osl_self self;
+	int err = osl_fault_handler_install();
+
+	if (err)
+		return err;
+	osl_self_fill(&self);
+	self.bells = d->bells;
+	self.life = d->life;
+	osl_trap_init(&self);
+	ebpf_helper_table_init();
+	ebpf_owner_dead = owner_is_dead;
+	ebpf_map_self = participant_new(d);
+	return 0;
+}
+
+static void init_lists(struct daemon *d)
+{
+	ebpf_table_init(&d->table);
+	d->table.backend = &daemon_backend;
+	d->table.cookie = d;
+	list_init(&d->clients);
+	list_init(&d->targets);
+	list_init(&d->handles);
+	loop_timer_init(&d->idle, on_idle);
+	d->ctl.fd = d->agent.fd = d->signals.fd = d->trace_src.fd = -1;
+	d->next_participant = 1;
+	d->uid = geteuid();
+	d->started_ns = osl_now_ns();
+}
+
+/* Everything that has to exist before the first client can be answered. */
+static int bring_up(struct daemon *d)
+{
+	int err = watch_signals(d);
+
+	raise_limits(d);
+	if (!err)
+		err = waker_start(d);
+	if (!err)
+		err = join(d);
+	if (!err)
+		err = trace_start(d);
+	return err;
+}
+
+static void open_log(const struct daemon *d, const struct options *o)
+{
+	const char *file = getenv("EBPFRT_LOG_FILE");
+	char path[128];
+
+	path_in(d, path, sizeof(path), "daemon.log");
+	log_open(file && *file ? file : path, o->foreground);
+}
+
+static void tell_ready(int fd)
+{
+	if (fd < 0)
+		return;
+	if (write(fd, "1", 1) < 0)
+		log_line("nobody waits on the ready descriptor: %s", strerror(errno));
+	close(fd);
+}
+
+static int fail(const char *what, int err)
+{
+	fprintf(stderr, "ebpfrtd: %s: %s\n", what, strerror(-err));
+	log_line("%s: %s", what, strerror(-err));
+	return 1;
+}
+
+static void shut_down(struct daemon *d)
+{
+	char path[128];
+
+	d->leaving = true;
+	close_socket(d, &d->ctl, "ctl");
+	targets_drop_all(d);
+	close_socket(d, &d->agent, "agent");
+	while (!list_empty(&d->clients))
+		client_free(list_entry(d->clients.next, struct client, node));
+	ebpf_table_drop_pins(&d->table);
+	handle_drop_all(d);
+	trace_stop(d);
+	waker_stop(d);
+	path_in(d, path, sizeof(path), "pid");
+	unlink(path);
+	if (d->private)
+		rmdir(d->dir);
+	log_line("left");
+}
+
+static int serve(struct daemon *d, const struct options *o)
+{
+	int err = loop_init(&d->loop);
+
+	if (!err)
+		err = open_socket(d, &d->ctl, "ctl", on_ctl);
+	if (!err)
+		err = open_socket(d, &d->agent, "agent", on_agent);
+	if (err)
+		return fail("cannot open the sockets in the runtime directory", err);
+	/* epoll and the listening sockets survive the fork; threads and watches are made after it
+	 */
+	if (!o->foreground)
+		err = to_background();
+	if (!err)
+		err = bring_up(d);
+	if (err)
+		return fail("cannot start", err);
+	if (o->private_fd >= 0) {
+		d->private = true;
+		client_accept(d, o->private_fd);
+	}
+	log_line("serving in %s", d->dir);
+	tell_ready(o->ready_fd);
+	daemon_check_idle(d);
+	loop_run(&d->loop);
+	shut_down(d);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	struct options o = {.private_fd = -1, .ready_fd = -1, .idle_s = DAEMON_IDLE_MS / 1000.0};
+	struct daemon *d = &the_daemon;
+	char why[256];
+	int r = parse_options(argc, argv, &o);
+
+	if (r)
+		return r - 1;
+	umask(077);
+	prctl(PR_SET_NAME, "ebpfrtd");
+	if (frame_runtime_dir(d->dir, sizeof(d->dir), why, sizeof(why))) {
+		fprintf(stderr, "ebpfrtd: %s\n", why);
+		return 1;
+	}
+	init_lists(d);
+	open_log(d, &o);
+	d->idle_ns = (u64)(o.idle_s * 1000) * NS_PER_MS;
+	r = take_lock(d);
+	if (r)
+		return r < 0 ? fail("cannot lock the runtime directory", r) : 0;
+	return serve(d, &o);
+}

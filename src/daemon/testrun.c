@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * BPF_PROG_TEST_RUN: the program runs in a forked worker with a limit on CPU time, on the maps as
+ * they are; result, context and data come back through a shared page range.
+ *
+ * The worker is a participant of its own, so that a lock it dies with is taken over.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "core/run/prog.h"
+#include "daemon/daemon.h"
+
+#define CPU_LIMIT_S 10
+#define WALL_LIMIT_NS (20ull * 1000000000)
+#define CTX_MAX 4096u
+#define CTX_MIN 512u /* what a program may look at when no context was given */
+#define DATA_MAX (1u << 20)
+#define REPEAT_MAX 100000000u
+#define ETH_HLEN 14u
+
+/* shared with the worker */
+struct result {
+	u32 done;
+	u32 retval;
+	u64 duration_ns; /* of one run */
+	s32 err;
+	u8 ctx[CTX_MAX];
+	u8 data[];
+};
+
+struct worker {
+	struct loop_child child;
+	struct loop_timer wall;
+	struct daemon *d;
+	struct ebpf_call *call;
+	struct ebpf_prog_obj *prog; /* referenced */
+	struct result *result;
+	size_t size;
+	u32 participant;
+	u32 data_len;
+};
+
+/* --- in the worker --------------------------------------------------------------------------- */
+
+#define PROGS_MAX 64u
+static struct {
+	struct ebpf_prog prog[PROGS_MAX];
+	u32 n;
+	struct ebpf_table *table;
+} run_progs;
+
+static u64 resolve(const struct ebpf_prog_obj *p, const struct ebpf_image_ref *ref)
+{
+	struct ebpf_map *m;
+
+	if (ref->map >= p->nmaps)
+		return 0;
+	m = &p->maps[ref->map]->map;
+	if (ref->kind == EBPF_REF_MAP)
+		return (u64)m;
+	return m->ops->value_addr ? (u64)m->ops->value_addr(m, ref->off) : 0;
+}
+
+/* Programs are mapped before the first run: a tail call finds them without a system call. */
+static const struct ebpf_prog *load_prog(const struct ebpf_prog_obj *p)
+{
+	struct ebpf_prog *out = &run_progs.prog[run_progs.n];
+	const struct ebpf_image *img;
+	void *base;
+	u64 *refs;
+
+	if (run_progs.n == PROGS_MAX || osl_image_map(p->obj.fd, p->image_size, &base))
+		return NULL;
+	img = base;
+	refs = calloc(img->nrefs ? img->nrefs : 1, sizeof(*refs));
+	if (!refs)
+		return NULL;
+	for (u32 i = 0; i < img->nrefs; i++)
+		refs[i] = resolve(p, &ebpf_image_refs(img)[i]);
+	if (ebpf_prog_bind(out, base, p->image_size, refs, p->obj.id))
+		return NULL;
+	run_progs.n++;
+	return out;
+}
+
+static const struct ebpf_prog *prog_by_id(u32 id)
+{
+	for (u32 i = 0; i < run_progs.n; i++)
+		if (run_progs.prog[i].id == id)
+			return &run_progs.prog[i];
+	return NULL;
+}
+
+/* What @p may tail-call, and what that may. */
+static void load_tail_calls(const struct ebpf_prog_obj *p)
+{
+	for (u32 i = 0; i < p->nmaps; i++) {
+		struct ebpf_map_obj *m = p->maps[i];
+
+		for (u32 k = 0; m->slots && k < m->meta.max_entries; k++) {
+			struct ebpf_obj *o = m->slots[k];
+
+			if (!o || o->kind != EBPF_OBJ_PROG || prog_by_id(o->id))
+				continue;
+			if (load_prog(ebpf_obj_prog(o)))
+				load_tail_calls(ebpf_obj_prog(o));
+		}
+	}
+}
+
+static bool fix_fault(struct arch_regs *regs)
+{
+	for (u32 i = 0; i < run_progs.n; i++)
+		if (ebpf_prog_fixup(&run_progs.prog[i], regs))
+			return true;
+	return false;
+}
+
+static void run_all(struct worker *w, const struct ebpf_prog *prog, u32 repeat)
+{
+	static u64 dropped;
+	struct ebpf_env env = {.trace = w->d->trace_map ? &w->d->trace_map->map : NULL,
+			       .trace_dropped = &dropped,
+			       .prog_by_id = prog_by_id};
+	u64 start = osl_ktime_ns();
+
+	for (u32 i = 0; i < repeat; i++) {
+		struct ebpf_run run = {.kind = EBPF_RUN_TEST, .env = &env};
+
+		w->result->retval = ebpf_prog_run(prog, w->result->ctx, &run);
+	}
+	w->result->duration_ns = (osl_ktime_ns() - start) / repeat;
+}
+
+static void __attribute__((noreturn)) worker_main(struct worker *w, u32 repeat)
+{
+	struct rlimit cpu = {CPU_LIMIT_S, CPU_LIMIT_S + 1};
+	const struct ebpf_prog *prog;
+	struct osl_self self;
+	sigset_t none;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	setrlimit(RLIMIT_CPU, &cpu);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	osl_self_fill(&self);
+	self.bells = w->d->bells;
+	self.life = w->d->life;
+	osl_trap_init(&self);
+	ebpf_map_self = w->participant;
+	prog = load_prog(w->prog);
+	if (!prog) {
+		w->result->err = -ENOMEM;
+		_exit(1);
+	}
+	load_tail_calls(w->prog);
+	osl_fault_hook(fix_fault);
+	run_all(w, prog, repeat);
+	store_release(&w->result->done, 1);
+	_exit(0);
+}
+
+/* --- in the daemon --------------------------------------------------------------------------- */
+
+static void worker_free(struct worker *w)
+{
+	loop_timer_stop(&w->d->loop, &w->wall);
+	participant_dead(w->d, w->participant);
+	for (u32 i = 0; w->prog && i < w->prog->nmaps; i++)
+		ebpf_map_reap(&w->prog->maps[i]->map);
+	if (w->prog)
+		ebpf_obj_put(&w->prog->obj);
+	if (w->result)
+		munmap(w->result, w->size);
+	free(w);
+}
+
+static int copy_out(struct ebpf_call *call, u32 key, u64 ptr, u32 room, const void *data, u32 len)
+{
+	void *out;
+
+	if (!ptr || !room)
+		return 0;
+	out = ebpf_call_out(call, key, MIN(len, room));
+	if (!out)
+		return -EFAULT;
+	memcpy(out, data, MIN(len, room));
+	return len > room ? -ENOSPC : 0;
+}
+
+static int deliver(struct worker *w)
+{
+	union bpf_attr *a = &w->call->attr;
+	u32 ctx_len = a->test.ctx_size_in ? a->test.ctx_size_in : a->test.ctx_size_out;
+	u32 data_room = a->test.data_size_out, ctx_room = a->test.ctx_size_out;
+	int err;
+
+	ctx_len = MIN(ctx_len, CTX_MAX);
+	a->test.retval = w->result->retval;
+	a->test.duration = MIN(w->result->duration_ns, (u64)UINT32_MAX);
+	a->test.data_size_out = w->data_len;
+	a->test.ctx_size_out = ctx_room ? MIN(ctx_len, ctx_room) : 0;
+	err = copy_out(w->call, EBPF_KEY(test.ctx_out), a->test.ctx_out, ctx_room, w->result->ctx,
+		       MIN(ctx_len, ctx_room));
+	if (!err)
+		err = copy_out(w->call, EBPF_KEY(test.data_out), a->test.data_out, data_room,
+			       w->result->data, w->data_len);
+	return err;
+}
+
+static void worker_done(struct loop_child *c, int status)
+{
+	struct worker *w = container_of(c, struct worker, child);
+	struct ebpf_call *call = w->call;
+	int err = w->result->err;
+
+	if (load_acquire(&w->result->done)) {
+		err = deliver(w);
+	} else if (!err) {
+		err = -EINTR;
+		ebpf_call_why(call,
+			      "the program did not end within %d s of CPU time or crashed (status "
+			      "%#x)",
+			      CPU_LIMIT_S, status);
+	}
+	worker_free(w);
+	bpf_done(call, err);
+}
+
+static void worker_overdue(struct loop_timer *t)
+{
+	kill(container_of(t, struct worker, wall)->child.pid, SIGKILL);
+}
+
+static bool takes_data(u32 type)
+{
+	return type == BPF_PROG_TYPE_SOCKET_FILTER || type == BPF_PROG_TYPE_SCHED_CLS ||
+	       type == BPF_PROG_TYPE_SCHED_ACT || type == BPF_PROG_TYPE_XDP ||
+	       type == BPF_PROG_TYPE_CGROUP_SKB;
+}
+
+static int fill_input(struct worker *w)
+{
+	union bpf_attr *a = &w->call->attr;
+	const void *in;
+
+	if (a->test.ctx_size_in) {
+		in = ebpf_call_in(w->call, EBPF_KEY(test.ctx_in), a->test.ctx_size_in);
+		if (!in)
+			return -EFAULT;
+		memcpy(w->result->ctx, in, a->test.ctx_size_in);
+	}
+	if (a->test.data_size_in) {
+		in = ebpf_call_in(w->call, EBPF_KEY(test.data_in), a->test.data_size_in);
+		if (!in)
+			return -EFAULT;
+		memcpy(w->result->data, in, a->test.data_size_in);
+		w->data_len = a->test.data_size_in;
+	}
+	/* the first word of struct __sk_buff is the length */
+	if (takes_data(w->prog->type) && w->prog->type != BPF_PROG_TYPE_XDP)
+		memcpy(w->result->ctx, &w->data_len, sizeof(w->data_len));
+	return 0;
+}
+
+static int check_input(const union bpf_attr *a, u32 type)
+{
+	if (a->test.ctx_size_in > CTX_MAX || a->test.data_size_in > DATA_MAX ||
+	    a->test.repeat > REPEAT_MAX)
+		return -E2BIG;
+	if (takes_data(type) && a->test.data_size_in < ETH_HLEN)
+		return -EINVAL;
+	if (!takes_data(type) && (a->test.data_in || a->test.data_out || a->test.data_size_in))
+		return -EINVAL;
+	return 0;
+}
+
+static struct worker *worker_new(struct ebpf_call *call, struct ebpf_prog_obj *prog)
+{
+	struct worker *w = calloc(1, sizeof(*w));
+
+	if (!w)
+		return NULL;
+	w->d = call->table->cookie;
+	w->call = call;
+	w->prog = ebpf_obj_prog(ebpf_obj_get(&prog->obj));
+	loop_timer_init(&w->wall, worker_overdue);
+	w->child.fn = worker_done;
+	w->participant = participant_new(w->d);
+	w->size = sizeof(*w->result) + MAX(call->attr.test.data_size_in, CTX_MIN);
+	w->result = mmap(NULL, w->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (w->result == MAP_FAILED) {
+		w->result = NULL;
+		worker_free(w);
+		return NULL;
+	}
+	return w;
+}
+
+int testrun_start(struct ebpf_call *call, struct ebpf_prog_obj *prog)
+{
+	u32 repeat = call->attr.test.repeat ? call->attr.test.repeat : 1;
+	int err = check_input(&call->attr, prog->type);
+	struct worker *w;
+	pid_t pid;
+
+	if (err)
+		return err;
+	w = worker_new(call, prog);
+	if (!w)
+		return -ENOMEM;
+	err = fill_input(w);
+	if (err)
+		goto fail;
+	pid = fork();
+	if (!pid)
+		worker_main(w, repeat);
+	err = pid < 0 ? -errno : loop_child_watch(&w->d->loop, &w->child, pid);
+	if (err)
+		goto fail;
+	loop_timer_arm(&w->d->loop, &w->wall, WALL_LIMIT_NS);
+	return EBPF_LATER;
+fail:
+	worker_free(w);
+	return err;
+}

@@ -37,9 +37,17 @@ const struct ebpf_helper ebpf_helpers[EBPF_MAX_HELPER_ID] = {
 	ROW(get_attach_cookie, EBPF_H_TRACING),
 	ROW(get_func_ip, EBPF_H_TRACING),
 	ROW(get_retval, EBPF_H_TRACING),
+	ROW(trace_printk, EBPF_H_ANY),
+	ROW(trace_vprintk, EBPF_H_ANY),
+	ROW(snprintf, EBPF_H_ANY),
 	ROW(strtol, EBPF_H_ANY),
 	ROW(strtoul, EBPF_H_ANY),
 	ROW(strncmp, EBPF_H_ANY),
+	ROW(ringbuf_output, EBPF_H_ANY),
+	ROW(ringbuf_reserve, EBPF_H_ANY),
+	ROW(ringbuf_submit, EBPF_H_ANY),
+	ROW(ringbuf_discard, EBPF_H_ANY),
+	ROW(ringbuf_query, EBPF_H_ANY),
 };
 
 ebpf_helper_fn ebpf_helper_table[EBPF_MAX_HELPER_ID];

@@ -33,6 +33,7 @@ static void run_init(const struct ebpf_prog *prog, void *ctx, struct ebpf_run *r
 	run->ctx = ctx;
 	run->engine = NULL;
 	run->aborted = 0;
+	run->nresv = 0;
 }
 
 static bool in_code(const struct ebpf_prog *prog, u64 addr)
@@ -62,6 +63,13 @@ static u64 jit_callback(struct ebpf_run *run, u64 fn, u64 r1, u64 r2, u64 r3, u6
 	return ret;
 }
 
+static u64 run_leave(struct ebpf_run *run, u64 ret)
+{
+	if (unlikely(run->nresv))
+		ebpf_run_finish(run);
+	return run->aborted ? 0 : ret;
+}
+
 u64 ebpf_prog_run(const struct ebpf_prog *prog, void *ctx, struct ebpf_run *run)
 {
 	u64 ret;
@@ -71,7 +79,7 @@ u64 ebpf_prog_run(const struct ebpf_prog *prog, void *ctx, struct ebpf_run *run)
 	run_init(prog, ctx, run);
 	run->callback = jit_callback;
 	ret = arch_prog_enter((arch_prog_fn)(uintptr_t)prog->code, ctx, run);
-	return run->aborted ? 0 : ret;
+	return run_leave(run, ret);
 }
 
 u64 ebpf_prog_run_interp(const struct ebpf_prog *prog, void *ctx, struct ebpf_run *run)
@@ -81,7 +89,7 @@ u64 ebpf_prog_run_interp(const struct ebpf_prog *prog, void *ctx, struct ebpf_ru
 	run_init(prog, ctx, run);
 	ret = arch_prog_enter(ebpf_interp, ctx, run);
 	run->engine = NULL;
-	return run->aborted ? 0 : ret;
+	return run_leave(run, ret);
 }
 
 static bool part_ok(const struct ebpf_image *img, u32 off, u32 count, u32 size)

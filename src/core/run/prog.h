@@ -112,8 +112,8 @@ struct ebpf_run {
 u64 ebpf_prog_run(const struct ebpf_prog *prog, void *ctx, struct ebpf_run *run);
 
 /*
- * Discard the samples that the run left open: the engines call it when a program has ended, however
- * it ended. Returns how many there were. Any context.
+ * Discard the samples that the run left open: ebpf_prog_run() calls it when a program has ended,
+ * however it ended. Returns how many there were. Any context.
  */
 u32 ebpf_run_finish(struct ebpf_run *run);
 

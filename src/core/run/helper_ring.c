@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Ring buffers.
+ *
+ * A reserved sample is named by its address only. The run remembers the few that are open, with
+ * their ring: submit and discard accept nothing else, and what a program left open is discarded
+ * when it ends. Data is copied into a reserved record with care, so that a wrong address costs a
+ * discarded record.
+ */
+#include "core/run/helper_impl.h"
+#include "core/run/map/ringbuf.h"
+
+#define WAKEUP_FLAGS (BPF_RB_NO_WAKEUP | BPF_RB_FORCE_WAKEUP)
+
+static struct ebpf_map *arg_ring(u64 arg, const struct ebpf_run *run)
+{
+	struct ebpf_map *map = ebpf_arg_map(arg, run);
+
+	return map && map->meta.type == BPF_MAP_TYPE_RINGBUF ? map : NULL;
+}
+
+EBPF_HELPER(ringbuf_reserve)
+{
+	struct ebpf_map *map = arg_ring(r1, run);
+	void *sample;
+
+	if (!map || r3 || run->nresv >= EBPF_MAX_RESERVATIONS)
+		return 0;
+	sample = ebpf_ringbuf_reserve(map, r2, 0);
+	if (sample)
+		run->resv[run->nresv++] = (struct ebpf_reservation){sample, map};
+	return (u64)sample;
+}
+
+/* The ring of an open sample, which is not open any more afterwards. */
+static struct ebpf_map *close_sample(struct ebpf_run *run, u64 sample)
+{
+	for (u32 i = 0; i < run->nresv; i++) {
+		struct ebpf_map *map = run->resv[i].map;
+
+		if ((u64)run->resv[i].sample != sample)
+			continue;
+		run->resv[i] = run->resv[--run->nresv];
+		return map;
+	}
+	return NULL;
+}
+
+static u64 finish(struct ebpf_run *run, u64 sample, u64 flags, bool discard)
+{
+	struct ebpf_map *map = close_sample(run, sample);
+
+	if (!map)
+		return (u64)-EINVAL;
+	if (discard)
+		ebpf_ringbuf_discard(map, (void *)sample, flags & WAKEUP_FLAGS);
+	else
+		ebpf_ringbuf_submit(map, (void *)sample, flags & WAKEUP_FLAGS);
+	return 0;
+}
+
+EBPF_HELPER(ringbuf_submit)
+{
+	return finish(run, r1, r2, false);
+}
+
+EBPF_HELPER(ringbuf_discard)
+{
+	return finish(run, r1, r2, true);
+}
+
+EBPF_HELPER(ringbuf_output)
+{
+	struct ebpf_map *map = arg_ring(r1, run);
+	void *sample;
+
+	if (!map || r4 & ~(u64)WAKEUP_FLAGS)
+		return (u64)-EINVAL;
+	sample = ebpf_ringbuf_reserve(map, r3, 0);
+	if (!sample)
+		return (u64)-EAGAIN;
+	if (osl_read(sample, (const void *)r2, r3)) {
+		ebpf_ringbuf_discard(map, sample, BPF_RB_NO_WAKEUP);
+		return (u64)-EFAULT;
+	}
+	ebpf_ringbuf_submit(map, sample, r4);
+	return 0;
+}
+
+EBPF_HELPER(ringbuf_query)
+{
+	struct ebpf_map *map = arg_ring(r1, run);
+
+	return map ? ebpf_ringbuf_query(map, r2) : 0;
+}
+
+u32 ebpf_run_finish(struct ebpf_run *run)
+{
+	u32 n = run->nresv;
+
+	while (run->nresv) {
+		struct ebpf_reservation *r = &run->resv[--run->nresv];
+
+		ebpf_ringbuf_discard(r->map, r->sample, 0);
+	}
+	return n;
+}

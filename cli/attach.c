@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* ebpfrt attach: put an object's programs into processes that run. */
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "cli/commands.h"
+#include "cli/out.h"
+#include "cli/session.h"
+#include "ebpfrt/ebpfrt.h"
+#include "probe/probe.h"
+
+static struct {
+	struct opt_pids pids;
+	struct opt_list names;
+	struct object_opts object;
+	u64 duration;
+	bool json, no_maps, no_follow;
+} config;
+
+/* The one process of ours called @name, or 0 after a message. */
+static pid_t find_process(const char *name)
+{
+	DIR *proc = opendir("/proc");
+	char candidates[256] = "";
+	struct dirent *d;
+	int found = 0;
+	pid_t pid = 0;
+
+	while (proc && (d = readdir(proc))) {
+		struct probe_process p;
+		char why[PROBE_WHY_MAX];
+		int n = opt_pid(d->d_name);
+		size_t at = strlen(candidates);
+
+		if (!n || n == getpid() || probe_process_read(n, &p, why) || strcmp(p.comm, name))
+			continue;
+		snprintf(candidates + at, sizeof(candidates) - at, " %d", n);
+		pid = n;
+		found++;
+	}
+	if (proc)
+		closedir(proc);
+	if (!found)
+		out_error("no process of yours is called '%s'", name);
+	if (found > 1)
+		out_error("%d processes are called '%s':%s\n  choose with -p PID", found, name,
+			  candidates);
+	return found == 1 ? pid : 0;
+}
+
+/* 0, or an exit status. */
+static int add_named(void)
+{
+	for (u32 i = 0; i < config.names.n; i++) {
+		pid_t pid = find_process(config.names.v[i]);
+
+		if (!pid)
+			return EXIT_USAGE;
+		if (config.pids.n < OPT_LIST_MAX)
+			config.pids.v[config.pids.n++] = pid;
+	}
+	return 0;
+}
+
+/* Operands: PIDs, and one object file. */
+static int take_operands(const struct args *args, const char **file)
+{
+	for (int i = 0; i < args->n; i++) {
+		int pid = opt_pid(args->v[i]);
+
+		if (pid && config.pids.n < OPT_LIST_MAX)
+			config.pids.v[config.pids.n++] = pid;
+		else if (*file)
+			return opt_usage_error("attach", "one object at a time: '%s' and '%s'",
+					       *file, args->v[i]);
+		else
+			*file = args->v[i];
+	}
+	if (!*file)
+		return opt_usage_error("attach", "which object file?");
+	return 0;
+}
+
+/* Before anything is loaded or touched: is each target there and ours? */
+static int check_targets(void)
+{
+	for (u32 i = 0; i < config.pids.n; i++) {
+		struct probe_process p;
+		char why[PROBE_WHY_MAX] = "";
+
+		if (probe_process_read(config.pids.v[i], &p, why))
+			return out_error("%s", why);
+		if (!p.preloaded && probe_process_may_inject(&p, why))
+			return out_error("%s", why);
+	}
+	return 0;
+}
+
+static int adopt(void)
+{
+	for (u32 i = 0; i < config.pids.n; i++) {
+		struct ebpfrt_target t;
+		int pid = config.pids.v[i];
+
+		if (ebpfrt_target_attach(pid, config.no_follow ? 0 : EBPFRT_FOLLOW, &t))
+			return out_error("%s", ebpfrt_error());
+		if (t.how == EBPFRT_INJECTED && t.stopped_ns)
+			out_note("%d (%s): agent loaded (ptrace, %.1f ms stopped)", pid, t.comm,
+				 t.stopped_ns / 1e6);
+		else
+			out_note("%d (%s): agent there already", pid, t.comm);
+	}
+	return 0;
+}
+
+static int prepare(struct object *obj)
+{
+	struct spec_scope scopes[OPT_LIST_MAX];
+	int err;
+
+	for (u32 i = 0; i < config.pids.n; i++)
+		scopes[i] = (struct spec_scope){.pid = config.pids.v[i]};
+	err = object_resolve(obj, &config.object, scopes, config.pids.n);
+	if (!err)
+		err = object_open(obj, &config.object);
+	return err ? err : object_load(obj);
+}
+
+static int trace(struct object *obj)
+{
+	struct session s = {
+		.obj = obj,
+		.stream = stdout,
+		.json = config.json,
+		.no_maps = config.no_maps,
+		.duration_ns = config.duration,
+		.pids = &config.pids,
+	};
+	int err;
+
+	if (ebpfrt_log_start(EBPFRT_LOG_SESSION))
+		return out_error("%s", ebpfrt_error());
+	err = session_open_streams(&s);
+	if (!err)
+		err = adopt() ? -EPERM : 0;
+	if (!err)
+		err = object_attach(obj);
+	if (!err) {
+		session_announce(&s);
+		err = session_run(&s);
+		session_finish(&s);
+	}
+	session_deinit(&s);
+	return err ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+static int run(const struct args *args)
+{
+	_cleanup_(object_free) struct object *obj = NULL;
+	const char *file = NULL;
+	int status = take_operands(args, &file);
+
+	if (!status)
+		status = add_named();
+	if (status)
+		return status;
+	if (!config.pids.n)
+		return opt_usage_error("attach", "which process?");
+	session_block_signals(false);
+	if (check_targets() || object_inspect(file, &obj) || prepare(obj))
+		return EXIT_FAILURE;
+	return trace(obj);
+}
+
+static const struct opt opts[] = {
+	{'p', "pid", "PID", OPT_PIDS, offsetof(__typeof__(config), pids),
+	 "process to attach to; may be given again"},
+	{'n', "name", "NAME", OPT_LIST, offsetof(__typeof__(config), names),
+	 "the one process of yours called NAME"},
+	{'d', "duration", "TIME", OPT_TIME, offsetof(__typeof__(config), duration),
+	 "detach after TIME (5, 500ms, 2m)"},
+	{0, "prog", "NAME=SPEC", OPT_LIST, offsetof(__typeof__(config), object.progs),
+	 "attach program NAME to uprobe:FILE:FUNCTION"},
+	{0, "btf", "FILE", OPT_STRING, offsetof(__typeof__(config), object.btf),
+	 "types of the target: BTF, or a binary that holds it"},
+	{0, "no-follow", NULL, OPT_FLAG, offsetof(__typeof__(config), no_follow),
+	 "leave processes that the targets fork alone"},
+	{0, "no-maps", NULL, OPT_FLAG, offsetof(__typeof__(config), no_maps),
+	 "print no maps at the end"},
+	{'j', "json", NULL, OPT_FLAG, offsetof(__typeof__(config), json),
+	 "print events and maps as JSON, one document a line"},
+	{0},
+};
+
+const struct command cmd_attach = {
+	.name = "attach",
+	.usage = "[OPTIONS] PID... FILE.o\n[OPTIONS] -p PID... FILE.o",
+	.summary = "run a BPF object's programs inside running processes",
+	.details = "Ctrl-C detaches and prints the maps.\n",
+	.opts = opts,
+	.config = &config,
+	.run = run,
+};

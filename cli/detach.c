@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* ebpfrt detach: take probes out of a process, a link out of all, or everything out of everywhere.
+ * Nothing to do is no failure. */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/cleanup.h"
+#include "cli/commands.h"
+#include "cli/out.h"
+#include "ebpfrt/ebpfrt.h"
+
+static struct {
+	struct opt_pids pids;
+	struct opt_list links;
+	bool all;
+} config;
+
+static int detach_link(const char *text)
+{
+	char *end;
+	unsigned long id = strtoul(text, &end, 10);
+	uint32_t sites = 0;
+
+	if (*end || end == text || !id || id > UINT32_MAX)
+		return opt_usage_error("detach", "--link takes a link ID, not '%s'", text);
+	if (ebpfrt_link_detach((uint32_t)id, &sites))
+		return out_error("%s", ebpfrt_error());
+	out_note("link %lu: detached, %u site%s restored", id, sites, sites == 1 ? "" : "s");
+	return EXIT_SUCCESS;
+}
+
+/* Sites in @pid (0: in all). */
+static unsigned int count_sites(pid_t pid)
+{
+	_cleanup_free_ struct ebpfrt_target *rows = NULL;
+	unsigned int sites = 0;
+	size_t n = 0;
+
+	if (ebpfrt_targets(&rows, &n))
+		return 0;
+	for (size_t i = 0; i < n; i++)
+		sites += !pid || rows[i].pid == pid ? rows[i].sites : 0;
+	return sites;
+}
+
+static int detach_process(pid_t pid)
+{
+	unsigned int sites = count_sites(pid);
+
+	if (ebpfrt_target_detach(pid))
+		return out_error("%s", ebpfrt_error());
+	if (pid)
+		out_note("%d: detached, %u site%s restored", pid, sites, sites == 1 ? "" : "s");
+	else
+		out_note("detached, %u site%s restored", sites, sites == 1 ? "" : "s");
+	return EXIT_SUCCESS;
+}
+
+static int take_operands(const struct args *args)
+{
+	for (int i = 0; i < args->n; i++) {
+		int pid = opt_pid(args->v[i]);
+
+		if (!pid)
+			return opt_usage_error("detach", "'%s' is not a process ID", args->v[i]);
+		if (config.pids.n < OPT_LIST_MAX)
+			config.pids.v[config.pids.n++] = pid;
+	}
+	if (!config.pids.n && !config.links.n && !config.all)
+		return opt_usage_error("detach", "from what? PID, --link ID or --all");
+	return 0;
+}
+
+static int run(const struct args *args)
+{
+	int status = take_operands(args);
+
+	if (status)
+		return status;
+	if (config.all)
+		return detach_process(0);
+	for (u32 i = 0; i < config.links.n; i++)
+		status |= detach_link(config.links.v[i]);
+	for (u32 i = 0; i < config.pids.n; i++)
+		status |= detach_process(config.pids.v[i]);
+	return status;
+}
+
+static const struct opt opts[] = {
+	{'p', "pid", "PID", OPT_PIDS, offsetof(__typeof__(config), pids),
+	 "process to detach from; may be given again"},
+	{'l', "link", "ID", OPT_LIST, offsetof(__typeof__(config), links),
+	 "one link, in all processes; may be given again"},
+	{'a', "all", NULL, OPT_FLAG, offsetof(__typeof__(config), all),
+	 "everything, in all processes of yours"},
+	{0},
+};
+
+const struct command cmd_detach = {
+	.name = "detach",
+	.usage = "PID...\n--link ID\n--all",
+	.summary = "take probes out and restore every patched byte",
+	.opts = opts,
+	.config = &config,
+	.run = run,
+};

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* ebpfrt: the table of commands and what is asked before any of them. */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/commands.h"
+#include "cli/object.h"
+#include "cli/out.h"
+#include "ebpfrt/ebpfrt.h"
+
+const struct command *const commands[] = {
+	&cmd_attach, &cmd_run,	    &cmd_detach, &cmd_ps,      &cmd_prog,   &cmd_map,
+	&cmd_link,   &cmd_btf,	    &cmd_log,	 &cmd_check,   &cmd_doctor, &cmd_exec,
+	&cmd_env,    &cmd_shutdown, &cmd_help,	 &cmd_version, NULL,
+};
+
+const struct command *find_command(const char *name)
+{
+	for (const struct command *const *c = commands; *c; c++) {
+		if (!strcmp((*c)->name, name))
+			return *c;
+	}
+	return NULL;
+}
+
+static const struct command top = {
+	.name = "ebpfrt",
+	.usage = "[OPTIONS] COMMAND [...]",
+	.summary = "eBPF for user space: attach BPF programs to processes, without root",
+	.opts = common_opts,
+	.config = &common,
+	.flags = OPT_STOP_AT_OPERAND,
+};
+
+static int print_version(void)
+{
+	printf("ebpfrt %s\n", ebpfrt_version());
+	if (common.verbose)
+		printf("libbpf %s\n", libbpf_version_string());
+	return EXIT_SUCCESS;
+}
+
+static void print_help(void)
+{
+	printf("Usage: ebpfrt COMMAND [...]\n\n"
+	       "eBPF for user space: attach BPF programs to processes, without "
+	       "root.\n\nCommands:\n");
+	for (const struct command *const *c = commands; *c; c++) {
+		if (!((*c)->flags & OPT_HIDDEN))
+			printf("  %-10s %s\n", (*c)->name, (*c)->summary);
+	}
+	puts("\nOptions:");
+	opt_print(common_opts);
+	puts("\n'ebpfrt COMMAND --help' says more of one; each has a man page, ebpfrt-COMMAND(1).");
+}
+
+static int dump_options(void)
+{
+	opt_dump(&top);
+	for (const struct command *const *c = commands; *c; c++)
+		opt_dump(*c);
+	return EXIT_SUCCESS;
+}
+
+static int run_command(const struct command *cmd, int argc, char **argv)
+{
+	struct args args;
+	int status = opt_parse(cmd, argc, argv, &args);
+
+	if (status)
+		return status;
+	if (common.help) {
+		opt_help(cmd);
+		return EXIT_SUCCESS;
+	}
+	if (common.version)
+		return print_version();
+	return cmd->run(&args);
+}
+
+/* What can't be written was not said: a full disk is a failure, a closed pipe is not. */
+static int finish(int status)
+{
+	if (fflush(stdout) || ferror(stdout)) {
+		out_error("cannot write the results");
+		return status ? status : EXIT_FAILURE;
+	}
+	return status;
+}
+
+int main(int argc, char **argv)
+{
+	const struct command *cmd;
+	struct args args;
+	int status;
+
+	if (argc == 2 && !strcmp(argv[1], "--dump-options"))
+		return dump_options();
+	object_capture_libbpf();
+	status = opt_parse(&top, argc, argv, &args);
+	if (status)
+		return status;
+	if (common.help || (!args.n && common.version)) {
+		common.help ? print_help() : (void)print_version();
+		return finish(EXIT_SUCCESS);
+	}
+	if (!args.n)
+		return opt_usage_error(NULL, "which command?");
+	cmd = find_command(args.v[0]);
+	if (!cmd)
+		return opt_usage_error(NULL, "unknown command '%s'", args.v[0]);
+	return finish(run_command(cmd, args.n, args.v));
+}

@@ -1,0 +1,469 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* An object file from its description to its links: see object.h. */
+#include "cli/object.h"
+
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/cleanup.h"
+#include "cli/out.h"
+#include "core/uapi.h"
+#include "ebpfrt/ebpfrt.h"
+#include "surface/surface.h"
+
+/* --- what libbpf says --- */
+
+#define KEPT_LINES 64
+static char kept[KEPT_LINES][256];
+static u32 nkept;
+
+static void keep_line(const char *line, size_t n)
+{
+	char *to = kept[nkept++ % KEPT_LINES];
+
+	if (n > 8 && !strncmp(line, "libbpf: ", 8)) {
+		line += 8;
+		n -= 8;
+	}
+	snprintf(to, sizeof(kept[0]), "%.*s", (int)n, line);
+}
+
+static int capture(enum libbpf_print_level level, const char *fmt, va_list ap)
+{
+	_cleanup_free_ char *text = NULL;
+
+	if (level == LIBBPF_DEBUG && common.verbose < 3)
+		return 0;
+	if (vasprintf(&text, fmt, ap) < 0)
+		return 0;
+	if (level == LIBBPF_WARN) {
+		for (char *p = text; *p;) {
+			size_t n = strcspn(p, "\n");
+
+			if (n)
+				keep_line(p, n);
+			p += n + (p[n] == '\n');
+		}
+	}
+	if (common.verbose > 1)
+		fputs(text, stderr);
+	return 0;
+}
+
+void object_capture_libbpf(void)
+{
+	libbpf_set_print(capture);
+}
+
+static const char *last_line_about(const char *word)
+{
+	for (u32 i = 0; i < MIN(nkept, (u32)KEPT_LINES); i++) {
+		const char *line = kept[(nkept - 1 - i) % KEPT_LINES];
+
+		if (!word || strstr(line, word))
+			return line;
+	}
+	return NULL;
+}
+
+/* The line before the log's end: the verifier's last word. */
+static const char *verifier_word(void)
+{
+	u32 n = MIN(nkept, (u32)KEPT_LINES);
+
+	for (u32 i = 0; i + 1 < n; i++) {
+		if (strstr(kept[(nkept - 1 - i) % KEPT_LINES], "END PROG LOAD LOG")) {
+			for (u32 k = i + 1; k < n; k++) {
+				const char *line = kept[(nkept - 1 - k) % KEPT_LINES];
+
+				if (strstr(line, "BEGIN PROG LOAD LOG"))
+					return NULL;
+				if (strncmp(line, "processed ", 10))
+					return line;
+			}
+		}
+	}
+	return NULL;
+}
+
+/* --- life --- */
+
+void object_free(struct object **obj)
+{
+	struct object *o = *obj;
+
+	if (!o)
+		return;
+	object_detach(o);
+	bpf_object__close(o->bpf);
+	if (o->btf_fd >= 0)
+		close(o->btf_fd);
+	free(o->attachments);
+	free(o);
+	*obj = NULL;
+}
+
+static struct attachment *new_attachment(struct object *obj)
+{
+	if (obj->nattachments == obj->attachments_room) {
+		u32 room = obj->attachments_room ? obj->attachments_room * 2 : 16;
+		struct attachment *v = realloc(obj->attachments, room * sizeof(*v));
+
+		if (!v)
+			return NULL;
+		obj->attachments = v;
+		obj->attachments_room = room;
+	}
+	memset(&obj->attachments[obj->nattachments], 0, sizeof(struct attachment));
+	return &obj->attachments[obj->nattachments++];
+}
+
+/* --- where programs go --- */
+
+/* The SPEC that --prog gives for @name, or its section. */
+static const char *spec_text(const struct object_prog *prog, const struct object_opts *opts)
+{
+	size_t n = strlen(prog->name);
+
+	for (u32 i = 0; i < opts->progs.n; i++) {
+		const char *text = opts->progs.v[i];
+
+		if (!strncmp(text, prog->name, n) && text[n] == '=')
+			return text + n + 1;
+	}
+	return prog->section;
+}
+
+static int check_prog_options(const struct object *obj, const struct object_opts *opts)
+{
+	for (u32 i = 0; i < opts->progs.n; i++) {
+		const char *text = opts->progs.v[i];
+		size_t n = strcspn(text, "=");
+		bool known = false;
+
+		if (!text[n])
+			return out_error("--prog takes NAME=SPEC, not '%s'", text), -EINVAL;
+		for (u32 k = 0; k < obj->nprogs; k++)
+			known |= strlen(obj->progs[k].name) == n &&
+				 !strncmp(obj->progs[k].name, text, n);
+		if (!known) {
+			out_error("%s holds no program '%.*s'; `ebpfrt check %s` lists them",
+				  obj->file, (int)n, text, obj->file);
+			return -ENOENT;
+		}
+	}
+	return 0;
+}
+
+static bool is_attached_already(const struct object *obj, u32 prog, const struct place *place)
+{
+	for (u32 i = 0; i < obj->nattachments; i++) {
+		const struct attachment *a = &obj->attachments[i];
+
+		if (a->prog == prog && a->place.dev == place->dev && a->place.ino == place->ino &&
+		    a->place.offset == place->offset)
+			return true;
+	}
+	return false;
+}
+
+static int add_places(struct object *obj, u32 prog, const struct spec *spec,
+		      const struct place *places, int n)
+{
+	for (int i = 0; i < n; i++) {
+		struct attachment *a;
+
+		if (is_attached_already(obj, prog, &places[i]))
+			continue;
+		a = new_attachment(obj);
+		if (!a)
+			return out_error("out of memory"), -ENOMEM;
+		a->prog = prog;
+		a->spec = *spec;
+		a->place = places[i];
+	}
+	return 0;
+}
+
+static int resolve_in(struct object *obj, u32 prog, const struct spec *spec,
+		      const struct spec_scope *scope)
+{
+	_cleanup_free_ struct place *places = NULL;
+	char why[SPEC_WHY_MAX] = "";
+	int n = spec_resolve(spec, scope, &places, why);
+
+	if (n < 0) {
+		out_error("%s: %s: %s", obj->file, obj->progs[prog].name, why);
+		return n;
+	}
+	return add_places(obj, prog, spec, places, n);
+}
+
+static int refuse_type(const struct object *obj, const struct object_prog *prog)
+{
+	char section[256];
+
+	out_error(
+		"%s: program '%s' is for '%s', which has no meaning in user space; ebpfrt attaches "
+		"uprobe, uretprobe, uprobe.multi, uretprobe.multi and usdt programs",
+		obj->file, prog->name, out_clean(prog->section, section, sizeof(section)));
+	return -EOPNOTSUPP;
+}
+
+static int resolve_program(struct object *obj, u32 i, const struct object_opts *opts,
+			   const struct spec_scope *scopes, u32 nscopes)
+{
+	const struct object_prog *prog = &obj->progs[i];
+	char why[SPEC_WHY_MAX] = "";
+	struct spec spec;
+	int err;
+
+	err = spec_parse(spec_text(prog, opts), &spec, why);
+	if (err)
+		return out_error("%s: %s: %s", obj->file, prog->name, why), err;
+	if (spec.kind == SPEC_OTHER)
+		return refuse_type(obj, prog);
+	if (spec.kind == SPEC_NONE) {
+		out_note("%s: %s names no place to attach to; give it one with --prog "
+			 "%s=uprobe:FILE:FUNCTION",
+			 obj->file, prog->name, prog->name);
+		return 0;
+	}
+	for (u32 s = 0; !err && s < nscopes; s++)
+		err = resolve_in(obj, i, &spec, &scopes[s]);
+	return err;
+}
+
+int object_resolve(struct object *obj, const struct object_opts *opts,
+		   const struct spec_scope *scopes, u32 nscopes)
+{
+	int err = check_prog_options(obj, opts);
+
+	for (u32 i = 0; !err && i < obj->nprogs; i++)
+		err = resolve_program(obj, i, opts, scopes, nscopes);
+	if (!err && !obj->nattachments)
+		return out_error("%s: no program has a place to attach to", obj->file), -EINVAL;
+	return err;
+}
+
+/* --- open --- */
+
+/* Distinct files the programs go to, NULL-terminated. */
+static const char **binaries_of(const struct object *obj)
+{
+	const char **v = calloc(obj->nattachments + 1, sizeof(*v));
+	u32 n = 0;
+
+	for (u32 i = 0; v && i < obj->nattachments; i++) {
+		const char *path = obj->attachments[i].place.path;
+		bool known = false;
+
+		for (u32 k = 0; k < n; k++)
+			known |= !strcmp(v[k], path);
+		if (!known)
+			v[n++] = path;
+	}
+	return v;
+}
+
+static int refuse_missing_type(const struct object *obj, const struct btf_need *need,
+			       const char *const *binaries, const char *user_file, int found)
+{
+	const char *bin = binaries[0] ? binaries[0] : "BINARY";
+
+	if (user_file)
+		out_error(
+			"%s reads %s %s, which %s does not describe\n  give the BTF of the program "
+			"that uses it with --btf",
+			obj->file, need->kind, need->name, user_file);
+	else if (found)
+		out_error("%s reads %s %s, which the BTF of %s does not describe\n  give the BTF "
+			  "of the "
+			  "program that uses it with --btf FILE",
+			  obj->file, need->kind, need->name, bin);
+	else
+		out_error("%s reads %s %s of its target, but %s has no BTF to say how that looks "
+			  "there\n"
+			  "  compile it with -g and run `pahole --btf_encode_detached %s.btf %s`, "
+			  "or pass "
+			  "--btf FILE",
+			  obj->file, need->kind, need->name, bin, bin, bin);
+	return -ENODATA;
+}
+
+static int check_needs(const struct object *obj, const char *btf_path, const char *const *binaries,
+		       const char *user_file, int found)
+{
+	for (u32 i = 0; i < obj->nneeds; i++) {
+		if (!btf_file_has(btf_path, &obj->needs[i]))
+			return refuse_missing_type(obj, &obj->needs[i], binaries, user_file, found);
+	}
+	return 0;
+}
+
+/* A ring's records may have a type for people to read them by; the kernel takes no value size. */
+static void forget_ring_sizes(struct bpf_object *bpf)
+{
+	struct bpf_map *map;
+
+	bpf_object__for_each_map(map, bpf)
+	{
+		if (bpf_map__type(map) != BPF_MAP_TYPE_RINGBUF)
+			continue;
+		bpf_map__set_key_size(map, 0);
+		bpf_map__set_value_size(map, 0);
+	}
+}
+
+/* What libbpf doesn't know by its section, we do. */
+static void set_program_types(struct bpf_object *bpf)
+{
+	struct bpf_program *prog;
+
+	bpf_object__for_each_program(prog, bpf)
+	{
+		if (bpf_program__type(prog) == BPF_PROG_TYPE_UNSPEC)
+			bpf_program__set_type(prog, BPF_PROG_TYPE_KPROBE);
+	}
+}
+
+int object_open(struct object *obj, const struct object_opts *opts)
+{
+	LIBBPF_OPTS(bpf_object_open_opts, open_opts);
+	_cleanup_free_ const char **binaries = binaries_of(obj);
+	char path[64], why[512] = "";
+	int found = 0, err;
+
+	if (!binaries)
+		return out_error("out of memory"), -ENOMEM;
+	if (obj->nneeds || opts->btf) {
+		err = btf_for_object(opts->btf, binaries, &obj->btf_fd, path, &found, why,
+				     sizeof(why));
+		if (err)
+			return out_error("%s: %s", obj->file, why), err;
+		err = check_needs(obj, path, binaries, opts->btf, found);
+		if (err)
+			return err;
+		open_opts.btf_custom_path = path;
+	}
+	obj->bpf = bpf_object__open_file(obj->file, &open_opts);
+	if (!obj->bpf) {
+		err = -errno;
+		out_error("%s is not a valid BPF object (%s)", obj->file,
+			  last_line_about(NULL) ? last_line_about(NULL) : strerror(-err));
+		return err;
+	}
+	set_program_types(obj->bpf);
+	forget_ring_sizes(obj->bpf);
+	return 0;
+}
+
+/* --- load --- */
+
+static int refuse_load(const struct object *obj, int err)
+{
+	const char *word = verifier_word(), *line = last_line_about("failed"),
+		   *said = surface_error();
+	char clean[512];
+
+	if (word)
+		out_error("%s was refused: %s\n  the whole log: add -vv", obj->file,
+			  out_clean(word, clean, sizeof(clean)));
+	else if (said[0])
+		out_error("%s cannot be loaded: %s", obj->file, said);
+	else if (line)
+		out_error("%s cannot be loaded: %s", obj->file,
+			  out_clean(line, clean, sizeof(clean)));
+	else
+		out_error("%s cannot be loaded: %s", obj->file, strerror(-err));
+	return err;
+}
+
+int object_load(struct object *obj)
+{
+	int err = ebpfrt_connect();
+
+	if (err)
+		return out_error("%s", ebpfrt_error()), err;
+	nkept = 0;
+	err = bpf_object__load(obj->bpf);
+	return err ? refuse_load(obj, err) : 0;
+}
+
+/* --- attach --- */
+
+static u32 id_of(const struct bpf_link *link)
+{
+	struct bpf_link_info info = {0};
+	u32 len = sizeof(info);
+
+	return bpf_obj_get_info_by_fd(bpf_link__fd(link), &info, &len) ? 0 : info.id;
+}
+
+static struct bpf_link *attach_usdt(const struct bpf_program *prog, const struct attachment *a)
+{
+	return bpf_program__attach_usdt(prog, -1, a->place.path, a->spec.provider, a->spec.func,
+					NULL);
+}
+
+static struct bpf_link *attach_probe(const struct bpf_program *prog, const struct attachment *a)
+{
+	LIBBPF_OPTS(bpf_uprobe_opts, opts, .retprobe = a->spec.ret);
+
+	return bpf_program__attach_uprobe_opts(prog, -1, a->place.path, a->place.offset, &opts);
+}
+
+static int attach_one(struct object *obj, struct attachment *a)
+{
+	const struct object_prog *p = &obj->progs[a->prog];
+	struct bpf_program *prog = bpf_object__find_program_by_name(obj->bpf, p->name);
+	char clean[256];
+	const char *said;
+	int err;
+
+	if (!prog)
+		return out_error("%s: program '%s' is gone", obj->file, p->name), -ENOENT;
+	a->link = a->spec.kind == SPEC_USDT ? attach_usdt(prog, a) : attach_probe(prog, a);
+	if (a->link) {
+		a->link_id = id_of(a->link);
+		return 0;
+	}
+	err = -errno;
+	said = surface_error()[0] ? surface_error() : last_line_about(p->name);
+	out_error("%s: %s cannot be attached to %s:%s: %s", obj->file, p->name, a->place.path,
+		  a->place.name, said ? out_clean(said, clean, sizeof(clean)) : strerror(-err));
+	return err;
+}
+
+int object_attach(struct object *obj)
+{
+	int err = ebpfrt_batch_begin(), end;
+
+	if (err)
+		return out_error("%s", ebpfrt_error()), err;
+	for (u32 i = 0; !err && i < obj->nattachments; i++)
+		err = attach_one(obj, &obj->attachments[i]);
+	end = ebpfrt_batch_end();
+	if (!err && end)
+		return out_error("%s", ebpfrt_error()), end;
+	return err;
+}
+
+void object_detach(struct object *obj)
+{
+	bool any = false;
+
+	for (u32 i = 0; i < obj->nattachments; i++)
+		any |= !!obj->attachments[i].link;
+	if (!any)
+		return;
+	ebpfrt_batch_begin();
+	for (u32 i = 0; i < obj->nattachments; i++) {
+		bpf_link__destroy(obj->attachments[i].link);
+		obj->attachments[i].link = NULL;
+	}
+	ebpfrt_batch_end();
+}

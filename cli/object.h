@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * An object file as the commands use it: looked at in a forked child first, then opened, relocated,
+ * loaded and attached by libbpf in this process.
+ *
+ * Rule: libbpf is not robust against every malformed file. Whatever it does to the child, this
+ * process only reads a bounded description from a pipe.
+ */
+#pragma once
+
+#include <bpf/libbpf.h>
+
+#include "btf/btf.h"
+#include "cli/opt.h"
+#include "cli/spec.h"
+
+#define OBJECT_PROGS_MAX 512
+#define OBJECT_NEEDS_MAX 32
+
+struct object_prog {
+	char name[64];
+	char section[256];
+	u32 type;
+};
+
+struct object_map {
+	char name[64];
+	u32 type;
+	u32 value_type; /* id in the object's BTF; libbpf forgets it for rings once loaded */
+};
+
+struct object {
+	const char *file;
+	u32 nprogs, nneeds;
+	struct object_prog progs[OBJECT_PROGS_MAX];
+	struct btf_need needs[OBJECT_NEEDS_MAX];
+	struct bpf_object *bpf;
+	struct attachment *attachments;
+	u32 nattachments, attachments_room;
+	int btf_fd;
+};
+
+/* One program on one place. */
+struct attachment {
+	u32 prog; /* index into progs */
+	struct spec spec;
+	struct place place;
+	struct bpf_link *link;
+	u32 link_id; /* 0: unknown */
+};
+
+/* Options that say how an object's programs are attached; shared by attach, run and check. */
+struct object_opts {
+	const char *btf;
+	struct opt_list progs; /* NAME=SPEC */
+};
+
+/* The functions below say what is wrong themselves (out_error) and return 0 or -errno. */
+
+/* Look at @file in a child; *out is the caller's (object_free). */
+int object_inspect(const char *file, struct object **out);
+void object_free(struct object **obj); /* destroys links, closes the object; NULL-safe */
+
+/* Where each program goes, in each of @scopes. Programs without a place are noted, not refused. */
+int object_resolve(struct object *obj, const struct object_opts *opts,
+		   const struct spec_scope *scopes, u32 nscopes);
+
+/* Open with libbpf, relocated against the types of the resolved binaries. */
+int object_open(struct object *obj, const struct object_opts *opts);
+int object_load(struct object *obj);
+
+/* Attach everything that was resolved, in one batch. */
+int object_attach(struct object *obj);
+/* Detach everything, in one batch. */
+void object_detach(struct object *obj);
+
+/* Route libbpf's messages: the last lines are kept for errors, printed with -vv. */
+void object_capture_libbpf(void);

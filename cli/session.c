@@ -1,0 +1,389 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A tracing session from the first announcement to the last map: see session.h. */
+#include "cli/session.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <sys/syscall.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "cli/maps.h"
+#include "cli/out.h"
+#include "ebpfrt/ebpfrt.h"
+
+enum { WHO_SIGNAL = 1, WHO_TIMER, WHO_EVENTS, WHO_RINGS, WHO_CHILD, WHO_TARGET, WHO_PERF = 1000 };
+
+static sigset_t session_signals, saved_mask;
+
+int session_block_signals(bool child)
+{
+	sigemptyset(&session_signals);
+	sigaddset(&session_signals, SIGINT);
+	sigaddset(&session_signals, SIGTERM);
+	if (child) {
+		sigaddset(&session_signals, SIGHUP);
+		sigaddset(&session_signals, SIGQUIT);
+		sigaddset(&session_signals, SIGWINCH);
+		sigaddset(&session_signals, SIGUSR1);
+		sigaddset(&session_signals, SIGUSR2);
+	}
+	return sigprocmask(SIG_BLOCK, &session_signals, &saved_mask) ? -errno : 0;
+}
+
+void session_unblock_signals(void)
+{
+	sigprocmask(SIG_SETMASK, &saved_mask, NULL);
+}
+
+/* --- the beginning --- */
+
+/* Number of rows; *attached: links that hold a site in some target. */
+static size_t link_rows(const struct attachment *a, struct ebpfrt_link **rows)
+{
+	size_t n = 0;
+
+	if (!a->link_id || ebpfrt_links(a->link_id, 0, rows, &n))
+		return 0;
+	return n;
+}
+
+/* "attached", "pending (reason)": the best of its targets. */
+static void describe_state(const struct attachment *a, char *text, size_t size)
+{
+	_cleanup_free_ struct ebpfrt_link *rows = NULL;
+	size_t n = link_rows(a, &rows);
+	const struct ebpfrt_link *best = NULL;
+
+	for (size_t i = 0; i < n; i++) {
+		if (!best || rows[i].state == EBPFRT_LINK_ATTACHED ||
+		    (best->state == EBPFRT_LINK_PENDING && rows[i].state == EBPFRT_LINK_FAILED))
+			best = &rows[i];
+		if (best->state == EBPFRT_LINK_ATTACHED)
+			break;
+	}
+	if (best && best->state == EBPFRT_LINK_ATTACHED)
+		snprintf(text, size, "attached");
+	else if (best && best->state == EBPFRT_LINK_FAILED)
+		snprintf(text, size, "failed: %s",
+			 best->reason[0] ? best->reason : strerror(-best->err));
+	else if (best && best->reason[0])
+		snprintf(text, size, "pending (%s)", best->reason);
+	else
+		snprintf(text, size, "pending");
+}
+
+static void place_text(const struct attachment *a, char *text, size_t size)
+{
+	if (a->spec.kind == SPEC_USDT)
+		snprintf(text, size, "%s:%s:%s", a->place.path, a->spec.provider, a->spec.func);
+	else if (a->spec.offset && a->place.name[0])
+		snprintf(text, size, "%s:%s+0x%" PRIx64, a->place.path, a->place.name,
+			 a->spec.offset);
+	else if (a->place.name[0])
+		snprintf(text, size, "%s:%s", a->place.path, a->place.name);
+	else
+		snprintf(text, size, "%s+0x%" PRIx64, a->place.path, a->place.offset);
+}
+
+static void announce_one(const struct session *s, const struct attachment *a)
+{
+	char state[512], place[PATH_MAX + 600];
+	struct json_object *o;
+
+	describe_state(a, state, sizeof(state));
+	place_text(a, place, sizeof(place));
+	if (!s->json) {
+		out_note("%-16s %-10s %s  %s", s->obj->progs[a->prog].name,
+			 spec_kind_name(&a->spec), place, state);
+		return;
+	}
+	o = json_object_new_object();
+	out_add_str(o, "prog", s->obj->progs[a->prog].name);
+	out_add_str(o, "type", spec_kind_name(&a->spec));
+	out_add_str(o, "place", place);
+	out_add_u64(o, "link_id", a->link_id);
+	out_add_str(o, "state", state);
+	out_json_event(s->stream, "attached", o);
+}
+
+void session_announce(struct session *s)
+{
+	u32 n = s->obj->nattachments, np = s->pids ? s->pids->n : 1;
+
+	for (u32 i = 0; i < n; i++)
+		announce_one(s, &s->obj->attachments[i]);
+	if (s->json) {
+		struct json_object *o = json_object_new_object();
+
+		out_add_u64(o, "probes", n);
+		out_json_event(s->stream, "attached_probes", o);
+	} else if (!common.quiet && !s->child) {
+		fprintf(stderr, "Tracing %u probe%s in %u process%s. Hit Ctrl-C to end.\n", n,
+			n == 1 ? "" : "s", np, np == 1 ? "" : "es");
+	}
+}
+
+/* --- the loop --- */
+
+static int watch(struct session *s, int fd, u64 who)
+{
+	struct epoll_event ev = {.events = EPOLLIN, .data.u64 = who};
+
+	return epoll_ctl(s->epoll, EPOLL_CTL_ADD, fd, &ev) ? -errno : 0;
+}
+
+static int watch_timer(struct session *s)
+{
+	struct itimerspec t = {.it_value = {.tv_sec = s->duration_ns / 1000000000,
+					    .tv_nsec = s->duration_ns % 1000000000}};
+
+	if (!s->duration_ns)
+		return 0;
+	s->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
+	if (s->timer < 0 || timerfd_settime(s->timer, 0, &t, NULL))
+		return -errno;
+	return watch(s, s->timer, WHO_TIMER);
+}
+
+/* A target that has gone already is one that has ended. */
+static int watch_targets(struct session *s)
+{
+	for (u32 i = 0; s->pids && i < s->pids->n; i++) {
+		int fd = (int)syscall(SYS_pidfd_open, s->pids->v[i], 0);
+
+		if (fd < 0)
+			continue;
+		s->alive++;
+		watch(s, fd, WHO_TARGET | (u64)fd << 32);
+	}
+	s->over = s->pids && !s->alive;
+	return 0;
+}
+
+static int watch_all(struct session *s)
+{
+	int err;
+
+	s->epoll = epoll_create1(EPOLL_CLOEXEC);
+	s->signals = signalfd(-1, &session_signals, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (s->epoll < 0 || s->signals < 0)
+		return -errno;
+	err = watch(s, s->signals, WHO_SIGNAL);
+	if (!err)
+		err = watch_timer(s);
+	if (!err)
+		err = watch(s, ebpfrt_event_fd(), WHO_EVENTS);
+	if (!err && s->rings)
+		err = watch(s, ring_buffer__epoll_fd(s->rings), WHO_RINGS);
+	for (u32 i = 0; !err && i < s->nperf; i++)
+		err = watch(s, perf_buffer__epoll_fd(s->perf[i]), WHO_PERF + i);
+	if (!err && s->child)
+		err = watch(s, s->child_fd, WHO_CHILD);
+	return err ? err : watch_targets(s);
+}
+
+static void show_log(struct session *s, const struct ebpfrt_event *ev)
+{
+	char clean[4096];
+
+	s->lost += ev->lost;
+	out_clean(ev->text, clean, sizeof(clean));
+	if (s->json) {
+		struct json_object *o = json_object_new_object();
+
+		out_add_str(o, "line", clean);
+		out_json_event(s->stream, "printk", o);
+		return;
+	}
+	fprintf(s->stream, "%s\n", clean);
+	fflush(s->stream);
+}
+
+static const char *prog_of_link(const struct session *s, u32 id)
+{
+	for (u32 i = 0; i < s->obj->nattachments; i++) {
+		if (s->obj->attachments[i].link_id == id)
+			return s->obj->progs[s->obj->attachments[i].prog].name;
+	}
+	return NULL;
+}
+
+static void on_event(const struct ebpfrt_event *ev, void *cookie)
+{
+	struct session *s = cookie;
+	const char *prog = prog_of_link(s, ev->link);
+
+	switch (ev->type) {
+	case EBPFRT_EVENT_LOG:
+		show_log(s, ev);
+		break;
+	case EBPFRT_EVENT_LINK_ATTACHED:
+		if (prog)
+			out_debug("%s is now attached in %d", prog, ev->pid);
+		break;
+	case EBPFRT_EVENT_LINK_FAILED:
+		if (prog)
+			out_warn("%s could not be attached in %d: %s", prog, ev->pid,
+				 strerror(-ev->err));
+		break;
+	case EBPFRT_EVENT_TARGET_LEFT:
+		out_debug("process %d is no longer traced", ev->pid);
+		break;
+	case EBPFRT_EVENT_TARGET_END:
+		out_debug("process %d has ended", ev->pid);
+		break;
+	}
+}
+
+static void drain(struct session *s)
+{
+	if (ebpfrt_event_dispatch(on_event, s) < 0 && !s->daemon_gone) {
+		s->daemon_gone = true;
+		s->over = true;
+	}
+	if (s->rings) {
+		ring_buffer__poll(s->rings, 0);
+		ring_buffer__consume(s->rings);
+	}
+	for (u32 i = 0; i < s->nperf; i++) {
+		perf_buffer__poll(s->perf[i], 0);
+		perf_buffer__consume(s->perf[i]);
+	}
+}
+
+static void on_signal(struct session *s)
+{
+	struct signalfd_siginfo info;
+
+	while (read(s->signals, &info, sizeof(info)) == sizeof(info)) {
+		/* what the terminal sends goes to the whole foreground group: the child has it */
+		if (s->child && info.ssi_code != SI_KERNEL)
+			kill(s->child, (int)info.ssi_signo);
+		if (!s->child)
+			s->over = true;
+	}
+	/* from here on the default: a second signal ends us at once */
+	if (s->over)
+		session_unblock_signals();
+}
+
+static void on_ready(struct session *s, u64 who)
+{
+	switch (who & UINT32_MAX) {
+	case WHO_SIGNAL:
+		on_signal(s);
+		break;
+	case WHO_TIMER:
+	case WHO_CHILD:
+		s->over = true;
+		break;
+	case WHO_TARGET:
+		/* the pidfd leaves the set with its descriptor */
+		close((int)(who >> 32));
+		if (--s->alive == 0) {
+			out_debug("all targets have ended");
+			s->over = true;
+		}
+		break;
+	default:
+		drain(s);
+	}
+}
+
+int session_run(struct session *s)
+{
+	struct epoll_event ev[16];
+	int err = watch_all(s);
+
+	if (err)
+		return out_error("cannot wait for events: %s", strerror(-err)), err;
+	while (!s->over) {
+		int n = epoll_wait(s->epoll, ev, ARRAY_SIZE(ev), -1);
+
+		if (n < 0 && errno != EINTR)
+			return out_error("cannot wait for events: %s", strerror(errno)), -errno;
+		for (int i = 0; i < n; i++)
+			on_ready(s, ev[i].data.u64);
+	}
+	if (s->daemon_gone)
+		return out_error(
+			       "the daemon went away; the probes restore themselves at their next "
+			       "hit\n  attach again to go on"),
+		       -ECONNRESET;
+	return 0;
+}
+
+/* --- the end --- */
+
+struct totals {
+	u64 sites, hits, missed, aborted;
+};
+
+static void count_totals(const struct session *s, struct totals *t)
+{
+	for (u32 i = 0; i < s->obj->nattachments; i++) {
+		_cleanup_free_ struct ebpfrt_link *rows = NULL;
+		size_t n = link_rows(&s->obj->attachments[i], &rows);
+
+		for (size_t k = 0; k < n; k++) {
+			t->sites += rows[k].state == EBPFRT_LINK_ATTACHED;
+			t->hits += rows[k].hits;
+			t->missed += rows[k].missed;
+			t->aborted += rows[k].aborted;
+		}
+	}
+}
+
+static void report(struct session *s, const struct totals *t)
+{
+	struct json_object *o;
+
+	if (!s->json) {
+		out_note("detached, %" PRIu64 " site%s restored; %" PRIu64 " hit%s, %" PRIu64
+			 " lost",
+			 t->sites, t->sites == 1 ? "" : "s", t->hits, t->hits == 1 ? "" : "s",
+			 t->missed + t->aborted + s->lost);
+		return;
+	}
+	o = json_object_new_object();
+	out_add_u64(o, "sites", t->sites);
+	out_add_u64(o, "hits", t->hits);
+	out_add_u64(o, "missed", t->missed);
+	out_add_u64(o, "aborted", t->aborted);
+	out_add_u64(o, "lost", s->lost);
+	out_json_event(s->stream, "detached", o);
+}
+
+void session_finish(struct session *s)
+{
+	struct totals t = {0};
+
+	if (s->daemon_gone)
+		return;
+	count_totals(s, &t);
+	object_detach(s->obj);
+	drain(s);
+	if (!s->no_maps)
+		maps_print(s->obj->bpf, s->stream, s->json);
+	report(s, &t);
+}
+
+void session_deinit(struct session *s)
+{
+	ring_buffer__free(s->rings);
+	for (u32 i = 0; i < s->nperf; i++)
+		perf_buffer__free(s->perf[i]);
+	free(s->perf);
+	if (s->epoll > 0)
+		close(s->epoll);
+	if (s->signals > 0)
+		close(s->signals);
+	if (s->timer > 0)
+		close(s->timer);
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What attach and run have in common once an object is loaded: say what is attached, show what
+ * happens until it is over, detach, show the maps.
+ *
+ * Signals: the first SIGINT or SIGTERM ends the session, the second ends the program at once (the
+ * daemon then restores what is left). A session that watches a child passes signals on to it
+ * instead and ends when the child does.
+ */
+#pragma once
+
+#include <signal.h>
+#include <sys/types.h>
+
+#include "cli/object.h"
+
+struct session {
+	struct object *obj;
+	FILE *stream; /* results */
+	bool json, no_maps;
+	u64 duration_ns;	     /* 0: no limit */
+	const struct opt_pids *pids; /* targets; NULL with a child */
+	pid_t child;		     /* 0: none */
+	int child_fd;		     /* pidfd */
+
+	/* private */
+	int epoll, signals, timer;
+	struct ring_buffer *rings;
+	struct perf_buffer **perf;
+	u32 nperf;
+	u64 lost;
+	u32 alive; /* targets that have not ended */
+	bool over, daemon_gone;
+};
+
+/* Block the signals a session reads, before threads or children are made. */
+int session_block_signals(bool child);
+void session_unblock_signals(void);
+
+/* Say what was attached where; the "Tracing N probes" line. */
+void session_announce(struct session *s);
+/* Show events until the end. 0, or -errno after a message. */
+int session_run(struct session *s);
+/* Detach, print the maps, say what was restored. */
+void session_finish(struct session *s);
+void session_deinit(struct session *s);
+
+/* Events: rings, perf buffers, log lines. 0 or -errno after a message. */
+int session_open_streams(struct session *s);

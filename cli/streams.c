@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What an object's maps stream out, printed as it comes: ring buffers and perf event arrays, each
+ * record by its BTF type when the map (or a structure of the map's name) says what it is, else as
+ * bytes.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "cli/out.h"
+#include "cli/session.h"
+#include "cli/value.h"
+
+#define PERF_PAGES 16
+#define DUMP_MAX 4096
+
+struct stream {
+	struct session *session;
+	const char *name;
+	const struct btf *btf;
+	u32 type;
+};
+
+/* The structure called like the map ("events": struct events, struct event), or 0. */
+static u32 type_by_name(const struct btf *btf, const char *map)
+{
+	char name[64];
+	size_t n;
+	s32 id;
+
+	if (!btf)
+		return 0;
+	snprintf(name, sizeof(name), "%s", map);
+	id = btf__find_by_name_kind(btf, name, BTF_KIND_STRUCT);
+	n = strlen(name);
+	if (id < 0 && n > 1 && name[n - 1] == 's') {
+		name[n - 1] = 0;
+		id = btf__find_by_name_kind(btf, name, BTF_KIND_STRUCT);
+	}
+	return id > 0 ? (u32)id : 0;
+}
+
+static void hexdump(FILE *f, const char *name, const u8 *data, size_t size)
+{
+	fprintf(f, "%s: %zu bytes\n", name, size);
+	for (size_t at = 0; at < MIN(size, (size_t)DUMP_MAX); at += 16) {
+		fprintf(f, "  %04zx ", at);
+		for (size_t i = at; i < at + 16; i++)
+			fprintf(f, i < size ? " %02x" : "   ", i < size ? data[i] : 0);
+		fputs("  ", f);
+		for (size_t i = at; i < MIN(at + 16, size); i++)
+			fputc(data[i] >= 0x20 && data[i] < 0x7f ? data[i] : '.', f);
+		fputc('\n', f);
+	}
+}
+
+static void show_json(const struct stream *s, u32 type, const void *data, size_t size)
+{
+	struct json_object *o = json_object_new_object();
+
+	out_add_str(o, "map", s->name);
+	out_add(o, "value", value_json(s->btf, type, data, size));
+	out_json_event(s->session->stream, "event", o);
+}
+
+static void show(const struct stream *s, const void *data, size_t size)
+{
+	u32 type = s->type;
+	s64 tsize = type ? btf__resolve_size(s->btf, type) : -1;
+	_cleanup_free_ char *text = NULL;
+
+	if (tsize < 0 || (u64)tsize > size)
+		type = 0;
+	if (s->session->json) {
+		show_json(s, type, data, size);
+		return;
+	}
+	if (type && (text = value_text(s->btf, type, data, tsize)))
+		fprintf(s->session->stream, "%s: %s\n", s->name, text);
+	else
+		hexdump(s->session->stream, s->name, data, size);
+	fflush(s->session->stream);
+}
+
+static int on_ring(void *ctx, void *data, size_t size)
+{
+	show(ctx, data, size);
+	return 0;
+}
+
+static void on_perf(void *ctx, int cpu, void *data, u32 size)
+{
+	show(ctx, data, size);
+}
+
+static void on_perf_lost(void *ctx, int cpu, unsigned long long n)
+{
+	struct stream *s = ctx;
+
+	s->session->lost += n;
+	out_warn("%s: %llu events lost, the reader was slow", s->name, n);
+}
+
+static struct stream *new_stream(struct session *s, struct bpf_map *map)
+{
+	struct stream *st = calloc(1, sizeof(*st));
+
+	if (!st)
+		return NULL;
+	st->session = s;
+	st->name = bpf_map__name(map);
+	st->btf = bpf_object__btf(s->obj->bpf);
+	st->type = bpf_map__btf_value_type_id(map);
+	if (!st->btf || !value_strip(st->btf, st->type) ||
+	    btf__resolve_size(st->btf, st->type) <= 8)
+		st->type = type_by_name(st->btf, st->name);
+	return st;
+}
+
+static int add_ring(struct session *s, struct bpf_map *map)
+{
+	struct stream *st = new_stream(s, map);
+
+	if (!st)
+		return -ENOMEM;
+	if (!s->rings) {
+		s->rings = ring_buffer__new(bpf_map__fd(map), on_ring, st, NULL);
+		return s->rings ? 0 : -errno;
+	}
+	return ring_buffer__add(s->rings, bpf_map__fd(map), on_ring, st);
+}
+
+static int add_perf(struct session *s, struct bpf_map *map)
+{
+	struct stream *st = new_stream(s, map);
+	struct perf_buffer **v = realloc(s->perf, (s->nperf + 1) * sizeof(*v));
+
+	if (v)
+		s->perf = v;
+	if (!st || !v)
+		return -ENOMEM;
+	v[s->nperf] =
+		perf_buffer__new(bpf_map__fd(map), PERF_PAGES, on_perf, on_perf_lost, st, NULL);
+	if (!v[s->nperf])
+		return -errno;
+	s->nperf++;
+	return 0;
+}
+
+int session_open_streams(struct session *s)
+{
+	struct bpf_map *map;
+	int err = 0;
+
+	bpf_object__for_each_map(map, s->obj->bpf)
+	{
+		if (bpf_map__type(map) == BPF_MAP_TYPE_RINGBUF)
+			err = add_ring(s, map);
+		else if (bpf_map__type(map) == BPF_MAP_TYPE_PERF_EVENT_ARRAY)
+			err = add_perf(s, map);
+		if (err) {
+			out_error("cannot read the events of map %s: %s", bpf_map__name(map),
+				  strerror(-err));
+			return err;
+		}
+	}
+	return 0;
+}

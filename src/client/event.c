@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the daemon sends unasked: log lines and events, handed to a callback when the caller's loop
+ * says that there is something to read.
+ *
+ * A frame holds many log lines; their lengths are checked against the frame, and a torn one ends
+ * it.
+ */
+#include "client/client.h"
+
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "surface/surface.h"
+
+typedef void (*event_fn)(const struct ebpfrt_event *event, void *cookie);
+
+__export int ebpfrt_log_start(unsigned int scope)
+{
+	u32 s = scope;
+	int err = client_request(MSG_LOG, &s, sizeof(s), NULL, "cannot read the log");
+
+	return err < 0 ? err : 0;
+}
+
+__export int ebpfrt_event_fd(void)
+{
+	int fd = surface_poll_fd();
+
+	return fd >= 0 ? fd : client_fail(fd, "not connected to the daemon");
+}
+
+static int dispatch_lines(const struct frame *f, event_fn fn, void *cookie)
+{
+	size_t at = 0;
+	int n = 0;
+
+	while (f->len - at >= sizeof(struct msg_log_line)) {
+		struct ebpfrt_event ev = {.type = EBPFRT_EVENT_LOG};
+		struct msg_log_line line;
+		_cleanup_free_ char *text = NULL;
+
+		memcpy(&line, f->body + at, sizeof(line));
+		at += sizeof(line);
+		if (line.len > f->len - at)
+			break;
+		text = strndup((const char *)f->body + at, line.len);
+		if (!text)
+			return client_fail(-ENOMEM, "out of memory");
+		text[strcspn(text, "\n")] = 0;
+		ev.text = text;
+		ev.lost = line.lost;
+		fn(&ev, cookie);
+		n++;
+		at += MIN(ALIGN_UP((size_t)line.len, 8), f->len - at);
+	}
+	return n;
+}
+
+static int dispatch_event(const struct frame *f, event_fn fn, void *cookie)
+{
+	static const enum ebpfrt_event_type types[] = {[1] = EBPFRT_EVENT_TARGET_END,
+						       [2] = EBPFRT_EVENT_LINK_ATTACHED,
+						       [3] = EBPFRT_EVENT_LINK_FAILED,
+						       [4] = EBPFRT_EVENT_TARGET_LEFT};
+	struct ebpfrt_event ev = {0};
+	struct msg_event e;
+
+	if (f->len < sizeof(e))
+		return 0;
+	memcpy(&e, f->body, sizeof(e));
+	if (!e.what || e.what >= ARRAY_SIZE(types))
+		return 0; /* of a newer daemon */
+	ev.type = types[e.what];
+	ev.pid = e.pid;
+	ev.link = e.link;
+	ev.err = e.err;
+	fn(&ev, cookie);
+	return 1;
+}
+
+__export int ebpfrt_event_dispatch(event_fn fn, void *cookie)
+{
+	int total = 0;
+
+	for (;;) {
+		_cleanup_frame_ struct frame f = FRAME_INIT;
+		int n, err = surface_next_event(0, &f);
+
+		if (err == -ETIMEDOUT || err == -EINTR || err == -EAGAIN)
+			return total;
+		if (err)
+			return client_fail(
+				-ECONNRESET,
+				"the daemon has gone, and with it every probe; its log is "
+				"in the runtime directory");
+		n = f.hdr.type == MSG_LOG_LINES ? dispatch_lines(&f, fn, cookie)
+		    : f.hdr.type == MSG_EVENT	? dispatch_event(&f, fn, cookie)
+						: 0;
+		if (n < 0)
+			return n;
+		total += n;
+	}
+}

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Where our own files are, installed or in a build tree, and the environment of a program that is
+ * started under the agent.
+ *
+ * Rules: an environment variable wins; then what lies beside the running program (a build tree must
+ * never pick up an installed agent of another version); then the place it was installed to. $HOME
+ * and $PATH are never asked.
+ */
+#include "client/client.h"
+
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "proto/shm_abi.h"
+
+#define SOCKET_PATH_MAX 108
+
+extern char **environ;
+
+static int take(const char *candidate, char *path, size_t size)
+{
+	if (access(candidate, R_OK))
+		return -errno;
+	if (snprintf(path, size, "%s", candidate) >= (int)size)
+		return -ENAMETOOLONG;
+	return 0;
+}
+
+static int find_sibling(const char *name, char *path, size_t size)
+{
+	char self[4096], candidate[4352];
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	char *slash;
+
+	if (n <= 0)
+		return -ENOENT;
+	self[n] = 0;
+	slash = strrchr(self, '/');
+	if (!slash)
+		return -ENOENT;
+	*slash = 0;
+	snprintf(candidate, sizeof(candidate), "%s/%s", self, name);
+	return take(candidate, path, size);
+}
+
+int client_find_file(const char *env, const char *name, const char *dir, char *path, size_t size)
+{
+	const char *set = secure_getenv(env);
+	char candidate[4096];
+
+	if (set && *set) {
+		if (!take(set, path, size))
+			return 0;
+		return client_fail(-ENOENT, "$%s names %s: %s", env, set, strerror(errno));
+	}
+	if (!find_sibling(name, path, size))
+		return 0;
+	snprintf(candidate, sizeof(candidate), "%s/%s", dir, name);
+	if (!take(candidate, path, size))
+		return 0;
+	return client_fail(-ENOENT,
+			   "%s is not installed: neither beside the program nor in %s; set $%s",
+			   name, dir, env);
+}
+
+__export int ebpfrt_agent_path(char *path, size_t size)
+{
+	return client_find_file("EBPFRT_AGENT", "libebpfrt-agent.so", EBPFRT_PKGLIBDIR, path, size);
+}
+
+__export int ebpfrt_surface_path(char *path, size_t size)
+{
+	return client_find_file("EBPFRT_SURFACE", "libebpfrt-surface.so", EBPFRT_PKGLIBDIR, path,
+				size);
+}
+
+struct token {
+	u64 value;
+	char socket[SOCKET_PATH_MAX];
+};
+
+static int get_token(struct token *out)
+{
+	_cleanup_frame_ struct frame reply = FRAME_INIT;
+	int err = client_request(MSG_TOKEN, NULL, 0, &reply, "cannot get a token for the program");
+
+	if (err < 0)
+		return err;
+	if (reply.len < sizeof(u64) + 1 || reply.len > sizeof(u64) + SOCKET_PATH_MAX)
+		return client_fail(-EPROTO, "the daemon sent a token of %zu bytes", reply.len);
+	memset(out, 0, sizeof(*out));
+	memcpy(&out->value, reply.body, sizeof(u64));
+	memcpy(out->socket, reply.body + sizeof(u64), reply.len - sizeof(u64));
+	out->socket[SOCKET_PATH_MAX - 1] = 0;
+	return 0;
+}
+
+static bool is_named(const char *entry, const char *name)
+{
+	size_t n = strlen(name);
+
+	return !strncmp(entry, name, n) && entry[n] == '=';
+}
+
+static bool is_ours(const char *entry)
+{
+	return is_named(entry, "LD_PRELOAD") || is_named(entry, AGENT_ENV_SOCKET) ||
+	       is_named(entry, AGENT_ENV_TOKEN);
+}
+
+static const char *lookup(char *const *env, const char *name)
+{
+	for (; *env; env++) {
+		if (is_named(*env, name))
+			return *env + strlen(name) + 1;
+	}
+	return NULL;
+}
+
+/* One block: the pointers, then the three strings that are new. The others stay the caller's. */
+static char **extend(char *const *env, const char *agent, const struct token *token)
+{
+	const char *preload = lookup(env, "LD_PRELOAD");
+	size_t n = 0, room = strlen(agent) + (preload ? strlen(preload) : 0) + 2 * SOCKET_PATH_MAX;
+	char **out, *text;
+	size_t k = 0;
+
+	while (env[n])
+		n++;
+	room += 128;
+	out = malloc((n + 4) * sizeof(*out) + room);
+	if (!out)
+		return NULL;
+	text = (char *)(out + n + 4);
+	for (size_t i = 0; i < n; i++) {
+		if (!is_ours(env[i]))
+			out[k++] = env[i];
+	}
+	out[k++] = text;
+	text += sprintf(text, "LD_PRELOAD=%s%s%s", agent, preload && *preload ? ":" : "",
+			preload ? preload : "") +
+		1;
+	out[k++] = text;
+	text += sprintf(text, AGENT_ENV_SOCKET "=%s", token->socket) + 1;
+	out[k++] = text;
+	sprintf(text, AGENT_ENV_TOKEN "=%llu", (unsigned long long)token->value);
+	out[k] = NULL;
+	return out;
+}
+
+__export int ebpfrt_run_environment(char *const *env, char ***out)
+{
+	struct token token;
+	char agent[4096];
+	char **block;
+	int err;
+
+	err = ebpfrt_agent_path(agent, sizeof(agent));
+	if (err)
+		return err;
+	/* LD_PRELOAD is split at both */
+	if (strpbrk(agent, " :"))
+		return client_fail(-EINVAL,
+				   "the agent's path %s holds a space or colon, which LD_PRELOAD "
+				   "can't express; set $EBPFRT_AGENT to another",
+				   agent);
+	err = get_token(&token);
+	if (err)
+		return err;
+	block = extend(env ? env : environ, agent, &token);
+	if (!block)
+		return client_fail(-ENOMEM, "out of memory");
+	*out = block;
+	return 0;
+}

@@ -166,8 +166,10 @@ static bool objdumps_own_way(const char *text, const u8 *code, size_t n)
 	static const char *const words[] = {"(bad)", ".byte", "rex",  "data16", "addr32",
 					    "repz",  "repnz", "jmpw", "callw",	"lock"};
 
-	if (code[0] == 0x9b || n == 1)
-		return true; /* of one byte only prefixes differ */
+	static const u8 alone[] = {0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0x67, 0x9b, 0xf3};
+
+	if (memchr(alone, code[0], sizeof(alone)) && (n == 1 || code[0] == 0x9b))
+		return true;
 	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
 		if (strstr(text, words[i]))
 			return true;

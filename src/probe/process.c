@@ -24,7 +24,7 @@
 
 struct status {
 	u32 uid[4], gid[4], seccomp, seccomp_filters, nthreads;
-	pid_t tracer, parent;
+	pid_t tgid, tracer;
 	u64 blocked, caps;
 	char state;
 	bool no_new_privs, shadow_stack;
@@ -38,7 +38,7 @@ static void status_line(const char *line, struct status *s)
 	    sscanf(line, "Gid: %u %u %u %u", &s->gid[0], &s->gid[1], &s->gid[2], &s->gid[3]) == 4 ||
 	    sscanf(line, "State: %c", &s->state) == 1 ||
 	    sscanf(line, "TracerPid: %d", &s->tracer) == 1 ||
-	    sscanf(line, "PPid: %d", &s->parent) == 1 ||
+	    sscanf(line, "Tgid: %d", &s->tgid) == 1 ||
 	    sscanf(line, "Threads: %u", &s->nthreads) == 1 ||
 	    sscanf(line, "SigBlk: %" SCNx64, &s->blocked) == 1 ||
 	    sscanf(line, "CapEff: %" SCNx64, &s->caps) == 1 ||
@@ -244,6 +244,14 @@ static bool is_ours(const struct probe_process *p)
 	return !geteuid() || (p->uid == getuid() && p->euid == getuid());
 }
 
+static int only_a_thread(const struct probe_process *p, pid_t tgid, char why[PROBE_WHY_MAX])
+{
+	char reason[96];
+
+	snprintf(reason, sizeof(reason), "it is a thread of process %d; attach to that", tgid);
+	return sentence(p, -EINVAL, reason, why);
+}
+
 static int not_ours(const struct probe_process *p, char why[PROBE_WHY_MAX])
 {
 	char reason[128];
@@ -271,6 +279,8 @@ int probe_process_read(pid_t pid, struct probe_process *out, char why[PROBE_WHY_
 	take_status(&s, &p);
 	if (p.kernel_thread)
 		return sentence(&p, -EINVAL, "it is a thread of the kernel", why);
+	if (s.tgid != pid)
+		return only_a_thread(&p, s.tgid, why);
 	if (p.zombie)
 		return sentence(&p, -ESRCH, "it has ended already (a zombie)", why);
 	if (!is_ours(&p))

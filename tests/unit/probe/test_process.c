@@ -2,12 +2,15 @@
 /* What is said of processes, and the words of each refusal to attach. */
 #include <errno.h>
 #include <linux/seccomp.h>
+#include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -119,6 +122,34 @@ Test(process, no_such_process)
 	cr_expect_str_eq(why, "cannot attach to 1073741822: no such process");
 	cr_expect_eq(probe_process_read(-1, &p, why), -ESRCH);
 	cr_expect_eq(p.pid, 5, "unchanged");
+}
+
+static pid_t thread_id;
+
+static void *wait_as_thread(void *arg)
+{
+	__atomic_store_n(&thread_id, (pid_t)syscall(SYS_gettid), __ATOMIC_RELEASE);
+	pthread_barrier_wait(arg);
+	return NULL;
+}
+
+Test(process, a_thread)
+{
+	struct probe_process p;
+	char why[PROBE_WHY_MAX], expected[128];
+	pthread_barrier_t barrier;
+	pthread_t thread;
+
+	pthread_barrier_init(&barrier, NULL, 2);
+	cr_assert_eq(pthread_create(&thread, NULL, wait_as_thread, &barrier), 0);
+	while (!__atomic_load_n(&thread_id, __ATOMIC_ACQUIRE))
+		sched_yield();
+	cr_expect_eq(probe_process_read(thread_id, &p, why), -EINVAL);
+	snprintf(expected, sizeof(expected), "it is a thread of process %d; attach to that",
+		 getpid());
+	cr_expect(strstr(why, expected), "%s", why);
+	pthread_barrier_wait(&barrier);
+	pthread_join(thread, NULL);
 }
 
 Test(process, zombie)

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Runs one program for an outside judge: the plugin protocol of the public bpf_conformance suite.
+ *
+ *	plugin [MEMORY] [--interpret | --jit] [--elf]
+ *
+ * The program comes on standard input as hex bytes: instructions, or with --elf an object whose
+ * first executable section they are. It runs with r1 = address and r2 = length of MEMORY (hex
+ * bytes). r0 is printed in hex, exit status 0; a program that is refused or faults gives a message
+ * on standard error and status 1.
+ *
+ * An execution here has one argument, so two instructions that load r2 and r1 from a pair of words
+ * precede the program; they are checked with it.
+ */
+#include <ctype.h>
+#include <elf.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "core/load/load.h"
+#include "core/run/helper.h"
+#include "osl/osl.h"
+#include "osl/osl_trap.h"
+
+#define PROLOG 2
+
+struct bytes {
+	u8 *p;
+	size_t len;
+};
+
+struct options {
+	const char *memory;
+	bool jit;
+	bool elf;
+};
+
+struct args {
+	u64 r1, r2;
+};
+
+static struct ebpf_prog prog;
+
+static int hex_digit(int c)
+{
+	return isdigit(c) ? c - '0' : tolower(c) - 'a' + 10;
+}
+
+/* Hex digits in pairs; blanks between them do not count. */
+static int parse_hex(const char *text, struct bytes *out)
+{
+	_cleanup_free_ u8 *p = calloc(strlen(text) / 2 + 1, 1);
+	size_t n = 0;
+
+	if (!p)
+		return -ENOMEM;
+	for (; *text; text++) {
+		if (isspace((unsigned char)*text))
+			continue;
+		if (!isxdigit((unsigned char)text[0]) || !isxdigit((unsigned char)text[1]))
+			return -EINVAL;
+		p[n++] = (u8)(hex_digit(text[0]) << 4 | hex_digit(text[1]));
+		text++;
+	}
+	out->p = TAKE_PTR(p);
+	out->len = n;
+	return 0;
+}
+
+static int read_program(struct bytes *out)
+{
+	_cleanup_free_ char *line = NULL;
+	size_t cap = 0;
+
+	if (getdelim(&line, &cap, '\0', stdin) < 0)
+		return -ENODATA;
+	return parse_hex(line, out);
+}
+
+static int elf_section(const struct bytes *file, u32 index, Elf64_Shdr *out)
+{
+	Elf64_Ehdr eh;
+	u64 off;
+
+	memcpy(&eh, file->p, sizeof(eh));
+	off = eh.e_shoff + (u64)index * sizeof(*out);
+	if (eh.e_shoff > file->len || off + sizeof(*out) > file->len)
+		return -EINVAL;
+	memcpy(out, file->p + off, sizeof(*out));
+	if (out->sh_type == SHT_NOBITS || out->sh_offset > file->len ||
+	    out->sh_size > file->len - out->sh_offset)
+		return -EINVAL;
+	return 0;
+}
+
+/* Replace an object by its first section that holds code. */
+static int extract_code(struct bytes *file)
+{
+	Elf64_Ehdr eh;
+	Elf64_Shdr sh;
+	u32 i;
+
+	if (file->len < sizeof(eh) || memcmp(file->p, ELFMAG, SELFMAG))
+		return -EINVAL;
+	memcpy(&eh, file->p, sizeof(eh));
+	for (i = 1; i < eh.e_shnum; i++) {
+		if (elf_section(file, i, &sh) || !(sh.sh_flags & SHF_EXECINSTR) || !sh.sh_size)
+			continue;
+		memmove(file->p, file->p + sh.sh_offset, sh.sh_size);
+		file->len = sh.sh_size;
+		return 0;
+	}
+	return -EINVAL;
+}
+
+static struct bpf_insn *with_prolog(const struct bytes *code, u32 *n)
+{
+	static const struct bpf_insn prolog[PROLOG] = {
+		{.code = BPF_LDX | BPF_MEM | BPF_DW, .dst_reg = 2, .src_reg = 1, .off = 8},
+		{.code = BPF_LDX | BPF_MEM | BPF_DW, .dst_reg = 1, .src_reg = 1, .off = 0},
+	};
+	struct bpf_insn *insns;
+
+	*n = PROLOG + (u32)(code->len / sizeof(*insns));
+	insns = calloc(*n, sizeof(*insns));
+	if (!insns)
+		return NULL;
+	memcpy(insns, prolog, sizeof(prolog));
+	memcpy(insns + PROLOG, code->p, code->len);
+	return insns;
+}
+
+/* The image goes through a sealed object and an executable mapping, as in every process. */
+static int map_image(const struct ebpf_load *load, void **base)
+{
+	_cleanup_close_ int fd = osl_image_create("conformance", load->image, load->image_size);
+
+	return fd < 0 ? fd : osl_image_map(fd, load->image_size, base);
+}
+
+static bool fault(struct arch_regs *regs)
+{
+	return ebpf_prog_fixup(&prog, regs);
+}
+
+static int run(const struct ebpf_load *load, const struct options *opt, struct bytes *memory)
+{
+	struct args args = {(u64)(uintptr_t)memory->p, memory->len};
+	struct ebpf_run r = {.kind = EBPF_RUN_TEST};
+	u64 refs[1] = {0}, ret;
+	void *base;
+	int err;
+
+	err = map_image(load, &base);
+	if (!err)
+		err = ebpf_prog_bind(&prog, base, load->image_size, refs, 1);
+	if (err)
+		return err;
+	if (opt->jit && !prog.code) {
+		fprintf(stderr, "plugin: there is no JIT for this machine: use --interpret\n");
+		return -EOPNOTSUPP;
+	}
+	ebpf_helper_table_init();
+	osl_trap_init_self();
+	osl_fault_hook(fault);
+	osl_fault_handler_install();
+	ret = opt->jit ? ebpf_prog_run(&prog, &args, &r) : ebpf_prog_run_interp(&prog, &args, &r);
+	if (r.aborted) {
+		fprintf(stderr, "plugin: the program touched memory that is not there\n");
+		return -EFAULT;
+	}
+	printf("%llx\n", (unsigned long long)ret);
+	return 0;
+}
+
+static int load_and_run(const struct options *opt, const struct bytes *code, struct bytes *memory)
+{
+	char text[4096] = "";
+	struct ebpf_log log = {.buf = text, .size = sizeof(text), .level = 1};
+	_cleanup_free_ struct bpf_insn *insns = NULL;
+	struct ebpf_load load = {.prog_type = BPF_PROG_TYPE_KPROBE, .log = &log};
+	int err;
+
+	if (code->len % sizeof(*insns)) {
+		fprintf(stderr, "plugin: the program is %zu bytes, not a multiple of %zu\n",
+			code->len, sizeof(*insns));
+		return -EINVAL;
+	}
+	load.insns = insns = with_prolog(code, &load.ninsns);
+	load.want_jit = opt->jit;
+	load.check_flags = EBPF_CHECK_ISA | EBPF_CHECK_CALLX | EBPF_CHECK_ANY_HELPER;
+	if (!insns)
+		return -ENOMEM;
+	err = ebpf_load_build(&load);
+	if (err) {
+		fprintf(stderr, "plugin: program refused: %s", *text ? text : strerror(-err));
+		return err;
+	}
+	err = run(&load, opt, memory);
+	free(load.image);
+	return err;
+}
+
+static int parse_options(int argc, char **argv, struct options *opt)
+{
+	int i;
+
+	for (i = 1; i < argc; i++) {
+		if (!strcmp(argv[i], "--jit"))
+			opt->jit = true;
+		else if (!strcmp(argv[i], "--interpret"))
+			opt->jit = false;
+		else if (!strcmp(argv[i], "--elf"))
+			opt->elf = true;
+		else if (*argv[i] == '-')
+			return -EINVAL;
+		else
+			opt->memory = argv[i];
+	}
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	struct options opt = {.memory = ""};
+	struct bytes code = {0}, memory = {0};
+	int err;
+
+	if (parse_options(argc, argv, &opt)) {
+		fprintf(stderr, "usage: plugin [MEMORY] [--interpret | --jit] [--elf]\n");
+		return 2;
+	}
+	err = parse_hex(opt.memory, &memory);
+	if (!err)
+		err = read_program(&code);
+	if (!err && opt.elf)
+		err = extract_code(&code);
+	if (err)
+		fprintf(stderr, "plugin: cannot read the program: %s\n", strerror(-err));
+	else
+		err = load_and_run(&opt, &code, &memory);
+	free(code.p);
+	free(memory.p);
+	return err ? 1 : 0;
+}

@@ -1,0 +1,60 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
+# Every case of the *.data files (or of the files given), on the interpreter and on the JIT, as TAP.
+set -u
+: "${top_srcdir:=.}" "${top_builddir:=.}"
+dir=$top_builddir/tests/conformance
+work=$(mktemp -d) || exit 1
+trap 'rm -rf "$work"' EXIT
+tab=$(printf '\t')
+
+[ $# -gt 0 ] || set -- "$top_srcdir"/tests/conformance/*.data
+"$dir/assemble" "$@" >"$work/cases" || { echo "Bail out! cannot assemble the cases"; exit 1; }
+
+engines="--interpret"
+if echo b700000000000000 9500000000000000 | "$dir/plugin" --jit >/dev/null 2>&1; then
+	engines="$engines --jit"
+fi
+
+n=0
+say()
+{
+	n=$((n + 1))
+	if [ "$1" = ok ]; then
+		echo "ok $n - $2"
+	else
+		echo "not ok $n - $2: $3"
+	fi
+}
+
+# one case on one engine: r0 in hex, or the words of the refusal
+try()
+{
+	out=$(echo "$program" | "$dir/plugin" $memory "$1" 2>"$work/err")
+	status=$?
+	if [ -n "$error" ]; then
+		if [ $status -ne 1 ]; then
+			say not "$name $1" "accepted, r0 $out, wanted: $error"
+		elif grep -qF -- "$error" "$work/err"; then
+			say ok "$name $1"
+		else
+			say not "$name $1" "$(tr '\n' ' ' <"$work/err") wanted: $error"
+		fi
+	elif [ $status -eq 0 ] && [ "$out" = "$result" ]; then
+		say ok "$name $1"
+	else
+		say not "$name $1" "r0 $out, wanted $result, status $status $(tr '\n' ' ' <"$work/err")"
+	fi
+}
+
+# empty fields would be merged by read: they travel as a dash
+sed "s/$tab$tab/$tab-$tab/g; s/$tab$tab/$tab-$tab/g; s/$tab\$/$tab-/" "$work/cases" >"$work/list"
+while IFS=$tab read -r name program memory result error; do
+	[ "$memory" = - ] && memory=
+	[ "$error" = - ] && error=
+	for engine in $engines; do
+		try "$engine"
+	done
+done <"$work/list"
+echo "1..$n"
+[ $n -gt 0 ]

@@ -1,0 +1,534 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The JIT against the interpreter: every operation on every pair of registers, and random programs,
+ * with and without BMI2; the random programs also against the kernel, where it may be asked. The
+ * seed is printed; EBPFRT_SEED repeats a run.
+ */
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <sys/syscall.h>
+
+#include "arch/arch.h"
+#include "arch/x86_64/jit_emit.h"
+#include "base/macros.h"
+#include "tests/support/engine.h"
+
+#define BODY 60
+#define SLOTS 8 /* words of stack the programs play with */
+#define MAX_PROG 512
+
+struct program {
+	struct bpf_insn insns[MAX_PROG];
+	u32 n;
+};
+
+static u64 state;
+
+static u64 rnd(void)
+{
+	state ^= state << 13;
+	state ^= state >> 7;
+	state ^= state << 17;
+	return state;
+}
+
+static u32 below(u32 n)
+{
+	return (u32)(rnd() >> 11) % n;
+}
+
+static void seed(void)
+{
+	const char *env = getenv("EBPFRT_SEED");
+	u64 s = env ? strtoull(env, NULL, 0) : (u64)getpid() * 2654435761u + osl_now_ns();
+
+	state = s | 1;
+	cr_log_info("EBPFRT_SEED=%llu", (unsigned long long)s);
+}
+
+/* values at which carries, signs and widths change */
+static u64 value(void)
+{
+	static const u64 edge[] = {0,
+				   1,
+				   2,
+				   0x7f,
+				   0x80,
+				   0xff,
+				   0x7fff,
+				   0x8000,
+				   0x7fffffff,
+				   0x80000000,
+				   0xffffffff,
+				   0x100000000,
+				   ~0ULL,
+				   ~1ULL,
+				   0x8000000000000000,
+				   0x7fffffffffffffff};
+
+	switch (below(3)) {
+	case 0:
+		return edge[below(ARRAY_SIZE(edge))];
+	case 1:
+		return rnd() >> below(64);
+	default:
+		return rnd();
+	}
+}
+
+static void put(struct program *p, struct bpf_insn in)
+{
+	cr_assert_lt(p->n, MAX_PROG);
+	p->insns[p->n++] = in;
+}
+
+static void put_lddw(struct program *p, u8 reg, u64 v)
+{
+	const struct bpf_insn two[] = {LDDW(reg, v)};
+
+	put(p, two[0]);
+	put(p, two[1]);
+}
+
+/* r0 = a mix of all registers; low 32 bits only, which is what the kernel reports */
+static void put_end(struct program *p)
+{
+	u8 reg;
+	s16 i;
+
+	for (reg = 1; reg <= 9; reg++) {
+		put(p, ALU64_IMM(BPF_MUL, 0, 31));
+		put(p, ALU64_REG(BPF_XOR, 0, reg));
+	}
+	for (i = 1; i <= SLOTS; i++) {
+		put(p, LDX(BPF_DW, 1, 10, (s16)(-8 * i)));
+		put(p, ALU64_IMM(BPF_MUL, 0, 31));
+		put(p, ALU64_REG(BPF_ADD, 0, 1));
+	}
+	put(p, MOV_REG(1, 0));
+	put(p, ALU64_IMM(BPF_RSH, 1, 32));
+	put(p, ALU32_REG(BPF_XOR, 0, 1));
+	put(p, EXIT());
+}
+
+static void put_start(struct program *p)
+{
+	u8 reg;
+	s16 i;
+
+	for (reg = 0; reg <= 9; reg++)
+		put_lddw(p, reg, value());
+	for (i = 1; i <= SLOTS; i++)
+		put(p, ST(BPF_DW, 10, (s16)(-8 * i), (s32)value()));
+}
+
+static void put_alu(struct program *p)
+{
+	static const u8 ops[] = {BPF_ADD, BPF_SUB, BPF_MUL, BPF_DIV, BPF_OR,  BPF_AND, BPF_LSH,
+				 BPF_RSH, BPF_NEG, BPF_MOD, BPF_XOR, BPF_MOV, BPF_ARSH};
+	u8 class = below(2) ? BPF_ALU64 : BPF_ALU, op = ops[below(ARRAY_SIZE(ops))];
+	bool x = below(2) && op != BPF_NEG, divides = op == BPF_DIV || op == BPF_MOD;
+	struct bpf_insn in = INSN(class | op | (x ? BPF_X : BPF_K), below(10), 0, 0, 0);
+
+	if (x)
+		in.src_reg = below(10) & 15;
+	else if (op == BPF_LSH || op == BPF_RSH || op == BPF_ARSH)
+		in.imm = (s32)below(class == BPF_ALU64 ? 64 : 32);
+	else if (op != BPF_NEG)
+		in.imm = (s32)value();
+	if (divides) {
+		in.off = (s16)below(2);
+		if (!x && !in.imm)
+			in.imm = 3;
+	}
+	if (op == BPF_MOV && x)
+		in.off = (s16)(below(3) * 8);
+	put(p, in);
+}
+
+static void put_end_swap(struct program *p)
+{
+	static const u8 codes[] = {BPF_ALU | BPF_END | BPF_TO_LE, BPF_ALU | BPF_END | BPF_TO_BE,
+				   BPF_ALU64 | BPF_END};
+
+	put(p, INSN(codes[below(3)], below(10), 0, 0, 16 << below(3)));
+}
+
+static void put_memory(struct program *p)
+{
+	static const u8 sizes[] = {BPF_B, BPF_H, BPF_W, BPF_DW};
+	u32 k = below(4);
+	s16 off = (s16)(-(s32)((1 + below(SLOTS * 8 >> k)) << k));
+
+	switch (below(4)) {
+	case 0:
+		put(p, LDX(sizes[k], below(10), 10, off));
+		break;
+	case 1:
+		put(p, k == 3 ? LDX(sizes[k], below(10), 10, off)
+			      : INSN(BPF_LDX | BPF_MEMSX | sizes[k], below(10), 10, off, 0));
+		break;
+	case 2:
+		put(p, ST(sizes[k], 10, off, (s32)value()));
+		break;
+	default:
+		put(p, STX(sizes[k], 10, below(10), off));
+	}
+}
+
+static void put_atomic(struct program *p)
+{
+	static const s32 ops[] = {BPF_ADD,
+				  BPF_AND,
+				  BPF_OR,
+				  BPF_XOR,
+				  BPF_ADD | BPF_FETCH,
+				  BPF_AND | BPF_FETCH,
+				  BPF_OR | BPF_FETCH,
+				  BPF_XOR | BPF_FETCH,
+				  BPF_XCHG,
+				  BPF_CMPXCHG};
+	bool wide = below(2);
+	s16 off = (s16)(-(s32)(wide ? 8 * (1 + below(SLOTS)) : 4 * (1 + below(2 * SLOTS))));
+
+	put(p, INSN(BPF_STX | BPF_ATOMIC | (wide ? BPF_DW : BPF_W), 10, below(10), off,
+		    ops[below(ARRAY_SIZE(ops))]));
+}
+
+/* forward only, over instructions that follow in the body or its end */
+static void put_jump(struct program *p)
+{
+	static const u8 ops[] = {BPF_JEQ,  BPF_JGT, BPF_JGE, BPF_JSET, BPF_JNE, BPF_JSGT,
+				 BPF_JSGE, BPF_JLT, BPF_JLE, BPF_JSLT, BPF_JSLE};
+	u8 class = below(2) ? BPF_JMP : BPF_JMP32;
+	bool x = below(2);
+
+	put(p, INSN(class | ops[below(ARRAY_SIZE(ops))] | (x ? BPF_X : BPF_K), below(10),
+		    x ? below(10) : 0, 1 + below(4), x ? 0 : (s32)value()));
+}
+
+/* r1..r5 are the callee's to destroy */
+static void put_call(struct program *p)
+{
+	u8 reg;
+
+	put(p, CALL_BPF(0));
+	for (reg = 1; reg <= 5; reg++)
+		put(p, MOV_IMM(reg, (s32)value()));
+}
+
+static void put_body(struct program *p, bool calls)
+{
+	u32 i, end = p->n + BODY;
+
+	while (p->n < end) {
+		switch (below(12)) {
+		case 0:
+		case 1:
+			put_memory(p);
+			break;
+		case 2:
+			put_atomic(p);
+			break;
+		case 3:
+			put_jump(p);
+			break;
+		case 4:
+			put_end_swap(p);
+			break;
+		case 5:
+			if (calls)
+				put_call(p);
+			break;
+		default:
+			put_alu(p);
+		}
+	}
+	/* the last jumps may reach over the end of the body */
+	for (i = 0; i < 5; i++)
+		put(p, MOV_IMM(below(10), (s32)value()));
+}
+
+/* A function with its own stack, which destroys every register. */
+static void put_function(struct program *p)
+{
+	u32 start = p->n, i;
+	u8 reg;
+
+	for (reg = 0; reg <= 9; reg++)
+		if (reg < 1 || reg > 5)
+			put_lddw(p, reg, value());
+	for (i = 1; i <= SLOTS; i++)
+		put(p, ST(BPF_DW, 10, (s16)(-8 * (s32)i), (s32)value()));
+	put_body(p, false);
+	put_end(p);
+	for (i = 0; i < start; i++)
+		if (p->insns[i].code == (BPF_JMP | BPF_CALL))
+			p->insns[i].imm = (s32)(start - i - 1);
+}
+
+static bool calls_function(const struct program *p)
+{
+	u32 i;
+
+	for (i = 0; i < p->n; i++)
+		if (p->insns[i].code == (BPF_JMP | BPF_CALL))
+			return true;
+	return false;
+}
+
+static void make(struct program *p)
+{
+	p->n = 0;
+	put_start(p);
+	put_body(p, true);
+	put_end(p);
+	if (calls_function(p))
+		put_function(p);
+}
+
+static void dump(const struct program *p)
+{
+	char text[128];
+	u32 i;
+
+	for (i = 0; i < p->n;) {
+		u32 at = i;
+
+		i += (u32)ebpf_disasm(&p->insns[i], text, sizeof(text));
+		fprintf(stderr, "%3u: %s\n", at, text);
+	}
+}
+
+static void compare(const struct program *p)
+{
+	u64 want, got;
+
+	want = engine_r0(p->insns, p->n, false, NULL);
+	x86_jit_avoid_bmi2 = false;
+	got = engine_r0(p->insns, p->n, true, NULL);
+	if (got == want) {
+		x86_jit_avoid_bmi2 = true;
+		got = engine_r0(p->insns, p->n, true, NULL);
+	}
+	if (got != want)
+		dump(p);
+	cr_assert_eq(got, want, "interpreter %llx, JIT %llx", (unsigned long long)want,
+		     (unsigned long long)got);
+	cr_assert_neq(want, 0xbad10adbad10adULL, "refused");
+}
+
+Test(jit, random_programs)
+{
+	struct program *p = calloc(1, sizeof(*p));
+	u32 i;
+
+	seed();
+	for (i = 0; i < 1500; i++) {
+		make(p);
+		compare(p);
+	}
+	free(p);
+}
+
+static void one_alu(struct program *p, u8 code, u8 dst, u8 src, s16 off)
+{
+	u8 reg;
+
+	p->n = 0;
+	for (reg = 0; reg <= 9; reg++)
+		put_lddw(p, reg, value());
+	put(p, INSN(code, dst, src, off, 0));
+	for (reg = 1; reg <= 9; reg++) {
+		put(p, ALU64_IMM(BPF_MUL, 0, 31));
+		put(p, ALU64_REG(BPF_XOR, 0, reg));
+	}
+	put(p, EXIT());
+	compare(p);
+}
+
+Test(jit, every_pair_of_registers)
+{
+	static const u8 ops[] = {BPF_DIV, BPF_MOD, BPF_LSH, BPF_RSH, BPF_ARSH, BPF_MUL};
+	struct program *p = calloc(1, sizeof(*p));
+	u32 i, pair;
+
+	seed();
+	for (i = 0; i < ARRAY_SIZE(ops); i++)
+		for (pair = 0; pair < 100; pair++) {
+			u8 dst = (u8)(pair / 10), src = (u8)(pair % 10);
+			bool divides = ops[i] == BPF_DIV || ops[i] == BPF_MOD;
+
+			one_alu(p, BPF_ALU64 | ops[i] | BPF_X, dst, src, 0);
+			one_alu(p, BPF_ALU | ops[i] | BPF_X, dst, src, 0);
+			if (!divides)
+				continue;
+			one_alu(p, BPF_ALU64 | ops[i] | BPF_X, dst, src, 1);
+			one_alu(p, BPF_ALU | ops[i] | BPF_X, dst, src, 1);
+		}
+	free(p);
+}
+
+/* Division by a constant is a multiplication: the constants and dividends at which it goes wrong
+ * when it is wrong. */
+Test(jit, division_by_constants)
+{
+	static const u32 divisors[] = {
+		3,     5,     6,       7,	   9,	       10,	   11,	      12,
+		25,    60,    100,     125,	   641,	       1000,	   3600,      10000,
+		65535, 65537, 1000000, 0x7fffffff, 0x80000001, 0xfffffffe, 0xffffffff};
+	struct program *p = calloc(1, sizeof(*p));
+	u32 i, k;
+
+	seed();
+	for (i = 0; i < ARRAY_SIZE(divisors) + 100; i++) {
+		u32 d = i < ARRAY_SIZE(divisors) ? divisors[i] : (u32)value() | 1;
+
+		for (k = 0; k < 6; k++) {
+			u64 n = k < 2 ? (u64)d * (rnd() >> below(40)) - k : value();
+			u8 dst = (u8)below(10);
+
+			p->n = 0;
+			put_lddw(p, 0, rnd());
+			put_lddw(p, 3, rnd());
+			put_lddw(p, dst, n);
+			put(p, INSN((below(2) ? BPF_ALU64 : BPF_ALU) |
+					    (below(2) ? BPF_DIV : BPF_MOD) | BPF_K,
+				    dst, 0, 0, (s32)d));
+			put(p, ALU64_IMM(BPF_MUL, 0, 31));
+			put(p, ALU64_REG(BPF_ADD, 0, 3));
+			put(p, ALU64_IMM(BPF_MUL, 0, 31));
+			put(p, ALU64_REG(BPF_ADD, 0, dst));
+			put(p, EXIT());
+			compare(p);
+		}
+	}
+	free(p);
+}
+
+/* --- against the kernel ------------------------------------------------------------------------
+ */
+
+static int bpf_call(int cmd, union bpf_attr *attr)
+{
+	return (int)syscall(__NR_bpf, cmd, attr, sizeof(*attr));
+}
+
+static int kernel_load(const struct program *p, char *log, u32 size)
+{
+	union bpf_attr attr = {
+		.prog_type = BPF_PROG_TYPE_SOCKET_FILTER,
+		.insns = (u64)(uintptr_t)p->insns,
+		.insn_cnt = p->n,
+		.license = (u64)(uintptr_t) "Dual BSD/GPL",
+		.log_buf = (u64)(uintptr_t)log,
+		.log_size = size,
+		.log_level = 1,
+	};
+
+	return bpf_call(BPF_PROG_LOAD, &attr);
+}
+
+static int kernel_r0(int fd, u32 *r0)
+{
+	u8 packet[64] = {0};
+	union bpf_attr attr = {.test = {.prog_fd = (u32)fd,
+					.data_in = (u64)(uintptr_t)packet,
+					.data_size_in = sizeof(packet)}};
+
+	if (bpf_call(BPF_PROG_TEST_RUN, &attr))
+		return -errno;
+	*r0 = attr.test.retval;
+	return 0;
+}
+
+Test(jit, random_programs_agree_with_the_kernel)
+{
+	struct program *p = calloc(1, sizeof(*p));
+	char *log = calloc(1, 1 << 20);
+	u32 i, r0, ran = 0;
+
+	seed();
+	for (i = 0; i < 150; i++) {
+		_cleanup_close_ int fd = -1;
+
+		make(p);
+		fd = kernel_load(p, log, 1 << 20);
+		if (fd < 0 && !ran && (errno == EPERM || errno == ENOSYS))
+			cr_skip_test("the kernel's BPF is not for us here");
+		if (fd < 0) {
+			/* it may give up on a program's complexity, or know fewer instructions */
+			cr_log_info("kernel: %s",
+				    log + (strlen(log) > 200 ? strlen(log) - 200 : 0));
+			continue;
+		}
+		if (kernel_r0(fd, &r0))
+			continue;
+		ran++;
+		if (r0 != (u32)engine_r0(p->insns, p->n, true, NULL))
+			dump(p);
+		cr_assert_eq(r0, (u32)engine_r0(p->insns, p->n, true, NULL));
+	}
+	cr_log_info("%u of %u programs ran in the kernel", ran, i);
+	cr_assert_gt(ran, i / 2, "the kernel refused most programs: %s", log);
+	free(log);
+	free(p);
+}
+
+/* --- the code itself ---------------------------------------------------------------------------
+ */
+
+Test(jit, code_has_no_address_in_it)
+{
+	const struct bpf_insn p[] = {CALL(5), MOV_IMM(0, 0), EXIT()};
+	struct engine a __attribute__((cleanup(engine_close))) = {0};
+	struct engine b __attribute__((cleanup(engine_close))) = {0};
+
+	cr_assert_eq(engine_load(&a, p, 3, true), 0);
+	cr_assert_eq(engine_load(&b, p, 3, true), 0);
+	cr_assert_neq(a.base, b.base);
+	cr_assert_eq(a.load.image_size, b.load.image_size);
+	cr_assert_arr_eq(a.load.image, b.load.image, a.load.image_size);
+}
+
+Test(jit, says_how_much_room_it_wants)
+{
+	const struct bpf_insn p[] = {MOV_IMM(0, 7), EXIT()};
+	struct engine e __attribute__((cleanup(engine_close))) = {0};
+	u8 code[256], canary[256];
+	u32 len, entry, cap;
+
+	memset(canary, 0xaa, sizeof(canary));
+	cr_assert_eq(engine_load(&e, p, 2, false), 0);
+	cr_assert_eq(arch_jit(e.prog.image, code, sizeof(code), &len, &entry), 0);
+	for (cap = 0; cap < len; cap++) {
+		u32 l, en;
+
+		memset(code, 0xaa, sizeof(code));
+		cr_assert_eq(arch_jit(e.prog.image, code, cap, &l, &en), -ENOSPC);
+		cr_assert_arr_eq(code + cap, canary, sizeof(code) - cap);
+	}
+}
+
+/* Jumps over more than 127 bytes and over tens of kilobytes, both ways. */
+Test(jit, long_jumps)
+{
+	static const u32 lengths[] = {10, 15, 16, 17, 18, 19, 30, 31, 32, 33, 34, 200, 20000};
+	u32 i, k;
+
+	for (i = 0; i < ARRAY_SIZE(lengths); i++) {
+		u32 len = lengths[i], n = 0;
+		struct bpf_insn *p = calloc(len + 10, sizeof(*p));
+
+		p[n++] = MOV_IMM(0, 0);
+		p[n++] = MOV_IMM(1, 3);
+		p[n++] = JMP_IMM(BPF_JEQ, 1, 0, (s16)(len + 2));
+		for (k = 0; k < len; k++)
+			p[n++] = ALU64_IMM(BPF_ADD, 0, 0x1000);
+		p[n++] = ALU64_IMM(BPF_SUB, 1, 1);
+		p[n++] = JA((s16)(-(s32)len - 3));
+		p[n++] = EXIT();
+		cr_assert_eq(engine_r0(p, n, true, NULL), 3ULL * len * 0x1000);
+		free(p);
+	}
+}

@@ -16,10 +16,9 @@ long osl_hw_syscall(long nr, long a, long b, long c, long d);
 bool osl_hw_has_cpu_node(void);
 u32 osl_hw_cpu_node(void); /* node << 12 | cpu */
 
-/* The thread pointer, by an instruction (only when AT_HWCAP2 allows it: @hwcap2)... */
+/* May arch_thread_pointer() be used, as AT_HWCAP2 says (@hwcap2)? */
 bool osl_hw_has_thread_pointer(u64 hwcap2);
-u64 osl_hw_thread_pointer(void);
-/* ...or through the TCB's self pointer, which a libc keeps; -EFAULT as u64 when there is none. */
+/* If not: through the TCB's self pointer, which a libc keeps; -EFAULT as u64 when there is none. */
 u64 osl_fault_self_pointer(void);
 
 /*

@@ -34,11 +34,6 @@ bool osl_hw_has_thread_pointer(u64 hwcap2)
 	return false;
 }
 
-u64 osl_hw_thread_pointer(void)
-{
-	return 0;
-}
-
 u64 osl_fault_self_pointer(void)
 {
 	return 0;

@@ -30,7 +30,14 @@ FUNC osl_write
 	mov	%rax, (%rdi)
 	xor	%eax, %eax
 	ret
-1:	jb	5f
+1:	cmp	$4, %rdx
+	jne	8f
+	mov	(%rsi), %eax
+	mov	%eax, (%rdi)
+	xor	%eax, %eax
+	ret
+8:	cmp	$8, %rdx
+	jb	5f
 	cmp	$16, %rdx
 	ja	2f
 	mov	(%rsi), %rax
@@ -137,13 +144,6 @@ osl_fault_end:
 osl_fault_return:
 	mov	$-14, %rax
 	ret
-
-/* u64 osl_hw_thread_pointer(void) */
-	.balign	16
-FUNC osl_hw_thread_pointer
-	rdfsbase %rax
-	ret
-	.size	osl_hw_thread_pointer, . - osl_hw_thread_pointer
 
 /* u32 osl_hw_cpu_node(void) */
 	.balign	16

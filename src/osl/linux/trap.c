@@ -161,7 +161,7 @@ u64 osl_thread_pointer(void)
 	u64 tp;
 
 	if (likely(state.thread_pointer))
-		return osl_hw_thread_pointer();
+		return arch_thread_pointer();
 	tp = osl_fault_self_pointer();
 	return (s64)tp == -EFAULT ? 0 : tp;
 }

@@ -199,7 +199,7 @@ static long ask(u32 op, const char *path)
 	err = surface_request(&req, body, sizeof(m) + m.len + 1, NULL, 0, &reply);
 	if (err >= 0 && reply.len >= sizeof(mode))
 		memcpy(&mode, reply.body, sizeof(mode));
-	return err < 0 ? err : mode;
+	return err < 0 ? err : (long)mode;
 }
 
 /* 0 a file, 1 a directory, -errno, or SURFACE_PASS. */

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The files libbpf reads: ours whatever the host has, everything else untouched. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+
+#include "fake.h"
+
+TestSuite(file, .init = fake_start, .fini = fake_stop, .timeout = 20);
+
+#define UPROBE "/sys/bus/event_source/devices/uprobe"
+
+static void expect_text(const char *path, const char *text)
+{
+	char buf[64] = "";
+	FILE *f = fopen(path, "re");
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	cr_assert(f);
+	cr_assert(fgets(buf, sizeof(buf), f));
+	cr_assert_str_eq(buf, text);
+	fclose(f);
+	cr_assert_geq(fd, 0);
+	cr_assert_eq(read(fd, buf, sizeof(buf)), (ssize_t)strlen(text));
+	close(fd);
+}
+
+Test(file, uprobe_source)
+{
+	expect_text(UPROBE "/type", "253\n");
+	expect_text(UPROBE "/format/retprobe", "config:0\n");
+	expect_text(UPROBE "/format/ref_ctr_offset", "config:32-63\n");
+	cr_assert_eq(faccessat(AT_FDCWD, UPROBE "/format/ref_ctr_offset", F_OK, AT_EACCESS), 0);
+	cr_assert_eq(access("/sys/kernel/tracing/uprobe_events", F_OK), -1);
+	cr_assert_eq(errno, ENOENT);
+	cr_assert_null(fopen("/sys/kernel/debug/tracing/uprobe_events", "a"));
+	cr_assert_eq(fake->connections, 0, "none of this needs the daemon");
+}
+
+Test(file, pins)
+{
+	struct statfs fs;
+	struct stat st;
+
+	cr_assert_eq(statfs("/sys/fs/bpf", &fs), 0);
+	cr_assert_eq(fs.f_type, 0xcafe4a11);
+	cr_assert_eq(fake->connections, 0);
+	cr_assert_eq(stat(FAKE_PIN, &st), 0);
+	cr_assert(S_ISREG(st.st_mode));
+	cr_assert_eq(stat(FAKE_DIR, &st), 0);
+	cr_assert(S_ISDIR(st.st_mode));
+	cr_assert_eq(statfs(FAKE_DIR, &fs), 0);
+	cr_assert_eq(fs.f_type, 0xcafe4a11);
+	cr_assert_eq(access("/sys/fs/bpf/none", F_OK), -1);
+	cr_assert_eq(errno, ENOENT);
+	cr_assert_eq(unlink(FAKE_PIN), 0);
+	cr_assert_eq(mkdir("/sys/fs/bpf", 0700), -1);
+	cr_assert_eq(errno, EEXIST);
+}
+
+Test(file, descriptors_look_like_the_kernels)
+{
+	int fd = fake_map(BPF_MAP_TYPE_HASH, 4, 8, 32, 0);
+	char path[64], buf[128] = "", line[128];
+	unsigned int entries = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	cr_assert_gt(readlink(path, buf, sizeof(buf)), 0);
+	cr_assert_str_eq(buf, "anon_inode:bpf-map");
+	snprintf(path, sizeof(path), "/proc/%d/fdinfo/%d", getpid(), fd);
+	f = fopen(path, "re");
+	cr_assert(f);
+	while (fgets(line, sizeof(line), f))
+		sscanf(line, "max_entries:\t%u", &entries);
+	fclose(f);
+	cr_assert_eq(entries, 32);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", 0);
+	cr_assert_gt(readlink(path, buf, sizeof(buf)), 0);
+	cr_assert_neq(strncmp(buf, "anon_inode:bpf", 14), 0);
+}
+
+Test(file, the_rest_is_the_kernels)
+{
+	struct stat a, b;
+	char name[] = "/tmp/ebpfrt-test-XXXXXX";
+	int fd = mkstemp(name);
+
+	cr_assert_eq(fstat(fd, &a), 0);
+	cr_assert_eq(stat(name, &b), 0);
+	cr_assert_eq(a.st_ino, b.st_ino);
+	cr_assert_eq(open(name, O_CREAT | O_EXCL, 0600), -1);
+	cr_assert_eq(errno, EEXIST);
+	cr_assert_eq(unlink(name), 0);
+	cr_assert_eq(stat(name, &b), -1);
+	cr_assert_eq(errno, ENOENT);
+	cr_assert_eq(open((const char *)8, O_RDONLY), -1);
+	cr_assert_eq(errno, EFAULT);
+	cr_assert_eq(syscall(SYS_getppid), getppid());
+	close(fd);
+}
+
+Test(file, memlock_may_be_raised)
+{
+	struct rlimit before, rl = {RLIM_INFINITY, RLIM_INFINITY};
+
+	cr_assert_eq(getrlimit(RLIMIT_MEMLOCK, &before), 0);
+	if (geteuid() == 0)
+		cr_assert_eq(seteuid(65534), 0);
+	cr_assert_eq(setrlimit(RLIMIT_MEMLOCK, &rl), 0);
+	cr_assert_eq(prlimit(0, RLIMIT_MEMLOCK, &rl, NULL), 0);
+	rl = (struct rlimit){10, 5};
+	cr_assert_eq(setrlimit(RLIMIT_MEMLOCK, &rl), -1);
+	cr_assert_eq(errno, EINVAL);
+}

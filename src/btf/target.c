@@ -22,6 +22,7 @@
 
 #include "base/cleanup.h"
 #include "base/macros.h"
+#include "core/load/syscall.h"
 
 #define BTF_FILE_MAX (256u << 20)
 
@@ -55,13 +56,15 @@ static size_t blob_len(const void *data, size_t left)
 static int add_blobs(struct btf *into, const void *data, size_t len)
 {
 	const char *p = data, *end = p + len;
+	struct ebpf_log log = {0};
 
 	while (p < end) {
 		_cleanup_(free_btf) struct btf *one = NULL;
 		size_t n = blob_len(p, end - p);
 		int err;
 
-		if (!n)
+		/* libbpf believes what it reads */
+		if (!n || ebpf_btf_check((const u8 *)p, n, &log))
 			return -EINVAL;
 		one = btf__new(p, n);
 		if (!one)

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Finding, joining and refusing BTF, and what CO-RE then makes of it. */
+#include <bpf/btf.h>
+#include <bpf/libbpf.h>
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "btf/btf.h"
+
+static char dir[64];
+
+static void setup(void)
+{
+	snprintf(dir, sizeof(dir), "/tmp/test_btf.XXXXXX");
+	cr_assert_not_null(mkdtemp(dir));
+	libbpf_set_print(NULL);
+}
+
+static void teardown(void)
+{
+	char cmd[128];
+
+	snprintf(cmd, sizeof(cmd), "rm -rf '%s'", dir);
+	cr_expect_eq(system(cmd), 0);
+}
+
+static const char *in_dir(const char *name)
+{
+	static char path[2][128];
+	static int i;
+
+	i = !i;
+	snprintf(path[i], sizeof(path[i]), "%s/%s", dir, name);
+	return path[i];
+}
+
+static void put(const char *path, const void *data, size_t len, int flags)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | flags, 0600);
+
+	cr_assert(fd >= 0);
+	cr_assert_eq(write(fd, data, len), (ssize_t)len);
+	close(fd);
+}
+
+/* Raw BTF with one struct of ints, appended to @path. */
+static void put_struct(const char *path, const char *name, const char *const *fields, int n)
+{
+	struct btf *btf = btf__new_empty();
+	int id = btf__add_int(btf, "int", 4, BTF_INT_SIGNED);
+	const void *data;
+	__u32 len;
+
+	btf__add_struct(btf, name, n * 4);
+	for (int i = 0; i < n; i++)
+		cr_assert_eq(btf__add_field(btf, fields[i], id, i * 32, 0), 0);
+	data = btf__raw_data(btf, &len);
+	put(path, data, len, O_APPEND);
+	btf__free(btf);
+}
+
+static int member_offset(const struct btf *btf, const char *type, const char *name)
+{
+	int id = btf__find_by_name_kind(btf, type, BTF_KIND_STRUCT);
+	const struct btf_type *t = id > 0 ? btf__type_by_id(btf, id) : NULL;
+
+	for (int i = 0; t && i < btf_vlen(t); i++)
+		if (!strcmp(btf__name_by_offset(btf, btf_members(t)[i].name_off), name))
+			return btf_member_bit_offset(t, i) / 8;
+	return -1;
+}
+
+TestSuite(target, .init = setup, .fini = teardown);
+
+Test(target, builtin_pt_regs_is_the_kernels)
+{
+	struct btf *btf;
+
+	cr_assert_eq(btf_builtin(&btf), 0);
+	cr_expect_eq(member_offset(btf, "pt_regs", "r15"), 0);
+	cr_expect_eq(member_offset(btf, "pt_regs", "ax"), 80);
+	cr_expect_eq(member_offset(btf, "pt_regs", "si"), 104);
+	cr_expect_eq(member_offset(btf, "pt_regs", "di"), 112);
+	cr_expect_eq(member_offset(btf, "pt_regs", "ip"), 128);
+	cr_expect_eq(member_offset(btf, "pt_regs", "sp"), 152);
+	cr_expect_eq(btf__resolve_size(btf, btf__find_by_name(btf, "pt_regs")), 168);
+	cr_expect_eq(member_offset(btf, "task_struct", "comm"), 56);
+	btf__free(btf);
+}
+
+Test(target, builtin_alone_when_nothing_is_found)
+{
+	const char *binaries[] = {"/proc/self/exe", NULL};
+	char path[64], why[256] = "";
+	int fd = -1, found = -1;
+
+	cr_assert_eq(btf_for_object(NULL, binaries, &fd, path, &found, why, sizeof(why)), 0, "%s",
+		     why);
+	cr_expect_eq(found, 0);
+	cr_expect(btf_file_has(path, &(struct btf_need){"struct", "pt_regs"}));
+	cr_expect_not(btf_file_has(path, &(struct btf_need){"struct", "data"}));
+	close(fd);
+}
+
+Test(target, detached_file_is_found_and_ids_are_shifted)
+{
+	static const char *const fields[] = {"a", "b", "c", "d"};
+	const char *binaries[] = {NULL, NULL};
+	char path[64], why[256] = "", binary[128];
+	struct btf *all;
+	int fd = -1, found = -1;
+
+	snprintf(binary, sizeof(binary), "%s", in_dir("prog"));
+	put(binary, "#!/bin/true\n", 12, 0);
+	/* what is no BTF and no ELF file is an error, not silence: give it an ELF header's look */
+	put(binary, "\177ELF", 4, O_TRUNC);
+	put_struct(in_dir("prog.btf"), "data", fields, 4);
+	binaries[0] = binary;
+	cr_assert_eq(btf_for_object(NULL, binaries, &fd, path, &found, why, sizeof(why)), 0, "%s",
+		     why);
+	cr_expect_eq(found, 1);
+	all = btf__parse_raw(path);
+	cr_assert_not_null(all);
+	cr_expect_eq(member_offset(all, "data", "c"), 8);
+	cr_expect_eq(member_offset(all, "pt_regs", "di"), 112);
+	btf__free(all);
+	close(fd);
+}
+
+Test(target, every_translation_unit_of_a_concatenated_section)
+{
+	static const char *const fields[] = {"x"};
+	char why[256];
+	struct btf *btf;
+
+	put_struct(in_dir("two"), "first", fields, 1);
+	put_struct(in_dir("two"), "second", fields, 1);
+	cr_assert_eq(btf_read_file(in_dir("two"), &btf, why, sizeof(why)), 0);
+	cr_expect(btf__find_by_name(btf, "first") > 0);
+	cr_expect(btf__find_by_name(btf, "second") > 0);
+	btf__free(btf);
+}
+
+Test(target, user_file_that_is_not_there)
+{
+	char path[64], why[256] = "";
+	int fd = -1, found = -1;
+
+	cr_expect_lt(btf_for_object("/nowhere/x.btf", NULL, &fd, path, &found, why, sizeof(why)),
+		     0);
+	cr_expect_str_eq(why, "cannot open /nowhere/x.btf: No such file or directory");
+	cr_expect_eq(fd, -1, "out-parameters are untouched");
+	cr_expect_eq(found, -1);
+}
+
+Test(target, damaged_btf_is_refused)
+{
+	static const char *const fields[] = {"a", "b"};
+	char why[256] = "", path[128];
+	struct btf *btf = NULL;
+
+	snprintf(path, sizeof(path), "%s", in_dir("cut"));
+	put_struct(path, "data", fields, 2);
+	cr_assert_eq(truncate(path, 40), 0);
+	cr_expect_lt(btf_read_file(path, &btf, why, sizeof(why)), 0);
+	cr_expect_not_null(strstr(why, "its BTF is damaged; make it again with pahole"), "%s", why);
+	cr_expect_null(btf);
+}
+
+/* Bytes changed at random: an answer of some kind, never a crash. The seed repeats it. */
+Test(target, random_damage_never_crashes)
+{
+	static const char *const fields[] = {"a", "b", "c"};
+	unsigned int seed = (unsigned int)getpid();
+	char good[4096], bad[4096], why[256];
+	ssize_t len;
+	int fd;
+
+	printf("# seed %u\n", seed);
+	put_struct(in_dir("good"), "data", fields, 3);
+	fd = open(in_dir("good"), O_RDONLY);
+	len = read(fd, good, sizeof(good));
+	close(fd);
+	for (int i = 0; i < 500; i++) {
+		struct btf *btf = NULL;
+
+		memcpy(bad, good, len);
+		for (int k = 0; k < 1 + i % 4; k++)
+			bad[rand_r(&seed) % len] = (char)rand_r(&seed);
+		put(in_dir("bad"), bad, len, O_TRUNC);
+		if (!btf_read_file(in_dir("bad"), &btf, why, sizeof(why)))
+			btf__free(btf);
+	}
+}

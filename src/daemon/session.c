@@ -540,7 +540,7 @@ void session_token_request(struct client *c, const struct frame *f)
 		}
 	body.token = c->token;
 	snprintf(body.path, sizeof(body.path), "%s/agent", c->d->dir);
-	client_reply(c, &f->hdr, 0, &body, sizeof(body), NULL, 0, NULL);
+	client_reply(c, &f->hdr, 0, &body, sizeof(body.token) + sizeof(body.path), NULL, 0, NULL);
 }
 
 /* --- the end -----------------------------------------------------------------------------------

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -74,6 +75,21 @@ static __maybe_unused void test_map(struct ebpf_map *map, u32 type, u32 key, u32
 	size = ebpf_map_shm_size(&meta);
 	cr_assert_eq(size % 4096, 0);
 	cr_assert_eq(ebpf_map_bind(map, &meta, test_mmap(size), size), 0);
+}
+
+/* A child that does not outlive a test that failed. */
+static __maybe_unused pid_t test_fork(u32 who)
+{
+	pid_t parent = getpid(), pid = fork();
+
+	cr_assert_geq(pid, 0);
+	if (pid)
+		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent)
+		_exit(1);
+	ebpf_map_self = who;
+	return 0;
 }
 
 /* xorshift; EBPFRT_TEST_SEED repeats a run */

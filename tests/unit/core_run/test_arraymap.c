@@ -149,6 +149,9 @@ static const u32 types[] = {0,
 			    BPF_MAP_TYPE_PERCPU_HASH,
 			    BPF_MAP_TYPE_LRU_HASH,
 			    BPF_MAP_TYPE_LRU_PERCPU_HASH,
+			    BPF_MAP_TYPE_PROG_ARRAY,
+			    BPF_MAP_TYPE_PERF_EVENT_ARRAY,
+			    BPF_MAP_TYPE_STACK_TRACE,
 			    200};
 
 static void compare_create(u32 type, u32 key, u32 value, u32 max, u32 flags)

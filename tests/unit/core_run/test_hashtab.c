@@ -298,10 +298,9 @@ static void *walker(void *arg)
 
 static u32 child_run(u32 who, void (*fn)(void *), void *arg)
 {
-	pid_t pid = fork();
+	pid_t pid = test_fork(who);
 
 	if (!pid) {
-		ebpf_map_self = who;
 		test_rand_state = test_rand_state * 31 + who * 0x9e3779b97f4a7c15ull;
 		fn(arg);
 		_exit(0);

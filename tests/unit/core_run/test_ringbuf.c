@@ -236,11 +236,10 @@ static void produce(struct ebpf_map *map, u64 limit)
 
 static pid_t start(struct ebpf_map *map, u32 who, u64 limit)
 {
-	pid_t pid = fork();
+	pid_t pid = test_fork(who);
 
 	if (pid)
 		return pid;
-	ebpf_map_self = who;
 	test_rand_state = (test_rand_state + who) * 0x9e3779b97f4a7c15ull | 1;
 	produce(map, limit);
 	_exit(0);

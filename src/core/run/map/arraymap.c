@@ -14,7 +14,6 @@
 #define ARRAY_FLAGS                                                                                \
 	(BPF_F_NUMA_NODE | BPF_F_MMAPABLE | BPF_F_PRESERVE_ELEMS | BPF_F_INNER_MAP |               \
 	 EBPF_MAP_ACCESS_FLAGS)
-#define MAX_ENTRIES (1u << 31)
 
 static int array_check(const struct ebpf_map_meta *meta)
 {
@@ -22,7 +21,7 @@ static int array_check(const struct ebpf_map_meta *meta)
 		return -EINVAL;
 	if (meta->map_flags & ~(ARRAY_FLAGS & ~BPF_F_PRESERVE_ELEMS))
 		return -EINVAL;
-	if (meta->value_size > INT32_MAX || meta->max_entries > MAX_ENTRIES)
+	if (meta->value_size > INT32_MAX || meta->max_entries > EBPF_MAX_ARRAY)
 		return -E2BIG;
 	return 0;
 }
@@ -128,7 +127,7 @@ static int array_del(struct ebpf_map *map, const void *key)
 	return -EINVAL;
 }
 
-static int array_next(struct ebpf_map *map, const void *key, void *next)
+int ebpf_array_next(struct ebpf_map *map, const void *key, void *next)
 {
 	u32 index;
 
@@ -210,7 +209,7 @@ const struct ebpf_map_ops ebpf_array_ops = {
 	.lookup = array_lookup,
 	.update = array_update,
 	.del = array_del,
-	.next = array_next,
+	.next = ebpf_array_next,
 	.lookup_user = array_lookup_user,
 	.update_user = array_update,
 	.value_addr = array_value_addr,
@@ -225,7 +224,7 @@ const struct ebpf_map_ops ebpf_percpu_array_ops = {
 	.lookup = percpu_array_lookup,
 	.update = percpu_array_update,
 	.del = array_del,
-	.next = array_next,
+	.next = ebpf_array_next,
 	.lookup_user = percpu_array_lookup_user,
 	.update_user = percpu_array_update_user,
 	.for_each = array_for_each,

@@ -127,14 +127,9 @@ static int htab_check(const struct ebpf_map_meta *meta)
 	return htab_check_sizes(meta);
 }
 
-static u32 round_up_pow2(u32 n)
-{
-	return n <= 1 ? 1 : 1u << (32 - __builtin_clz(n - 1));
-}
-
 static u32 nr_buckets(const struct ebpf_map_meta *meta)
 {
-	return round_up_pow2(meta->max_entries);
+	return ebpf_round_up_pow2(meta->max_entries);
 }
 
 /* Pools besides that of the spares. */

@@ -25,12 +25,20 @@ const struct ebpf_map_ops *ebpf_map_ops_of(u32 type)
 		return &ebpf_lru_percpu_hash_ops;
 	case BPF_MAP_TYPE_RINGBUF:
 		return &ebpf_ringbuf_ops;
+	case BPF_MAP_TYPE_PROG_ARRAY:
+		return &ebpf_prog_array_ops;
+	case BPF_MAP_TYPE_PERF_EVENT_ARRAY:
+		return &ebpf_perf_event_array_ops;
+	case BPF_MAP_TYPE_STACK_TRACE:
+		return &ebpf_stackmap_ops;
+	case EBPF_MAP_PERF_RING:
+		return &ebpf_perf_ring_ops;
 	default:
 		return NULL;
 	}
 }
 
-int ebpf_map_check(const struct ebpf_map_meta *meta)
+static int check(const struct ebpf_map_meta *meta)
 {
 	const struct ebpf_map_ops *ops = ebpf_map_ops_of(meta->type);
 	int err;
@@ -43,6 +51,12 @@ int ebpf_map_check(const struct ebpf_map_meta *meta)
 	return ops->size(meta) > EBPF_MAX_SHM ? -ENOMEM : 0;
 }
 
+/* Nobody creates a map of an internal type through bpf(2). */
+int ebpf_map_check(const struct ebpf_map_meta *meta)
+{
+	return meta->type >= EBPF_MAP_INTERNAL ? -EINVAL : check(meta);
+}
+
 u64 ebpf_map_shm_size(const struct ebpf_map_meta *meta)
 {
 	return ebpf_map_ops_of(meta->type)->size(meta);
@@ -50,7 +64,7 @@ u64 ebpf_map_shm_size(const struct ebpf_map_meta *meta)
 
 int ebpf_map_bind(struct ebpf_map *map, const struct ebpf_map_meta *meta, void *base, u64 size)
 {
-	if (ebpf_map_check(meta) || size != ebpf_map_shm_size(meta))
+	if (check(meta) || size != ebpf_map_shm_size(meta))
 		return -EINVAL;
 	*map = (struct ebpf_map){
 		.meta = *meta,

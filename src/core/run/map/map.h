@@ -24,6 +24,10 @@
 struct ebpf_run;
 struct ebpf_map;
 
+/* Internal types, beyond those of bpf(2): what is shared and bound like a map. */
+#define EBPF_MAP_INTERNAL 0x10000u  /* from here on */
+#define EBPF_MAP_PERF_RING 0x10001u /* the ring behind an entry of a PERF_EVENT_ARRAY (perf.h) */
+
 struct ebpf_map_meta {
 	u32 id;
 	u32 type;	 /* BPF_MAP_TYPE_* */

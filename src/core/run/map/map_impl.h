@@ -15,6 +15,7 @@
 /* the kernel's bounds on sizes, x86-64 */
 #define EBPF_MAX_ELEM_SIZE (1u << 22)	 /* largest allocation: key and value and its header */
 #define EBPF_MAX_PERCPU_VALUE (1u << 15) /* one CPU's part of a value */
+#define EBPF_MAX_ARRAY (1u << 31)	 /* most elements, a power of two in 32 bits */
 #define EBPF_MAX_SHM (1ull << 40)
 
 #define EBPF_MAP_ACCESS_FLAGS (BPF_F_RDONLY | BPF_F_WRONLY | BPF_F_RDONLY_PROG | BPF_F_WRONLY_PROG)
@@ -26,6 +27,13 @@ extern const struct ebpf_map_ops ebpf_percpu_hash_ops;
 extern const struct ebpf_map_ops ebpf_lru_hash_ops;
 extern const struct ebpf_map_ops ebpf_lru_percpu_hash_ops;
 extern const struct ebpf_map_ops ebpf_ringbuf_ops;
+extern const struct ebpf_map_ops ebpf_perf_ring_ops;
+extern const struct ebpf_map_ops ebpf_prog_array_ops;
+extern const struct ebpf_map_ops ebpf_perf_event_array_ops;
+extern const struct ebpf_map_ops ebpf_stackmap_ops;
+
+/* Keys of an array, whatever its values are. */
+int ebpf_array_next(struct ebpf_map *map, const void *key, void *next);
 
 /* What a type without elements says: -ENOTSUPP, as the kernel. */
 void *ebpf_no_lookup(struct ebpf_map *map, const void *key);
@@ -33,6 +41,11 @@ int ebpf_no_update(struct ebpf_map *map, const void *key, const void *value, u64
 int ebpf_no_del(struct ebpf_map *map, const void *key);
 int ebpf_no_next(struct ebpf_map *map, const void *key, void *next);
 int ebpf_no_lookup_user(struct ebpf_map *map, const void *key, void *value, u64 flags);
+
+static inline u32 ebpf_round_up_pow2(u32 n)
+{
+	return n <= 1 ? 1 : 1u << (32 - __builtin_clz(n - 1));
+}
 
 static inline u64 ebpf_page_align(u64 bytes)
 {

@@ -15,7 +15,8 @@
 #define ACTIVE_REACH (1u << 20) /* nested frames are nearer than this */
 
 static struct agent_active slots[ACTIVE_SLOTS];
-static struct agent_active overflow; /* .key counts the threads that found no place */
+static struct agent_active overflow; /* .key counts the threads that found no place; its .run is
+					anybody's and never looked at */
 
 static u32 window_start(u64 key)
 {
@@ -41,7 +42,7 @@ static u64 own_key(void)
 	return arch_thread_pointer() | 1;
 }
 
-bool active_here(u64 frame)
+struct agent_active *active_here(u64 frame)
 {
 	return find(own_key(), frame);
 }
@@ -76,6 +77,7 @@ void active_leave(struct agent_active *a)
 		__atomic_fetch_sub(&overflow.key, 1, __ATOMIC_RELEASE);
 		return;
 	}
+	a->run = NULL;
 	store_relaxed(&a->frame, 0);
 	store_release(&a->key, 0);
 }

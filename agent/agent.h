@@ -134,8 +134,8 @@ int agent_ring_pages(const struct agent_map *m, int fd, long *out);
 int agent_perf_ring_set(const struct agent_perf_ring *r, int fd);
 int agent_arena_add(const struct agent_arena *a);
 bool agent_arena_holds(u64 addr, u64 len);
-/* A fault at regs->ip: does a program's code go there? Then it is cut short. Any context. */
-bool agent_prog_recover(struct arch_regs *regs);
+/* Is @ip in the code of a program? Any context; slow. */
+bool agent_prog_contains(u64 ip);
 /* The daemon is another one than before: forget programs and maps (they stay mapped). */
 void agent_state_forget(void);
 struct agent_stat *agent_stat_at(u32 index); /* any context; NULL: none */
@@ -178,23 +178,26 @@ void poke_sync(void); /* every thread has a serialised view of the text from her
 
 /* a thread in a hit */
 struct agent_active {
-	u64 key;   /* thread pointer | 1, 0: free */
-	u64 frame; /* address of the outermost handler's frame */
+	u64 key;	      /* thread pointer | 1, 0: free */
+	u64 frame;	      /* address of the outermost handler's frame */
+	struct ebpf_run *run; /* the execution under way */
 };
 /* Enter a hit: NULL and *nested set when this thread is in one already; or a place, to be left. */
 struct agent_active *active_enter(u64 frame, bool *nested);
 void active_leave(struct agent_active *a);
 /* Is no thread but @self in a hit? Then what has been unpublished before is no longer used. */
 bool active_quiet(const struct agent_active *self);
-void active_reset(void);     /* in a forked child: the other threads are gone */
-bool active_here(u64 frame); /* is this thread in a hit? */
+void active_reset(void); /* in a forked child: the other threads are gone */
+/* The hit that this thread is in, whose handler's frame is above @frame; or NULL. */
+struct agent_active *active_here(u64 frame);
 
 /* --- trap.c -------------------------------------------------------------------------------------
  */
 
 void agent_on_trap(int sig, siginfo_t *info, struct osl_ucontext *uc);
 /* Run the consumers of @p that belong to @ret. */
-void trap_run(const struct agent_place *p, const struct arch_regs *regs, bool ret);
+void trap_run(const struct agent_place *p, const struct arch_regs *regs, bool ret,
+	      struct agent_active *a);
 void trap_missed(const struct agent_place *p, bool ret);
 
 /* --- ret.c --------------------------------------------------------------------------------------

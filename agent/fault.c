@@ -23,10 +23,12 @@ static bool in_agent(u64 ip)
 
 static bool recovered(struct arch_regs *regs, u64 frame)
 {
+	struct agent_active *a = active_here(frame);
+
 	if (osl_fault_fixup(regs))
 		return true;
-	if (active_here(frame) && agent_prog_recover(regs))
-		return true;
+	if (a && a->run && (in_agent(regs->ip) || agent_prog_contains(regs->ip)))
+		return ebpf_run_abort(a->run, regs);
 	if (in_agent(regs->ip) && agent_entry_sp - regs->sp < ENTRY_STACK) {
 		regs->ip = (u64)agent_entry_abort;
 		return true;

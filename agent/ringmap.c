@@ -6,26 +6,27 @@
 #include <errno.h>
 
 #include "agent/agent.h"
-
-#define RING_HEAD (2 * EBPFRT_PAGE_SIZE) /* consumer page, producer page */
+#include "core/run/map/ringbuf.h"
 
 int agent_ring_pages(const struct agent_map *m, int fd, long *out)
 {
 	int prot = m->readonly ? PROT_READ : PROT_READ | PROT_WRITE;
-	u64 data = m->size - RING_HEAD;
-	long p, q;
+	struct ebpf_map_part part[2];
+	u64 size;
+	long p, q = 0;
 
-	if (m->size <= RING_HEAD || m->size > (1ULL << 33) || m->size % EBPFRT_PAGE_SIZE)
+	if (m->meta.type != BPF_MAP_TYPE_RINGBUF || ebpf_map_check(&m->meta) ||
+	    m->size != ebpf_map_shm_size(&m->meta))
 		return -EINVAL;
-	p = sys_mmap(0, m->size + data, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
-		     0);
+	size = ebpf_ringbuf_layout(&m->meta, part);
+	p = sys_mmap(0, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (sys_is_err(p))
 		return (int)p;
-	q = sys_mmap((u64)p, m->size, prot, MAP_SHARED | MAP_FIXED, fd, 0);
-	if (!sys_is_err(q))
-		q = sys_mmap((u64)p + m->size, data, prot, MAP_SHARED | MAP_FIXED, fd, RING_HEAD);
+	for (u32 i = 0; i < 2 && !sys_is_err(q); i++)
+		q = sys_mmap((u64)p + part[i].at, part[i].len, prot, MAP_SHARED | MAP_FIXED, fd,
+			     part[i].off);
 	if (sys_is_err(q)) {
-		sys_munmap((void *)p, m->size + data);
+		sys_munmap((void *)p, size);
 		return (int)q;
 	}
 	*out = p;

@@ -170,7 +170,7 @@ static void (*const constructors[])(void)
  */
 u64 agent_enter(u64 reason, u64 fd)
 {
-	struct start s = { 0 };
+	struct start s = {0};
 	int ret;
 
 	if (!agent.ready) {

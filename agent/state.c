@@ -140,11 +140,11 @@ const struct ebpf_prog *agent_prog_find(u32 id)
 	return e ? &e->prog : NULL;
 }
 
-bool agent_prog_recover(struct arch_regs *regs)
+bool agent_prog_contains(u64 ip)
 {
 	for (u32 i = 0; i < PROG_BUCKETS; i++)
 		for (struct agent_prog_entry *e = load_acquire(&progs[i]); e; e = e->chain)
-			if (ebpf_prog_fixup(&e->prog, regs))
+			if (ip - (u64)e->prog.image < e->prog.image->size)
 				return true;
 	return false;
 }

@@ -29,7 +29,7 @@ static void account(struct agent_stat *st, const struct ebpf_run *run, u64 since
 }
 
 static void run_hook(const struct agent_hook *h, const struct agent_place *p,
-		     const struct arch_regs *at)
+		     const struct arch_regs *at, struct agent_active *a)
 {
 	const struct ebpf_prog *prog = load_acquire(&h->prog);
 	struct arch_regs ctx = *at; /* what a program writes there is not for the thread */
@@ -44,11 +44,14 @@ static void run_hook(const struct agent_hook *h, const struct agent_place *p,
 
 	if (!prog)
 		return;
+	a->run = &run;
 	ebpf_prog_run(prog, &ctx, &run);
+	a->run = NULL;
 	account(agent_stat_at(h->stat), &run, since);
 }
 
-void trap_run(const struct agent_place *p, const struct arch_regs *regs, bool ret)
+void trap_run(const struct agent_place *p, const struct arch_regs *regs, bool ret,
+	      struct agent_active *a)
 {
 	const struct agent_hooks *hooks = load_acquire(&p->hooks);
 
@@ -56,7 +59,7 @@ void trap_run(const struct agent_place *p, const struct arch_regs *regs, bool re
 		return;
 	for (u32 i = 0; hooks && i < hooks->n; i++)
 		if (hooks->v[i].ret == ret)
-			run_hook(&hooks->v[i], p, regs);
+			run_hook(&hooks->v[i], p, regs, a);
 }
 
 void trap_missed(const struct agent_place *p, bool ret)
@@ -107,7 +110,7 @@ static bool serve_return(u64 addr, struct arch_regs *regs, struct osl_ucontext *
 	seen.ip = true_return(regs->ip);
 	a = settled ? active_enter((u64)uc, &nested) : NULL;
 	if (a) {
-		trap_run(p, &seen, true);
+		trap_run(p, &seen, true, a);
 		active_leave(a);
 	} else {
 		trap_missed(p, true);
@@ -129,7 +132,7 @@ static void serve_consumers(const struct agent_place *p, const struct arch_regs 
 		trap_missed(p, true);
 		return;
 	}
-	trap_run(p, regs, false);
+	trap_run(p, regs, false, a);
 	if (wants_return(p) && !ret_push(p, regs))
 		trap_missed(p, true);
 	active_leave(a);

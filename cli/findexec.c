@@ -46,8 +46,7 @@ int exec_find(const char *name, char *path, size_t size)
 			err = try_file(path);
 			if (!err)
 				return 0;
-			/* a directory we may not search holds nothing for us */
-			if (err == -EACCES && !access(path, F_OK))
+			if (err == -EACCES)
 				result = err;
 		}
 		dirs += n;

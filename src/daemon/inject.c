@@ -45,6 +45,7 @@ struct work {
 	int report;
 	u64 base;
 	bool loaded; /* by us, now */
+	bool cut;    /* the agent was interrupted half-way: all it uses must stay */
 	u64 stack;   /* remote; 0: none */
 	int remote_fd;
 	char why[INJECT_WHY_MAX];
@@ -339,8 +340,9 @@ static int call_agent(struct work *w, u32 reason)
 	int err = thread_call(&w->thread, entry, w->stack + STACK_SIZE, reason, (u64)fd, w->base,
 			      w->base + w->file.span, &ret);
 
+	w->cut = err != 0;
 	if (err)
-		return err; /* the agent may be half-way: it stays, and so does its descriptor */
+		return err;
 	w->remote_fd = -1;
 	if ((u64)ret & AGENT_READY)
 		w->loaded = false; /* for good */
@@ -376,12 +378,12 @@ static int inject(struct work *w)
 }
 
 /* Leave nothing in the target that is of no use. */
-static void tidy(struct work *w, int err)
+static void tidy(struct work *w)
 {
 	if (!w->thread.held)
 		return;
-	if (err == -ETIMEDOUT)
-		return; /* the agent may be using all of it */
+	if (w->cut)
+		return;
 	if (w->remote_fd >= 0)
 		remote_quietly(w, SYS_close, (u64)w->remote_fd, 0, 0);
 	if (w->stack)
@@ -431,7 +433,7 @@ static void child_main(const struct inject_request *req, int sock)
 	w.thread.why_size = sizeof(w.why);
 	e.err = inject(&w);
 	w.thread.deadline_ns = osl_now_ns() + 1000000000ULL; /* tidying has its own time */
-	tidy(&w, e.err);
+	tidy(&w);
 	e.stopped_ns = thread_release(&w.thread);
 	e.base = w.base;
 	memcpy(e.why, w.why, sizeof(e.why));

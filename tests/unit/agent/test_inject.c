@@ -1,0 +1,491 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Injection and exchanges against a real target: where a thread is met, and what it notices. */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "fake.h"
+
+struct plan {
+	struct fake *f;
+	pid_t pid;
+	u64 entry, ret; /* sites to arm for entry and return programs, 0: none */
+	u64 module;	/* bare site with flags */
+	int err;
+};
+
+static void serve(struct talk *t, void *arg)
+{
+	struct plan *p = arg;
+
+	p->err = talk_setup(t, p->f);
+	if (!p->err)
+		p->err = talk_objects(t, p->f);
+	if (!p->err && p->entry)
+		p->err = talk_site(t, p->pid, p->entry, 0);
+	if (!p->err && p->entry)
+		p->err = talk_consumer(t, p->entry, 1, PROG_ENTRY, 0);
+	if (!p->err && p->ret && p->ret != p->entry)
+		p->err = talk_site(t, p->pid, p->ret, 0);
+	if (!p->err && p->ret)
+		p->err = talk_consumer(t, p->ret, 2, PROG_RET, AGENT_CONSUMER_RET);
+	talk_end(t);
+}
+
+static void drop_both(struct talk *t, void *arg)
+{
+	struct plan *p = arg;
+
+	p->err = talk_drop(t, 1);
+	if (!p->err)
+		p->err = talk_drop(t, 2);
+	talk_end(t);
+}
+
+static void inject(struct fake *f, struct target *t, u64 entry, u64 ret, struct inject_event *e)
+{
+	struct plan p = {f, t->pid, entry, ret, 0, 0};
+	int err = fake_inject(f, t->pid, INJECT_LOAD, 0, serve, &p, e);
+
+	cr_assert_eq(p.err, 0, "exchange: %d", p.err);
+	cr_assert_eq(err, 0, "injection: %d %s", err, e->why);
+	cr_assert(e->base);
+}
+
+static void detach(struct fake *f, struct target *t, u64 base)
+{
+	struct plan p = {.f = f};
+	struct inject_event e;
+	int err = fake_inject(f, t->pid, INJECT_COMMAND, base, drop_both, &p, &e);
+
+	cr_assert_eq(p.err, 0, "exchange: %d", p.err);
+	cr_assert_eq(err, 0, "injection: %d %s", err, e.why);
+}
+
+#define CALLS_1000 1000000L /* sum of 2i+1, i < 1000 */
+
+static void met_in_read(const char *exe)
+{
+	struct inject_event e;
+	struct target t;
+	struct fake f;
+	u8 before[16], now[16];
+	long v[4];
+
+	fake_open(&f);
+	target_start(&t, exe, "read", NULL);
+	target_in_syscall(&t, SYS_read);
+	target_text(&t, t.probe_me, before, sizeof(before));
+	inject(&f, &t, t.probe_me, t.probe_me, &e);
+	target_text(&t, t.probe_me, now, sizeof(now));
+	cr_assert_eq(now[0], 0xcc);
+	target_poke(&t);
+	cr_assert_eq(target_done(&t, v, 4), 3);
+	cr_assert_eq(v[0], 1, "read returned %ld, errno %ld", v[0], v[1]);
+	cr_assert_eq(v[2], CALLS_1000);
+	cr_assert_eq(f.values[V_HITS], 1000);
+	cr_assert_eq(f.values[V_ARG], 999);
+	cr_assert_eq(f.values[V_IP], t.probe_me);
+	cr_assert_eq(f.values[V_RETS], 1000);
+	cr_assert_eq(f.values[V_RETVAL], 999 * 2 + 1);
+	cr_assert_eq(f.stats->stat[PROG_ENTRY].hits, 1000);
+	cr_assert_eq(f.stats->stat[PROG_ENTRY].missed, 0);
+	cr_assert_eq(target_wait(&t), 0);
+	fake_close(&f);
+}
+
+Test(inject, in_read)
+{
+	met_in_read(NULL);
+}
+
+Test(inject, detach_restores_every_byte)
+{
+	struct inject_event e;
+	struct target t;
+	struct fake f;
+	u8 before[64], now[64];
+	long v[4];
+
+	fake_open(&f);
+	target_start(&t, NULL, "call", NULL);
+	target_text(&t, t.probe_me, before, sizeof(before));
+	inject(&f, &t, t.probe_me, t.probe_me, &e);
+	fputs("50\n", t.in);
+	fflush(t.in);
+	cr_assert_eq(target_done(&t, v, 4), 1);
+	cr_assert_eq(f.values[V_HITS], 50);
+	detach(&f, &t, e.base);
+	target_text(&t, t.probe_me, now, sizeof(now));
+	cr_assert_arr_eq(now, before, sizeof(now));
+	fputs("70\n", t.in);
+	fflush(t.in);
+	cr_assert_eq(target_done(&t, v, 4), 1);
+	cr_assert_eq(v[0], 4900);
+	cr_assert_eq(f.values[V_HITS], 50);
+	/* and again, into the agent that is there */
+	inject(&f, &t, t.probe_me, 0, &e);
+	fputs("30\n", t.in);
+	fflush(t.in);
+	cr_assert_eq(target_done(&t, v, 4), 1);
+	cr_assert_eq(f.values[V_HITS], 80);
+	cr_assert_eq(target_wait(&t), 0);
+	fake_close(&f);
+}
+
+Test(inject, in_nanosleep_keeps_the_time)
+{
+	struct inject_event e;
+	struct target t;
+	struct fake f;
+	long v[4];
+
+	fake_open(&f);
+	target_start(&t, NULL, "sleep", NULL);
+	target_in_syscall(&t, SYS_clock_nanosleep);
+	inject(&f, &t, t.probe_me, 0, &e);
+	cr_assert_eq(target_done(&t, v, 4), 3);
+	cr_assert_eq(v[0], 0, "nanosleep: errno %ld", v[1]);
+	cr_assert(v[2] >= 700 && v[2] < 1500, "slept %ld ms", v[2]);
+	cr_assert_eq(target_wait(&t), 0);
+	fake_close(&f);
+}
+
+static void no_eintr(const char *mode, long nr, long want, long err, bool poke)
+{
+	struct inject_event e;
+	struct target t;
+	struct fake f;
+	long v[4];
+
+	fake_open(&f);
+	target_start(&t, NULL, mode, NULL);
+	target_in_syscall(&t, nr);
+	inject(&f, &t, t.probe_me, 0, &e);
+	target_in_syscall(&t, nr);
+	if (poke)
+		target_poke(&t);
+	cr_assert_eq(target_done(&t, v, 4), 2);
+	cr_assert_eq(v[0], want, "%s returned %ld, errno %ld", mode, v[0], v[1]);
+	cr_assert_eq(v[1], err);
+	cr_assert_eq(target_wait(&t), 0);
+	fake_close(&f);
+}
+
+Test(inject, in_epoll_wait_without_eintr)
+{
+	no_eintr("epoll", SYS_epoll_wait, 1, 0, true);
+}
+
+Test(inject, in_futex_without_eintr)
+{
+	no_eintr("futex", SYS_futex, 0, 0, true);
+}
+
+Test(inject, in_sigtimedwait_without_eintr)
+{
+	no_eintr("sigwait", SYS_rt_sigtimedwait, -1, EAGAIN, false);
+}
+
+Test(inject, while_malloc_is_busy)
+{
+	struct inject_event e;
+	struct target t;
+	struct fake f;
+	u64 hits;
+	long v[4];
+
+	fake_open(&f);
+	target_start(&t, NULL, "busy", NULL);
+	inject(&f, &t, t.malloc, t.malloc, &e);
+	while ((hits = READ_ONCE(f.values[V_HITS])) < 2000)
+		usleep(1000);
+	detach(&f, &t, e.base);
+	hits = f.values[V_HITS];
+	cr_assert(f.values[V_RETS] + 1 >= hits && f.values[V_RETS] <= hits);
+	target_poke(&t);
+	cr_assert_eq(target_done(&t, v, 4), 1);
+	cr_assert_eq(f.values[V_HITS], hits);
+	cr_assert_eq(target_wait(&t), 0);
+	fake_close(&f);
+}
+
+Test(inject, stopped_stays_stopped)
+{
+	struct inject_event e;
+	struct target t;
+	struct fake f;
+	int status;
+	long v[4];
+
+	fake_open(&f);
+	target_start(&t, NULL, "read", NULL);
+	kill(t.pid, SIGSTOP);
+	cr_assert_eq(waitpid(t.pid, &status, WUNTRACED), t.pid);
+	inject(&f, &t, t.probe_me, 0, &e);
+	target_poke(&t);
+	usleep(20000);
+	cr_assert_eq(f.values[V_HITS], 0);
+	kill(t.pid, SIGCONT);
+	cr_assert_eq(target_done(&t, v, 4), 3);
+	cr_assert_eq(v[0], 1);
+	cr_assert_eq(f.values[V_HITS], 1000);
+	cr_assert_eq(target_wait(&t), 0);
+	fake_close(&f);
+}
+
+Test(inject, twenty_threads_count_exactly)
+{
+	struct inject_event e;
+	struct target t;
+	struct fake f;
+	long v[4];
+
+	fake_open(&f);
+	target_start(&t, NULL, "threads", NULL);
+	inject(&f, &t, t.probe_me, t.probe_me, &e);
+	while (READ_ONCE(f.values[V_HITS]) < 5000)
+		usleep(1000);
+	detach(&f, &t, e.base);
+	inject(&f, &t, t.probe_me, t.malloc, &e);
+	while (READ_ONCE(f.values[V_HITS]) < 10000)
+		usleep(1000);
+	target_poke(&t);
+	cr_assert_eq(target_done(&t, v, 4), 2);
+	cr_assert_eq(v[1], 0, "%ld wrong results", v[1]);
+	cr_assert_eq(f.stats->stat[PROG_ENTRY].hits, f.values[V_HITS]);
+	cr_assert_eq(f.stats->stat[PROG_ENTRY].missed, 0);
+	cr_assert_eq(target_wait(&t), 0);
+	fake_close(&f);
+}
+
+/* hits + misses == calls, from the first call on */
+Test(inject, counts_every_call)
+{
+	struct inject_event e;
+	struct target t;
+	struct fake f;
+	long v[4];
+
+	fake_open(&f);
+	target_start(&t, NULL, "call", NULL);
+	inject(&f, &t, t.probe_me, t.probe_me, &e);
+	for (int i = 0; i < 5; i++) {
+		fputs("2000\n", t.in);
+		fflush(t.in);
+		cr_assert_eq(target_done(&t, v, 4), 1);
+	}
+	cr_assert_eq(f.values[V_HITS], 10000);
+	cr_assert_eq(f.values[V_RETS], 10000);
+	cr_assert_eq(target_wait(&t), 0);
+	fake_close(&f);
+}
+
+Test(inject, handlers_of_the_application)
+{
+	struct inject_event e;
+	struct target t;
+	struct fake f;
+	long v[4];
+
+	fake_open(&f);
+	target_start(&t, NULL, "signals", NULL);
+	target_in_syscall(&t, SYS_read);
+	inject(&f, &t, t.load, t.probe_me, &e);
+	target_poke(&t);
+	cr_assert_eq(target_done(&t, v, 4), 4);
+	cr_assert_eq(v[0], 2, "SIGTRAPs: %ld", v[0]);
+	cr_assert_eq(v[1], 1, "SIGSEGVs: %ld", v[1]);
+	cr_assert_eq(v[2], 1, "the handler saw a foreign address");
+	cr_assert_eq(v[3], 100);
+	cr_assert_eq(f.values[V_HITS], 1);
+	cr_assert_eq(f.values[V_RETS], 10);
+	cr_assert_eq(f.stats->foreign, 2);
+	cr_assert_eq(target_wait(&t), 0);
+	fake_close(&f);
+}
+
+static void dies_of(const char *mode, int sig)
+{
+	struct inject_event e;
+	struct target t;
+	struct fake f;
+	int status;
+
+	fake_open(&f);
+	target_start(&t, NULL, mode, NULL);
+	target_in_syscall(&t, SYS_read);
+	inject(&f, &t, t.load, t.probe_me, &e);
+	target_poke(&t);
+	status = target_wait(&t);
+	cr_assert(WIFSIGNALED(status) && WTERMSIG(status) == sig, "status %x", status);
+	cr_assert_eq(f.values[V_RETS], 3);
+	fake_close(&f);
+}
+
+Test(inject, null_pointer_still_kills)
+{
+	dies_of("crash", SIGSEGV);
+}
+
+Test(inject, own_break_point_still_kills)
+{
+	dies_of("int3", SIGTRAP);
+}
+
+Test(inject, tail_calls_and_recursion)
+{
+	struct inject_event e;
+	struct target t;
+	struct fake f;
+	struct plan p;
+	long v[4];
+
+	fake_open(&f);
+	target_start(&t, NULL, "returns", NULL);
+	target_in_syscall(&t, SYS_read);
+	inject(&f, &t, 0, t.outer, &e);
+	detach(&f, &t, e.base);
+	p = (struct plan){&f, t.pid, 0, t.outer, 0, 0};
+	cr_assert_eq(fake_inject(&f, t.pid, INJECT_COMMAND, e.base, serve, &p, &e), 0);
+	p = (struct plan){&f, t.pid, 0, t.inner, 0, 0};
+	cr_assert_eq(fake_inject(&f, t.pid, INJECT_COMMAND, e.base, serve, &p, &e), 0);
+	p = (struct plan){&f, t.pid, 0, t.recurse, 0, 0};
+	cr_assert_eq(fake_inject(&f, t.pid, INJECT_COMMAND, e.base, serve, &p, &e), 0);
+	target_poke(&t);
+	cr_assert_eq(target_done(&t, v, 4), 2);
+	cr_assert_eq(v[0], 999L * 1000 / 2 + 8 * 1000);
+	cr_assert_eq(v[1], 9);
+	cr_assert_eq(f.values[V_RETS], 2000 + 10, "%lu", (unsigned long)f.values[V_RETS]);
+	cr_assert_eq(target_wait(&t), 0);
+	fake_close(&f);
+}
+
+Test(inject, longjmp_does_not_use_up_instances)
+{
+	struct inject_event e;
+	struct target t;
+	struct fake f;
+	long v[4];
+
+	fake_open(&f);
+	target_start(&t, NULL, "longjmp", NULL);
+	target_in_syscall(&t, SYS_read);
+	inject(&f, &t, t.leaves, t.leaves, &e);
+	target_poke(&t);
+	cr_assert_eq(target_done(&t, v, 4), 2);
+	cr_assert_eq(v[0], 20000);
+	cr_assert_eq(f.values[V_HITS], 20001);
+	cr_assert_eq(f.values[V_RETS], 1);
+	cr_assert_eq(f.stats->stat[PROG_RET].missed, 0);
+	cr_assert_eq(target_wait(&t), 0);
+	fake_close(&f);
+}
+
+Test(inject, forked_child_asks)
+{
+	struct inject_event e;
+	struct target t;
+	struct talk child;
+	struct fake f;
+	long v[4];
+
+	fake_open(&f);
+	target_start(&t, NULL, "fork", NULL);
+	target_in_syscall(&t, SYS_read);
+	inject(&f, &t, t.probe_me, 0, &e);
+	target_poke(&t);
+	cr_assert_eq(fake_accept(&f, &child), 0);
+	cr_assert_eq(child.hello.reason, AGENT_FORK);
+	cr_assert_eq(child.hello.participant, 5);
+	cr_assert_neq(child.hello.pid, (u32)t.pid);
+	cr_assert_eq(talk_setup(&child, &f), 0);
+	talk_end(&child);
+	cr_assert_eq(target_done(&t, v, 4), 2);
+	cr_assert_eq(WEXITSTATUS(v[0]), 7);
+	cr_assert_eq(f.values[V_HITS], 110);
+	cr_assert_eq(target_wait(&t), 0);
+	fake_close(&f);
+}
+
+Test(inject, forked_child_alone_restores_itself)
+{
+	struct inject_event e;
+	struct target t;
+	struct fake f;
+	long v[4];
+
+	fake_open(&f);
+	target_start(&t, NULL, "fork", NULL);
+	target_in_syscall(&t, SYS_read);
+	inject(&f, &t, t.probe_me, 0, &e);
+	unlink(f.path); /* nobody to ask */
+	target_poke(&t);
+	cr_assert_eq(target_done(&t, v, 4), 2);
+	cr_assert_eq(WEXITSTATUS(v[0]), 7);
+	cr_assert_eq(f.values[V_HITS], 10);
+	cr_assert_eq(target_wait(&t), 0);
+	fake_close(&f);
+}
+
+Test(inject, daemon_dies)
+{
+	struct inject_event e;
+	struct target t;
+	struct fake f;
+	u8 before[16], now[16];
+	long v[4];
+
+	fake_open(&f);
+	target_start(&t, NULL, "call", NULL);
+	target_text(&t, t.probe_me, before, sizeof(before));
+	inject(&f, &t, t.probe_me, 0, &e);
+	f.life_page->alive |= OSL_LIFE_OWNER_DIED;
+	fputs("100\n", t.in);
+	fflush(t.in);
+	cr_assert_eq(target_done(&t, v, 4), 1);
+	cr_assert_eq(v[0], 10000);
+	cr_assert_eq(f.values[V_HITS], 0);
+	cr_assert_eq(f.stats->inert, 1);
+	target_text(&t, t.probe_me, now, sizeof(now));
+	cr_assert_arr_eq(now, before, sizeof(now));
+	cr_assert_eq(target_wait(&t), 0);
+	fake_close(&f);
+}
+
+static void silent(struct talk *t, void *arg)
+{
+	/* says nothing: the agent gives up by itself */
+}
+
+Test(inject, silent_daemon_is_given_up)
+{
+	struct inject_event e;
+	struct target t;
+	struct fake f;
+	long v[4];
+
+	fake_open(&f);
+	target_start(&t, NULL, "read", NULL);
+	cr_assert_eq(fake_inject(&f, t.pid, INJECT_LOAD, 0, silent, NULL, &e), -ETIMEDOUT);
+	cr_assert_eq(e.base, 0, "the agent was left behind");
+	target_poke(&t);
+	cr_assert_eq(target_done(&t, v, 4), 3);
+	cr_assert_eq(v[2], CALLS_1000);
+	cr_assert_eq(target_wait(&t), 0);
+	fake_close(&f);
+}
+
+Test(inject, no_such_process)
+{
+	struct inject_event e;
+	struct fake f;
+
+	fake_open(&f);
+	cr_assert_eq(fake_inject(&f, 0x3ffffff, INJECT_LOAD, 0, silent, NULL, &e), -ESRCH);
+	cr_assert(e.why[0]);
+	fake_close(&f);
+}

@@ -9,6 +9,8 @@
  */
 #pragma once
 
+#include <sys/types.h>
+
 #include "arch/x86_64/remote.h"
 
 #define THREAD_XSTATE_MAX 16384

@@ -7,6 +7,8 @@
  * struct ebpf_run from the prologue to the epilogue; r9, r10, r11 of the CPU are scratch.
  *
  * A function saves only the callee-saved registers it names and has a frame only when it names r10.
+ * A word above r10 belongs to nobody: a store that begins inside the frame and ends outside hits no
+ * saved register.
  * Everything that differs from process to process is reached through r12: helpers [r12] and map
  * references [r12 + 16]; the code itself has no address in it.
  *
@@ -31,6 +33,7 @@
 #define RUN_REFS 16
 #define RUN_CTX 40
 #define HELPER_TAIL_CALL 12
+#define GUARD 8 /* bytes above r10 */
 #define MAX_PASSES 24
 #define LONGEST_INSN 128 /* bytes no instruction's code exceeds: the first pass's guess */
 
@@ -156,7 +159,7 @@ static void plan_frame(struct jit *j, struct func *f)
 	u32 words = 1 + f->nsaved + (f == j->funcs);
 
 	if (f->stack) {
-		f->stack = ALIGN_UP(f->stack, 8);
+		f->stack = ALIGN_UP(f->stack, 8) + GUARD;
 		words += 1 + f->stack / 8;
 	}
 	if (!f->calls || words % 2 == 0)
@@ -199,7 +202,7 @@ static void prologue(struct jit *j)
 	set_addr(j, &f->entry);
 	if (f->stack) {
 		emit_push(&j->e, RBP);
-		emit_mov(&j->e, true, RBP, RSP);
+		emit_lea(&j->e, RBP, RSP, -GUARD);
 		emit_alu_imm(&j->e, true, X86_SUB, RSP, (s32)f->stack);
 	}
 	if (f == j->funcs)
@@ -224,8 +227,10 @@ static void leave_frame(struct jit *j)
 		emit_pop(&j->e, f->saved[i]);
 	if (f == j->funcs)
 		emit_pop(&j->e, RUN);
-	if (f->stack)
-		emit_bytes(&j->e, 0xc9, 1); /* leave */
+	if (f->stack) {
+		emit_lea(&j->e, RSP, RBP, GUARD);
+		emit_pop(&j->e, RBP);
+	}
 }
 
 /* The entry of a callback for C: the run comes as sixth argument. */

@@ -31,6 +31,7 @@ struct frame {
 	u64 *refs;
 	u64 regs[11];
 	u64 stack[EBPF_STACK_SIZE / sizeof(u64)];
+	u64 guard; /* takes the rest of a store that begins inside the stack and ends outside */
 };
 
 struct word {

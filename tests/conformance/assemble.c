@@ -4,6 +4,8 @@
  *
  *	name TAB program in hex TAB memory in hex TAB expected r0 TAB expected error
  *
+ * With --elf the program is an object file whose section .text holds it.
+ *
  * A file is a list of sections headed by a line `-- WORD`, as in the public bpf_conformance suite,
  * so that its files can be read as well:
  *	-- asm      instructions, one a line (below)
@@ -20,6 +22,7 @@
  * exit. A number may stand for a label as +N or -N.
  */
 #include <ctype.h>
+#include <elf.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -55,6 +58,7 @@ struct source {
 };
 
 static struct source s;
+static bool want_elf;
 static const char *file;
 static int line_no;
 
@@ -365,7 +369,33 @@ static void print_hex(const void *p, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
 		printf("%02x", ((const u8 *)p)[i]);
-	putchar('\t');
+}
+
+/* header, two sections (none and code), code */
+static void print_elf_head(size_t n)
+{
+	struct {
+		Elf64_Ehdr eh;
+		Elf64_Shdr sh[2];
+	} head = {
+		.eh = {.e_ident = ELFMAG,
+		       .e_type = ET_REL,
+		       .e_machine = EM_BPF,
+		       .e_version = EV_CURRENT,
+		       .e_shoff = sizeof(Elf64_Ehdr),
+		       .e_ehsize = sizeof(Elf64_Ehdr),
+		       .e_shentsize = sizeof(Elf64_Shdr),
+		       .e_shnum = 2},
+		.sh[1] = {.sh_type = SHT_PROGBITS,
+			  .sh_flags = SHF_ALLOC | SHF_EXECINSTR,
+			  .sh_offset = sizeof(head),
+			  .sh_size = n},
+	};
+
+	head.eh.e_ident[EI_CLASS] = ELFCLASS64;
+	head.eh.e_ident[EI_DATA] = ELFDATA2LSB;
+	head.eh.e_ident[EI_VERSION] = EV_CURRENT;
+	print_hex(&head, sizeof(head));
 }
 
 static void flush(void)
@@ -373,9 +403,12 @@ static void flush(void)
 	if (s.used && s.n) {
 		resolve();
 		printf("%s\t", s.name);
+		if (want_elf)
+			print_elf_head(s.n * sizeof(s.insns[0]));
 		print_hex(s.insns, s.n * sizeof(s.insns[0]));
+		putchar('\t');
 		print_hex(s.mem, s.nmem);
-		printf("%s\t%s\n", s.result, s.error);
+		printf("\t%s\t%s\n", s.result, s.error);
 	}
 	memset(&s, 0, sizeof(s));
 }
@@ -472,7 +505,8 @@ static void read_file(const char *path)
 
 int main(int argc, char **argv)
 {
-	for (int i = 1; i < argc; i++)
+	want_elf = argc > 1 && !strcmp(argv[1], "--elf");
+	for (int i = 1 + want_elf; i < argc; i++)
 		read_file(argv[i]);
 	return 0;
 }

@@ -30,7 +30,7 @@ say()
 # one case on one engine: r0 in hex, or the words of the refusal
 try()
 {
-	out=$(echo "$program" | "$dir/plugin" $memory "$1" 2>"$work/err")
+	out=$(echo "$program" | "$dir/plugin" $memory "$1" $elf 2>"$work/err")
 	status=$?
 	if [ -n "$error" ]; then
 		if [ $status -ne 1 ]; then
@@ -47,14 +47,24 @@ try()
 	fi
 }
 
-# empty fields would be merged by read: they travel as a dash
-sed "s/$tab$tab/$tab-$tab/g; s/$tab$tab/$tab-$tab/g; s/$tab\$/$tab-/" "$work/cases" >"$work/list"
-while IFS=$tab read -r name program memory result error; do
-	[ "$memory" = - ] && memory=
-	[ "$error" = - ] && error=
-	for engine in $engines; do
-		try "$engine"
-	done
-done <"$work/list"
+# the cases in a file; empty fields would be merged by read: they travel as a dash
+all()
+{
+	sed "s/$tab$tab/$tab-$tab/g; s/$tab$tab/$tab-$tab/g; s/$tab\$/$tab-/" "$1" >"$work/list"
+	while IFS=$tab read -r name program memory result error; do
+		[ "$memory" = - ] && memory=
+		[ "$error" = - ] && error=
+		name=$name${elf:+ $elf}
+		for engine in $engines; do
+			try "$engine"
+		done
+	done <"$work/list"
+}
+
+elf=
+all "$work/cases"
+elf=--elf
+"$dir/assemble" --elf "$1" | sed -n 1,20p >"$work/cases.elf"
+all "$work/cases.elf"
 echo "1..$n"
 [ $n -gt 0 ]

@@ -46,7 +46,7 @@ struct func {
 	u32 entry;	/* offsets in the code: of the prologue, */
 	u32 epilogue;
 	u32 thunk;   /* of the entry for C callers, when it is a callback */
-	u32 stack;   /* bytes of frame, 0: none */
+	u32 stack;   /* bytes of frame with its guard, 0: none */
 	u8 saved[4]; /* callee-saved registers it names */
 	u8 nsaved;
 	bool calls; /* calls anything: the stack is to be aligned */

@@ -26,8 +26,9 @@ static void free_elf(struct probe_elf **elf)
 	probe_elf_free(elf);
 }
 
-/* How the place would be probed, from the bytes in its file: "trap", or why not. */
-static void plan_text(const struct attachment *a, char *text, size_t size)
+/* How the place would be probed, from the bytes in its file: "trap", or why not. True when it can.
+ */
+static bool plan_text(const struct attachment *a, char *text, size_t size)
 {
 	_cleanup_(free_elf) struct probe_elf *elf = NULL;
 	_cleanup_fclose_ FILE *f = fopen(a->place.path, "re");
@@ -38,32 +39,37 @@ static void plan_text(const struct attachment *a, char *text, size_t size)
 
 	if (a->spec.kind == SPEC_USDT) {
 		snprintf(text, size, "by its note");
-		return;
+		return true;
 	}
 	if (!f || fseek(f, (long)a->place.offset, SEEK_SET) ||
 	    probe_elf_open(a->place.path, &elf, why)) {
 		snprintf(text, size, "%s", why[0] ? why : strerror(errno));
-		return;
+		return false;
 	}
 	n = fread(code, 1, sizeof(code), f);
 	if (probe_plan(elf, a->place.offset, probe_elf_offset_to_addr(elf, a->place.offset), code,
-		       n, &patch, why))
+		       n, &patch, why)) {
 		snprintf(text, size, "refused: %s", why);
-	else
-		snprintf(text, size, "trap");
+		return false;
+	}
+	snprintf(text, size, "trap");
+	return true;
 }
 
-static void show(const struct object *obj, const struct attachment *a, struct json_object *doc)
+static bool show(const struct object *obj, const struct attachment *a, struct json_object *doc)
 {
 	char plan[PROBE_WHY_MAX + 16];
 	struct json_object *o;
+	bool ok = plan_text(a, plan, sizeof(plan));
+	char offset[32] = "";
 
-	plan_text(a, plan, sizeof(plan));
+	if (a->spec.offset || !a->place.name[0])
+		snprintf(offset, sizeof(offset), "+0x%" PRIx64,
+			 a->spec.offset ? a->spec.offset : a->place.offset);
 	if (!doc) {
-		printf("%-16s %-10s %s:%s+0x%" PRIx64 "  %s\n", obj->progs[a->prog].name,
-		       spec_kind_name(&a->spec), a->place.path, a->place.name, a->spec.offset,
-		       plan);
-		return;
+		printf("%-16s %-10s %s:%s%s  %s\n", obj->progs[a->prog].name,
+		       spec_kind_name(&a->spec), a->place.path, a->place.name, offset, plan);
+		return ok;
 	}
 	o = json_object_new_object();
 	out_add_str(o, "prog", obj->progs[a->prog].name);
@@ -72,7 +78,9 @@ static void show(const struct object *obj, const struct attachment *a, struct js
 	out_add_str(o, "function", a->place.name);
 	out_add_u64(o, "offset", a->place.offset);
 	out_add_str(o, "plan", plan);
+	out_add_bool(o, "ok", ok);
 	out_push(doc, o);
+	return ok;
 }
 
 /* Without a process the executable is nobody's: such programs are shown by their section. */
@@ -102,6 +110,7 @@ static int check(struct object *obj)
 {
 	struct spec_scope scope = {.pid = config.pid};
 	struct json_object *doc = out_json_on(&config.json) ? json_object_new_array() : NULL;
+	bool ok = true;
 	int err = 0;
 
 	split_unresolvable(obj, doc);
@@ -112,12 +121,22 @@ static int check(struct object *obj)
 	if (!err)
 		err = object_load(obj);
 	for (u32 i = 0; !err && i < obj->nattachments; i++)
-		show(obj, &obj->attachments[i], doc);
+		ok &= show(obj, &obj->attachments[i], doc);
 	if (doc && !err)
 		out_json_put(&config.json, doc);
+	if (!err && !ok)
+		return out_error("%s: some of its probes are refused", obj->file);
 	if (!err && !doc)
 		out_note("%s is fine", obj->file);
 	return err ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+static int check_process(void)
+{
+	struct probe_process p;
+	char why[PROBE_WHY_MAX] = "";
+
+	return probe_process_read(config.pid, &p, why) ? out_error("%s", why) : 0;
 }
 
 static int run(const struct args *args)
@@ -127,6 +146,8 @@ static int run(const struct args *args)
 	if (args->n != 1)
 		return opt_usage_error("check",
 				       args->n ? "one object at a time" : "which object file?");
+	if (config.pid && check_process())
+		return EXIT_FAILURE;
 	if (object_inspect(args->v[0], &obj))
 		return EXIT_FAILURE;
 	return check(obj);

@@ -46,7 +46,8 @@ int exec_find(const char *name, char *path, size_t size)
 			err = try_file(path);
 			if (!err)
 				return 0;
-			if (err == -EACCES)
+			/* a directory we may not search holds nothing for us */
+			if (err == -EACCES && !access(path, F_OK))
 				result = err;
 		}
 		dirs += n;

@@ -272,13 +272,18 @@ static const char **binaries_of(const struct object *obj)
 static int refuse_missing_type(const struct object *obj, const struct btf_need *need,
 			       const char *const *binaries, const char *user_file, int found)
 {
-	const char *bin = binaries[0] ? binaries[0] : "BINARY";
+	const char *bin = binaries[0];
 
 	if (user_file)
 		out_error(
 			"%s reads %s %s, which %s does not describe\n  give the BTF of the program "
 			"that uses it with --btf",
 			obj->file, need->kind, need->name, user_file);
+	else if (!bin)
+		out_error(
+			"%s reads %s %s of its target: say which that is with -p PID, or give its "
+			"types with --btf FILE",
+			obj->file, need->kind, need->name);
 	else if (found)
 		out_error("%s reads %s %s, which the BTF of %s does not describe\n  give the BTF "
 			  "of the "

@@ -606,12 +606,33 @@ static long call(const struct surface_cmd *c, const struct rule *r, const struct
 	return ret;
 }
 
+/* What only this process can tell: is the descriptor open, and what is its mode? */
+static long precheck(const struct surface_cmd *c)
+{
+	_cleanup_obj_ struct surface_obj *o = NULL;
+	struct osl_ident ident;
+
+	switch (c->cmd) {
+	case BPF_OBJ_GET_INFO_BY_FD:
+		return sys_ident((int)c->attr.a.info.bpf_fd, &ident) < 0 ? -EBADFD : 0;
+	case BPF_OBJ_PIN:
+		return sys_ident((int)c->attr.a.bpf_fd, &ident) < 0 ? -EINVAL : 0;
+	case BPF_MAP_FREEZE:
+		o = surface_obj_known((int)c->attr.a.map_fd);
+		return o ? surface_obj_allowed(o, (int)c->attr.a.map_fd, SURFACE_CAN_WRITE) : 0;
+	default:
+		return 0;
+	}
+}
+
 long surface_command(struct surface_cmd *c, const struct surface_obj *obj)
 {
 	static const struct rule unknown = {0};
 	bool in_table = c->cmd >= 0 && (size_t)c->cmd < ARRAY_SIZE(rules) && rules[c->cmd].known;
 
-	return call(c, in_table ? &rules[c->cmd] : &unknown, obj);
+	long err = in_table ? precheck(c) : 0;
+
+	return err ? err : call(c, in_table ? &rules[c->cmd] : &unknown, obj);
 }
 
 /* --- bpf(2)

@@ -14,6 +14,7 @@
 #include <linux/prctl.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/socket.h>
@@ -255,6 +256,29 @@ static int dial(bool start)
 	return fd;
 }
 
+/*
+ * `ebpfrt exec -p PID` names the processes that the program's probes are for: they are this
+ * session's targets from its first request on. A process that can't be is said, and skipped.
+ */
+static void adopt_named_targets(void)
+{
+	const char *p = secure_getenv("EBPFRT_TARGETS");
+
+	while (p && *p) {
+		_cleanup_frame_ struct frame reply = FRAME_INIT;
+		struct msg_target t = {.pid = atoi(p), .flags = MSG_TARGET_FOLLOW};
+		struct msg req = {.type = MSG_TARGET_ADOPT};
+		int err = t.pid > 0 ? exchange(&req, &t, sizeof(t), NULL, 0, &reply) : -EINVAL;
+
+		if (!err)
+			err = reply.hdr.err;
+		if (err < 0)
+			surface_say("%s", reply.text ? reply.text : strerror(-err));
+		p += strcspn(p, ",");
+		p += *p == ',';
+	}
+}
+
 static int connect_locked(bool start)
 {
 	int fd, err;
@@ -278,6 +302,7 @@ static int connect_locked(bool start)
 		return err;
 	}
 	surface_activate();
+	adopt_named_targets();
 	if (conn.lost) {
 		conn.lost = false;
 		surface_obj_reannounce();

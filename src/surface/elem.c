@@ -53,7 +53,7 @@ static bool is_frozen(struct surface_obj *o, int fd)
 	return o->frozen;
 }
 
-static long allowed(struct surface_obj *o, int fd, u32 needs)
+long surface_obj_allowed(struct surface_obj *o, int fd, u32 needs)
 {
 	if (needs & ~surface_obj_mode(o, fd))
 		return -EPERM;
@@ -67,10 +67,21 @@ static bool key_ok(const struct surface_obj *o, u64 key)
 	return user_ok(key, o->meta.key_size);
 }
 
+/* The element is looked for before the result is written: a wrong address is the later error. */
+static long lookup_nowhere(struct surface_obj *o, const void *key)
+{
+	_cleanup_free_ void *value = malloc(ebpf_map_user_value_size(&o->meta));
+	int err = value ? o->map.ops->lookup_user(&o->map, key, value, 0) : -ENOMEM;
+
+	return err ? err : -EFAULT;
+}
+
 static long elem_lookup(struct surface_obj *o, const union bpf_attr *a)
 {
-	if (!key_ok(o, a->key) || !user_ok(a->value, ebpf_map_user_value_size(&o->meta)))
+	if (!key_ok(o, a->key))
 		return -EFAULT;
+	if (!user_ok(a->value, ebpf_map_user_value_size(&o->meta)))
+		return lookup_nowhere(o, (void *)a->key);
 	return o->map.ops->lookup_user(&o->map, (void *)a->key, (void *)a->value, 0);
 }
 
@@ -90,10 +101,20 @@ static long elem_delete(struct surface_obj *o, const union bpf_attr *a)
 	return o->map.ops->del(&o->map, (void *)a->key);
 }
 
+static long next_nowhere(struct surface_obj *o, const void *key)
+{
+	_cleanup_free_ void *next = malloc(o->meta.key_size);
+	int err = next ? o->map.ops->next(&o->map, key, next) : -ENOMEM;
+
+	return err ? err : -EFAULT;
+}
+
 static long elem_next(struct surface_obj *o, const union bpf_attr *a)
 {
-	if ((a->key && !key_ok(o, a->key)) || !key_ok(o, a->next_key))
+	if (a->key && !key_ok(o, a->key))
 		return -EFAULT;
+	if (!key_ok(o, a->next_key))
+		return next_nowhere(o, (void *)a->key);
 	return o->map.ops->next(&o->map, (void *)a->key, (void *)a->next_key);
 }
 
@@ -122,10 +143,10 @@ static long run(struct surface_cmd *c, struct surface_obj *o)
 	}
 }
 
-/* Ring buffers have no elements. */
-static long ringbuf_elem(const struct surface_cmd *c)
+/* Ring buffers have no elements, and so no keys. */
+static long ringbuf_elem(const struct surface_cmd *c, bool batch)
 {
-	return -SURFACE_ENOTSUPP;
+	return !batch && c->attr.a.key ? -EINVAL : -SURFACE_ENOTSUPP;
 }
 
 long surface_elem(struct surface_cmd *c)
@@ -141,13 +162,13 @@ long surface_elem(struct surface_cmd *c)
 		return -EINVAL;
 	err = surface_obj_get(fd, MSG_OBJ_MAP, &o);
 	if (!err)
-		err = allowed(o, fd, r->needs);
+		err = surface_obj_allowed(o, fd, r->needs);
 	if (!err && r->flags && c->attr.a.flags)
 		err = -EINVAL;
 	if (err)
 		return err;
 	if (o->meta.type == BPF_MAP_TYPE_RINGBUF)
-		return ringbuf_elem(c);
+		return ringbuf_elem(c, r->batch);
 	if (!o->local)
 		return r->batch ? -SURFACE_ENOTSUPP : surface_command(c, o);
 	err = surface_obj_map(o, fd, r->needs & W);

@@ -275,28 +275,50 @@ long surface_statfs(const char *path, struct statfs *st)
 	return 0;
 }
 
-static long change(u32 op, const char *path)
+/* The daemon forgets names of both kinds by one request; which kind it may be is asked before. */
+static long forget(const char *path, bool dir)
 {
-	long ret;
+	long kind = lookup(path), ret;
 
-	if (likely(!candidate(path)) || !is_pin(path) || surface_inside)
-		return SURFACE_PASS;
+	if (kind == SURFACE_PASS || kind < 0)
+		return kind;
 	if (is_pin_root(path))
-		return op == MSG_PATH_MKDIR ? -EEXIST : -EISDIR;
+		return dir ? -EBUSY : -EISDIR;
+	if (kind != dir)
+		return dir ? -ENOTDIR : -EISDIR;
 	surface_enter();
-	ret = ask(op, path);
+	ret = ask(MSG_PATH_UNLINK, path);
 	surface_leave();
 	return MIN(ret, 0L);
 }
 
+static bool is_ours(const char *path)
+{
+	return candidate(path) && is_pin(path) && !surface_inside;
+}
+
 long surface_unlink(const char *path)
 {
-	return change(MSG_PATH_UNLINK, path);
+	return unlikely(is_ours(path)) ? forget(path, false) : SURFACE_PASS;
+}
+
+long surface_rmdir(const char *path)
+{
+	return unlikely(is_ours(path)) ? forget(path, true) : SURFACE_PASS;
 }
 
 long surface_mkdir(const char *path)
 {
-	return change(MSG_PATH_MKDIR, path);
+	long ret;
+
+	if (likely(!is_ours(path)))
+		return SURFACE_PASS;
+	if (is_pin_root(path))
+		return -EEXIST;
+	surface_enter();
+	ret = ask(MSG_PATH_MKDIR, path);
+	surface_leave();
+	return MIN(ret, 0L);
 }
 
 long surface_readlink(const char *path, char *buf, size_t size)

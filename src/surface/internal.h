@@ -170,6 +170,8 @@ long surface_bpf(int cmd, u64 uattr, u32 size);
 long surface_command(struct surface_cmd *c, const struct surface_obj *obj);
 bool surface_cmd_is_elem(int cmd);
 long surface_elem(struct surface_cmd *c);
+/* 0, or -EPERM: the descriptor's mode, or a frozen map, forbids what @needs says. */
+long surface_obj_allowed(struct surface_obj *obj, int fd, u32 needs);
 long surface_batch(struct surface_cmd *c, struct surface_obj *obj, u32 mode);
 /* Are all bytes of the attribute from @end on zero? */
 bool surface_attr_ends(const struct surface_cmd *c, size_t end);
@@ -215,5 +217,6 @@ long surface_stat(int dir, const char *path, struct stat *st);
 struct statfs;
 long surface_statfs(const char *path, struct statfs *st);
 long surface_unlink(const char *path);
+long surface_rmdir(const char *path);
 long surface_mkdir(const char *path);
 long surface_readlink(const char *path, char *buf, size_t size);

@@ -392,6 +392,19 @@ __export int unlink(const char *path)
 	return (int)PASS_OR(surface_unlink(path), sys_call3(SYS_unlinkat, AT_FDCWD, path, 0));
 }
 
+__export int rmdir(const char *path)
+{
+	return (int)PASS_OR(surface_rmdir(path),
+			    sys_call3(SYS_unlinkat, AT_FDCWD, path, AT_REMOVEDIR));
+}
+
+__export int unlinkat(int dir, const char *path, int flags)
+{
+	long ret = flags & AT_REMOVEDIR ? surface_rmdir(path) : surface_unlink(path);
+
+	return (int)PASS_OR(ret, sys_call3(SYS_unlinkat, dir, path, flags));
+}
+
 __export int mkdir(const char *path, mode_t mode)
 {
 	return (int)PASS_OR(surface_mkdir(path), sys_call3(SYS_mkdirat, AT_FDCWD, path, mode));

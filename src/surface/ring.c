@@ -85,7 +85,7 @@ static long map_ringbuf(struct surface_obj *o, void *addr, size_t len, int prot,
 	len = ALIGN_UP(len, PAGE);
 	if (!is_shared(flags))
 		return -EINVAL;
-	if ((prot & PROT_WRITE) && (off != 0 || len != PAGE))
+	if ((prot & PROT_WRITE) && (o->frozen || off != 0 || len != PAGE))
 		return -EPERM;
 	if (len == 0 || (u64)off % PAGE || (u64)off > 2 * PAGE + 2 * data ||
 	    len > 2 * PAGE + 2 * data - (u64)off)

@@ -58,6 +58,11 @@ Test(file, pins)
 	cr_assert_eq(access("/sys/fs/bpf/none", F_OK), -1);
 	cr_assert_eq(errno, ENOENT);
 	cr_assert_eq(unlink(FAKE_PIN), 0);
+	cr_assert_eq(unlink(FAKE_DIR), -1);
+	cr_assert_eq(errno, EISDIR);
+	cr_assert_eq(rmdir(FAKE_PIN), -1);
+	cr_assert_eq(errno, ENOTDIR);
+	cr_assert_eq(rmdir(FAKE_DIR), 0);
 	cr_assert_eq(mkdir("/sys/fs/bpf", 0700), -1);
 	cr_assert_eq(errno, EEXIST);
 }

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Agents that come by themselves: a preloaded program has started, a library has come or gone, a
+ * child was forked. Who they are is what the kernel says of the socket's other end; a token says
+ * which session a preloaded program belongs to.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "daemon/target.h"
+
+#define HELLO_TIMEOUT_NS (2ull * 1000000000)
+#define GREETERS_MAX 256u
+
+struct greeter {
+	struct daemon *d;
+	struct loop_source src;
+	struct loop_timer timer;
+	s32 pid;
+};
+
+static u32 greeters;
+
+/* The descriptor, which is the caller's now. */
+static int greeter_free(struct greeter *g)
+{
+	int fd = g->src.fd;
+
+	loop_del(&g->d->loop, &g->src);
+	loop_timer_stop(&g->d->loop, &g->timer);
+	greeters--;
+	free(g);
+	return fd;
+}
+
+static struct target *started(struct daemon *d, s32 pid, const struct agent_hello *h)
+{
+	struct client *c = client_by_token(d, h->token);
+	struct target *t = target_by_pid(d, pid);
+	char why[PROBE_WHY_MAX];
+	int err;
+
+	/* the same process with a new program */
+	if (t) {
+		target_event(d, t, 4, 0, 0);
+		target_free(t);
+	}
+	if (!c)
+		return NULL;
+	t = target_new(d, pid, &err, why);
+	if (!t) {
+		log_line("preloaded process %d: %s", pid, why);
+		return NULL;
+	}
+	t->how = 1;
+	t->loaded = true;
+	target_join(t, c->session, true);
+	target_link_up(t);
+	return t;
+}
+
+static struct target *forked(struct daemon *d, s32 pid, const struct agent_hello *h)
+{
+	struct target *parent = target_by_cookie(d, h->target), *t = target_by_pid(d, pid);
+	char why[PROBE_WHY_MAX];
+	int err;
+
+	if (t)
+		return t;
+	if (h->generation != d->life->generation)
+		return NULL;
+	if (parent && !parent->gone)
+		t = target_fork(parent, pid);
+	else
+		t = target_new(d, pid, &err, why);
+	if (!t)
+		return NULL;
+	t->loaded = true;
+	t->how = 3;
+	if (list_empty(&t->links))
+		t->drop_all = true;
+	return t;
+}
+
+static struct target *greeted(struct daemon *d, s32 pid, const struct agent_hello *h)
+{
+	struct target *t;
+
+	switch (h->reason) {
+	case AGENT_START:
+		return started(d, pid, h);
+	case AGENT_FORK:
+		return forked(d, pid, h);
+	case AGENT_MODULES:
+		t = target_by_pid(d, pid);
+		if (t)
+			t->modules = true;
+		return t;
+	default:
+		return NULL;
+	}
+}
+
+static bool parse(const u8 *buf, ssize_t n, struct agent_hello *h)
+{
+	struct agent_msg m;
+
+	if (n < (ssize_t)(sizeof(m) + sizeof(*h)))
+		return false;
+	memcpy(&m, buf, sizeof(m));
+	memcpy(h, buf + sizeof(m), sizeof(*h));
+	return m.len == n && m.type == AGENT_HELLO && m.abi == AGENT_ABI;
+}
+
+static void on_greeting(struct loop_source *s, u32 events)
+{
+	struct greeter *g = container_of(s, struct greeter, src);
+	struct daemon *d = g->d;
+	u8 buf[512];
+	ssize_t n = recv(s->fd, buf, sizeof(buf), MSG_DONTWAIT);
+	s32 pid = g->pid;
+	struct agent_hello h;
+	struct target *t;
+	int fd;
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	fd = greeter_free(g);
+	if (!parse(buf, n, &h)) {
+		if (n > 0)
+			log_line("process %d: an agent of another version, or none", pid);
+		close(fd);
+		return;
+	}
+	t = greeted(d, pid, &h);
+	if (t)
+		exchange_serve(t, fd, &h);
+	else
+		close(fd);
+}
+
+static void on_silence(struct loop_timer *timer)
+{
+	close(greeter_free(container_of(timer, struct greeter, timer)));
+}
+
+void agent_accept(struct daemon *d, int fd)
+{
+	_cleanup_close_ int own = fd;
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+	struct greeter *g;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) || cred.uid != d->uid ||
+	    cred.pid <= 0 || greeters >= GREETERS_MAX)
+		return;
+	g = calloc(1, sizeof(*g));
+	if (!g)
+		return;
+	g->d = d;
+	g->pid = cred.pid;
+	g->src.fn = on_greeting;
+	loop_timer_init(&g->timer, on_silence);
+	if (loop_add(&d->loop, &g->src, own, EPOLLIN)) {
+		free(g);
+		return;
+	}
+	own = -1;
+	greeters++;
+	loop_timer_arm(&d->loop, &g->timer, HELLO_TIMEOUT_NS);
+}

@@ -1,0 +1,596 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The planning worker: see plan.h. */
+#include "daemon/plan.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "daemon/target.h"
+
+#define ARENA_SIZE 65536u
+#define FILES_MAX 64u
+#define TEXT_LEN 64u
+#define MEMORY_MAX (2ull << 30)
+
+struct planned_file {
+	struct osl_ident ident;
+	struct probe_elf *elf;
+	int err;
+	char why[PROBE_WHY_MAX];
+};
+
+struct worker {
+	struct plan_out *o;
+	const struct plan_job *job;
+	struct probe_maps maps;
+	struct planned_file files[FILES_MAX];
+	u32 nfiles;
+	char exe[512];
+};
+
+static __printf_like(2, 3) void say(char why[PROBE_WHY_MAX], const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(why, PROBE_WHY_MAX, fmt, ap);
+	va_end(ap);
+}
+
+/* --- files ----------------------------------------------------------------------------------- */
+
+static bool same_file(const char *path, const struct osl_ident *ident)
+{
+	struct stat st;
+
+	return !stat(path, &st) && st.st_dev == ident->dev && st.st_ino == ident->ino;
+}
+
+/* A name under which we can open what the target has mapped: in its root, or ours. */
+static bool find_name(const struct worker *w, const struct osl_ident *ident, const char *a,
+		      const char *b, char *out, size_t size)
+{
+	const char *names[] = {a, b};
+
+	for (u32 i = 0; i < 2; i++) {
+		if (!names[i] || names[i][0] != '/')
+			continue;
+		snprintf(out, size, "/proc/%d/root%s", w->job->pid, names[i]);
+		if (same_file(out, ident))
+			return true;
+		snprintf(out, size, "%s", names[i]);
+		if (same_file(out, ident))
+			return true;
+	}
+	return false;
+}
+
+static struct planned_file *open_file(struct worker *w, const struct osl_ident *ident,
+				      const char *mapped, const char *path)
+{
+	struct planned_file *f;
+	char name[4400];
+
+	for (u32 i = 0; i < w->nfiles; i++)
+		if (w->files[i].ident.ino == ident->ino && w->files[i].ident.dev == ident->dev)
+			return &w->files[i];
+	if (w->nfiles == FILES_MAX)
+		return NULL;
+	f = &w->files[w->nfiles++];
+	f->ident = *ident;
+	if (find_name(w, ident, mapped, path, name, sizeof(name))) {
+		f->err = probe_elf_open(name, &f->elf, f->why);
+	} else {
+		f->err = -ESTALE;
+		say(f->why,
+		    "%s is no longer the file that the process has mapped; restart the "
+		    "process",
+		    mapped && *mapped ? mapped : path);
+	}
+	return f;
+}
+
+/* --- memory ---------------------------------------------------------------------------------- */
+
+/* The target's text at @addr as it would be without us. */
+static ssize_t read_text(const struct worker *w, u64 addr, u8 *buf, size_t len)
+{
+	ssize_t n = probe_read_memory(w->job->pid, addr, buf, len);
+
+	for (u32 i = 0; n > 0 && i < w->job->nsites; i++) {
+		const struct site *s = &w->job->sites[i];
+		u64 at = s->site.patch.addr;
+
+		if (s->armed && at >= addr && at < addr + (u64)n)
+			buf[at - addr] = s->site.patch.insn[0];
+	}
+	return n;
+}
+
+/* --- slots ----------------------------------------------------------------------------------- */
+
+static u64 slot_in(struct plan_arena *a, u64 lo, u64 hi)
+{
+	u64 slot = a->addr + a->used;
+
+	if (a->used + ARCH_SLOT_SIZE > a->size || slot < lo || slot > hi)
+		return 0;
+	a->used += ARCH_SLOT_SIZE;
+	return slot;
+}
+
+/* The maps we look for gaps in have to know what we are going to map. */
+static void note_mapping(struct worker *w, u64 addr, u64 size)
+{
+	struct probe_maps *m = &w->maps;
+	struct probe_mapping *v = realloc(m->v, (m->n + 1) * sizeof(*v));
+	size_t i;
+
+	if (!v)
+		return;
+	m->v = v;
+	for (i = 0; i < m->n && v[i].start < addr; i++)
+		;
+	memmove(&v[i + 1], &v[i], (m->n - i) * sizeof(*v));
+	memset(&v[i], 0, sizeof(v[i]));
+	v[i].start = addr;
+	v[i].end = addr + size;
+	v[i].path = strdup("");
+	m->n++;
+}
+
+static u64 slot_near(struct worker *w, u64 near, u64 lo, u64 hi)
+{
+	struct plan_out *o = w->o;
+	struct plan_arena *a;
+	u64 addr, slot;
+
+	for (u32 i = 0; i < o->narenas; i++) {
+		slot = slot_in(&o->arenas[i], lo, hi);
+		if (slot)
+			return slot;
+	}
+	if (o->narenas == PLAN_ARENAS || hi - lo < ARENA_SIZE)
+		return 0;
+	addr = probe_maps_gap(&w->maps, lo, hi - ARENA_SIZE, near, ARENA_SIZE);
+	if (!addr)
+		return 0;
+	note_mapping(w, addr, ARENA_SIZE);
+	a = &o->arenas[o->narenas++];
+	*a = (struct plan_arena){.addr = addr, .size = ARENA_SIZE};
+	return slot_in(a, lo, hi);
+}
+
+static int give_slot(struct worker *w, struct arch_patch *p, char why[PROBE_WHY_MAX])
+{
+	u64 lo, hi, slot;
+	int err;
+
+	if (!arch_patch_needs_slot(p))
+		return 0;
+	arch_patch_slot_range(p, &lo, &hi);
+	slot = slot_near(w, p->addr, lo, hi);
+	err = slot ? arch_patch_relocate(p, slot) : -ENOMEM;
+	if (err)
+		say(why,
+		    "there is no free memory near enough to %#llx for the displaced "
+		    "instruction",
+		    (unsigned long long)p->addr);
+	return err;
+}
+
+/* --- one site -------------------------------------------------------------------------------- */
+
+static int site_at(const struct worker *w, u64 addr)
+{
+	for (u32 i = 0; i < w->o->nsites; i++)
+		if (plan_sites(w->o)[i].patch.addr == addr)
+			return i;
+	return -1;
+}
+
+/* A site we had there before, whose slot can serve again: the same instruction. */
+static const struct site *known_site(const struct worker *w, u64 addr, const u8 *text, size_t len)
+{
+	for (u32 i = 0; i < w->job->nsites; i++) {
+		const struct arch_patch *p = &w->job->sites[i].site.patch;
+
+		if (p->addr == addr && len >= p->len && !memcmp(p->insn, text, p->len))
+			return &w->job->sites[i];
+	}
+	return NULL;
+}
+
+static int plan_patch(struct worker *w, struct probe_elf *elf, u64 offset, u64 addr,
+		      struct arch_patch *patch, char why[PROBE_WHY_MAX])
+{
+	const struct site *known;
+	u8 text[TEXT_LEN];
+	ssize_t n = read_text(w, addr, text, sizeof(text));
+	int err;
+
+	if (n <= 0) {
+		say(why, "cannot read the process's memory at %#llx: %s", (unsigned long long)addr,
+		    strerror(n ? -n : EIO));
+		return n ? (int)n : -EIO;
+	}
+	known = known_site(w, addr, text, n);
+	if (known) {
+		*patch = known->site.patch;
+		return 0;
+	}
+	err = probe_plan(elf, offset, addr, text, n, patch, why);
+	return err ? err : give_slot(w, patch, why);
+}
+
+/* Index of the site at @addr, planned when it is new; or -errno. */
+static int want_site(struct worker *w, struct probe_elf *elf, const struct osl_ident *file,
+		     u64 offset, u64 addr, u32 flags, char why[PROBE_WHY_MAX])
+{
+	struct plan_out *o = w->o;
+	struct plan_site *s;
+	int i = site_at(w, addr), err;
+
+	if (i >= 0)
+		return i;
+	if (o->nsites == o->max_sites)
+		return -ENOSPC;
+	s = &plan_sites(o)[o->nsites];
+	err = plan_patch(w, elf, offset, addr, &s->patch, why);
+	if (err)
+		return err;
+	s->file = *file;
+	s->offset = offset;
+	s->flags = flags;
+	return o->nsites++;
+}
+
+static void name_symbol(struct plan_item *it, struct probe_elf *elf)
+{
+	struct probe_symbol sym;
+
+	if (probe_elf_symbol_at(elf, it->offset, &sym) || !sym.name)
+		return;
+	if (sym.offset == it->offset)
+		snprintf(it->symbol, sizeof(it->symbol), "%s", sym.name);
+	else
+		snprintf(it->symbol, sizeof(it->symbol), "%.72s+0x%llx", sym.name,
+			 (unsigned long long)(it->offset - sym.offset));
+}
+
+static void plan_one(struct worker *w, struct plan_item *it)
+{
+	const struct probe_mapping *m = probe_maps_find(&w->maps, &it->file, it->offset);
+	struct planned_file *f;
+	int i;
+
+	if (!m) {
+		it->pending = true;
+		say(it->why, "%s is not loaded yet", it->path);
+		return;
+	}
+	it->addr = m->start + (it->offset - m->offset);
+	f = open_file(w, &it->file, m->path, it->path);
+	it->err = f ? f->err : -EMFILE;
+	if (it->err) {
+		if (f)
+			memcpy(it->why, f->why, sizeof(it->why));
+		return;
+	}
+	name_symbol(it, f->elf);
+	if (it->is_ret)
+		it->err = probe_ret_refused(f->elf, it->symbol, it->why);
+	if (it->err)
+		return;
+	i = want_site(w, f->elf, &it->file, it->offset, it->addr, 0, it->why);
+	it->err = MIN(i, 0);
+	if (i >= 0)
+		it->site = i;
+}
+
+/* --- what the target needs besides ----------------------------------------------------------- */
+
+/* A thread that blocks SIGTRAP would be killed by the first break instruction it meets. */
+static bool task_blocks_trap(s32 pid, const char *tid)
+{
+	unsigned long long blocked = 0;
+	char path[64], line[256];
+	_cleanup_fclose_ FILE *f = NULL;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%.16s/status", pid, tid);
+	f = fopen(path, "re");
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "SigBlk: %llx", &blocked) == 1)
+			break;
+	return blocked & (1ull << (SIGTRAP - 1));
+}
+
+static int check_masks(const struct plan_job *job, char why[PROBE_WHY_MAX])
+{
+	char path[64];
+	struct dirent *e;
+	int err = 0;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", job->pid);
+	dir = opendir(path);
+	if (!dir)
+		return 0;
+	while (!err && (e = readdir(dir))) {
+		if (e->d_name[0] == '.' || atoi(e->d_name) == job->tid)
+			continue;
+		if (!task_blocks_trap(job->pid, e->d_name))
+			continue;
+		say(why,
+		    "thread %.16s of process %d blocks SIGTRAP, a probe would kill it; start the "
+		    "program with `ebpfrt run`, which keeps the signal unblocked",
+		    e->d_name, job->pid);
+		err = -EBUSY;
+	}
+	closedir(dir);
+	return err;
+}
+
+static const struct probe_mapping *mapping_of(const struct worker *w, u64 addr)
+{
+	for (size_t i = 0; i < w->maps.n; i++)
+		if (addr >= w->maps.v[i].start && addr < w->maps.v[i].end)
+			return &w->maps.v[i];
+	return NULL;
+}
+
+/* The loader calls an empty function whenever its list of libraries has changed: r_debug.r_brk. */
+static void plan_hook(struct worker *w)
+{
+	const struct probe_mapping *m;
+	struct planned_file *f;
+	char why[PROBE_WHY_MAX];
+	u64 brk = 0, offset;
+
+	if (!w->job->dl_debug ||
+	    probe_read_memory(w->job->pid, w->job->dl_debug + 16, &brk, sizeof(brk)) != sizeof(brk))
+		return;
+	m = mapping_of(w, brk);
+	if (!m || !m->file.ino || !(m->prot & PROT_EXEC))
+		return;
+	f = open_file(w, &m->file, m->path, m->path);
+	if (!f || f->err)
+		return;
+	offset = brk - m->start + m->offset;
+	if (want_site(w, f->elf, &m->file, offset, brk, AGENT_SITE_MODULES, why) >= 0)
+		w->o->hooked = true;
+}
+
+struct sanitise {
+	struct worker *w;
+	const struct probe_mapping *m;
+	struct planned_file *f;
+	u32 flags;
+};
+
+/* At the load of the number where that stands right before the call, else at the call. */
+static int sanitise_one(u64 load_offset, u64 call_offset, void *cookie)
+{
+	struct sanitise *s = cookie;
+	const struct probe_mapping *m = s->m;
+	u64 offset = call_offset - load_offset == 5 ? load_offset : call_offset;
+	char why[PROBE_WHY_MAX];
+
+	if (offset < m->offset || offset - m->offset >= m->end - m->start)
+		return 0;
+	if (s->w->o->nsites + 1 >= s->w->o->max_sites)
+		return -ENOSPC;
+	want_site(s->w, s->f->elf, &m->file, offset, m->start + (offset - m->offset), s->flags,
+		  why);
+	return 0;
+}
+
+static bool is_libc(const struct worker *w, const char *path)
+{
+	const char *name = strrchr(path, '/');
+
+	name = name ? name + 1 : path;
+	return !strcmp(path, w->exe) || !strncmp(name, "libc.so", 7) ||
+	       !strncmp(name, "libc-", 5) || !strncmp(name, "ld-musl", 7);
+}
+
+/* The places where signals are blocked and their handlers set: the agent keeps its own open. */
+static void plan_sanitise(struct worker *w)
+{
+	for (size_t i = 0; i < w->maps.n; i++) {
+		/* a copy: planning may enter new mappings and so move the others */
+		struct probe_mapping copy = w->maps.v[i], *m = &copy;
+		struct sanitise s = {.w = w, .m = m};
+
+		if (!(m->prot & PROT_EXEC) || !m->file.ino || !is_libc(w, m->path))
+			continue;
+		s.f = open_file(w, &m->file, m->path, m->path);
+		if (!s.f || s.f->err)
+			continue;
+		s.flags = AGENT_SITE_SIGMASK;
+		probe_libc_syscall_sites(s.f->elf, SYS_rt_sigprocmask, sanitise_one, &s);
+		s.flags = AGENT_SITE_SIGACTION;
+		probe_libc_syscall_sites(s.f->elf, SYS_rt_sigaction, sanitise_one, &s);
+	}
+	w->o->sanitised = true;
+}
+
+static bool is_base_file(const struct worker *w, const char *path)
+{
+	const char *name = strrchr(path, '/');
+
+	name = name ? name + 1 : path;
+	return !strcmp(path, w->exe) || !strncmp(name, "libc.so", 7) ||
+	       !strncmp(name, "libc-", 5) || !strncmp(name, "ld-", 3);
+}
+
+/* Only libraries that can come and go are a reason to watch the loader. */
+static bool wants_hook(const struct worker *w)
+{
+	for (u32 i = 0; i < w->o->nitems; i++) {
+		const struct plan_item *it = &plan_items(w->o)[i];
+
+		if (it->pending || (!it->err && !is_base_file(w, it->path)))
+			return true;
+	}
+	return false;
+}
+
+static void read_exe(struct worker *w)
+{
+	char link[64];
+	ssize_t n;
+
+	snprintf(link, sizeof(link), "/proc/%d/exe", w->job->pid);
+	n = readlink(link, w->exe, sizeof(w->exe) - 1);
+	w->exe[MAX(n, 0)] = 0;
+}
+
+static void worker_deinit(struct worker *w)
+{
+	for (u32 i = 0; i < w->nfiles; i++)
+		probe_elf_free(&w->files[i].elf);
+	probe_maps_free(&w->maps);
+}
+
+static bool any_site_wanted(const struct plan_out *o)
+{
+	for (u32 i = 0; i < o->nsites; i++)
+		if (!plan_sites((struct plan_out *)o)[i].flags)
+			return true;
+	return false;
+}
+
+void plan_run(struct plan_out *o, const struct plan_job *job)
+{
+	struct worker w = {.o = o, .job = job};
+
+	o->err = probe_maps_read(job->pid, &w.maps);
+	if (o->err) {
+		say(o->why, "cannot read the memory map of process %d: %s", job->pid,
+		    strerror(-o->err));
+		return;
+	}
+	read_exe(&w);
+	for (u32 i = 0; i < o->nitems; i++)
+		plan_one(&w, &plan_items(o)[i]);
+	if (job->want_hook && wants_hook(&w))
+		plan_hook(&w);
+	if (any_site_wanted(o)) {
+		if (job->want_sanitise)
+			plan_sanitise(&w);
+		o->err = check_masks(job, o->why);
+	}
+	worker_deinit(&w);
+}
+
+/* --- in the daemon --------------------------------------------------------------------------- */
+
+int plan_init(struct plan *p, struct loop *loop, u32 nitems)
+{
+	size_t size = sizeof(*p->out) +
+		      nitems * (sizeof(struct plan_item) + sizeof(struct plan_site)) +
+		      (1 + PLAN_SYSCALL_SITES) * sizeof(struct plan_site);
+	struct plan_out *o =
+		mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	if (o == MAP_FAILED)
+		return -errno;
+	memset(p, 0, sizeof(*p));
+	p->loop = loop;
+	p->out = o;
+	o->size = size;
+	o->nitems = nitems;
+	o->max_sites = nitems + 1 + PLAN_SYSCALL_SITES;
+	list_init(&p->timer.node);
+	p->child.src.fd = -1;
+	return 0;
+}
+
+static void __attribute__((noreturn)) worker_main(struct plan_out *o, const struct plan_job *job)
+{
+	struct rlimit cpu = {10, 11}, data = {MEMORY_MAX, MEMORY_MAX};
+	sigset_t none;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	setrlimit(RLIMIT_CPU, &cpu);
+	setrlimit(RLIMIT_DATA, &data);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	plan_run(o, job);
+	store_release(&o->done, 1);
+	_exit(0);
+}
+
+/* The worker is gone: what it wrote is ours alone now; its counts are still only numbers. */
+static void plan_over(struct plan *p)
+{
+	struct plan_out *o = p->out;
+
+	loop_timer_stop(p->loop, &p->timer);
+	p->over = true;
+	if (!o->done) {
+		o->err = -EIO;
+		say(o->why, "the files of the process could not be examined (the worker crashed or "
+			    "took too long)");
+	}
+	if (o->nsites > o->max_sites || o->narenas > PLAN_ARENAS)
+		o->err = -EPROTO;
+	p->fn(p);
+}
+
+static void plan_child_done(struct loop_child *c, int status)
+{
+	plan_over(container_of(c, struct plan, child));
+}
+
+static void plan_overdue(struct loop_timer *t)
+{
+	struct plan *p = container_of(t, struct plan, timer);
+
+	loop_child_kill(p->loop, &p->child);
+	plan_over(p);
+}
+
+int plan_start(struct plan *p, const struct plan_job *job, void (*fn)(struct plan *p))
+{
+	pid_t pid;
+	int err;
+
+	p->fn = fn;
+	p->child.fn = plan_child_done;
+	loop_timer_init(&p->timer, plan_overdue);
+	pid = fork();
+	if (!pid)
+		worker_main(p->out, job);
+	if (pid < 0)
+		return -errno;
+	err = loop_child_watch(p->loop, &p->child, pid);
+	if (!err)
+		loop_timer_arm(p->loop, &p->timer, PLAN_TIMEOUT_NS);
+	return err;
+}
+
+void plan_deinit(struct plan *p)
+{
+	if (!p->out)
+		return;
+	loop_timer_stop(p->loop, &p->timer);
+	loop_child_kill(p->loop, &p->child);
+	munmap(p->out, p->out->size);
+	p->out = NULL;
+}

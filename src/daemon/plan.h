@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * From links to sites: where the bytes of a file are in a process, and how each instruction there
+ * is probed.
+ *
+ * Model: a worker process reads the target's maps, memory and ELF files (all hostile) and fills a
+ * shared block; the daemon takes it when the worker has ended well. Input is the worker's copy of
+ * the daemon's memory. A worker that crashes or takes too long fails the plan, not the daemon.
+ */
+#pragma once
+
+#include "arch/arch.h"
+#include "daemon/loop.h"
+#include "osl/osl.h"
+#include "probe/probe.h"
+
+#define PLAN_TIMEOUT_NS (10ull * 1000000000)
+#define PLAN_ARENAS 64u
+#define PLAN_SYSCALL_SITES 64u
+
+struct plan_arena {
+	u64 addr, size, used;
+};
+
+/* one place that is wanted */
+struct plan_item {
+	/* in */
+	struct osl_ident file;
+	const char *path;
+	u64 offset;
+	bool is_ret;
+	/* out */
+	s32 err; /* 0; -ENOENT with .pending: not mapped; else why it can't be */
+	bool pending;
+	u64 addr;
+	u32 site; /* index into the plan's sites */
+	char symbol[96];
+	char why[PROBE_WHY_MAX];
+};
+
+struct plan_site {
+	struct arch_patch patch;
+	struct osl_ident file;
+	u64 offset;
+	u32 flags; /* AGENT_SITE_* */
+};
+
+/* The block; items, then sites follow it. */
+struct plan_out {
+	u32 done;
+	s32 err;
+	char why[PROBE_WHY_MAX];
+	u32 nitems;
+	u32 nsites;
+	u32 max_sites;
+	u32 narenas;
+	struct plan_arena
+		arenas[PLAN_ARENAS]; /* the target's, used ones advanced, new ones behind */
+	bool hooked;		     /* the loader's notification point is among the sites */
+	bool sanitised;
+	size_t size; /* of the block */
+};
+
+struct target;
+struct site;
+
+struct plan {
+	struct loop_child child;
+	struct loop_timer timer;
+	struct loop *loop;
+	struct plan_out *out;
+	void (*fn)(struct plan *p);
+	bool over; /* the worker has ended */
+};
+
+static inline struct plan_item *plan_items(struct plan_out *o)
+{
+	return (struct plan_item *)(o + 1);
+}
+
+static inline struct plan_site *plan_sites(struct plan_out *o)
+{
+	return (struct plan_site *)(plan_items(o) + o->nitems);
+}
+
+/* what the worker works on */
+struct plan_job {
+	s32 pid;
+	s32 tid;      /* a thread of ours at the moment: its signal mask does not count; 0: none */
+	u64 dl_debug; /* 0: unknown */
+	bool want_hook, want_sanitise;
+	const struct site *sites; /* known ones: their original bytes, their slots */
+	u32 nsites;
+};
+
+/* Room for @nitems; the caller fills the inputs and arenas, then starts. */
+int plan_init(struct plan *p, struct loop *loop, u32 nitems);
+int plan_start(struct plan *p, const struct plan_job *job, void (*fn)(struct plan *p));
+/* Idempotent; ends the worker. */
+void plan_deinit(struct plan *p);
+/* The work itself, in the calling process: for tests. */
+void plan_run(struct plan_out *o, const struct plan_job *job);

@@ -1,0 +1,495 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Targets: coming, going, and what belongs to them. See target.h. */
+#include "daemon/target.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/random.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+
+#define TARGETS_MAX 1024u
+
+/* --- lists of what an agent was given --------------------------------------------------------- */
+
+u32 given_index(const struct given *g, u32 id)
+{
+	u32 i;
+
+	for (i = 0; i < g->n && g->v[i].id != id; i++)
+		;
+	return i;
+}
+
+struct given_one *given_add(struct given *g, u32 id)
+{
+	u32 i = given_index(g, id);
+
+	if (i < g->n)
+		return &g->v[i];
+	if (g->n == g->room) {
+		u32 room = g->room ? 2 * g->room : 16;
+		struct given_one *v = realloc(g->v, room * sizeof(*v));
+
+		if (!v)
+			return NULL;
+		g->v = v;
+		g->room = room;
+	}
+	g->v[g->n] = (struct given_one){.id = id};
+	return &g->v[g->n++];
+}
+
+/* --- sites ------------------------------------------------------------------------------------ */
+
+struct site *target_site(struct target *t, u64 addr)
+{
+	for (u32 i = 0; i < t->nsites; i++)
+		if (t->sites[i].site.patch.addr == addr)
+			return &t->sites[i];
+	return NULL;
+}
+
+struct site *target_site_add(struct target *t)
+{
+	if (t->nsites == t->sites_room) {
+		u32 room = t->sites_room ? 2 * t->sites_room : 64;
+		struct site *v = realloc(t->sites, room * sizeof(*v));
+
+		if (!v)
+			return NULL;
+		t->sites = v;
+		t->sites_room = room;
+	}
+	memset(&t->sites[t->nsites], 0, sizeof(*t->sites));
+	return &t->sites[t->nsites++];
+}
+
+/* --- statistics ------------------------------------------------------------------------------- */
+
+static int stats_new(struct target *t)
+{
+	u64 size = ALIGN_UP(sizeof(struct agent_stats) + TARGET_STATS * sizeof(struct agent_stat),
+			    EBPFRT_PAGE_SIZE);
+	int err;
+
+	t->stats_fd = osl_shm_create("ebpfrt-stats", size);
+	if (t->stats_fd < 0)
+		return t->stats_fd;
+	t->stats_size = size;
+	err = osl_shm_seal(t->stats_fd, OSL_SEAL_SIZE);
+	if (!err)
+		err = osl_shm_map(t->stats_fd, 0, size, true, (void **)&t->stats);
+	return err;
+}
+
+/* Entries are not reused: when they run out, the last one is shared. */
+u32 target_stat_new(struct target *t)
+{
+	return t->next_stat < TARGET_STATS - 1 ? t->next_stat++ : TARGET_STATS - 1;
+}
+
+void target_stat(const struct target *t, u32 index, struct agent_stat *out)
+{
+	const struct agent_stat *st = &t->stats->stat[MIN(index, TARGET_STATS - 1)];
+
+	out->hits = READ_ONCE(st->hits);
+	out->missed = READ_ONCE(st->missed);
+	out->aborted = READ_ONCE(st->aborted);
+	out->run_time_ns = READ_ONCE(st->run_time_ns);
+}
+
+/* --- sessions ----------------------------------------------------------------------------------
+ */
+
+bool target_has(const struct target *t, u32 session)
+{
+	for (u32 i = 0; i < t->nmembers; i++)
+		if (t->members[i].session == session)
+			return true;
+	return false;
+}
+
+int target_join(struct target *t, u32 session, bool follow)
+{
+	struct member *v;
+
+	for (u32 i = 0; i < t->nmembers; i++)
+		if (t->members[i].session == session) {
+			t->members[i].follow |= follow;
+			return 0;
+		}
+	v = realloc(t->members, (t->nmembers + 1) * sizeof(*v));
+	if (!v)
+		return -ENOMEM;
+	t->members = v;
+	v[t->nmembers++] = (struct member){session, follow};
+	loop_timer_stop(&t->d->loop, &t->d->idle);
+	return 0;
+}
+
+void target_leave(struct target *t, u32 session)
+{
+	u32 n = 0;
+
+	for (u32 i = 0; i < t->nmembers; i++)
+		if (t->members[i].session != session)
+			t->members[n++] = t->members[i];
+	t->nmembers = n;
+}
+
+void target_event(struct daemon *d, const struct target *t, u32 what, u32 link, s32 err)
+{
+	struct msg_event e = {.what = what, .pid = t->pid, .link = link, .err = err};
+	struct client *c;
+
+	list_for_each_entry (c, &d->clients, node)
+		if (c->hello && target_has(t, c->session))
+			client_push(c, MSG_EVENT, &e, sizeof(e));
+}
+
+/* --- life --------------------------------------------------------------------------------------
+ */
+
+struct target *target_by_pid(struct daemon *d, s32 pid)
+{
+	struct target *t;
+
+	list_for_each_entry (t, &d->targets, node)
+		if (t->pid == pid && !t->gone)
+			return t;
+	return NULL;
+}
+
+struct target *target_by_cookie(struct daemon *d, u64 cookie)
+{
+	struct target *t;
+
+	list_for_each_entry (t, &d->targets, node)
+		if (cookie && t->cookie == cookie)
+			return t;
+	return NULL;
+}
+
+static void on_exit_of(struct loop_source *s, u32 events)
+{
+	struct target *t = container_of(s, struct target, exit);
+
+	log_line("target %d (%s) has ended", t->pid, t->comm);
+	target_event(t->d, t, 1, 0, 0);
+	target_free(t);
+}
+
+static void on_retry(struct loop_timer *timer)
+{
+	struct target *t = container_of(timer, struct target, retry);
+
+	if (!t->x && target_has_work(t))
+		exchange_start(t);
+	else if (!t->x)
+		target_settled(t, 0, NULL);
+}
+
+static int watch_exit(struct target *t)
+{
+	int fd = syscall(SYS_pidfd_open, t->pid, 0), err;
+
+	if (fd < 0)
+		return -errno;
+	t->exit.fn = on_exit_of;
+	err = loop_add(&t->d->loop, &t->exit, fd, EPOLLIN);
+	if (err)
+		close(fd);
+	return err;
+}
+
+static int target_init(struct target *t, char why[PROBE_WHY_MAX])
+{
+	struct probe_process p;
+	int err = probe_process_read(t->pid, &p, why);
+
+	if (err)
+		return err;
+	memcpy(t->comm, p.comm, sizeof(t->comm));
+	t->start_time = p.start_time;
+	t->participant = participant_new(t->d);
+	if (!t->participant)
+		err = -EUSERS;
+	if (!err && getrandom(&t->cookie, sizeof(t->cookie), 0) != sizeof(t->cookie))
+		err = -EIO;
+	if (!err)
+		err = stats_new(t);
+	if (!err)
+		err = watch_exit(t);
+	if (err)
+		snprintf(why, PROBE_WHY_MAX, "cannot make process %d a target: %s", t->pid,
+			 strerror(-err));
+	return err;
+}
+
+struct target *target_new(struct daemon *d, s32 pid, int *err, char why[PROBE_WHY_MAX])
+{
+	struct target *t, *other;
+	u32 n = 0;
+
+	list_for_each_entry (other, &d->targets, node)
+		n++;
+	t = n < TARGETS_MAX ? calloc(1, sizeof(*t)) : NULL;
+	if (!t) {
+		*err = -ENOMEM;
+		snprintf(why, PROBE_WHY_MAX, "there are as many targets as the daemon serves");
+		return NULL;
+	}
+	t->d = d;
+	t->pid = pid;
+	t->exit.fd = t->stats_fd = -1;
+	list_init(&t->links);
+	list_init(&t->waiters);
+	loop_timer_init(&t->retry, on_retry);
+	list_add_tail(&t->node, &d->targets);
+	*err = target_init(t, why);
+	if (*err) {
+		target_free(t);
+		return NULL;
+	}
+	t->how = 2;
+	return t;
+}
+
+static void reap_maps(struct target *t)
+{
+	for (u32 i = 0; i < t->maps.n; i++) {
+		struct ebpf_obj *o = ebpf_obj_by_id(&t->d->table, EBPF_OBJ_MAP, t->maps.v[i].id);
+
+		if (o)
+			ebpf_map_reap(&ebpf_obj_map(o)->map);
+	}
+	if (t->d->trace_map)
+		ebpf_map_reap(&t->d->trace_map->map);
+}
+
+static void drop_links(struct target *t)
+{
+	while (!list_empty(&t->links)) {
+		struct tlink *tl = list_entry(t->links.next, struct tlink, in_target);
+		struct attach *a = tl->a;
+		bool waiting = a->waiting && a->l->pid == t->pid;
+
+		if (waiting)
+			tlink_fail(tl, -ESRCH, "the process has ended");
+		/* a link of one process outlives it, as in the kernel, without a place */
+		if (waiting && a->waiting) {
+			struct ebpf_call *call = a->waiting;
+
+			a->waiting = NULL;
+			ebpf_call_why(call, "process %d has ended", t->pid);
+			tlink_free(tl);
+			bpf_done(call, -ESRCH);
+			continue;
+		}
+		tlink_free(tl);
+		attach_settle(a);
+	}
+}
+
+void target_free(struct target *t)
+{
+	struct daemon *d = t->d;
+	int fd = t->exit.fd;
+
+	t->gone = true;
+	exchange_abort(t);
+	loop_timer_stop(&d->loop, &t->retry);
+	loop_del(&d->loop, &t->exit);
+	if (fd >= 0)
+		close(fd);
+	participant_dead(d, t->participant);
+	reap_maps(t);
+	if (t->stats)
+		drop_links(t);
+	target_settled(t, -ESRCH, "the process has ended");
+	list_del_init(&t->node);
+	if (t->stats)
+		osl_shm_unmap(t->stats, t->stats_size);
+	if (t->stats_fd >= 0)
+		close(t->stats_fd);
+	free(t->members);
+	free(t->maps.v);
+	free(t->progs.v);
+	free(t->rings);
+	free(t->sites);
+	free(t->arenas);
+	free(t);
+	daemon_check_idle(d);
+}
+
+/* --- what is to be done ------------------------------------------------------------------------
+ */
+
+void target_link_up(struct target *t)
+{
+	struct ebpf_obj *o;
+
+	list_for_each_entry (o, &t->d->table.objs[EBPF_OBJ_LINK], node) {
+		struct ebpf_link_obj *l = ebpf_obj_link(o);
+
+		if (l->priv && attach_covers(l, t))
+			tlink_new(t, l->priv);
+	}
+}
+
+static bool worth_planning(const struct target *t, const struct tlink *tl)
+{
+	if (tl->a->batched)
+		return false;
+	return tl->state == TLINK_WANT || tl->update || (tl->state == TLINK_PENDING && t->modules);
+}
+
+bool target_has_work(const struct target *t)
+{
+	const struct tlink *tl;
+	const struct waiter *w;
+
+	if (t->gone)
+		return false;
+	list_for_each_entry (tl, &t->links, in_target)
+		if (worth_planning(t, tl))
+			return true;
+	if (t->loaded && (t->drop_all || t->ndrops || t->slots_changed))
+		return true;
+	/* somebody wants it adopted */
+	list_for_each_entry (w, &t->waiters, node)
+		if (!t->loaded)
+			return true;
+	return false;
+}
+
+/* Always from the loop: whoever asks is in the middle of something. */
+void target_reconcile(struct target *t)
+{
+	if (t->gone)
+		return;
+	if (t->x)
+		t->dirty = true;
+	else if (list_empty(&t->retry.node))
+		loop_timer_arm(&t->d->loop, &t->retry, 0);
+}
+
+/* An answer may free any link of the list: after each the search starts over. */
+static void settle_links(struct target *t)
+{
+	struct tlink *tl;
+again:
+	list_for_each_entry (tl, &t->links, in_target) {
+		if (tl->a->waiting && attach_settle(tl->a))
+			goto again;
+	}
+}
+
+void target_settled(struct target *t, int err, const char *why)
+{
+	struct list_head done;
+
+	if (!t->gone)
+		settle_links(t);
+	list_init(&done);
+	while (!list_empty(&t->waiters)) {
+		struct waiter *w = list_entry(t->waiters.next, struct waiter, node);
+
+		list_del_init(&w->node);
+		list_add_tail(&w->node, &done);
+	}
+	while (!list_empty(&done)) {
+		struct waiter *w = list_entry(done.next, struct waiter, node);
+
+		list_del_init(&w->node);
+		w->fn(w, t, err, why);
+	}
+}
+
+void target_fail(struct target *t, int err, const char *why)
+{
+	struct tlink *tl;
+
+	log_line("target %d (%s): %s", t->pid, t->comm, why);
+	list_for_each_entry (tl, &t->links, in_target)
+		if (tl->state == TLINK_WANT || tl->state == TLINK_FLYING)
+			tlink_fail(tl, err, why);
+	list_for_each_entry (tl, &t->links, in_target)
+		tl->update = false;
+	target_settled(t, err, why);
+}
+
+/* --- fork --------------------------------------------------------------------------------------
+ */
+
+static void *copy(const void *p, size_t n)
+{
+	void *q = malloc(n ? n : 1);
+
+	if (q && n)
+		memcpy(q, p, n);
+	return q;
+}
+
+static int inherit(struct target *t, const struct target *parent)
+{
+	t->sites = copy(parent->sites, parent->nsites * sizeof(*t->sites));
+	t->arenas = copy(parent->arenas, parent->narenas * sizeof(*t->arenas));
+	t->progs.v = copy(parent->progs.v, parent->progs.n * sizeof(*t->progs.v));
+	if (!t->sites || !t->arenas || !t->progs.v)
+		return -ENOMEM;
+	t->nsites = t->sites_room = parent->nsites;
+	t->narenas = parent->narenas;
+	t->progs.n = t->progs.room = parent->progs.n;
+	for (u32 i = 0; i < t->progs.n; i++)
+		t->progs.v[i].sent = false;
+	for (u32 i = 0; i < t->nsites; i++)
+		t->sites[i].consumers = 0;
+	memcpy(t->dropped, parent->dropped, sizeof(t->dropped));
+	t->ndropped = parent->ndropped;
+	t->next_stat = parent->next_stat;
+	t->base = parent->base;
+	t->dl_debug = parent->dl_debug;
+	return 0;
+}
+
+struct target *target_fork(struct target *parent, s32 pid)
+{
+	char why[PROBE_WHY_MAX];
+	struct tlink *tl, *mine;
+	struct target *t;
+	int err;
+
+	t = target_new(parent->d, pid, &err, why);
+	if (!t)
+		return NULL;
+	t->how = 3;
+	t->forked = t->loaded = true;
+	t->follow_of = parent->follow_of ? parent->follow_of : parent->pid;
+	for (u32 i = 0; i < parent->nmembers; i++)
+		if (parent->members[i].follow)
+			target_join(t, parent->members[i].session, true);
+	if (!t->nmembers)
+		t->follow_of = 0;
+	if (inherit(t, parent)) {
+		target_free(t);
+		return NULL;
+	}
+	/* what the child has of its parent's links it counts where the parent would have */
+	list_for_each_entry (tl, &parent->links, in_target) {
+		if (!attach_covers(tl->a->l, t)) {
+			if (t->ndropped < TARGET_DROPPED)
+				t->dropped[t->ndropped++] = tl->link;
+			continue;
+		}
+		mine = tlink_new(t, tl->a);
+		if (mine)
+			mine->stat = tl->stat;
+	}
+	return t;
+}

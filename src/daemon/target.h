@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Targets: processes with an agent in them, what they should have, and how they get it.
+ *
+ * Model: a link that covers a target has a struct tlink there: what the two have to do with each
+ * other. Its state says whether the target's agent knows. reconcile() looks whether anything is
+ * wanted that is not there, has it planned (plan.h, in a worker), and makes one exchange of it
+ * (exchange.c). One exchange per target at a time; what changes meanwhile waits for the next.
+ *
+ * Sites are remembered for the life of the target, restored ones too: their slots are never given
+ * to another instruction.
+ */
+#pragma once
+
+#include "daemon/daemon.h"
+#include "daemon/inject.h"
+#include "daemon/plan.h"
+#include "probe/probe.h"
+#include "proto/shm_abi.h"
+
+#define TARGET_STATS 4096u /* entries of the statistics page */
+#define TARGET_DROPPED 1024u
+
+enum tlink_state {
+	TLINK_WANT,    /* to be planned and sent */
+	TLINK_FLYING,  /* in the exchange under way */
+	TLINK_DONE,    /* attached */
+	TLINK_PENDING, /* its file is not mapped */
+	TLINK_FAILED,
+};
+
+struct attach;
+
+struct tlink {
+	struct list_head in_target, in_attach;
+	struct target *t;
+	struct attach *a;
+	u32 link; /* id */
+	u32 stat;
+	enum tlink_state state;
+	bool update; /* another program */
+	s32 err;
+	u32 naddrs;
+	u64 *addrs; /* of its sites, 0: none */
+	u64 addr;   /* the first one */
+	char symbol[96];
+	char reason[PROBE_WHY_MAX];
+};
+
+/* link->priv */
+struct attach {
+	struct daemon *d;
+	struct ebpf_link_obj *l;
+	struct list_head tlinks;
+	struct ebpf_call *waiting; /* BPF_LINK_CREATE or _UPDATE that is not answered yet */
+	bool batched;		   /* its client collects */
+	bool in_batch;		   /* the batch it was collected in is being applied */
+};
+
+struct site {
+	struct agent_site site;
+	struct osl_ident file;
+	u64 offset;
+	u32 consumers;
+	s32 err; /* of the last attempt */
+	bool armed;
+};
+
+struct member {
+	u32 session;
+	bool follow;
+};
+
+/* what an agent was given */
+struct given_one {
+	u32 id;
+	u32 stat;  /* index into the statistics page, programs only */
+	bool sent; /* a forked child inherits the numbers, not certainly the thing */
+};
+struct given {
+	struct given_one *v;
+	u32 n, room;
+};
+
+struct ring_given {
+	u32 map, index, event;
+	u64 size;
+	bool done;
+};
+
+struct exchange;
+
+struct target {
+	struct list_head node;
+	struct daemon *d;
+	struct loop_source exit; /* pidfd */
+	struct loop_timer retry;
+	struct list_head links;	  /* struct tlink */
+	struct list_head waiters; /* struct waiter */
+	struct exchange *x;
+	s32 pid;
+	s32 follow_of; /* pid whose links cover this child too, 0: none */
+	u64 start_time;
+	u64 cookie;
+	u32 participant;
+	u32 how; /* msg_target_info.how */
+	u64 base, dl_debug;
+	u64 stopped_ns;
+	bool setup;	/* the agent has our pages */
+	bool loaded;	/* the agent is in the process */
+	bool dirty;	/* look again when the exchange is over */
+	bool modules;	/* the loader has something new */
+	bool sanitised; /* signal mask sites were planned */
+	bool hooked;	/* the loader's notification point was planned */
+	bool gone;
+	bool forked; /* has to be told what it inherited */
+	u32 busy_retries;
+	char comm[16];
+	struct member *members;
+	u32 nmembers;
+	int stats_fd;
+	struct agent_stats *stats;
+	u64 stats_size;
+	u32 next_stat;
+	struct given maps, progs;
+	struct ring_given *rings;
+	u32 nrings;
+	struct site *sites;
+	u32 nsites, sites_room;
+	struct plan_arena *arenas;
+	u32 narenas, arenas_sent;
+	u32 drops[TARGET_DROPPED]; /* links to be removed by the next exchange */
+	u32 ndrops;
+	bool drop_all;
+	bool slots_changed;	     /* an array of programs or events has another entry */
+	u32 dropped[TARGET_DROPPED]; /* links removed in the past: what a forked child may still
+					have */
+	u32 ndropped;
+};
+
+/* Somebody who wants to know when a target has settled. */
+struct waiter {
+	struct list_head node;
+	struct pending req;
+	void (*fn)(struct waiter *w, struct target *t, int err, const char *why);
+};
+
+/* --- target.c -------------------------------------------------------------------------------- */
+
+struct target *target_new(struct daemon *d, s32 pid, int *err, char why[PROBE_WHY_MAX]);
+void target_free(struct target *t);
+struct target *target_by_pid(struct daemon *d, s32 pid);
+struct target *target_by_cookie(struct daemon *d, u64 cookie);
+int target_join(struct target *t, u32 session, bool follow); /* its links cover it from now on */
+void target_leave(struct target *t, u32 session);
+bool target_has(const struct target *t, u32 session);
+/* It can't be patched (any more): whoever waits is told. */
+void target_fail(struct target *t, int err, const char *why);
+/* Bring about what is wanted, unless it is already on its way. */
+void target_reconcile(struct target *t);
+/* An exchange is over: answer whoever waits for this target. */
+void target_settled(struct target *t, int err, const char *why);
+struct site *target_site(struct target *t, u64 addr);
+struct site *target_site_add(struct target *t);
+u32 given_index(const struct given *g, u32 id);	      /* n: not there */
+struct given_one *given_add(struct given *g, u32 id); /* NULL: no memory */
+/* Links that cover it and have no tlink yet get one. */
+void target_link_up(struct target *t);
+bool target_has_work(const struct target *t);
+/* A child of @parent that was forked: inherits what the agent there has. */
+struct target *target_fork(struct target *parent, s32 pid);
+u32 target_stat_new(struct target *t);
+/* Statistics: loaded once each, sums over the page. */
+void target_stat(const struct target *t, u32 index, struct agent_stat *out);
+void target_event(struct daemon *d, const struct target *t, u32 what, u32 link, s32 err);
+
+/* --- attach.c -------------------------------------------------------------------------------- */
+
+struct tlink *tlink_new(struct target *t, struct attach *a);
+/* Forget it; what the agent has of it is dropped by the next exchange. */
+void tlink_free(struct tlink *tl);
+void tlink_fail(struct tlink *tl, int err, const char *why);
+void tlink_release_sites(struct tlink *tl);
+bool attach_covers(const struct ebpf_link_obj *l, const struct target *t);
+/* Nothing of it is on its way any more? Then its caller is answered (true), which may free it. */
+bool attach_settle(struct attach *a);
+
+/* --- session.c ------------------------------------------------------------------------------- */
+
+void session_prune(struct daemon *d); /* forget sessions of which nothing is left */
+
+/* --- exchange.c ------------------------------------------------------------------------------ */
+
+/* The daemon's own initiative: plan, inject or command, talk. */
+void exchange_start(struct target *t);
+void exchange_abort(struct target *t); /* idempotent */
+/* The agent's initiative: it has connected and said why. Takes @fd. */
+void exchange_serve(struct target *t, int fd, const struct agent_hello *h);

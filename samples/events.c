@@ -70,6 +70,8 @@ int main(int argc, char **argv)
 		return 1;
 	if (argc > 2)
 		skel->rodata->min_size = strtoull(argv[2], NULL, 0);
+	/* the object says what its records are; bpf(2) takes no value size for a ring */
+	bpf_map__set_value_size(skel->maps.events, 0);
 	err = events_bpf__load(skel) ?: events_bpf__attach(skel);
 	if (!err)
 		err = read_events(skel, argc > 1 ? atof(argv[1]) : 0);

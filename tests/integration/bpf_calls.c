@@ -1,0 +1,525 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Makes many bpf(2) calls, right and wrong, and prints a line for each: what was asked and the
+ * result. The lines hold nothing that differs from system to system, so that the answers of the
+ * surface can be compared with those of a kernel.
+ */
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/perf_event.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <bpf/libbpf.h>
+
+#define PAGE 4096
+
+static const char *pin_dir = "/sys/fs/bpf";
+
+/* A result is 0 or -errno; positive results that mean something are printed by the caller. */
+static long say(long ret, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (ret == -1)
+		ret = -errno;
+	va_start(ap, fmt);
+	vprintf(fmt, ap);
+	va_end(ap);
+	printf(": %ld\n", ret > 0 ? 0 : ret);
+	return ret;
+}
+
+static const struct {
+	__u32 type;
+	const char *name;
+	__u32 key, value, entries;
+} types[] = {
+	{BPF_MAP_TYPE_ARRAY, "array", 4, 8, 3},
+	{BPF_MAP_TYPE_HASH, "hash", 4, 8, 3},
+	{BPF_MAP_TYPE_PERCPU_ARRAY, "percpu_array", 4, 8, 3},
+	{BPF_MAP_TYPE_PERCPU_HASH, "percpu_hash", 4, 8, 3},
+	{BPF_MAP_TYPE_LRU_HASH, "lru_hash", 4, 8, 3},
+	{BPF_MAP_TYPE_RINGBUF, "ringbuf", 0, 0, PAGE},
+	{BPF_MAP_TYPE_PERF_EVENT_ARRAY, "perf_event_array", 4, 4, 2},
+	{BPF_MAP_TYPE_PROG_ARRAY, "prog_array", 4, 4, 2},
+};
+#define NTYPES (sizeof(types) / sizeof(types[0]))
+
+static int create(__u32 type, __u32 key, __u32 value, __u32 entries, __u32 flags)
+{
+	LIBBPF_OPTS(bpf_map_create_opts, o, .map_flags = flags);
+	int fd = bpf_map_create(type, "calls", key, value, entries, &o);
+
+	return fd < 0 ? -errno : fd;
+}
+
+/* --- creating ------------------------------------------------------------------------------ */
+
+static void try_create(int t, const char *what, __u32 key, __u32 value, __u32 entries, __u32 flags)
+{
+	int fd = create(types[t].type, key, value, entries, flags);
+
+	say(fd, "create %s %s", types[t].name, what);
+	if (fd >= 0)
+		close(fd);
+}
+
+static void creations(int t)
+{
+	__u32 k = types[t].key, v = types[t].value, n = types[t].entries;
+
+	try_create(t, "plain", k, v, n, 0);
+	try_create(t, "no entries", k, v, 0, 0);
+	try_create(t, "no key", 0, v, n, 0);
+	try_create(t, "key 8", 8, v, n, 0);
+	try_create(t, "no value", k, 0, n, 0);
+	try_create(t, "value 3", k, 3, n, 0);
+	try_create(t, "value huge", k, 1u << 30, n, 0);
+	try_create(t, "key 513", 513, v, n, 0);
+	try_create(t, "odd entries", k, v, n + 1, 0);
+	try_create(t, "rdonly", k, v, n, BPF_F_RDONLY);
+	try_create(t, "wronly", k, v, n, BPF_F_WRONLY);
+	try_create(t, "rdonly and wronly", k, v, n, BPF_F_RDONLY | BPF_F_WRONLY);
+	try_create(t, "rdonly_prog", k, v, n, BPF_F_RDONLY_PROG);
+	try_create(t, "rdonly_prog and wronly_prog", k, v, n,
+		   BPF_F_RDONLY_PROG | BPF_F_WRONLY_PROG);
+	try_create(t, "mmapable", k, v, n, BPF_F_MMAPABLE);
+	try_create(t, "no_prealloc", k, v, n, BPF_F_NO_PREALLOC);
+	try_create(t, "no_common_lru", k, v, n, BPF_F_NO_COMMON_LRU);
+	try_create(t, "zero_seed", k, v, n, BPF_F_ZERO_SEED);
+	try_create(t, "inner_map", k, v, n, BPF_F_INNER_MAP);
+	try_create(t, "flag 31", k, v, n, 1u << 31);
+}
+
+/* --- elements ------------------------------------------------------------------------------ */
+
+static __u64 buf[256]; /* a value of a per-CPU map on any machine here */
+
+static void elements(int t)
+{
+	const char *n = types[t].name;
+	int fd = create(types[t].type, types[t].key, types[t].value, types[t].entries, 0);
+	__u32 key[2] = {0, 0}, next[2];
+
+	if (fd < 0)
+		return;
+	memset(buf, 0, sizeof(buf));
+	say(bpf_map_lookup_elem(fd, key, buf), "%s lookup 0", n);
+	say(bpf_map_get_next_key(fd, NULL, next), "%s first key of the empty", n);
+	say(bpf_map_delete_elem(fd, key), "%s delete missing", n);
+	if (types[t].type == BPF_MAP_TYPE_PROG_ARRAY ||
+	    types[t].type == BPF_MAP_TYPE_PERF_EVENT_ARRAY)
+		buf[0] = 9999; /* no descriptor */
+	say(bpf_map_update_elem(fd, key, buf, BPF_EXIST), "%s update exist", n);
+	say(bpf_map_update_elem(fd, key, buf, BPF_NOEXIST), "%s update noexist", n);
+	say(bpf_map_update_elem(fd, key, buf, BPF_NOEXIST), "%s update noexist again", n);
+	say(bpf_map_update_elem(fd, key, buf, BPF_ANY), "%s update any", n);
+	say(bpf_map_update_elem(fd, key, buf, 3), "%s update flags 3", n);
+	say(bpf_map_update_elem(fd, key, buf, BPF_F_LOCK), "%s update lock", n);
+	say(bpf_map_update_elem(fd, key, buf, 1ull << 40), "%s update flags 1<<40", n);
+	say(bpf_map_lookup_elem_flags(fd, key, buf, BPF_F_LOCK), "%s lookup lock", n);
+	say(bpf_map_lookup_elem_flags(fd, key, buf, 1), "%s lookup flags 1", n);
+	say(bpf_map_lookup_elem(fd, key, buf), "%s lookup", n);
+	say(bpf_map_get_next_key(fd, NULL, next), "%s first key", n);
+	say(bpf_map_get_next_key(fd, key, next), "%s key after it", n);
+	key[0] = 77;
+	say(bpf_map_lookup_elem(fd, key, buf), "%s lookup 77", n);
+	say(bpf_map_get_next_key(fd, key, next), "%s key after 77", n);
+	for (key[0] = 1; key[0] < 6; key[0]++)
+		say(bpf_map_update_elem(fd, key, buf, 0), "%s update %u", n, key[0]);
+	key[0] = 1;
+	say(bpf_map_lookup_and_delete_elem(fd, key, buf), "%s lookup and delete", n);
+	say(bpf_map_lookup_and_delete_elem_flags(fd, key, buf, BPF_F_LOCK),
+	    "%s lookup and delete lock", n);
+	say(bpf_map_lookup_and_delete_elem_flags(fd, key, buf, 8), "%s lookup and delete 8", n);
+	key[0] = 2;
+	say(bpf_map_delete_elem(fd, key), "%s delete", n);
+	say(bpf_map_lookup_elem(fd, NULL, buf), "%s lookup NULL key", n);
+	say(bpf_map_lookup_elem(fd, key, NULL), "%s lookup to NULL", n);
+	say(bpf_map_update_elem(fd, NULL, buf, 0), "%s update NULL key", n);
+	say(bpf_map_update_elem(fd, key, NULL, 0), "%s update from NULL", n);
+	say(bpf_map_get_next_key(fd, key, NULL), "%s next key to NULL", n);
+	close(fd);
+}
+
+static void modes(int t, __u32 flags, const char *what)
+{
+	const char *n = types[t].name;
+	int fd = create(types[t].type, types[t].key, types[t].value, types[t].entries, flags);
+	__u32 key = 0, next, count = 1;
+
+	if (fd < 0)
+		return;
+	memset(buf, 0, sizeof(buf));
+	say(bpf_map_lookup_elem(fd, &key, buf), "%s %s lookup", n, what);
+	say(bpf_map_update_elem(fd, &key, buf, 0), "%s %s update", n, what);
+	say(bpf_map_delete_elem(fd, &key), "%s %s delete", n, what);
+	say(bpf_map_get_next_key(fd, NULL, &next), "%s %s next", n, what);
+	say(bpf_map_lookup_and_delete_elem(fd, &key, buf), "%s %s lookup and delete", n, what);
+	say(bpf_map_update_batch(fd, &key, buf, &count, NULL), "%s %s update batch", n, what);
+	say(bpf_map_freeze(fd), "%s %s freeze", n, what);
+	say(bpf_map_freeze(fd), "%s %s freeze again", n, what);
+	say(bpf_map_update_elem(fd, &key, buf, 0), "%s %s update frozen", n, what);
+	say(bpf_map_delete_elem(fd, &key), "%s %s delete frozen", n, what);
+	say(bpf_map_lookup_elem(fd, &key, buf), "%s %s lookup frozen", n, what);
+	close(fd);
+}
+
+/* --- batches -------------------------------------------------------------------------------- */
+
+static void batches(int t)
+{
+	const char *n = types[t].name;
+	int fd = create(types[t].type, types[t].key, types[t].value,
+			types[t].type == BPF_MAP_TYPE_RINGBUF ? PAGE : 8, 0);
+	LIBBPF_OPTS(bpf_map_batch_opts, elem, .elem_flags = BPF_NOEXIST);
+	LIBBPF_OPTS(bpf_map_batch_opts, lock, .elem_flags = BPF_F_LOCK);
+	LIBBPF_OPTS(bpf_map_batch_opts, other, .flags = 1);
+	static __u64 values[8 * 256];
+	__u32 keys[8] = {0, 1, 2, 3, 4, 5, 6, 7}, count = 8, cursor[4] = {0};
+	long ret;
+
+	if (fd < 0)
+		return;
+	ret = bpf_map_update_batch(fd, keys, values, &count, NULL);
+	say(ret, "%s update batch, %u done", n, count);
+	count = 2;
+	ret = bpf_map_update_batch(fd, keys, values, &count, &elem);
+	say(ret, "%s update batch noexist", n);
+	say(bpf_map_update_batch(fd, keys, values, &count, &lock), "%s update batch lock", n);
+	say(bpf_map_update_batch(fd, keys, values, &count, &other), "%s update batch flags", n);
+	count = 0;
+	say(bpf_map_lookup_batch(fd, NULL, cursor, keys, values, &count, NULL),
+	    "%s lookup batch of none", n);
+	count = 8;
+	say(bpf_map_lookup_batch(fd, NULL, cursor, keys, values, &count, &elem),
+	    "%s lookup batch elem flags", n);
+	say(bpf_map_lookup_batch(fd, NULL, cursor, keys, values, &count, &other),
+	    "%s lookup batch flags", n);
+	count = 100; /* more than there is */
+	if (types[t].type != BPF_MAP_TYPE_PERCPU_ARRAY &&
+	    types[t].type != BPF_MAP_TYPE_PERCPU_HASH) {
+		__u32 *many = calloc(100, 4);
+		__u64 *vals = calloc(100, 8);
+
+		ret = bpf_map_lookup_batch(fd, NULL, cursor, many, vals, &count, NULL);
+		say(ret, "%s lookup batch of all, %u done", n, ret == -ENOENT ? count : 0);
+		ret = bpf_map_lookup_batch(fd, cursor, cursor, many, vals, &count, NULL);
+		say(ret, "%s lookup batch behind the end", n);
+		free(many);
+		free(vals);
+	}
+	keys[1] = 1000;
+	keys[0] = 3;
+	count = 2;
+	ret = bpf_map_delete_batch(fd, keys, &count, NULL);
+	say(ret, "%s delete batch with a missing key, %u done", n, ret ? count : 0);
+	count = 8;
+	ret = bpf_map_lookup_and_delete_batch(fd, NULL, cursor, keys, values, &count, NULL);
+	say(ret, "%s lookup and delete batch", n);
+	close(fd);
+}
+
+/* --- mapping ---------------------------------------------------------------------------------- */
+
+static long try_map(int fd, size_t len, int prot, int flags, off_t off)
+{
+	void *p = mmap(NULL, len, prot, flags, fd, off);
+
+	if (p == MAP_FAILED)
+		return -errno;
+	munmap(p, len);
+	return 0;
+}
+
+static void mappings(int t, __u32 flags, const char *what)
+{
+	const char *n = types[t].name;
+	__u32 entries = types[t].type == BPF_MAP_TYPE_RINGBUF ? 2 * PAGE : 1000;
+	int fd = create(types[t].type, types[t].key, types[t].value, entries, flags);
+	const int rw = PROT_READ | PROT_WRITE;
+
+	if (fd < 0)
+		return;
+	say(try_map(fd, PAGE, PROT_READ, MAP_SHARED, 0), "%s %s map ro", n, what);
+	say(try_map(fd, PAGE, rw, MAP_SHARED, 0), "%s %s map rw", n, what);
+	say(try_map(fd, PAGE, PROT_READ, MAP_PRIVATE, 0), "%s %s map private", n, what);
+	say(try_map(fd, 2 * PAGE, rw, MAP_SHARED, 0), "%s %s map two pages", n, what);
+	say(try_map(fd, 2 * PAGE, PROT_READ, MAP_SHARED, PAGE), "%s %s map from the second", n,
+	    what);
+	say(try_map(fd, PAGE, rw, MAP_SHARED, PAGE), "%s %s map the second rw", n, what);
+	say(try_map(fd, 5 * PAGE, PROT_READ, MAP_SHARED, PAGE), "%s %s map five", n, what);
+	say(try_map(fd, 6 * PAGE, PROT_READ, MAP_SHARED, PAGE), "%s %s map six", n, what);
+	say(try_map(fd, 64 * PAGE, PROT_READ, MAP_SHARED, 0), "%s %s map far too much", n, what);
+	say(bpf_map_freeze(fd), "%s %s freeze", n, what);
+	say(try_map(fd, PAGE, rw, MAP_SHARED, 0), "%s %s map frozen rw", n, what);
+	say(try_map(fd, PAGE, PROT_READ, MAP_SHARED, 0), "%s %s map frozen ro", n, what);
+	close(fd);
+}
+
+/* --- descriptors and attributes ------------------------------------------------------------- */
+
+static long raw(int cmd, void *attr, unsigned int size)
+{
+	return syscall(SYS_bpf, cmd, attr, size);
+}
+
+static void attributes(void)
+{
+	union bpf_attr a;
+	__u64 big[1024] = {0};
+	int null = open("/dev/null", O_RDWR);
+	__u32 key = 0;
+
+	memset(&a, 0, sizeof(a));
+	say(raw(1000, &a, sizeof(a)), "command 1000");
+	say(raw(-1, &a, sizeof(a)), "command -1");
+	say(raw(BPF_MAP_CREATE, &a, 0), "map create, size 0");
+	say(raw(BPF_MAP_CREATE, NULL, sizeof(a)), "map create, NULL");
+	say(raw(BPF_MAP_CREATE, big, 8192), "map create, size 8192");
+	big[500] = 1;
+	say(raw(BPF_MAP_CREATE, big, 4096), "map create, tail set");
+	for (int cmd = BPF_MAP_LOOKUP_ELEM; cmd <= BPF_MAP_GET_NEXT_KEY; cmd++) {
+		memset(&a, 0, sizeof(a));
+		a.map_fd = 9999;
+		a.key = a.value = (__u64)&key;
+		say(raw(cmd, &a, sizeof(a)), "element command %d, fd 9999", cmd);
+		a.map_fd = (__u32)null;
+		say(raw(cmd, &a, sizeof(a)), "element command %d, /dev/null", cmd);
+		((char *)&a)[sizeof(a) - 1] = 1;
+		say(raw(cmd, &a, sizeof(a)), "element command %d, end set", cmd);
+		a.map_fd = 9999;
+		say(raw(cmd, &a, sizeof(a)), "element command %d, end set, fd 9999", cmd);
+	}
+	memset(&a, 0, sizeof(a));
+	a.batch.map_fd = 9999;
+	say(raw(BPF_MAP_LOOKUP_BATCH, &a, sizeof(a)), "batch, fd 9999");
+	memset(&a, 0, sizeof(a));
+	a.map_fd = 9999;
+	say(raw(BPF_MAP_FREEZE, &a, sizeof(a)), "freeze, fd 9999");
+	a.map_fd = (__u32)null;
+	say(raw(BPF_MAP_FREEZE, &a, sizeof(a)), "freeze, /dev/null");
+	memset(&a, 0, sizeof(a));
+	a.start_id = ~0u;
+	say(raw(BPF_MAP_GET_NEXT_ID, &a, sizeof(a)), "next map id, start ~0");
+	a.start_id = 0x7ffffff0;
+	say(raw(BPF_PROG_GET_NEXT_ID, &a, sizeof(a)), "next prog id, start high");
+	memset(&a, 0, sizeof(a));
+	a.map_id = 0x7ffffff0;
+	say(raw(BPF_MAP_GET_FD_BY_ID, &a, sizeof(a)), "map fd by id, no such");
+	say(raw(BPF_PROG_GET_FD_BY_ID, &a, sizeof(a)), "prog fd by id, no such");
+	say(raw(BPF_BTF_GET_FD_BY_ID, &a, sizeof(a)), "btf fd by id, no such");
+	say(raw(BPF_LINK_GET_FD_BY_ID, &a, sizeof(a)), "link fd by id, no such");
+	a.open_flags = 1u << 20;
+	say(raw(BPF_MAP_GET_FD_BY_ID, &a, sizeof(a)), "map fd by id, flags");
+	close(null);
+}
+
+static void infos(void)
+{
+	int fd = create(BPF_MAP_TYPE_HASH, 4, 8, 3, BPF_F_NO_PREALLOC),
+	    null = open("/dev/null", O_RDWR);
+	struct bpf_map_info info = {0};
+	__u32 len = sizeof(info);
+	__u64 big[100] = {0};
+	union bpf_attr a;
+	int ret;
+
+	ret = bpf_obj_get_info_by_fd(fd, &info, &len);
+	say(ret, "info type %u key %u value %u entries %u flags %u name %s", info.type,
+	    info.key_size, info.value_size, info.max_entries, info.map_flags, info.name);
+	len = 8;
+	memset(&info, 0xff, sizeof(info));
+	ret = bpf_obj_get_info_by_fd(fd, &info, &len);
+	say(ret, "short info type %u key %x, %u bytes", info.type, info.key_size, len);
+	len = sizeof(big);
+	ret = bpf_obj_get_info_by_fd(fd, big, &len);
+	say(ret, "long info, %d", len < sizeof(big));
+	big[90] = 1;
+	len = sizeof(big);
+	say(bpf_obj_get_info_by_fd(fd, big, &len), "long info, tail set");
+	len = sizeof(info);
+	say(bpf_obj_get_info_by_fd(9999, &info, &len), "info fd 9999");
+	say(bpf_obj_get_info_by_fd(null, &info, &len), "info /dev/null");
+	memset(&a, 0, sizeof(a));
+	a.info.bpf_fd = (__u32)fd;
+	a.info.info_len = sizeof(info);
+	say(raw(BPF_OBJ_GET_INFO_BY_FD, &a, sizeof(a)), "info to NULL");
+	close(fd);
+	close(null);
+}
+
+/* --- programs ------------------------------------------------------------------------------- */
+
+#define EXIT_0                                                                                     \
+	{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .imm = 0},                             \
+	{                                                                                          \
+		.code = BPF_JMP | BPF_EXIT                                                         \
+	}
+
+static int load(const char *name, const struct bpf_insn *insns, size_t n, const char *license)
+{
+	int fd = bpf_prog_load(BPF_PROG_TYPE_KPROBE, name, license, insns, n, NULL);
+
+	return fd < 0 ? -errno : fd;
+}
+
+static void programs(void)
+{
+	static const struct bpf_insn good[] = {EXIT_0};
+	static const struct bpf_insn no_exit[] = {
+		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0}};
+	static const struct bpf_insn bad_op[] = {{.code = 0xff}, EXIT_0};
+	static const struct bpf_insn bad_reg[] = {
+		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 11}, EXIT_0};
+	static const struct bpf_insn far[] = {{.code = BPF_JMP | BPF_JA, .off = 100}, EXIT_0};
+	static const struct bpf_insn unreachable[] = {
+		{.code = BPF_JMP | BPF_JA, .off = 2}, EXIT_0, EXIT_0};
+	static const struct bpf_insn bad_map[] = {
+		{.code = BPF_LD | BPF_DW | BPF_IMM, .dst_reg = 1, .src_reg = 1, .imm = 9999},
+		{0},
+		EXIT_0};
+	static const struct bpf_insn bad_helper[] = {{.code = BPF_JMP | BPF_CALL, .imm = 9999},
+						     EXIT_0};
+	LIBBPF_OPTS(bpf_prog_load_opts, big, .log_level = 1, .log_size = 1u << 30);
+	struct bpf_prog_info info = {0};
+	__u32 len = sizeof(info);
+	char log[4096] = "";
+	union bpf_attr a;
+	int fd;
+
+	say(load("good", good, 2, "GPL"), "load");
+	say(load("no exit", good, 2, "GPL"), "load with a space in the name");
+	say(load("noexit", no_exit, 1, "GPL"), "load without exit");
+	say(load("badop", bad_op, 3, "GPL"), "load with a wrong opcode");
+	say(load("badreg", bad_reg, 3, "GPL"), "load with a wrong register");
+	say(load("far", far, 3, "GPL"), "load with a jump outside");
+	say(load("unreach", unreachable, 5, "GPL"), "load with dead code");
+	say(load("badmap", bad_map, 4, "GPL"), "load with a wrong map");
+	say(load("badcall", bad_helper, 3, "GPL"), "load with a wrong helper");
+	say(load("none", good, 0, "GPL"), "load nothing");
+	memset(&a, 0, sizeof(a));
+	a.prog_type = BPF_PROG_TYPE_KPROBE;
+	a.insns = (__u64)good;
+	a.insn_cnt = 2;
+	say(raw(BPF_PROG_LOAD, &a, sizeof(a)), "load without license");
+	a.license = (__u64) "GPL";
+	a.log_level = 1;
+	say(raw(BPF_PROG_LOAD, &a, sizeof(a)), "load with a log level and no buffer");
+	a.log_buf = (__u64)log;
+	a.log_size = 16;
+	a.prog_flags = 1u << 31;
+	say(raw(BPF_PROG_LOAD, &a, sizeof(a)), "load with wrong flags");
+	a.prog_flags = 0;
+	a.insns = 8;
+	say(raw(BPF_PROG_LOAD, &a, sizeof(a)), "load from a wrong address");
+	a.prog_type = 9999;
+	a.insns = (__u64)good;
+	say(raw(BPF_PROG_LOAD, &a, sizeof(a)), "load of no type");
+	fd = load("good", good, 2, "GPL");
+	say(bpf_obj_get_info_by_fd(fd, &info, &len), "info of a program, %u bytes of code, name %s",
+	    info.xlated_prog_len, info.name);
+	say(bpf_map_lookup_elem(fd, &len, &info), "lookup in a program");
+	say(bpf_link_create(fd, 9999, BPF_PERF_EVENT, NULL), "link to fd 9999");
+	say(bpf_link_create(9999, 0, BPF_PERF_EVENT, NULL), "link of fd 9999");
+	close(fd);
+}
+
+/* --- pins ------------------------------------------------------------------------------------ */
+
+static void pins(void)
+{
+	char path[64], missing[64], dir[64], inside[80];
+	int fd = create(BPF_MAP_TYPE_ARRAY, 4, 8, 1, 0), got;
+	LIBBPF_OPTS(bpf_obj_get_opts, ro, .file_flags = BPF_F_RDONLY);
+	__u32 key = 0;
+	__u64 value = 5;
+	struct statfs fs;
+	struct stat st;
+
+	snprintf(path, sizeof(path), "%s/ebpfrt_calls_%d", pin_dir, getpid());
+	snprintf(missing, sizeof(missing), "%s/ebpfrt_none_%d", pin_dir, getpid());
+	snprintf(dir, sizeof(dir), "%s/ebpfrt_dir_%d", pin_dir, getpid());
+	snprintf(inside, sizeof(inside), "%s/map", dir);
+	if (statfs(pin_dir, &fs) || (__u32)fs.f_type != 0xcafe4a11u) {
+		printf("no bpffs\n");
+		return;
+	}
+	say(bpf_obj_get(missing), "get a missing pin");
+	say(bpf_obj_pin(fd, path), "pin");
+	say(bpf_obj_pin(fd, path), "pin again");
+	say(bpf_obj_pin(9999, missing), "pin fd 9999");
+	say(bpf_obj_pin(fd, "/tmp/ebpfrt_calls"), "pin elsewhere");
+	say(bpf_obj_pin(fd, inside), "pin in a missing directory");
+	say(access(path, F_OK), "access a pin");
+	say(stat(path, &st), "stat a pin, regular %d", S_ISREG(st.st_mode));
+	say(mkdir(dir, 0700), "make a directory");
+	say(mkdir(dir, 0700), "make it again");
+	say(stat(dir, &st), "stat it, directory %d", S_ISDIR(st.st_mode));
+	say(bpf_obj_pin(fd, inside), "pin in it");
+	say(bpf_map_update_elem(fd, &key, &value, 0), "update");
+	close(fd);
+	got = bpf_obj_get(path);
+	value = 0;
+	say(bpf_map_lookup_elem(got, &key, &value), "lookup through the pin, %llu", value);
+	close(got);
+	got = bpf_obj_get_opts(path, &ro);
+	say(got, "get read-only");
+	say(bpf_map_update_elem(got, &key, &value, 0), "update read-only");
+	say(bpf_map_lookup_elem(got, &key, &value), "lookup read-only");
+	close(got);
+	say(unlink(inside), "unlink the inner pin");
+	say(rmdir(dir), "remove the directory");
+	say(unlink(path), "unlink the pin");
+	say(unlink(path), "unlink it again");
+	say(bpf_obj_get(path), "get it");
+}
+
+/* --- feature probes, as libbpf and bpftool make them -------------------------------------------
+ */
+
+static void probes(void)
+{
+	for (size_t t = 0; t < NTYPES; t++)
+		printf("probe map %s: %d\n", types[t].name,
+		       libbpf_probe_bpf_map_type(types[t].type, NULL));
+	printf("probe prog kprobe: %d\n", libbpf_probe_bpf_prog_type(BPF_PROG_TYPE_KPROBE, NULL));
+	printf("probe helper attach_cookie: %d\n",
+	       libbpf_probe_bpf_helper(BPF_PROG_TYPE_KPROBE, BPF_FUNC_get_attach_cookie, NULL));
+	printf("probe helper ktime: %d\n",
+	       libbpf_probe_bpf_helper(BPF_PROG_TYPE_KPROBE, BPF_FUNC_ktime_get_ns, NULL));
+}
+
+int main(int argc, char **argv)
+{
+	libbpf_set_strict_mode(LIBBPF_STRICT_ALL);
+	libbpf_set_print(NULL);
+	for (size_t t = 0; t < NTYPES; t++) {
+		creations((int)t);
+		elements((int)t);
+		modes((int)t, 0, "plain");
+		modes((int)t, BPF_F_RDONLY, "rdonly");
+		modes((int)t, BPF_F_WRONLY, "wronly");
+		modes((int)t, BPF_F_RDONLY_PROG, "rdonly_prog");
+		batches((int)t);
+		mappings((int)t, 0, "plain");
+		mappings((int)t, BPF_F_MMAPABLE, "mmapable");
+		mappings((int)t, BPF_F_MMAPABLE | BPF_F_RDONLY_PROG, "mmapable rdonly_prog");
+	}
+	attributes();
+	infos();
+	programs();
+	pins();
+	probes();
+	return 0;
+}

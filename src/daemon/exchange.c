@@ -431,6 +431,28 @@ static void ack_update(struct exchange *x, const struct xmsg *m, s32 err, const 
 		tlink_fail(tl, err, "the agent did not take the new program");
 }
 
+/*
+ * The process has mapped something there since we looked. The range is given up, with the slots
+ * that were planned in it, and everything is planned once more.
+ */
+static void ack_arena(struct exchange *x, const struct xmsg *m, s32 err, const u8 *body, u32 len)
+{
+	struct target *t = x->t;
+	struct plan_arena *a = &t->arenas[m->arg];
+
+	if (!err)
+		return;
+	for (u32 i = 0; i < t->nsites; i++) {
+		struct arch_patch *p = &t->sites[i].site.patch;
+
+		if (!t->sites[i].armed && p->slot >= a->addr && p->slot - a->addr < a->size)
+			memset(p, 0, sizeof(*p));
+	}
+	a->used = a->size = 0;
+	exchange_fail(x, -EAGAIN, "process %d has no room for the displaced instructions at %#llx",
+		      t->pid, (unsigned long long)a->addr);
+}
+
 static void ack_nothing(struct exchange *x, const struct xmsg *m, s32 err, const u8 *body, u32 len)
 {
 	if (err)
@@ -700,10 +722,17 @@ static void put_arenas(struct exchange *x)
 	struct target *t = x->t;
 
 	for (; t->arenas_sent < t->narenas; t->arenas_sent++) {
+		if (!t->arenas[t->arenas_sent].size)
+			continue;
 		struct agent_arena a = {.addr = t->arenas[t->arenas_sent].addr,
 					.size = t->arenas[t->arenas_sent].size};
 
-		enqueue(x, AGENT_ARENA, &a, sizeof(a));
+		struct xmsg *m = enqueue(x, AGENT_ARENA, &a, sizeof(a));
+
+		if (!m)
+			continue;
+		m->ack = ack_arena;
+		m->arg = t->arenas_sent;
 	}
 }
 
@@ -918,6 +947,21 @@ static void note_pending(struct target *t)
 	}
 }
 
+/* What workers found out about files, for the next ones: the newest SCANS_KEPT. */
+#define SCANS_KEPT 32u
+static struct plan_scan scans[SCANS_KEPT];
+static u32 nscans, next_scan;
+
+static void remember_scans(const struct plan_out *o)
+{
+	for (u32 i = 0; i < o->nscans; i++) {
+		scans[next_scan] = o->scans[i];
+		scans[next_scan].n = MIN(scans[next_scan].n, PLAN_SYSCALL_SITES);
+		next_scan = (next_scan + 1) % SCANS_KEPT;
+		nscans = MIN(nscans + 1, SCANS_KEPT);
+	}
+}
+
 static bool nothing_to_say(const struct exchange *x)
 {
 	const struct target *t = x->t;
@@ -935,6 +979,7 @@ static void plan_done(struct plan *p)
 	o->why[sizeof(o->why) - 1] = 0;
 	if (!o->err)
 		o->err = adopt_arenas(t, o);
+	remember_scans(o);
 	if (o->err) {
 		if (passing(o->err))
 			o->err = -EPERM;
@@ -963,6 +1008,8 @@ static int start_plan(struct exchange *x)
 			       .dl_debug = t->dl_debug,
 			       .want_hook = !t->hooked,
 			       .want_sanitise = !t->sanitised,
+			       .scans = scans,
+			       .nscans = nscans,
 			       .sites = t->sites,
 			       .nsites = t->nsites};
 	int err;

@@ -22,6 +22,7 @@
 #include "daemon/target.h"
 
 #define ARENA_SIZE 65536u
+#define ARENA_DISTANCE (512ull << 20)
 #define FILES_MAX 64u
 #define TEXT_LEN 64u
 #define MEMORY_MAX (2ull << 30)
@@ -29,6 +30,7 @@
 struct planned_file {
 	struct osl_ident ident;
 	struct probe_elf *elf;
+	s64 ctime_ns;
 	int err;
 	char why[PROBE_WHY_MAX];
 };
@@ -53,16 +55,19 @@ static __printf_like(2, 3) void say(char why[PROBE_WHY_MAX], const char *fmt, ..
 
 /* --- files ----------------------------------------------------------------------------------- */
 
-static bool same_file(const char *path, const struct osl_ident *ident)
+static bool same_file(const char *path, const struct osl_ident *ident, s64 *ctime_ns)
 {
 	struct stat st;
 
-	return !stat(path, &st) && st.st_dev == ident->dev && st.st_ino == ident->ino;
+	if (stat(path, &st) || st.st_dev != ident->dev || st.st_ino != ident->ino)
+		return false;
+	*ctime_ns = st.st_ctim.tv_sec * 1000000000ll + st.st_ctim.tv_nsec;
+	return true;
 }
 
 /* A name under which we can open what the target has mapped: in its root, or ours. */
 static bool find_name(const struct worker *w, const struct osl_ident *ident, const char *a,
-		      const char *b, char *out, size_t size)
+		      const char *b, char *out, size_t size, s64 *ctime_ns)
 {
 	const char *names[] = {a, b};
 
@@ -70,10 +75,10 @@ static bool find_name(const struct worker *w, const struct osl_ident *ident, con
 		if (!names[i] || names[i][0] != '/')
 			continue;
 		snprintf(out, size, "/proc/%d/root%s", w->job->pid, names[i]);
-		if (same_file(out, ident))
+		if (same_file(out, ident, ctime_ns))
 			return true;
 		snprintf(out, size, "%s", names[i]);
-		if (same_file(out, ident))
+		if (same_file(out, ident, ctime_ns))
 			return true;
 	}
 	return false;
@@ -92,7 +97,7 @@ static struct planned_file *open_file(struct worker *w, const struct osl_ident *
 		return NULL;
 	f = &w->files[w->nfiles++];
 	f->ident = *ident;
-	if (find_name(w, ident, mapped, path, name, sizeof(name))) {
+	if (find_name(w, ident, mapped, path, name, sizeof(name), &f->ctime_ns)) {
 		f->err = probe_elf_open(name, &f->elf, f->why);
 	} else {
 		f->err = -ESTALE;
@@ -166,6 +171,8 @@ static u64 slot_near(struct worker *w, u64 near, u64 lo, u64 hi)
 	}
 	if (o->narenas == PLAN_ARENAS || hi - lo < ARENA_SIZE)
 		return 0;
+	/* not next to the module: that is where the kernel puts what is mapped next */
+	near = near - lo > ARENA_DISTANCE ? near - ARENA_DISTANCE : near;
 	addr = probe_maps_gap(&w->maps, lo, hi - ARENA_SIZE, near, ARENA_SIZE);
 	if (!addr)
 		return 0;
@@ -375,28 +382,94 @@ static void plan_hook(struct worker *w)
 		w->o->hooked = true;
 }
 
-struct sanitise {
-	struct worker *w;
-	const struct probe_mapping *m;
-	struct planned_file *f;
-	u32 flags;
-};
+static void scan_add(struct plan_scan *scan, u64 load, u64 call, u32 nr)
+{
+	if (scan->n == PLAN_SYSCALL_SITES)
+		return;
+	scan->calls[scan->n].load = load;
+	scan->calls[scan->n].call = call;
+	scan->calls[scan->n++].nr = nr;
+}
+
+static int scan_mask(u64 load_offset, u64 call_offset, void *cookie)
+{
+	scan_add(cookie, load_offset, call_offset, SYS_rt_sigprocmask);
+	return 0;
+}
+
+static int scan_action(u64 load_offset, u64 call_offset, void *cookie)
+{
+	scan_add(cookie, load_offset, call_offset, SYS_rt_sigaction);
+	return 0;
+}
+
+static bool scan_is_of(const struct plan_scan *scan, const struct planned_file *f)
+{
+	return scan->file.ino == f->ident.ino && scan->file.dev == f->ident.dev &&
+	       scan->ctime_ns == f->ctime_ns;
+}
+
+/* Looking through a C library takes tens of milliseconds: once, then it is remembered. */
+static const struct plan_scan *scan_file(struct worker *w, const struct planned_file *f)
+{
+	struct plan_scan *scan;
+
+	for (u32 i = 0; i < w->job->nscans; i++)
+		if (scan_is_of(&w->job->scans[i], f))
+			return &w->job->scans[i];
+	for (u32 i = 0; i < w->o->nscans; i++)
+		if (scan_is_of(&w->o->scans[i], f))
+			return &w->o->scans[i];
+	if (w->o->nscans == PLAN_SCANS)
+		return NULL;
+	scan = &w->o->scans[w->o->nscans++];
+	scan->file = f->ident;
+	scan->ctime_ns = f->ctime_ns;
+	probe_libc_syscall_sites(f->elf, SYS_rt_sigprocmask, scan_mask, scan);
+	probe_libc_syscall_sites(f->elf, SYS_rt_sigaction, scan_action, scan);
+	return scan;
+}
 
 /* At the load of the number where that stands right before the call, else at the call. */
-static int sanitise_one(u64 load_offset, u64 call_offset, void *cookie)
+static int sanitise_patch(struct worker *w, u64 addr, bool at_load, u32 nr,
+			  struct arch_patch *patch)
 {
-	struct sanitise *s = cookie;
-	const struct probe_mapping *m = s->m;
-	u64 offset = call_offset - load_offset == 5 ? load_offset : call_offset;
 	char why[PROBE_WHY_MAX];
+	const struct site *known;
+	u8 text[TEXT_LEN];
+	ssize_t n = read_text(w, addr, text, sizeof(text));
+	int err;
 
-	if (offset < m->offset || offset - m->offset >= m->end - m->start)
+	if (n <= 0)
+		return -EIO;
+	known = known_site(w, addr, text, n);
+	if (known) {
+		*patch = known->site.patch;
 		return 0;
-	if (s->w->o->nsites + 1 >= s->w->o->max_sites)
-		return -ENOSPC;
-	want_site(s->w, s->f->elf, &m->file, offset, m->start + (offset - m->offset), s->flags,
-		  why);
-	return 0;
+	}
+	err = at_load ? arch_patch_plan(text, n, addr, patch)
+		      : arch_patch_plan_syscall(text, n, addr, nr, patch);
+	return err ? -EOPNOTSUPP : give_slot(w, patch, why);
+}
+
+static void sanitise_one(struct worker *w, const struct probe_mapping *m, u64 load, u64 call,
+			 u32 nr)
+{
+	bool at_load = call - load == 5;
+	u64 offset = at_load ? load : call, addr = m->start + (offset - m->offset);
+	struct plan_out *o = w->o;
+	struct plan_site *s = &plan_sites(o)[o->nsites];
+
+	/* one is kept for the loader's notification point */
+	if (offset < m->offset || offset - m->offset >= m->end - m->start ||
+	    o->nsites + 1 >= o->max_sites || site_at(w, addr) >= 0)
+		return;
+	if (sanitise_patch(w, addr, at_load, nr, &s->patch))
+		return;
+	s->file = m->file;
+	s->offset = offset;
+	s->flags = nr == SYS_rt_sigaction ? AGENT_SITE_SIGACTION : AGENT_SITE_SIGMASK;
+	o->nsites++;
 }
 
 static bool is_libc(const struct worker *w, const char *path)
@@ -413,18 +486,17 @@ static void plan_sanitise(struct worker *w)
 {
 	for (size_t i = 0; i < w->maps.n; i++) {
 		/* a copy: planning may enter new mappings and so move the others */
-		struct probe_mapping copy = w->maps.v[i], *m = &copy;
-		struct sanitise s = {.w = w, .m = m};
+		const struct probe_mapping m = w->maps.v[i];
+		const struct plan_scan *scan;
+		struct planned_file *f;
 
-		if (!(m->prot & PROT_EXEC) || !m->file.ino || !is_libc(w, m->path))
+		if (!(m.prot & PROT_EXEC) || !m.file.ino || !is_libc(w, m.path))
 			continue;
-		s.f = open_file(w, &m->file, m->path, m->path);
-		if (!s.f || s.f->err)
-			continue;
-		s.flags = AGENT_SITE_SIGMASK;
-		probe_libc_syscall_sites(s.f->elf, SYS_rt_sigprocmask, sanitise_one, &s);
-		s.flags = AGENT_SITE_SIGACTION;
-		probe_libc_syscall_sites(s.f->elf, SYS_rt_sigaction, sanitise_one, &s);
+		f = open_file(w, &m.file, m.path, m.path);
+		scan = f && !f->err ? scan_file(w, f) : NULL;
+		for (u32 k = 0; scan && k < scan->n; k++)
+			sanitise_one(w, &m, scan->calls[k].load, scan->calls[k].call,
+				     scan->calls[k].nr);
 	}
 	w->o->sanitised = true;
 }
@@ -548,7 +620,7 @@ static void plan_over(struct plan *p)
 		say(o->why, "the files of the process could not be examined (the worker crashed or "
 			    "took too long)");
 	}
-	if (o->nsites > o->max_sites || o->narenas > PLAN_ARENAS)
+	if (o->nsites > o->max_sites || o->narenas > PLAN_ARENAS || o->nscans > PLAN_SCANS)
 		o->err = -EPROTO;
 	p->fn(p);
 }

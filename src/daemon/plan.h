@@ -45,6 +45,18 @@ struct plan_site {
 	u32 flags; /* AGENT_SITE_* */
 };
 
+/* system calls of a file by which signals are blocked and their handlers set */
+struct plan_scan {
+	struct osl_ident file;
+	s64 ctime_ns; /* the file's, when it was read */
+	u32 n;
+	struct {
+		u64 load, call; /* file offsets of the number's load and of the call */
+		u32 nr;
+	} calls[PLAN_SYSCALL_SITES];
+};
+#define PLAN_SCANS 4u /* files of one target that are looked through */
+
 /* The block; items, then sites follow it. */
 struct plan_out {
 	u32 done;
@@ -55,8 +67,10 @@ struct plan_out {
 	u32 max_sites;
 	u32 narenas;
 	struct plan_arena
-		arenas[PLAN_ARENAS]; /* the target's, used ones advanced, new ones behind */
-	bool hooked;		     /* the loader's notification point is among the sites */
+		arenas[PLAN_ARENAS];	    /* the target's, used ones advanced, new ones behind */
+	struct plan_scan scans[PLAN_SCANS]; /* made by this worker: to be remembered */
+	u32 nscans;
+	bool hooked; /* the loader's notification point is among the sites */
 	bool sanitised;
 	size_t size; /* of the block */
 };
@@ -89,6 +103,8 @@ struct plan_job {
 	s32 tid;      /* a thread of ours at the moment: its signal mask does not count; 0: none */
 	u64 dl_debug; /* 0: unknown */
 	bool want_hook, want_sanitise;
+	const struct plan_scan *scans; /* known ones */
+	u32 nscans;
 	const struct site *sites; /* known ones: their original bytes, their slots */
 	u32 nsites;
 };

@@ -94,8 +94,8 @@ static void link_print(const struct ebpfrt_link *l, size_t n)
 	printf("  name %s\n", out_clean(l->prog_name, text, sizeof(text)));
 	printf("\t%s %s", l->is_return ? "uretprobe" : "uprobe",
 	       out_clean(l->path, text, sizeof(text)));
-	printf(":%s+0x%" PRIx64 "\n", l->symbol[0] ? out_clean(l->symbol, text, sizeof(text)) : "",
-	       l->offset);
+	printf(":%s  offset 0x%" PRIx64 "\n",
+	       l->symbol[0] ? out_clean(l->symbol, text, sizeof(text)) : "?", l->offset);
 	for (size_t i = 0; i < n; i++) {
 		if (!l[i].pid)
 			continue;

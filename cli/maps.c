@@ -214,6 +214,19 @@ static char *element_text(const struct map_view *view, const void *value)
 	return text;
 }
 
+/* A structure of one member is written as that member: @totals[bash], not { "name": "bash" }. */
+static char *key_text(const struct map_view *view, const void *key)
+{
+	u32 id = view->btf ? value_strip(view->btf, view->key_type) : 0;
+	const struct btf_type *t = id ? btf__type_by_id(view->btf, id) : NULL;
+
+	if (t && btf_is_struct(t) && btf_vlen(t) == 1 && !btf_member_bitfield_size(t, 0))
+		id = btf_members(t)[0].type;
+	else
+		id = view->key_type;
+	return value_text(view->btf, id, key, view->info.key_size);
+}
+
 static int print_element(const struct map_view *view, const void *key, const void *value,
 			 void *cookie)
 {
@@ -222,7 +235,7 @@ static int print_element(const struct map_view *view, const void *key, const voi
 
 	if (is_array(view->info.type) && all_zero(value, view->user_value_size))
 		return 0;
-	k = value_text(view->btf, view->key_type, key, view->info.key_size);
+	k = key_text(view, key);
 	if (!k)
 		return -ENOMEM;
 	if (p->json) {

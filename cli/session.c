@@ -323,20 +323,47 @@ int session_run(struct session *s)
 
 struct totals {
 	u64 sites, hits, missed, aborted;
+	u32 rows;
 };
+
+/* Several links may share a patched place: each is restored once. */
+static bool site_is_new(struct ebpfrt_link *seen, u32 *nseen, const struct ebpfrt_link *l)
+{
+	for (u32 i = 0; i < *nseen; i++) {
+		if (seen[i].pid == l->pid && seen[i].addr == l->addr)
+			return false;
+	}
+	seen[(*nseen)++] = *l;
+	return true;
+}
+
+static bool is_ours(const struct session *s, uint32_t id)
+{
+	for (u32 i = 0; i < s->obj->nattachments; i++) {
+		if (s->obj->attachments[i].link_id == id)
+			return true;
+	}
+	return false;
+}
 
 static void count_totals(const struct session *s, struct totals *t)
 {
-	for (u32 i = 0; i < s->obj->nattachments; i++) {
-		_cleanup_free_ struct ebpfrt_link *rows = NULL;
-		size_t n = link_rows(&s->obj->attachments[i], &rows);
+	_cleanup_free_ struct ebpfrt_link *rows = NULL, *seen = NULL;
+	u32 nseen = 0;
+	size_t n = 0;
 
-		for (size_t k = 0; k < n; k++) {
-			t->sites += rows[k].state == EBPFRT_LINK_ATTACHED;
-			t->hits += rows[k].hits;
-			t->missed += rows[k].missed;
-			t->aborted += rows[k].aborted;
-		}
+	if (ebpfrt_links(0, 0, &rows, &n))
+		return;
+	seen = calloc(n ? n : 1, sizeof(*seen));
+	for (size_t i = 0; seen && i < n; i++) {
+		if (!is_ours(s, rows[i].id))
+			continue;
+		t->rows += rows[i].pid != 0;
+		if (rows[i].state == EBPFRT_LINK_ATTACHED)
+			t->sites += site_is_new(seen, &nseen, &rows[i]);
+		t->hits += rows[i].hits;
+		t->missed += rows[i].missed;
+		t->aborted += rows[i].aborted;
 	}
 }
 
@@ -344,6 +371,12 @@ static void report(struct session *s, const struct totals *t)
 {
 	struct json_object *o;
 
+	if (!s->json && !t->rows && !t->hits) {
+		/* what ended has taken its counters along */
+		out_note("%s ended; %" PRIu64 " lost",
+			 s->child ? "the command has" : "all targets have", s->lost);
+		return;
+	}
 	if (!s->json) {
 		out_note("detached, %" PRIu64 " site%s restored; %" PRIu64 " hit%s, %" PRIu64
 			 " lost",

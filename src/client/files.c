@@ -87,11 +87,12 @@ static int get_token(struct token *out)
 
 	if (err < 0)
 		return err;
-	if (reply.len < sizeof(u64) + 1 || reply.len > sizeof(u64) + SOCKET_PATH_MAX)
+	if (reply.len < sizeof(u64) + 1)
 		return client_fail(-EPROTO, "the daemon sent a token of %zu bytes", reply.len);
 	memset(out, 0, sizeof(*out));
 	memcpy(&out->value, reply.body, sizeof(u64));
-	memcpy(out->socket, reply.body + sizeof(u64), reply.len - sizeof(u64));
+	memcpy(out->socket, reply.body + sizeof(u64),
+	       MIN(reply.len - sizeof(u64), sizeof(out->socket)));
 	out->socket[SOCKET_PATH_MAX - 1] = 0;
 	return 0;
 }

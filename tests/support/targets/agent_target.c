@@ -73,6 +73,14 @@ NOINLINE long recurse(long depth)
 	return depth ? recurse_again(depth - 1) + 1 : 0;
 }
 
+/* a pair that the compiler must leave alone */
+static void allocate(size_t size)
+{
+	void *volatile p = malloc(size);
+
+	free(p);
+}
+
 static long stop_requested(void)
 {
 	struct pollfd p = {.fd = 0, .events = POLLIN};
@@ -184,7 +192,7 @@ static int mode_busy(void)
 
 	while (!stop_requested())
 		for (int i = 0; i < 1000; i++, n++)
-			free(malloc((size_t)(n % 300) + 1));
+			allocate((size_t)(n % 300) + 1);
 	return printf("done %ld\n", n) < 0;
 }
 
@@ -208,7 +216,7 @@ static void *caller(void *arg)
 
 	for (; !stopping; ++*count) {
 		bad += probe_me(*count) != *count * 2 + 1;
-		free(malloc(64));
+		allocate(64);
 	}
 	return (void *)bad;
 }

@@ -65,6 +65,13 @@ static void detach(struct fake *f, struct target *t, u64 base)
 	cr_assert_eq(err, 0, "injection: %d %s", err, e.why);
 }
 
+static void wait_hits(struct fake *f, u64 n)
+{
+	for (int i = 0; i < 8000 && READ_ONCE(f->values[V_HITS]) < n; i++)
+		usleep(1000);
+	cr_assert(READ_ONCE(f->values[V_HITS]) >= n, "%lu hits", (unsigned long)f->values[V_HITS]);
+}
+
 #define CALLS_1000 1000000L /* sum of 2i+1, i < 1000 */
 
 static void met_in_read(const char *exe)
@@ -201,8 +208,7 @@ Test(inject, while_malloc_is_busy)
 	fake_open(&f);
 	target_start(&t, NULL, "busy", NULL);
 	inject(&f, &t, t.malloc, t.malloc, &e);
-	while ((hits = READ_ONCE(f.values[V_HITS])) < 2000)
-		usleep(1000);
+	wait_hits(&f, 2000);
 	detach(&f, &t, e.base);
 	hits = f.values[V_HITS];
 	cr_assert(f.values[V_RETS] + 1 >= hits && f.values[V_RETS] <= hits);
@@ -247,12 +253,10 @@ Test(inject, twenty_threads_count_exactly)
 	fake_open(&f);
 	target_start(&t, NULL, "threads", NULL);
 	inject(&f, &t, t.probe_me, t.probe_me, &e);
-	while (READ_ONCE(f.values[V_HITS]) < 5000)
-		usleep(1000);
+	wait_hits(&f, 5000);
 	detach(&f, &t, e.base);
 	inject(&f, &t, t.probe_me, t.malloc, &e);
-	while (READ_ONCE(f.values[V_HITS]) < 10000)
-		usleep(1000);
+	wait_hits(&f, 10000);
 	target_poke(&t);
 	cr_assert_eq(target_done(&t, v, 4), 2);
 	cr_assert_eq(v[1], 0, "%ld wrong results", v[1]);

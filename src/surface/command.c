@@ -19,6 +19,7 @@
 #define PATH_BYTES 4096
 #define FD_ARRAY_MAX 4096
 #define NO_FIELD 0xff
+#define NOWHERE 1 /* an address nobody can write to */
 
 enum dir { IN = 1, OUT = 2, INOUT = 3, STR = 4, STR_SHORT = 8 };
 
@@ -399,9 +400,10 @@ static int add_elem(struct wire *w, const struct surface_cmd *c, const struct su
 		return add_buf(w, A(next_key), c->attr.a.next_key, key, OUT);
 	if (!value_dir)
 		return 0;
-	if (!c->attr.a.value)
+	if (!c->attr.a.value && value_dir == IN)
 		return -EFAULT;
-	err = add_buf(w, A(value), c->attr.a.value, value, value_dir);
+	/* a result to nowhere is a fault only when there is a result */
+	err = add_buf(w, A(value), c->attr.a.value ?: NOWHERE, value, value_dir);
 	if (err || value_dir != IN || value < 4)
 		return err;
 	fd = (s32)get_u32(w->bufs[w->nbufs - 1].data, 0);

@@ -268,6 +268,8 @@ static int slot_update(struct ebpf_call *call, struct ebpf_map_obj *m, u32 index
 	if (index >= m->meta.max_entries)
 		return -E2BIG;
 	err = ebpf_call_obj(call, *fd, slot_kind(m), &obj);
+	if (err == -EINVAL && m->meta.type == BPF_MAP_TYPE_PERF_EVENT_ARRAY)
+		err = -EBADF; /* as for every file that is no event */
 	if (err)
 		return err;
 	return slot_write(m, index, obj);

@@ -6,7 +6,7 @@
  *
  * Rules: a process that never touches bpf pays one load and a branch per call. Only what hands out
  * a libc object (fopen) goes on to libc's own function, found by dlsym at its first call. Nothing
- * else of this library may be exported: see surface.map.
+ * else of this library may be exported: see libebpfrt-surface.map.
  */
 #include <dlfcn.h>
 #include <linux/close_range.h>

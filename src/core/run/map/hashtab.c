@@ -10,10 +10,10 @@
  * in another bucket, the reader that followed it ends at that bucket's end mark, CHAIN_END |
  * bucket, sees that it is not its own, and starts again.
  *
- * Free elements lie in pools, each a list behind an owned lock and a range never used so far. One
- * pool per few CPUs holds max_entries elements together, so that the table is full exactly when
- * they are empty; the last pool holds spares for replacing the value of an existing key, which must
- * work in a full table, too.
+ * Free elements lie in pools, each a list behind an owned lock and a range never used so far. All
+ * pools but the last hold max_entries elements together, so that the table is full exactly when
+ * they are empty; they are several so that threads don't meet. The last holds spares for replacing
+ * the value of an existing key, which must work in a full table, too.
  *
  * A process can be killed at any store. Whoever takes an element out of a pool or a chain first
  * writes HELD and its own number into the element's state; what it was doing takes effect with a
@@ -27,249 +27,13 @@
  * under it.
  */
 #include "base/hash.h"
-#include "core/run/map/lock.h"
-#include "core/run/map/map_impl.h"
+#include "core/run/map/htab_impl.h"
 #include "core/run/prog.h"
 
-#define HTAB_FLAGS                                                                                 \
-	(BPF_F_NO_PREALLOC | BPF_F_NO_COMMON_LRU | BPF_F_NUMA_NODE | BPF_F_ZERO_SEED |             \
-	 EBPF_MAP_ACCESS_FLAGS)
-#define MAX_ENTRIES (1u << 30) /* links need two bits more */
-#define MAX_POOLS 8u
-#define POOL_MIN 32u /* don't split a smaller table */
-#define SPARES 32u   /* updates in flight at once; more fall back to the free elements */
-#define CHAIN_END (1u << 31)
 #define MAX_RESTARTS 8u	  /* of one walk */
 #define LRU_PATIENCE 128u /* elements looked at before a recently used one goes */
 #define LRU_LIMIT 4096u	  /* elements looked at before giving up */
 #define MAX_TRIES 8u	  /* of an operation that raced with others */
-
-struct htab_head {
-	u32 hand;      /* LRU: where the clock stands */
-	u32 orphans;   /* elements that no pool took back in time */
-	u64 busy;      /* operations that gave up on a lock */
-	u64 corrupt;   /* links that led nowhere */
-	u64 recovered; /* elements taken back from dead processes */
-	u64 evicted;   /* by LRU */
-	u64 pad[3];
-};
-
-struct htab_pool {
-	u32 lock;
-	u32 head; /* first free element */
-	u32 used; /* elements of the pool's range handed out so far */
-	u32 pad[13];
-};
-_Static_assert(sizeof(struct htab_head) == 64 && sizeof(struct htab_pool) == 64, "cache lines");
-
-struct htab_bucket {
-	u32 lock;
-	u32 head;
-};
-
-struct htab_elem {
-	u32 next;  /* in the chain: element, or CHAIN_END | bucket */
-	u32 state; /* enum state_kind | STATE_SPARE | generation | owner */
-	u32 free;  /* next in the pool */
-	u32 small; /* a 4-byte key; longer ones begin behind it */
-};
-
-enum state_kind { FREE = 0, LINKED = 1, HELD = 2 };
-#define STATE_KIND 3u
-#define STATE_SPARE 4u /* while HELD: belongs to the spares, wherever it came from */
-#define STATE_GEN 8u   /* one generation; 13 bits */
-#define STATE_GENS 0xfff8u
-#define STATE_OWNER(s) ((s) >> 16)
-#define NOBODY 0u      /* owner without a number of its own: never dead */
-#define ORPHAN 0xffffu /* owner of an element that was freed when no pool could be locked */
-
-/* map->off[] */
-enum { OFF_BUCKETS, OFF_ELEMS, OFF_USED, OFF_CPU, OFF_VALUE, NR_ELEMS, CPU_AREA, SHIFT };
-
-/* ---- geometry: from the private meta only ---------------------------------------------------- */
-
-static bool is_lru(u32 type)
-{
-	return type == BPF_MAP_TYPE_LRU_HASH || type == BPF_MAP_TYPE_LRU_PERCPU_HASH;
-}
-
-static bool is_percpu(u32 type)
-{
-	return type == BPF_MAP_TYPE_PERCPU_HASH || type == BPF_MAP_TYPE_LRU_PERCPU_HASH;
-}
-
-static int htab_check_sizes(const struct ebpf_map_meta *meta)
-{
-	if (!meta->max_entries || !meta->key_size || !meta->value_size)
-		return -EINVAL;
-	if ((u64)meta->key_size + meta->value_size >= EBPF_MAX_ELEM_SIZE - 48)
-		return -E2BIG;
-	if (is_percpu(meta->type) && ebpf_value_stride(meta) > EBPF_MAX_PERCPU_VALUE)
-		return -E2BIG;
-	return meta->max_entries > MAX_ENTRIES ? -E2BIG : 0;
-}
-
-static int htab_check(const struct ebpf_map_meta *meta)
-{
-	bool lru = is_lru(meta->type);
-	bool percpu = is_percpu(meta->type);
-
-	if (meta->map_flags & ~HTAB_FLAGS || meta->map_extra)
-		return -EINVAL;
-	if (meta->map_flags & BPF_F_NO_COMMON_LRU && !lru)
-		return -EINVAL;
-	if (meta->map_flags & BPF_F_NO_PREALLOC && lru)
-		return -ENOTSUPP;
-	if (meta->map_flags & BPF_F_NUMA_NODE && (percpu || meta->map_flags & BPF_F_NO_COMMON_LRU))
-		return -EINVAL;
-	if (percpu && !meta->nr_cpus)
-		return -EINVAL;
-	return htab_check_sizes(meta);
-}
-
-static u32 nr_buckets(const struct ebpf_map_meta *meta)
-{
-	return ebpf_round_up_pow2(meta->max_entries);
-}
-
-/* Pools besides that of the spares. */
-static u32 nr_pools(const struct ebpf_map_meta *meta)
-{
-	u32 n = 1;
-
-	while (n < MAX_POOLS && n < meta->nr_cpus && meta->max_entries / (2 * n) >= POOL_MIN)
-		n *= 2;
-	return n;
-}
-
-static bool in_place(const struct ebpf_map_meta *meta)
-{
-	return meta->value_size <= 8 || is_percpu(meta->type);
-}
-
-static u32 nr_elems(const struct ebpf_map_meta *meta)
-{
-	return meta->max_entries + (in_place(meta) ? 0 : SPARES);
-}
-
-static u32 value_offset(const struct ebpf_map_meta *meta)
-{
-	if (meta->key_size <= 4)
-		return sizeof(struct htab_elem);
-	return sizeof(struct htab_elem) + ALIGN_UP(meta->key_size, 8u);
-}
-
-static u32 elem_size(const struct ebpf_map_meta *meta)
-{
-	return value_offset(meta) + (is_percpu(meta->type) ? 0 : ebpf_value_stride(meta));
-}
-
-/* One CPU's values, when they are per CPU. */
-static u64 cpu_area(const struct ebpf_map_meta *meta)
-{
-	return ALIGN_UP((u64)ebpf_value_stride(meta) * nr_elems(meta), 64ull);
-}
-
-static u64 buckets_offset(const struct ebpf_map_meta *meta)
-{
-	return sizeof(struct htab_head) + (nr_pools(meta) + 1) * sizeof(struct htab_pool);
-}
-
-static u64 elems_offset(const struct ebpf_map_meta *meta)
-{
-	u64 end = buckets_offset(meta) + (u64)nr_buckets(meta) * sizeof(struct htab_bucket);
-
-	return ALIGN_UP(end, 64ull);
-}
-
-static u64 lru_offset(const struct ebpf_map_meta *meta)
-{
-	return ALIGN_UP(elems_offset(meta) + (u64)elem_size(meta) * nr_elems(meta), 64ull);
-}
-
-static u64 tail_offset(const struct ebpf_map_meta *meta)
-{
-	return ALIGN_UP(lru_offset(meta) + (is_lru(meta->type) ? nr_elems(meta) : 0), 64ull);
-}
-
-static u64 htab_size(const struct ebpf_map_meta *meta)
-{
-	u64 values = is_percpu(meta->type) ? cpu_area(meta) * meta->nr_cpus : 0;
-
-	return ebpf_page_align(tail_offset(meta) + values);
-}
-
-static void htab_set_ops(struct ebpf_map *map);
-
-static void htab_bind(struct ebpf_map *map)
-{
-	const struct ebpf_map_meta *meta = &map->meta;
-
-	map->mask = nr_buckets(meta) - 1;
-	map->stride = elem_size(meta);
-	map->off[OFF_BUCKETS] = buckets_offset(meta);
-	map->off[OFF_ELEMS] = elems_offset(meta);
-	map->off[OFF_USED] = lru_offset(meta);
-	map->off[OFF_CPU] = tail_offset(meta);
-	map->off[OFF_VALUE] = value_offset(meta);
-	map->off[NR_ELEMS] = nr_elems(meta);
-	map->off[CPU_AREA] = cpu_area(meta);
-	map->off[SHIFT] = 32u - (u32)__builtin_ctz(nr_buckets(meta));
-	htab_set_ops(map);
-}
-
-static struct htab_head *head_of(const struct ebpf_map *map)
-{
-	return (struct htab_head *)map->base;
-}
-
-static struct htab_pool *pool_at(const struct ebpf_map *map, u32 pool)
-{
-	return (struct htab_pool *)(map->base + sizeof(struct htab_head)) + pool;
-}
-
-static inline struct htab_bucket *bucket_at(const struct ebpf_map *map, u32 bucket)
-{
-	return (struct htab_bucket *)(map->base + map->off[OFF_BUCKETS]) + bucket;
-}
-
-/* Does a link lead to an element? What it says otherwise is a mark, or nonsense. */
-static inline bool is_elem(const struct ebpf_map *map, u32 link)
-{
-	return link - 1 < (u32)map->off[NR_ELEMS];
-}
-
-static inline struct htab_elem *elem_at(const struct ebpf_map *map, u32 link)
-{
-	return (void *)(map->base + map->off[OFF_ELEMS] + (u64)(link - 1) * map->stride);
-}
-
-static inline void *elem_value(const struct ebpf_map *map, struct htab_elem *e)
-{
-	return (u8 *)e + map->off[OFF_VALUE];
-}
-
-static inline void *cpu_value(const struct ebpf_map *map, u32 link, u32 cpu)
-{
-	return map->base + map->off[OFF_CPU] + cpu * map->off[CPU_AREA] +
-	       (u64)(link - 1) * ebpf_value_stride(&map->meta);
-}
-
-static inline u8 *used_byte(const struct ebpf_map *map, u32 link)
-{
-	return map->base + map->off[OFF_USED] + link - 1;
-}
-
-static void count(u64 *counter)
-{
-	__atomic_fetch_add(counter, 1, __ATOMIC_RELAXED);
-}
-
-/* The upper bits of the hash: they depend on all bits of the key. */
-static inline u32 bucket_of(const struct ebpf_map *map, u32 hash)
-{
-	return (u32)((u64)hash >> map->off[SHIFT]);
-}
 
 /* ---- keys ------------------------------------------------------------------------------------ */
 
@@ -372,7 +136,14 @@ static u32 hash_of(const struct ebpf_map *map, const void *key)
 
 static bool same_key(const struct ebpf_map *map, struct htab_elem *e, const void *key)
 {
-	return bytes_equal(key_of(map, e), key, map->meta.key_size);
+	switch (map->meta.key_size) {
+	case 4:
+		return key_equal(map, e, key, 4);
+	case 8:
+		return key_equal(map, e, key, 8);
+	default:
+		return key_equal(map, e, key, 0);
+	}
 }
 
 static u32 elem_bucket(const struct ebpf_map *map, struct htab_elem *e)
@@ -462,230 +233,6 @@ static inline __attribute__((always_inline)) void *lookup_as(struct ebpf_map *ma
 		mark_used(map, link);
 	return percpu ? cpu_value(map, link, ebpf_map_cpu(map))
 		      : elem_value(map, elem_at(map, link));
-}
-
-/* ---- element states and pools ---------------------------------------------------------------- */
-
-static u32 state_kind(u32 state)
-{
-	return state & STATE_KIND;
-}
-
-static u32 self_owner(void)
-{
-	u32 self = ebpf_lock_self();
-
-	return self < ORPHAN ? self : NOBODY;
-}
-
-static bool state_owner_dead(u32 state)
-{
-	u32 owner = STATE_OWNER(state);
-
-	return owner == ORPHAN || ebpf_lock_owner_dead(owner);
-}
-
-static void set_state(struct htab_elem *e, u32 kind, u32 gen, u32 owner)
-{
-	store_release(&e->state, kind | (gen & STATE_GENS) | owner << 16);
-}
-
-/* Ours, about to leave a chain. */
-static void hold(struct htab_elem *e, u32 spare)
-{
-	set_state(e, HELD | spare, READ_ONCE(e->state), self_owner());
-}
-
-/* Ours, and nobody who still reads it may believe that it is what it was. */
-static void hold_new(struct htab_elem *e, u32 spare)
-{
-	set_state(e, HELD | spare, READ_ONCE(e->state) + STATE_GEN, self_owner());
-	__atomic_thread_fence(__ATOMIC_RELEASE);
-}
-
-static void set_linked(struct htab_elem *e)
-{
-	set_state(e, LINKED, READ_ONCE(e->state), NOBODY);
-}
-
-static u32 spare_pool(const struct ebpf_map *map)
-{
-	return nr_pools(&map->meta);
-}
-
-/* First element of a pool's range; that of the next pool is its end. */
-static u32 pool_first(const struct ebpf_map *map, u32 pool)
-{
-	u32 n = nr_pools(&map->meta);
-
-	if (pool > n)
-		return (u32)map->off[NR_ELEMS] + 1;
-	return (u32)((u64)map->meta.max_entries * pool / n) + 1;
-}
-
-static u32 pool_range(const struct ebpf_map *map, u32 pool)
-{
-	return pool_first(map, pool + 1) - pool_first(map, pool);
-}
-
-static u32 home_pool(const struct ebpf_map *map, u32 link)
-{
-	u32 pool = 0;
-
-	while (link >= pool_first(map, pool + 1))
-		pool++;
-	return pool;
-}
-
-/*
- * The former owner died in the middle. If it was moving an element, that is the first of the list:
- * taken but not yet unlinked, or linked but not yet called free.
- */
-static void pool_repair(struct ebpf_map *map, struct htab_pool *p)
-{
-	u32 link = READ_ONCE(p->head);
-
-	if (is_elem(map, link) && state_kind(READ_ONCE(elem_at(map, link)->state)) == HELD)
-		set_state(elem_at(map, link), FREE, READ_ONCE(elem_at(map, link)->state), NOBODY);
-}
-
-static int pool_lock(struct ebpf_map *map, struct htab_pool *p)
-{
-	int err = ebpf_lock(&p->lock);
-
-	if (err == EBPF_LOCK_TAKEN_OVER)
-		pool_repair(map, p);
-	else if (err < 0)
-		count(&head_of(map)->busy);
-	return err < 0 ? err : 0;
-}
-
-static u32 pop_listed(struct ebpf_map *map, struct htab_pool *p, u32 spare)
-{
-	u32 link = READ_ONCE(p->head);
-	struct htab_elem *e;
-
-	if (!link)
-		return 0;
-	e = elem_at(map, link);
-	if (!is_elem(map, link) || state_kind(READ_ONCE(e->state)) == LINKED) {
-		count(&head_of(map)->corrupt);
-		WRITE_ONCE(p->head, 0);
-		return 0;
-	}
-	hold_new(e, spare);
-	store_release(&p->head, READ_ONCE(e->free));
-	return link;
-}
-
-static u32 pop_unused(struct ebpf_map *map, u32 pool, u32 spare)
-{
-	struct htab_pool *p = pool_at(map, pool);
-	u32 range = pool_range(map, pool);
-
-	for (u32 i = 0; i < POOL_MIN; i++) {
-		u32 used = READ_ONCE(p->used);
-		u32 link = pool_first(map, pool) + used;
-
-		if (used >= range)
-			return 0;
-		if (state_kind(READ_ONCE(elem_at(map, link)->state)) != LINKED) {
-			hold_new(elem_at(map, link), spare);
-			store_release(&p->used, used + 1);
-			return link;
-		}
-		WRITE_ONCE(p->used, used + 1); /* somebody zeroed the pool, not the element */
-	}
-	return 0;
-}
-
-/* An element that is ours from now on; 0 when the pool has none or is busy (then *err says so). */
-static u32 pool_pop(struct ebpf_map *map, u32 pool, u32 spare, int *err)
-{
-	struct htab_pool *p = pool_at(map, pool);
-	u32 link;
-
-	if (!READ_ONCE(p->head) && READ_ONCE(p->used) >= pool_range(map, pool))
-		return 0;
-	if (pool_lock(map, p)) {
-		*err = -EBUSY;
-		return 0;
-	}
-	link = pop_listed(map, p, spare);
-	if (!link)
-		link = pop_unused(map, pool, spare);
-	ebpf_unlock(&p->lock);
-	return link;
-}
-
-static int pool_push(struct ebpf_map *map, u32 pool, u32 link)
-{
-	struct htab_pool *p = pool_at(map, pool);
-	struct htab_elem *e = elem_at(map, link);
-
-	if (pool_lock(map, p))
-		return -EBUSY;
-	WRITE_ONCE(e->free, READ_ONCE(p->head));
-	store_release(&p->head, link);
-	set_state(e, FREE, READ_ONCE(e->state), NOBODY);
-	ebpf_unlock(&p->lock);
-	return 0;
-}
-
-/* Threads spread over the pools by where their stacks are: cheaper to know than the CPU. */
-static u32 near_pool(const struct ebpf_map *map)
-{
-	u64 stack = (u64)(uintptr_t)__builtin_frame_address(0) >> 16;
-
-	return hash_u64(stack, 0) & (nr_pools(&map->meta) - 1);
-}
-
-/* A free element into *link: 0, -E2BIG or -EBUSY. */
-static int take_free(struct ebpf_map *map, u32 *link)
-{
-	u32 n = nr_pools(&map->meta);
-	u32 near = near_pool(map);
-	int err = -E2BIG;
-	u32 got;
-
-	for (u32 i = 0; i < n; i++) {
-		got = pool_pop(map, (near + i) & (n - 1), 0, &err);
-		if (got) {
-			*link = got;
-			return 0;
-		}
-	}
-	return err;
-}
-
-/* A spare, or else a free element; *spare says which. */
-static int take_spare(struct ebpf_map *map, u32 *link, u32 *spare)
-{
-	int err = 0;
-	u32 got = pool_pop(map, spare_pool(map), STATE_SPARE, &err);
-
-	*spare = got ? STATE_SPARE : 0;
-	if (!got)
-		return take_free(map, link) ? -EBUSY : 0;
-	*link = got;
-	return 0;
-}
-
-/* Give an element back that we hold. */
-static void give_back(struct ebpf_map *map, u32 link)
-{
-	struct htab_elem *e = elem_at(map, link);
-	u32 spare = READ_ONCE(e->state) & STATE_SPARE;
-	u32 n = nr_pools(&map->meta);
-	u32 near = near_pool(map);
-
-	if (spare && !pool_push(map, spare_pool(map), link))
-		return;
-	for (u32 i = 0; !spare && i < n; i++)
-		if (!pool_push(map, (near + i) & (n - 1), link))
-			return;
-	set_state(e, HELD | spare, READ_ONCE(e->state), ORPHAN);
-	__atomic_fetch_add(&head_of(map)->orphans, 1, __ATOMIC_RELAXED);
 }
 
 /* ---- writers: all under the bucket's lock ---------------------------------------------------- */
@@ -788,7 +335,7 @@ static int insert(struct ebpf_map *map, u32 bucket, const void *key, const void 
 		  enum value_form form, u32 *held)
 {
 	u32 *head = &bucket_at(map, bucket)->head;
-	int err = *held ? 0 : take_free(map, held);
+	int err = *held ? 0 : ebpf_htab_take_free(map, held);
 
 	if (err)
 		return err;
@@ -805,11 +352,11 @@ static int replace(struct ebpf_map *map, u32 bucket, u32 *from, u32 old, const v
 	u32 spare = 0;
 	int err;
 
-	if (in_place(&map->meta)) {
+	if (ebpf_htab_in_place(&map->meta)) {
 		write_value(map, old, value, form, false);
 		return 0;
 	}
-	err = *held ? 0 : take_spare(map, held, &spare);
+	err = *held ? 0 : ebpf_htab_take_spare(map, held, &spare);
 	if (err)
 		return err;
 	fill(map, *held, key, value, form);
@@ -932,7 +479,7 @@ static int store(struct ebpf_map *map, const void *key, const void *value, u64 f
 			break;
 	}
 	if (held)
-		give_back(map, held);
+		ebpf_htab_give_back(map, held);
 	return err;
 }
 
@@ -981,7 +528,7 @@ static int remove_key(struct ebpf_map *map, const void *key, void *value)
 	bucket_unlock(map, bucket);
 	if (!from)
 		return -ENOENT;
-	give_back(map, link);
+	ebpf_htab_give_back(map, link);
 	return 0;
 }
 
@@ -1128,22 +675,6 @@ static s64 htab_for_each(struct ebpf_map *map, struct ebpf_run *run, u64 fn, u64
 
 /* ---- after a death --------------------------------------------------------------------------- */
 
-/* Taken from a pool's range, which does not know it yet: simply free. */
-static int reap_unused(struct ebpf_map *map, u32 link, u32 state, bool *done)
-{
-	u32 pool = home_pool(map, link);
-	struct htab_pool *p = pool_at(map, pool);
-	int err = pool_lock(map, p);
-
-	if (err)
-		return err;
-	*done = link - pool_first(map, pool) >= READ_ONCE(p->used);
-	if (*done && READ_ONCE(elem_at(map, link)->state) == state)
-		set_state(elem_at(map, link), FREE, state, NOBODY);
-	ebpf_unlock(&p->lock);
-	return 0;
-}
-
 /*
  * The holder of @link is dead. Under the lock of its bucket: a member stays one; what is not in the
  * chain is ours now (true), unless somebody else was faster.
@@ -1173,12 +704,12 @@ static u32 reap_elem(struct ebpf_map *map, u32 link)
 
 	if (likely(state_kind(state) != HELD) || !state_owner_dead(state))
 		return 0;
-	if (reap_unused(map, link, state, &done))
+	if (ebpf_htab_reap_unused(map, link, state, &done))
 		return 0;
 	if (!done) {
 		if (!reap_claim(map, link, state))
 			return 0;
-		give_back(map, link);
+		ebpf_htab_give_back(map, link);
 	}
 	count(&head_of(map)->recovered);
 	return 1;
@@ -1188,13 +719,8 @@ static u32 htab_reap(struct ebpf_map *map)
 {
 	u32 recovered = 0;
 
-	/* who takes over a pool's lock repairs its list: from then on, what is held is not listed
-	 */
-	for (u32 pool = 0; pool <= spare_pool(map); pool++) {
-		if (pool_lock(map, pool_at(map, pool)))
-			return 0;
-		ebpf_unlock(&pool_at(map, pool)->lock);
-	}
+	if (ebpf_htab_repair_pools(map))
+		return 0;
 	for (u32 bucket = 0; bucket <= map->mask; bucket++) {
 		u32 *lock = &bucket_at(map, bucket)->lock;
 		u32 owner = READ_ONCE(*lock);
@@ -1210,9 +736,11 @@ static u32 htab_reap(struct ebpf_map *map)
 /* ---- the tables: one per type and key size that has a lookup of its own -----------------------
  */
 
+static void htab_bind(struct ebpf_map *map);
+
 #define HTAB_OPS(NAME, LOOKUP)                                                                     \
 	{                                                                                          \
-		.name = NAME, .check = htab_check, .size = htab_size, .bind = htab_bind,           \
+		.name = NAME, .check = ebpf_htab_check, .size = ebpf_htab_size, .bind = htab_bind, \
 		.lookup = LOOKUP, .update = htab_update, .del = htab_del, .next = htab_next,       \
 		.lookup_user = htab_lookup_user, .update_user = htab_update_user,                  \
 		.lookup_delete_user = htab_lookup_delete, .for_each = htab_for_each,               \
@@ -1240,10 +768,11 @@ HTAB_TYPE(ebpf_lru_percpu_hash_ops, "lru_percpu_hash", true, true)
 
 #define HTAB_PICK(OPS) (size == 4 ? &OPS##_4 : size == 8 ? &OPS##_8 : &OPS)
 
-static void htab_set_ops(struct ebpf_map *map)
+static void htab_bind(struct ebpf_map *map)
 {
 	u32 size = map->meta.key_size;
 
+	ebpf_htab_layout(map);
 	switch (map->meta.type) {
 	case BPF_MAP_TYPE_HASH:
 		map->ops = HTAB_PICK(ebpf_hash_ops);

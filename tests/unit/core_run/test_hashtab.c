@@ -205,7 +205,8 @@ static void compare_step(struct ebpf_map *map, int fd, u32 keys)
 	memcpy(key, &k, sizeof(k));
 	memset(value, (int)test_rand(), sizeof(value));
 	if (what < 5) {
-		a = map->ops->update_user(map, key, value, flags);
+		a = test_rand() % 2 ? map->ops->update(map, key, value, flags)
+				    : map->ops->update_user(map, key, value, flags);
 		b = kernel_elem(BPF_MAP_UPDATE_ELEM, fd, key, value, flags);
 	} else if (what < 7) {
 		a = map->ops->del(map, key);
@@ -403,6 +404,64 @@ Test(hashtab, killed_anywhere_nothing_is_lost, .timeout = 60)
 		check_whole(&s.map);
 	}
 	fprintf(stderr, "# 450 processes killed, %u elements recovered\n", reaped);
+}
+
+/* Values replaced in place: each key's value names the key, whatever element it went through. */
+static void small_for_ever(void *arg)
+{
+	struct stress *s = arg;
+
+	for (;;) {
+		u32 key = test_rand() % STRESS_KEYS;
+		u64 value = (u64)key << 32 | key;
+
+		if (test_rand() % 3)
+			s->map.ops->update(&s->map, &key, &value, test_rand() % 3);
+		else
+			s->map.ops->del(&s->map, &key);
+	}
+}
+
+static u32 check_small(struct ebpf_map *map)
+{
+	u32 seen = 0;
+	u64 value;
+
+	for (u32 key = 0; key < STRESS_KEYS; key++) {
+		if (map->ops->lookup_user(map, &key, &value, 0))
+			continue;
+		cr_assert_eq(value, (u64)key << 32 | key, "key %u has the value of another", key);
+		seen++;
+	}
+	return seen;
+}
+
+Test(hashtab, killed_anywhere_small_values_stay_with_their_keys, .timeout = 60)
+{
+	struct stress s = {0};
+
+	test_seed();
+	test_map(&s.map, BPF_MAP_TYPE_HASH, 4, 8, 64, 0);
+	for (u32 round = 0; round < 60; round++) {
+		u64 until = test_now_ns() + 200000 + test_rand() % 2000000;
+		pid_t pid[2];
+
+		for (u32 i = 0; i < 2; i++)
+			pid[i] = (pid_t)child_run(2 + round * 2 + i, small_for_ever, &s);
+		while (test_now_ns() < until)
+			check_small(&s.map);
+		for (u32 i = 0; i < 2; i++) {
+			kill(pid[i], SIGKILL);
+			waitpid(pid[i], NULL, 0);
+			shared->dead[2 + round * 2 + i] = 1;
+		}
+		ebpf_map_reap(&s.map);
+		cr_assert_eq(count_keys(&s.map), check_small(&s.map));
+	}
+	for (u32 key = 0; key < STRESS_KEYS; key++)
+		s.map.ops->del(&s.map, &key);
+	for (u64 key = 0; key < 64; key++)
+		cr_assert_eq(s.map.ops->update(&s.map, &key, &key, BPF_NOEXIST), 0);
 }
 
 Test(hashtab, killed_lru_stays_full, .timeout = 60)

@@ -485,9 +485,40 @@ static int store(struct ebpf_map *map, const void *key, const void *value, u64 f
 
 /* ---- operations ------------------------------------------------------------------------------ */
 
-static int htab_update(struct ebpf_map *map, const void *key, const void *value, u64 flags)
+/*
+ * The usual update, of a value that is there and is replaced in place: found without the lock,
+ * which then only has to keep the element what it is. True when it is done.
+ */
+static inline __attribute__((always_inline)) bool
+update_in_place(struct ebpf_map *map, const void *key, const void *value, u32 ksz, bool percpu)
 {
-	return store(map, key, value, flags, is_percpu(map->meta.type) ? THIS_CPU : ONE_VALUE);
+	u32 bucket = bucket_of(map, key_hash(map, key, ksz));
+	u32 *lock = &bucket_at(map, bucket)->lock;
+	u32 link = find(map, key, ksz);
+	struct htab_elem *e;
+	bool done;
+
+	if (!link || !ebpf_lock_cas(lock, 0, ebpf_lock_self()))
+		return false;
+	e = elem_at(map, link);
+	done = state_kind(READ_ONCE(e->state)) == LINKED && key_equal(map, e, key, ksz);
+	if (likely(done) && percpu)
+		write_cpus(map, link, value, THIS_CPU, false);
+	else if (likely(done))
+		ebpf_copy_in(elem_value(map, e), value, map->meta.value_size);
+	ebpf_unlock(lock);
+	return done;
+}
+
+static inline __attribute__((always_inline)) int
+update_as(struct ebpf_map *map, const void *key, const void *value, u64 flags, u32 ksz, bool percpu)
+{
+	bool plain = flags == BPF_ANY || flags == BPF_EXIST;
+
+	if (plain && (percpu || map->meta.value_size <= 8) && !map->readonly &&
+	    update_in_place(map, key, value, ksz, percpu))
+		return 0;
+	return store(map, key, value, flags, percpu ? THIS_CPU : ONE_VALUE);
 }
 
 static int htab_update_user(struct ebpf_map *map, const void *key, const void *value, u64 flags)
@@ -733,40 +764,44 @@ static u32 htab_reap(struct ebpf_map *map)
 	return recovered;
 }
 
-/* ---- the tables: one per type and key size that has a lookup of its own -----------------------
+/* ---- the tables: one for each type and size of key that has code of its own -------------------
  */
 
 static void htab_bind(struct ebpf_map *map);
 
-#define HTAB_OPS(NAME, LOOKUP)                                                                     \
+#define HTAB_OPS(NAME, F)                                                                          \
 	{                                                                                          \
 		.name = NAME, .check = ebpf_htab_check, .size = ebpf_htab_size, .bind = htab_bind, \
-		.lookup = LOOKUP, .update = htab_update, .del = htab_del, .next = htab_next,       \
+		.lookup = F##_lookup, .update = F##_update, .del = htab_del, .next = htab_next,    \
 		.lookup_user = htab_lookup_user, .update_user = htab_update_user,                  \
 		.lookup_delete_user = htab_lookup_delete, .for_each = htab_for_each,               \
 		.reap = htab_reap,                                                                 \
 	}
 
-#define HTAB_LOOKUP(NAME, KSZ, LRU, PERCPU)                                                        \
-	static void *NAME(struct ebpf_map *map, const void *key)                                   \
+#define HTAB_CODE(F, KSZ, LRU, PERCPU)                                                             \
+	static void *F##_lookup(struct ebpf_map *map, const void *key)                             \
 	{                                                                                          \
 		return lookup_as(map, key, KSZ, LRU, PERCPU);                                      \
+	}                                                                                          \
+	static int F##_update(struct ebpf_map *map, const void *key, const void *value, u64 flags) \
+	{                                                                                          \
+		return update_as(map, key, value, flags, KSZ, PERCPU);                             \
 	}
 
-#define HTAB_TYPE(OPS, NAME, LRU, PERCPU)                                                          \
-	HTAB_LOOKUP(OPS##_lookup_4, 4, LRU, PERCPU)                                                \
-	HTAB_LOOKUP(OPS##_lookup_8, 8, LRU, PERCPU)                                                \
-	HTAB_LOOKUP(OPS##_lookup, 0, LRU, PERCPU)                                                  \
-	static const struct ebpf_map_ops OPS##_4 = HTAB_OPS(NAME, OPS##_lookup_4);                 \
-	static const struct ebpf_map_ops OPS##_8 = HTAB_OPS(NAME, OPS##_lookup_8);                 \
-	const struct ebpf_map_ops OPS = HTAB_OPS(NAME, OPS##_lookup);
+#define HTAB_TYPE(F, NAME, LRU, PERCPU)                                                            \
+	HTAB_CODE(F##_4, 4, LRU, PERCPU)                                                           \
+	HTAB_CODE(F##_8, 8, LRU, PERCPU)                                                           \
+	HTAB_CODE(F, 0, LRU, PERCPU)                                                               \
+	static const struct ebpf_map_ops F##_4_ops = HTAB_OPS(NAME, F##_4);                        \
+	static const struct ebpf_map_ops F##_8_ops = HTAB_OPS(NAME, F##_8);                        \
+	const struct ebpf_map_ops ebpf_##F##_ops = HTAB_OPS(NAME, F);
 
-HTAB_TYPE(ebpf_hash_ops, "hash", false, false)
-HTAB_TYPE(ebpf_percpu_hash_ops, "percpu_hash", false, true)
-HTAB_TYPE(ebpf_lru_hash_ops, "lru_hash", true, false)
-HTAB_TYPE(ebpf_lru_percpu_hash_ops, "lru_percpu_hash", true, true)
+HTAB_TYPE(hash, "hash", false, false)
+HTAB_TYPE(percpu_hash, "percpu_hash", false, true)
+HTAB_TYPE(lru_hash, "lru_hash", true, false)
+HTAB_TYPE(lru_percpu_hash, "lru_percpu_hash", true, true)
 
-#define HTAB_PICK(OPS) (size == 4 ? &OPS##_4 : size == 8 ? &OPS##_8 : &OPS)
+#define HTAB_PICK(F) (size == 4 ? &F##_4_ops : size == 8 ? &F##_8_ops : &ebpf_##F##_ops)
 
 static void htab_bind(struct ebpf_map *map)
 {
@@ -775,15 +810,15 @@ static void htab_bind(struct ebpf_map *map)
 	ebpf_htab_layout(map);
 	switch (map->meta.type) {
 	case BPF_MAP_TYPE_HASH:
-		map->ops = HTAB_PICK(ebpf_hash_ops);
+		map->ops = HTAB_PICK(hash);
 		break;
 	case BPF_MAP_TYPE_PERCPU_HASH:
-		map->ops = HTAB_PICK(ebpf_percpu_hash_ops);
+		map->ops = HTAB_PICK(percpu_hash);
 		break;
 	case BPF_MAP_TYPE_LRU_HASH:
-		map->ops = HTAB_PICK(ebpf_lru_hash_ops);
+		map->ops = HTAB_PICK(lru_hash);
 		break;
 	default:
-		map->ops = HTAB_PICK(ebpf_lru_percpu_hash_ops);
+		map->ops = HTAB_PICK(lru_percpu_hash);
 	}
 }

@@ -28,7 +28,7 @@ if [ -z "${EBPFRT_STAGE:-}" ]; then
 	fi
 	cd "$stage" || exit 99
 	env -u XDG_RUNTIME_DIR EBPFRT_STAGE="$stage" EBPFRT_RUNTIME_DIR="$stage/run/ebpfrt" HOME="$stage" TMPDIR="$stage/tmp" \
-		PATH="$stage:$PATH:/usr/sbin:/sbin" EBPFRT_IDLE=1 "$@" </dev/null
+		PATH="$stage:$stage/bin:$PATH:/usr/sbin:/sbin" EBPFRT_IDLE=1 "$@" </dev/null
 	status=$?
 	exit $status
 fi

@@ -65,6 +65,7 @@ int main(int argc, char **argv)
 
 	signal(SIGINT, on_signal);
 	signal(SIGTERM, on_signal);
+	setvbuf(stdout, NULL, _IOLBF, 0);
 	skel = events_bpf__open();
 	if (!skel)
 		return 1;

@@ -8,7 +8,7 @@ target_start
 ebpfrt exec -p "$target" -- "$samples/events" 0 1 >events.out 2>events.err </dev/null &
 events=$!
 attached() {
-	ebpfrt link list --json | grep -q '"type":'
+	ebpfrt link list | grep -q 'pid .*attached'
 }
 until_true attached && ok "the skeleton program is attached" || not_ok "the skeleton program is attached" "$(cat events.err)"
 say malloc 500
@@ -26,7 +26,7 @@ else
 	like "with its maps" "$out" "map_ids [0-9]+"
 	try $bt map show
 	like "bpftool map show" "$out" "^[0-9]+: ringbuf +name events"
-	try $bt -j map dump name events_bpf.bss
+	try $bt -j map dump name events_b.bss
 	is "bpftool map dump of global data" "$status" 0
 	like "with its BTF" "$out" '"sent": ?[0-9]+'
 	try $bt btf show

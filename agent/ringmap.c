@@ -6,6 +6,7 @@
 #include <errno.h>
 
 #include "agent/agent.h"
+#include "core/run/map/perf.h"
 #include "core/run/map/ringbuf.h"
 
 int agent_ring_pages(const struct agent_map *m, int fd, long *out)
@@ -35,6 +36,12 @@ int agent_ring_pages(const struct agent_map *m, int fd, long *out)
 
 static struct ebpf_map *perf_ring_new(const struct agent_perf_ring *r, int fd)
 {
+	struct ebpf_map_meta meta = {
+		.id = r->id,
+		.type = EBPF_MAP_PERF_RING,
+		.max_entries = (u32)(r->size - EBPFRT_PAGE_SIZE),
+		.bell = r->bell,
+	};
 	struct ebpf_map *map = agent_alloc(sizeof(*map));
 	long p;
 
@@ -43,10 +50,10 @@ static struct ebpf_map *perf_ring_new(const struct agent_perf_ring *r, int fd)
 	p = sys_mmap(0, r->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (sys_is_err(p))
 		return NULL;
-	map->meta.id = r->id;
-	map->meta.bell = r->bell;
-	map->base = (u8 *)p;
-	map->size = r->size;
+	if (ebpf_map_bind(map, &meta, (void *)p, r->size)) {
+		sys_munmap((void *)p, r->size);
+		return NULL;
+	}
 	return map;
 }
 
@@ -57,12 +64,12 @@ int agent_perf_ring_set(const struct agent_perf_ring *r, int fd)
 
 	if (!e || !e->rings || r->index >= e->map.meta.max_entries)
 		return -ENOENT;
-	if (r->size % EBPFRT_PAGE_SIZE || r->size > (1ULL << 32))
+	if (r->size == EBPFRT_PAGE_SIZE || r->size % EBPFRT_PAGE_SIZE || r->size > (1ULL << 31))
 		return -EINVAL;
 	if (r->size) {
 		ring = perf_ring_new(r, fd);
 		if (!ring)
-			return -ENOMEM;
+			return -EINVAL;
 	}
 	/* a ring that is replaced stays mapped: a run may be writing to it */
 	store_release(&e->rings[r->index], ring);

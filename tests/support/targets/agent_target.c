@@ -9,6 +9,7 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
@@ -362,6 +363,20 @@ static int mode_masks(void)
 	return printf("done %ld %d\n", sum, system("true")) < 0;
 }
 
+static int mode_dlopen(void)
+{
+	char c;
+	void *lib;
+
+	(void)!read(0, &c, 1);
+#ifdef NO_DLOPEN
+	lib = &c;
+#else
+	lib = dlopen("libm.so.6", RTLD_NOW);
+#endif
+	return printf("done %d %ld\n", lib != NULL, calls(10)) < 0;
+}
+
 static const struct {
 	const char *name;
 	int (*run)(void);
@@ -371,7 +386,7 @@ static const struct {
 	{"busy", mode_busy},	   {"callbusy", mode_calls_busy}, {"threads", mode_threads},
 	{"signals", mode_signals}, {"crash", mode_crash},	  {"int3", mode_int3},
 	{"fork", mode_fork},	   {"longjmp", mode_longjmp},	  {"returns", mode_returns},
-	{"masks", mode_masks},
+	{"masks", mode_masks},	   {"dlopen", mode_dlopen},
 };
 
 int main(int argc, char **argv)

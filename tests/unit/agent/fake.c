@@ -51,11 +51,13 @@ static void *mapped(int fd, u64 size)
 
 /* values[count]++, values[count + 1] = the register at @reg of the context, values[count + 2] = ip
  */
-static int program(u32 count, u32 reg)
+static int program(u32 count, u32 reg, s32 wild)
 {
 	struct bpf_insn insns[] = {
 		INSN(BPF_LD | BPF_IMM | BPF_DW, 2, EBPF_LD_REF, 0, 0),
 		INSN(0, 0, 0, 0, 0),
+		/* a program that shifts its pointer away is wild */
+		INSN(BPF_ALU64 | BPF_LSH | BPF_K, 2, 0, 0, wild),
 		INSN(BPF_ALU64 | BPF_MOV | BPF_K, 3, 0, 0, 1),
 		ATOMIC_ADD(2, 3, (s16)(count * 8)),
 		LOAD(3, 1, (s16)reg),
@@ -100,7 +102,7 @@ static int program(u32 count, u32 reg)
 /* --- the daemon ---------------------------------------------------------------------------------
  */
 
-static const char *built(const char *name)
+const char *fake_built(const char *name)
 {
 	static char path[512];
 	const char *dir = getenv("top_builddir");
@@ -133,10 +135,11 @@ void fake_open(struct fake *f)
 	f->values = mapped(f->map, 4096);
 	f->life_page->alive = (u32)getpid();
 	f->life_page->generation = f->generation;
-	f->prog[PROG_ENTRY] = program(V_HITS, offsetof(struct arch_regs, di));
-	f->prog[PROG_RET] = program(V_RETS, offsetof(struct arch_regs, ax));
-	f->prog[PROG_OTHER] = program(V_OTHER, offsetof(struct arch_regs, di));
-	f->agent_file = open(built("libebpfrt-agent.so"), O_RDONLY | O_CLOEXEC);
+	f->prog[PROG_ENTRY] = program(V_HITS, offsetof(struct arch_regs, di), 0);
+	f->prog[PROG_RET] = program(V_RETS, offsetof(struct arch_regs, ax), 0);
+	f->prog[PROG_WILD] = program(V_OTHER, offsetof(struct arch_regs, di), 9);
+	f->prog[PROG_OTHER] = program(V_OTHER, offsetof(struct arch_regs, di), 0);
+	f->agent_file = open(fake_built("libebpfrt-agent.so"), O_RDONLY | O_CLOEXEC);
 	cr_assert(f->agent_file >= 0, "no libebpfrt-agent.so");
 	snprintf(f->path, sizeof(f->path), "/tmp/ebpfrt-test-%d-%" PRIu64, getpid(), generation);
 	f->listen = listen_at(f->path);
@@ -388,14 +391,13 @@ int fake_accept(struct fake *f, struct talk *t)
 /* --- the target ---------------------------------------------------------------------------------
  */
 
-void target_start(struct target *t, const char *exe, const char *mode, char *const env[])
+void target_spawn(struct target *t, const char *exe, const char *mode, char *const env[])
 {
 	int in[2], out[2];
-	char line[512];
 
 	cr_assert(pipe2(in, O_CLOEXEC) == 0 && pipe2(out, O_CLOEXEC) == 0);
 	if (!exe)
-		exe = built("tests/support/targets/agent_target");
+		exe = fake_built("tests/support/targets/agent_target");
 	t->pid = fork();
 	if (t->pid == 0) {
 		char *argv[] = {(char *)exe, (char *)mode, NULL};
@@ -411,6 +413,12 @@ void target_start(struct target *t, const char *exe, const char *mode, char *con
 	close(out[1]);
 	t->in = fdopen(in[1], "w");
 	t->out = fdopen(out[0], "r");
+}
+
+void target_ready(struct target *t)
+{
+	char line[512];
+
 	if (!fgets(line, sizeof(line), t->out))
 		line[0] = 0;
 	cr_assert_eq(sscanf(line,
@@ -418,7 +426,13 @@ void target_start(struct target *t, const char *exe, const char *mode, char *con
 			    " %" SCNx64 " %" SCNx64 " %" SCNx64,
 			    &t->probe_me, &t->outer, &t->inner, &t->leaves, &t->load, &t->recurse,
 			    &t->malloc, &t->getppid),
-		     8, "target %s: %s", mode, line);
+		     8, "target: %s", line);
+}
+
+void target_start(struct target *t, const char *exe, const char *mode, char *const env[])
+{
+	target_spawn(t, exe, mode, env);
+	target_ready(t);
 }
 
 void target_poke(struct target *t)

@@ -14,7 +14,7 @@
 
 /* the values of the test's map: what its two programs count */
 enum { V_HITS, V_ARG, V_IP, V_RETS, V_RETVAL, V_RETIP, V_OTHER, V_MAX };
-enum { PROG_ENTRY = 1, PROG_RET, PROG_OTHER, PROG_MAX };
+enum { PROG_ENTRY = 1, PROG_RET, PROG_OTHER, PROG_WILD, PROG_MAX };
 enum { MAP_VALUES = 10 };
 enum { STATS = 8 };
 
@@ -52,8 +52,12 @@ struct target {
 	FILE *in, *out; /* as seen by the target */
 	u64 probe_me, outer, inner, leaves, load, recurse, malloc, getppid;
 };
+const char *fake_built(const char *name); /* path of a file of the build */
 /* Start @exe (NULL: the usual one) in @mode; with @env ("NAME=VALUE" or NULL) preloaded. */
 void target_start(struct target *t, const char *exe, const char *mode, char *const env[]);
+/* The two halves of it: a preloaded agent wants its exchange in between. */
+void target_spawn(struct target *t, const char *exe, const char *mode, char *const env[]);
+void target_ready(struct target *t);
 void target_poke(struct target *t); /* the byte it waits for */
 /* Its "done" line into @v, as numbers. How many there were. */
 int target_done(struct target *t, long *v, int max);

@@ -109,6 +109,31 @@ Test(inject, in_read)
 	met_in_read(NULL);
 }
 
+static bool musl_target(char *path, size_t size)
+{
+	const char *src = getenv("top_srcdir");
+	char cmd[1024];
+
+	if (!src || system("command -v musl-gcc >/dev/null"))
+		return false;
+	snprintf(path, size, "/tmp/ebpfrt-test-musl-%d", getpid());
+	snprintf(
+		cmd, sizeof(cmd),
+		"musl-gcc -static -O2 -DNO_DLOPEN -w -o %s %s/tests/support/targets/agent_target.c",
+		path, src);
+	return system(cmd) == 0;
+}
+
+Test(inject, static_program_with_another_libc)
+{
+	char path[64];
+
+	if (!musl_target(path, sizeof(path)))
+		cr_skip("no musl-gcc, or no top_srcdir");
+	met_in_read(path);
+	unlink(path);
+}
+
 Test(inject, detach_restores_every_byte)
 {
 	struct inject_event e;

@@ -38,7 +38,7 @@ struct xmsg {
 	u32 nfds;
 	void (*ack)(struct exchange *x, const struct xmsg *m, s32 err, const u8 *body, u32 len);
 	u32 arg;
-	u8 body[];
+	u8 body[] __attribute__((aligned(8)));
 };
 
 /* where a planned item belongs */
@@ -1023,7 +1023,8 @@ static int start_plan(struct exchange *x)
 		return err;
 	fill_wants(x);
 	x->plan.out->narenas = MIN(t->narenas, PLAN_ARENAS);
-	memcpy(x->plan.out->arenas, t->arenas, x->plan.out->narenas * sizeof(struct plan_arena));
+	for (u32 i = 0; i < x->plan.out->narenas; i++)
+		x->plan.out->arenas[i] = t->arenas[i];
 	return plan_start(&x->plan, &job, plan_done);
 }
 

@@ -25,7 +25,11 @@
 #define ARENA_DISTANCE (512ull << 20)
 #define FILES_MAX 64u
 #define TEXT_LEN 64u
+#ifdef __SANITIZE_ADDRESS__
+#define MEMORY_MAX RLIM_INFINITY
+#else
 #define MEMORY_MAX (2ull << 30)
+#endif
 
 struct planned_file {
 	struct osl_ident ident;

@@ -179,7 +179,6 @@ static void on_exit_of(struct loop_source *s, u32 events)
 {
 	struct target *t = container_of(s, struct target, exit);
 
-	log_line("target %d (%s) has ended", t->pid, t->comm);
 	target_event(t->d, t, 1, 0, 0);
 	target_free(t);
 }

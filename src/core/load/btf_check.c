@@ -9,6 +9,7 @@
 
 #include "core/load/syscall.h"
 
+#define ENOTSUPP 524 /* the kernel's own */
 #define BTF_SIZE_MAX (16u << 20)
 #define BTF_CHAIN_MAX 32u
 /* kinds after the oldest headers we build with */
@@ -43,7 +44,7 @@ static int view_header(const u8 *data, u32 size, struct btf_view *v, struct ebpf
 		ebpf_log_printf(log, h.magic != BTF_MAGIC ? "Invalid magic\n"
 				     : h.flags		  ? "Unsupported flags\n"
 							  : "Unsupported version\n");
-		return h.magic != BTF_MAGIC ? -EINVAL : -ENOTSUP;
+		return h.magic != BTF_MAGIC ? -EINVAL : -ENOTSUPP;
 	}
 	if (h.hdr_len < sizeof(h) || h.hdr_len > size) {
 		ebpf_log_printf(log, "Unsupported section found\n");

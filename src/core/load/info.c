@@ -317,7 +317,7 @@ int ebpf_cmd_info(struct ebpf_call *call)
 	int err = ebpf_call_obj(call, call->attr.info.bpf_fd, 0, &obj);
 
 	if (err)
-		return err;
+		return err == -EBADF ? -EBADFD : err;
 	switch (obj->kind) {
 	case EBPF_OBJ_PROG:
 		return prog_info(call, ebpf_obj_prog(obj));

@@ -218,8 +218,9 @@ int ebpf_cmd_map_freeze(struct ebpf_call *call)
 	if (err)
 		return err;
 	m = ebpf_obj_map(obj);
+	/* a frozen map can't be written by bpf(2), and freezing takes that right */
 	if (m->frozen)
-		return -EBUSY;
+		return -EPERM;
 	if (m->meta.map_flags & BPF_F_RDONLY_PROG) {
 		err = osl_shm_seal(obj->fd, OSL_SEAL_FUTURE_WRITE);
 		if (err)

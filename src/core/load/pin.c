@@ -108,9 +108,9 @@ int ebpf_cmd_pin(struct ebpf_call *call)
 
 	if (call->attr.file_flags)
 		return -EINVAL;
-	err = ebpf_call_obj(call, call->attr.bpf_fd, 0, &obj);
-	if (err)
-		return err;
+	/* the kernel tries one kind after the other and forgets why none fits */
+	if (ebpf_call_obj(call, call->attr.bpf_fd, 0, &obj))
+		return -EINVAL;
 	if (obj->kind == EBPF_OBJ_BTF || obj->kind == EBPF_OBJ_PERF)
 		return -EINVAL;
 	err = ebpf_call_str(call, EBPF_KEY(pathname), raw, sizeof(raw));

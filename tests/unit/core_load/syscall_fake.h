@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A table with a backend that attaches nothing, for tests of the bpf(2) commands. */
+#pragma once
+
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "core/load/syscall.h"
+
+static int fake_attached;
+
+static int fake_link_attach(struct ebpf_call *call, struct ebpf_link_obj *link)
+{
+	fake_attached++;
+	return 0;
+}
+
+static void fake_link_detach(struct ebpf_link_obj *link)
+{
+	if (!link->detached && link->nsites)
+		fake_attached--;
+}
+
+static int fake_link_update(struct ebpf_call *call, struct ebpf_link_obj *link,
+			    struct ebpf_prog_obj *old)
+{
+	return 0;
+}
+
+static int fake_link_of_event(struct ebpf_call *call, struct ebpf_link_obj *link,
+			      struct ebpf_obj *event)
+{
+	return -EINVAL;
+}
+
+static int fake_file_ident(struct ebpf_call *call, const char *path, struct osl_ident *out)
+{
+	if (!strcmp(path, "/"))
+		return -EBADF;
+	if (strcmp(path, "/there"))
+		return -ENOENT;
+	*out = (struct osl_ident){1, 2};
+	return 0;
+}
+
+static int fake_test_run(struct ebpf_call *call, struct ebpf_prog_obj *prog)
+{
+	return 0;
+}
+
+static int fake_slot_set(struct ebpf_map_obj *map, u32 index, struct ebpf_obj *obj)
+{
+	return 0;
+}
+
+static void fake_prog_stats(struct ebpf_prog_obj *prog, u64 *cnt, u64 *ns, u64 *missed)
+{
+}
+
+static int fake_enable_stats(struct ebpf_call *call)
+{
+	return 0;
+}
+
+static int fake_map_pages(const struct ebpf_map_meta *meta, int fd, u64 size, void **out)
+{
+	return osl_shm_map(fd, 0, size, true, out);
+}
+
+static void fake_unmap_pages(const struct ebpf_map_meta *meta, void *base, u64 size)
+{
+	osl_shm_unmap(base, size);
+}
+
+static u32 fake_random(void)
+{
+	return 1;
+}
+
+static int fake_map_new(struct ebpf_map_obj *map)
+{
+	return 0;
+}
+
+static void fake_map_gone(struct ebpf_map_obj *map)
+{
+}
+
+static const struct ebpf_backend fake_backend = {
+	.link_attach = fake_link_attach,
+	.link_detach = fake_link_detach,
+	.link_update = fake_link_update,
+	.link_of_event = fake_link_of_event,
+	.file_ident = fake_file_ident,
+	.test_run = fake_test_run,
+	.slot_set = fake_slot_set,
+	.prog_stats = fake_prog_stats,
+	.enable_stats = fake_enable_stats,
+	.map_pages = fake_map_pages,
+	.unmap_pages = fake_unmap_pages,
+	.random = fake_random,
+	.map_new = fake_map_new,
+	.map_gone = fake_map_gone,
+};

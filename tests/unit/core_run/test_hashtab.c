@@ -25,6 +25,16 @@ static bool big_whole(const struct big *b)
 	return !memcmp(b, &want, sizeof(want));
 }
 
+static u32 *buckets(struct ebpf_map *map)
+{
+	return (u32 *)map->off[0];
+}
+
+static u32 *elems(struct ebpf_map *map)
+{
+	return (u32 *)map->off[1];
+}
+
 static u32 count_keys(struct ebpf_map *map)
 {
 	u8 key[64], *prev = NULL;
@@ -494,11 +504,11 @@ Test(hashtab, a_dead_owners_lock_is_taken_over)
 
 	test_map(&map, BPF_MAP_TYPE_HASH, 4, 8, 4, 0);
 	shared->dead[77] = 1;
-	for (u32 *p = (u32 *)(map.base + map.off[0]); p < (u32 *)(map.base + map.off[1]); p += 2)
+	for (u32 *p = buckets(&map); p < elems(&map); p += 2)
 		*p = 77;
 	for (u32 key = 0; key < 4; key++)
 		cr_assert_eq(map.ops->update(&map, &key, &value, 0), 0);
-	for (u32 *p = (u32 *)(map.base + map.off[0]); p < (u32 *)(map.base + map.off[1]); p += 2)
+	for (u32 *p = buckets(&map); p < elems(&map); p += 2)
 		*p = 78; /* alive: bounded, then busy */
 	for (u32 key = 0; key < 4; key++)
 		cr_assert_eq(map.ops->update(&map, &key, &value, 0), -EBUSY);
@@ -518,7 +528,7 @@ static void *scribbler(void *arg)
 
 		x ^= x << 13, x ^= x >> 7, x ^= x << 17;
 		at = (u32 *)(s->map.base + (x >> 20) % (s->map.size / 4) * 4);
-		if (at < (u32 *)(s->map.base + s->map.off[0] + 1024) || x & 1)
+		if (at < buckets(&s->map) + 256 || x & 1)
 			__atomic_store_n(at, (u32)(x >> 40) % (x & 2 ? 80 : ~0u), __ATOMIC_RELAXED);
 	}
 	return NULL;
@@ -537,7 +547,7 @@ static void scribble_type(u32 type, u32 rounds)
 		u32 key = test_rand() % STRESS_KEYS;
 
 		if (i % 64 == 0) { /* a stuck lock word costs a bounded wait; it is not the point */
-			memset(s.map.base, 0, s.map.off[1]);
+			memset(s.map.base, 0, (u64)((u8 *)elems(&s.map) - s.map.base));
 			count_keys(&s.map);
 			ebpf_map_reap(&s.map);
 		}
@@ -570,7 +580,7 @@ Test(hashtab, a_cycle_ends_every_walk)
 		map.ops->update(&map, &key, &value, 0);
 	for (u32 shift = 1; shift < 64; shift++) {
 		for (u32 i = 0; i < 64; i++)
-			*(u32 *)(map.base + map.off[1] + i * map.stride) = (i + shift) % 64 + 1;
+			*(u32 *)((u8 *)elems(&map) + i * map.stride) = (i + shift) % 64 + 1;
 		map.ops->lookup(&map, &missing);
 		cr_assert_leq(count_keys(&map), 64 * 64);
 		map.ops->del(&map, &missing);

@@ -189,16 +189,36 @@ static __noinline u32 find_again(const struct ebpf_map *map, u32 bucket, const v
 	return 0;
 }
 
+/* The bucket's first element was not it. */
+static __noinline u32 find_behind(const struct ebpf_map *map, u32 bucket, const void *key)
+{
+	u32 end = 0;
+	u32 link;
+
+	switch (map->meta.key_size) {
+	case 4:
+		link = walk(map, bucket, key, 4, &end);
+		break;
+	case 8:
+		link = walk(map, bucket, key, 8, &end);
+		break;
+	default:
+		link = walk(map, bucket, key, 0, &end);
+	}
+	if (likely(link) || likely(end == 0 || end == (CHAIN_END | bucket)))
+		return link;
+	return find_again(map, bucket, key);
+}
+
 static inline __attribute__((always_inline)) u32 find(const struct ebpf_map *map, const void *key,
 						      u32 ksz)
 {
 	u32 bucket = bucket_of(map, key_hash(map, key, ksz));
-	u32 end = 0;
-	u32 link = walk(map, bucket, key, ksz, &end);
+	u32 link = load_acquire(&bucket_at(map, bucket)->head);
 
-	if (likely(link) || likely(end == 0 || end == (CHAIN_END | bucket)))
+	if (likely(is_elem(map, link)) && likely(key_equal(map, elem_at(map, link), key, ksz)))
 		return link;
-	return find_again(map, bucket, key);
+	return link ? find_behind(map, bucket, key) : 0;
 }
 
 static u32 find_any(const struct ebpf_map *map, const void *key)
@@ -221,6 +241,14 @@ static inline void mark_used(const struct ebpf_map *map, u32 link)
 		WRITE_ONCE(*used, 1);
 }
 
+/* Where an element's value lies: known when the key's size is. */
+static inline __attribute__((always_inline)) u64 value_at(const struct ebpf_map *map, u32 ksz)
+{
+	if (ksz == 4)
+		return sizeof(struct htab_elem);
+	return ksz == 8 ? sizeof(struct htab_elem) + 8 : map->off[OFF_VALUE];
+}
+
 /* What lookup of a type does with key size @ksz; @lru and @percpu are constants. */
 static inline __attribute__((always_inline)) void *lookup_as(struct ebpf_map *map, const void *key,
 							     u32 ksz, bool lru, bool percpu)
@@ -231,8 +259,9 @@ static inline __attribute__((always_inline)) void *lookup_as(struct ebpf_map *ma
 		return NULL;
 	if (lru)
 		mark_used(map, link);
-	return percpu ? cpu_value(map, link, ebpf_map_cpu(map))
-		      : elem_value(map, elem_at(map, link));
+	if (percpu)
+		return cpu_value(map, link, ebpf_map_cpu(map));
+	return (u8 *)elem_at(map, link) + value_at(map, ksz);
 }
 
 /* ---- writers: all under the bucket's lock ---------------------------------------------------- */

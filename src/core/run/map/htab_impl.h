@@ -49,8 +49,8 @@ enum state_kind { FREE = 0, LINKED = 1, HELD = 2 };
 #define NOBODY 0u      /* owner without a number of its own: never dead */
 #define ORPHAN 0xffffu /* owner of an element that was freed when no pool could be locked */
 
-/* map->off[] */
-enum { OFF_BUCKETS, OFF_ELEMS, OFF_USED, OFF_CPU, OFF_VALUE, NR_ELEMS, CPU_AREA, SHIFT };
+/* map->off[]: addresses in this process first, for what every lookup does */
+enum { AT_BUCKETS, AT_ELEMS, AT_USED, OFF_CPU, OFF_VALUE, NR_ELEMS, CPU_AREA, SHIFT };
 
 static inline bool is_lru(u32 type)
 {
@@ -74,7 +74,7 @@ static inline struct htab_pool *pool_at(const struct ebpf_map *map, u32 pool)
 
 static inline struct htab_bucket *bucket_at(const struct ebpf_map *map, u32 bucket)
 {
-	return (struct htab_bucket *)(map->base + map->off[OFF_BUCKETS]) + bucket;
+	return (struct htab_bucket *)(uintptr_t)map->off[AT_BUCKETS] + bucket;
 }
 
 /* Does a link lead to an element? What it says otherwise is a mark, or nonsense. */
@@ -85,7 +85,7 @@ static inline bool is_elem(const struct ebpf_map *map, u32 link)
 
 static inline struct htab_elem *elem_at(const struct ebpf_map *map, u32 link)
 {
-	return (void *)(map->base + map->off[OFF_ELEMS] + (u64)(link - 1) * map->stride);
+	return (void *)(uintptr_t)(map->off[AT_ELEMS] + (u64)(link - 1) * map->stride);
 }
 
 static inline void *elem_value(const struct ebpf_map *map, struct htab_elem *e)
@@ -101,7 +101,7 @@ static inline void *cpu_value(const struct ebpf_map *map, u32 link, u32 cpu)
 
 static inline u8 *used_byte(const struct ebpf_map *map, u32 link)
 {
-	return map->base + map->off[OFF_USED] + link - 1;
+	return (u8 *)(uintptr_t)map->off[AT_USED] + link - 1;
 }
 
 static inline void count(u64 *counter)

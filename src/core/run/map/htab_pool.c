@@ -45,9 +45,10 @@ int ebpf_htab_check(const struct ebpf_map_meta *meta)
 	return htab_check_sizes(meta);
 }
 
+/* Twice the keys: most are found first in their bucket, and the branch that says so is foreseen. */
 static u32 nr_buckets(const struct ebpf_map_meta *meta)
 {
-	return ebpf_round_up_pow2(meta->max_entries);
+	return 2 * ebpf_round_up_pow2(meta->max_entries);
 }
 
 /* Pools besides that of the spares. */
@@ -120,12 +121,13 @@ u64 ebpf_htab_size(const struct ebpf_map_meta *meta)
 void ebpf_htab_layout(struct ebpf_map *map)
 {
 	const struct ebpf_map_meta *meta = &map->meta;
+	u64 base = (u64)(uintptr_t)map->base;
 
 	map->mask = nr_buckets(meta) - 1;
 	map->stride = elem_size(meta);
-	map->off[OFF_BUCKETS] = buckets_offset(meta);
-	map->off[OFF_ELEMS] = elems_offset(meta);
-	map->off[OFF_USED] = lru_offset(meta);
+	map->off[AT_BUCKETS] = base + buckets_offset(meta);
+	map->off[AT_ELEMS] = base + elems_offset(meta);
+	map->off[AT_USED] = base + lru_offset(meta);
 	map->off[OFF_CPU] = tail_offset(meta);
 	map->off[OFF_VALUE] = value_offset(meta);
 	map->off[NR_ELEMS] = nr_elems(meta);

@@ -88,7 +88,7 @@ struct ebpf_map {
 	u64 size;     /* bytes mapped */
 	u32 mask;     /* type's own */
 	u32 stride;   /* type's own: bytes from element to element */
-	u64 off[8];   /* type's own: offsets of the parts */
+	u64 off[8];   /* type's own: where its parts lie */
 	u32 readonly; /* this mapping can't be written: frozen or BPF_F_RDONLY_PROG */
 };
 

@@ -231,6 +231,8 @@ static void status(struct client *c, const struct frame *f)
 			       .log_lost = d->log_lost,
 			       .version = EBPFRT_VERSION};
 
+	/* who asks for the state has every line up to here */
+	trace_drain(d);
 	strncpy(s.dir, d->dir, sizeof(s.dir) - 1);
 	if (d->trace_map)
 		s.nmaps--;

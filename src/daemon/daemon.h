@@ -196,6 +196,8 @@ void targets_drop_all(struct daemon *d);     /* restore everything, within a bou
 
 int trace_start(struct daemon *d);
 void trace_stop(struct daemon *d);
+/* Hand out the lines that were written so far, before something that ends their story. */
+void trace_drain(struct daemon *d);
 void trace_log_request(struct client *c, const struct frame *f);
 
 /* --- testrun.c ------------------------------------------------------------------------------- */

@@ -300,6 +300,8 @@ void target_free(struct target *t)
 	struct daemon *d = t->d;
 	int fd = t->exit.fd;
 
+	/* its last lines are for those who watch it */
+	trace_drain(d);
 	t->gone = true;
 	exchange_abort(t);
 	loop_timer_stop(&d->loop, &t->retry);

@@ -118,18 +118,34 @@ static int counted_record(void *ctx, const void *data, u32 len)
 	return ++turn->n >= BATCH_MAX;
 }
 
+/* Up to a turn of what waits in the ring, without asking the bell: true when there may be more. */
+static bool take_turn(struct daemon *d)
+{
+	struct turn turn = {.d = d};
+
+	if (!d->trace_map)
+		return false;
+	if (ebpf_ringbuf_consume(&d->trace_map->map, counted_record, &turn) < 0)
+		log_line("the trace ring made no sense and was emptied");
+	return turn.n >= BATCH_MAX;
+}
+
+void trace_drain(struct daemon *d)
+{
+	/* bounded by what the ring can hold: a producer that never stops must not keep us */
+	for (u32 i = 0; i < 64 && take_turn(d); i++)
+		;
+}
+
 static void on_bell(struct loop_source *s, u32 events)
 {
 	struct daemon *d = container_of(s, struct daemon, trace_src);
-	struct turn turn = {.d = d};
 	u64 rings;
 
 	if (read(s->fd, &rings, sizeof(rings)) < 0 && errno != EAGAIN)
 		return;
-	if (ebpf_ringbuf_consume(&d->trace_map->map, counted_record, &turn) < 0)
-		log_line("the trace ring made no sense and was emptied");
 	rings = 1;
-	if (turn.n >= BATCH_MAX && write(s->fd, &rings, sizeof(rings)) < 0)
+	if (take_turn(d) && write(s->fd, &rings, sizeof(rings)) < 0)
 		log_line("trace bell: %s", strerror(errno));
 }
 

@@ -393,6 +393,14 @@ static void report(struct session *s, const struct totals *t)
 	out_json_event(s->stream, "detached", o);
 }
 
+/* The daemon hands out the lines that were written so far before it answers. */
+static void flush_log(void)
+{
+	struct ebpfrt_status status;
+
+	ebpfrt_status(&status);
+}
+
 void session_finish(struct session *s)
 {
 	struct totals t = {0};
@@ -401,6 +409,7 @@ void session_finish(struct session *s)
 		return;
 	count_totals(s, &t);
 	object_detach(s->obj);
+	flush_log();
 	drain(s);
 	if (!s->no_maps)
 		maps_print(s->obj->bpf, s->stream, s->json);

@@ -12,7 +12,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/futex.h>
+
 #include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -173,7 +173,7 @@ static void *waker(void *arg)
 
 	(void)!read(0, &c, 1);
 	futex_word = 1;
-	syscall(SYS_futex, &futex_word, FUTEX_WAKE, 1, NULL, NULL, 0);
+	syscall(SYS_futex, &futex_word, 1 /* FUTEX_WAKE */, 1, NULL, NULL, 0);
 	return arg;
 }
 
@@ -183,7 +183,7 @@ static int mode_futex(void)
 	long ret;
 
 	pthread_create(&t, NULL, waker, NULL);
-	ret = syscall(SYS_futex, &futex_word, FUTEX_WAIT, 0, NULL, NULL, 0);
+	ret = syscall(SYS_futex, &futex_word, 0 /* FUTEX_WAIT */, 0, NULL, NULL, 0);
 	return printf("done %ld %d\n", ret, ret < 0 ? errno : 0) < 0;
 }
 

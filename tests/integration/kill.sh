@@ -9,6 +9,10 @@ restored() {
 	[ "$answer" = "$text" ]
 }
 
+daemon_pid() {
+	ebpfrt doctor | sed -n 's/.*ebpfrtd [0-9.]*, pid \([0-9]*\),.*/\1/p'
+}
+
 target_start
 say text
 text=$answer
@@ -24,7 +28,7 @@ is "no link is left" "$(ebpfrt link list --json)" "[]"
 
 attach_start "$target" "$bin/count.bpf.o"
 say call 10
-daemon=$(pgrep -u "$(id -u)" -f "$stage/ebpfrtd" | head -n 1)
+daemon=$(daemon_pid)
 kill -KILL "$daemon"
 say call 10
 is "the daemon is killed: the target goes on" "$answer" "sum 100"
@@ -55,7 +59,8 @@ is "and goes on when continued" "$answer" "sum 9"
 target_quit
 try ebpfrt detach --all
 is "detach --all with nothing to do" "$status" 0
+daemon=$(daemon_pid)
 daemon_gone() {
-	! pgrep -u "$(id -u)" -f "$stage/ebpfrtd" >/dev/null
+	! kill -0 "$daemon" 2>/dev/null
 }
 until_true daemon_gone && ok "the daemon leaves when idle" || not_ok "the daemon leaves when idle"

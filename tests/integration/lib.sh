@@ -149,7 +149,7 @@ attach_stop() { # signal
 map_value() { # map, key
 	ebpfrt map dump name "$1" --json | python3 -c '
 import json, sys
-for e in json.load(sys.stdin):
+for e in json.loads(sys.stdin.read() or "[]"):
     e = e.get("formatted", e)
     if e["key"] == int(sys.argv[1]):
         print(e["value"])' "$2"

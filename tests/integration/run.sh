@@ -4,17 +4,17 @@
 . "${top_srcdir:-.}/tests/integration/lib.sh"
 plan 18
 
-try ebpfrt run -q -P "$bin/count.bpf.o" -- sh -c 'echo out; echo diag >&2; exit 7'
+try ebpfrt run -q -P "$samples/hello.bpf.o" -- sh -c 'echo out; echo diag >&2; exit 7'
 is "the status is the command's" "$status" 7
 is "its output is untouched" "$out" out
 is "so are its diagnostics" "$err" diag
-try ebpfrt run -q -P "$bin/count.bpf.o" -- sh -c 'kill -TERM $$'
+try ebpfrt run -q -P "$samples/hello.bpf.o" -- sh -c 'kill -TERM $$'
 is "death by signal is passed on" "$status" 143
-try ebpfrt run -P "$bin/count.bpf.o" -- ./nothing-here
+try ebpfrt run -P "$samples/hello.bpf.o" -- ./nothing-here
 is "no such command: 127" "$status" 127
 like "and a sentence" "$err" "^ebpfrt: cannot run ./nothing-here: No such file or directory"
 : >plain
-try ebpfrt run -P "$bin/count.bpf.o" -- ./plain
+try ebpfrt run -P "$samples/hello.bpf.o" -- ./plain
 is "not executable: 126" "$status" 126
 
 printf 'call 100\nfork 50\nthreads 4 25\nquit 5\n' >script
@@ -34,7 +34,7 @@ env HOME
 quit
 EOT
 like "bpf_printk lines come through" "$err" "bpf_trace_printk: getenv\(HOME\) in process [0-9]+"
-try env LD_PRELOAD= ebpfrt run -q -P "$bin/count.bpf.o" -- sh -c 'exit 0'
+try env LD_PRELOAD= ebpfrt run -q -P "$samples/hello.bpf.o" -- sh -c 'exit 0'
 is "an empty LD_PRELOAD is no trouble" "$status" 0
-try ebpfrt run -q -P "$bin/count.bpf.o" -- cat <script
+try ebpfrt run -q -P "$samples/hello.bpf.o" -- cat <script
 is "standard input is the command's" "$out" "$(cat script)"

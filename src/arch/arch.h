@@ -108,10 +108,13 @@ bool arch_patch_needs_slot(const struct arch_patch *p);
  */
 int arch_patch_plan_syscall(const u8 *code, size_t len, u64 addr, u32 nr, struct arch_patch *out);
 /*
- * Does @code begin with an instruction that loads a constant system call number, directly followed
- * by the system call? Then *nr is the number, and the offset of the system call instruction comes
- * back; else -ENOENT. @call_len receives the length of that instruction.
+ * Does @code begin with an instruction that loads a constant system call number, followed by the
+ * system call, with at most a few instructions in between that certainly leave the number alone?
+ * Then *nr is the number, and the offset of the system call instruction (less than
+ * ARCH_SYSCALL_SITE_MAX) comes back; else -ENOENT. @call_len receives the length of that
+ * instruction.
  */
+#define ARCH_SYSCALL_SITE_MAX 128
 int arch_syscall_site(const u8 *code, size_t len, u32 *nr, u32 *call_len);
 /* ELF e_machine of what can be probed here, 0 when nothing can. */
 extern const u16 arch_elf_machine;

@@ -118,8 +118,9 @@ int probe_plan(struct probe_elf *elf, u64 offset, u64 addr, const u8 *text, size
  */
 int probe_ret_refused(struct probe_elf *elf, const char *symbol, char why[PROBE_WHY_MAX]);
 /*
- * Call @fn for each place in @elf where the constant @nr is loaded and a system call directly
- * follows, with the file offsets of both instructions, until it returns non-zero, which comes back.
+ * Call @fn for each place in @elf where the constant @nr is loaded and a system call follows within
+ * a few plain instructions, with the file offsets of both, until it returns non-zero, which comes
+ * back.
  */
 int probe_libc_syscall_sites(struct probe_elf *elf, u32 nr,
 			     int (*fn)(u64 load_offset, u64 call_offset, void *cookie),

@@ -54,7 +54,7 @@ int probe_code_bounds(struct probe_elf *elf, u64 addr, u64 *start, u64 *end);
 /* Is @addr inside a restartable sequence (rseq)? */
 bool probe_code_in_rseq(struct probe_elf *elf, u64 addr);
 
-#define PROBE_SITE_LEN 9 /* longest load of a system call number with its system call */
+#define PROBE_SITE_LEN 64 /* a load of a system call number with its system call */
 /*
  * Is @addr within a constant system call site? Then *nr, the addresses of the load and of the call
  * come back.

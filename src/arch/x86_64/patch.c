@@ -537,14 +537,47 @@ static u8 loads_number(const u8 *code, size_t len, u32 *nr)
 	return n;
 }
 
+#define SITE_INSNS 6u /* at the most between the load of the number and the call */
+
+/* Certainly neither transfers control nor changes rax? A few moves and sums are enough to know. */
+static bool leaves_number(const struct arch_insn *in)
+{
+	bool reg_is_ax = insn_reg(in) == 0 && !(in->rex & INSN_REX_R);
+	bool rm_is_ax = insn_mod(in) == 3 && insn_rm(in) == 0 && !(in->rex & INSN_REX_B);
+
+	if (in->encoding != INSN_LEGACY)
+		return false;
+	if (legacy_op(in, 0, 0xb9, 0xbf)) /* mov $imm to another register */
+		return true;
+	if (legacy_op(in, 0, 0x8b, 0x8b) || legacy_op(in, 0, 0x8d, 0x8d) ||
+	    legacy_op(in, 0, 0x33, 0x33))
+		return !reg_is_ax;
+	if (legacy_op(in, 0, 0x89, 0x89) || legacy_op(in, 0, 0x31, 0x31) ||
+	    legacy_op(in, 0, 0x29, 0x29) || legacy_op(in, 0, 0x83, 0x83) ||
+	    legacy_op(in, 0, 0x81, 0x81) || legacy_op(in, 0, 0xc7, 0xc7))
+		return !rm_is_ax;
+	return legacy_op(in, 1, 0x10, 0x11) || legacy_op(in, 1, 0x28, 0x29);
+}
+
 int arch_syscall_site(const u8 *code, size_t len, u32 *nr, u32 *call_len)
 {
+	struct arch_insn in;
 	u32 found;
-	u8 n = loads_number(code, len, &found);
+	size_t at = loads_number(code, len, &found);
 
-	if (!n || len < n + 2u || code[n] != 0x0f || code[n + 1] != 0x05)
+	if (!at)
 		return -ENOENT;
-	*nr = found;
-	*call_len = 2;
-	return n;
+	for (u32 i = 0; i <= SITE_INSNS; i++) {
+		if (arch_insn_decode(code + at, MIN(len - at, (size_t)ARCH_MAX_INSN), &in))
+			return -ENOENT;
+		if (legacy_op(&in, 1, 0x05, 0x05)) {
+			*nr = found;
+			*call_len = in.len;
+			return (int)at;
+		}
+		if (!leaves_number(&in))
+			return -ENOENT;
+		at += in.len;
+	}
+	return -ENOENT;
 }

@@ -43,7 +43,7 @@ enum agent_msg_type {
 	AGENT_UPDATE_LINK, /* daemon: struct agent_update: this link's consumers run another program
 			      from now on */
 	AGENT_PERF_RING,   /* daemon: struct agent_perf_ring + 1 fd: entry of a PERF_EVENT_ARRAY */
-	AGENT_DONE,	   /* daemon: no body: close, go on */
+	AGENT_DONE,	   /* daemon: no body: close, go on; not acknowledged */
 };
 
 struct agent_msg {
@@ -109,6 +109,10 @@ struct agent_arena {
 	u64 size;
 };
 
+/*
+ * A site of the latter two is at the syscall instruction, or at a `mov $nr,%eax` right before it.
+ * The agent looks at the number at run time: another system call there is executed as displaced.
+ */
 enum agent_site_flags {
 	AGENT_SITE_MODULES = 1, /* the loader's notification point: an exchange, no program */
 	AGENT_SITE_SIGMASK =

@@ -207,6 +207,8 @@ void ret_init(u32 limit);
 /* Prepare the return of the call that is about to start: false when that is impossible. */
 bool ret_push(const struct agent_place *p, const struct arch_regs *regs);
 bool ret_is_stub(u64 addr);
+/* Put this thread's return addresses at @sp and above back; their returns count as missed. */
+void ret_give_up(u64 sp);
 /* The stub at @addr was returned to: the place and, in regs->ip, where the call came from. */
 const struct agent_place *ret_pop(u64 addr, struct arch_regs *regs);
 

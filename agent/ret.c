@@ -10,6 +10,9 @@
  * such instances are found when the list has run dry, by their stack slot not holding the stub's
  * address any more.
  *
+ * Unwinders know nothing of stubs (where the agent was injected, not even the rule above): before
+ * one looks at a stack, the daemon has a site that puts the thread's return addresses back.
+ *
  * A function entered by a tail call finds a stub as its return address and takes it as the address
  * to return to: the chain unwinds by itself, one trap each.
  *
@@ -25,6 +28,7 @@
 
 struct instance {
 	u64 slot; /* where on the stack the return address was */
+	u64 thread;
 	const struct agent_place *place;
 	u32 next; /* free list */
 	u32 live;
@@ -90,6 +94,15 @@ void ret_init(u32 limit)
 	agent.ret_limit = done;
 }
 
+/* Claimed from here on: nobody else releases it. */
+static bool claim(struct instance *in)
+{
+	u32 live = 1;
+
+	return __atomic_compare_exchange_n(&in->live, &live, 2, false, __ATOMIC_ACQ_REL,
+					   __ATOMIC_RELAXED);
+}
+
 /*
  * Release instances whose call can't return any more. `live` goes 1 -> 2 to claim one, so that two
  * threads never release the same; an instance in the making is 0 until its stub is on the stack.
@@ -99,15 +112,13 @@ static u32 prune(void)
 	u32 n = 0;
 
 	for (u32 i = 1; i < STUBS; i++) {
-		u32 live = 1;
 		u64 now;
 
 		if (load_acquire(&instances[i].live) != 1)
 			continue;
 		if (osl_read(&now, (void *)instances[i].slot, 8) == 0 && now == stub_of(i))
 			continue;
-		if (__atomic_compare_exchange_n(&instances[i].live, &live, 2, false,
-						__ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
+		if (claim(&instances[i])) {
 			release(i);
 			n++;
 		}
@@ -130,6 +141,7 @@ bool ret_push(const struct agent_place *p, const struct arch_regs *regs)
 	stub = stub_of(i);
 	agent_ret_saved[i] = ra;
 	instances[i].slot = regs->sp;
+	instances[i].thread = arch_thread_pointer();
 	instances[i].place = p;
 	if (osl_write((void *)regs->sp, &stub, 8)) {
 		release(i);
@@ -139,16 +151,32 @@ bool ret_push(const struct agent_place *p, const struct arch_regs *regs)
 	return true;
 }
 
+void ret_give_up(u64 sp)
+{
+	u64 self = arch_thread_pointer(), now;
+
+	for (u32 i = 1; i < STUBS; i++) {
+		struct instance *in = &instances[i];
+
+		if (load_acquire(&in->live) != 1 || in->thread != self || in->slot < sp)
+			continue;
+		if (osl_read(&now, (void *)in->slot, 8) || now != stub_of(i) || !claim(in))
+			continue;
+		osl_write((void *)in->slot, &agent_ret_saved[i], 8);
+		trap_missed(in->place, true);
+		release(i);
+	}
+}
+
 const struct agent_place *ret_pop(u64 addr, struct arch_regs *regs)
 {
-	u32 i = index_of(addr), live = 1;
+	u32 i = index_of(addr);
 	const struct agent_place *p = instances[i].place;
 
 	if (addr != stub_of(i) || i % STUBS_PER_PAGE == 0 || !p)
 		return NULL;
 	regs->ip = agent_ret_saved[i];
-	if (__atomic_compare_exchange_n(&instances[i].live, &live, 2, false, __ATOMIC_ACQ_REL,
-					__ATOMIC_RELAXED))
+	if (claim(&instances[i]))
 		release(i);
 	return p;
 }

@@ -181,6 +181,8 @@ static void serve_site(const struct agent_place *p, struct arch_regs *regs, sigi
 	}
 	if (plan->flags & AGENT_SITE_MODULES)
 		modules_changed();
+	if (plan->flags & AGENT_SITE_UNWIND)
+		ret_give_up(regs->sp);
 	serve_consumers(p, regs, uc, settled);
 	execute(plan, regs, info, uc);
 }

@@ -110,8 +110,9 @@ struct agent_arena {
 };
 
 /*
- * A site of the latter two is at the syscall instruction, or at a `mov $nr,%eax` right before it.
- * The agent looks at the number at run time: another system call there is executed as displaced.
+ * A site of SIGMASK and SIGACTION is at the syscall instruction, or at a `mov $nr,%eax` right
+ * before it. The agent looks at the number at run time: another system call there is executed as
+ * displaced.
  */
 enum agent_site_flags {
 	AGENT_SITE_MODULES = 1, /* the loader's notification point: an exchange, no program */
@@ -119,6 +120,10 @@ enum agent_site_flags {
 		2, /* `mov $rt_sigprocmask,%eax ... syscall`: emulate, keep our signals unblocked */
 	AGENT_SITE_SIGACTION =
 		4, /* `mov $rt_sigaction,%eax ... syscall`: emulate, keep our handlers */
+	AGENT_SITE_UNWIND = 8, /* entry of a function that looks at the stack's return addresses
+				  (_Unwind_RaiseException, _Unwind_ForcedUnwind, _Unwind_Backtrace):
+				  this thread's return instances are given up first; wanted
+				  wherever there are AGENT_CONSUMER_RET consumers */
 };
 
 /* one place in the text; consumers refer to it by address */

@@ -71,7 +71,7 @@ static long (*volatile recurse_again)(long depth);
 NOINLINE long recurse(long depth)
 {
 	/* through a pointer, or the compiler makes a loop of it */
-	return depth ? recurse_again(depth - 1) + 1 : 0;
+	return depth ? recurse_again(depth - 1) + 1 : probe_me(0) - 1;
 }
 
 /* a pair that the compiler must leave alone */

@@ -414,6 +414,39 @@ Test(inject, longjmp_does_not_use_up_instances)
 	fake_close(&f);
 }
 
+static void serve_unwind(struct talk *t, void *arg)
+{
+	struct plan *p = arg;
+
+	p->err = talk_site(t, p->pid, p->module, AGENT_SITE_UNWIND);
+	talk_end(t);
+}
+
+/* an unwinder that looks at the stack in the midst of ten pending returns */
+Test(inject, unwinders_see_true_return_addresses)
+{
+	struct inject_event e;
+	struct target t;
+	struct fake f;
+	struct plan p;
+	long v[4];
+
+	fake_open(&f);
+	target_start(&t, NULL, "returns", NULL);
+	target_in_syscall(&t, SYS_read);
+	inject(&f, &t, 0, t.recurse, &e);
+	p = (struct plan){&f, t.pid, 0, 0, t.probe_me, 0};
+	cr_assert_eq(fake_inject(&f, t.pid, INJECT_COMMAND, e.base, serve_unwind, &p, &e), 0);
+	cr_assert_eq(p.err, 0);
+	target_poke(&t);
+	cr_assert_eq(target_done(&t, v, 4), 2);
+	cr_assert_eq(v[1], 9);
+	cr_assert_eq(f.values[V_RETS], 0);
+	cr_assert_eq(f.stats->stat[PROG_RET].missed, 10);
+	cr_assert_eq(target_wait(&t), 0);
+	fake_close(&f);
+}
+
 Test(inject, forked_child_asks)
 {
 	struct inject_event e;

@@ -60,5 +60,6 @@ printf '\ndemo: detached; waiting for sqlite3 to end\n'
 wait "$pid" && status=0 || status=$?
 result=$(tail -n 1 "$work/result")
 printf 'demo: sqlite3 ended with status %s and result %s (expected %s)\n' "$status" "$result" "$expected"
-[ "$status" = 0 ] && [ "$result" = "$expected" ]
+[ "$status" = 0 ] || exit 1
+[ "$result" = "$expected" ] || exit 1
 printf 'demo: ok\n'

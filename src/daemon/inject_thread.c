@@ -64,6 +64,7 @@ struct task {
 	char state;
 	int rank; /* lower is better, negative: not at all */
 	u64 pending, blocked, ignored, caught;
+	u64 own; /* pending for this thread alone */
 };
 
 static void task_line(struct task *task, const char *line)
@@ -72,8 +73,10 @@ static void task_line(struct task *task, const char *line)
 
 	if (sscanf(line, "State: %c", &task->state) == 1)
 		return;
-	if (sscanf(line, "SigPnd: %" SCNx64, &v) == 1 || sscanf(line, "ShdPnd: %" SCNx64, &v) == 1)
-		task->pending |= v;
+	if (sscanf(line, "SigPnd: %" SCNx64, &v) == 1)
+		task->own = v;
+	else if (sscanf(line, "ShdPnd: %" SCNx64, &v) == 1)
+		task->pending = task->own | v; /* this line comes second */
 	else if (sscanf(line, "SigBlk: %" SCNx64, &v) == 1)
 		task->blocked = v;
 	else if (sscanf(line, "SigIgn: %" SCNx64, &v) == 1)
@@ -224,19 +227,46 @@ static int to_event_stop(struct thread *t, u64 deadline)
 	return ret;
 }
 
-/* The first stop: signals that arrive before it are the target's own business. */
+/* Is there a signal on its way that the thread's last instruction has raised? */
+static bool raised(const struct thread *t)
+{
+	struct task task;
+
+	return task_read(t->pid, t->tid, &task) == 0 && task.own & ~task.blocked & SYNCHRONOUS;
+}
+
+/*
+ * The first stop. Signals that arrive before it are the target's own business. So is one that its
+ * last instruction has raised and that is not delivered yet, the trap of a site above all: an event
+ * stop comes before the delivery. Such a signal must meet the registers and handlers it was raised
+ * with, so it is let through; the thread stops at the first instruction of its handler.
+ */
 static int first_stop(struct thread *t)
 {
 	u64 deadline = MIN(t->deadline_ns, osl_now_ns() + STOP_WAIT_NS);
-	int status, ret;
+	bool asked = false, passing = false;
 
-	if (ptrace(PTRACE_INTERRUPT, t->tid, NULL, NULL))
-		return -errno;
 	for (;;) {
+		int status, ret;
+		bool event;
+
+		if (!asked && !passing) {
+			if (ptrace(PTRACE_INTERRUPT, t->tid, NULL, NULL))
+				return -errno;
+			asked = true;
+		}
 		ret = wait_stop(t, deadline, &status);
-		if (ret || halt_of(status) == HALT_EVENT)
+		if (ret)
 			return ret;
-		ptrace(PTRACE_CONT, t->tid, NULL, (void *)(long)WSTOPSIG(status));
+		event = halt_of(status) == HALT_EVENT;
+		if (event && !raised(t))
+			return 0;
+		passing = event;
+		if (event)
+			asked = false;
+		else if (!asked)
+			asked = ptrace(PTRACE_INTERRUPT, t->tid, NULL, NULL) == 0;
+		ptrace(PTRACE_CONT, t->tid, NULL, (void *)(long)(event ? 0 : WSTOPSIG(status)));
 	}
 }
 

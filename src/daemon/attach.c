@@ -71,6 +71,7 @@ struct tlink *tlink_new(struct target *t, struct attach *a)
 	tl->link = a->l->obj.id;
 	tl->stat = target_stat_new(t);
 	tl->state = TLINK_WANT;
+	t->drop_all = false;
 	list_add_tail(&tl->in_target, &t->links);
 	list_add_tail(&tl->in_attach, &a->tlinks);
 	return tl;
@@ -253,6 +254,7 @@ static void drop_tlinks(struct attach *a)
 		struct target *t = tl->t;
 
 		tlink_free(tl);
+		target_rest(t);
 		target_reconcile(t);
 	}
 }

@@ -416,7 +416,7 @@ static void ack_restore_all(struct exchange *x, const struct xmsg *m, s32 err, c
 
 	for (u32 i = 0; i < t->nsites; i++)
 		t->sites[i].armed = false;
-	t->setup = t->hooked = t->sanitised = t->drop_all = false;
+	t->setup = t->drop_all = false;
 	t->ndrops = 0;
 }
 
@@ -560,14 +560,6 @@ static void put_drops(struct exchange *x)
 {
 	struct target *t = x->t;
 
-	/* RESTORE_ALL is meant for what is there, SETUP comes before it when both do */
-	if (t->drop_all) {
-		struct xmsg *m = enqueue(x, AGENT_RESTORE_ALL, NULL, 0);
-
-		if (m)
-			m->ack = ack_restore_all;
-		return;
-	}
 	for (u32 i = 0; i < (t->forked ? t->ndropped : t->ndrops); i++) {
 		struct agent_drop drop = {.link = t->forked ? t->dropped[i] : t->drops[i]};
 		struct xmsg *m = enqueue(x, AGENT_DROP_LINK, &drop, sizeof(drop));
@@ -577,6 +569,15 @@ static void put_drops(struct exchange *x)
 			m->arg = drop.link;
 		}
 	}
+}
+
+/* What is not a link's goes too: hooks into the loader and the signal masks. */
+static void put_restore_all(struct exchange *x)
+{
+	struct xmsg *m = enqueue(x, AGENT_RESTORE_ALL, NULL, 0);
+
+	if (m)
+		m->ack = ack_restore_all;
 }
 
 static void put_prog(struct exchange *x, struct ebpf_prog_obj *p);
@@ -820,6 +821,13 @@ static void put_everything(struct exchange *x)
 	if (!t->setup || x->reason == AGENT_START || x->reason == AGENT_FORK)
 		put_setup(x);
 	put_drops(x);
+	t->forked = false;
+	if (t->drop_all) {
+		put_restore_all(x);
+		if (!x->nwants)
+			return;
+		put_setup(x);
+	}
 	put_programs(x);
 	put_updates(x);
 	put_arenas(x);
@@ -827,7 +835,6 @@ static void put_everything(struct exchange *x)
 		put_sites(x);
 		put_consumers(x);
 	}
-	t->forked = false;
 }
 
 /* --- the plan ----------------------------------------------------------------------------------
@@ -966,8 +973,22 @@ static bool nothing_to_say(const struct exchange *x)
 {
 	const struct target *t = x->t;
 
-	return t->loaded && t->setup && x->sock.fd < 0 && !x->plan.out->nsites && !t->ndrops &&
-	       !t->drop_all && !t->slots_changed;
+	const struct tlink *tl;
+
+	list_for_each_entry (tl, &t->links, in_target)
+		if (tl->update)
+			return false;
+	return t->loaded && t->setup && x->sock.fd < 0 && !(x->plan.out && x->plan.out->nsites) &&
+	       !t->ndrops && !t->drop_all && !t->slots_changed;
+}
+
+static void planned(struct exchange *x)
+{
+	x->planned = true;
+	if (nothing_to_say(x))
+		exchange_finish(x);
+	else
+		advance(x);
 }
 
 static void plan_done(struct plan *p)
@@ -993,14 +1014,11 @@ static void plan_done(struct plan *p)
 	note_pending(t);
 	t->hooked |= o->hooked;
 	t->sanitised |= o->sanitised;
-	x->planned = true;
-	if (nothing_to_say(x))
-		exchange_finish(x);
-	else
-		advance(x);
+	planned(x);
 }
 
-static int start_plan(struct exchange *x)
+
+static int start_worker(struct exchange *x)
 {
 	struct target *t = x->t;
 	struct plan_job job = {.pid = t->pid,
@@ -1014,7 +1032,6 @@ static int start_plan(struct exchange *x)
 			       .nsites = t->nsites};
 	int err;
 
-	x->nwants = count_wants(t);
 	x->wants = calloc(x->nwants + 1, sizeof(*x->wants));
 	if (!x->wants)
 		return -ENOMEM;
@@ -1026,6 +1043,21 @@ static int start_plan(struct exchange *x)
 	for (u32 i = 0; i < x->plan.out->narenas; i++)
 		x->plan.out->arenas[i] = t->arenas[i];
 	return plan_start(&x->plan, &job, plan_done);
+}
+
+/* Plan what is wanted; without that, go on at once. May end the exchange. */
+static int start_plan(struct exchange *x)
+{
+	struct target *t = x->t;
+
+	x->nwants = count_wants(t);
+	if (t->drop_all)
+		t->hooked = t->sanitised = false;
+	if (!x->nwants) {
+		planned(x);
+		return 0;
+	}
+	return start_worker(x);
 }
 
 /* --- the agent's side --------------------------------------------------------------------------
@@ -1298,11 +1330,11 @@ void exchange_serve(struct target *t, int fd, const struct agent_hello *h)
 	}
 	loop_timer_stop(&t->d->loop, &x->timer);
 	on_hello(x, h);
-	if (!x->plan.out)
+	if (x->planned || x->plan.out)
+		advance(x);
+	else
 		err = start_plan(x);
 	if (err)
 		exchange_fail(x, err, "cannot plan the probes in process %d: %s", t->pid,
 			      strerror(-err));
-	else
-		advance(x);
 }

@@ -122,10 +122,10 @@ static bool any_armed(const struct target *t)
 	return false;
 }
 
-/* Nobody wants it: everything is restored, hooks into loader and signal masks included. */
-static void rest_if_unwanted(struct target *t)
+/* No link covers it: everything is restored, hooks into loader and signal masks included. */
+void target_rest(struct target *t)
 {
-	if (t->nmembers || !list_empty(&t->links) || !t->loaded || t->drop_all)
+	if (!list_empty(&t->links) || !t->loaded || t->drop_all)
 		return;
 	if (!any_armed(t) && !t->ndrops)
 		return;
@@ -144,7 +144,7 @@ void session_prune(struct daemon *d)
 			else
 				target_leave(t, t->members[i].session);
 		}
-		rest_if_unwanted(t);
+		target_rest(t);
 	}
 	daemon_check_idle(d);
 }

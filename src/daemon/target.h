@@ -187,6 +187,8 @@ bool attach_settle(struct attach *a);
 
 /* --- session.c ------------------------------------------------------------------------------- */
 
+/* Nothing of ours has to be in its text any more? Then nothing is. */
+void target_rest(struct target *t);
 void session_prune(struct daemon *d); /* forget sessions of which nothing is left */
 
 /* --- exchange.c ------------------------------------------------------------------------------ */

@@ -114,11 +114,10 @@ static void note_drop(struct target *t, u32 link)
 
 void tlink_free(struct tlink *tl)
 {
-	if (tl->state == TLINK_DONE || tl->state == TLINK_FLYING) {
+	if (tl->had)
 		keep_counts(tl);
-		if (!tl->t->gone)
-			note_drop(tl->t, tl->link);
-	}
+	if ((tl->had || tl->state == TLINK_FLYING) && !tl->t->gone)
+		note_drop(tl->t, tl->link);
 	tlink_release_sites(tl);
 	list_del_init(&tl->in_target);
 	list_del_init(&tl->in_attach);

@@ -379,7 +379,9 @@ static void ack_last(struct exchange *x, const struct xmsg *m, s32 err, const u8
 		if (tl->state != TLINK_FLYING)
 			continue;
 		tl->state = TLINK_DONE;
-		target_event(x->t->d, x->t, 2, tl->link, 0);
+		if (!tl->had)
+			target_event(x->t->d, x->t, 2, tl->link, 0);
+		tl->had = true;
 	}
 }
 
@@ -844,7 +846,7 @@ static bool wanted(const struct target *t, const struct tlink *tl)
 {
 	if (tl->a->batched)
 		return false;
-	return tl->state == TLINK_WANT || (tl->state == TLINK_PENDING && t->modules);
+	return tl->state == TLINK_WANT || (t->modules && tlink_moves(tl));
 }
 
 static u32 count_wants(const struct target *t)
@@ -876,6 +878,8 @@ static void fill_wants(struct exchange *x)
 			items[n].offset = l->offsets[i];
 			items[n].is_ret = l->is_ret;
 		}
+		tlink_release_sites(tl);
+		tl->fixed = true;
 		tl->state = TLINK_FLYING;
 	}
 }
@@ -932,7 +936,8 @@ static void take_item(struct exchange *x, const struct want *w, struct plan_item
 	if (!s)
 		return;
 	tl->addrs[w->index] = it->addr;
-	if (!tl->addr)
+	tl->fixed &= it->fixed;
+	if (!w->index || !tl->addr)
 		tl->addr = it->addr;
 	s->consumers++;
 }
@@ -1016,7 +1021,6 @@ static void plan_done(struct plan *p)
 	t->sanitised |= o->sanitised;
 	planned(x);
 }
-
 
 static int start_worker(struct exchange *x)
 {

@@ -283,6 +283,15 @@ static void name_symbol(struct plan_item *it, struct probe_elf *elf)
 			 (unsigned long long)(it->offset - sym.offset));
 }
 
+static bool is_base_file(const struct worker *w, const char *path)
+{
+	const char *name = strrchr(path, '/');
+
+	name = name ? name + 1 : path;
+	return !strcmp(path, w->exe) || !strncmp(name, "libc.so", 7) ||
+	       !strncmp(name, "libc-", 5) || !strncmp(name, "ld-", 3);
+}
+
 static void plan_one(struct worker *w, struct plan_item *it)
 {
 	const struct probe_mapping *m = probe_maps_find(&w->maps, &it->file, it->offset);
@@ -295,6 +304,7 @@ static void plan_one(struct worker *w, struct plan_item *it)
 		return;
 	}
 	it->addr = m->start + (it->offset - m->offset);
+	it->fixed = is_base_file(w, m->path);
 	f = open_file(w, &it->file, m->path, it->path);
 	it->err = f ? f->err : -EMFILE;
 	if (it->err) {
@@ -505,22 +515,13 @@ static void plan_sanitise(struct worker *w)
 	w->o->sanitised = true;
 }
 
-static bool is_base_file(const struct worker *w, const char *path)
-{
-	const char *name = strrchr(path, '/');
-
-	name = name ? name + 1 : path;
-	return !strcmp(path, w->exe) || !strncmp(name, "libc.so", 7) ||
-	       !strncmp(name, "libc-", 5) || !strncmp(name, "ld-", 3);
-}
-
 /* Only libraries that can come and go are a reason to watch the loader. */
 static bool wants_hook(const struct worker *w)
 {
 	for (u32 i = 0; i < w->o->nitems; i++) {
 		const struct plan_item *it = &plan_items(w->o)[i];
 
-		if (it->pending || (!it->err && !is_base_file(w, it->path)))
+		if (it->pending || (!it->err && !it->fixed))
 			return true;
 	}
 	return false;

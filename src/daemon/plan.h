@@ -32,6 +32,7 @@ struct plan_item {
 	/* out */
 	s32 err; /* 0; -ENOENT with .pending: not mapped; else why it can't be */
 	bool pending;
+	bool fixed; /* a file that is not unloaded: the program, libc, the loader */
 	u64 addr;
 	u32 site; /* index into the plan's sites */
 	char symbol[96];

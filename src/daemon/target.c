@@ -347,7 +347,7 @@ static bool worth_planning(const struct target *t, const struct tlink *tl)
 {
 	if (tl->a->batched)
 		return false;
-	return tl->state == TLINK_WANT || tl->update || (tl->state == TLINK_PENDING && t->modules);
+	return tl->state == TLINK_WANT || tl->update || (t->modules && tlink_moves(tl));
 }
 
 bool target_has_work(const struct target *t)

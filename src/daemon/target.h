@@ -39,6 +39,8 @@ struct tlink {
 	u32 stat;
 	enum tlink_state state;
 	bool update; /* another program */
+	bool had;    /* the agent has, or has had, consumers of it */
+	bool fixed;  /* in files that are never unloaded */
 	s32 err;
 	u32 naddrs;
 	u64 *addrs; /* of its sites, 0: none */
@@ -181,6 +183,11 @@ struct tlink *tlink_new(struct target *t, struct attach *a);
 void tlink_free(struct tlink *tl);
 void tlink_fail(struct tlink *tl, int err, const char *why);
 void tlink_release_sites(struct tlink *tl);
+/* May it be elsewhere, or gone, when libraries come and go? */
+static inline bool tlink_moves(const struct tlink *tl)
+{
+	return tl->state == TLINK_PENDING || (tl->state == TLINK_DONE && !tl->fixed);
+}
 bool attach_covers(const struct ebpf_link_obj *l, const struct target *t);
 /* Nothing of it is on its way any more? Then its caller is answered (true), which may free it. */
 bool attach_settle(struct attach *a);

@@ -892,8 +892,9 @@ static struct site *adopt_site(struct target *t, const struct plan_site *ps)
 		s = target_site_add(t);
 	if (!s)
 		return NULL;
+	/* what else the place does it goes on doing */
+	s->site.flags = ps->flags | (s->armed ? s->site.flags : 0);
 	s->site.patch = ps->patch;
-	s->site.flags = ps->flags;
 	s->site.module = module_of(&ps->file);
 	s->file = ps->file;
 	s->offset = ps->offset;
@@ -1022,6 +1023,16 @@ static void plan_done(struct plan *p)
 	planned(x);
 }
 
+static bool any_return(const struct target *t)
+{
+	const struct tlink *tl;
+
+	list_for_each_entry (tl, &t->links, in_target)
+		if (tl->a->l->is_ret)
+			return true;
+	return false;
+}
+
 static int start_worker(struct exchange *x)
 {
 	struct target *t = x->t;
@@ -1030,6 +1041,7 @@ static int start_worker(struct exchange *x)
 			       .dl_debug = t->dl_debug,
 			       .want_hook = !t->hooked,
 			       .want_sanitise = !t->sanitised,
+			       .want_unwind = any_return(t),
 			       .scans = scans,
 			       .nscans = nscans,
 			       .sites = t->sites,
@@ -1057,7 +1069,8 @@ static int start_plan(struct exchange *x)
 	x->nwants = count_wants(t);
 	if (t->drop_all)
 		t->hooked = t->sanitised = false;
-	if (!x->nwants) {
+	/* a library that has come may be the unwinder */
+	if (!x->nwants && !(t->modules && any_return(t))) {
 		planned(x);
 		return 0;
 	}

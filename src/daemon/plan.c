@@ -256,8 +256,10 @@ static int want_site(struct worker *w, struct probe_elf *elf, const struct osl_i
 	struct plan_site *s;
 	int i = site_at(w, addr), err;
 
-	if (i >= 0)
+	if (i >= 0) {
+		plan_sites(o)[i].flags |= flags;
 		return i;
+	}
 	if (o->nsites == o->max_sites)
 		return -ENOSPC;
 	s = &plan_sites(o)[o->nsites];
@@ -515,7 +517,7 @@ static void plan_sanitise(struct worker *w)
 	w->o->sanitised = true;
 }
 
-/* Only libraries that can come and go are a reason to watch the loader. */
+/* Only libraries that can come and go are a reason to watch the loader, an unwinder included. */
 static bool wants_hook(const struct worker *w)
 {
 	for (u32 i = 0; i < w->o->nitems; i++) {
@@ -524,7 +526,7 @@ static bool wants_hook(const struct worker *w)
 		if (it->pending || (!it->err && !it->fixed))
 			return true;
 	}
-	return false;
+	return w->job->want_unwind;
 }
 
 static void read_exe(struct worker *w)
@@ -542,6 +544,53 @@ static void worker_deinit(struct worker *w)
 	for (u32 i = 0; i < w->nfiles; i++)
 		probe_elf_free(&w->files[i].elf);
 	probe_maps_free(&w->maps);
+}
+
+static bool armed_at(const struct worker *w, u64 addr, u32 flags)
+{
+	for (u32 i = 0; i < w->job->nsites; i++) {
+		const struct site *s = &w->job->sites[i];
+
+		if (s->armed && s->site.patch.addr == addr && (s->site.flags & flags))
+			return true;
+	}
+	return false;
+}
+
+static void unwind_one(struct worker *w, const struct probe_mapping *m, struct planned_file *f,
+		       const char *name)
+{
+	struct probe_symbol sym;
+	char why[PROBE_WHY_MAX];
+	u64 addr;
+
+	if (probe_elf_symbol(f->elf, name, &sym, why) || sym.offset < m->offset ||
+	    sym.offset - m->offset >= m->end - m->start)
+		return;
+	addr = m->start + (sym.offset - m->offset);
+	if (!armed_at(w, addr, AGENT_SITE_UNWIND))
+		want_site(w, f->elf, &m->file, sym.offset, addr, AGENT_SITE_UNWIND, why);
+}
+
+/* Who looks at return addresses must see the true ones: the entries of the unwinder. */
+static void plan_unwind(struct worker *w)
+{
+	static const char *const names[] = {"_Unwind_RaiseException", "_Unwind_ForcedUnwind",
+					    "_Unwind_Backtrace"};
+
+	for (size_t i = 0; i < w->maps.n; i++) {
+		const struct probe_mapping m = w->maps.v[i];
+		const char *base = strrchr(m.path, '/');
+		struct planned_file *f;
+
+		if (!(m.prot & PROT_EXEC) || !m.file.ino || !base ||
+		    (strcmp(m.path, w->exe) && strncmp(base, "/libgcc_s", 9) &&
+		     strncmp(base, "/libunwind", 10)))
+			continue;
+		f = open_file(w, &m.file, m.path, m.path);
+		for (u32 k = 0; f && !f->err && k < ARRAY_SIZE(names); k++)
+			unwind_one(w, &m, f, names[k]);
+	}
 }
 
 static bool any_site_wanted(const struct plan_out *o)
@@ -567,6 +616,8 @@ void plan_run(struct plan_out *o, const struct plan_job *job)
 		plan_one(&w, &plan_items(o)[i]);
 	if (job->want_hook && wants_hook(&w))
 		plan_hook(&w);
+	if (job->want_unwind)
+		plan_unwind(&w);
 	if (any_site_wanted(o)) {
 		if (job->want_sanitise)
 			plan_sanitise(&w);

@@ -103,7 +103,7 @@ struct plan_job {
 	s32 pid;
 	s32 tid;      /* a thread of ours at the moment: its signal mask does not count; 0: none */
 	u64 dl_debug; /* 0: unknown */
-	bool want_hook, want_sanitise;
+	bool want_hook, want_sanitise, want_unwind;
 	const struct plan_scan *scans; /* known ones */
 	u32 nscans;
 	const struct site *sites; /* known ones: their original bytes, their slots */

@@ -5,7 +5,6 @@
  * ourselves: slow, right, and without a fault handler.
  */
 #include <errno.h>
-#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -14,9 +13,7 @@
 
 long osl_hw_syscall(long nr, long a, long b, long c, long d)
 {
-	long r = syscall(nr, a, b, c, d);
-
-	return r < 0 ? -errno : r;
+	return arch_syscall6(nr, a, b, c, d, 0, 0);
 }
 
 bool osl_hw_has_cpu_node(void)

@@ -168,6 +168,8 @@ struct ebpfrt_status {
 	char version[32];
 	char dir[108]; /* where the sockets are */
 };
+
+/* The daemon and what it holds for all clients of this user. */
 EBPFRT_API int ebpfrt_status(struct ebpfrt_status *out);
 
 /* Detach everything and end the daemon. -EBUSY when others use it and @force is 0. */

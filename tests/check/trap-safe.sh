@@ -7,7 +7,11 @@
 set -u
 cd "${top_builddir:-.}" || exit 99
 
-echo 1..6
+[ "${EBPFRT_ARCH:-}" != generic ] || {
+	echo "1..0 # SKIP nothing runs inside a probe on this CPU"
+	exit 0
+}
+echo 1..7
 n=0
 result() {
 	n=$((n + 1))
@@ -33,7 +37,13 @@ result "libtrap.a is closed but for memcpy, memmove, memset, memcmp" "$(
 vector='%[xyz]mm[0-9]|%mm[0-7]|%k[1-7][^a-z]|%st'
 # what saves or restores the whole state by design would be named here; nothing does
 result "libtrap.a uses general registers only" "$(objdump -d --no-show-raw-insn libtrap.a | grep -E "$vector")"
-result "the agent is linked against nothing" "$(nm -D --undefined-only libebpfrt-agent.so)"
+result "libtrap.a has no thread-local storage" "$(readelf -SW libtrap.a | grep -E '\.t(bss|data)')"
+[ -f libebpfrt-agent.so ] || {
+	echo "Bail out! no libebpfrt-agent.so in $(pwd)"
+	exit 99
+}
+result "the agent is linked against nothing" "$(nm -D --undefined-only libebpfrt-agent.so 2>/dev/null
+	readelf -dW libebpfrt-agent.so | grep NEEDED)"
 result "the agent uses general registers only" "$(objdump -d --no-show-raw-insn libebpfrt-agent.so | grep -E "$vector")"
 result "the agent has relative relocations only" "$(readelf -rW libebpfrt-agent.so |
 	grep -E 'R_X86_64_' | grep -v R_X86_64_RELATIVE)"

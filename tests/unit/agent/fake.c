@@ -117,6 +117,7 @@ static int listen_at(const char *path)
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 
 	snprintf(un.sun_path, sizeof(un.sun_path), "%s", path);
+	unlink(path); /* of a test that died, when its process ID comes up again */
 	cr_assert(bind(fd, (struct sockaddr *)&un, sizeof(un)) == 0 && listen(fd, 8) == 0);
 	return fd;
 }

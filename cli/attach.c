@@ -124,7 +124,9 @@ static int prepare(struct object *obj)
 
 	for (u32 i = 0; i < config.pids.n; i++)
 		scopes[i] = (struct spec_scope){.pid = config.pids.v[i]};
-	err = object_resolve(obj, &config.object, scopes, config.pids.n);
+	err = object_check_options(&obj, 1, &config.object);
+	if (!err)
+		err = object_resolve(obj, &config.object, scopes, config.pids.n);
 	if (!err)
 		err = object_open(obj, &config.object);
 	return err ? err : object_load(obj);
@@ -133,7 +135,8 @@ static int prepare(struct object *obj)
 static int trace(struct object *obj)
 {
 	struct session s = {
-		.obj = obj,
+		.objs = &obj,
+		.nobjs = 1,
 		.stream = stdout,
 		.json = config.json,
 		.no_maps = config.no_maps,

@@ -113,8 +113,10 @@ static int check(struct object *obj)
 	bool ok = true;
 	int err = 0;
 
-	split_unresolvable(obj, doc);
-	if (obj->nprogs)
+	err = object_check_options(&obj, 1, &config.object);
+	if (!err)
+		split_unresolvable(obj, doc);
+	if (!err && obj->nprogs)
 		err = object_resolve(obj, &config.object, &scope, 1);
 	if (!err)
 		err = object_open(obj, &config.object);

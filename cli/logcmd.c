@@ -31,15 +31,10 @@ static void on_event(const struct ebpfrt_event *ev, void *cookie)
 		return;
 	if (ev->lost)
 		out_warn("%u lines lost, the reader was slow", ev->lost);
-	out_clean(ev->text, clean, sizeof(clean));
-	if (config.json) {
-		struct json_object *o = json_object_new_object();
-
-		out_add_str(o, "line", clean);
-		out_json_event(stdout, "printk", o);
-	} else {
-		puts(clean);
-	}
+	if (config.json)
+		out_json_event(stdout, "printk", out_log_line_json(ev->text));
+	else
+		puts(out_clean(ev->text, clean, sizeof(clean)));
 	fflush(stdout);
 }
 

@@ -137,7 +137,16 @@ static const char *spec_text(const struct object_prog *prog, const struct object
 	return prog->section;
 }
 
-static int check_prog_options(const struct object *obj, const struct object_opts *opts)
+static bool holds_program(const struct object *obj, const char *name, size_t n)
+{
+	for (u32 k = 0; k < obj->nprogs; k++) {
+		if (strlen(obj->progs[k].name) == n && !strncmp(obj->progs[k].name, name, n))
+			return true;
+	}
+	return false;
+}
+
+int object_check_options(struct object *const *objs, u32 nobjs, const struct object_opts *opts)
 {
 	for (u32 i = 0; i < opts->progs.n; i++) {
 		const char *text = opts->progs.v[i];
@@ -146,12 +155,11 @@ static int check_prog_options(const struct object *obj, const struct object_opts
 
 		if (!text[n])
 			return out_error("--prog takes NAME=SPEC, not '%s'", text), -EINVAL;
-		for (u32 k = 0; k < obj->nprogs; k++)
-			known |= strlen(obj->progs[k].name) == n &&
-				 !strncmp(obj->progs[k].name, text, n);
+		for (u32 k = 0; k < nobjs; k++)
+			known |= holds_program(objs[k], text, n);
 		if (!known) {
 			out_error("%s holds no program '%.*s'; `ebpfrt check %s` lists them",
-				  obj->file, (int)n, text, obj->file);
+				  objs[0]->file, (int)n, text, objs[0]->file);
 			return -ENOENT;
 		}
 	}
@@ -240,7 +248,7 @@ static int resolve_program(struct object *obj, u32 i, const struct object_opts *
 int object_resolve(struct object *obj, const struct object_opts *opts,
 		   const struct spec_scope *scopes, u32 nscopes)
 {
-	int err = check_prog_options(obj, opts);
+	int err = 0;
 
 	for (u32 i = 0; !err && i < obj->nprogs; i++)
 		err = resolve_program(obj, i, opts, scopes, nscopes);

@@ -61,6 +61,9 @@ struct object_opts {
 int object_inspect(const char *file, struct object **out);
 void object_free(struct object **obj); /* destroys links, closes the object; NULL-safe */
 
+/* Does each --prog name a program of one of @objs? */
+int object_check_options(struct object *const *objs, u32 nobjs, const struct object_opts *opts);
+
 /* Where each program goes, in each of @scopes. Programs without a place are noted, not refused. */
 int object_resolve(struct object *obj, const struct object_opts *opts,
 		   const struct spec_scope *scopes, u32 nscopes);

@@ -139,6 +139,28 @@ void out_json_event(FILE *stream, const char *type, struct json_object *data)
 	json_object_put(o);
 }
 
+struct json_object *out_log_line_json(const char *line)
+{
+	struct json_object *o = json_object_new_object();
+	char clean[4096], comm[17], ts[32];
+	int tid, cpu, at = 0;
+
+	out_add_str(o, "line", out_clean(line, clean, sizeof(clean)));
+	/* the name is the first sixteen characters, whatever they are */
+	if (strlen(line) < 17 ||
+	    sscanf(line + 16, "-%d [%d] %*s %31[0-9.]: bpf_trace_printk: %n", &tid, &cpu, ts,
+		   &at) != 3 ||
+	    !at)
+		return o;
+	snprintf(comm, sizeof(comm), "%.16s", line);
+	out_add_str(o, "comm", out_clean(comm + strspn(comm, " "), clean, sizeof(clean)));
+	out_add_s64(o, "tid", tid);
+	out_add_s64(o, "cpu", cpu);
+	out_add(o, "ts", json_object_new_double_s(strtod(ts, NULL), ts));
+	out_add_str(o, "text", out_clean(line + 16 + at, clean, sizeof(clean)));
+	return o;
+}
+
 void out_table_init(struct out_table *t, u32 columns, u64 right)
 {
 	*t = (struct out_table){.columns = columns, .right = right};

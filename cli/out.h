@@ -49,6 +49,8 @@ static inline bool out_json_on(const struct out_json *json)
 void out_json_put(const struct out_json *json, struct json_object *doc);
 /* Print and release one line {"type": @type, "data": @data}, at once. */
 void out_json_event(FILE *stream, const char *type, struct json_object *data);
+/* A line in trace_pipe's format taken apart: line, comm, tid, cpu, ts, text. */
+struct json_object *out_log_line_json(const char *line);
 
 static inline void out_add(struct json_object *o, const char *key, struct json_object *value)
 {

@@ -139,14 +139,29 @@ static FILE *open_output(void)
 	return f;
 }
 
-static int prepare(const char *file, const char *exe, struct object **obj)
+static int prepare(struct object *obj, const char *exe)
 {
 	struct spec_scope scope = {.exe = exe};
 
-	if (object_inspect(file, obj) || object_resolve(*obj, &config.object, &scope, 1) ||
-	    object_open(*obj, &config.object))
+	if (object_resolve(obj, &config.object, &scope, 1) || object_open(obj, &config.object))
 		return STATUS_FAILED;
-	return object_load(*obj) || object_attach(*obj) ? STATUS_FAILED : 0;
+	return object_load(obj) || object_attach(obj) ? STATUS_FAILED : 0;
+}
+
+static int prepare_all(const char *exe, struct object **objs)
+{
+	u32 n = config.progs.n;
+	int status = 0;
+
+	for (u32 i = 0; i < n; i++) {
+		if (object_inspect(config.progs.v[i], &objs[i]))
+			return STATUS_FAILED;
+	}
+	if (object_check_options(objs, n, &config.object))
+		return STATUS_FAILED;
+	for (u32 i = 0; !status && i < n; i++)
+		status = prepare(objs[i], exe);
+	return status;
 }
 
 static int trace(struct session *s, char **argv, const char *path)
@@ -177,8 +192,11 @@ static int trace(struct session *s, char **argv, const char *path)
 
 static int run_under(const char *path, char **argv)
 {
-	_cleanup_(object_free) struct object *obj = NULL;
-	struct session s = {.json = config.json, .no_maps = config.no_maps};
+	struct object *objs[OPT_LIST_MAX] = {NULL};
+	struct session s = {.objs = objs,
+			    .nobjs = config.progs.n,
+			    .json = config.json,
+			    .no_maps = config.no_maps};
 	char exe[PATH_MAX];
 	int status;
 
@@ -188,12 +206,12 @@ static int run_under(const char *path, char **argv)
 	if (!s.stream)
 		return STATUS_FAILED;
 	session_block_signals(true);
-	status = prepare(config.progs.v[0], exe, &obj);
-	if (status)
-		return status;
-	s.obj = obj;
-	status = trace(&s, argv, path);
+	status = prepare_all(exe, objs);
+	if (!status)
+		status = trace(&s, argv, path);
 	session_deinit(&s);
+	for (u32 i = 0; i < config.progs.n; i++)
+		object_free(&objs[i]);
 	if (config.output)
 		fclose(s.stream);
 	return status;
@@ -204,9 +222,8 @@ static int run(const struct args *args)
 	char path[PATH_MAX], why[PATH_MAX + 256];
 	int err;
 
-	if (config.progs.n != 1)
-		return opt_usage_error("run", config.progs.n ? "one object at a time: -P once"
-							     : "which object file? (-P FILE.o)");
+	if (!config.progs.n)
+		return opt_usage_error("run", "which object file? (-P FILE.o)");
 	if (!args->n)
 		return opt_usage_error("run", "which command?");
 	err = exec_find(args->v[0], path, sizeof(path));
@@ -222,7 +239,7 @@ static int run(const struct args *args)
 
 static const struct opt opts[] = {
 	{'P', "object", "FILE.o", OPT_LIST, offsetof(__typeof__(config), progs),
-	 "BPF object to run inside the command"},
+	 "BPF object to run inside the command; may be given again"},
 	{'o', "output", "FILE", OPT_STRING, offsetof(__typeof__(config), output),
 	 "write results to FILE instead of standard error"},
 	{0, "prog", "NAME=SPEC", OPT_LIST, offsetof(__typeof__(config), object.progs),

@@ -91,7 +91,8 @@ static void place_text(const struct attachment *a, char *text, size_t size)
 		snprintf(text, size, "%s+0x%" PRIx64, a->place.path, a->place.offset);
 }
 
-static void announce_one(const struct session *s, const struct attachment *a)
+static void announce_one(const struct session *s, const struct object *obj,
+			 const struct attachment *a)
 {
 	char state[512], place[PATH_MAX + 600];
 	struct json_object *o;
@@ -99,12 +100,12 @@ static void announce_one(const struct session *s, const struct attachment *a)
 	describe_state(a, state, sizeof(state));
 	place_text(a, place, sizeof(place));
 	if (!s->json) {
-		out_note("%-16s %-10s %s  %s", s->obj->progs[a->prog].name,
-			 spec_kind_name(&a->spec), place, state);
+		out_note("%-16s %-10s %s  %s", obj->progs[a->prog].name, spec_kind_name(&a->spec),
+			 place, state);
 		return;
 	}
 	o = json_object_new_object();
-	out_add_str(o, "prog", s->obj->progs[a->prog].name);
+	out_add_str(o, "prog", obj->progs[a->prog].name);
 	out_add_str(o, "type", spec_kind_name(&a->spec));
 	out_add_str(o, "place", place);
 	out_add_u64(o, "link_id", a->link_id);
@@ -114,10 +115,15 @@ static void announce_one(const struct session *s, const struct attachment *a)
 
 void session_announce(struct session *s)
 {
-	u32 n = s->obj->nattachments, np = s->pids ? s->pids->n : 1;
+	u32 n = 0, np = s->pids ? s->pids->n : 1;
 
-	for (u32 i = 0; i < n; i++)
-		announce_one(s, &s->obj->attachments[i]);
+	for (u32 k = 0; k < s->nobjs; k++) {
+		const struct object *obj = s->objs[k];
+
+		for (u32 i = 0; i < obj->nattachments; i++)
+			announce_one(s, obj, &obj->attachments[i]);
+		n += obj->nattachments;
+	}
 	if (s->json) {
 		struct json_object *o = json_object_new_object();
 
@@ -162,7 +168,7 @@ static int watch_targets(struct session *s)
 		s->alive++;
 		watch(s, fd, WHO_TARGET | (u64)fd << 32);
 	}
-	s->over = s->pids && !s->alive;
+	s->ended = s->over = s->pids && !s->alive;
 	return 0;
 }
 
@@ -193,23 +199,24 @@ static void show_log(struct session *s, const struct ebpfrt_event *ev)
 	char clean[4096];
 
 	s->lost += ev->lost;
-	out_clean(ev->text, clean, sizeof(clean));
 	if (s->json) {
-		struct json_object *o = json_object_new_object();
-
-		out_add_str(o, "line", clean);
-		out_json_event(s->stream, "printk", o);
+		out_json_event(s->stream, "printk", out_log_line_json(ev->text));
 		return;
 	}
-	fprintf(s->stream, "%s\n", clean);
+	fprintf(s->stream, "%s\n", out_clean(ev->text, clean, sizeof(clean)));
 	fflush(s->stream);
 }
 
+/* The program of link @id, NULL when it isn't ours. */
 static const char *prog_of_link(const struct session *s, u32 id)
 {
-	for (u32 i = 0; i < s->obj->nattachments; i++) {
-		if (s->obj->attachments[i].link_id == id)
-			return s->obj->progs[s->obj->attachments[i].prog].name;
+	for (u32 k = 0; k < s->nobjs; k++) {
+		const struct object *obj = s->objs[k];
+
+		for (u32 i = 0; i < obj->nattachments; i++) {
+			if (obj->attachments[i].link_id == id)
+				return obj->progs[obj->attachments[i].prog].name;
+		}
 	}
 	return NULL;
 }
@@ -279,16 +286,17 @@ static void on_ready(struct session *s, u64 who)
 	case WHO_SIGNAL:
 		on_signal(s);
 		break;
-	case WHO_TIMER:
 	case WHO_CHILD:
+		s->ended = true;
+		__attribute__((fallthrough));
+	case WHO_TIMER:
 		s->over = true;
 		break;
 	case WHO_TARGET:
 		/* the pidfd leaves the set with its descriptor */
 		close((int)(who >> 32));
 		if (--s->alive == 0) {
-			out_debug("all targets have ended");
-			s->over = true;
+			s->ended = s->over = true;
 		}
 		break;
 	default:
@@ -323,7 +331,6 @@ int session_run(struct session *s)
 
 struct totals {
 	u64 sites, hits, missed, aborted;
-	u32 rows;
 };
 
 /* Several links may share a patched place: each is restored once. */
@@ -337,16 +344,8 @@ static bool site_is_new(struct ebpfrt_link *seen, u32 *nseen, const struct ebpfr
 	return true;
 }
 
-static bool is_ours(const struct session *s, uint32_t id)
-{
-	for (u32 i = 0; i < s->obj->nattachments; i++) {
-		if (s->obj->attachments[i].link_id == id)
-			return true;
-	}
-	return false;
-}
-
-static void count_totals(const struct session *s, struct totals *t)
+/* Before the detachment: what it will restore. */
+static void count_sites(const struct session *s, struct totals *t)
 {
 	_cleanup_free_ struct ebpfrt_link *rows = NULL, *seen = NULL;
 	u32 nseen = 0;
@@ -356,41 +355,62 @@ static void count_totals(const struct session *s, struct totals *t)
 		return;
 	seen = calloc(n ? n : 1, sizeof(*seen));
 	for (size_t i = 0; seen && i < n; i++) {
-		if (!is_ours(s, rows[i].id))
-			continue;
-		t->rows += rows[i].pid != 0;
-		if (rows[i].state == EBPFRT_LINK_ATTACHED)
+		if (rows[i].state == EBPFRT_LINK_ATTACHED && prog_of_link(s, rows[i].id))
 			t->sites += site_is_new(seen, &nseen, &rows[i]);
+	}
+}
+
+/* After it: nothing counts any more, and the daemon remembers what our links have counted. */
+static void count_hits(const struct session *s, struct totals *t)
+{
+	_cleanup_free_ struct ebpfrt_link *rows = NULL;
+	size_t n = 0;
+
+	if (ebpfrt_links(0, 0, &rows, &n))
+		return;
+	for (size_t i = 0; i < n; i++) {
+		if (!prog_of_link(s, rows[i].id))
+			continue;
 		t->hits += rows[i].hits;
 		t->missed += rows[i].missed;
 		t->aborted += rows[i].aborted;
 	}
 }
 
-static void report(struct session *s, const struct totals *t)
+static void report_json(struct session *s, const struct totals *t)
 {
-	struct json_object *o;
+	struct json_object *o = json_object_new_object();
 
-	if (!s->json && !t->rows && !t->hits) {
-		/* what ended has taken its counters along */
-		out_note("%s ended; %" PRIu64 " lost",
-			 s->child ? "the command has" : "all targets have", s->lost);
-		return;
-	}
-	if (!s->json) {
-		out_note("detached, %" PRIu64 " site%s restored; %" PRIu64 " hit%s, %" PRIu64
-			 " lost",
-			 t->sites, t->sites == 1 ? "" : "s", t->hits, t->hits == 1 ? "" : "s",
-			 t->missed + t->aborted + s->lost);
-		return;
-	}
-	o = json_object_new_object();
 	out_add_u64(o, "sites", t->sites);
 	out_add_u64(o, "hits", t->hits);
 	out_add_u64(o, "missed", t->missed);
 	out_add_u64(o, "aborted", t->aborted);
 	out_add_u64(o, "lost", s->lost);
+	out_add_bool(o, "ended", s->ended);
 	out_json_event(s->stream, "detached", o);
+}
+
+static void report(struct session *s, const struct totals *t)
+{
+	u64 lost = t->missed + t->aborted + s->lost;
+	char what[64];
+
+	if (s->ended)
+		snprintf(what, sizeof(what), "%s ended",
+			 s->child		      ? "the command has"
+			 : s->pids && s->pids->n == 1 ? "the target has"
+						      : "all targets have");
+	else
+		snprintf(what, sizeof(what), "detached, %" PRIu64 " site%s restored", t->sites,
+			 t->sites == 1 ? "" : "s");
+	out_note("%s; %" PRIu64 " hit%s, %" PRIu64 " lost", what, t->hits, t->hits == 1 ? "" : "s",
+		 lost);
+	if (t->missed)
+		out_debug("%" PRIu64 " missed: they came while the same thread ran a program",
+			  t->missed);
+	if (t->aborted)
+		out_note("%" PRIu64 " program run%s cut short by a fault", t->aborted,
+			 t->aborted == 1 ? " was" : "s were");
 }
 
 /* The daemon hands out the lines that were written so far before it answers. */
@@ -407,13 +427,18 @@ void session_finish(struct session *s)
 
 	if (s->daemon_gone)
 		return;
-	count_totals(s, &t);
-	object_detach(s->obj);
+	count_sites(s, &t);
+	for (u32 i = 0; i < s->nobjs; i++)
+		object_detach(s->objs[i]);
 	flush_log();
 	drain(s);
-	if (!s->no_maps)
-		maps_print(s->obj->bpf, s->stream, s->json);
-	report(s, &t);
+	count_hits(s, &t);
+	for (u32 i = 0; !s->no_maps && i < s->nobjs; i++)
+		maps_print(s->objs[i]->bpf, s->stream, s->json);
+	if (s->json)
+		report_json(s, &t);
+	else
+		report(s, &t);
 }
 
 void session_deinit(struct session *s)

@@ -15,7 +15,8 @@
 #include "cli/object.h"
 
 struct session {
-	struct object *obj;
+	struct object **objs;
+	u32 nobjs;
 	FILE *stream; /* results */
 	bool json, no_maps;
 	u64 duration_ns;	     /* 0: no limit */
@@ -29,7 +30,8 @@ struct session {
 	struct perf_buffer **perf;
 	u32 nperf;
 	u64 lost;
-	u32 alive; /* targets that have not ended */
+	u32 alive;  /* targets that have not ended */
+	bool ended; /* what was traced has */
 	bool over, daemon_gone;
 };
 

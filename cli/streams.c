@@ -103,7 +103,7 @@ static void on_perf_lost(void *ctx, int cpu, unsigned long long n)
 	out_warn("%s: %llu events lost, the reader was slow", s->name, n);
 }
 
-static struct stream *new_stream(struct session *s, struct bpf_map *map)
+static struct stream *new_stream(struct session *s, const struct object *obj, struct bpf_map *map)
 {
 	struct stream *st = calloc(1, sizeof(*st));
 
@@ -111,7 +111,7 @@ static struct stream *new_stream(struct session *s, struct bpf_map *map)
 		return NULL;
 	st->session = s;
 	st->name = bpf_map__name(map);
-	st->btf = bpf_object__btf(s->obj->bpf);
+	st->btf = bpf_object__btf(obj->bpf);
 	st->type = bpf_map__btf_value_type_id(map);
 	if (!st->btf || !value_strip(st->btf, st->type) ||
 	    btf__resolve_size(st->btf, st->type) <= 8)
@@ -119,9 +119,9 @@ static struct stream *new_stream(struct session *s, struct bpf_map *map)
 	return st;
 }
 
-static int add_ring(struct session *s, struct bpf_map *map)
+static int add_ring(struct session *s, const struct object *obj, struct bpf_map *map)
 {
-	struct stream *st = new_stream(s, map);
+	struct stream *st = new_stream(s, obj, map);
 
 	if (!st)
 		return -ENOMEM;
@@ -132,9 +132,9 @@ static int add_ring(struct session *s, struct bpf_map *map)
 	return ring_buffer__add(s->rings, bpf_map__fd(map), on_ring, st);
 }
 
-static int add_perf(struct session *s, struct bpf_map *map)
+static int add_perf(struct session *s, const struct object *obj, struct bpf_map *map)
 {
-	struct stream *st = new_stream(s, map);
+	struct stream *st = new_stream(s, obj, map);
 	struct perf_buffer **v = realloc(s->perf, (s->nperf + 1) * sizeof(*v));
 
 	if (v)
@@ -149,17 +149,17 @@ static int add_perf(struct session *s, struct bpf_map *map)
 	return 0;
 }
 
-int session_open_streams(struct session *s)
+static int open_streams_of(struct session *s, const struct object *obj)
 {
 	struct bpf_map *map;
 	int err = 0;
 
-	bpf_object__for_each_map(map, s->obj->bpf)
+	bpf_object__for_each_map(map, obj->bpf)
 	{
 		if (bpf_map__type(map) == BPF_MAP_TYPE_RINGBUF)
-			err = add_ring(s, map);
+			err = add_ring(s, obj, map);
 		else if (bpf_map__type(map) == BPF_MAP_TYPE_PERF_EVENT_ARRAY)
-			err = add_perf(s, map);
+			err = add_perf(s, obj, map);
 		if (err) {
 			out_error("cannot read the events of map %s: %s", bpf_map__name(map),
 				  strerror(-err));
@@ -167,4 +167,13 @@ int session_open_streams(struct session *s)
 		}
 	}
 	return 0;
+}
+
+int session_open_streams(struct session *s)
+{
+	int err = 0;
+
+	for (u32 i = 0; !err && i < s->nobjs; i++)
+		err = open_streams_of(s, s->objs[i]);
+	return err;
 }

@@ -79,7 +79,11 @@ EBPFRT_API int ebpfrt_targets(struct ebpfrt_target **out, size_t *n);
 
 enum ebpfrt_link_state { EBPFRT_LINK_PENDING = 1, EBPFRT_LINK_ATTACHED, EBPFRT_LINK_FAILED };
 
-/* One link in one target; pid 0: the link has no target yet. */
+/*
+ * One link in one target. With pid 0: the link has no target (yet), or what it counted in targets
+ * that have ended. The links of the calling process are listed after their end, too, with what they
+ * counted in all.
+ */
 struct ebpfrt_link {
 	uint32_t id, prog_id;
 	pid_t pid;

@@ -77,18 +77,6 @@ struct tlink *tlink_new(struct target *t, struct attach *a)
 	return tl;
 }
 
-/* The program keeps the sum of what its links have counted. */
-static void keep_counts(const struct tlink *tl)
-{
-	struct ebpf_prog_obj *p = tl->a->l->prog;
-	struct agent_stat st;
-
-	target_stat(tl->t, tl->stat, &st);
-	p->run_cnt += st.hits;
-	p->run_time_ns += st.run_time_ns;
-	p->missed += st.missed;
-}
-
 void tlink_release_sites(struct tlink *tl)
 {
 	for (u32 i = 0; i < tl->naddrs; i++) {
@@ -115,7 +103,7 @@ static void note_drop(struct target *t, u32 link)
 void tlink_free(struct tlink *tl)
 {
 	if (tl->had)
-		keep_counts(tl);
+		tally_leave(tl);
 	if ((tl->had || tl->state == TLINK_FLYING) && !tl->t->gone)
 		note_drop(tl->t, tl->link);
 	tlink_release_sites(tl);
@@ -226,6 +214,7 @@ int attach_link(struct ebpf_call *call, struct ebpf_link_obj *l)
 	a->batched = c && c->batching;
 	list_init(&a->tlinks);
 	l->priv = a;
+	tally_new(d, l->obj.id, l->session);
 	if (l->disabled)
 		return 0;
 	err = adopt_for(call, l);
@@ -269,6 +258,7 @@ void attach_detach(struct ebpf_link_obj *l)
 		return;
 	l->priv = NULL;
 	drop_tlinks(a);
+	tally_link_gone(d, l->obj.id);
 	waiting = a->waiting;
 	free(a);
 	session_prune(d);

@@ -29,8 +29,8 @@ struct waker;
 struct daemon {
 	struct loop loop;
 	struct ebpf_table table;
-	struct list_head clients, targets, handles;
-	u32 nclients;
+	struct list_head clients, targets, handles, tallies;
+	u32 nclients, ntallies;
 	u32 next_session;
 	struct loop_source ctl, agent, signals;
 	struct loop_timer idle;

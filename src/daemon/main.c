@@ -375,6 +375,7 @@ static void init_lists(struct daemon *d)
 	list_init(&d->clients);
 	list_init(&d->targets);
 	list_init(&d->handles);
+	list_init(&d->tallies);
 	loop_timer_init(&d->idle, on_idle);
 	d->ctl.fd = d->agent.fd = d->signals.fd = d->trace_src.fd = -1;
 	d->next_participant = 1;

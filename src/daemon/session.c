@@ -151,6 +151,7 @@ void session_prune(struct daemon *d)
 
 void session_gone(struct daemon *d, u32 session)
 {
+	tally_session_gone(d, session);
 	session_prune(d);
 }
 
@@ -394,8 +395,34 @@ static void fill_tlink(const struct tlink *tl, struct msg_link_info *o)
 			 tl->reason);
 }
 
-static void list_link(struct rows *rows, const struct ebpf_link_obj *l, u32 pid)
+/* Without a process: what was counted where the link is no longer. */
+static void fill_tally(const struct tally *y, struct msg_link_info *o)
 {
+	o->link = y->link;
+	o->state = MSG_LINK_PENDING;
+	o->hits = y->hits;
+	o->missed = y->missed;
+	o->aborted = y->aborted;
+}
+
+static void list_rest(struct rows *rows, const struct ebpf_link_obj *l, const struct tally *y)
+{
+	struct msg_link_info *o = row(rows, sizeof(*o));
+
+	if (!o)
+		return;
+	if (y)
+		fill_tally(y, o);
+	fill_link(l, o);
+	snprintf(o->reason, sizeof(o->reason), "%s",
+		 l->detached   ? "detached"
+		 : l->disabled ? "disabled"
+			       : "no process to attach to yet");
+}
+
+static void list_link(struct daemon *d, struct rows *rows, const struct ebpf_link_obj *l, u32 pid)
+{
+	const struct tally *y = tally_find(d, l->obj.id);
 	const struct attach *a = l->priv;
 	const struct tlink *tl;
 	struct msg_link_info *o;
@@ -410,16 +437,27 @@ static void list_link(struct rows *rows, const struct ebpf_link_obj *l, u32 pid)
 			if (o)
 				fill_tlink(tl, o);
 		}
-	if (any || pid)
-		return;
-	o = row(rows, sizeof(*o));
-	if (!o)
-		return;
-	fill_link(l, o);
-	snprintf(o->reason, sizeof(o->reason), "%s",
-		 l->detached   ? "detached"
-		 : l->disabled ? "disabled"
-			       : "no process to attach to yet");
+	if (!pid && (!any || (y && (y->hits || y->missed || y->aborted))))
+		list_rest(rows, l, y);
+}
+
+/* Links that are gone, for the client that made them. */
+static void list_gone(struct client *c, struct rows *rows, u32 id)
+{
+	const struct tally *y;
+
+	list_for_each_entry (y, &c->d->tallies, node) {
+		struct msg_link_info *o;
+
+		if (!y->gone || y->session != c->session || (id && y->link != id) ||
+		    ebpf_obj_by_id(&c->d->table, EBPF_OBJ_LINK, y->link))
+			continue;
+		o = row(rows, sizeof(*o));
+		if (!o)
+			return;
+		fill_tally(y, o);
+		snprintf(o->reason, sizeof(o->reason), "detached");
+	}
 }
 
 void session_links_request(struct client *c, const struct frame *f)
@@ -432,7 +470,9 @@ void session_links_request(struct client *c, const struct frame *f)
 		memcpy(&q, f->body, sizeof(q));
 	list_for_each_entry (obj, &c->d->table.objs[EBPF_OBJ_LINK], node)
 		if (!q.id || obj->id == q.id)
-			list_link(&rows, ebpf_obj_link(obj), q.pid);
+			list_link(c->d, &rows, ebpf_obj_link(obj), q.pid);
+	if (!q.pid)
+		list_gone(c, &rows, q.id);
 	reply_rows(c, f, &rows);
 }
 

@@ -247,6 +247,7 @@ struct target *target_new(struct daemon *d, s32 pid, int *err, char why[PROBE_WH
 	t->pid = pid;
 	t->exit.fd = t->stats_fd = -1;
 	list_init(&t->links);
+	list_init(&t->leaving);
 	list_init(&t->waiters);
 	loop_timer_init(&t->retry, on_retry);
 	list_add_tail(&t->node, &d->targets);
@@ -395,6 +396,8 @@ void target_settled(struct target *t, int err, const char *why)
 {
 	struct list_head done;
 
+	if (t->stats)
+		tally_settle(t);
 	if (!t->gone)
 		settle_links(t);
 	list_init(&done);

@@ -98,6 +98,7 @@ struct target {
 	struct loop_source exit; /* pidfd */
 	struct loop_timer retry;
 	struct list_head links;	  /* struct tlink */
+	struct list_head leaving; /* struct leaving, see tally.c */
 	struct list_head waiters; /* struct waiter */
 	struct exchange *x;
 	s32 pid;
@@ -191,6 +192,22 @@ static inline bool tlink_moves(const struct tlink *tl)
 bool attach_covers(const struct ebpf_link_obj *l, const struct target *t);
 /* Nothing of it is on its way any more? Then its caller is answered (true), which may free it. */
 bool attach_settle(struct attach *a);
+
+/* --- tally.c --------------------------------------------------------------------------------- */
+
+/* What a link has counted where it is no longer attached. */
+struct tally {
+	struct list_head node;
+	u32 link, session;
+	bool gone; /* the link is */
+	u64 hits, missed, aborted;
+};
+void tally_new(struct daemon *d, u32 link, u32 session);
+struct tally *tally_find(struct daemon *d, u32 link);
+void tally_leave(const struct tlink *tl); /* before it is forgotten */
+void tally_settle(struct target *t);	  /* an exchange is over, or the target has ended */
+void tally_link_gone(struct daemon *d, u32 link);
+void tally_session_gone(struct daemon *d, u32 session);
 
 /* --- session.c ------------------------------------------------------------------------------- */
 

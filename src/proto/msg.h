@@ -200,7 +200,10 @@ struct msg_link_query {
 };
 
 enum msg_link_state { MSG_LINK_PENDING = 1, MSG_LINK_ATTACHED, MSG_LINK_FAILED };
-/* one row per link and target (one with pid 0 for a link without any) */
+/*
+ * One row per link and target; one with pid 0 for a link without any, and for what it counted in
+ * targets that have ended. A client sees what its own links counted after they are gone, too.
+ */
 struct msg_link_info {
 	u32 link, prog;
 	s32 pid;

@@ -1,0 +1,599 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What an exchange sends, in an order in which nothing refers to what comes later, and what the
+ * agent's acknowledgements change in the daemon's view of the target.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "daemon/exchange.h"
+
+#define RET_INSTANCES 65536u
+#define SITES_PER_MSG ((AGENT_MSG_MAX - 64) / sizeof(struct agent_site))
+#define CONSUMERS_PER_MSG ((AGENT_MSG_MAX - 64) / sizeof(struct agent_consumer))
+
+/* --- acknowledgements --------------------------------------------------------------------------
+ */
+
+struct tlink *deliver_find(struct target *t, u64 link)
+{
+	struct tlink *tl;
+
+	list_for_each_entry (tl, &t->links, in_target)
+		if (tl->link == link)
+			return tl;
+	return NULL;
+}
+
+static void ack_setup(struct exchange *x, const struct xmsg *m, s32 err, const u8 *body, u32 len)
+{
+	if (err)
+		exchange_fail(x, err, "the agent in process %d cannot set itself up: %s", x->t->pid,
+			      strerror(-err));
+	else
+		x->t->setup = x->t->loaded = true;
+}
+
+static void ack_map(struct exchange *x, const struct xmsg *m, s32 err, const u8 *body, u32 len)
+{
+	u32 i = given_index(&x->t->maps, m->arg);
+
+	if (i == x->t->maps.n || !err)
+		return;
+	x->t->maps.v[i].sent = false;
+	log_line("target %d: map %u was not taken: %s", x->t->pid, m->arg, strerror(-err));
+}
+
+static void ack_prog(struct exchange *x, const struct xmsg *m, s32 err, const u8 *body, u32 len)
+{
+	u32 i = given_index(&x->t->progs, m->arg);
+
+	if (i == x->t->progs.n || !err)
+		return;
+	x->t->progs.v[i].sent = false;
+	log_line("target %d: program %u was not taken: %s", x->t->pid, m->arg, strerror(-err));
+}
+
+static s32 element_err(const u8 *body, u32 len, u32 i, s32 all)
+{
+	s32 err = all;
+
+	if ((u64)(i + 1) * sizeof(err) <= len)
+		memcpy(&err, body + i * sizeof(err), sizeof(err));
+	return MIN(err, 0) < -4095 ? -EPROTO : MIN(err, 0);
+}
+
+static void ack_sites(struct exchange *x, const struct xmsg *m, s32 err, const u8 *body, u32 len)
+{
+	const struct agent_site *v = (const void *)(m->body + 8);
+
+	for (u32 i = 0; i < m->arg; i++) {
+		struct site *s = target_site(x->t, v[i].patch.addr);
+
+		if (!s)
+			continue;
+		s->err = element_err(body, len, i, err);
+		s->armed = !s->err;
+	}
+}
+
+static const char *site_trouble(s32 err)
+{
+	switch (err) {
+	case -EBUSY:
+		return "another tool has a breakpoint there; end it first";
+	case -ESTALE:
+		return "the instruction in memory is not the one in the file; was the file "
+		       "replaced "
+		       "or the code rewritten?";
+	case -EFAULT:
+		return "the memory there cannot be read or written";
+	case -EPERM:
+	case -EACCES:
+		return "the process may not change its own code (seccomp or a memory policy)";
+	default:
+		return strerror(-err);
+	}
+}
+
+static void consumer_failed(struct exchange *x, struct tlink *tl, u64 addr, s32 err)
+{
+	const struct site *s = target_site(x->t, addr);
+	char why[PROBE_WHY_MAX];
+
+	if (s && s->err)
+		err = s->err;
+	snprintf(why, sizeof(why), "cannot probe %s at %#llx in process %d: %s",
+		 *tl->symbol ? tl->symbol : "the instruction", (unsigned long long)addr, x->t->pid,
+		 err == -EOPNOTSUPP ? "returns cannot be probed here (shadow stack)"
+				    : site_trouble(err));
+	tlink_fail(tl, err, why);
+}
+
+static void ack_consumers(struct exchange *x, const struct xmsg *m, s32 err, const u8 *body,
+			  u32 len)
+{
+	const struct agent_consumer *v = (const void *)(m->body + 8);
+
+	for (u32 i = 0; i < m->arg; i++) {
+		s32 one = element_err(body, len, i, err);
+		struct tlink *tl = deliver_find(x->t, v[i].link);
+
+		if (!tl || tl->state != TLINK_FLYING)
+			continue;
+		if (one)
+			consumer_failed(x, tl, v[i].addr, one);
+	}
+}
+
+/* All consumers are acknowledged: what has not failed is attached. */
+static void ack_last(struct exchange *x, const struct xmsg *m, s32 err, const u8 *body, u32 len)
+{
+	struct tlink *tl;
+
+	ack_consumers(x, m, err, body, len);
+	list_for_each_entry (tl, &x->t->links, in_target) {
+		if (tl->state != TLINK_FLYING)
+			continue;
+		tl->state = TLINK_DONE;
+		if (!tl->had)
+			target_event(x->t->d, x->t, 2, tl->link, 0);
+		tl->had = true;
+	}
+}
+
+static void unarm_bare(struct target *t)
+{
+	for (u32 i = 0; i < t->nsites; i++)
+		if (!t->sites[i].consumers && !t->sites[i].site.flags)
+			t->sites[i].armed = false;
+}
+
+static void forget_drop(struct target *t, u32 link)
+{
+	u32 n = 0;
+
+	for (u32 i = 0; i < t->ndrops; i++)
+		if (t->drops[i] != link)
+			t->drops[n++] = t->drops[i];
+	t->ndrops = n;
+}
+
+static void ack_drop(struct exchange *x, const struct xmsg *m, s32 err, const u8 *body, u32 len)
+{
+	if (err)
+		log_line("target %d: link %u was not removed: %s", x->t->pid, m->arg,
+			 strerror(-err));
+	forget_drop(x->t, m->arg);
+	unarm_bare(x->t);
+}
+
+static void ack_restore_all(struct exchange *x, const struct xmsg *m, s32 err, const u8 *body,
+			    u32 len)
+{
+	struct target *t = x->t;
+
+	for (u32 i = 0; i < t->nsites; i++)
+		t->sites[i].armed = false;
+	t->setup = t->drop_all = false;
+	t->ndrops = 0;
+}
+
+static void ack_update(struct exchange *x, const struct xmsg *m, s32 err, const u8 *body, u32 len)
+{
+	struct tlink *tl = deliver_find(x->t, m->arg);
+
+	if (!tl)
+		return;
+	tl->update = false;
+	if (err)
+		tlink_fail(tl, err, "the agent did not take the new program");
+}
+
+/*
+ * The process has mapped something there since we looked. The range is given up, with the slots
+ * that were planned in it, and everything is planned once more.
+ */
+static void ack_arena(struct exchange *x, const struct xmsg *m, s32 err, const u8 *body, u32 len)
+{
+	struct target *t = x->t;
+	struct plan_arena *a = &t->arenas[m->arg];
+
+	if (!err)
+		return;
+	for (u32 i = 0; i < t->nsites; i++) {
+		struct arch_patch *p = &t->sites[i].site.patch;
+
+		if (!t->sites[i].armed && p->slot >= a->addr && p->slot - a->addr < a->size)
+			memset(p, 0, sizeof(*p));
+	}
+	a->used = a->size = 0;
+	exchange_fail(x, -EAGAIN, "process %d has no room for the displaced instructions at %#llx",
+		      t->pid, (unsigned long long)a->addr);
+}
+
+void deliver_ack_nothing(struct exchange *x, const struct xmsg *m, s32 err, const u8 *body, u32 len)
+{
+	if (err)
+		log_line("target %d: message %u refused: %s", x->t->pid, m->type, strerror(-err));
+}
+
+/* --- what is to be sent ------------------------------------------------------------------------
+ */
+
+/* The unified hierarchy's id of the target's control group: the inode of its directory. */
+static u64 cgroup_of(s32 pid)
+{
+	char path[64], line[4200], dir[4300];
+	_cleanup_fclose_ FILE *f = NULL;
+	struct stat st;
+
+	snprintf(path, sizeof(path), "/proc/%d/cgroup", pid);
+	f = fopen(path, "re");
+	while (f && fgets(line, sizeof(line), f)) {
+		if (strncmp(line, "0::", 3))
+			continue;
+		line[strcspn(line, "\n")] = 0;
+		snprintf(dir, sizeof(dir), "/sys/fs/cgroup%s", line + 3);
+		return stat(dir, &st) ? 0 : st.st_ino;
+	}
+	return 0;
+}
+
+/* AT_SYSINFO_EHDR of the target. */
+static u64 vdso_of(s32 pid)
+{
+	_cleanup_close_ int fd = -1;
+	char path[64];
+	u64 v[2];
+
+	snprintf(path, sizeof(path), "/proc/%d/auxv", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	while (fd >= 0 && read(fd, v, sizeof(v)) == sizeof(v))
+		if (v[0] == AT_SYSINFO_EHDR)
+			return v[1];
+	return 0;
+}
+
+static void put_map(struct exchange *x, struct ebpf_map_obj *m)
+{
+	struct agent_map am = {.meta = m->meta,
+			       .size = m->obj.size,
+			       .ring = m->meta.type == BPF_MAP_TYPE_RINGBUF,
+			       .readonly = !!(m->meta.map_flags & BPF_F_RDONLY_PROG)};
+	struct given_one *g = given_add(&x->t->maps, m->obj.id);
+	struct xmsg *msg;
+
+	if (!g || g->sent)
+		return;
+	msg = exchange_enqueue(x, AGENT_MAP, &am, sizeof(am));
+	if (!msg)
+		return;
+	exchange_enqueue_fd(msg, m->obj.fd);
+	msg->ack = ack_map;
+	msg->arg = m->obj.id;
+	g->sent = true;
+}
+
+static void put_setup(struct exchange *x)
+{
+	struct target *t = x->t;
+	struct daemon *d = t->d;
+	struct agent_setup s = {.participant = t->participant,
+				.tgid = t->pid,
+				.target = t->cookie,
+				.generation = d->life->generation,
+				.uid = d->uid,
+				.gid = getegid(),
+				.cgroup_id = cgroup_of(t->pid),
+				.vdso = vdso_of(t->pid),
+				.nr_cpus = osl_nr_cpus(),
+				.nstats = TARGET_STATS,
+				.trace_map = d->trace_map ? d->trace_map->obj.id : 0,
+				.bells_size = ALIGN_UP(sizeof(struct osl_bells), EBPFRT_PAGE_SIZE),
+				.life_size = ALIGN_UP(sizeof(struct osl_life), EBPFRT_PAGE_SIZE),
+				.stats_size = t->stats_size,
+				.ret_instances = RET_INSTANCES};
+	struct xmsg *m;
+
+	snprintf(s.socket, sizeof(s.socket), "%s/agent", d->dir);
+	m = exchange_enqueue(x, AGENT_SETUP, &s, sizeof(s));
+	if (m)
+		m->ack = ack_setup;
+	exchange_enqueue_fd(m, d->bells_fd);
+	exchange_enqueue_fd(m, d->life_fd);
+	exchange_enqueue_fd(m, t->stats_fd);
+	/* a new set-up is a new start: the agent may have forgotten what it had */
+	for (u32 i = 0; i < t->maps.n; i++)
+		t->maps.v[i].sent = false;
+	for (u32 i = 0; i < t->progs.n; i++)
+		t->progs.v[i].sent = false;
+	for (u32 i = 0; i < t->nrings; i++)
+		t->rings[i].done = false;
+	t->arenas_sent = 0;
+	if (d->trace_map)
+		put_map(x, d->trace_map);
+}
+
+static void put_drops(struct exchange *x)
+{
+	struct target *t = x->t;
+
+	for (u32 i = 0; i < (t->forked ? t->ndropped : t->ndrops); i++) {
+		struct agent_drop drop = {.link = t->forked ? t->dropped[i] : t->drops[i]};
+		struct xmsg *m = exchange_enqueue(x, AGENT_DROP_LINK, &drop, sizeof(drop));
+
+		if (m) {
+			m->ack = ack_drop;
+			m->arg = drop.link;
+		}
+	}
+}
+
+/* What is not a link's goes too: hooks into the loader and the signal masks. */
+static void put_restore_all(struct exchange *x)
+{
+	struct xmsg *m = exchange_enqueue(x, AGENT_RESTORE_ALL, NULL, 0);
+
+	if (m)
+		m->ack = ack_restore_all;
+}
+
+static void put_prog(struct exchange *x, struct ebpf_prog_obj *p);
+
+/* What its arrays of programs lead to has to be there as well. */
+static void put_tail_calls(struct exchange *x, struct ebpf_map_obj *m)
+{
+	if (m->meta.type != BPF_MAP_TYPE_PROG_ARRAY)
+		return;
+	for (u32 i = 0; i < m->meta.max_entries; i++)
+		if (m->slots[i])
+			put_prog(x, ebpf_obj_prog(m->slots[i]));
+}
+
+static void put_prog(struct exchange *x, struct ebpf_prog_obj *p)
+{
+	struct given_one *g = given_add(&x->t->progs, p->obj.id);
+	struct {
+		struct agent_prog prog;
+		u32 ids[EBPF_MAX_USED_MAPS];
+	} body = {.prog = {.id = p->obj.id, .size = p->image_size, .nmaps = p->nmaps}};
+	bool again = !g || g->sent;
+	struct xmsg *m;
+
+	if (g && !g->sent) {
+		g->sent = true;
+		body.prog.stat = TARGET_STATS - 1;
+		for (u32 i = 0; i < p->nmaps; i++) {
+			body.ids[i] = p->maps[i]->obj.id;
+			put_map(x, p->maps[i]);
+		}
+		m = exchange_enqueue(x, AGENT_PROG, &body,
+				     sizeof(body.prog) + p->nmaps * sizeof(u32));
+		exchange_enqueue_fd(m, p->obj.fd);
+		if (m) {
+			m->ack = ack_prog;
+			m->arg = p->obj.id;
+		}
+	}
+	/* each program is entered once: the recursion ends */
+	for (u32 i = 0; !again && i < p->nmaps; i++)
+		put_tail_calls(x, p->maps[i]);
+}
+
+static void put_new_tail_calls(struct exchange *x)
+{
+	struct ebpf_obj *o;
+
+	list_for_each_entry (o, &x->t->d->table.objs[EBPF_OBJ_MAP], node)
+		if (given_index(&x->t->maps, o->id) < x->t->maps.n)
+			put_tail_calls(x, ebpf_obj_map(o));
+}
+
+static struct ring_given *ring_given(struct target *t, u32 map, u32 index)
+{
+	struct ring_given *v;
+
+	for (u32 i = 0; i < t->nrings; i++)
+		if (t->rings[i].map == map && t->rings[i].index == index)
+			return &t->rings[i];
+	v = realloc(t->rings, (t->nrings + 1) * sizeof(*v));
+	if (!v)
+		return NULL;
+	t->rings = v;
+	v[t->nrings] = (struct ring_given){.map = map, .index = index};
+	return &v[t->nrings++];
+}
+
+static void put_ring(struct exchange *x, struct ebpf_map_obj *m, u32 index)
+{
+	struct agent_perf_ring r = {.map = m->obj.id, .index = index};
+	struct ebpf_obj *event = m->slots[index];
+	struct ring_given *g;
+	struct xmsg *msg;
+	int fd = -1;
+
+	if (event)
+		fd = perf_ring(event, &r.size, &r.id);
+	if (event && fd >= 0)
+		r.bell = perf_bell(event);
+	else
+		r.size = 0;
+	g = ring_given(x->t, m->obj.id, index);
+	if (!g || (g->event == r.id && g->size == r.size && (g->done || !r.size)))
+		return;
+	msg = exchange_enqueue(x, AGENT_PERF_RING, &r, sizeof(r));
+	if (msg && fd >= 0)
+		exchange_enqueue_fd(msg, fd);
+	*g = (struct ring_given){m->obj.id, index, r.id, r.size, true};
+}
+
+static void put_rings(struct exchange *x)
+{
+	struct ebpf_obj *o;
+
+	list_for_each_entry (o, &x->t->d->table.objs[EBPF_OBJ_MAP], node) {
+		struct ebpf_map_obj *m = ebpf_obj_map(o);
+
+		if (m->meta.type != BPF_MAP_TYPE_PERF_EVENT_ARRAY ||
+		    given_index(&x->t->maps, o->id) == x->t->maps.n)
+			continue;
+		for (u32 i = 0; i < m->meta.max_entries; i++)
+			put_ring(x, m, i);
+	}
+}
+
+static void put_programs(struct exchange *x)
+{
+	struct tlink *tl;
+
+	list_for_each_entry (tl, &x->t->links, in_target)
+		if (tl->state == TLINK_FLYING || tl->update)
+			put_prog(x, tl->a->l->prog);
+	put_new_tail_calls(x);
+	put_rings(x);
+	x->t->slots_changed = false;
+}
+
+static void put_updates(struct exchange *x)
+{
+	struct tlink *tl;
+
+	list_for_each_entry (tl, &x->t->links, in_target) {
+		struct agent_update u = {.link = tl->link, .prog = tl->a->l->prog->obj.id};
+		struct xmsg *m;
+
+		if (!tl->update)
+			continue;
+		/* a link in the air goes out with its new program anyway */
+		if (tl->state != TLINK_DONE) {
+			tl->update = false;
+			continue;
+		}
+		m = exchange_enqueue(x, AGENT_UPDATE_LINK, &u, sizeof(u));
+		if (m) {
+			m->ack = ack_update;
+			m->arg = tl->link;
+		}
+	}
+}
+
+static void put_arenas(struct exchange *x)
+{
+	struct target *t = x->t;
+
+	for (; t->arenas_sent < t->narenas; t->arenas_sent++) {
+		if (!t->arenas[t->arenas_sent].size)
+			continue;
+		struct agent_arena a = {.addr = t->arenas[t->arenas_sent].addr,
+					.size = t->arenas[t->arenas_sent].size};
+
+		struct xmsg *m = exchange_enqueue(x, AGENT_ARENA, &a, sizeof(a));
+
+		if (!m)
+			continue;
+		m->ack = ack_arena;
+		m->arg = t->arenas_sent;
+	}
+}
+
+/* Lists go out in as many messages as they need. */
+static struct xmsg *put_list(struct exchange *x, u16 type, const void *v, u32 size, u32 n)
+{
+	u32 head[2] = {n, 0};
+	struct xmsg *m = calloc(1, sizeof(*m) + sizeof(head) + (size_t)n * size);
+
+	if (!m)
+		return NULL;
+	m->type = type;
+	m->len = sizeof(head) + n * size;
+	m->arg = n;
+	memcpy(m->body, head, sizeof(head));
+	memcpy(m->body + sizeof(head), v, (size_t)n * size);
+	list_add_tail(&m->node, &x->queue);
+	return m;
+}
+
+static void put_sites(struct exchange *x)
+{
+	struct plan_out *o = x->plan.out;
+	_cleanup_free_ struct agent_site *v = calloc(o->nsites + 1, sizeof(*v));
+	u32 n = 0;
+
+	/* those that do other things than run programs are listed last and armed first */
+	for (u32 pass = 0; v && pass < 2; pass++)
+		for (u32 i = 0; i < o->nsites; i++) {
+			const struct site *s = target_site(x->t, plan_sites(o)[i].patch.addr);
+
+			if (s && !!s->site.flags == !pass)
+				v[n++] = s->site;
+		}
+	for (u32 i = 0; i < n; i += SITES_PER_MSG) {
+		struct xmsg *m =
+			put_list(x, AGENT_SITES, v + i, sizeof(*v), MIN(n - i, (u32)SITES_PER_MSG));
+
+		if (m)
+			m->ack = ack_sites;
+	}
+}
+
+static void put_consumers(struct exchange *x)
+{
+	struct agent_consumer *v = calloc(x->nwants + 1, sizeof(*v));
+	struct xmsg *m = NULL;
+	u32 n = 0;
+
+	for (u32 i = 0; v && i < x->nwants; i++) {
+		struct tlink *tl = deliver_find(x->t, x->wants[i].link);
+		u32 k = x->wants[i].index;
+
+		if (!tl || tl->state != TLINK_FLYING || k >= tl->naddrs || !tl->addrs[k])
+			continue;
+		v[n++] = (struct agent_consumer){
+			.addr = tl->addrs[k],
+			.link = tl->link,
+			.cookie = tl->a->l->cookies[k],
+			.prog = tl->a->l->prog->obj.id,
+			.flags = tl->a->l->is_ret ? AGENT_CONSUMER_RET : 0,
+			.stat = tl->stat,
+		};
+	}
+	for (u32 i = 0; i < n; i += CONSUMERS_PER_MSG) {
+		m = put_list(x, AGENT_CONSUMERS, v + i, sizeof(*v),
+			     MIN(n - i, (u32)CONSUMERS_PER_MSG));
+		if (m)
+			m->ack = ack_consumers;
+	}
+	if (m)
+		m->ack = ack_last;
+	free(v);
+}
+
+void deliver_put_all(struct exchange *x)
+{
+	struct target *t = x->t;
+
+	if (!t->setup || x->reason == AGENT_START || x->reason == AGENT_FORK)
+		put_setup(x);
+	put_drops(x);
+	t->forked = false;
+	if (t->drop_all) {
+		put_restore_all(x);
+		if (!x->nwants)
+			return;
+		put_setup(x);
+	}
+	put_programs(x);
+	put_updates(x);
+	put_arenas(x);
+	if (x->plan.out) {
+		put_sites(x);
+		put_consumers(x);
+	}
+}

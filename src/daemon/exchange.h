@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Inside an exchange: exchange.c conducts it, want.c has the sites planned, deliver.c says what is
+ * sent and what the acknowledgements mean.
+ */
+#pragma once
+
+#include <errno.h>
+
+#include "daemon/target.h"
+
+#define NS_PER_MS 1000000ull
+
+struct exchange;
+
+struct xmsg {
+	struct list_head node;
+	u16 type;
+	u32 len; /* of body */
+	int fds[3];
+	u32 nfds;
+	void (*ack)(struct exchange *x, const struct xmsg *m, s32 err, const u8 *body, u32 len);
+	u32 arg;
+	u8 body[] __attribute__((aligned(8)));
+};
+
+/* where a planned item belongs */
+struct want {
+	u32 link;
+	u32 index; /* of the link's sites */
+};
+
+struct exchange {
+	struct target *t;
+	struct loop_source sock;
+	struct loop_source report; /* of the injector */
+	struct loop_timer timer;
+	struct inject inj;
+	struct plan plan;
+	struct want *wants;
+	u32 nwants;
+	struct list_head queue; /* the first one is sent and not yet acknowledged */
+	u64 seq;
+	u32 reason; /* of the agent's hello, 0: none yet */
+	s32 tid;    /* the agent's thread */
+	bool planned, injecting, talked;
+	s32 err;
+	char why[PROBE_WHY_MAX];
+};
+
+/* exchange.c */
+__printf_like(3, 4) void exchange_fail(struct exchange *x, int err, const char *fmt, ...);
+void exchange_finish(struct exchange *x);
+void exchange_advance(struct exchange *x);
+struct xmsg *exchange_enqueue(struct exchange *x, u16 type, const void *body, u32 len);
+void exchange_enqueue_fd(struct xmsg *m, int fd);
+static inline bool exchange_passing(int err) /* worth another attempt */
+{
+	return err == -EBUSY || err == -EAGAIN || err == -EINTR;
+}
+
+/* deliver.c */
+void deliver_put_all(struct exchange *x);
+/* for messages that have no acknowledgement of their own */
+void deliver_ack_nothing(struct exchange *x, const struct xmsg *m, s32 err, const u8 *body,
+			 u32 len);
+struct tlink *deliver_find(struct target *t, u64 link);
+
+/* want.c: plan what is wanted; without that, go on at once. May end the exchange. */
+int want_start(struct exchange *x);

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What an exchange has to bring about, planned by a worker, and what of the plan becomes of the
+ * target's links, sites and arenas.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/exchange.h"
+
+/* --- the plan ----------------------------------------------------------------------------------
+ */
+
+static bool wanted(const struct target *t, const struct tlink *tl)
+{
+	if (tl->a->batched)
+		return false;
+	return tl->state == TLINK_WANT || (t->modules && tlink_moves(tl));
+}
+
+static u32 count_wants(const struct target *t)
+{
+	const struct tlink *tl;
+	u32 n = 0;
+
+	list_for_each_entry (tl, &t->links, in_target)
+		if (wanted(t, tl))
+			n += tl->naddrs;
+	return n;
+}
+
+static void fill_wants(struct exchange *x)
+{
+	struct plan_item *items = plan_items(x->plan.out);
+	struct tlink *tl;
+	u32 n = 0;
+
+	list_for_each_entry (tl, &x->t->links, in_target) {
+		const struct ebpf_link_obj *l = tl->a->l;
+
+		if (!wanted(x->t, tl))
+			continue;
+		for (u32 i = 0; i < l->nsites; i++, n++) {
+			x->wants[n] = (struct want){tl->link, i};
+			items[n].file = l->file;
+			items[n].path = l->path;
+			items[n].offset = l->offsets[i];
+			items[n].is_ret = l->is_ret;
+		}
+		tlink_release_sites(tl);
+		tl->fixed = true;
+		tl->state = TLINK_FLYING;
+	}
+}
+
+static u32 module_of(const struct osl_ident *file)
+{
+	return ((file->ino ^ (file->dev << 32)) * 0x9e3779b97f4a7c15ULL) >> 33;
+}
+
+static struct site *adopt_site(struct target *t, const struct plan_site *ps)
+{
+	struct site *s = target_site(t, ps->patch.addr);
+
+	if (!s)
+		s = target_site_add(t);
+	if (!s)
+		return NULL;
+	/* what else the place does it goes on doing */
+	s->site.flags = ps->flags | (s->armed ? s->site.flags : 0);
+	s->site.patch = ps->patch;
+	s->site.module = module_of(&ps->file);
+	s->file = ps->file;
+	s->offset = ps->offset;
+	s->err = 0;
+	return s;
+}
+
+static int adopt_arenas(struct target *t, const struct plan_out *o)
+{
+	struct plan_arena *v = realloc(t->arenas, (o->narenas + 1) * sizeof(*v));
+
+	if (!v)
+		return -ENOMEM;
+	memcpy(v, o->arenas, o->narenas * sizeof(*v));
+	t->arenas = v;
+	t->narenas = o->narenas;
+	return 0;
+}
+
+static void take_item(struct exchange *x, const struct want *w, struct plan_item *it)
+{
+	struct plan_out *o = x->plan.out;
+	struct tlink *tl = deliver_find(x->t, w->link);
+	struct site *s;
+
+	if (!tl || tl->state != TLINK_FLYING || w->index >= tl->naddrs)
+		return;
+	it->symbol[sizeof(it->symbol) - 1] = it->why[sizeof(it->why) - 1] = 0;
+	if (!w->index)
+		memcpy(tl->symbol, it->symbol, sizeof(tl->symbol));
+	if (it->err) {
+		tlink_fail(tl, it->err, it->why);
+		return;
+	}
+	if (it->pending || it->site >= o->nsites) {
+		memcpy(tl->reason, it->why, sizeof(tl->reason));
+		return;
+	}
+	s = target_site(x->t, plan_sites(o)[it->site].patch.addr);
+	if (!s)
+		return;
+	tl->addrs[w->index] = it->addr;
+	tl->fixed &= it->fixed;
+	if (!w->index || !tl->addr)
+		tl->addr = it->addr;
+	s->consumers++;
+}
+
+/* A link none of whose places are mapped waits for them. */
+static void note_pending(struct target *t)
+{
+	struct tlink *tl;
+
+	list_for_each_entry (tl, &t->links, in_target) {
+		bool any = false;
+
+		if (tl->state != TLINK_FLYING)
+			continue;
+		for (u32 i = 0; i < tl->naddrs && !any; i++)
+			any = tl->addrs[i];
+		if (!any)
+			tl->state = TLINK_PENDING;
+	}
+}
+
+/* What workers found out about files, for the next ones: the newest SCANS_KEPT. */
+#define SCANS_KEPT 32u
+static struct plan_scan scans[SCANS_KEPT];
+static u32 nscans, next_scan;
+
+static void remember_scans(const struct plan_out *o)
+{
+	for (u32 i = 0; i < o->nscans; i++) {
+		scans[next_scan] = o->scans[i];
+		scans[next_scan].n = MIN(scans[next_scan].n, PLAN_SYSCALL_SITES);
+		next_scan = (next_scan + 1) % SCANS_KEPT;
+		nscans = MIN(nscans + 1, SCANS_KEPT);
+	}
+}
+
+static bool nothing_to_say(const struct exchange *x)
+{
+	const struct target *t = x->t;
+
+	const struct tlink *tl;
+
+	list_for_each_entry (tl, &t->links, in_target)
+		if (tl->update)
+			return false;
+	return t->loaded && t->setup && x->sock.fd < 0 && !(x->plan.out && x->plan.out->nsites) &&
+	       !t->ndrops && !t->drop_all && !t->slots_changed;
+}
+
+static void planned(struct exchange *x)
+{
+	x->planned = true;
+	if (nothing_to_say(x))
+		exchange_finish(x);
+	else
+		exchange_advance(x);
+}
+
+static void plan_done(struct plan *p)
+{
+	struct exchange *x = container_of(p, struct exchange, plan);
+	struct plan_out *o = p->out;
+	struct target *t = x->t;
+
+	o->why[sizeof(o->why) - 1] = 0;
+	if (!o->err)
+		o->err = adopt_arenas(t, o);
+	remember_scans(o);
+	if (o->err) {
+		if (exchange_passing(o->err))
+			o->err = -EPERM;
+		exchange_fail(x, o->err, "%s", o->why);
+		return;
+	}
+	for (u32 i = 0; i < o->nsites; i++)
+		adopt_site(t, &plan_sites(o)[i]);
+	for (u32 i = 0; i < x->nwants; i++)
+		take_item(x, &x->wants[i], &plan_items(o)[i]);
+	note_pending(t);
+	t->hooked |= o->hooked;
+	t->sanitised |= o->sanitised;
+	planned(x);
+}
+
+static bool any_return(const struct target *t)
+{
+	const struct tlink *tl;
+
+	list_for_each_entry (tl, &t->links, in_target)
+		if (tl->a->l->is_ret)
+			return true;
+	return false;
+}
+
+static int start_worker(struct exchange *x)
+{
+	struct target *t = x->t;
+	struct plan_job job = {.pid = t->pid,
+			       .tid = x->tid,
+			       .dl_debug = t->dl_debug,
+			       .want_hook = !t->hooked,
+			       .want_sanitise = !t->sanitised,
+			       .want_unwind = any_return(t),
+			       .scans = scans,
+			       .nscans = nscans,
+			       .sites = t->sites,
+			       .nsites = t->nsites};
+	int err;
+
+	x->wants = calloc(x->nwants + 1, sizeof(*x->wants));
+	if (!x->wants)
+		return -ENOMEM;
+	err = plan_init(&x->plan, &t->d->loop, x->nwants);
+	if (err)
+		return err;
+	fill_wants(x);
+	x->plan.out->narenas = MIN(t->narenas, PLAN_ARENAS);
+	for (u32 i = 0; i < x->plan.out->narenas; i++)
+		x->plan.out->arenas[i] = t->arenas[i];
+	return plan_start(&x->plan, &job, plan_done);
+}
+
+/* Plan what is wanted; without that, go on at once. May end the exchange. */
+int want_start(struct exchange *x)
+{
+	struct target *t = x->t;
+
+	x->nwants = count_wants(t);
+	if (t->drop_all)
+		t->hooked = t->sanitised = false;
+	/* a library that has come may be the unwinder */
+	if (!x->nwants && !(t->modules && any_return(t))) {
+		planned(x);
+		return 0;
+	}
+	return start_worker(x);
+}

@@ -395,6 +395,20 @@ static int refuse_load(const struct object *obj, int err)
 	return err;
 }
 
+/* The ids by which the daemon's lists speak of them. */
+static void learn_ids(struct object *obj)
+{
+	for (u32 i = 0; i < obj->nprogs; i++) {
+		struct bpf_program *prog =
+			bpf_object__find_program_by_name(obj->bpf, obj->progs[i].name);
+		struct bpf_prog_info info = {0};
+		u32 len = sizeof(info);
+
+		if (prog && !bpf_obj_get_info_by_fd(bpf_program__fd(prog), &info, &len))
+			obj->progs[i].id = info.id;
+	}
+}
+
 int object_load(struct object *obj)
 {
 	int err = ebpfrt_connect();
@@ -403,7 +417,10 @@ int object_load(struct object *obj)
 		return out_error("%s", ebpfrt_error()), err;
 	nkept = 0;
 	err = bpf_object__load(obj->bpf);
-	return err ? refuse_load(obj, err) : 0;
+	if (err)
+		return refuse_load(obj, err);
+	learn_ids(obj);
+	return 0;
 }
 
 /* --- attach --- */

@@ -21,6 +21,7 @@ struct object_prog {
 	char name[64];
 	char section[256];
 	u32 type;
+	u32 id; /* once loaded */
 };
 
 struct object_map {

@@ -43,30 +43,40 @@ void session_unblock_signals(void)
 
 /* --- the beginning --- */
 
-/* Number of rows; *attached: links that hold a site in some target. */
-static size_t link_rows(const struct attachment *a, struct ebpfrt_link **rows)
+/* "attached" is better than "failed", which says more than "pending". */
+static int rank(const struct ebpfrt_link *l)
 {
-	size_t n = 0;
-
-	if (!a->link_id || ebpfrt_links(a->link_id, 0, rows, &n))
-		return 0;
-	return n;
+	return l->state == EBPFRT_LINK_ATTACHED ? 2 : l->state == EBPFRT_LINK_FAILED;
 }
 
-/* "attached", "pending (reason)": the best of its targets. */
-static void describe_state(const struct attachment *a, char *text, size_t size)
+/*
+ * The best row of @rows for the attachment. A USDT probe is many links, none of which libbpf lets
+ * us see: those of its program stand for it.
+ */
+static const struct ebpfrt_link *best_row(const struct object *obj, const struct attachment *a,
+					  const struct ebpfrt_link *rows, size_t n)
 {
-	_cleanup_free_ struct ebpfrt_link *rows = NULL;
-	size_t n = link_rows(a, &rows);
 	const struct ebpfrt_link *best = NULL;
 
 	for (size_t i = 0; i < n; i++) {
-		if (!best || rows[i].state == EBPFRT_LINK_ATTACHED ||
-		    (best->state == EBPFRT_LINK_PENDING && rows[i].state == EBPFRT_LINK_FAILED))
+		if (a->link_id ? rows[i].id != a->link_id
+			       : rows[i].prog_id != obj->progs[a->prog].id)
+			continue;
+		if (!best || rank(&rows[i]) > rank(best))
 			best = &rows[i];
-		if (best->state == EBPFRT_LINK_ATTACHED)
-			break;
 	}
+	return best;
+}
+
+/* "attached", "pending (reason)": the best of its targets. */
+static void describe_state(const struct object *obj, const struct attachment *a, char *text,
+			   size_t size)
+{
+	_cleanup_free_ struct ebpfrt_link *rows = NULL;
+	const struct ebpfrt_link *best;
+	size_t n = 0;
+
+	best = ebpfrt_links(a->link_id, 0, &rows, &n) ? NULL : best_row(obj, a, rows, n);
 	if (best && best->state == EBPFRT_LINK_ATTACHED)
 		snprintf(text, size, "attached");
 	else if (best && best->state == EBPFRT_LINK_FAILED)
@@ -97,7 +107,7 @@ static void announce_one(const struct session *s, const struct object *obj,
 	char state[512], place[PATH_MAX + 600];
 	struct json_object *o;
 
-	describe_state(a, state, sizeof(state));
+	describe_state(obj, a, state, sizeof(state));
 	place_text(a, place, sizeof(place));
 	if (!s->json) {
 		out_note("%-16s %-10s %s  %s", obj->progs[a->prog].name, spec_kind_name(&a->spec),
@@ -221,6 +231,18 @@ static const char *prog_of_link(const struct session *s, u32 id)
 	return NULL;
 }
 
+/* Another client detached it, or it became another program that can't be followed. */
+static void on_left(struct session *s, pid_t pid)
+{
+	for (u32 i = 0; s->pids && i < s->pids->n; i++) {
+		if (s->pids->v[i] == pid) {
+			out_note("process %d is no longer traced", pid);
+			return;
+		}
+	}
+	out_debug("process %d is no longer traced", pid);
+}
+
 static void on_event(const struct ebpfrt_event *ev, void *cookie)
 {
 	struct session *s = cookie;
@@ -240,7 +262,7 @@ static void on_event(const struct ebpfrt_event *ev, void *cookie)
 				 strerror(-ev->err));
 		break;
 	case EBPFRT_EVENT_TARGET_LEFT:
-		out_debug("process %d is no longer traced", ev->pid);
+		on_left(s, ev->pid);
 		break;
 	case EBPFRT_EVENT_TARGET_END:
 		out_debug("process %d has ended", ev->pid);
@@ -344,6 +366,17 @@ static bool site_is_new(struct ebpfrt_link *seen, u32 *nseen, const struct ebpfr
 	return true;
 }
 
+static bool is_ours(const struct session *s, const struct ebpfrt_link *l)
+{
+	for (u32 k = 0; k < s->nobjs; k++) {
+		for (u32 i = 0; i < s->objs[k]->nprogs; i++) {
+			if (l->prog_id && s->objs[k]->progs[i].id == l->prog_id)
+				return true;
+		}
+	}
+	return false;
+}
+
 /* Before the detachment: what it will restore. */
 static void count_sites(const struct session *s, struct totals *t)
 {
@@ -355,7 +388,7 @@ static void count_sites(const struct session *s, struct totals *t)
 		return;
 	seen = calloc(n ? n : 1, sizeof(*seen));
 	for (size_t i = 0; seen && i < n; i++) {
-		if (rows[i].state == EBPFRT_LINK_ATTACHED && prog_of_link(s, rows[i].id))
+		if (rows[i].state == EBPFRT_LINK_ATTACHED && is_ours(s, &rows[i]))
 			t->sites += site_is_new(seen, &nseen, &rows[i]);
 	}
 }
@@ -369,7 +402,7 @@ static void count_hits(const struct session *s, struct totals *t)
 	if (ebpfrt_links(0, 0, &rows, &n))
 		return;
 	for (size_t i = 0; i < n; i++) {
-		if (!prog_of_link(s, rows[i].id))
+		if (!is_ours(s, &rows[i]))
 			continue;
 		t->hits += rows[i].hits;
 		t->missed += rows[i].missed;

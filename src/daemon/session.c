@@ -399,6 +399,7 @@ static void fill_tlink(const struct tlink *tl, struct msg_link_info *o)
 static void fill_tally(const struct tally *y, struct msg_link_info *o)
 {
 	o->link = y->link;
+	o->prog = y->prog;
 	o->state = MSG_LINK_PENDING;
 	o->hits = y->hits;
 	o->missed = y->missed;

@@ -50,7 +50,7 @@ static void make_room(struct daemon *d)
 }
 
 /* Without memory nothing is kept, and the link works. */
-void tally_new(struct daemon *d, u32 link, u32 session)
+void tally_new(struct daemon *d, const struct ebpf_link_obj *l)
 {
 	struct tally *y = calloc(1, sizeof(*y));
 
@@ -58,8 +58,9 @@ void tally_new(struct daemon *d, u32 link, u32 session)
 		return;
 	if (d->ntallies >= TALLIES_MAX)
 		make_room(d);
-	y->link = link;
-	y->session = session;
+	y->link = l->obj.id;
+	y->prog = l->prog->obj.id;
+	y->session = l->session;
 	list_add_tail(&y->node, &d->tallies);
 	d->ntallies++;
 }

@@ -198,11 +198,11 @@ bool attach_settle(struct attach *a);
 /* What a link has counted where it is no longer attached. */
 struct tally {
 	struct list_head node;
-	u32 link, session;
+	u32 link, prog, session;
 	bool gone; /* the link is */
 	u64 hits, missed, aborted;
 };
-void tally_new(struct daemon *d, u32 link, u32 session);
+void tally_new(struct daemon *d, const struct ebpf_link_obj *l);
 struct tally *tally_find(struct daemon *d, u32 link);
 void tally_leave(const struct tlink *tl); /* before it is forgotten */
 void tally_settle(struct target *t);	  /* an exchange is over, or the target has ended */

@@ -68,13 +68,10 @@ struct child {
 	int go, failed; /* pipes */
 };
 
-static int start_child(struct child *c, char *const *argv, const char *path)
+static int start_child(struct child *c, char *const *argv, const char *path, char **env)
 {
-	_cleanup_free_ char **env = NULL;
 	int go[2], failed[2];
 
-	if (ebpfrt_run_environment(NULL, &env))
-		return out_error("%s", ebpfrt_error());
 	if (pipe2(go, O_CLOEXEC) || pipe2(failed, O_CLOEXEC))
 		return out_error("cannot make a pipe: %s", strerror(errno));
 	fflush(NULL);
@@ -164,7 +161,7 @@ static int prepare_all(const char *exe, struct object **objs)
 	return status;
 }
 
-static int trace(struct session *s, char **argv, const char *path)
+static int trace(struct session *s, char **argv, const char *path, char **env)
 {
 	struct child child = {0};
 	int err;
@@ -173,7 +170,7 @@ static int trace(struct session *s, char **argv, const char *path)
 		out_error("%s", ebpfrt_error());
 		return STATUS_FAILED;
 	}
-	if (session_open_streams(s) || start_child(&child, argv, path))
+	if (session_open_streams(s) || start_child(&child, argv, path, env))
 		return STATUS_FAILED;
 	s->child = child.pid;
 	s->child_fd = (int)syscall(SYS_pidfd_open, child.pid, 0);
@@ -197,6 +194,7 @@ static int run_under(const char *path, char **argv)
 			    .nobjs = config.progs.n,
 			    .json = config.json,
 			    .no_maps = config.no_maps};
+	_cleanup_free_ char **env = NULL;
 	char exe[PATH_MAX];
 	int status;
 
@@ -206,9 +204,14 @@ static int run_under(const char *path, char **argv)
 	if (!s.stream)
 		return STATUS_FAILED;
 	session_block_signals(true);
+	/* before anything is attached: from then on our probes wait for the command */
+	if (ebpfrt_run_environment(NULL, &env)) {
+		out_error("%s", ebpfrt_error());
+		return STATUS_FAILED;
+	}
 	status = prepare_all(exe, objs);
 	if (!status)
-		status = trace(&s, argv, path);
+		status = trace(&s, argv, path, env);
 	session_deinit(&s);
 	for (u32 i = 0; i < config.progs.n; i++)
 		object_free(&objs[i]);

@@ -4,7 +4,8 @@
  *
  * A link of one pid covers that process (adopting it when it is no target yet) and the children
  * that follow it. A link of all processes covers the targets of its client's session; of a client
- * that has no targets, every target of this user.
+ * that has no targets and is not about to start one (it asked for a token), every target of this
+ * user.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -28,6 +29,13 @@ static bool session_has_targets(struct daemon *d, u32 session)
 	return false;
 }
 
+static bool starts_its_own(struct daemon *d, u32 session)
+{
+	const struct client *c = client_by_session(d, session);
+
+	return c && c->token;
+}
+
 bool attach_covers(const struct ebpf_link_obj *l, const struct target *t)
 {
 	if (l->detached || l->disabled || t->gone)
@@ -36,7 +44,8 @@ bool attach_covers(const struct ebpf_link_obj *l, const struct target *t)
 		return t->pid == l->pid || t->follow_of == l->pid;
 	if (target_has(t, l->session))
 		return true;
-	return t->nmembers && !session_has_targets(t->d, l->session);
+	return t->nmembers && !session_has_targets(t->d, l->session) &&
+	       !starts_its_own(t->d, l->session);
 }
 
 /* --- one link in one target ------------------------------------------------------------------ */
@@ -214,7 +223,7 @@ int attach_link(struct ebpf_call *call, struct ebpf_link_obj *l)
 	a->batched = c && c->batching;
 	list_init(&a->tlinks);
 	l->priv = a;
-	tally_new(d, l->obj.id, l->session);
+	tally_new(d, l);
 	if (l->disabled)
 		return 0;
 	err = adopt_for(call, l);

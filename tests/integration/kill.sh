@@ -5,6 +5,7 @@
 plan 15
 
 restored() {
+	say call 1
 	say text
 	[ "$answer" = "$text" ]
 }

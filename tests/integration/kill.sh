@@ -31,6 +31,8 @@ attach_start "$target" "$bin/count.bpf.o"
 say call 10
 daemon=$(daemon_pid)
 kill -KILL "$daemon"
+# the next hit is the one that notices, so it has to come after the death
+until_true sh -c "! kill -0 $daemon 2>/dev/null"
 say call 10
 is "the daemon is killed: the target goes on" "$answer" "sum 100"
 until_true restored && ok "the agent restores its sites by itself" || not_ok "the agent restores its sites by itself"

@@ -8,9 +8,11 @@
  * user.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "daemon/target.h"
 
@@ -71,7 +73,10 @@ struct tlink *tlink_new(struct target *t, struct attach *a)
 		return NULL;
 	tl->naddrs = a->l->nsites;
 	tl->addrs = calloc(tl->naddrs ? tl->naddrs : 1, sizeof(u64));
-	if (!tl->addrs) {
+	tl->semas = calloc(tl->naddrs ? tl->naddrs : 1, sizeof(u64));
+	if (!tl->addrs || !tl->semas) {
+		free(tl->addrs);
+		free(tl->semas);
 		free(tl);
 		return NULL;
 	}
@@ -109,8 +114,47 @@ static void note_drop(struct target *t, u32 link)
 		t->drops[t->ndrops++] = link;
 }
 
+static void count_one(int mem, u64 addr, int by)
+{
+	u16 n;
+
+	if (pread(mem, &n, sizeof(n), addr) != sizeof(n))
+		return;
+	n += by;
+	if (pwrite(mem, &n, sizeof(n), addr) != sizeof(n))
+		log_line("cannot count at %#llx: %s", (unsigned long long)addr, strerror(errno));
+}
+
+static bool has_counters(const struct tlink *tl)
+{
+	for (u32 i = 0; i < tl->naddrs; i++)
+		if (tl->semas[i])
+			return true;
+	return false;
+}
+
+/* From outside, as the kernel does for its own uprobes: the program only tests for zero. */
+void tlink_count(struct tlink *tl, bool up)
+{
+	char path[64];
+	int mem;
+
+	if (tl->counted == up || !has_counters(tl))
+		return;
+	tl->counted = up;
+	snprintf(path, sizeof(path), "/proc/%d/mem", tl->t->pid);
+	mem = open(path, O_RDWR | O_CLOEXEC);
+	for (u32 i = 0; mem >= 0 && i < tl->naddrs; i++)
+		if (tl->semas[i])
+			count_one(mem, tl->semas[i], up ? 1 : -1);
+	if (mem >= 0)
+		close(mem);
+}
+
 void tlink_free(struct tlink *tl)
 {
+	if (!tl->t->gone)
+		tlink_count(tl, false);
 	if (tl->had)
 		tally_leave(tl);
 	if ((tl->had || tl->state == TLINK_FLYING) && !tl->t->gone)
@@ -119,6 +163,7 @@ void tlink_free(struct tlink *tl)
 	list_del_init(&tl->in_target);
 	list_del_init(&tl->in_attach);
 	free(tl->addrs);
+	free(tl->semas);
 	free(tl);
 }
 

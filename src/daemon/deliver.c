@@ -94,6 +94,8 @@ static const char *site_trouble(s32 err)
 		       "or the code rewritten?";
 	case -EFAULT:
 		return "the memory there cannot be read or written";
+	case -ENOENT:
+		return "its program or maps were not taken; the daemon's log says why";
 	case -EPERM:
 	case -EACCES:
 		return "the process may not change its own code (seccomp or a memory policy)";
@@ -145,6 +147,7 @@ static void ack_last(struct exchange *x, const struct xmsg *m, s32 err, const u8
 		if (!tl->had)
 			target_event(x->t->d, x->t, 2, tl->link, 0);
 		tl->had = true;
+		tlink_count(tl, true);
 	}
 }
 

@@ -294,6 +294,20 @@ static bool is_base_file(const struct worker *w, const char *path)
 	       !strncmp(name, "libc-", 5) || !strncmp(name, "ld-", 3);
 }
 
+/* The writable mapping of the file that holds the counter. */
+static u64 counter_address(const struct worker *w, const struct plan_item *it)
+{
+	for (size_t i = 0; i < w->maps.n; i++) {
+		const struct probe_mapping *m = &w->maps.v[i];
+
+		if ((m->prot & PROT_WRITE) && m->file.ino == it->file.ino &&
+		    m->file.dev == it->file.dev && it->ref_ctr >= m->offset &&
+		    it->ref_ctr - m->offset + sizeof(u16) <= m->end - m->start)
+			return m->start + (it->ref_ctr - m->offset);
+	}
+	return 0;
+}
+
 static void plan_one(struct worker *w, struct plan_item *it)
 {
 	const struct probe_mapping *m = probe_maps_find(&w->maps, &it->file, it->offset);
@@ -323,6 +337,8 @@ static void plan_one(struct worker *w, struct plan_item *it)
 	it->err = MIN(i, 0);
 	if (i >= 0)
 		it->site = i;
+	if (i >= 0 && it->ref_ctr)
+		it->sema = counter_address(w, it);
 }
 
 /* --- what the target needs besides ----------------------------------------------------------- */

@@ -28,12 +28,14 @@ struct plan_item {
 	struct osl_ident file;
 	const char *path;
 	u64 offset;
+	u64 ref_ctr; /* file offset of a counter of who looks (USDT semaphore), 0: none */
 	bool is_ret;
 	/* out */
 	s32 err; /* 0; -ENOENT with .pending: not mapped; else why it can't be */
 	bool pending;
 	bool fixed; /* a file that is not unloaded: the program, libc, the loader */
 	u64 addr;
+	u64 sema; /* address of the counter, 0: none or not mapped writable */
 	u32 site; /* index into the plan's sites */
 	char symbol[96];
 	char why[PROBE_WHY_MAX];

@@ -46,6 +46,7 @@ static void fill_wants(struct exchange *x)
 			items[n].path = l->path;
 			items[n].offset = l->offsets[i];
 			items[n].is_ret = l->is_ret;
+			items[n].ref_ctr = l->ref_ctrs ? l->ref_ctrs[i] : 0;
 		}
 		tlink_release_sites(tl);
 		tl->fixed = true;
@@ -111,6 +112,7 @@ static void take_item(struct exchange *x, const struct want *w, struct plan_item
 	if (!s)
 		return;
 	tl->addrs[w->index] = it->addr;
+	tl->semas[w->index] = it->sema;
 	tl->fixed &= it->fixed;
 	if (!w->index || !tl->addr)
 		tl->addr = it->addr;
@@ -129,8 +131,11 @@ static void note_pending(struct target *t)
 			continue;
 		for (u32 i = 0; i < tl->naddrs && !any; i++)
 			any = tl->addrs[i];
-		if (!any)
-			tl->state = TLINK_PENDING;
+		if (any)
+			continue;
+		tl->state = TLINK_PENDING;
+		/* the counters went with the library */
+		tl->counted = false;
 	}
 }
 

@@ -482,18 +482,6 @@ int object_attach(struct object *obj)
 	return err;
 }
 
-/*
- * A link ends with its descriptor, which the daemon sees as a hang-up, in no order with requests.
- * One round trip later it has seen them all; the empty batch then waits for the targets.
- */
-static void wait_until_restored(void)
-{
-	struct ebpfrt_status status;
-
-	if (!ebpfrt_status(&status) && !ebpfrt_batch_begin())
-		ebpfrt_batch_end();
-}
-
 void object_detach(struct object *obj)
 {
 	bool any = false;
@@ -502,9 +490,10 @@ void object_detach(struct object *obj)
 		any |= !!obj->attachments[i].link;
 	if (!any)
 		return;
+	ebpfrt_batch_begin();
 	for (u32 i = 0; i < obj->nattachments; i++) {
 		bpf_link__destroy(obj->attachments[i].link);
 		obj->attachments[i].link = NULL;
 	}
-	wait_until_restored();
+	ebpfrt_batch_end();
 }

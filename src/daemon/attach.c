@@ -40,7 +40,7 @@ static bool starts_its_own(struct daemon *d, u32 session)
 
 bool attach_covers(const struct ebpf_link_obj *l, const struct target *t)
 {
-	if (l->detached || l->disabled || t->gone)
+	if (l->detached || t->gone)
 		return false;
 	if (l->pid > 0)
 		return t->pid == l->pid || t->follow_of == l->pid;
@@ -269,8 +269,6 @@ int attach_link(struct ebpf_call *call, struct ebpf_link_obj *l)
 	list_init(&a->tlinks);
 	l->priv = a;
 	tally_new(d, l);
-	if (l->disabled)
-		return 0;
 	err = adopt_for(call, l);
 	if (err)
 		return err;
@@ -340,18 +338,6 @@ int attach_update(struct ebpf_call *call, struct ebpf_link_obj *l, struct ebpf_p
 	a->waiting = call;
 	reconcile_all(a);
 	return EBPF_LATER;
-}
-
-void attach_enable(struct ebpf_link_obj *l, bool on)
-{
-	struct attach *a = l->priv;
-
-	if (!a)
-		return;
-	if (on)
-		spread(a->d, a);
-	else
-		drop_tlinks(a);
 }
 
 /* Those that have the map have to be told; it is the next exchange that looks what changed. */

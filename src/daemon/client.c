@@ -273,6 +273,7 @@ static bool dispatch(struct client *c, struct frame *f)
 		[MSG_ATTACH_BATCH] = session_batch_request,
 		[MSG_LOG] = trace_log_request,
 		[MSG_STATUS] = status,
+		[MSG_RELEASED] = session_released_request,
 		[MSG_SHUTDOWN] = shut_down,
 	};
 

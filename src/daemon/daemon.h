@@ -86,6 +86,7 @@ void participant_dead(struct daemon *d, u32 who);
 int handle_new(struct daemon *d, struct ebpf_obj *obj, void (*gone)(struct daemon *d));
 /* Any descriptor of @obj outside? */
 bool handle_exists(struct daemon *d, const struct ebpf_obj *obj);
+void handle_reap(struct daemon *d); /* those whose last copy has been closed by now */
 void handle_drop_all(struct daemon *d);
 
 /* --- client.c -------------------------------------------------------------------------------- */
@@ -178,6 +179,7 @@ void session_targets_request(struct client *c, const struct frame *f);
 void session_links_request(struct client *c, const struct frame *f);
 void session_link_drop_request(struct client *c, const struct frame *f);
 void session_batch_request(struct client *c, const struct frame *f);
+void session_released_request(struct client *c, const struct frame *f);
 void session_token_request(struct client *c, const struct frame *f);
 void session_gone(struct daemon *d, u32 session); /* its client is */
 u32 session_ntargets(struct daemon *d);		  /* living, patched or adopted */
@@ -185,7 +187,6 @@ u32 session_ntargets(struct daemon *d);		  /* living, patched or adopted */
 int attach_link(struct ebpf_call *call, struct ebpf_link_obj *l);
 void attach_detach(struct ebpf_link_obj *l);
 int attach_update(struct ebpf_call *call, struct ebpf_link_obj *l, struct ebpf_prog_obj *old);
-void attach_enable(struct ebpf_link_obj *l, bool on);
 int attach_slot_set(struct ebpf_map_obj *map, u32 index, struct ebpf_obj *obj);
 void attach_prog_stats(struct ebpf_prog_obj *prog, u64 *cnt, u64 *ns, u64 *missed);
 

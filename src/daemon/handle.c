@@ -4,6 +4,7 @@
  * pass or inherit it; when the last copy is closed, by whatever death, we see the hang-up.
  */
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -83,6 +84,19 @@ int handle_new(struct daemon *d, struct ebpf_obj *obj, void (*gone)(struct daemo
 	}
 	list_add_tail(&h->node, &d->handles);
 	return sv[1];
+}
+
+/* What was closed before the request that is being served must be seen before it is answered. */
+void handle_reap(struct daemon *d)
+{
+	struct handle *h, *tmp;
+
+	list_for_each_entry_safe (h, tmp, &d->handles, node) {
+		struct pollfd p = {.fd = h->src.fd};
+
+		if (poll(&p, 1, 0) > 0 && p.revents & (POLLHUP | POLLERR))
+			handle_free(h);
+	}
 }
 
 bool handle_exists(struct daemon *d, const struct ebpf_obj *obj)

@@ -22,7 +22,7 @@ struct perf_event {
 	struct ebpf_obj obj;
 	struct daemon *d;
 	bool output; /* a ring, else a uprobe */
-	bool enabled, has_prog;
+	bool has_prog;
 	s32 pid, cpu;
 	/* uprobe */
 	char *path;
@@ -109,7 +109,6 @@ static int init_event(struct client *c, struct perf_event *e, const struct msg_p
 		return -EINVAL;
 	if (m->cpu >= (s32)osl_nr_cpus())
 		return -ENODEV;
-	e->enabled = !attr.disabled;
 	e->pid = m->pid ? m->pid : c->pid;
 	e->cpu = m->cpu;
 	if (attr.type == MSG_PERF_TYPE_UPROBE)
@@ -282,7 +281,6 @@ int perf_link_of_event(struct ebpf_call *call, struct ebpf_link_obj *l, struct e
 	l->file = e->file;
 	l->is_ret = e->is_ret;
 	l->pid = e->pid;
-	l->disabled = !e->enabled;
 	e->has_prog = true;
 	return 0;
 }
@@ -302,30 +300,15 @@ void perf_set_link(struct ebpf_obj *event, struct ebpf_link_obj *l)
 	event_of(event)->own_link = ebpf_obj_link(ebpf_obj_get(&l->obj));
 }
 
-static void enable(struct perf_event *e, bool on)
-{
-	struct ebpf_obj *o;
-
-	e->enabled = on;
-	list_for_each_entry (o, &e->d->table.objs[EBPF_OBJ_LINK], node) {
-		struct ebpf_link_obj *l = ebpf_obj_link(o);
-
-		if ((l->event == &e->obj || l == e->own_link) && l->disabled == on) {
-			l->disabled = !on;
-			attach_enable(l, on);
-		}
-	}
-}
-
-static int ioctl_simple(struct perf_event *e, u64 request)
+/*
+ * Enabling and disabling governs what a uprobe event records for perf; its BPF programs run from
+ * SET_BPF or LINK_CREATE until the event is closed, as the kernel's do.
+ */
+static int ioctl_simple(u64 request)
 {
 	switch (request) {
 	case PERF_EVENT_IOC_ENABLE:
-		enable(e, true);
-		return 0;
 	case PERF_EVENT_IOC_DISABLE:
-		enable(e, false);
-		return 0;
 	case PERF_EVENT_IOC_ID:
 		return 0;
 	default:
@@ -349,7 +332,7 @@ void perf_ioctl_request(struct client *c, const struct frame *f)
 		return;
 	}
 	if (e)
-		err = ioctl_simple(e, m.request);
+		err = ioctl_simple(m.request);
 	id = e ? e->obj.id : 0;
 	client_reply(c, &f->hdr, err, &id, err ? 0 : sizeof(id), NULL, 0, NULL);
 }

@@ -416,9 +416,7 @@ static void list_rest(struct rows *rows, const struct ebpf_link_obj *l, const st
 		fill_tally(y, o);
 	fill_link(l, o);
 	snprintf(o->reason, sizeof(o->reason), "%s",
-		 l->detached   ? "detached"
-		 : l->disabled ? "disabled"
-			       : "no process to attach to yet");
+		 l->detached ? "detached" : "no process to attach to yet");
 }
 
 static void list_link(struct daemon *d, struct rows *rows, const struct ebpf_link_obj *l, u32 pid)
@@ -564,6 +562,26 @@ void session_batch_request(struct client *c, const struct frame *f)
 	if (!g)
 		return;
 	batch_end(c, g);
+	group_put(g);
+}
+
+static void released(struct daemon *d, struct group *g)
+{
+	pending_reply(&g->req, 0, NULL, 0, NULL, 0, NULL);
+}
+
+void session_released_request(struct client *c, const struct frame *f)
+{
+	struct group *g = group_new(c, f, released);
+	struct target *t;
+
+	if (!g)
+		return;
+	handle_reap(c->d);
+	if (!c->batching)
+		list_for_each_entry (t, &c->d->targets, node)
+			if (target_has_work(t))
+				group_wait(g, t);
 	group_put(g);
 }
 

@@ -51,7 +51,11 @@ enum msg_type {
 			  attached or lost */
 	MSG_STATUS,    /* -> struct msg_status */
 	MSG_SHUTDOWN,  /* u32 force: detach everything and leave -> nothing */
-	MSG_FREE_OBJECTS, /* reserved */
+	/*
+	 * -> nothing: a descriptor of a link or perf event was closed, as close(2) of the kernel's
+	 * returns only then: answered when what hung on it is restored (at once within a batch)
+	 */
+	MSG_RELEASED,
 };
 
 enum msg_flags { MSG_F_MEMFD = 1 };

@@ -21,7 +21,7 @@
 #define NO_FIELD 0xff
 #define NOWHERE 1 /* an address nobody can write to */
 
-enum dir { IN = 1, OUT = 2, INOUT = 3, STR = 4, STR_SHORT = 8 };
+enum dir { IN = 1, OUT = 2, INOUT = 3, STR = 4, STR_SHORT = 8, STR_FILE = 16 };
 
 /* a pointer field at @off; its bytes are u32 at @len times (@unit, or u32 at @unit_off) */
 struct ptr_rule {
@@ -210,18 +210,17 @@ static int add_buf(struct wire *w, u32 key, u64 ptr, u64 len, u32 dir)
 	return 0;
 }
 
-static int add_str(struct wire *w, u32 key, u64 ptr, size_t max)
+/* @err: what fetching the string @s, which becomes the wire's, came to. */
+static int add_str(struct wire *w, u32 key, int err, char *s)
 {
-	struct wire_buf b = {.head = {.key = key}};
-	char *s;
-	int err;
+	struct wire_buf b = {.head = {.key = key}, .data = (u8 *)s};
 
-	if (w->nbufs == MAX_BUFS)
-		return -E2BIG;
-	err = user_str(ptr, max, &s);
 	if (err)
 		return err;
-	b.data = (u8 *)s;
+	if (w->nbufs == MAX_BUFS) {
+		free(s);
+		return -E2BIG;
+	}
 	b.head.in = (u32)strlen(s) + 1;
 	w->bufs[w->nbufs++] = b;
 	return 0;
@@ -230,12 +229,23 @@ static int add_str(struct wire *w, u32 key, u64 ptr, size_t max)
 static int add_ptr(struct wire *w, const struct surface_cmd *c, const struct ptr_rule *r)
 {
 	u64 ptr = get_u64(&c->attr, r->off);
+	char *s = NULL;
 	u64 len;
+	int err;
 
-	if (r->dir == STR)
-		return add_str(w, r->off, ptr, PATH_BYTES);
-	if (r->dir == STR_SHORT)
-		return add_str(w, r->off, ptr, LICENSE_MAX);
+	switch ((int)r->dir) {
+	case STR:
+		err = user_str(ptr, PATH_BYTES, &s);
+		return add_str(w, r->off, err, s);
+	case STR_SHORT:
+		err = user_str(ptr, LICENSE_MAX, &s);
+		return add_str(w, r->off, err, s);
+	case STR_FILE:
+		err = user_path(ptr, &s);
+		return add_str(w, r->off, err, s);
+	default:
+		break;
+	}
 	len = get_u32(&c->attr, r->len);
 	len *= r->unit ? r->unit : get_u32(&c->attr, r->unit_off);
 	return add_buf(w, r->off, ptr, len, r->dir);
@@ -363,7 +373,7 @@ static int add_nested(struct wire *w, const struct surface_cmd *c)
 static int add_link_create(struct wire *w, const struct surface_cmd *c)
 {
 	static const struct ptr_rule multi[] = {
-		{U(path), STR, NO_FIELD, 0, 0},
+		{U(path), STR_FILE, NO_FIELD, 0, 0},
 		{U(offsets), IN, U(cnt), 8, 0},
 		{U(ref_ctr_offsets), IN, U(cnt), 8, 0},
 		{U(cookies), IN, U(cnt), 8, 0},

@@ -146,6 +146,8 @@ int user_read(void *dst, u64 src, size_t len);	      /* 0 or -EFAULT */
 int user_write(u64 dst, const void *src, size_t len); /* 0 or -EFAULT */
 /* A string of at most @max bytes, NUL included, malloc'ed. -EFAULT, -ENAMETOOLONG, -ENOMEM. */
 int user_str(u64 src, size_t max, char **out);
+/* The absolute path of the file that the path at @src names for the caller, malloc'ed. 0, -errno. */
+int user_path(u64 src, char **out);
 /* May @p be the address of @len bytes? Cheap: catches NULL and nonsense, not every hole. */
 bool user_ok(u64 p, size_t len);
 

@@ -78,7 +78,7 @@ static long perf_open(u64 uattr, struct msg_perf_open *m)
 	if (!is_ours(&a))
 		return SURFACE_PASS;
 	if (a.type == MSG_PERF_TYPE_UPROBE) {
-		err = user_str(a.uprobe_path, 4096, &path);
+		err = user_path(a.uprobe_path, &path);
 		if (err)
 			return err;
 	}

@@ -4,6 +4,8 @@
  * ourselves, so that a wrong pointer is -EFAULT, as from the kernel, and not a crash. Where a
  * sandbox forbids that call, a plain copy is made.
  */
+#include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/uio.h>
 
@@ -70,4 +72,29 @@ int user_str(u64 src, size_t max, char **out)
 		got += n;
 	}
 	return -ENAMETOOLONG;
+}
+
+/*
+ * The daemon has another working directory, another root perhaps, and another idea of /proc/self:
+ * a file is looked up here, as the kernel would look it up for the caller.
+ */
+int user_path(u64 src, char **out)
+{
+	_cleanup_free_ char *given = NULL, *found = calloc(1, PATH_MAX);
+	char link[40];
+	int err = user_str(src, PATH_MAX, &given);
+	long fd, n;
+
+	if (err || !found)
+		return err ? err : -ENOMEM;
+	fd = sys_openat(AT_FDCWD, given, O_PATH | O_CLOEXEC, 0);
+	if (fd < 0)
+		return (int)fd;
+	snprintf(link, sizeof(link), "/proc/self/fd/%ld", fd);
+	n = sys_call4(SYS_readlinkat, AT_FDCWD, link, found, PATH_MAX - 1);
+	sys_close((int)fd);
+	if (n <= 0)
+		return n < 0 ? (int)n : -ENOENT;
+	*out = TAKE_PTR(found);
+	return 0;
 }

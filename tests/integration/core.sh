@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # One object, two layouts of a struct: fields are found in the target's own types.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
-plan 8
+plan 11
 
 o=$samples/core.bpf.o
 try ebpfrt run -P "$o" -- "$samples/core_one"
@@ -17,3 +17,13 @@ like "saying what is missing" "$err" "core_bare.* has no BTF"
 like "and what to do" "$err" "pahole --btf_encode_detached|--btf FILE"
 try ebpfrt run --btf "$samples/core_two" -P "$o" -- "$samples/core_two"
 like "--btf FILE names them" "$err" "1 \+ 3 = 4"
+
+# types in a file of their own beside the binary
+cp "$samples/core_bare" detached
+objcopy --dump-section .BTF=detached.btf "$samples/core_one" /dev/null
+try ebpfrt run -P "$o" -- ./detached
+is "types in a detached FILE.btf: the program's result" "$out" 4
+like "types in a detached FILE.btf: the fields read" "$err" "1 \\+ 3 = 4"
+head -c 100 detached.btf >torn && mv torn detached.btf
+try ebpfrt run -P "$o" -- ./detached
+like "a damaged FILE.btf is refused by name" "$status $err" "^[1-9][0-9]* .*detached\\.btf"

@@ -35,7 +35,11 @@ kill -KILL "$daemon"
 until_true sh -c "! kill -0 $daemon 2>/dev/null"
 say call 10
 is "the daemon is killed: the target goes on" "$answer" "sum 100"
-until_true restored && ok "the agent restores its sites by itself" || not_ok "the agent restores its sites by itself"
+restored_at_a_hit() {
+	say call 1
+	restored
+}
+until_true restored_at_a_hit && ok "the agent restores its sites by itself" || not_ok "the agent restores its sites by itself"
 wait "$attach_child"
 is "the client ends" "$?" 1
 like "and says why" "$(cat attach.err)" "the daemon .*(ended|died|went away)"

@@ -4,6 +4,7 @@
  * (arrays of programs and perf events, whose entries are references).
  */
 #include "core/load/syscall.h"
+#include "core/run/map/idarray.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -240,7 +241,6 @@ static int slot_kind(const struct ebpf_map_obj *m)
 static int slot_write(struct ebpf_map_obj *m, u32 index, struct ebpf_obj *obj)
 {
 	struct ebpf_obj *old = m->slots[index];
-	u32 id = obj ? obj->id : 0;
 	int err = m->obj.table->backend->slot_set(m, index, obj);
 
 	if (err < 0)
@@ -248,10 +248,7 @@ static int slot_write(struct ebpf_map_obj *m, u32 index, struct ebpf_obj *obj)
 	if (obj)
 		ebpf_obj_get(obj);
 	m->slots[index] = obj;
-	if (obj)
-		m->map.ops->update_user(&m->map, &index, &id, BPF_ANY);
-	else
-		m->map.ops->del(&m->map, &index);
+	ebpf_idarray_set(&m->map, index, obj ? obj->id : 0, NULL);
 	ebpf_obj_put(old);
 	return err;
 }

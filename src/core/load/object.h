@@ -106,7 +106,6 @@ struct ebpf_link_obj {
 	struct osl_ident file; /* what @path names */
 	bool is_ret;
 	bool detached;
-	bool disabled; /* its perf event is disabled */
 	s32 pid;       /* -1: all targets of the session */
 	u32 nsites;
 	u64 *offsets;

@@ -210,7 +210,8 @@ static void hello(struct client *c, const struct frame *f)
 		return;
 	}
 	c->hello = true;
-	if (h.flags & MSG_HELLO_PRIVATE)
+	/* only who started it can have it for itself: the first one */
+	if ((h.flags & MSG_HELLO_PRIVATE) && c->session == 1)
 		c->owns_daemon = c->d->private = true;
 	w.participant = c->participant;
 	client_reply(c, &f->hdr, 0, &w, sizeof(w), fds, 2, NULL);

@@ -9,7 +9,7 @@
  * A file is a list of sections headed by a line `-- WORD`, as in the public bpf_conformance suite,
  * so that its files can be read as well:
  *	-- asm      instructions, one a line (below)
- *	-- raw      instructions as 64-bit numbers instead
+ *	-- raw      instructions as 64-bit numbers, in place of those of asm
  *	-- mem      bytes in hex: the program's memory
  *	-- result   r0
  *	-- error    the program is refused; the text is part of the message
@@ -18,8 +18,8 @@
  *
  * Instructions: mov %r0, 1 · add32 %r1, %r2 · movsx8 %r1, %r2 · be16 %r1 · ldxw %r0, [%r1+4] ·
  * ldxsb · stxw [%r1+4], %r2 · stw [%r1], 5 · lddw %r1, 0x1122334455667788 · jeq %r1, %r2, label ·
- * ja +3 · ja32 label · call 5 · call %r2 · call local label · lock [fetch] add[32] [%r1+0], %r2 ·
- * exit. A number may stand for a label as +N or -N.
+ * ja +3 · ja32 label · call [helper] 5 · call [helper] %r2 · call local label · call runtime 5 ·
+ *lock [fetch] add[32] [%r1+0], %r2 · exit. A number may stand for a label as +N or -N.
  */
 #include <ctype.h>
 #include <elf.h>
@@ -54,7 +54,7 @@ struct source {
 	u8 mem[MAX_MEM];
 	u32 nmem;
 	char name[64], result[64], error[128];
-	bool used;
+	bool used, raw;
 };
 
 static struct source s;
@@ -181,7 +181,7 @@ static bool asm_alu(struct insn *in, char *w[])
 
 static bool asm_end(struct insn *in, char *w[])
 {
-	if (!strncmp(w[0], "swap", 4))
+	if (!strncmp(w[0], "swap", 4) || !strncmp(w[0], "bswap", 5))
 		in->code = BPF_ALU64 | BPF_END;
 	else if (!strncmp(w[0], "be", 2) && isdigit((unsigned char)w[0][2]))
 		in->code = BPF_ALU | BPF_END | BPF_TO_BE;
@@ -422,8 +422,18 @@ static void hex_line(char *text)
 	}
 }
 
+/* The words stand for what asm said, whichever section comes first. */
+static void begin_raw(void)
+{
+	s.raw = true;
+	s.n = 0;
+	memset(s.fixup, 0, sizeof(s.fixup));
+}
+
 static void raw_line(char *text)
 {
+	if (!s.raw)
+		begin_raw();
 	for (char *p = strtok(text, " \t"); p; p = strtok(NULL, " \t")) {
 		u64 v = number(p);
 		struct insn in;
@@ -457,7 +467,7 @@ static char section(const char *word)
 
 static void body(char kind, char *text)
 {
-	if (kind == 'a')
+	if (kind == 'a' && !s.raw)
 		asm_line(text);
 	else if (kind == 'm')
 		hex_line(text);

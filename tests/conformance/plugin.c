@@ -1,21 +1,24 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Runs one program for an outside judge: the plugin protocol of the public bpf_conformance suite.
+ * Runs one program for an outside judge: the plugin protocol of the public bpf_conformance suite
+ * (README.md here says how to run that suite).
  *
- *	plugin [MEMORY] [--interpret | --jit] [--elf]
+ *	plugin [MEMORY] [--interpret | --jit] [--elf] [--debug] [--program HEX]
  *
- * The program comes on standard input as hex bytes: instructions, or with --elf an object whose
- * first executable section they are. It runs with r1 = address and r2 = length of MEMORY (hex
- * bytes). r0 is printed in hex, exit status 0; a program that is refused or faults gives a message
- * on standard error and status 1.
+ * The program is one line of hex bytes on standard input: instructions, or with --elf an object
+ * whose first executable section they are. It runs with r1 = address and r2 = length of MEMORY (hex
+ * bytes). r0 is printed in hex, exit status 0; a program that is refused, faults or does not end
+ * gives a message on standard error and status 1.
  *
  * An execution here has one argument, so two instructions that load r2 and r1 from a pair of words
  * precede the program; they are checked with it.
  */
 #include <ctype.h>
 #include <elf.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "core/load/load.h"
@@ -24,6 +27,7 @@
 #include "osl/osl_trap.h"
 
 #define PROLOG 2
+#define TIME_LIMIT 20 /* seconds: the suites' programs end at once */
 
 struct bytes {
 	u8 *p;
@@ -32,8 +36,11 @@ struct bytes {
 
 struct options {
 	const char *memory;
+	const char *program; /* instead of standard input */
 	bool jit;
 	bool elf;
+	bool debug;
+	bool help;
 };
 
 struct args {
@@ -41,6 +48,28 @@ struct args {
 };
 
 static struct ebpf_prog prog;
+
+static const char usage[] = "usage: plugin [MEMORY] [--interpret | --jit] [--elf] [--debug] "
+			    "[--program HEX]\n";
+
+static const char help[] =
+	"Runs one BPF program with ebpfrt's engines and prints r0 in hex: the plugin of the\n"
+	"bpf_conformance suite.\n"
+	"\n"
+	"The program is one line of hex bytes on standard input. It gets r1 = address and\n"
+	"r2 = length of MEMORY, hex bytes as well (blanks between bytes do not count).\n"
+	"\n"
+	"  --interpret    run with the interpreter (default)\n"
+	"  --jit          compile to machine code and run that\n"
+	"  --elf          the bytes are an object: run its first executable section\n"
+	"  --debug        print the program and the checker's log on standard error\n"
+	"  --program HEX  the program, instead of standard input\n"
+	"  --help         this text\n"
+	"\n"
+	"Exit status: 0 r0 was printed; 1 the program was refused, faulted or did not end (the\n"
+	"reason is on standard error); 2 wrong usage.\n"
+	"\n"
+	"Example: echo b700000007000000 9500000000000000 | plugin --jit\n";
 
 static int hex_digit(int c)
 {
@@ -68,12 +97,15 @@ static int parse_hex(const char *text, struct bytes *out)
 	return 0;
 }
 
-static int read_program(struct bytes *out)
+/* One line: a caller need not close its end of the pipe. */
+static int read_program(const struct options *opt, struct bytes *out)
 {
 	_cleanup_free_ char *line = NULL;
 	size_t cap = 0;
 
-	if (getdelim(&line, &cap, '\0', stdin) < 0)
+	if (opt->program)
+		return parse_hex(opt->program, out);
+	if (getline(&line, &cap, stdin) < 0)
 		return -ENODATA;
 	return parse_hex(line, out);
 }
@@ -94,6 +126,28 @@ static int elf_section(const struct bytes *file, u32 index, Elf64_Shdr *out)
 	return 0;
 }
 
+/* Code that refers to maps or to other sections would run with zeroes in their place. */
+static bool has_relocations(const struct bytes *file, const Elf64_Ehdr *eh, u32 section)
+{
+	Elf64_Shdr sh;
+	u32 i;
+
+	for (i = 1; i < eh->e_shnum; i++)
+		if (!elf_section(file, i, &sh) && sh.sh_size && sh.sh_info == section &&
+		    (sh.sh_type == SHT_REL || sh.sh_type == SHT_RELA))
+			return true;
+	return false;
+}
+
+static bool is_bpf_object(const struct bytes *file, Elf64_Ehdr *eh)
+{
+	if (file->len < sizeof(*eh))
+		return false;
+	memcpy(eh, file->p, sizeof(*eh));
+	return !memcmp(eh->e_ident, ELFMAG, SELFMAG) && eh->e_ident[EI_CLASS] == ELFCLASS64 &&
+	       eh->e_ident[EI_DATA] == ELFDATA2LSB && eh->e_machine == EM_BPF;
+}
+
 /* Replace an object by its first section that holds code. */
 static int extract_code(struct bytes *file)
 {
@@ -101,17 +155,19 @@ static int extract_code(struct bytes *file)
 	Elf64_Shdr sh;
 	u32 i;
 
-	if (file->len < sizeof(eh) || memcmp(file->p, ELFMAG, SELFMAG))
-		return -EINVAL;
-	memcpy(&eh, file->p, sizeof(eh));
+	if (!is_bpf_object(file, &eh))
+		return -ENOEXEC;
 	for (i = 1; i < eh.e_shnum; i++) {
-		if (elf_section(file, i, &sh) || !(sh.sh_flags & SHF_EXECINSTR) || !sh.sh_size)
+		if (elf_section(file, i, &sh) || sh.sh_type != SHT_PROGBITS ||
+		    !(sh.sh_flags & SHF_EXECINSTR) || !sh.sh_size)
 			continue;
+		if (has_relocations(file, &eh, i))
+			return -EOPNOTSUPP;
 		memmove(file->p, file->p + sh.sh_offset, sh.sh_size);
 		file->len = sh.sh_size;
 		return 0;
 	}
-	return -EINVAL;
+	return -ENOEXEC;
 }
 
 static struct bpf_insn *with_prolog(const struct bytes *code, u32 *n)
@@ -137,6 +193,16 @@ static int map_image(const struct ebpf_load *load, void **base)
 	_cleanup_close_ int fd = osl_image_create("conformance", load->image, load->image_size);
 
 	return fd < 0 ? fd : osl_image_map(fd, load->image_size, base);
+}
+
+static void too_long(int sig)
+{
+	static const char text[] = "plugin: the program did not end\n";
+
+	(void)sig;
+	if (write(STDERR_FILENO, text, sizeof(text) - 1) < 0)
+		_exit(1);
+	_exit(1);
 }
 
 static bool fault(struct arch_regs *regs)
@@ -165,6 +231,8 @@ static int run(const struct ebpf_load *load, const struct options *opt, struct b
 	osl_trap_init_self();
 	osl_fault_hook(fault);
 	osl_fault_handler_install();
+	signal(SIGALRM, too_long);
+	alarm(TIME_LIMIT);
 	ret = opt->jit ? ebpf_prog_run(&prog, &args, &r) : ebpf_prog_run_interp(&prog, &args, &r);
 	if (r.aborted) {
 		fprintf(stderr, "plugin: the program touched memory that is not there\n");
@@ -172,6 +240,18 @@ static int run(const struct ebpf_load *load, const struct options *opt, struct b
 	}
 	printf("%llx\n", (unsigned long long)ret);
 	return 0;
+}
+
+static void show(const struct bpf_insn *insns, u32 n)
+{
+	char text[128];
+	u32 i;
+
+	for (i = 0; i < n; i++) {
+		fprintf(stderr, "%u: ", i < PROLOG ? 0 : i - PROLOG);
+		i += (u32)ebpf_disasm(&insns[i], text, sizeof(text)) - 1;
+		fprintf(stderr, "%s\n", text);
+	}
 }
 
 static int load_and_run(const struct options *opt, const struct bytes *code, struct bytes *memory)
@@ -193,6 +273,8 @@ static int load_and_run(const struct options *opt, const struct bytes *code, str
 	if (!insns)
 		return -ENOMEM;
 	err = ebpf_load_build(&load);
+	if (opt->debug)
+		show(insns, load.ninsns);
 	if (err) {
 		fprintf(stderr, "plugin: program refused: %s", *text ? text : strerror(-err));
 		return err;
@@ -202,23 +284,59 @@ static int load_and_run(const struct options *opt, const struct bytes *code, str
 	return err;
 }
 
+static bool parse_flag(const char *arg, struct options *opt)
+{
+	if (!strcmp(arg, "--jit"))
+		opt->jit = true;
+	else if (!strcmp(arg, "--interpret"))
+		opt->jit = false;
+	else if (!strcmp(arg, "--elf"))
+		opt->elf = true;
+	else if (!strcmp(arg, "--debug"))
+		opt->debug = true;
+	else if (!strcmp(arg, "--help") || !strcmp(arg, "-h"))
+		opt->help = true;
+	else
+		return false;
+	return true;
+}
+
+/* Runners pass an empty argument where they have no options or no memory. */
 static int parse_options(int argc, char **argv, struct options *opt)
 {
 	int i;
 
 	for (i = 1; i < argc; i++) {
-		if (!strcmp(argv[i], "--jit"))
-			opt->jit = true;
-		else if (!strcmp(argv[i], "--interpret"))
-			opt->jit = false;
-		else if (!strcmp(argv[i], "--elf"))
-			opt->elf = true;
-		else if (*argv[i] == '-')
+		if (!strcmp(argv[i], "--program") && i + 1 < argc)
+			opt->program = argv[++i];
+		else if (parse_flag(argv[i], opt) || !*argv[i])
+			continue;
+		else if (*argv[i] == '-' || *opt->memory)
 			return -EINVAL;
 		else
 			opt->memory = argv[i];
 	}
 	return 0;
+}
+
+static int read_input(const struct options *opt, struct bytes *code, struct bytes *memory)
+{
+	int err = parse_hex(opt->memory, memory);
+
+	if (err) {
+		fprintf(stderr, "plugin: the memory is not hex bytes: %s\n", opt->memory);
+		return err;
+	}
+	err = read_program(opt, code);
+	if (err)
+		fprintf(stderr, "plugin: the program is not a line of hex bytes\n");
+	else if (opt->elf && (err = extract_code(code)))
+		fprintf(stderr,
+			err == -EOPNOTSUPP
+				? "plugin: the object has relocations, there is nothing to resolve "
+				  "them here\n"
+				: "plugin: this is no 64-bit little-endian BPF object with code\n");
+	return err;
 }
 
 int main(int argc, char **argv)
@@ -228,17 +346,16 @@ int main(int argc, char **argv)
 	int err;
 
 	if (parse_options(argc, argv, &opt)) {
-		fprintf(stderr, "usage: plugin [MEMORY] [--interpret | --jit] [--elf]\n");
+		fputs(usage, stderr);
 		return 2;
 	}
-	err = parse_hex(opt.memory, &memory);
+	if (opt.help) {
+		fputs(usage, stdout);
+		fputs(help, stdout);
+		return 0;
+	}
+	err = read_input(&opt, &code, &memory);
 	if (!err)
-		err = read_program(&code);
-	if (!err && opt.elf)
-		err = extract_code(&code);
-	if (err)
-		fprintf(stderr, "plugin: cannot read the program: %s\n", strerror(-err));
-	else
 		err = load_and_run(&opt, &code, &memory);
 	free(code.p);
 	free(memory.p);

@@ -1,9 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
 # Every case of the *.data files (or of the files given), on the interpreter and on the JIT, as TAP.
+# PLUGIN=PROGRAM tries another engine that speaks the same protocol.
 set -u
 : "${top_srcdir:=.}" "${top_builddir:=.}"
 dir=$top_builddir/tests/conformance
+: "${PLUGIN:=$dir/plugin}"
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 tab=$(printf '\t')
@@ -12,7 +14,7 @@ tab=$(printf '\t')
 "$dir/assemble" "$@" >"$work/cases" || { echo "Bail out! cannot assemble the cases"; exit 1; }
 
 engines="--interpret"
-if echo b700000000000000 9500000000000000 | "$dir/plugin" --jit >/dev/null 2>&1; then
+if echo b700000000000000 9500000000000000 | "$PLUGIN" --jit >/dev/null 2>&1; then
 	engines="$engines --jit"
 fi
 
@@ -30,7 +32,7 @@ say()
 # one case on one engine: r0 in hex, or the words of the refusal
 try()
 {
-	out=$(echo "$program" | "$dir/plugin" $memory "$1" $elf 2>"$work/err")
+	out=$(echo "$program" | "$PLUGIN" $memory "$1" $elf 2>"$work/err")
 	status=$?
 	if [ -n "$error" ]; then
 		if [ $status -ne 1 ]; then

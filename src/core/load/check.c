@@ -617,7 +617,8 @@ static int check_all(struct check *c)
 	int r = check_encoding(c);
 
 	r = r ? r : check_layout(c);
-	r = r ? r : check_reachable(c);
+	if (!r && !(c->flags & EBPF_CHECK_ISA))
+		r = check_reachable(c);
 	return r ? r : frames_below(c, 0, 1);
 }
 

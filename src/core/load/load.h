@@ -69,8 +69,9 @@ int ebpf_check_structure(const struct bpf_insn *insns, u32 ninsns, u32 prog_type
  * The same with differences for engines under test: what the instruction set defines (RFC 9669) but
  * the kernel's verifier refuses.
  */
-#define EBPF_CHECK_ISA 1u   /* immediate shifts are masked, division by an immediate 0 is defined */
-#define EBPF_CHECK_CALLX 2u /* call by register: the number of a helper */
+/* immediate shifts are masked, division by an immediate 0 is defined, dead code is no fault */
+#define EBPF_CHECK_ISA 1u
+#define EBPF_CHECK_CALLX 2u	 /* call by register: the number of a helper */
 #define EBPF_CHECK_ANY_HELPER 4u /* helpers of no program type: test engines bring their own */
 int ebpf_check_structure_flags(const struct bpf_insn *insns, u32 ninsns, u32 prog_type, u32 flags,
 			       struct ebpf_log *log);

@@ -93,8 +93,8 @@ static int finish(int status)
 
 int main(int argc, char **argv)
 {
+	static struct args args; /* until the end */
 	const struct command *cmd;
-	struct args args;
 	int status;
 
 	if (argc == 2 && !strcmp(argv[1], "--dump-options"))

@@ -49,8 +49,11 @@ static long divert(long nr, const long a[6])
 	return ret == SURFACE_PASS ? sys_call6(nr, a[0], a[1], a[2], a[3], a[4], a[5]) : ret;
 }
 
-/* Six arguments are read whatever the call takes: the registers and the stack slots exist. */
-__export long syscall(long nr, ...)
+/*
+ * Six arguments are read whatever the call takes: the registers and the stack slots exist, though
+ * a sanitizer may think that they belong to the caller's variables.
+ */
+__attribute__((no_sanitize_address)) __export long syscall(long nr, ...)
 {
 	long a[6];
 	va_list ap;

@@ -23,10 +23,12 @@ result() {
 	fi
 }
 
-defined=$(nm -A libtrap.a 2>/dev/null | awk '$(NF-1) != "U" {print $NF}' | sort -u)
-undefined=$(nm libtrap.a 2>/dev/null | awk '$1 == "U" {print $2}' | sort -u)
+# with sanitizers there are two of them
+trap=${AGENT_TRAP:-libtrap.a}
+defined=$(nm -A "$trap" 2>/dev/null | awk '$(NF-1) != "U" {print $NF}' | sort -u)
+undefined=$(nm "$trap" 2>/dev/null | awk '$1 == "U" {print $2}' | sort -u)
 [ -n "$defined" ] || {
-	echo "Bail out! no libtrap.a in $(pwd)"
+	echo "Bail out! no $trap in $(pwd)"
 	exit 99
 }
 
@@ -36,8 +38,8 @@ result "libtrap.a is closed but for memcpy, memmove, memset, memcmp" "$(
 )"
 vector='%[xyz]mm[0-9]|%mm[0-7]|%k[1-7][^a-z]|%st'
 # what saves or restores the whole state by design would be named here; nothing does
-result "libtrap.a uses general registers only" "$(objdump -d --no-show-raw-insn libtrap.a | grep -E "$vector")"
-result "libtrap.a has no thread-local storage" "$(readelf -SW libtrap.a | grep -E '\.t(bss|data)')"
+result "libtrap.a uses general registers only" "$(objdump -d --no-show-raw-insn "$trap" | grep -E "$vector")"
+result "libtrap.a has no thread-local storage" "$(readelf -SW "$trap" | grep -E '\.t(bss|data)')"
 [ -f libebpfrt-agent.so ] || {
 	echo "Bail out! no libebpfrt-agent.so in $(pwd)"
 	exit 99

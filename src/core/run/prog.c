@@ -176,10 +176,28 @@ void ebpf_prog_internal_helpers(ebpf_helper_fn *table)
 
 /* --- cutting a run short --------------------------------------------------------------------- */
 
+#ifdef __SANITIZE_ADDRESS__
+/* Frames that never return leave the sanitizer's marks on the stack. */
+void __asan_unpoison_memory_region(const volatile void *addr, size_t size);
+
+static void forget_frames(u64 from, u64 to)
+{
+	if (from < to)
+		__asan_unpoison_memory_region((void *)(uintptr_t)from, to - from);
+}
+#else
+static void forget_frames(u64 from, u64 to)
+{
+}
+#endif
+
 bool ebpf_run_abort(struct ebpf_run *run, struct arch_regs *regs)
 {
+	u64 sp = regs->sp;
+
 	if (!arch_prog_recover(regs, run->recover))
 		return false;
+	forget_frames(sp, regs->sp);
 	run->aborted = 1;
 	return true;
 }

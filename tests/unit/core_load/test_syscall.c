@@ -73,8 +73,8 @@ static int ours(u32 cmd, const void *attr, u32 size, const struct mem *mem, u32 
 	if (id && call.obj)
 		*id = call.obj->id;
 	for (u32 i = 0; err >= 0 && i < call.nbufs; i++)
-		if (bufs[i].out)
-			memcpy((void *)bufs[i].in, bufs[i].out, bufs[i].in ? bufs[i].out_len : 0);
+		if (bufs[i].out && bufs[i].in)
+			memcpy((void *)bufs[i].in, bufs[i].out, bufs[i].out_len);
 	ebpf_call_deinit(&call);
 	return err;
 }

@@ -178,14 +178,15 @@ Test(perf, killed_anywhere_the_reader_goes_on, .timeout = 60)
 
 		for (bool more = true; more;) {
 			struct sample *s = next_record(&map);
-			struct rec *r = (void *)s->data;
+			struct rec r;
 
 			if (!s || s->header.type != PERF_RECORD_SAMPLE) {
 				more = test_now_ns() < until;
 				continue;
 			}
-			cr_assert_eq(r->sum, r->seq * 31 + r->who);
-			cr_assert_eq(r->seq, seq[r->who]++);
+			memcpy(&r, s->data, sizeof(r));
+			cr_assert_eq(r.sum, r.seq * 31 + r.who);
+			cr_assert_eq(r.seq, seq[r.who]++);
 			records++;
 		}
 		for (u32 i = 0; i < 2; i++) {

@@ -16,16 +16,21 @@ static const struct msg_bpf *head(void)
 	return (const void *)fake->last_body;
 }
 
-static const struct msg_fd *sent_fd(u32 i)
+/* behind an attr of any size, so aligned to nothing */
+static struct msg_fd sent_fd(u32 i)
 {
-	return (const struct msg_fd *)(fake->last_body + sizeof(struct msg_bpf) +
-				       head()->attr_size) +
-	       i;
+	struct msg_fd m;
+
+	memcpy(&m, fake->last_body + sizeof(struct msg_bpf) + head()->attr_size + i * sizeof(m),
+	       sizeof(m));
+	return m;
 }
 
 static const struct msg_buf *sent_buf(u32 key, const u8 **data)
 {
-	const struct msg_buf *b = (const void *)sent_fd(head()->nfds);
+	const struct msg_buf *b =
+		(const void *)(fake->last_body + sizeof(struct msg_bpf) + head()->attr_size +
+			       head()->nfds * sizeof(struct msg_fd));
 	const u8 *at = (const u8 *)(b + head()->nbufs);
 
 	for (u32 i = 0; i < head()->nbufs; i++, b++) {
@@ -44,7 +49,7 @@ static bool sent_ident(int fd)
 
 	cr_assert_eq(osl_ident(fd, &id), 0);
 	for (u32 i = 0; i < head()->nfds; i++)
-		if (sent_fd(i)->fd == fd && sent_fd(i)->ident.ino == id.ino)
+		if (sent_fd(i).fd == fd && sent_fd(i).ident.ino == id.ino)
 			return true;
 	return false;
 }

@@ -67,7 +67,7 @@ static int dump_options(void)
 
 static int run_command(const struct command *cmd, int argc, char **argv)
 {
-	struct args args;
+	static struct args args; /* until the end */
 	int status = opt_parse(cmd, argc, argv, &args);
 
 	if (status)

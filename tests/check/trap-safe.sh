@@ -24,7 +24,7 @@ result() {
 }
 
 # with sanitizers there are two of them
-trap=${AGENT_TRAP:-libtrap.a}
+trap=${GUEST_TRAP:-libtrap.a}
 defined=$(nm -A "$trap" 2>/dev/null | awk '$(NF-1) != "U" {print $NF}' | sort -u)
 undefined=$(nm "$trap" 2>/dev/null | awk '$1 == "U" {print $2}' | sort -u)
 [ -n "$defined" ] || {

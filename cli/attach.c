@@ -91,10 +91,12 @@ static int check_targets(void)
 	for (u32 i = 0; i < config.pids.n; i++) {
 		struct probe_process p;
 		char why[PROBE_WHY_MAX] = "";
+		int err;
 
 		if (probe_process_read(config.pids.v[i], &p, why))
 			return out_error("%s", why);
-		if (!p.preloaded && probe_process_may_inject(&p, why))
+		err = p.preloaded ? 0 : probe_process_may_inject(&p, why);
+		if (err && err != -EAGAIN) /* the daemon waits for its own injections */
 			return out_error("%s", why);
 	}
 	return 0;

@@ -23,6 +23,7 @@
 #include "daemon/inject.h"
 #include "daemon/inject_thread.h"
 #include "osl/osl.h"
+#include "probe/probe.h"
 #include "proto/shm_abi.h"
 
 #define STACK_SIZE (256u << 10)
@@ -415,7 +416,7 @@ static void prepare_child(const struct inject_request *req, int sock)
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, NULL);
 	close_others(req->agent_fd, sock);
-	prctl(PR_SET_NAME, "ebpfrt-inject");
+	prctl(PR_SET_NAME, PROBE_INJECTOR);
 }
 
 static void child_main(const struct inject_request *req, int sock)

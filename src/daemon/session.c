@@ -238,7 +238,7 @@ static struct target *adopt(struct client *c, const struct msg_target *m, struct
 	err = probe_process_read(m->pid, &p, why);
 	if (!err && !t->loaded)
 		err = probe_process_may_inject(&p, why);
-	if (err) {
+	if (err && err != -EAGAIN) {
 		group_fail(g, err, why);
 		return NULL;
 	}

@@ -60,8 +60,9 @@ int probe_process_read(pid_t pid, struct probe_process *out, char why[PROBE_WHY_
 /*
  * May the calling user inject into it? 0, or -EPERM and friends with a sentence that names the
  * cause (other user, setuid, not dumpable, traced by PID, Yama scope, seccomp filter) and the
- * remedy.
+ * remedy. -EAGAIN: an injection of ours is under way.
  */
+#define PROBE_INJECTOR "ebpfrt-inject" /* name of the process that injects */
 int probe_process_may_inject(const struct probe_process *p, char why[PROBE_WHY_MAX]);
 
 /* --- a file

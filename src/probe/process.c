@@ -320,6 +320,10 @@ static int traced(const struct probe_process *p, char why[PROBE_WHY_MAX])
 	char reason[128], comm[16];
 
 	comm_of(p->tracer, comm);
+	/* an injection of ours, or one that is just over: that takes a millisecond */
+	if (!strcmp(comm, PROBE_INJECTOR) || !strcmp(comm, "?"))
+		return sentence(p, -EAGAIN, "another attach or detach is at work in it; try again",
+				why);
 	snprintf(reason, sizeof(reason),
 		 "process %d (%s) traces it already; end that, or start it with 'ebpfrt run'",
 		 p->tracer, comm);

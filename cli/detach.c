@@ -2,7 +2,9 @@
 /* ebpfrt detach: take probes out of a process, a link out of all, or everything out of everywhere.
  * Nothing to do is no failure. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "cli/commands.h"
@@ -29,6 +31,20 @@ static int detach_link(const char *text)
 	return EXIT_SUCCESS;
 }
 
+/* Nothing to take out of a process that is there is no failure. */
+static int not_traced(pid_t pid)
+{
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/%d", pid);
+	if (access(path, F_OK))
+		return out_error("cannot detach from %d: no such process; `ebpfrt ps` lists those "
+				 "that are traced",
+				 pid);
+	out_note("%d: nothing is attached to it", pid);
+	return EXIT_SUCCESS;
+}
+
 /* Sites in @pid (0: in all). */
 static unsigned int count_sites(pid_t pid)
 {
@@ -46,8 +62,11 @@ static unsigned int count_sites(pid_t pid)
 static int detach_process(pid_t pid)
 {
 	unsigned int sites = count_sites(pid);
+	int err = ebpfrt_target_detach(pid);
 
-	if (ebpfrt_target_detach(pid))
+	if (err == -ESRCH && pid)
+		return not_traced(pid);
+	if (err)
 		return out_error("%s", ebpfrt_error());
 	if (pid)
 		out_note("%d: detached, %u site%s restored", pid, sites, sites == 1 ? "" : "s");

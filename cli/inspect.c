@@ -186,7 +186,8 @@ static int refuse(const char *file, const struct description *d)
 {
 	char clean[256];
 
-	if (d->err == -ENOEXEC || d->err == -LIBBPF_ERRNO__FORMAT || !d->why[0])
+	if (d->err == -ENOEXEC || d->err == -LIBBPF_ERRNO__FORMAT || !d->why[0] ||
+	    strstr(d->why, "BTF is required"))
 		out_error("%s is not a valid BPF object (%s)\n  compile it with "
 			  "`clang -g -O2 -target bpf -c`",
 			  file,

@@ -73,6 +73,7 @@ static struct json_object *link_json(const struct ebpfrt_link *l, size_t n)
 	out_add_u64(o, "prog_id", l->prog_id);
 	out_add_str(o, "prog_name", out_clean(l->prog_name, text, sizeof(text)));
 	out_add_str(o, "event", l->is_return ? "uretprobe" : "uprobe");
+	out_add_bool(o, "retprobe", l->is_return);
 	out_add_str(o, "path", out_clean(l->path, text, sizeof(text)));
 	out_add_str(o, "symbol", out_clean(l->symbol, text, sizeof(text)));
 	out_add_u64(o, "offset", l->offset);

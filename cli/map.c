@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/cleanup.h"
 #include "cli/commands.h"
@@ -68,7 +69,15 @@ static const char *type_name(u32 type)
 	return name ? name : "unknown";
 }
 
-static struct json_object *map_json(const struct bpf_map_info *info, const char *name)
+/* Memory it holds: it is a file of that size. */
+static u64 bytes_of(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) ? 0 : (u64)st.st_size;
+}
+
+static struct json_object *map_json(const struct bpf_map_info *info, const char *name, int fd)
 {
 	struct json_object *o = json_object_new_object();
 
@@ -80,18 +89,20 @@ static struct json_object *map_json(const struct bpf_map_info *info, const char 
 	out_add_u64(o, "bytes_key", info->key_size);
 	out_add_u64(o, "bytes_value", info->value_size);
 	out_add_u64(o, "max_entries", info->max_entries);
+	out_add_u64(o, "bytes_memlock", bytes_of(fd));
 	if (info->btf_id)
 		out_add_u64(o, "btf_id", info->btf_id);
 	return o;
 }
 
-static void map_print(const struct bpf_map_info *info, const char *name)
+static void map_print(const struct bpf_map_info *info, const char *name, int fd)
 {
 	printf("%u: %s", info->id, type_name(info->type));
 	if (*name)
 		printf("  name %s", name);
-	printf("  flags 0x%x\n\tkey %uB  value %uB  max_entries %u\n", info->map_flags,
-	       info->key_size, info->value_size, info->max_entries);
+	printf("  flags 0x%x\n\tkey %uB  value %uB  max_entries %u  memlock %lluB\n",
+	       info->map_flags, info->key_size, info->value_size, info->max_entries,
+	       (unsigned long long)bytes_of(fd));
 	if (info->btf_id)
 		printf("\tbtf_id %u\n", info->btf_id);
 }
@@ -107,11 +118,11 @@ static int show_one(u32 id, int fd, void *cookie)
 	view.info.name[BPF_OBJ_NAME_LEN - 1] = 0;
 	out_clean(view.info.name, name, sizeof(name));
 	if (cookie)
-		out_push(cookie, map_json(&view.info, name));
+		out_push(cookie, map_json(&view.info, name, fd));
 	else if (out_json_on(&config.json))
-		out_json_put(&config.json, map_json(&view.info, name));
+		out_json_put(&config.json, map_json(&view.info, name, fd));
 	else
-		map_print(&view.info, name);
+		map_print(&view.info, name, fd);
 	return 0;
 }
 

@@ -69,22 +69,28 @@ static const char *last_line_about(const char *word)
 	return NULL;
 }
 
-/* The line before the log's end: the verifier's last word. */
+/* "12: (85) call ...": an instruction, not a word about it. */
+static bool is_instruction(const char *line)
+{
+	size_t n = strspn(line, "0123456789");
+
+	return n && !strncmp(line + n, ": (", 3);
+}
+
+/* The last line of the log that says something: the verifier's word. */
 static const char *verifier_word(void)
 {
 	u32 n = MIN(nkept, (u32)KEPT_LINES);
+	bool inside = false;
 
-	for (u32 i = 0; i + 1 < n; i++) {
-		if (strstr(kept[(nkept - 1 - i) % KEPT_LINES], "END PROG LOAD LOG")) {
-			for (u32 k = i + 1; k < n; k++) {
-				const char *line = kept[(nkept - 1 - k) % KEPT_LINES];
+	for (u32 i = 0; i < n; i++) {
+		const char *line = kept[(nkept - 1 - i) % KEPT_LINES];
 
-				if (strstr(line, "BEGIN PROG LOAD LOG"))
-					return NULL;
-				if (strncmp(line, "processed ", 10))
-					return line;
-			}
-		}
+		if (strstr(line, "BEGIN PROG LOAD LOG"))
+			return NULL;
+		if (inside && strncmp(line, "processed ", 10) && !is_instruction(line))
+			return line;
+		inside |= !!strstr(line, "END PROG LOAD LOG");
 	}
 	return NULL;
 }
@@ -379,19 +385,17 @@ int object_open(struct object *obj, const struct object_opts *opts)
 static int refuse_load(const struct object *obj, int err)
 {
 	const char *word = verifier_word(), *line = last_line_about("failed"),
-		   *said = surface_error();
+		   *said = surface_error(), *next = "";
 	char clean[512];
 
-	if (word)
-		out_error("%s was refused: %s\n  the whole log: add -vv", obj->file,
-			  out_clean(word, clean, sizeof(clean)));
-	else if (said[0])
-		out_error("%s cannot be loaded: %s", obj->file, said);
-	else if (line)
-		out_error("%s cannot be loaded: %s", obj->file,
-			  out_clean(line, clean, sizeof(clean)));
-	else
-		out_error("%s cannot be loaded: %s", obj->file, strerror(-err));
+	if (!word)
+		word = said[0] ? said : line ? line : strerror(-err);
+	if (strstr(word, "invalid func") || strstr(word, "map type"))
+		next = "\n  ebpfrt(1) lists the helpers and map types there are";
+	else if (verifier_word())
+		next = "\n  the whole log: add -vv";
+	out_error("%s %s: %s%s", obj->file, verifier_word() ? "was refused" : "cannot be loaded",
+		  out_clean(word, clean, sizeof(clean)), next);
 	return err;
 }
 
@@ -478,7 +482,10 @@ int object_attach(struct object *obj)
 		err = attach_one(obj, &obj->attachments[i]);
 	end = ebpfrt_batch_end();
 	if (!err && end)
-		return out_error("%s", ebpfrt_error()), end;
+		return out_error("%s\n  `ebpfrt check -p PID %s` says which of its probes can be "
+				 "attached",
+				 ebpfrt_error(), obj->file),
+		       end;
 	return err;
 }
 

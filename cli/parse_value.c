@@ -105,6 +105,10 @@ static int encode_struct(struct writer *w, const struct btf_type *t, struct json
 	int err;
 
 	if (!json_object_is_type(o, json_type_object)) {
+		/* as the maps are printed: a structure of one member is that member */
+		if (btf_vlen(t) == 1 && !btf_member_bitfield_size(t, 0) &&
+		    !btf_member_bit_offset(t, 0))
+			return encode(w, btf_members(t)[0].type, o, out, size, depth + 1);
 		snprintf(w->why, w->why_size,
 			 "a structure is written as JSON: {\"member\": value}");
 		return -EINVAL;

@@ -60,6 +60,12 @@ static int refuse_deleted(const char *path, pid_t pid, char *why)
 	return -ESTALE;
 }
 
+static int has_ended(pid_t pid, char *why)
+{
+	snprintf(why, SPEC_WHY_MAX, "process %d has ended", pid);
+	return -ESRCH;
+}
+
 /* The path of a mapping as we can open it: by name, or through the target's own root. */
 static int reach(const struct probe_mapping *m, pid_t pid, char *path, char *why)
 {
@@ -84,6 +90,8 @@ static int find_mapped(const char *name, pid_t pid, char *path, char *why)
 	struct probe_maps maps = {0};
 	int found = 0, err = probe_maps_read(pid, &maps);
 
+	if (err == -ESRCH || err == -ENOENT)
+		return has_ended(pid, why);
 	if (err) {
 		snprintf(why, SPEC_WHY_MAX, "the mappings of process %d can't be read: %s", pid,
 			 strerror(-err));
@@ -167,6 +175,8 @@ static int find_exe(const struct spec_scope *scope, char *path, char *why)
 	}
 	snprintf(link, sizeof(link), "/proc/%d/exe", scope->pid);
 	n = readlink(link, path, PATH_MAX - 1);
+	if (n < 0 && (errno == ENOENT || errno == ESRCH))
+		return has_ended(scope->pid, why);
 	if (n < 0) {
 		snprintf(why, SPEC_WHY_MAX, "the executable of process %d can't be named: %s",
 			 scope->pid, strerror(errno));

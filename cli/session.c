@@ -465,9 +465,10 @@ void session_finish(struct session *s)
 		object_detach(s->objs[i]);
 	flush_log();
 	drain(s);
-	count_hits(s, &t);
 	for (u32 i = 0; !s->no_maps && i < s->nobjs; i++)
 		maps_print(s->objs[i]->bpf, s->stream, s->json);
+	/* last: a thread that was in a program when it was detached counts when it comes out */
+	count_hits(s, &t);
 	if (s->json)
 		report_json(s, &t);
 	else

@@ -69,7 +69,7 @@ static bool same_file(const char *path, const struct osl_ident *ident, s64 *ctim
 	return true;
 }
 
-/* A name under which we can open what the target has mapped: in its root, or ours. */
+/* A name under which we can open what the target has mapped: as people say it, or in its root. */
 static bool find_name(const struct worker *w, const struct osl_ident *ident, const char *a,
 		      const char *b, char *out, size_t size, s64 *ctime_ns)
 {
@@ -78,10 +78,10 @@ static bool find_name(const struct worker *w, const struct osl_ident *ident, con
 	for (u32 i = 0; i < 2; i++) {
 		if (!names[i] || names[i][0] != '/')
 			continue;
-		snprintf(out, size, "/proc/%d/root%s", w->job->pid, names[i]);
+		snprintf(out, size, "%s", names[i]);
 		if (same_file(out, ident, ctime_ns))
 			return true;
-		snprintf(out, size, "%s", names[i]);
+		snprintf(out, size, "/proc/%d/root%s", w->job->pid, names[i]);
 		if (same_file(out, ident, ctime_ns))
 			return true;
 	}

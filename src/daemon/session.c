@@ -464,7 +464,10 @@ void session_links_request(struct client *c, const struct frame *f)
 	struct msg_link_query q = {0};
 	struct rows rows = {0};
 	struct ebpf_obj *obj;
+	struct target *t;
 
+	list_for_each_entry (t, &c->d->targets, node)
+		tally_settle(t);
 	if (f->len >= sizeof(q))
 		memcpy(&q, f->body, sizeof(q));
 	list_for_each_entry (obj, &c->d->table.objs[EBPF_OBJ_LINK], node)

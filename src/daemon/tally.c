@@ -4,9 +4,10 @@
  * hit before a detachment took effect.
  *
  * Model: a link has a tally from its creation. When it leaves a target, what it has counted there
- * is added; what it still counts until the agent has dropped it is added when the exchange that
- * does so is over (struct leaving remembers how much is in already). A link that is gone leaves its
- * tally to the session that made it, which may read it until its connection ends.
+ * is added; what it still counts until the agent has dropped it, and the last thread has come out
+ * of its program, is added whenever somebody asks (struct leaving remembers how much is in
+ * already). A link that is gone leaves its tally to the session that made it, which may read it
+ * until its connection ends.
  */
 #include <stdlib.h>
 
@@ -125,9 +126,11 @@ void tally_settle(struct target *t)
 	struct leaving *l, *tmp;
 
 	list_for_each_entry_safe (l, tmp, &t->leaving, node) {
-		take(t, l);
-		if (!t->gone && (t->ndrops || t->drop_all))
-			continue; /* the agent has it still */
+		/* the last entry may be shared: it was counted once, when the link left */
+		if (l->stat < TARGET_STATS - 1)
+			take(t, l);
+		if (!t->gone)
+			continue;
 		list_del_init(&l->node);
 		free(l);
 	}

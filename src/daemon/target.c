@@ -396,7 +396,7 @@ void target_settled(struct target *t, int err, const char *why)
 {
 	struct list_head done;
 
-	if (t->stats)
+	if (t->stats && t->gone)
 		tally_settle(t);
 	if (!t->gone)
 		settle_links(t);

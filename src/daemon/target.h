@@ -209,7 +209,7 @@ struct tally {
 void tally_new(struct daemon *d, const struct ebpf_link_obj *l);
 struct tally *tally_find(struct daemon *d, u32 link);
 void tally_leave(const struct tlink *tl); /* before it is forgotten */
-void tally_settle(struct target *t);	  /* an exchange is over, or the target has ended */
+void tally_settle(struct target *t);	  /* somebody asks, or the target has ended */
 void tally_link_gone(struct daemon *d, u32 link);
 void tally_session_gone(struct daemon *d, u32 session);
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Bad input: each is an error that names the cause and the next step, and nothing is touched.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
-plan 40
+plan 57
 
 # NAME STATUS PATTERN COMMAND...: exit status and words
 refused() {
@@ -55,6 +55,49 @@ refused "random bytes behind an ELF header" 1 '^ebpfrt: random\.o (is not a vali
 	ebpfrt check random.o
 refused "an ordinary program" 1 '^ebpfrt: .* is not a valid BPF object \(' ebpfrt check /bin/sh
 
+: >empty.o
+refused "an empty file" 1 '^ebpfrt: empty\.o is not a valid BPF object \(' ebpfrt check empty.o
+like "and how to make one" "$err" '^  compile it with .clang -g -O2 -target bpf -c.$'
+cp "$hello" locked.o && chmod 0 locked.o
+if [ -r locked.o ]; then
+	skip 1 "everything can be read here"
+else
+	refused "a file that can't be read" 1 '^ebpfrt: cannot open locked\.o: Permission denied$' ebpfrt check locked.o
+fi
+head -c 100000 /dev/urandom >noise.o
+refused "noise" 1 '^ebpfrt: noise\.o is not a valid BPF object \(' ebpfrt check noise.o
+# an object cut anywhere, or with a byte of it changed: refused or fine, never a crash
+trouble='' size=$(stat -c %s "$hello") i=1
+while [ $i -le 20 ]; do
+	head -c $((size * i / 21)) "$hello" >cut.o
+	try ebpfrt check cut.o
+	[ "$status" -le 1 ] || trouble="$trouble cut at $((size * i / 21)): $status"
+	cp "$hello" bent.o
+	printf '\377' | dd of=bent.o bs=1 seek=$((size * i / 21)) conv=notrunc 2>/dev/null
+	try ebpfrt check bent.o
+	[ "$status" -le 1 ] || trouble="$trouble bent at $((size * i / 21)): $status"
+	i=$((i + 1))
+done
+is "objects that are cut or bent" "$trouble" ""
+if [ -f "$bin/bad-helper.bpf.o" ]; then
+	refused "an unknown helper" 1 'bad-helper\.bpf\.o was refused: invalid func unknown#9999$' ebpfrt check "$bin/bad-helper.bpf.o"
+	like "and where those known are" "$err" '^  ebpfrt\(1\) lists the helpers and map types there are$'
+	refused "an unknown map type" 1 'bad-map\.bpf\.o cannot be loaded: map type 999 is not one this runtime has$' \
+		ebpfrt check "$bin/bad-map.bpf.o"
+	refused "an unknown section" 1 "program 'bad' is for 'uprobe\.fast/libc\.so\.6:getenv', which has no meaning in user space" \
+		ebpfrt check "$bin/bad-section.bpf.o"
+	refused "an unknown program type" 1 "program 'bad' is for 'xdp', which has no meaning in user space; ebpfrt attaches uprobe" \
+		ebpfrt check "$bin/bad-type.bpf.o"
+	refused "maps without their types" 1 'bad-nobtf\.bpf\.o is not a valid BPF object \(BTF is required' ebpfrt check "$bin/bad-nobtf.bpf.o"
+	like "and how to add them" "$err" '^  compile it with .clang -g '
+else
+	skip 7 "no clang for BPF"
+fi
+refused "types of a target that has none" 125 \
+	"core\.bpf\.o reads struct data of its target, but .*core_bare has no BTF to say how that looks there\$" \
+	ebpfrt run -P "$samples/core.bpf.o" -- "$samples/core_bare"
+like "and how to make them" "$err" '^  compile it with -g and run .pahole --btf_encode_detached .*core_bare\.btf .*core_bare., or pass --btf FILE$'
+
 # places
 spec() {
 	ebpfrt check --prog "hello=$1" "$hello"
@@ -69,6 +112,8 @@ refused "a spec without a function" 1 'names no function: write uprobe/FILE:FUNC
 refused "a kind that has no meaning here" 1 "is for '.*', which has no meaning in user space" spec xdp
 refused "a program the object doesn't hold" 1 "holds no program 'nobody'; .ebpfrt check " \
 	ebpfrt check --prog nobody=uprobe:libc.so.6:getenv "$hello"
+refused "an IFUNC that can't be told" 1 'is an IFUNC: the loader chooses its implementation at run time .* name the implementation itself' \
+	spec "uprobe:libm.so.6:$(nm -D /lib/x86_64-linux-gnu/libm.so.6 | sed -n 's/.* i \([a-z]*\)@.*/\1/p' | head -n 1)"
 refused "no file is a binary" 1 'is not an ELF file' spec "uprobe:$stage/tmp/text.o:f"
 
 # commands to run
@@ -78,6 +123,14 @@ if [ "$(stat -c %u suid)" = "$(id -u)" ]; then
 else
 	refused "a setuid command" 125 'is setuid: it changes its user and ignores LD_PRELOAD' ebpfrt run -P "$hello" -- ./suid
 fi
+su=$(PATH=$PATH:/bin command -v su || echo /nothing)
+if [ -u "$su" ]; then
+	refused "one of the system's" 125 '^ebpfrt: .*/su is setuid: .*; run a copy without that bit$' ebpfrt run -P "$hello" -- "$su"
+else
+	skip 1 "no setuid program here"
+fi
+refused "a static command" 125 'is statically linked and ignores LD_PRELOAD; start it, then use .ebpfrt attach PID FILE\.o' \
+	ebpfrt run -P "$hello" -- "$bin/target-static"
 refused "a command that isn't there" 127 '^ebpfrt: cannot run no-such-command: No such file' ebpfrt run -P "$hello" -- no-such-command
 refused "exec: a command that isn't there" 127 '^ebpfrt: cannot run no-such-command: No such file' ebpfrt exec -- no-such-command
 

@@ -1,0 +1,83 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
+# Processes that can't be attached to, or not where one wants: the words, the status, and that they go on as they were.
+. "${top_srcdir:-.}/tests/integration/lib.sh"
+plan 38
+hello=$samples/hello.bpf.o
+
+odd_start() { # mode
+	rm -f odd.in odd.out
+	mkfifo odd.in odd.out
+	"$bin/odd" "$1" <odd.in >odd.out 2>/dev/null &
+	odd_child=$!
+	exec 8>odd.in 9<odd.out
+	read -r word target <&9
+}
+
+odd_quit() {
+	exec 8>&- 9<&-
+	wait "$odd_child"
+	odd_status=$?
+}
+
+# NAME MODE PATTERN PROG-SPEC: attaching fails with these words, and the process goes on
+refuses() {
+	odd_start "$2"
+	try ebpfrt attach -d 5 --prog "hello=$4" "$target" "$hello"
+	is "$1: status" "$status" 1
+	like "$1: words" "$err" "$3"
+	echo >&8
+	read -r answer <&9
+	is "$1: it goes on" "$answer" "sum 100"
+	odd_quit
+	is "$1: to its end" "$odd_status" 3
+}
+refuses "blocks SIGTRAP" block \
+	"^ebpfrt: thread [0-9]+ of process [0-9]+ blocks SIGTRAP, a probe would kill it; start the program with .ebpfrt run" uprobe:odd:work
+refuses "a seccomp filter" seccomp \
+	"^ebpfrt: cannot attach to [0-9]+ \(odd\): it has a seccomp filter, .*; start it with 'ebpfrt run'" uprobe:odd:work
+refuses "undumpable" undumpable \
+	"^ebpfrt: cannot attach to [0-9]+ \(odd\): it has made itself undumpable .*; start it with 'ebpfrt run'" uprobe:odd:work
+refuses "under a debugger" traced \
+	"^ebpfrt: cannot attach to [0-9]+ \(odd\): process [0-9]+ \(odd\) traces it already; end that" uprobe:odd:work
+refuses "a zombie" zombie "^ebpfrt: cannot attach to [0-9]+ \(odd\): it has ended already \(a zombie\)" uprobe:odd:work
+refuses "an instruction that can't be probed" plain \
+	"^ebpfrt: cannot probe strange in $bin/odd: it is an undefined instruction on purpose" uprobe:odd:strange
+like "and where to look" "$err" "^  .ebpfrt check -p PID .*. says which of its probes can be attached"
+refuses "an address inside an instruction" plain "^ebpfrt: cannot probe getenv\+0x1 in .*libc.*: not an instruction boundary" \
+	uprobe:libc.so.6:getenv+1
+refuses "a function that isn't there" plain "no function 'wrok' in $bin/odd \(did you mean work" uprobe:odd:wrok
+
+# what is no process of ours
+if [ -s "$bin/odd32" ] && "$bin/odd32" & then
+	pid=$!
+	until_true grep -q odd32 "/proc/$pid/comm"
+	try ebpfrt attach -d 5 "$pid" "$hello"
+	like "a 32-bit program" "$status $err" "^1 ebpfrt: cannot attach to $pid \(odd32\): it is a 32-bit program"
+	kill "$pid"
+	try ebpfrt run -P "$hello" -- "$bin/odd32"
+	like "nor under run" "$status $err" "^125 ebpfrt: .*odd32 is a 32-bit program; ebpfrt probes 64-bit ones"
+else
+	skip 2 "no 32-bit programs here"
+fi
+if grep -q '^Kthread:.*1' /proc/2/status 2>/dev/null || [ "$(cat /proc/2/comm 2>/dev/null)" = kthreadd ]; then
+	try ebpfrt attach 2 "$hello"
+	like "a thread of the kernel" "$status $err" "^1 ebpfrt: cannot attach to 2 \(kthreadd\): it is a thread of the kernel"
+else
+	skip 1 "no kernel threads here"
+fi
+
+# processes that go while we come: a sentence or success, never anything else
+trouble=
+for ms in 0 0.001 0.002 0.005 0.01 0.02; do
+	sleep $ms &
+	try timeout 20 ebpfrt attach -q "$!" "$hello"
+	case $status in
+	0) ;;
+	1) printf '%s\n' "$err" | grep -qE '^ebpfrt: .*(no such process|has ended|process .* ended)' || trouble="$trouble $status $err" ;;
+	*) trouble="$trouble $status $err" ;;
+	esac
+done
+is "processes that end meanwhile" "$trouble" ""
+try ebpfrt ps --json
+is "nothing is left of any of them" "$out" "[]"

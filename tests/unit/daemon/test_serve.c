@@ -156,7 +156,7 @@ Test(serve, nonsense_costs_only_its_connection, .timeout = 30)
 		if (i % 2 && n > sizeof(m)) {
 			/* a good header, so that the body is looked at */
 			m.len = n;
-			m.type = 1 + rand_r(&seed) % MSG_FREE_OBJECTS;
+			m.type = 1 + rand_r(&seed) % MSG_RELEASED;
 			if (m.type == MSG_SHUTDOWN || m.type == MSG_TARGET_ADOPT)
 				m.type = MSG_BPF;
 			memcpy(junk, &m, sizeof(m));

@@ -56,6 +56,7 @@ enum msg_type {
 	 * returns only then: answered when what hung on it is restored (at once within a batch)
 	 */
 	MSG_RELEASED,
+	MSG_TYPES /* one more than the last */
 };
 
 enum msg_flags { MSG_F_MEMFD = 1 };

@@ -12,7 +12,7 @@ tables=$("$ebpfrt" --dump-options) || {
 	exit 99
 }
 commands=$(printf '%s\n' "$tables" | awk '{print $1}' | sort -u)
-echo "1..$(($(printf '%s\n' "$commands" | wc -l) * 3 + 2))"
+echo "1..$(($(printf '%s\n' "$commands" | wc -l) * 3 + 3))"
 n=0
 result() {
 	n=$((n + 1))
@@ -54,3 +54,7 @@ result "the man pages name no option that is not there" "$(for c in $commands; d
 			printf '%s\n' "$tables" | grep -qE "^($c|ebpfrt) $o\$" || echo "$c: $o"
 		done
 done)"
+result "ebpfrt(1) lists every helper" "$(sed -n 's/^[[:space:]]*ROW[_AS]*(\([a-z_0-9]*\),.*/bpf_\1/p' "$src/src/core/run/helper.c" |
+	while read -r h; do
+		sed 's/\\//g' "$src/man/ebpfrt.1.scd" | grep -qE "(^|[^a-z_])$h([^a-z_]|\$)" || echo "$h"
+	done)"

@@ -48,6 +48,10 @@ const char *probe_function_name(const struct probe_function *f);
 /* Append to @why ` (did you mean a, b, c?)` when function names of @elf resemble @name. */
 void probe_near_misses(const struct probe_elf *elf, const char *name, char why[PROBE_WHY_MAX]);
 
+/* process.c */
+/* Why ptrace is denied under Yama's @scope (0: not by it), and the remedy. */
+void probe_denied_reason(long scope, int err, char *reason, size_t size);
+
 /* code.c */
 /* Bounds of the function around virtual address @addr, from its symbol or its unwind entry. */
 int probe_code_bounds(struct probe_elf *elf, u64 addr, u64 *start, u64 *end);

@@ -339,10 +339,31 @@ static bool is_dumpable(const struct probe_process *p)
 	return stat(path, &st) || st.st_uid == p->euid;
 }
 
+/* ptrace is denied for no reason that lies in the process. */
+void probe_denied_reason(long scope, int err, char *reason, size_t size)
+{
+	if (scope > 0 && scope < 3)
+		snprintf(reason, size,
+			 "ptrace denied, kernel.yama.ptrace_scope is %ld; start it with 'ebpfrt "
+			 "run', or 'sudo sysctl kernel.yama.ptrace_scope=0'",
+			 scope);
+	else if (scope >= 3)
+		snprintf(
+			reason, size,
+			"ptrace denied, kernel.yama.ptrace_scope is %ld until the next boot; start "
+			"it with 'ebpfrt run'",
+			scope);
+	else
+		snprintf(reason, size,
+			 "ptrace denied (%s; a security module or another user namespace?); start "
+			 "it "
+			 "with 'ebpfrt run'",
+			 strerror(err));
+}
+
 /* The kernel said no: find out why. */
 static int ptrace_denied(const struct probe_process *p, int err, char why[PROBE_WHY_MAX])
 {
-	long scope = yama_scope();
 	char reason[192];
 
 	if (p->setuid)
@@ -355,23 +376,7 @@ static int ptrace_denied(const struct probe_process *p, int err, char why[PROBE_
 				"it has made itself undumpable (PR_SET_DUMPABLE, or its file may "
 				"not be read); start it with 'ebpfrt run'",
 				why);
-	if (scope > 0 && scope < 3)
-		snprintf(reason, sizeof(reason),
-			 "ptrace denied, kernel.yama.ptrace_scope is %ld; start it with 'ebpfrt "
-			 "run', or 'sudo sysctl kernel.yama.ptrace_scope=0'",
-			 scope);
-	else if (scope >= 3)
-		snprintf(
-			reason, sizeof(reason),
-			"ptrace denied, kernel.yama.ptrace_scope is %ld until the next boot; start "
-			"it with 'ebpfrt run'",
-			scope);
-	else
-		snprintf(reason, sizeof(reason),
-			 "ptrace denied (%s; a security module or another user namespace?); start "
-			 "it "
-			 "with 'ebpfrt run'",
-			 strerror(err));
+	probe_denied_reason(yama_scope(), err, reason, sizeof(reason));
 	return sentence(p, -EPERM, reason, why);
 }
 

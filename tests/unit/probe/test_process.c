@@ -16,7 +16,7 @@
 
 #include <criterion/criterion.h>
 
-#include "probe/probe.h"
+#include "probe/probe_priv.h"
 
 #define NOBODY 65534
 
@@ -235,6 +235,23 @@ Test(process, undumpable)
 			      "be read); start it with 'ebpfrt run'"),
 		  "%s", why);
 	end(pid);
+}
+
+Test(process, yama)
+{
+	char why[192];
+
+	probe_denied_reason(1, EPERM, why, sizeof(why));
+	cr_expect_str_eq(why, "ptrace denied, kernel.yama.ptrace_scope is 1; start it with 'ebpfrt "
+			      "run', or 'sudo sysctl kernel.yama.ptrace_scope=0'");
+	probe_denied_reason(2, EPERM, why, sizeof(why));
+	cr_expect(strstr(why, "ptrace_scope is 2; start it with 'ebpfrt run'"), "%s", why);
+	probe_denied_reason(3, EPERM, why, sizeof(why));
+	cr_expect_str_eq(why, "ptrace denied, kernel.yama.ptrace_scope is 3 until the next boot; "
+			      "start it with 'ebpfrt run'");
+	probe_denied_reason(0, EPERM, why, sizeof(why));
+	cr_expect_str_eq(why, "ptrace denied (Operation not permitted; a security module or "
+			      "another user namespace?); start it with 'ebpfrt run'");
 }
 
 Test(process, seccomp)

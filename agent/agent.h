@@ -157,8 +157,11 @@ int site_hook(const struct agent_consumer *c);
 void site_drop_link(u64 link);
 int site_update_link(u64 link, const struct ebpf_prog *prog);
 void site_unhook_all(void);
-/* Put every original byte back. Any context. */
-void site_restore_all(void);
+/*
+ * Put every original byte back; any context. False when those that guard the signals had to stay,
+ * because other threads run.
+ */
+bool site_restore_all(bool others_stopped);
 
 /* --- poke.c -------------------------------------------------------------------------------------
  */
@@ -221,6 +224,7 @@ void agent_on_fault(int sig, siginfo_t *info, struct osl_ucontext *uc);
 void fault_raise(const struct arch_patch *patch, const struct arch_regs *regs, siginfo_t *info,
 		 struct osl_ucontext *uc);
 int sig_install(void);
+void sig_open_masks(void); /* only while no other thread runs */
 void sig_unblock(void);
 /*
  * What the application would see of this signal. When that is its death: a fault of the
@@ -237,7 +241,7 @@ enum fork_mark { FORK_NEW, FORK_ASKING, FORK_KNOWN };
 int fork_init(void);
 /* At a hit: settles a child that has just been born. False while another thread is at it. */
 bool fork_check(void);
-void agent_go_inert(void);
+bool agent_go_inert(bool others_stopped); /* as site_restore_all() */
 
 /* --- exchange.c, start.c ------------------------------------------------------------------------
  */

@@ -18,7 +18,8 @@
 struct exchange {
 	int fd;
 	u32 reason;
-	u32 len; /* of the body */
+	bool injected; /* the injector holds all other threads meanwhile */
+	u32 len;       /* of the body */
 	int fds[FDS_MAX];
 	u32 nfds;
 };
@@ -193,11 +194,11 @@ static int map_pages(struct exchange *x, const struct agent_setup *s, struct osl
 	return 0;
 }
 
-static void forget_old_daemon(const struct agent_setup *s)
+static void forget_old_daemon(const struct exchange *x, const struct agent_setup *s)
 {
 	if (!agent.ready || agent.generation == s->generation)
 		return;
-	site_restore_all();
+	site_restore_all(x->injected);
 	site_unhook_all();
 	agent_state_forget();
 }
@@ -236,7 +237,7 @@ static int on_setup(struct exchange *x)
 	};
 	int ret;
 
-	forget_old_daemon(s);
+	forget_old_daemon(x, s);
 	ret = map_pages(x, s, &self);
 	if (ret == 0)
 		ret = set_up_once(s);
@@ -254,6 +255,8 @@ static int on_setup(struct exchange *x)
 	ebpf_owner_dead = owner_dead;
 	osl_trap_init(&self);
 	ret = sig_install();
+	if (x->injected)
+		sig_open_masks();
 	store_release(&agent.inert, 0);
 	store_release(&agent.ready, ret == 0);
 	return ret;
@@ -334,8 +337,7 @@ static int on_drop_link(struct exchange *x)
 
 static int on_restore_all(struct exchange *x)
 {
-	agent_go_inert();
-	return 0;
+	return agent_go_inert(x->injected) ? 0 : -EAGAIN;
 }
 
 static int on_update_link(struct exchange *x)
@@ -420,7 +422,7 @@ static bool try_lock(void)
 
 int exchange_run(u32 reason, int fd, u64 token)
 {
-	struct exchange x = {.fd = fd, .reason = reason};
+	struct exchange x = {.fd = fd, .reason = reason, .injected = fd >= 0};
 	int ret = 0;
 
 	if (!try_lock()) {
@@ -437,7 +439,7 @@ int exchange_run(u32 reason, int fd, u64 token)
 		sys_close(x.fd);
 	}
 	if (load_acquire(&agent.inert)) /* the daemon died while we were at it */
-		site_restore_all();
+		site_restore_all(x.injected);
 	store_release(&agent.exchange, 0);
 	return ret;
 }

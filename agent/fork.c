@@ -32,7 +32,7 @@ static void child_settle(void)
 	agent_entry_sp = 0;
 	agent.pid = sys_getpid();
 	if (exchange_run(AGENT_FORK, -1, 0))
-		agent_go_inert();
+		agent_go_inert(false);
 	store_release(agent.mark, FORK_KNOWN);
 }
 

@@ -6,14 +6,14 @@
  */
 #include "agent/agent.h"
 
-void agent_go_inert(void)
+bool agent_go_inert(bool others_stopped)
 {
-	u32 was = 0;
+	bool all;
 
-	if (!__atomic_compare_exchange_n(&agent.inert, &was, 1, false, __ATOMIC_ACQ_REL,
-					 __ATOMIC_RELAXED))
-		return;
-	site_restore_all();
+	/* hits that find it set go on meanwhile: their sites are still served */
+	store_release(&agent.inert, 1);
+	all = site_restore_all(others_stopped);
 	if (agent.stats)
 		store_relaxed(&agent.stats->inert, 1);
+	return all;
 }

@@ -67,6 +67,19 @@ int sig_install(void)
 	return ret;
 }
 
+/* Handlers that were set before we came block our signals while they run: no longer. */
+void sig_open_masks(void)
+{
+	struct agent_sigaction act;
+
+	for (int sig = 1; sig <= 64; sig++) {
+		if (index_of((u64)sig) >= 0 || raw_action(sig, NULL, &act) || !(act.mask & OURS))
+			continue;
+		act.mask &= ~OURS;
+		raw_action(sig, &act, NULL);
+	}
+}
+
 void sig_unblock(void)
 {
 	u64 mask = OURS;

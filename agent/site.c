@@ -8,9 +8,11 @@
  * new plan. Slots are written before the place is published and never given another content.
  *
  * Removal: original byte, then SITE_DEAD. A trap that arrives later finds the place dead and starts
- * the instruction again.
+ * the instruction again. The sites that keep our signals unblocked are only removed while no other
+ * thread runs; until then they stay and do what the application asked for.
  */
 #include <errno.h>
+#include <linux/stat.h>
 
 #include "agent/agent.h"
 
@@ -322,9 +324,38 @@ static bool site_is_armed(const struct agent_place *p)
 	return load_acquire(&p->state) == SITE_ARMED && load_acquire(&p->plan);
 }
 
-void site_restore_all(void)
+static bool guards_signals(const struct agent_place *p)
 {
+	return p->plan->flags & (AGENT_SITE_SIGMASK | AGENT_SITE_SIGACTION);
+}
+
+static bool site_is_plain(const struct agent_place *p)
+{
+	return site_is_armed(p) && !guards_signals(p);
+}
+
+static bool single_threaded(void)
+{
+	struct statx st;
+
+	/* a child that shares our memory only sees its own; the directory's links are two and one
+	 * for each */
+	return sys_getpid() == agent.pid &&
+	       SYS6(__NR_statx, AT_FDCWD, "/proc/self/task", 0, STATX_NLINK, &st, 0) == 0 &&
+	       st.stx_nlink == 3;
+}
+
+/*
+ * Those that guard the signals go last: a thread that blocks SIGTRAP for real must not meet a break
+ * byte any more. They guard each other, too, so they go all at once, while nobody else runs.
+ */
+bool site_restore_all(bool others_stopped)
+{
+	restore_if(site_is_plain);
+	if (!others_stopped && !single_threaded())
+		return false;
 	restore_if(site_is_armed);
+	return true;
 }
 
 static void drop_link_at(struct agent_place *p, u64 link)

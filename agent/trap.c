@@ -176,6 +176,9 @@ static void serve_site(const struct agent_place *p, struct arch_regs *regs, sigi
 	agent_count(&agent.stats->hits);
 	if (plan->flags & (AGENT_SITE_SIGMASK | AGENT_SITE_SIGACTION) &&
 	    sig_emulate(plan, regs, uc)) {
+		/* the other threads may have ended since */
+		if (unlikely(load_relaxed(&agent.inert)))
+			site_restore_all(false);
 		osl_regs_to_ucontext(regs, uc);
 		return;
 	}
@@ -219,8 +222,8 @@ static bool serve(u64 addr, struct arch_regs *regs, siginfo_t *info, struct osl_
 	if (!is_return && (!p || !load_acquire(&p->plan)))
 		return false;
 	settled = fork_check();
-	if (unlikely(osl_daemon_dead()))
-		agent_go_inert();
+	if (unlikely(osl_daemon_dead()) && !load_acquire(&agent.inert))
+		agent_go_inert(false);
 	if (is_return)
 		return serve_return(addr, regs, uc, settled);
 	regs->ip = addr;

@@ -182,6 +182,11 @@ static void ack_restore_all(struct exchange *x, const struct xmsg *m, s32 err, c
 {
 	struct target *t = x->t;
 
+	/* not while its other threads run: next time we stop them, if it is still to be done */
+	if (err == -EAGAIN) {
+		t->drop_all = t->dirty = list_empty(&t->links);
+		return;
+	}
 	for (u32 i = 0; i < t->nsites; i++)
 		t->sites[i].armed = false;
 	t->setup = t->drop_all = false;
@@ -586,7 +591,7 @@ void deliver_put_all(struct exchange *x)
 		put_setup(x);
 	put_drops(x);
 	t->forked = false;
-	if (t->drop_all) {
+	if (x->drop_all) {
 		put_restore_all(x);
 		if (!x->nwants)
 			return;

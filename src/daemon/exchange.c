@@ -385,13 +385,24 @@ static int may_inject(struct target *t, char why[PROBE_WHY_MAX])
 	return err ? err : probe_process_may_inject(&p, why);
 }
 
+/* The plan's sites are among the target's. */
+static bool guards_masks(const struct target *t)
+{
+	for (u32 i = 0; i < t->nsites; i++)
+		if (t->sites[i].site.flags & AGENT_SITE_SIGMASK)
+			return true;
+	return false;
+}
+
 static void inject(struct exchange *x)
 {
 	struct target *t = x->t;
 	struct inject_request req = {.kind = t->loaded ? INJECT_COMMAND : INJECT_LOAD,
 				     .pid = t->pid,
 				     .base = t->base,
-				     .agent_fd = agent_file(t->d)};
+				     .agent_fd = agent_file(t->d),
+				     .arms = x->plan.out && x->plan.out->nsites,
+				     .guarded = guards_masks(t)};
 	char why[PROBE_WHY_MAX];
 	int err;
 

@@ -44,6 +44,7 @@ struct exchange {
 	u32 reason; /* of the agent's hello, 0: none yet */
 	s32 tid;    /* the agent's thread */
 	bool planned, injecting, talked;
+	bool drop_all; /* as the target's when the plan was made: what comes later waits */
 	s32 err;
 	char why[PROBE_WHY_MAX];
 };

@@ -18,16 +18,18 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include "base/cleanup.h"
 #include "daemon/inject.h"
-#include "daemon/inject_thread.h"
+#include "daemon/inject_crowd.h"
 #include "osl/osl.h"
 #include "probe/probe.h"
 #include "proto/shm_abi.h"
 
 #define STACK_SIZE (256u << 10)
 #define SPAN_MAX (16u << 20)
+#define CLEAR_TRIES 8u		 /* some 400 ms */
 #define AGENT_READY (1ULL << 32) /* in the result of agent_entry(): it is set up and must stay */
 
 struct agent_file {
@@ -42,6 +44,7 @@ struct agent_file {
 struct work {
 	struct inject_request req;
 	struct thread thread;
+	struct crowd crowd;
 	struct agent_file file;
 	int report;
 	u64 base;
@@ -357,6 +360,37 @@ static int call_agent(struct work *w, u32 reason)
 /* --- the child ----------------------------------------------------------------------------------
  */
 
+static int hold_all(struct work *w)
+{
+	int err = thread_hold(&w->thread);
+
+	if (err)
+		return err;
+	err = crowd_hold(&w->crowd, &w->thread);
+	if (err == 0 && w->req.arms)
+		err = crowd_clear(&w->crowd, w->req.guarded);
+	return err;
+}
+
+/* Threads are in the C library's moments without signals for microseconds; others for good. */
+static int hold(struct work *w)
+{
+	struct timespec ts = {0, 2000000};
+	int err;
+
+	for (u32 try = 0;; try++) {
+		err = hold_all(w);
+		if (err != -EAGAIN || try == CLEAR_TRIES)
+			break;
+		crowd_release(&w->crowd);
+		thread_release(&w->thread);
+		w->thread.kept = 0;
+		nanosleep(&ts, NULL);
+		ts.tv_nsec = MIN(2 * ts.tv_nsec, 100000000L);
+	}
+	return err == -EAGAIN ? -EPERM : err; /* trying once more would not help */
+}
+
 static int inject(struct work *w)
 {
 	u32 reason = w->req.kind == INJECT_LOAD ? AGENT_START : AGENT_COMMAND;
@@ -364,7 +398,7 @@ static int inject(struct work *w)
 
 	if (err)
 		return thread_fail(&w->thread, err, "the agent's file is not one");
-	err = thread_hold(&w->thread);
+	err = hold(w);
 	if (err)
 		return err;
 	w->base = w->req.kind == INJECT_COMMAND ? w->req.base : find_loaded(w);
@@ -436,6 +470,7 @@ static void child_main(const struct inject_request *req, int sock)
 	w.thread.deadline_ns = osl_now_ns() + 1000000000ULL; /* tidying has its own time */
 	tidy(&w);
 	e.stopped_ns = thread_release(&w.thread);
+	crowd_release(&w.crowd);
 	e.base = w.base;
 	memcpy(e.why, w.why, sizeof(e.why));
 	report(sock, &e, -1);

@@ -3,11 +3,12 @@
  * Getting the agent into a running process, and calling it there again later: all work with ptrace.
  *
  * Model: ptrace belongs to a thread and blocks, so a forked child of the daemon does it from
- * beginning to end and reports over a socket. It stops one thread of the target, makes it create a
- * socket pair (one end comes to the daemon, the other is the agent's for one exchange), loads the
- * agent when it is not there yet, calls agent_entry() on a stack of its own, and puts everything
- * back: registers, signal mask, interrupted system call. The exchange itself (proto/shm_abi.h) runs
- * between daemon and agent while the child waits; the daemon must serve it at the same time.
+ * beginning to end and reports over a socket. It stops the threads of the target (inject_crowd.h
+ * says why all of them), makes one create a socket pair (one end comes to the daemon, the other is
+ * the agent's for one exchange), loads the agent when it is not there yet, calls agent_entry() on a
+ * stack of its own, and puts everything back: registers, signal mask, interrupted system call. The
+ * exchange itself (proto/shm_abi.h) runs between daemon and agent while the child waits; the daemon
+ * must serve it at the same time.
  *
  * Events: INJECT_SOCKET once (not when it failed before), then INJECT_DONE once. A child that dies
  * shows as -ECONNRESET. Nothing here blocks but inject_finish(), which reaps a child that is done.
@@ -29,6 +30,8 @@ struct inject_request {
 	int agent_fd;	/* the agent's file; borrowed */
 	u64 base;	/* INJECT_COMMAND: where it is loaded (agent_hello.text_base) */
 	u32 timeout_ms; /* of the whole thing, 0: INJECT_TIMEOUT_MS */
+	bool arms;	/* break bytes will be written: no thread may block SIGTRAP then */
+	bool guarded;	/* nor will any, later: there are sites where masks are changed */
 };
 #define INJECT_TIMEOUT_MS 5000u
 #define INJECT_WHY_MAX 256

@@ -59,14 +59,6 @@ int thread_write(struct thread *t, u64 addr, const void *buf, size_t len)
 /* --- /proc/PID/task/TID/status ------------------------------------------------------------------
  */
 
-struct task {
-	pid_t tid;
-	char state;
-	int rank; /* lower is better, negative: not at all */
-	u64 pending, blocked, ignored, caught;
-	u64 own; /* pending for this thread alone */
-};
-
 static void task_line(struct task *task, const char *line)
 {
 	u64 v;
@@ -85,7 +77,7 @@ static void task_line(struct task *task, const char *line)
 		task->caught = v;
 }
 
-static int task_read(pid_t pid, pid_t tid, struct task *out)
+int task_read(pid_t pid, pid_t tid, struct task *out)
 {
 	struct task task = {.tid = tid};
 	_cleanup_fclose_ FILE *f = NULL;
@@ -460,6 +452,7 @@ int thread_hold(struct thread *t)
 	qsort(v, n, sizeof(v[0]), by_rank);
 	for (u32 i = 0; i < n && !t->held; i++) {
 		ret = hold_one(t, v[i].tid);
+		t->seen = v[i].blocked;
 		if (ret && ret != -ESRCH)
 			err = ret;
 	}

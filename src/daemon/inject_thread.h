@@ -23,6 +23,7 @@ struct thread {
 	u64 insn; /* a system call instruction in the target */
 	u64 kept; /* signals kept back */
 	u64 mask; /* saved signal mask */
+	u64 seen; /* what it blocked when it was chosen: system calls that wait have another mask */
 	bool held, gone;
 	struct remote_regs saved;
 	size_t xstate_len;
@@ -30,6 +31,16 @@ struct thread {
 	char *why; /* room for the sentence */
 	size_t why_size;
 };
+
+/* /proc/PID/task/TID/status */
+struct task {
+	pid_t tid;
+	char state;
+	int rank; /* lower is better, negative: not at all */
+	u64 pending, blocked, ignored, caught;
+	u64 own; /* pending for this thread alone */
+};
+int task_read(pid_t pid, pid_t tid, struct task *out);
 
 /* Choose and stop a thread of @t->pid. 0 or -errno with the sentence. */
 int thread_hold(struct thread *t);

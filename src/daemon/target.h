@@ -111,12 +111,10 @@ struct target {
 	u32 how; /* msg_target_info.how */
 	u64 base, dl_debug;
 	u64 stopped_ns;
-	bool setup;	/* the agent has our pages */
-	bool loaded;	/* the agent is in the process */
-	bool dirty;	/* look again when the exchange is over */
-	bool modules;	/* the loader has something new */
-	bool sanitised; /* signal mask sites were planned */
-	bool hooked;	/* the loader's notification point was planned */
+	bool setup;   /* the agent has our pages */
+	bool loaded;  /* the agent is in the process */
+	bool dirty;   /* look again when the exchange is over */
+	bool modules; /* the loader has something new */
 	bool gone;
 	bool forked; /* has to be told what it inherited */
 	u32 busy_retries;

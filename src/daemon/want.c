@@ -197,8 +197,6 @@ static void plan_done(struct plan *p)
 	for (u32 i = 0; i < x->nwants; i++)
 		take_item(x, &x->wants[i], &plan_items(o)[i]);
 	note_pending(t);
-	t->hooked |= o->hooked;
-	t->sanitised |= o->sanitised;
 	planned(x);
 }
 
@@ -212,14 +210,25 @@ static bool any_return(const struct target *t)
 	return false;
 }
 
+/* Is there a site of that kind, and will it be there after the exchange? */
+static bool stays(const struct exchange *x, u32 flag)
+{
+	const struct target *t = x->t;
+
+	for (u32 i = 0; i < t->nsites && !x->drop_all; i++)
+		if (t->sites[i].armed && t->sites[i].site.flags & flag)
+			return true;
+	return false;
+}
+
 static int start_worker(struct exchange *x)
 {
 	struct target *t = x->t;
 	struct plan_job job = {.pid = t->pid,
 			       .tid = x->tid,
 			       .dl_debug = t->dl_debug,
-			       .want_hook = !t->hooked,
-			       .want_sanitise = !t->sanitised,
+			       .want_hook = !stays(x, AGENT_SITE_MODULES),
+			       .want_sanitise = !stays(x, AGENT_SITE_SIGMASK),
 			       .want_unwind = any_return(t),
 			       .scans = scans,
 			       .nscans = nscans,
@@ -246,8 +255,7 @@ int want_start(struct exchange *x)
 	struct target *t = x->t;
 
 	x->nwants = count_wants(t);
-	if (t->drop_all)
-		t->hooked = t->sanitised = false;
+	x->drop_all = t->drop_all;
 	/* a library that has come may be the unwinder */
 	if (!x->nwants && !(t->modules && any_return(t))) {
 		planned(x);

@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * See inject_crowd.h. Once a thread is seized and interrupted it executes no instruction of the
+ * program any more, even where it has not stopped yet (it waits in the kernel without regard for
+ * signals, or for a processor): such a thread counts as held.
+ */
+#include <dirent.h>
+#include <elf.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/ptrace.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "daemon/inject_crowd.h"
+#include "osl/osl.h"
+
+#define NS_PER_MS 1000000ULL
+#define STOP_WAIT_NS (50 * NS_PER_MS)
+#define CLEAR_WAIT_NS (20 * NS_PER_MS)
+#define BIT(sig) (1ULL << ((sig)-1))
+#define TRAP_BIT BIT(SIGTRAP)
+#define GUARDED (TRAP_BIT | BIT(SIGSEGV) | BIT(SIGBUS)) /* what the agent handles */
+
+struct crowd_one {
+	pid_t tid;    /* 0: gone */
+	bool stopped; /* where ptrace can look at it */
+	bool job;     /* with its whole process, by SIGSTOP and the like */
+};
+
+static void nap(u64 ns)
+{
+	struct timespec ts = {0, (long)ns};
+
+	nanosleep(&ts, NULL);
+}
+
+/* --- stopping ----------------------------------------------------------------------------------
+ */
+
+static bool known(const struct crowd *c, pid_t tid)
+{
+	for (u32 i = 0; i < c->n; i++)
+		if (c->v[i].tid == tid)
+			return true;
+	return tid == c->t->tid;
+}
+
+/* 1: something has changed; 0: nothing that could run. */
+static int seize(struct crowd *c, pid_t tid)
+{
+	struct task task;
+
+	if (c->n == c->room) {
+		u32 room = c->room ? 2 * c->room : 64;
+		struct crowd_one *v = realloc(c->v, room * sizeof(*v));
+
+		if (!v)
+			return -ENOMEM;
+		c->v = v;
+		c->room = room;
+	}
+	if (ptrace(PTRACE_SEIZE, tid, NULL, (void *)PTRACE_O_TRACESYSGOOD)) {
+		int err = -errno;
+
+		if (err == -ESRCH || task_read(c->t->pid, tid, &task) || task.state == 'X')
+			return 1; /* gone */
+		return task.state == 'Z' ? tid != c->t->pid : err;
+	}
+	ptrace(PTRACE_INTERRUPT, tid, NULL, NULL);
+	c->v[c->n++] = (struct crowd_one){.tid = tid};
+	return 1;
+}
+
+/*
+ * The number of threads that were not known before, or -errno. The kernel ends the list early when
+ * a thread ends while it is listed: such a one counts, too.
+ */
+static int seize_new(struct crowd *c)
+{
+	char path[64];
+	struct dirent *e;
+	int ret = 0, n = 0;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", c->t->pid);
+	dir = opendir(path);
+	if (!dir)
+		return -ESRCH;
+	while (ret >= 0 && (e = readdir(dir))) {
+		pid_t tid = (pid_t)strtol(e->d_name, NULL, 10);
+
+		if (tid <= 0 || known(c, tid))
+			continue;
+		ret = seize(c, tid);
+		n += ret;
+	}
+	closedir(dir);
+	return ret < 0 ? ret : n;
+}
+
+static void await_one(struct crowd_one *one, u64 deadline)
+{
+	while (one->tid && !one->stopped) {
+		int status;
+		pid_t got = waitpid(one->tid, &status, __WALL | WNOHANG);
+
+		if (got == 0) {
+			if (osl_now_ns() >= deadline)
+				return;
+			nap(20000);
+		} else if (got < 0 || !WIFSTOPPED(status)) {
+			one->tid = 0;
+		} else if (status >> 16 == PTRACE_EVENT_STOP) {
+			one->stopped = true;
+			one->job = WSTOPSIG(status) != SIGTRAP;
+		} else {
+			ptrace(PTRACE_CONT, one->tid, NULL, (void *)(long)WSTOPSIG(status));
+		}
+	}
+}
+
+/* A running thread may have made another one before it stopped: until there is none. */
+static int hold_rest(struct crowd *c)
+{
+	u64 deadline = MIN(c->t->deadline_ns, osl_now_ns() + STOP_WAIT_NS);
+	int n;
+
+	while ((n = seize_new(c)) > 0) {
+		if (osl_now_ns() >= deadline)
+			return thread_fail(c->t, -EAGAIN,
+					   "process %d makes threads faster than they can be "
+					   "stopped; try again later",
+					   c->t->pid);
+		for (u32 i = 0; i < c->n; i++)
+			await_one(&c->v[i], deadline);
+	}
+	if (n < 0 && n != -ESRCH)
+		return thread_fail(c->t, n,
+				   "cannot stop all threads of process %d: is another debugger "
+				   "attached to one of them?",
+				   c->t->pid);
+	return n < 0 ? thread_fail(c->t, n, "process %d ended while it was being stopped",
+				   c->t->pid)
+		     : 0;
+}
+
+int crowd_hold(struct crowd *c, struct thread *t)
+{
+	*c = (struct crowd){.t = t};
+	return hold_rest(c);
+}
+
+/* --- letting go --------------------------------------------------------------------------------
+ */
+
+/* A wait that failed with EINTR because of the mere stop is entered again. */
+static void repeat_wait(const struct crowd *c, const struct crowd_one *one)
+{
+	struct remote_regs regs;
+	struct iovec iov = {&regs.user, sizeof(regs.user)};
+	struct task task;
+
+	if (ptrace(PTRACE_GETREGSET, one->tid, (void *)NT_PRSTATUS, &iov) ||
+	    iov.iov_len != sizeof(regs.user) || !remote_spurious_eintr(&regs))
+		return;
+	if (task_read(c->t->pid, one->tid, &task) || task.pending & ~task.blocked & task.caught)
+		return;
+	remote_repeat_syscall(&regs);
+	ptrace(PTRACE_SETREGSET, one->tid, (void *)NT_PRSTATUS, &iov);
+}
+
+void crowd_release(struct crowd *c)
+{
+	for (u32 i = 0; i < c->n; i++) {
+		struct crowd_one *one = &c->v[i];
+
+		/* one that has not stopped is let go at the end of our process */
+		await_one(one, 0);
+		if (!one->tid || !one->stopped)
+			continue;
+		repeat_wait(c, one);
+		ptrace(PTRACE_DETACH, one->tid, NULL, NULL);
+	}
+	free(c->v);
+	*c = (struct crowd){.t = c->t};
+}
+
+/* --- signal masks ------------------------------------------------------------------------------
+ */
+
+/*
+ * Does it block SIGTRAP? Where the program's own system calls will not block it again, it is
+ * unblocked, as these calls would have done. Not so while a thread waits with another mask
+ * (sigsuspend, ppoll): a handler would run with that one.
+ */
+static bool blocks_trap(const struct crowd *c, const struct crowd_one *one)
+{
+	struct task task;
+	u64 mask;
+
+	if (!one->tid || task_read(c->t->pid, one->tid, &task))
+		return false;
+	if (!one->stopped || ptrace(PTRACE_GETSIGMASK, one->tid, (void *)sizeof(mask), &mask))
+		return task.blocked & TRAP_BIT;
+	if (!((mask | task.blocked) & TRAP_BIT))
+		return false;
+	if (!c->guarded || mask != task.blocked)
+		return true;
+	mask &= ~GUARDED;
+	return ptrace(PTRACE_SETSIGMASK, one->tid, (void *)sizeof(mask), &mask) != 0;
+}
+
+static bool worker_blocks_trap(const struct crowd *c)
+{
+	struct thread *t = c->t;
+
+	if (!((t->mask | t->seen) & TRAP_BIT))
+		return false;
+	if (!c->guarded || t->mask != t->seen)
+		return true;
+	t->mask &= ~GUARDED; /* what it will get back */
+	return false;
+}
+
+static pid_t who_blocks(const struct crowd *c)
+{
+	for (u32 i = 0; i < c->n; i++)
+		if (blocks_trap(c, &c->v[i]))
+			return c->v[i].tid;
+	return worker_blocks_trap(c) ? c->t->tid : 0;
+}
+
+/* Those that block it run for a moment, as far as they can. */
+static void let_on(struct crowd *c)
+{
+	for (u32 i = 0; i < c->n; i++)
+		if (c->v[i].stopped && !c->v[i].job && blocks_trap(c, &c->v[i])) {
+			c->v[i].stopped = false;
+			repeat_wait(c, &c->v[i]);
+			ptrace(PTRACE_CONT, c->v[i].tid, NULL, NULL);
+		}
+	nap(50000);
+	for (u32 i = 0; i < c->n; i++)
+		if (c->v[i].tid && !c->v[i].stopped)
+			ptrace(PTRACE_INTERRUPT, c->v[i].tid, NULL, NULL);
+	for (u32 i = 0; i < c->n; i++)
+		await_one(&c->v[i], osl_now_ns() + NS_PER_MS);
+}
+
+int crowd_clear(struct crowd *c, bool guarded)
+{
+	u64 deadline = MIN(c->t->deadline_ns, osl_now_ns() + CLEAR_WAIT_NS);
+	pid_t tid;
+	int err;
+
+	c->guarded = guarded;
+	while ((tid = who_blocks(c))) {
+		if (osl_now_ns() >= deadline || tid == c->t->tid)
+			return thread_fail(
+				c->t, -EAGAIN,
+				"thread %d of process %d blocks SIGTRAP, a probe would kill it; "
+				"start the program with `ebpfrt run`, which keeps the signal "
+				"unblocked",
+				tid, c->t->pid);
+		let_on(c);
+		err = hold_rest(c);
+		if (err)
+			return err;
+	}
+	return 0;
+}

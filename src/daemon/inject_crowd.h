@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The other threads of a target, held while one of them works for us. Blocks; for the injecting
+ * child only.
+ *
+ * Why all: the sites that keep our signals unblocked are written one by one. A thread that had
+ * blocked SIGTRAP at a place that is not yet (or no longer) such a site would be killed by the next
+ * one it meets. C libraries block all signals for moments: at thread creation, posix_spawn, abort.
+ * So break bytes come and go while nobody runs, and come only when nobody is in such a moment.
+ */
+#pragma once
+
+#include "daemon/inject_thread.h"
+
+struct crowd_one;
+
+struct crowd {
+	struct thread *t; /* the one that works */
+	struct crowd_one *v;
+	u32 n, room;
+	bool guarded;
+};
+
+/* Stop all threads but @t, which is held. 0, or -errno with the sentence in t->why. */
+int crowd_hold(struct crowd *c, struct thread *t);
+/*
+ * Nobody blocks SIGTRAP: 0. Where the sites that guard the masks are there or about to come
+ * (@guarded) threads that do are unblocked; else they may run for a moment, while the others stay.
+ * -EAGAIN when that does not help: everybody has to be let go; the sentence names one.
+ */
+int crowd_clear(struct crowd *c, bool guarded);
+/* Let them go as if nothing had happened. Idempotent. */
+void crowd_release(struct crowd *c);

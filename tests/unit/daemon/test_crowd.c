@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* All threads of a process stopped, their signal masks, and what they notice of it: nothing. */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "daemon/inject_crowd.h"
+#include "osl/osl.h"
+
+#define THREADS 8
+#define TRAP_BIT (1ull << (SIGTRAP - 1))
+
+static pid_t child;
+static int ready[2], results[2];
+
+/* Blocks everything, says so, waits for a signal, then says how that went. */
+static void *blocker(void *arg)
+{
+	sigset_t all, one;
+	int sig, err;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, NULL);
+	if (write(ready[1], "r", 1) != 1)
+		_exit(1);
+	sigemptyset(&one);
+	sigaddset(&one, SIGUSR1);
+	err = sigwait(&one, &sig);
+	if (write(results[1], err ? "e" : "k", 1) != 1)
+		_exit(1);
+	return NULL;
+}
+
+static void start(int threads)
+{
+	char c;
+
+	cr_assert_eq(pipe(ready) | pipe(results), 0);
+	child = fork();
+	if (!child) {
+		pthread_t t;
+		sigset_t one;
+
+		sigemptyset(&one);
+		sigaddset(&one, SIGUSR1); /* for those who wait for it */
+		sigprocmask(SIG_BLOCK, &one, NULL);
+		for (int i = 0; i < threads; i++)
+			pthread_create(&t, NULL, blocker, NULL);
+		if (!threads && write(ready[1], "r", 1) != 1)
+			_exit(1);
+		for (;;)
+			pause();
+	}
+	for (int i = 0; i < MAX(threads, 1); i++)
+		cr_assert_eq(read(ready[0], &c, 1), 1);
+}
+
+static void end(void)
+{
+	if (child > 0) {
+		kill(child, SIGKILL);
+		waitpid(child, NULL, __WALL);
+	}
+}
+
+TestSuite(crowd, .fini = end);
+
+static char why[256];
+static struct thread worker;
+static struct crowd crowd;
+
+static void hold(void)
+{
+	worker.pid = child;
+	worker.mem = -1;
+	worker.deadline_ns = osl_now_ns() + 5000000000ull;
+	worker.why = why;
+	worker.why_size = sizeof(why);
+	cr_assert_eq(thread_hold(&worker), 0, "%s", why);
+	cr_assert_eq(crowd_hold(&crowd, &worker), 0, "%s", why);
+}
+
+static void let_go(void)
+{
+	crowd_release(&crowd);
+	thread_release(&worker);
+}
+
+static u32 blocking(void)
+{
+	char path[64];
+	struct task task;
+	u32 n = 0;
+
+	for (pid_t tid = child; tid < child + 4 * THREADS; tid++) {
+		snprintf(path, sizeof(path), "/proc/%d/task/%d", child, tid);
+		if (!access(path, F_OK) && !task_read(child, tid, &task))
+			n += !!(task.blocked & TRAP_BIT);
+	}
+	return n;
+}
+
+static u32 stopped(void)
+{
+	struct task task;
+	u32 n = 0;
+
+	for (pid_t tid = child; tid < child + 4 * THREADS; tid++)
+		if (!task_read(child, tid, &task))
+			n += task.state == 't';
+	return n;
+}
+
+Test(crowd, everybody_is_held_and_let_go, .timeout = 20)
+{
+	start(THREADS);
+	hold();
+	cr_expect_eq(stopped(), THREADS + 1);
+	let_go();
+	cr_expect_eq(stopped(), 0);
+}
+
+Test(crowd, without_guards_a_blocker_is_refused, .timeout = 20)
+{
+	start(THREADS);
+	hold();
+	cr_expect_eq(crowd_clear(&crowd, false), -EAGAIN);
+	cr_expect(strstr(why, "blocks SIGTRAP"), "%s", why);
+	let_go();
+	cr_expect_eq(blocking(), THREADS, "nobody's mask was changed");
+}
+
+Test(crowd, with_guards_it_is_unblocked, .timeout = 20)
+{
+	char c;
+
+	start(THREADS);
+	hold();
+	cr_expect_eq(crowd_clear(&crowd, true), 0, "%s", why);
+	let_go();
+	cr_expect_eq(blocking(), 0);
+	for (int i = 0; i < THREADS; i++)
+		cr_assert_eq(kill(child, SIGUSR1), 0);
+	/* standard signals do not queue: one is certain */
+	cr_assert_eq(read(results[0], &c, 1), 1);
+	cr_expect_eq(c, 'k', "a wait that the stop interrupted goes on");
+}
+
+Test(crowd, nobody_else_is_no_trouble, .timeout = 20)
+{
+	start(0);
+	hold();
+	cr_expect_eq(crowd_clear(&crowd, false), 0, "%s", why);
+	let_go();
+}

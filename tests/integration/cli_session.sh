@@ -174,3 +174,6 @@ is "all targets end: status 0" "$?" 0
 like "the maps are printed" "$(cat attach.out)" "^@counts\[0\]: 8\$"
 like "and the hits" "$(cat attach.err)" "^ebpfrt: the target has ended; 16 hits, 0 lost"
 echo quit >&6
+
+# what is pinned would keep the daemon
+ebpfrt -q shutdown --force

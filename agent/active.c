@@ -3,10 +3,11 @@
  * Which threads are in a hit.
  *
  * Model: a table keyed by thread pointer, open addressing in a fixed window. A thread writes only
- * its own entry, so nothing is contended but cache lines. A second hit is *nested* when its frame
- * lies just below the frame of the first on the same stack: the thread pointer alone would not do
- * for threads that were cloned without one. Threads that find the window full are counted instead,
- * so that active_quiet() never lies.
+ * its own entry, so nothing is contended but cache lines. While no entry lies elsewhere than at the
+ * start of its window, which is counted, only that one is looked at. A second hit is *nested* when
+ * its frame lies just below the frame of the first on the same stack: the thread pointer alone
+ * would not do for threads that were cloned without one. Threads that find the window full are
+ * counted instead, so that active_quiet() never lies.
  */
 #include "agent/agent.h"
 
@@ -14,7 +15,8 @@
 #define ACTIVE_WINDOW 32u
 #define ACTIVE_REACH (1u << 20) /* nested frames are nearer than this */
 
-static struct agent_active slots[ACTIVE_SLOTS];
+static struct agent_active slots[ACTIVE_SLOTS] __cacheline_aligned;
+static u32 displaced;		     /* entries that are not where their window starts */
 static struct agent_active overflow; /* .key counts the threads that found no place; its .run is
 					anybody's and never looked at */
 
@@ -26,8 +28,9 @@ static u32 window_start(u64 key)
 static struct agent_active *find(u64 key, u64 frame)
 {
 	u32 start = window_start(key);
+	u32 window = load_relaxed(&displaced) ? ACTIVE_WINDOW : 1; /* its own it counted itself */
 
-	for (u32 i = 0; i < ACTIVE_WINDOW; i++) {
+	for (u32 i = 0; i < window; i++) {
 		struct agent_active *a = &slots[(start + i) % ACTIVE_SLOTS];
 
 		if (load_relaxed(&a->key) == key &&
@@ -47,7 +50,7 @@ struct agent_active *active_here(u64 frame)
 	return find(own_key(), frame);
 }
 
-struct agent_active *active_enter(u64 frame, bool *nested)
+__hot struct agent_active *active_enter(u64 frame, bool *nested)
 {
 	u64 key = own_key();
 	u32 start = window_start(key);
@@ -64,6 +67,8 @@ struct agent_active *active_enter(u64 frame, bool *nested)
 		if (__atomic_compare_exchange_n(&a->key, &empty, key, false, __ATOMIC_SEQ_CST,
 						__ATOMIC_RELAXED)) {
 			store_relaxed(&a->frame, frame);
+			if (unlikely(i))
+				__atomic_fetch_add(&displaced, 1, __ATOMIC_RELAXED);
 			return a;
 		}
 	}
@@ -71,13 +76,15 @@ struct agent_active *active_enter(u64 frame, bool *nested)
 	return &overflow;
 }
 
-void active_leave(struct agent_active *a)
+__hot void active_leave(struct agent_active *a)
 {
 	if (a == &overflow) {
 		__atomic_fetch_sub(&overflow.key, 1, __ATOMIC_RELEASE);
 		return;
 	}
 	a->run = NULL;
+	if (unlikely(a != &slots[window_start(load_relaxed(&a->key))]))
+		__atomic_fetch_sub(&displaced, 1, __ATOMIC_RELAXED);
 	store_relaxed(&a->frame, 0);
 	store_release(&a->key, 0);
 }
@@ -96,4 +103,5 @@ void active_reset(void)
 	for (u32 i = 0; i < ACTIVE_SLOTS; i++)
 		slots[i] = (struct agent_active){0};
 	overflow.key = 0;
+	displaced = 0;
 }

@@ -138,7 +138,12 @@ bool agent_arena_holds(u64 addr, u64 len);
 bool agent_prog_contains(u64 ip);
 /* The daemon is another one than before: forget programs and maps (they stay mapped). */
 void agent_state_forget(void);
-struct agent_stat *agent_stat_at(u32 index); /* any context; NULL: none */
+
+/* Any context; NULL: none. */
+static inline struct agent_stat *agent_stat_at(u32 index)
+{
+	return likely(index < agent.nstats && agent.stats) ? &agent.stats->stat[index] : NULL;
+}
 
 static inline void agent_count(u64 *counter)
 {
@@ -184,6 +189,7 @@ struct agent_active {
 	u64 key;	      /* thread pointer | 1, 0: free */
 	u64 frame;	      /* address of the outermost handler's frame */
 	struct ebpf_run *run; /* the execution under way */
+	u64 pad;
 };
 /* Enter a hit: NULL and *nested set when this thread is in one already; or a place, to be left. */
 struct agent_active *active_enter(u64 frame, bool *nested);
@@ -209,7 +215,11 @@ void trap_missed(const struct agent_place *p, bool ret);
 void ret_init(u32 limit);
 /* Prepare the return of the call that is about to start: false when that is impossible. */
 bool ret_push(const struct agent_place *p, const struct arch_regs *regs);
-bool ret_is_stub(u64 addr);
+extern u8 agent_ret_stubs[] __hidden, agent_ret_stubs_end[] __hidden;
+static inline bool ret_is_stub(u64 addr)
+{
+	return addr - (u64)agent_ret_stubs < (u64)(agent_ret_stubs_end - agent_ret_stubs);
+}
 /* Put this thread's return addresses at @sp and above back; their returns count as missed. */
 void ret_give_up(u64 sp);
 /* The stub at @addr was returned to: the place and, in regs->ip, where the call came from. */
@@ -239,8 +249,12 @@ bool sig_emulate(const struct agent_plan *plan, struct arch_regs *regs, struct o
 
 enum fork_mark { FORK_NEW, FORK_ASKING, FORK_KNOWN };
 int fork_init(void);
-/* At a hit: settles a child that has just been born. False while another thread is at it. */
-bool fork_check(void);
+/* Settles a child that has just been born. False while another thread is at it. */
+bool fork_settle(void);
+static inline bool fork_check(void) /* at every hit */
+{
+	return likely(load_acquire(agent.mark) == FORK_KNOWN) || fork_settle();
+}
 bool agent_go_inert(bool others_stopped); /* as site_restore_all() */
 
 /* --- exchange.c, start.c ------------------------------------------------------------------------
@@ -260,4 +274,3 @@ void agent_fault_entry(void);
 void agent_restorer(void);
 extern u8 agent_entry_abort[];
 extern u64 agent_entry_sp; /* stack of the injected call under way, 0: none */
-extern u8 agent_ret_stubs[], agent_ret_stubs_end[];

@@ -36,12 +36,10 @@ static void child_settle(void)
 	store_release(agent.mark, FORK_KNOWN);
 }
 
-bool fork_check(void)
+bool fork_settle(void)
 {
 	u32 was = FORK_NEW;
 
-	if (likely(load_acquire(agent.mark) == FORK_KNOWN))
-		return true;
 	if (!__atomic_compare_exchange_n(agent.mark, &was, FORK_ASKING, false, __ATOMIC_ACQ_REL,
 					 __ATOMIC_ACQUIRE))
 		return was == FORK_KNOWN;

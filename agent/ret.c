@@ -44,11 +44,6 @@ static u64 stub_of(u32 i)
 	return (u64)agent_ret_stubs + (u64)i * STUB_SIZE;
 }
 
-bool ret_is_stub(u64 addr)
-{
-	return addr >= (u64)agent_ret_stubs && addr < (u64)agent_ret_stubs_end;
-}
-
 static u32 index_of(u64 stub)
 {
 	return (u32)((stub - (u64)agent_ret_stubs) / STUB_SIZE);
@@ -126,7 +121,7 @@ static u32 prune(void)
 	return n;
 }
 
-bool ret_push(const struct agent_place *p, const struct arch_regs *regs)
+__hot bool ret_push(const struct agent_place *p, const struct arch_regs *regs)
 {
 	u64 ra, stub;
 	u32 i;
@@ -168,7 +163,7 @@ void ret_give_up(u64 sp)
 	}
 }
 
-const struct agent_place *ret_pop(u64 addr, struct arch_regs *regs)
+__hot const struct agent_place *ret_pop(u64 addr, struct arch_regs *regs)
 {
 	u32 i = index_of(addr);
 	const struct agent_place *p = instances[i].place;

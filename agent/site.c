@@ -29,7 +29,7 @@ static u32 bucket_of(u64 addr)
 	return (u32)((addr * 0x9e3779b97f4a7c15ULL) >> 40) % BUCKETS;
 }
 
-struct agent_place *site_find(u64 addr)
+__hot struct agent_place *site_find(u64 addr)
 {
 	struct agent_place *p = load_acquire(&buckets[bucket_of(addr)]);
 

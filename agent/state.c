@@ -48,11 +48,6 @@ void *agent_alloc(u64 size)
 	return p;
 }
 
-struct agent_stat *agent_stat_at(u32 index)
-{
-	return index < agent.nstats && agent.stats ? &agent.stats->stat[index] : NULL;
-}
-
 void agent_state_forget(void)
 {
 	for (u32 i = 0; i < PROG_BUCKETS; i++)

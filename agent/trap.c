@@ -33,25 +33,25 @@ static void run_hook(const struct agent_hook *h, const struct agent_place *p,
 {
 	const struct ebpf_prog *prog = load_acquire(&h->prog);
 	struct arch_regs ctx = *at; /* what a program writes there is not for the thread */
-	struct ebpf_run run = {
-		.kind = h->ret ? EBPF_RUN_URETPROBE : EBPF_RUN_UPROBE,
-		.env = &agent.env,
-		.cookie = h->cookie,
-		.func_ip = p->addr,
-		.retval = h->ret ? (s64)at->ax : 0,
-	};
+	struct ebpf_run run;	    /* large, and ebpf_prog_run() sets the rest */
 	u64 since = READ_ONCE(agent.life->stats_enabled) ? osl_ktime_ns() : 0;
 
 	if (!prog)
 		return;
+	run.kind = h->ret ? EBPF_RUN_URETPROBE : EBPF_RUN_UPROBE;
+	run.env = &agent.env;
+	run.cookie = h->cookie;
+	run.func_ip = p->addr;
+	run.retval = h->ret ? (s64)at->ax : 0;
+	run.recover[0] = run.recover[1] = 0; /* until it can be cut short */
 	a->run = &run;
 	ebpf_prog_run(prog, &ctx, &run);
 	a->run = NULL;
 	account(agent_stat_at(h->stat), &run, since);
 }
 
-void trap_run(const struct agent_place *p, const struct arch_regs *regs, bool ret,
-	      struct agent_active *a)
+__hot void trap_run(const struct agent_place *p, const struct arch_regs *regs, bool ret,
+		    struct agent_active *a)
 {
 	const struct agent_hooks *hooks = load_acquire(&p->hooks);
 
@@ -87,30 +87,28 @@ static bool wants_return(const struct agent_place *p)
 /* Where the call came from in the end, whatever stubs are in between: what programs see as ip. */
 static u64 true_return(u64 ip)
 {
-	struct arch_regs r = {.ip = ip};
 	extern u64 agent_ret_saved[];
 
-	for (u32 depth = 0; depth < 64 && ret_is_stub(r.ip); depth++)
-		r.ip = agent_ret_saved[(r.ip - (u64)agent_ret_stubs) / 8];
-	return r.ip;
+	for (u32 depth = 0; depth < 64 && ret_is_stub(ip); depth++)
+		ip = agent_ret_saved[(ip - (u64)agent_ret_stubs) / 8];
+	return ip;
 }
 
-static bool serve_return(u64 addr, struct arch_regs *regs, struct osl_ucontext *uc, bool settled)
+static __hot bool serve_return(u64 addr, struct arch_regs *regs, struct osl_ucontext *uc,
+			       bool settled)
 {
 	const struct agent_place *p = ret_pop(addr, regs);
 	struct agent_active *a;
-	struct arch_regs seen;
 	bool nested;
 
 	if (!p)
 		return false;
 	agent_count(&agent.stats->hits);
 	frame_set_ip(uc, regs->ip);
-	seen = *regs;
-	seen.ip = true_return(regs->ip);
+	regs->ip = true_return(regs->ip);
 	a = settled ? active_enter((u64)uc, &nested) : NULL;
 	if (a) {
-		trap_run(p, &seen, true, a);
+		trap_run(p, regs, true, a);
 		active_leave(a);
 	} else {
 		trap_missed(p, true);
@@ -212,6 +210,12 @@ static bool serve_dead(const struct agent_place *p, struct arch_regs *regs, sigi
 	return true;
 }
 
+/* osl_daemon_dead() without a call: the page is ours, and set before the first site. */
+static bool daemon_dead(void)
+{
+	return load_relaxed(&agent.life->alive) & OSL_LIFE_OWNER_DIED;
+}
+
 static bool serve(u64 addr, struct arch_regs *regs, siginfo_t *info, struct osl_ucontext *uc)
 {
 	const struct agent_place *p = NULL;
@@ -222,7 +226,7 @@ static bool serve(u64 addr, struct arch_regs *regs, siginfo_t *info, struct osl_
 	if (!is_return && (!p || !load_acquire(&p->plan)))
 		return false;
 	settled = fork_check();
-	if (unlikely(osl_daemon_dead()) && !load_acquire(&agent.inert))
+	if (unlikely(daemon_dead()) && !load_acquire(&agent.inert))
 		agent_go_inert(false);
 	if (is_return)
 		return serve_return(addr, regs, uc, settled);
@@ -250,7 +254,7 @@ static bool serve_vanished(u64 addr, struct osl_ucontext *uc)
 	return true;
 }
 
-void agent_on_trap(int sig, siginfo_t *info, struct osl_ucontext *uc)
+__hot void agent_on_trap(int sig, siginfo_t *info, struct osl_ucontext *uc)
 {
 	struct arch_regs regs;
 

@@ -14,6 +14,7 @@
 #define unlikely(x) __builtin_expect(!!(x), 0)
 
 #define __noinline __attribute__((noinline))
+#define __hot __attribute__((hot)) /* laid out beside the others: on the way of every hit */
 #define __maybe_unused __attribute__((unused))
 #define __packed_struct __attribute__((packed))
 #define __hidden __attribute__((visibility("hidden")))

@@ -8,7 +8,7 @@
  */
 #define RUN_RECOVER 88
 
-	.text
+	.section .text.hot, "ax", @progbits
 	.globl arch_prog_enter
 	.hidden arch_prog_enter
 	.type arch_prog_enter, @function

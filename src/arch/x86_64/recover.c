@@ -12,6 +12,8 @@ const u32 arch_jit_machine = EM_X86_64;
 
 bool arch_prog_recover(struct arch_regs *regs, const u64 *recover)
 {
+	if (!recover[1])
+		return false;
 	regs->sp = recover[0];
 	regs->ip = recover[1];
 	regs->ax = 0;

@@ -199,7 +199,7 @@ static int step_indirect(const struct arch_patch *p, struct arch_regs *regs)
 	return 0;
 }
 
-int arch_patch_step(const struct arch_patch *p, struct arch_regs *regs)
+__hot int arch_patch_step(const struct arch_patch *p, struct arch_regs *regs)
 {
 	u64 next = p->addr + p->len;
 

@@ -70,7 +70,7 @@ static u64 run_leave(struct ebpf_run *run, u64 ret)
 	return run->aborted ? 0 : ret;
 }
 
-u64 ebpf_prog_run(const struct ebpf_prog *prog, void *ctx, struct ebpf_run *run)
+__hot u64 ebpf_prog_run(const struct ebpf_prog *prog, void *ctx, struct ebpf_run *run)
 {
 	u64 ret;
 

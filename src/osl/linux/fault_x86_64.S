@@ -4,7 +4,7 @@
  * never moves the stack pointer, so that one fixup serves all of it: osl_fault_fixup() continues at
  * osl_fault_return, which returns -EFAULT to the caller. Keep it that way: no push, no call.
  */
-	.text
+	.section .text.hot, "ax", @progbits
 	.hidden	osl_fault_begin, osl_fault_end, osl_fault_return
 	.globl	osl_fault_begin, osl_fault_end, osl_fault_return
 

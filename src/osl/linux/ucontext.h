@@ -28,6 +28,7 @@ struct osl_ucontext {
 };
 _Static_assert(offsetof(struct osl_ucontext, r8) == 40, "uc_mcontext");
 _Static_assert(offsetof(struct osl_ucontext, ip) == 168, "REG_RIP");
+_Static_assert(offsetof(struct osl_ucontext, eflags) == 176, "entry.S: uc_flags");
 _Static_assert(offsetof(struct osl_ucontext, sigmask) == 296, "uc_sigmask");
 
 static inline void osl_regs_from_ucontext(struct arch_regs *regs, const void *ucontext)

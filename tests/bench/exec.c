@@ -23,7 +23,8 @@
 
 /* what the BPF programs are compiled from, for native code */
 #define SEC(name) __attribute__((noinline))
-#define UNROLL(n)
+#define PRAGMA(text) _Pragma(#text)
+#define UNROLL(n) PRAGMA(GCC unroll n)
 u64 data[WORDS];
 u64 hist[64];
 #define NATIVE
@@ -299,6 +300,9 @@ int main(int argc, char **argv)
 	u32 i;
 	int fd;
 
+	/* each in turn, so that neither has but every other page of the cache */
+	memset(bss, 0xff, sizeof(data));
+	memset(data, 0xff, sizeof(data));
 	for (i = 0; i < WORDS; i++)
 		bss[i] = data[i] = (0x9e3779b97f4a7c15ULL * (i + 1)) >> (i * 7 % 64);
 	elf_version(EV_CURRENT);

@@ -10,7 +10,9 @@
  * A word above r10 belongs to nobody: a store that begins inside the frame and ends outside hits no
  * saved register.
  * Everything that differs from process to process is reached through r12: helpers [r12] and map
- * references [r12 + 16]; the code itself has no address in it.
+ * references [r12 + 16]; the code itself has no address in it. A function that neither calls nor
+ * divides fetches a reference used in a loop once, into a register that is free then
+ * (pick_cached()).
  *
  * Passes: all code is emitted again and again with the addresses of the previous pass until nothing
  * moves; jumps start out long and shrink, so this ends after a few passes.
@@ -29,6 +31,7 @@
 
 #define INT3 0xcc
 #define RUN R12
+#define CACHED R9
 #define RUN_PROG 8 /* offsets in struct ebpf_run, asserted in core/run/prog.c */
 #define RUN_REFS 16
 #define RUN_CTX 40
@@ -49,8 +52,11 @@ struct func {
 	u32 stack;   /* bytes of frame with its guard, 0: none */
 	u8 saved[4]; /* callee-saved registers it names */
 	u8 nsaved;
+	bool cached; /* the reference .cached_ref is in CACHED throughout */
+	u32 cached_ref;
 	bool calls; /* calls anything: the stack is to be aligned */
-	bool pad;   /* one word of padding for that */
+	bool divides;
+	bool pad; /* one word of padding for that */
 	bool is_callback;
 };
 
@@ -64,6 +70,7 @@ struct jit {
 	u32 *addr;  /* n + 1: offset of each instruction's code, the previous pass's ahead of us */
 	u32 *stop;  /* n: where the code of each instruction ends */
 	u8 *target; /* n: something jumps here */
+	s32 *loops; /* n + 1: change in the number of loops around each instruction */
 	bool moved; /* an address differs from the previous pass */
 	bool long_jumps;
 	bool bmi2;
@@ -80,6 +87,13 @@ static bool is_jump(const struct bpf_insn *in)
 	u8 class = BPF_CLASS(in->code), op = BPF_OP(in->code);
 
 	return (class == BPF_JMP || class == BPF_JMP32) && op != BPF_CALL && op != BPF_EXIT;
+}
+
+static bool is_division(const struct bpf_insn *in)
+{
+	u8 class = BPF_CLASS(in->code), op = BPF_OP(in->code);
+
+	return (class == BPF_ALU || class == BPF_ALU64) && (op == BPF_DIV || op == BPF_MOD);
 }
 
 static u32 jump_target(const struct bpf_insn *in, u32 i)
@@ -133,6 +147,14 @@ static u32 stack_used(const struct bpf_insn *in)
 	return 0;
 }
 
+static void note_loop(struct jit *j, u32 target, u32 i)
+{
+	if (target > i)
+		return;
+	j->loops[target]++;
+	j->loops[i + 1]--;
+}
+
 static void analyse_insn(struct jit *j, struct func *f, u32 i)
 {
 	const struct bpf_insn *in = &j->insns[i];
@@ -145,12 +167,38 @@ static void analyse_insn(struct jit *j, struct func *f, u32 i)
 	} else if (BPF_CLASS(in->code) == BPF_JMP && BPF_OP(in->code) == BPF_CALL) {
 		f->calls = true;
 		src = 0;
+	} else if (is_division(in)) {
+		f->divides = true;
 	} else if (is_jump(in)) {
 		j->target[jump_target(in, i)] = 1;
+		note_loop(j, jump_target(in, i), i);
 	}
 	note_reg(f, in->dst_reg);
 	note_reg(f, src);
 	f->stack = MAX(f->stack, stack_used(in));
+}
+
+/*
+ * A reference costs two loads where it is used. Where nothing is called or divided, r9 is free; the
+ * first reference used in a loop stays there.
+ */
+static void pick_cached(struct jit *j, struct func *f)
+{
+	s32 depth = 0;
+
+	for (u32 i = f->start; i < f->end; i++) {
+		const struct bpf_insn *in = &j->insns[i];
+
+		depth += j->loops[i];
+		if (!is_lddw(in))
+			continue;
+		if (in->src_reg == EBPF_LD_REF && depth > 0 && !f->calls && !f->divides) {
+			f->cached = true;
+			f->cached_ref = (u32)in->imm;
+			return;
+		}
+		depth += j->loops[++i];
+	}
 }
 
 /* the words between the return address and the lowest one; calls want their sum even */
@@ -184,6 +232,7 @@ static void analyse(struct jit *j, const struct ebpf_image *img)
 
 		for (i = f->start; i < f->end; i += is_lddw(&j->insns[i]) ? 2 : 1)
 			analyse_insn(j, f, i);
+		pick_cached(j, f);
 		plan_frame(j, f);
 	}
 	for (i = 0; i < j->n; i++) {
@@ -193,6 +242,12 @@ static void analyse(struct jit *j, const struct ebpf_image *img)
 }
 
 /* --- frames ---------------------------------------------------------------------------------- */
+
+static void load_ref(struct jit *j, u8 dst, u32 ref)
+{
+	emit_rm(&j->e, 0, true, 0x8b, R11, RUN, RUN_REFS, false);
+	emit_rm(&j->e, 0, true, 0x8b, dst, R11, (s32)(ref * 8), false);
+}
 
 static void prologue(struct jit *j)
 {
@@ -213,6 +268,8 @@ static void prologue(struct jit *j)
 		emit_push(&j->e, RAX);
 	if (f == j->funcs)
 		emit_mov(&j->e, true, RUN, RSI);
+	if (f->cached)
+		load_ref(j, CACHED, f->cached_ref);
 }
 
 /* back to the caller's registers and stack; rcx is dead at every end of a function */
@@ -681,9 +738,10 @@ static void emit_lddw(struct jit *j, const struct bpf_insn *in)
 {
 	u8 dst = reg_of[in->dst_reg];
 
-	if (in->src_reg == EBPF_LD_REF) {
-		emit_rm(&j->e, 0, true, 0x8b, R11, RUN, RUN_REFS, false);
-		emit_rm(&j->e, 0, true, 0x8b, dst, R11, in->imm * 8, false);
+	if (in->src_reg == EBPF_LD_REF && j->f->cached && j->f->cached_ref == (u32)in->imm) {
+		emit_mov(&j->e, true, dst, CACHED);
+	} else if (in->src_reg == EBPF_LD_REF) {
+		load_ref(j, dst, (u32)in->imm);
 	} else if (in->src_reg == BPF_PSEUDO_FUNC) {
 		/* lea dst, [rip + thunk] */
 		emit_bytes(&j->e, dst >= R8 ? 0x4c : 0x48, 1);
@@ -851,6 +909,7 @@ int arch_jit(const struct ebpf_image *img, u8 *out, size_t cap, u32 *len, u32 *e
 	_cleanup_free_ u32 *addr = calloc(img->ninsns + 1, sizeof(*addr));
 	_cleanup_free_ u32 *stop = calloc(img->ninsns + 1, sizeof(*stop));
 	_cleanup_free_ u8 *target = calloc(img->ninsns + 1, 1);
+	_cleanup_free_ s32 *loops = calloc(img->ninsns + 1, sizeof(*loops));
 	struct jit j = {
 		.e = {.out = out, .cap = cap},
 		.insns = ebpf_image_insns(img),
@@ -860,12 +919,13 @@ int arch_jit(const struct ebpf_image *img, u8 *out, size_t cap, u32 *len, u32 *e
 		.addr = addr,
 		.stop = stop,
 		.target = target,
+		.loops = loops,
 		.bmi2 = __builtin_cpu_supports("bmi2") && !x86_jit_avoid_bmi2,
 		.tail_calls = img->flags & EBPF_IMAGE_TAIL_CALLS,
 	};
 	int r;
 
-	if (!funcs || !addr || !stop || !target)
+	if (!funcs || !addr || !stop || !target || !loops)
 		return -ENOMEM;
 	analyse(&j, img);
 	r = all_passes(&j);

@@ -491,6 +491,77 @@ Test(jit, code_has_no_address_in_it)
 	cr_assert_arr_eq(a.load.image, b.load.image, a.load.image_size);
 }
 
+static const struct ebpf_map_meta *one_map(void *cookie, s32 fd, bool is_index)
+{
+	static const struct ebpf_map_meta meta = {
+		.id = 1, .type = BPF_MAP_TYPE_ARRAY, .value_size = 64, .max_entries = 1};
+
+	return &meta;
+}
+
+static u64 run_on_words(const struct program *p, bool jit, u64 *words)
+{
+	struct engine e __attribute__((cleanup(engine_close))) = {0};
+	struct ebpf_run run = {.kind = EBPF_RUN_TEST};
+
+	e.load.map_by_fd = one_map;
+	cr_assert_eq(engine_load(&e, p->insns, p->n, jit), 0, "%s", e.text);
+	for (u32 i = 0; i < e.prog.image->nrefs; i++)
+		e.refs[i] = (u64)(uintptr_t)words + ebpf_image_refs(e.prog.image)[i].off;
+	return engine_run(&e, NULL, &run);
+}
+
+static void put_word(struct program *p, u8 reg, s32 off)
+{
+	put(p, INSN(BPF_LD | BPF_IMM | BPF_DW, reg, BPF_PSEUDO_MAP_VALUE, 0, 3));
+	put(p, INSN(0, 0, 0, 0, off));
+}
+
+/* @body is what else happens in the loop: nothing, or something that wants registers of its own */
+static void loop_over_words(struct program *p, const struct bpf_insn *body)
+{
+	p->n = 0;
+	put(p, MOV_IMM(6, 5));
+	put(p, MOV_IMM(7, 0));
+	put_word(p, 8, 8);
+	put_word(p, 2, 0); /* the loop begins: the first reference in it */
+	put(p, LDX(BPF_DW, 3, 2, 0));
+	put(p, ALU64_REG(BPF_ADD, 7, 3));
+	if (body)
+		put(p, *body);
+	put_word(p, 4, 16);
+	put(p, LDX(BPF_DW, 3, 4, 0));
+	put(p, ALU64_REG(BPF_XOR, 7, 3));
+	put(p, STX(BPF_DW, 8, 7, 0));
+	put_word(p, 2, 0);
+	put(p, STX(BPF_DW, 2, 7, 0));
+	put(p, ALU64_IMM(BPF_SUB, 6, 1));
+	put(p, JMP_IMM(BPF_JNE, 6, 0, body ? -15 : -14));
+	put(p, MOV_REG(0, 7));
+	put(p, EXIT());
+}
+
+/* A reference that stays in a register throughout a loop is nobody else's register. */
+Test(jit, references_in_loops)
+{
+	const struct bpf_insn bodies[] = {ALU64_IMM(BPF_DIV, 7, 3), ALU64_IMM(BPF_MOD, 7, 1000003),
+					  ALU64_REG(BPF_DIV, 7, 6), ALU64_REG(BPF_MOD, 7, 6),
+					  ALU64_REG(BPF_LSH, 7, 6), CALL(5)};
+	struct program p;
+
+	for (u32 i = 0; i <= ARRAY_SIZE(bodies); i++) {
+		u64 a[3] = {11, 22, 33}, b[3] = {11, 22, 33};
+		u64 want, got;
+
+		loop_over_words(&p, i ? &bodies[i - 1] : NULL);
+		want = run_on_words(&p, false, a);
+		got = run_on_words(&p, true, b);
+		cr_expect_eq(got, want, "body %u: %llx, not %llx", i, (unsigned long long)got,
+			     (unsigned long long)want);
+		cr_expect_arr_eq(a, b, sizeof(a), "body %u", i);
+	}
+}
+
 Test(jit, says_how_much_room_it_wants)
 {
 	const struct bpf_insn p[] = {MOV_IMM(0, 7), EXIT()};

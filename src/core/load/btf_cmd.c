@@ -46,7 +46,7 @@ static void finish_log(struct ebpf_call *call, struct ebpf_log *log)
 	struct ebpf_buf *b = ebpf_call_buf(call, EBPF_KEY(btf_log_buf));
 
 	if (b && log->buf && log->level)
-		b->out_len = log->len + 1;
+		b->out_len = MIN(log->len + 1, log->size);
 	memcpy(call->raw + offsetof(union bpf_attr, btf_log_level) + 4, &true_size, 4);
 }
 

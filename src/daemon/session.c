@@ -583,7 +583,7 @@ void session_released_request(struct client *c, const struct frame *f)
 	handle_reap(c->d);
 	if (!c->batching)
 		list_for_each_entry (t, &c->d->targets, node)
-			if (target_has_work(t))
+			if (t->x || target_has_work(t))
 				group_wait(g, t);
 	group_put(g);
 }

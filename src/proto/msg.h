@@ -52,8 +52,9 @@ enum msg_type {
 	MSG_STATUS,    /* -> struct msg_status */
 	MSG_SHUTDOWN,  /* u32 force: detach everything and leave -> nothing */
 	/*
-	 * -> nothing: a descriptor of a link or perf event was closed, as close(2) of the kernel's
-	 * returns only then: answered when what hung on it is restored (at once within a batch)
+	 * -> nothing: a descriptor of a link or perf event was closed, a link detached, an array
+	 * of programs or events changed; the kernel's calls return only then: answered when the
+	 * targets have it (at once within a batch)
 	 */
 	MSG_RELEASED,
 	MSG_TYPES /* one more than the last */

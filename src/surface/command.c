@@ -637,14 +637,23 @@ static long precheck(const struct surface_cmd *c)
 	}
 }
 
+/* Has what was done to reach the targets? A detached link; a new entry for programs to use. */
+static bool reaches_targets(int cmd)
+{
+	return cmd == BPF_LINK_DETACH || cmd == BPF_MAP_UPDATE_ELEM || cmd == BPF_MAP_DELETE_ELEM;
+}
+
 long surface_command(struct surface_cmd *c, const struct surface_obj *obj)
 {
 	static const struct rule unknown = {0};
 	bool in_table = c->cmd >= 0 && (size_t)c->cmd < ARRAY_SIZE(rules) && rules[c->cmd].known;
+	long ret = in_table ? precheck(c) : 0;
 
-	long err = in_table ? precheck(c) : 0;
-
-	return err ? err : call(c, in_table ? &rules[c->cmd] : &unknown, obj);
+	if (!ret)
+		ret = call(c, in_table ? &rules[c->cmd] : &unknown, obj);
+	if (!ret && reaches_targets(c->cmd))
+		surface_settle();
+	return ret;
 }
 
 /* --- bpf(2)

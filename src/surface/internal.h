@@ -129,6 +129,8 @@ int surface_obj_map(struct surface_obj *obj, int fd, bool write);
 /* A descriptor of ours is about to be closed: tell the daemon when it was the last. */
 struct surface_obj *surface_obj_closing(int fd);
 void surface_obj_closed(struct surface_obj *obj);
+/* Returns when what was asked for before has reached the targets, as the kernel's calls do. */
+void surface_settle(void);
 /* Many descriptors may have been closed: look which objects are left without one. */
 void surface_obj_resync(void);
 /* After fork: the child's connection learns which objects the child holds. */
@@ -146,7 +148,8 @@ int user_read(void *dst, u64 src, size_t len);	      /* 0 or -EFAULT */
 int user_write(u64 dst, const void *src, size_t len); /* 0 or -EFAULT */
 /* A string of at most @max bytes, NUL included, malloc'ed. -EFAULT, -ENAMETOOLONG, -ENOMEM. */
 int user_str(u64 src, size_t max, char **out);
-/* The absolute path of the file that the path at @src names for the caller, malloc'ed. 0, -errno. */
+/* The absolute path of the file that the path at @src names for the caller, malloc'ed. 0, -errno.
+ */
 int user_path(u64 src, char **out);
 /* May @p be the address of @len bytes? Cheap: catches NULL and nonsense, not every hole. */
 bool user_ok(u64 p, size_t len);

@@ -350,16 +350,11 @@ static void drop(struct surface_obj *o, bool tell)
 	surface_obj_put(o); /* the table's */
 }
 
-/*
- * Links and events are sockets: the daemon sees the hang-up whoever closed the last copy. close(2)
- * of the kernel's returns when the probes are out, and so does ours.
- */
-static void wait_released(const struct surface_obj *o)
+void surface_settle(void)
 {
 	struct msg req = {.type = MSG_RELEASED};
 
-	if (o->kind == MSG_OBJ_LINK || o->kind == MSG_OBJ_PERF)
-		surface_request(&req, NULL, 0, NULL, 0, NULL);
+	surface_request(&req, NULL, 0, NULL, 0, NULL);
 }
 
 void surface_obj_closed(struct surface_obj *o)
@@ -368,7 +363,9 @@ void surface_obj_closed(struct surface_obj *o)
 	/* on an error nothing is known: the daemon then keeps the object until we exit */
 	if (each_fd(same_ident, &o->ident) == 0) {
 		drop(o, true);
-		wait_released(o);
+		/* these are sockets: the daemon sees the hang-up whoever closed the last copy */
+		if (o->kind == MSG_OBJ_LINK || o->kind == MSG_OBJ_PERF)
+			surface_settle();
 	}
 	surface_leave();
 	surface_obj_put(o);

@@ -53,6 +53,21 @@ int BPF_KPROBE(on_multi, long arg)
 	return 0;
 }
 
+/* what takes the place of the two above in a link */
+SEC("uprobe")
+int BPF_KPROBE(instead_of_hit, long arg)
+{
+	__sync_fetch_and_add(&other_hits, 1);
+	return 0;
+}
+
+SEC("uprobe")
+int BPF_KPROBE(instead_of_multi, long arg)
+{
+	__sync_fetch_and_add(&other_hits, 1);
+	return 0;
+}
+
 SEC("uprobe")
 int BPF_KPROBE(on_other, long arg)
 {

@@ -23,6 +23,9 @@ if [ -z "${EBPFRT_STAGE:-}" ]; then
 	for f in "$top_srcdir"/samples/*.bpf.o; do
 		[ ! -f "$f" ] || cp -n "$f" "$stage/samples/"
 	done
+	for f in "$top_srcdir"/tests/integration/bin/*.bpf.o; do # built, or part of the tarball
+		[ ! -f "$f" ] || cp -n "$f" "$stage/bin/"
+	done
 	mkdir -p "$stage/tmp" "$stage/run"
 	chmod 700 "$stage/run"
 	set -- sh "$stage/integration/$(basename "$0")" "$@"

@@ -86,13 +86,16 @@ Test(inspect, empty)
 /* A valid object with bytes changed or cut off: an answer of some kind, every time. */
 Test(inspect, random_damage_never_reaches_us)
 {
-	const char *object = getenv("EBPFRT_TEST_OBJECT");
+	const char *src = getenv("top_srcdir");
 	unsigned int seed = (unsigned int)getpid();
-	char good[65536], bad[65536];
+	char good[65536], bad[65536], shipped[4096];
 	ssize_t len;
 	int fd;
 
-	fd = open(object ? object : "samples/malloc.bpf.o", O_RDONLY);
+	fd = open("samples/malloc.bpf.o", O_RDONLY);
+	snprintf(shipped, sizeof(shipped), "%s/samples/malloc.bpf.o", src ? src : ".");
+	if (fd < 0)
+		fd = open(shipped, O_RDONLY);
 	if (fd < 0)
 		cr_skip("no object to damage");
 	len = read(fd, good, sizeof(good));

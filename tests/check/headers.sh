@@ -29,7 +29,7 @@ for h in $headers; do
 	esac
 	result "$h" "$(printf '%s\n#include "%s"\n' "$pre" "$h" |
 		$cc -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Wno-unused-function -Wno-unused-parameter -Wno-sign-compare -Werror -I. -Isrc \
-			-Isrc/arch/x86_64 -Isrc/arch/generic -Iinclude -mfsgsbase -x c -fsyntax-only - 2>&1)"
+			-Isrc/arch/x86_64 -Isrc/arch/generic -Iinclude -mfsgsbase -x c -fsyntax-only - 2>&1 || echo "exit status $?")"
 done
 
 # the first of these that can compile an empty C++ file
@@ -40,7 +40,7 @@ done
 for h in $public; do
 	if [ -n "$cxx" ]; then
 		result "$h as C++" "$(printf '#include "%s"\n' "$h" |
-			$cxx -std=c++11 -pedantic -Wall -Wextra -Werror -I. -x c++ -fsyntax-only - 2>&1)"
+			$cxx -std=c++11 -pedantic -Wall -Wextra -Werror -I. -x c++ -fsyntax-only - 2>&1 || echo "exit status $?")"
 	else
 		result "$h as C++ # SKIP no C++ compiler" ""
 	fi
@@ -54,7 +54,7 @@ done
 for h in $bpf_headers; do
 	if command -v clang >/dev/null 2>&1; then
 		result "$h in a BPF program" "$(printf '#include "%s"\n#include <bpf/bpf_helpers.h>\n#include <bpf/bpf_tracing.h>\n' "$h" |
-			clang -target bpf -D__TARGET_ARCH_x86 -idirafter /usr/include/x86_64-linux-gnu -Wall -Werror -I. -x c -fsyntax-only - 2>&1)"
+			clang -target bpf -D__TARGET_ARCH_x86 -idirafter /usr/include/x86_64-linux-gnu -Wall -Werror -I. -x c -fsyntax-only - 2>&1 || echo "exit status $?")"
 	else
 		result "$h in a BPF program # SKIP no clang" ""
 	fi

@@ -304,7 +304,8 @@ static int check_helper(struct check *c, const struct bpf_insn *in)
 	if (h->where == EBPF_H_ANY || (tracing && (h->where & EBPF_H_TRACING)) ||
 	    (c->flags & EBPF_CHECK_ANY_HELPER))
 		return 0;
-	return refuse(c, EINVAL, "program of this type cannot use helper %s#%d\n", h->name,
+	/* the words that every libbpf's feature probes look for */
+	return refuse(c, EINVAL, "unknown func %s#%d in a program of this type\n", h->name,
 		      in->imm);
 }
 

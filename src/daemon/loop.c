@@ -171,9 +171,10 @@ static struct loop *children_loop;
 static void child_event(struct loop_source *s, u32 events)
 {
 	struct loop_child *c = container_of(s, struct loop_child, src);
-	int status;
+	int status = 0;
 
-	if (waitpid(c->pid, &status, WNOHANG) != c->pid)
+	/* an error means that it is nobody's child any more, which is no reason to spin */
+	if (waitpid(c->pid, &status, WNOHANG) == 0)
 		return;
 	child_forget(children_loop, c);
 	c->fn(c, status);
@@ -181,13 +182,16 @@ static void child_event(struct loop_source *s, u32 events)
 
 int loop_child_watch(struct loop *l, struct loop_child *c, pid_t pid)
 {
-	int fd = syscall(SYS_pidfd_open, pid, 0), err;
+	int fd, err;
 
+	/* loop_child_kill() gets rid of it even where it cannot be watched */
+	c->pid = pid;
+	c->src.fd = -1;
+	fd = syscall(SYS_pidfd_open, pid, 0);
 	if (fd < 0)
 		return -errno;
 	children_loop = l;
 	c->src.fn = child_event;
-	c->pid = pid;
 	err = loop_add(l, &c->src, fd, EPOLLIN);
 	if (err)
 		close(fd);

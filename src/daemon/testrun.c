@@ -174,6 +174,7 @@ static void __attribute__((noreturn)) worker_main(struct worker *w, u32 repeat)
 static void worker_free(struct worker *w)
 {
 	loop_timer_stop(&w->d->loop, &w->wall);
+	loop_child_kill(&w->d->loop, &w->child);
 	participant_dead(w->d, w->participant);
 	for (u32 i = 0; w->prog && i < w->prog->nmaps; i++)
 		ebpf_map_reap(&w->prog->maps[i]->map);

@@ -11,6 +11,7 @@
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -21,6 +22,7 @@
 #include <time.h>
 
 #include "base/cleanup.h"
+#include "base/list.h"
 #include "daemon/inject.h"
 #include "daemon/inject_crowd.h"
 #include "osl/osl.h"
@@ -479,11 +481,63 @@ static void child_main(const struct inject_request *req, int sock)
 /* --- the daemon's side --------------------------------------------------------------------------
  */
 
+/* Finished injections whose child has not ended yet. */
+struct leftover {
+	struct list_head node;
+	pid_t child;
+	pid_t pid; /* as struct inject's */
+};
+
+static struct list_head leftovers = LIST_HEAD_INIT(leftovers);
+
+/* Somebody else may have reaped it, or nobody has to: whatever is not a living child has ended. */
+static bool ended(pid_t child)
+{
+	return waitpid(child, NULL, WNOHANG) != 0;
+}
+
+void inject_reap(void)
+{
+	struct leftover *l, *tmp;
+
+	list_for_each_entry_safe (l, tmp, &leftovers, node) {
+		if (!ended(l->child))
+			continue;
+		list_del_init(&l->node);
+		free(l);
+	}
+}
+
+static bool is_busy(pid_t pid)
+{
+	struct leftover *l;
+
+	inject_reap();
+	list_for_each_entry (l, &leftovers, node)
+		if (l->pid == pid)
+			return true;
+	return false;
+}
+
+/* Without memory it stays a zombie, and its tracing keeps others out. */
+static void leave_to_itself(const struct inject *inj)
+{
+	struct leftover *l = calloc(1, sizeof(*l));
+
+	if (!l)
+		return;
+	l->child = inj->child;
+	l->pid = inj->pid;
+	list_add_tail(&l->node, &leftovers);
+}
+
 int inject_start(const struct inject_request *req, struct inject *out)
 {
 	int sv[2];
 	pid_t child;
 
+	if (is_busy(req->pid))
+		return -EAGAIN;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv))
 		return -errno;
 	child = fork();
@@ -496,7 +550,7 @@ int inject_start(const struct inject_request *req, struct inject *out)
 		close(sv[0]);
 		return -errno;
 	}
-	*out = (struct inject){child, sv[0]};
+	*out = (struct inject){child, sv[0], req->pid};
 	return 0;
 }
 
@@ -527,6 +581,8 @@ int inject_read(struct inject *inj, struct inject_event *out)
 	if (n != sizeof(e))
 		return n < 0 && (errno == EAGAIN || errno == EINTR) ? -EAGAIN : -ECONNRESET;
 	e.fd = received_fd(&m);
+	if (e.what == INJECT_DONE)
+		inj->pid = 0;
 	*out = e;
 	return 0;
 }
@@ -535,8 +591,7 @@ void inject_finish(struct inject *inj)
 {
 	if (inj->report >= 0)
 		close(inj->report);
-	if (inj->child > 0)
-		while (waitpid(inj->child, NULL, 0) < 0 && errno == EINTR)
-			;
+	if (inj->child > 0 && !ended(inj->child))
+		leave_to_itself(inj);
 	*inj = (struct inject)INJECT_INIT;
 }

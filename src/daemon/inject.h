@@ -11,7 +11,10 @@
  * must serve it at the same time.
  *
  * Events: INJECT_SOCKET once (not when it failed before), then INJECT_DONE once. A child that dies
- * shows as -ECONNRESET. Nothing here blocks but inject_finish(), which reaps a child that is done.
+ * shows as -ECONNRESET. Nothing here blocks: a child that outlives the interest in it is reaped
+ * later, and until it has let go of its process no other one goes there. Children ignore every
+ * signal they can: one that is killed in its work leaves its thread with registers that are not its
+ * own.
  */
 #pragma once
 
@@ -39,6 +42,7 @@ struct inject_request {
 struct inject {
 	pid_t child;
 	int report; /* readable when there is an event */
+	pid_t pid;  /* the target; 0: the child has let go of it */
 };
 #define INJECT_INIT                                                                                \
 	{                                                                                          \
@@ -56,9 +60,14 @@ struct inject_event {
 	char why[INJECT_WHY_MAX]; /* INJECT_DONE with err: the sentence */
 };
 
-/* Start. 0 and *out, or -errno of fork(2) and the like. */
+/*
+ * Start. 0 and *out, -EAGAIN while an earlier child is at work in the same process, or -errno of
+ * fork(2) and the like.
+ */
 int inject_start(const struct inject_request *req, struct inject *out);
 /* Next event: 0, -EAGAIN when there is none yet, -ECONNRESET when there will be none. */
 int inject_read(struct inject *inj, struct inject_event *out);
-/* Close and reap; idempotent. A child that is still at work is left to end by itself first. */
+/* Close; idempotent. A child that is still at work goes on and ends by itself. */
 void inject_finish(struct inject *inj);
+/* Children may have ended (SIGCHLD): reap those of finished injections. */
+void inject_reap(void);

@@ -5,9 +5,11 @@
  * Rules: a connection that breaks the protocol is dropped with one line in the log. While a request
  * is unanswered, or its answer does not fit the socket, no further one is read from that
  * connection: a client that does not read only stops itself. Unasked messages beyond OUT_MAX are
- * refused to their senders, who count them.
+ * refused to their senders, who count them. A connection that says nothing is dropped after
+ * DAEMON_HELLO_MS, and earlier when somebody else needs its place.
  */
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -56,6 +58,7 @@ void client_free(struct client *c)
 	struct pending *p, *tmp;
 
 	loop_del(&d->loop, &c->src);
+	loop_timer_stop(&d->loop, &c->silence);
 	if (fd >= 0)
 		close(fd);
 	list_del_init(&c->node);
@@ -210,6 +213,7 @@ static void hello(struct client *c, const struct frame *f)
 		return;
 	}
 	c->hello = true;
+	loop_timer_stop(&c->d->loop, &c->silence);
 	/* only who started it can have it for itself: the first one */
 	if ((h.flags & MSG_HELLO_PRIVATE) && c->session == 1)
 		c->owns_daemon = c->d->private = true;
@@ -339,6 +343,31 @@ static int peer_check(struct daemon *d, int fd, struct ucred *cred)
 	return cred->uid == d->uid ? 0 : -EPERM;
 }
 
+static void on_silence(struct loop_timer *t)
+{
+	client_free(container_of(t, struct client, silence));
+}
+
+/* What has arrived and was not read yet is not silence. */
+static bool silent(const struct client *c)
+{
+	struct pollfd p = {.fd = c->src.fd, .events = POLLIN};
+
+	return !c->hello && poll(&p, 1, 0) == 0;
+}
+
+bool client_evict(struct daemon *d)
+{
+	struct client *c;
+
+	list_for_each_entry (c, &d->clients, node)
+		if (silent(c)) {
+			client_free(c);
+			return true;
+		}
+	return false;
+}
+
 int client_accept(struct daemon *d, int fd)
 {
 	_cleanup_close_ int own = fd;
@@ -346,7 +375,7 @@ int client_accept(struct daemon *d, int fd)
 	struct ucred cred;
 	int err = peer_check(d, fd, &cred);
 
-	if (!err && d->nclients >= DAEMON_CLIENTS)
+	if (!err && d->nclients >= d->clients_max && !client_evict(d))
 		err = -EUSERS;
 	if (err) {
 		log_line("connection refused: %s", strerror(-err));
@@ -357,6 +386,7 @@ int client_accept(struct daemon *d, int fd)
 		return -ENOMEM;
 	c->d = d;
 	c->src.fn = client_event;
+	loop_timer_init(&c->silence, on_silence);
 	c->pid = cred.pid;
 	c->uid = cred.uid;
 	c->owner.max = DAEMON_CLIENT_OBJS;
@@ -371,6 +401,7 @@ int client_accept(struct daemon *d, int fd)
 	own = -1;
 	list_add_tail(&c->node, &d->clients);
 	d->nclients++;
+	loop_timer_arm(&d->loop, &c->silence, DAEMON_HELLO_MS * 1000000ull);
 	loop_timer_stop(&d->loop, &d->idle);
 	return 0;
 }

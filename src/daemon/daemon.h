@@ -24,16 +24,19 @@ struct waker;
 
 #define DAEMON_CLIENT_OBJS 16384u /* quota of held objects per connection */
 #define DAEMON_CLIENTS 1024u
+#define DAEMON_HELLO_MS 3000u /* a connection has to say who it is */
 #define DAEMON_IDLE_MS 10000u
 
 struct daemon {
 	struct loop loop;
 	struct ebpf_table table;
-	struct list_head clients, targets, handles, tallies;
-	u32 nclients, ntallies;
+	struct list_head clients, targets, handles, tallies, greeters;
+	u32 nclients, ntallies, ngreeters;
+	u32 clients_max, greeters_max;
 	u32 next_session;
 	struct loop_source ctl, agent, signals;
 	struct loop_timer idle;
+	struct loop_timer admit; /* nobody is admitted until then */
 	u64 idle_ns;
 	u64 started_ns;
 	u64 log_lost;
@@ -105,6 +108,7 @@ struct client {
 	struct list_head node;
 	struct daemon *d;
 	struct loop_source src;
+	struct loop_timer silence; /* until it has said hello */
 	struct ebpf_owner owner;
 	struct list_head out; /* what the socket did not take */
 	u32 nout;
@@ -124,6 +128,8 @@ struct client {
 
 int client_accept(struct daemon *d, int fd); /* takes @fd in every case */
 void client_free(struct client *c);
+/* Drop the oldest connection that has said nothing; false: there is none. */
+bool client_evict(struct daemon *d);
 /* Answer the request @req; @fds stay the caller's. Never fails: a peer that is gone is cleaned up
  * later. */
 void client_reply(struct client *c, const struct msg *req, int err, const void *body, size_t len,
@@ -191,6 +197,7 @@ int attach_slot_set(struct ebpf_map_obj *map, u32 index, struct ebpf_obj *obj);
 void attach_prog_stats(struct ebpf_prog_obj *prog, u64 *cnt, u64 *ns, u64 *missed);
 
 void agent_accept(struct daemon *d, int fd); /* takes @fd */
+bool agent_evict(struct daemon *d);	     /* as client_evict() */
 void targets_drop_all(struct daemon *d);     /* restore everything, within a bounded time */
 
 /* --- trace.c --------------------------------------------------------------------------------- */

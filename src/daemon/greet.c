@@ -5,6 +5,7 @@
  * which session a preloaded program belongs to.
  */
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -15,16 +16,14 @@
 #include "daemon/target.h"
 
 #define HELLO_TIMEOUT_NS (2ull * 1000000000)
-#define GREETERS_MAX 256u
 
 struct greeter {
+	struct list_head node;
 	struct daemon *d;
 	struct loop_source src;
 	struct loop_timer timer;
 	s32 pid;
 };
-
-static u32 greeters;
 
 /* The descriptor, which is the caller's now. */
 static int greeter_free(struct greeter *g)
@@ -33,7 +32,8 @@ static int greeter_free(struct greeter *g)
 
 	loop_del(&g->d->loop, &g->src);
 	loop_timer_stop(&g->d->loop, &g->timer);
-	greeters--;
+	list_del_init(&g->node);
+	g->d->ngreeters--;
 	free(g);
 	return fd;
 }
@@ -149,6 +149,21 @@ static void on_silence(struct loop_timer *timer)
 	close(greeter_free(container_of(timer, struct greeter, timer)));
 }
 
+bool agent_evict(struct daemon *d)
+{
+	struct greeter *g;
+
+	list_for_each_entry (g, &d->greeters, node) {
+		struct pollfd p = {.fd = g->src.fd, .events = POLLIN};
+
+		if (poll(&p, 1, 0) == 0) {
+			close(greeter_free(g));
+			return true;
+		}
+	}
+	return false;
+}
+
 void agent_accept(struct daemon *d, int fd)
 {
 	_cleanup_close_ int own = fd;
@@ -157,7 +172,7 @@ void agent_accept(struct daemon *d, int fd)
 	struct greeter *g;
 
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) || cred.uid != d->uid ||
-	    cred.pid <= 0 || greeters >= GREETERS_MAX)
+	    cred.pid <= 0 || (d->ngreeters >= d->greeters_max && !agent_evict(d)))
 		return;
 	g = calloc(1, sizeof(*g));
 	if (!g)
@@ -171,6 +186,7 @@ void agent_accept(struct daemon *d, int fd)
 		return;
 	}
 	own = -1;
-	greeters++;
+	list_add_tail(&g->node, &d->greeters);
+	d->ngreeters++;
 	loop_timer_arm(&d->loop, &g->timer, HELLO_TIMEOUT_NS);
 }

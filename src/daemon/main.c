@@ -30,8 +30,11 @@
 #include "base/cleanup.h"
 #include "core/run/helper.h"
 #include "daemon/daemon.h"
+#include "daemon/inject.h"
 
 #define NS_PER_MS 1000000ull
+#define ADMIT_AGAIN_MS 50u
+#define GREETERS_MAX 256u
 
 struct options {
 	bool foreground;
@@ -153,10 +156,45 @@ static int accept_one(int fd)
 	return accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 }
 
+static bool is_shortage(int err)
+{
+	return err == EMFILE || err == ENFILE || err == ENOBUFS || err == ENOMEM;
+}
+
+static void on_admit(struct loop_timer *t)
+{
+	struct daemon *d = container_of(t, struct daemon, admit);
+
+	loop_mod(&d->loop, &d->ctl, EPOLLIN);
+	loop_mod(&d->loop, &d->agent, EPOLLIN);
+}
+
+/*
+ * Out of descriptors the listening sockets stay readable for ever: who has said nothing makes room,
+ * and when nobody can, those who knock wait for a moment.
+ */
+static int admit(struct daemon *d, const struct loop_source *s)
+{
+	static bool told;
+	int fd = accept_one(s->fd), err = errno;
+
+	if (fd >= 0 || !is_shortage(err) || client_evict(d) || agent_evict(d))
+		return fd;
+	if (!told)
+		log_line("no new connections for now: %s; raise the limit of open files "
+			 "(ulimit -n)",
+			 strerror(err));
+	told = true;
+	loop_mod(&d->loop, &d->ctl, 0);
+	loop_mod(&d->loop, &d->agent, 0);
+	loop_timer_arm(&d->loop, &d->admit, ADMIT_AGAIN_MS * NS_PER_MS);
+	return -1;
+}
+
 static void on_ctl(struct loop_source *s, u32 events)
 {
 	struct daemon *d = container_of(s, struct daemon, ctl);
-	int fd = accept_one(s->fd);
+	int fd = admit(d, s);
 
 	if (fd >= 0)
 		client_accept(d, fd);
@@ -165,7 +203,7 @@ static void on_ctl(struct loop_source *s, u32 events)
 static void on_agent(struct loop_source *s, u32 events)
 {
 	struct daemon *d = container_of(s, struct daemon, agent);
-	int fd = accept_one(s->fd);
+	int fd = admit(d, s);
 
 	if (fd >= 0)
 		agent_accept(d, fd);
@@ -250,6 +288,10 @@ static void on_signal(struct loop_source *s, u32 events)
 
 	if (read(s->fd, &si, sizeof(si)) != sizeof(si))
 		return;
+	if (si.ssi_signo == SIGCHLD) {
+		inject_reap();
+		return;
+	}
 	log_line("signal %u from %u: leaving", si.ssi_signo, si.ssi_pid);
 	daemon_leave(d);
 }
@@ -289,7 +331,10 @@ static int block_signals(sigset_t *set)
 	sigaddset(set, SIGTERM);
 	sigaddset(set, SIGINT);
 	sigaddset(set, SIGHUP);
+	sigaddset(set, SIGCHLD);
 	signal(SIGPIPE, SIG_IGN);
+	/* whoever started us may have ignored it: children would be gone before they are reaped */
+	signal(SIGCHLD, SIG_DFL);
 	return sigprocmask(SIG_BLOCK, set, NULL) ? -errno : 0;
 }
 
@@ -338,6 +383,8 @@ static void raise_limits(struct daemon *d)
 		rl.rlim_cur = rl.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &rl);
 		d->table.objs_max = MIN(rl.rlim_cur / 2, (rlim_t)1 << 20);
+		d->clients_max = MIN(rl.rlim_cur / 4, (rlim_t)DAEMON_CLIENTS);
+		d->greeters_max = MIN(rl.rlim_cur / 8, (rlim_t)GREETERS_MAX);
 	}
 	/* maps are real memory: at most half of it */
 	if (pages > 0)
@@ -376,7 +423,11 @@ static void init_lists(struct daemon *d)
 	list_init(&d->targets);
 	list_init(&d->handles);
 	list_init(&d->tallies);
+	list_init(&d->greeters);
+	d->clients_max = DAEMON_CLIENTS;
+	d->greeters_max = GREETERS_MAX;
 	loop_timer_init(&d->idle, on_idle);
+	loop_timer_init(&d->admit, on_admit);
 	d->ctl.fd = d->agent.fd = d->signals.fd = d->trace_src.fd = -1;
 	d->next_participant = 1;
 	d->uid = geteuid();

@@ -5,7 +5,7 @@
  */
 #include "core/run/helper_impl.h"
 
-#define COPY_MAX 512 /* larger keys and values are checked page by page instead */
+#define COPY_MAX EBPF_COPY_FIRST /* larger values are looked at page by page instead */
 
 struct ebpf_map *ebpf_arg_map(u64 arg, const struct ebpf_run *run)
 {

@@ -18,7 +18,5 @@ EBPF_HELPER(perf_event_output)
 	ring = run->env && run->env->perf_ring ? run->env->perf_ring(array, (u32)index) : NULL;
 	if (!ring)
 		return (u64)-ENOENT;
-	if (!ebpf_readable((const void *)r4, r5))
-		return (u64)-EFAULT;
 	return (u64)ebpf_perf_output(ring, (const void *)r4, (u32)r5, NULL, 0);
 }

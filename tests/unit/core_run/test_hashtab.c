@@ -7,6 +7,8 @@
 
 #include <pthread.h>
 
+#include "osl/osl.h"
+
 TestSuite(hashtab, .init = test_participants);
 
 struct big {
@@ -585,4 +587,43 @@ Test(hashtab, a_cycle_ends_every_walk)
 		cr_assert_leq(count_keys(&map), 64 * 64);
 		map.ops->del(&map, &missing);
 	}
+}
+
+/* Memory whose second page is not there: what lies across the edge faults in the middle. */
+static u8 *edge_memory(void)
+{
+	u8 *p = mmap(NULL, 2 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	cr_assert_neq(p, MAP_FAILED);
+	cr_assert_eq(munmap(p + 4096, 4096), 0);
+	cr_assert_eq(osl_fault_handler_install(), 0);
+	osl_trap_init_self();
+	return p + 4096;
+}
+
+/* As after the helper's look at the pages, when the application has unmapped them since. */
+static void value_goes_away(u32 type, u32 key_size)
+{
+	u8 *bad = edge_memory() - 100, value[2000] = {1}, key[1000] = {2};
+	struct ebpf_map map;
+
+	test_map(&map, type, key_size, sizeof(value), 2, 0);
+	for (u32 i = 0; i < 20; i++) {
+		cr_assert_eq(map.ops->update(&map, key, bad, 0), -EFAULT);
+		cr_assert_null(map.ops->lookup(&map, key));
+	}
+	cr_assert_eq(map.ops->update(&map, key, value, 0), 0);
+	for (u32 i = 0; i < 20; i++)
+		cr_assert_eq(map.ops->update(&map, key, bad, 0), -EFAULT);
+	cr_assert_eq(map.ops->update(&map, key, value, BPF_EXIST), 0);
+	cr_assert_eq(*(u8 *)map.ops->lookup(&map, key), 1);
+	cr_assert_eq(map.ops->del(&map, key), 0);
+}
+
+Test(hashtab, a_value_that_goes_away_leaves_no_lock)
+{
+	value_goes_away(BPF_MAP_TYPE_HASH, 4);
+	value_goes_away(BPF_MAP_TYPE_HASH, 600);
+	value_goes_away(BPF_MAP_TYPE_LRU_HASH, 8);
+	value_goes_away(BPF_MAP_TYPE_PERCPU_HASH, 16);
 }

@@ -5,6 +5,7 @@
 #include <linux/perf_event.h>
 
 #include "core/run/map/perf.h"
+#include "osl/osl.h"
 #include "osl/osl_trap.h"
 
 #define BELL 3
@@ -142,6 +143,27 @@ Test(perf, wakes_as_often_as_asked)
 	for (u32 i = 1; i <= 9; i++) {
 		ebpf_perf_output(&map, "x", 1, NULL, 0);
 		cr_assert_eq(rung(), i % 3 == 0);
+	}
+}
+
+Test(perf, memory_that_is_not_there_costs_nothing)
+{
+	u8 *p = mmap(NULL, 2 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct ebpf_map map;
+	struct sample *s;
+
+	cr_assert_eq(osl_fault_handler_install(), 0);
+	cr_assert_eq(munmap(p + 4096, 4096), 0);
+	test_ring(&map, 4096, 0);
+	for (u32 i = 0; i < 100; i++) {
+		cr_assert_eq(ebpf_perf_output(&map, p + 4000, 200, NULL, 0), -EFAULT);
+		cr_assert_eq(ebpf_perf_output(&map, "x", 1, (void *)16, 8), -EFAULT);
+		cr_assert_null(next_record(&map));
+		cr_assert_eq(ebpf_perf_output(&map, "good", 4, "next", 4), 0);
+		s = next_record(&map);
+		cr_assert_eq(s->header.type, PERF_RECORD_SAMPLE);
+		cr_assert_arr_eq(s->data, "goodnext", 8);
+		cr_assert_null(next_record(&map), "nothing was lost");
 	}
 }
 

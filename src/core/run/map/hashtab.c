@@ -76,6 +76,22 @@ static bool bytes_equal(const void *a, const void *b, u32 len)
 	return !len;
 }
 
+/*
+ * A key too large to have been copied first is the program's own memory, compared under the lock,
+ * too: what can't be read equals nothing.
+ */
+static __noinline bool large_equal(const u8 *ours, const u8 *key, u32 len)
+{
+	u64 buf[16];
+
+	for (u32 n; len; len -= n, ours += n, key += n) {
+		n = MIN(len, (u32)sizeof(buf));
+		if (osl_read(buf, key, n) || !bytes_equal(ours, buf, n))
+			return false;
+	}
+	return true;
+}
+
 static inline __attribute__((always_inline)) bool
 key_equal(const struct ebpf_map *map, struct htab_elem *e, const void *key, u32 ksz)
 {
@@ -90,6 +106,8 @@ key_equal(const struct ebpf_map *map, struct htab_elem *e, const void *key, u32 
 		__builtin_memcpy(&k8, key, 8);
 		return READ_ONCE(*(u64 *)(e + 1)) == k8;
 	}
+	if (unlikely(map->meta.key_size > EBPF_COPY_FIRST))
+		return large_equal(key_of(map, e), key, map->meta.key_size);
 	return bytes_equal(key_of(map, e), key, map->meta.key_size);
 }
 
@@ -102,12 +120,17 @@ static u32 small_key(const u8 *key, u32 len)
 	return small;
 }
 
-static void key_in(const struct ebpf_map *map, struct htab_elem *e, const void *key)
+static int key_in(const struct ebpf_map *map, struct htab_elem *e, const void *key)
 {
-	if (map->meta.key_size <= 4)
-		WRITE_ONCE(e->small, small_key(key, map->meta.key_size));
+	u32 size = map->meta.key_size;
+
+	if (unlikely(size > EBPF_COPY_FIRST))
+		return osl_read(e + 1, key, size);
+	if (size <= 4)
+		WRITE_ONCE(e->small, small_key(key, size));
 	else
-		ebpf_copy_in(e + 1, key, map->meta.key_size);
+		ebpf_copy_in(e + 1, key, size);
+	return 0;
 }
 
 static void key_out(const struct ebpf_map *map, struct htab_elem *e, void *key)
@@ -313,41 +336,59 @@ static u32 rest_of_chain(struct ebpf_map *map, u32 bucket, u32 *from)
 
 enum value_form { ONE_VALUE, THIS_CPU, ALL_CPUS };
 
-static void write_cpus(struct ebpf_map *map, u32 link, const void *value, enum value_form form,
-		       bool fresh)
+/*
+ * A value that is too large to have been copied first still lies in the program's memory. It is
+ * read with care: a fault under the bucket's lock would leave it locked by a live process.
+ */
+static inline int value_in(const struct ebpf_map *map, void *shared, const void *value)
+{
+	u32 size = map->meta.value_size;
+
+	if (unlikely(size > EBPF_COPY_FIRST))
+		return osl_read(shared, value, size);
+	ebpf_copy_in(shared, value, size);
+	return 0;
+}
+
+static int write_cpus(struct ebpf_map *map, u32 link, const void *value, enum value_form form,
+		      bool fresh)
 {
 	u32 stride = ebpf_value_stride(&map->meta);
 	u32 here = form == THIS_CPU ? ebpf_map_cpu(map) : 0;
+	int err = 0;
 
 	for (u32 cpu = 0; cpu < map->meta.nr_cpus; cpu++) {
 		if (form == ALL_CPUS)
 			ebpf_copy_in(cpu_value(map, link, cpu),
 				     (const u8 *)value + (u64)cpu * stride, stride);
 		else if (cpu == here)
-			ebpf_copy_in(cpu_value(map, link, cpu), value, map->meta.value_size);
+			err = value_in(map, cpu_value(map, link, cpu), value);
 		else if (fresh)
 			ebpf_zero(cpu_value(map, link, cpu), stride);
 	}
+	return err;
 }
 
-static void write_value(struct ebpf_map *map, u32 link, const void *value, enum value_form form,
-			bool fresh)
+static int write_value(struct ebpf_map *map, u32 link, const void *value, enum value_form form,
+		       bool fresh)
 {
 	if (form == ONE_VALUE)
-		ebpf_copy_in(elem_value(map, elem_at(map, link)), value, map->meta.value_size);
-	else
-		write_cpus(map, link, value, form, fresh);
+		return value_in(map, elem_value(map, elem_at(map, link)), value);
+	return write_cpus(map, link, value, form, fresh);
 }
 
 /* The value comes before the key: who finds the key finds the value. */
-static void fill(struct ebpf_map *map, u32 link, const void *key, const void *value,
-		 enum value_form form)
+static int fill(struct ebpf_map *map, u32 link, const void *key, const void *value,
+		enum value_form form)
 {
-	write_value(map, link, value, form, true);
+	int err = write_value(map, link, value, form, true);
+
+	if (err)
+		return err;
 	__atomic_thread_fence(__ATOMIC_RELEASE);
-	key_in(map, elem_at(map, link), key);
 	if (is_lru(map->meta.type))
 		WRITE_ONCE(*used_byte(map, link), 0);
+	return key_in(map, elem_at(map, link), key);
 }
 
 /* Put element @link where *from leads now, followed by @rest: the store that makes it happen. */
@@ -366,9 +407,10 @@ static int insert(struct ebpf_map *map, u32 bucket, const void *key, const void 
 	u32 *head = &bucket_at(map, bucket)->head;
 	int err = *held ? 0 : ebpf_htab_take_free(map, held);
 
+	if (!err)
+		err = fill(map, *held, key, value, form);
 	if (err)
 		return err;
-	fill(map, *held, key, value, form);
 	publish(map, head, *held, rest_of_chain(map, bucket, head));
 	*held = 0;
 	return 0;
@@ -381,14 +423,13 @@ static int replace(struct ebpf_map *map, u32 bucket, u32 *from, u32 old, const v
 	u32 spare = 0;
 	int err;
 
-	if (ebpf_htab_in_place(&map->meta)) {
-		write_value(map, old, value, form, false);
-		return 0;
-	}
+	if (ebpf_htab_in_place(&map->meta))
+		return write_value(map, old, value, form, false);
 	err = *held ? 0 : ebpf_htab_take_spare(map, held, &spare);
+	if (!err)
+		err = fill(map, *held, key, value, form);
 	if (err)
 		return err;
-	fill(map, *held, key, value, form);
 	hold(e, spare);
 	publish(map, from, *held, rest_of_chain(map, bucket, &e->next));
 	*held = old;
@@ -544,7 +585,8 @@ update_as(struct ebpf_map *map, const void *key, const void *value, u64 flags, u
 {
 	bool plain = flags == BPF_ANY || flags == BPF_EXIST;
 
-	if (plain && (percpu || map->meta.value_size <= 8) && !map->readonly &&
+	if (plain && map->meta.value_size <= EBPF_COPY_FIRST &&
+	    (percpu || map->meta.value_size <= 8) && !map->readonly &&
 	    update_in_place(map, key, value, ksz, percpu))
 		return 0;
 	return store(map, key, value, flags, percpu ? THIS_CPU : ONE_VALUE);

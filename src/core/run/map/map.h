@@ -80,6 +80,12 @@ struct ebpf_map_ops {
 	u32 (*reap)(struct ebpf_map *map);
 };
 
+/*
+ * Keys and values up to this size are private copies when a program's operation gets to a map; a
+ * larger value is the program's own memory, which can go away meanwhile.
+ */
+#define EBPF_COPY_FIRST 512
+
 struct ebpf_map {
 	struct ebpf_map_meta meta; /* private */
 	const struct ebpf_map_ops *ops;

@@ -97,6 +97,23 @@ static void put(struct ebpf_map *ring, u64 *pos, const void *data, u32 len)
 		WRITE_ONCE(dst[*pos & ring->mask], *src);
 }
 
+/*
+ * Memory that a program named: 0 or -EFAULT. The fault is survived here, since the lock is ours and
+ * a run that is cut short would leave it locked.
+ */
+static int put_from(struct ebpf_map *ring, u64 *pos, const void *data, u32 len)
+{
+	u8 *dst = ring->base + EBPFRT_PAGE_SIZE;
+	u64 at = *pos & ring->mask;
+	u32 first = (u32)MIN((u64)len, ring->mask + 1 - at);
+	int err = osl_read(dst + at, data, first);
+
+	if (!err)
+		err = osl_read(dst, (const u8 *)data + first, len - first);
+	*pos += len;
+	return err;
+}
+
 static void put_lost(struct ebpf_map *ring, u64 *pos, u64 lost)
 {
 	struct perf_lost rec = {
@@ -108,8 +125,8 @@ static void put_lost(struct ebpf_map *ring, u64 *pos, u64 lost)
 	put(ring, pos, &rec, sizeof(rec));
 }
 
-static void put_sample(struct ebpf_map *ring, u64 *pos, u32 total, const void *data, u32 size,
-		       const void *extra, u32 extra_size)
+static int put_sample(struct ebpf_map *ring, u64 *pos, u32 total, const void *data, u32 size,
+		      const void *extra, u32 extra_size)
 {
 	struct perf_sample rec = {
 		.header = {.type = PERF_RECORD_SAMPLE,
@@ -118,12 +135,15 @@ static void put_sample(struct ebpf_map *ring, u64 *pos, u32 total, const void *d
 		.size = total - (u32)sizeof(rec),
 	};
 	u64 end = *pos + total, zero = 0;
+	int err;
 
 	put(ring, pos, &rec, sizeof(rec));
-	put(ring, pos, data, size);
-	if (extra)
-		put(ring, pos, extra, extra_size);
-	put(ring, pos, &zero, (u32)(end - *pos));
+	err = put_from(ring, pos, data, size);
+	if (!err && extra)
+		err = put_from(ring, pos, extra, extra_size);
+	if (!err)
+		put(ring, pos, &zero, (u32)(end - *pos));
+	return err;
 }
 
 /* How many bytes may be written; none while the reader's position makes no sense. */
@@ -149,14 +169,17 @@ static int write_locked(struct ebpf_map *ring, u32 total, const void *data, u32 
 	u64 pos = ALIGN_DOWN(READ_ONCE(words(ring)->head), 8ull);
 	u64 lost = READ_ONCE(state(ring)->lost);
 	u64 need = total + (lost ? sizeof(struct perf_lost) : 0);
+	int err;
 
 	if (need >= room(ring, pos))
 		return -ENOSPC;
-	if (lost) {
+	if (lost)
 		put_lost(ring, &pos, lost);
+	err = put_sample(ring, &pos, total, data, size, extra, extra_size);
+	if (err)
+		return err; /* what was written lies beyond the head */
+	if (lost)
 		__atomic_fetch_sub(&state(ring)->lost, lost, __ATOMIC_RELAXED);
-	}
-	put_sample(ring, &pos, total, data, size, extra, extra_size);
 	store_release(&words(ring)->head, pos);
 	return 0;
 }
@@ -179,7 +202,7 @@ s64 ebpf_perf_output(struct ebpf_map *ring, const void *data, u32 size, const vo
 		wake = !err && wakeup_due(ring);
 		ebpf_unlock(&state(ring)->lock);
 	}
-	if (err)
+	if (err && err != -EFAULT)
 		__atomic_fetch_add(&state(ring)->lost, 1, __ATOMIC_RELAXED);
 	if (wake)
 		osl_ring(ring->meta.bell);

@@ -23,7 +23,7 @@
 /*
  * Write a sample that holds @data, then @extra (NULL: none). 0; -ENOSPC when there is no room
  * (counted, told to the reader); -E2BIG; -EBUSY when the ring's lock could not be had (counted as
- * lost, too). Any context.
+ * lost, too); -EFAULT when @data or @extra can't be read, which it finds out itself. Any context.
  */
 s64 ebpf_perf_output(struct ebpf_map *ring, const void *data, u32 size, const void *extra,
 		     u32 extra_size);

@@ -2,12 +2,14 @@
 /* Injection and exchanges against a real target: where a thread is met, and what it notices. */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "fake.h"
+#include "osl/osl.h"
 
 struct plan {
 	struct fake *f;
@@ -107,6 +109,57 @@ static void met_in_read(const char *exe)
 Test(inject, in_read)
 {
 	met_in_read(NULL);
+}
+
+/* The next thing the injector says, waited for. */
+static int next_event(struct inject *inj, struct inject_event *e)
+{
+	struct pollfd p = {.fd = inj->report, .events = POLLIN};
+
+	return poll(&p, 1, 5000) == 1 ? inject_read(inj, e) : -ETIMEDOUT;
+}
+
+/* An agent that waits for its first message keeps the injector, but not who gave up on it. */
+Test(inject, given_up_in_the_middle)
+{
+	struct inject inj = INJECT_INIT, other = INJECT_INIT;
+	struct inject_request req = {.kind = INJECT_LOAD};
+	struct inject_event e;
+	struct target t;
+	struct fake f;
+	u64 start;
+	long v[4];
+	int err;
+
+	fake_open(&f);
+	target_start(&t, NULL, "read", NULL);
+	target_in_syscall(&t, SYS_read);
+	req.pid = t.pid;
+	req.agent_fd = f.agent_file;
+	cr_assert_eq(inject_start(&req, &inj), 0);
+	cr_assert_eq(next_event(&inj, &e), 0);
+	cr_assert_eq(e.what, INJECT_SOCKET);
+	start = osl_now_ns();
+	inject_finish(&inj);
+	cr_expect_lt(osl_now_ns() - start, 500000000ull, "it does not wait");
+	cr_expect_eq(inject_start(&req, &other), -EAGAIN, "two at once in one process");
+	close(e.fd);
+	while ((err = inject_start(&req, &other)) == -EAGAIN &&
+	       osl_now_ns() - start < 8000000000ull)
+		usleep(1000);
+	cr_assert_eq(err, 0, "when the first one has ended: %d", err);
+	cr_assert_eq(next_event(&other, &e), 0);
+	cr_assert_eq(e.what, INJECT_SOCKET);
+	close(e.fd);
+	cr_assert_eq(next_event(&other, &e), 0);
+	cr_assert_eq(e.what, INJECT_DONE);
+	inject_finish(&other);
+	target_poke(&t);
+	cr_assert_eq(target_done(&t, v, 4), 3);
+	cr_expect_eq(v[0], 1, "the interrupted call goes on");
+	cr_expect_eq(v[2], CALLS_1000);
+	cr_assert_eq(target_wait(&t), 0);
+	fake_close(&f);
 }
 
 static bool musl_target(char *path, size_t size)

@@ -485,6 +485,146 @@ static void pins(void)
 	say(bpf_obj_get(path), "get it");
 }
 
+/* --- test runs, IDs, binding, statistics, links ---------------------------------------------- */
+
+static int load_filter(void)
+{
+	static const struct bpf_insn answer[] = {
+		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .imm = 42},
+		{.code = BPF_JMP | BPF_EXIT}};
+	int fd = bpf_prog_load(BPF_PROG_TYPE_SOCKET_FILTER, "answer", "GPL", answer, 2, NULL);
+
+	return fd < 0 ? -errno : fd;
+}
+
+static void test_runs(void)
+{
+	char in[64] = "", out[64] = "";
+	LIBBPF_OPTS(bpf_test_run_opts, none);
+	LIBBPF_OPTS(bpf_test_run_opts, o, .data_in = in, .data_size_in = sizeof(in), .repeat = 3);
+	LIBBPF_OPTS(bpf_test_run_opts, copy, .data_in = in, .data_size_in = sizeof(in),
+		    .data_out = out, .data_size_out = sizeof(out));
+	LIBBPF_OPTS(bpf_test_run_opts, tight, .data_in = in, .data_size_in = sizeof(in),
+		    .data_out = out, .data_size_out = 8);
+	LIBBPF_OPTS(bpf_test_run_opts, cpu, .data_in = in, .data_size_in = sizeof(in), .cpu = 1);
+	LIBBPF_OPTS(bpf_test_run_opts, tiny, .data_in = in, .data_size_in = 4);
+	int fd = load_filter();
+	union bpf_attr a;
+
+	say(bpf_prog_test_run_opts(fd, &none), "test run without data");
+	say(bpf_prog_test_run_opts(fd, &tiny), "test run, 4 bytes");
+	say(bpf_prog_test_run_opts(fd, &o), "test run, three times, %u", o.retval);
+	say(bpf_prog_test_run_opts(fd, &copy), "test run, %u bytes back", copy.data_size_out);
+	say(bpf_prog_test_run_opts(fd, &tight), "test run, %u bytes to be had",
+	    tight.data_size_out);
+	say(bpf_prog_test_run_opts(fd, &cpu), "test run, a CPU");
+	say(bpf_prog_test_run_opts(9999, &o), "test run, fd 9999");
+	memset(&a, 0, sizeof(a));
+	a.test.prog_fd = (__u32)fd;
+	a.test.data_size_in = 64;
+	a.test.data_in = 8;
+	say(raw(BPF_PROG_TEST_RUN, &a, sizeof(a)), "test run, data at a wrong address");
+	a.test.data_in = (__u64)in;
+	a.test.ctx_size_in = 8;
+	say(raw(BPF_PROG_TEST_RUN, &a, sizeof(a)), "test run, context without an address");
+	a.test.ctx_size_in = 0;
+	((char *)&a)[sizeof(a) - 1] = 1;
+	say(raw(BPF_PROG_TEST_RUN, &a, sizeof(a)), "test run, end set");
+	close(fd);
+}
+
+static void ids(void)
+{
+	struct bpf_prog_info prog = {0};
+	struct bpf_map_info map = {0};
+	int fd = load_filter(), m = create(BPF_MAP_TYPE_ARRAY, 4, 8, 1, 0), again;
+	__u32 len = sizeof(prog), next = 0, key = 0;
+	__u64 value = 3;
+
+	say(bpf_obj_get_info_by_fd(fd, &prog, &len), "info of a filter, type %u", prog.type);
+	len = sizeof(map);
+	say(bpf_obj_get_info_by_fd(m, &map, &len), "info of an array");
+	say(bpf_prog_get_next_id(prog.id - 1, &next), "next program, it is that one: %d",
+	    next == prog.id);
+	say(bpf_map_get_next_id(map.id - 1, &next), "next map, it is that one: %d", next == map.id);
+	again = bpf_map_get_fd_by_id(map.id);
+	say(bpf_map_update_elem(again, &key, &value, 0), "update by a second descriptor");
+	value = 0;
+	say(bpf_map_lookup_elem(m, &key, &value), "lookup by the first, %llu", value);
+	close(again);
+	close(m);
+	close(fd);
+	/* the kernel frees them a moment later */
+	usleep(50000);
+	say(bpf_map_get_fd_by_id(map.id), "map by ID after its last close");
+	say(bpf_prog_get_fd_by_id(prog.id), "program by ID after its last close");
+}
+
+static void bindings(void)
+{
+	int fd = load_filter(), m = create(BPF_MAP_TYPE_ARRAY, 4, 8, 1, 0);
+	LIBBPF_OPTS(bpf_prog_bind_opts, flags, .flags = 1);
+	struct bpf_prog_info info = {0};
+	__u32 len = sizeof(info);
+	union bpf_attr a;
+
+	say(bpf_prog_bind_map(fd, m, &flags), "bind with flags");
+	say(bpf_prog_bind_map(fd, 9999, NULL), "bind map 9999");
+	say(bpf_prog_bind_map(9999, m, NULL), "bind to program 9999");
+	say(bpf_prog_bind_map(m, fd, NULL), "bind the other way around");
+	say(bpf_prog_bind_map(fd, m, NULL), "bind");
+	say(bpf_prog_bind_map(fd, m, NULL), "bind again");
+	bpf_obj_get_info_by_fd(fd, &info, &len);
+	printf("maps of the program: %u\n", info.nr_map_ids);
+	say(bpf_enable_stats(7), "statistics of no kind");
+	say(bpf_link_update(fd, fd, NULL), "update what is no link");
+	say(bpf_link_update(9999, fd, NULL), "update fd 9999");
+	say(bpf_link_detach(fd), "detach what is no link");
+	say(bpf_link_detach(9999), "detach fd 9999");
+	say(bpf_link_create(fd, m, 9999, NULL), "link of no attach type");
+	memset(&a, 0, sizeof(a));
+	a.link_update.flags = 1u << 9;
+	say(raw(BPF_LINK_UPDATE, &a, sizeof(a)), "update with flags");
+	close(m);
+	close(fd);
+}
+
+static void btfs(void)
+{
+	/* a header, one INT, its name */
+	static const struct {
+		struct {
+			__u16 magic;
+			__u8 version, flags;
+			__u32 hdr_len, type_off, type_len, str_off, str_len;
+		} h;
+		__u32 types[4];
+		char strings[6];
+	} good = {{0xeb9f, 1, 0, 24, 0, 16, 16, 5}, {1, 1u << 24, 4, 1u << 24 | 32}, "\0int"};
+	char bad[sizeof(good)];
+	union bpf_attr a;
+	int fd;
+
+	fd = bpf_btf_load(&good, 24 + 16 + 5, NULL);
+	say(fd < 0 ? -errno : fd, "load BTF");
+	close(fd);
+	say(bpf_btf_load(&good, 10, NULL), "load short BTF");
+	for (int at = 0; at < 45; at++) {
+		memcpy(bad, &good, sizeof(bad));
+		bad[at] ^= 0x55;
+		fd = bpf_btf_load(bad, 45, NULL);
+		say(fd < 0 ? -errno : fd, "load BTF, byte %d wrong", at);
+		if (fd >= 0)
+			close(fd);
+	}
+	memset(&a, 0, sizeof(a));
+	a.btf = 8;
+	a.btf_size = 45;
+	say(raw(BPF_BTF_LOAD, &a, sizeof(a)), "load BTF from a wrong address");
+	a.btf_size = 1u << 30;
+	say(raw(BPF_BTF_LOAD, &a, sizeof(a)), "load too much BTF");
+}
+
 /* --- feature probes, as libbpf and bpftool make them -------------------------------------------
  */
 
@@ -520,6 +660,10 @@ int main(int argc, char **argv)
 	infos();
 	programs();
 	pins();
+	test_runs();
+	ids();
+	bindings();
+	btfs();
 	probes();
 	return 0;
 }

@@ -12,6 +12,7 @@
 #define ENOTSUPP 524 /* the kernel's own */
 #define BTF_SIZE_MAX (16u << 20)
 #define BTF_CHAIN_MAX 32u
+#define INFO_BITS 0x9f00ffffu /* flag, kind and vlen */
 /* kinds after the oldest headers we build with */
 #define KIND_DECL_TAG 17
 #define KIND_TYPE_TAG 18
@@ -181,22 +182,36 @@ static bool tail_ok(const struct btf_view *v, const struct btf_type *t, const u8
 	return true;
 }
 
+/* An integer's bits lie inside of its bytes; it is signed, a character, a truth value or nothing.
+ */
+static bool int_ok(const struct btf_type *t, const u8 *tail)
+{
+	u32 bits, encoding, word;
+
+	memcpy(&word, tail, sizeof(word));
+	bits = BTF_INT_BITS(word) + BTF_INT_OFFSET(word);
+	encoding = BTF_INT_ENCODING(word);
+	return !BTF_INFO_VLEN(t->info) && !(word & 0xf0000000) && bits <= 128 &&
+	       (bits + 7) / 8 <= t->size && !(encoding & (encoding - 1)) &&
+	       encoding <= BTF_INT_BOOL;
+}
+
 static bool type_ok(const struct btf_view *v, u32 id, const struct btf_type *t, const u8 *tail)
 {
 	u32 kind = BTF_INFO_KIND(t->info);
 
-	if (!name_ok(v, t->name_off))
+	if (!name_ok(v, t->name_off) || t->info & ~INFO_BITS)
 		return false;
 	if (refers(t) && (t->type > v->nr || (t->type == id && kind != BTF_KIND_PTR)))
 		return false;
-	if (kind == BTF_KIND_INT && (!t->size || t->size > 16))
+	if (kind == BTF_KIND_INT && !int_ok(t, tail))
 		return false;
 	return tail_ok(v, t, tail);
 }
 
 static int count_types(struct btf_view *v, struct ebpf_log *log)
 {
-	struct btf_type t;
+	struct btf_type t = {0};
 	u32 len;
 
 	for (u32 off = 0; off < v->types_len; off += len) {

@@ -26,7 +26,7 @@
 #include "proto/frame.h"
 #include "proto/shm_abi.h"
 
-#define BOUND_MS 1000u /* of one request of a good client; the machine may be busy */
+#define BOUND_MS 2000u /* of one request of a good client; the machine may be busy */
 
 static char dir[64];
 static pid_t daemon_pid;

@@ -182,18 +182,15 @@ static bool tail_ok(const struct btf_view *v, const struct btf_type *t, const u8
 	return true;
 }
 
-/* An integer's bits lie inside of its bytes; it is signed, a character, a truth value or nothing.
- */
+/* An integer's bits lie inside of its bytes. pahole writes encodings that the kernel refuses. */
 static bool int_ok(const struct btf_type *t, const u8 *tail)
 {
-	u32 bits, encoding, word;
+	u32 bits, word;
 
 	memcpy(&word, tail, sizeof(word));
 	bits = BTF_INT_BITS(word) + BTF_INT_OFFSET(word);
-	encoding = BTF_INT_ENCODING(word);
 	return !BTF_INFO_VLEN(t->info) && !(word & 0xf0000000) && bits <= 128 &&
-	       (bits + 7) / 8 <= t->size && !(encoding & (encoding - 1)) &&
-	       encoding <= BTF_INT_BOOL;
+	       (bits + 7) / 8 <= t->size;
 }
 
 static bool type_ok(const struct btf_view *v, u32 id, const struct btf_type *t, const u8 *tail)

@@ -131,6 +131,9 @@ static int pages(struct daemon *d)
 			       true, &d->life_fd, (void **)&d->life);
 	if (!err && getrandom(&d->life->generation, sizeof(u64), 0) != sizeof(u64))
 		err = -errno;
+	/* a number that nobody has yet owns nothing, whatever somebody scribbled into a lock */
+	if (!err)
+		memset(d->life->dead, 1, sizeof(d->life->dead));
 	return err;
 }
 

@@ -8,6 +8,7 @@
 #include <pthread.h>
 
 #include "osl/osl.h"
+#include "osl/osl_trap.h"
 
 TestSuite(hashtab, .init = test_participants);
 
@@ -626,4 +627,21 @@ Test(hashtab, a_value_that_goes_away_leaves_no_lock)
 	value_goes_away(BPF_MAP_TYPE_HASH, 600);
 	value_goes_away(BPF_MAP_TYPE_LRU_HASH, 8);
 	value_goes_away(BPF_MAP_TYPE_PERCPU_HASH, 16);
+}
+
+Test(hashtab, a_lock_word_of_nonsense_is_taken_over)
+{
+	const u32 nonsense[] = {OSL_MAX_PARTICIPANTS, 0xdeadbeef, 0xfffffffe};
+	u64 value = 1;
+	u32 key = 1;
+
+	for (u32 i = 0; i < ARRAY_SIZE(nonsense); i++) {
+		struct ebpf_map map;
+
+		test_map(&map, BPF_MAP_TYPE_HASH, 4, 8, 1, 0);
+		for (u32 *p = buckets(&map); p < elems(&map); p += 2)
+			*p = nonsense[i];
+		cr_assert_eq(map.ops->update(&map, &key, &value, 0), 0, "%#x", nonsense[i]);
+		cr_assert_eq(map.ops->del(&map, &key), 0);
+	}
 }

@@ -16,6 +16,7 @@
 
 #include "arch/arch.h"
 #include "core/run/map/map.h"
+#include "osl/osl_trap.h"
 
 #define EBPF_LOCK_SPINS (1u << 14)   /* some hundred microseconds */
 #define EBPF_LOCK_PROBE 64u	     /* spins between two looks at the owner's fate */
@@ -36,9 +37,12 @@ static inline bool ebpf_lock_cas(u32 *word, u32 from, u32 to)
 					   __ATOMIC_RELAXED);
 }
 
+/* A number that no participant can have was written by somebody who scribbles: nobody unlocks. */
 static inline bool ebpf_lock_owner_dead(u32 owner)
 {
-	return owner && owner != EBPF_LOCK_NOBODY && ebpf_owner_dead && ebpf_owner_dead(owner);
+	if (!owner || owner == EBPF_LOCK_NOBODY)
+		return false;
+	return owner >= OSL_MAX_PARTICIPANTS || (ebpf_owner_dead && ebpf_owner_dead(owner));
 }
 
 /* The wait: EBPF_LOCKED, EBPF_LOCK_TAKEN_OVER or -EBUSY. */

@@ -10,13 +10,16 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ptrace.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <time.h>
 
+#include "base/cleanup.h"
 #include "daemon/inject_crowd.h"
 #include "osl/osl.h"
+#include "probe/probe.h"
 
 #define NS_PER_MS 1000000ULL
 #define STOP_WAIT_NS (50 * NS_PER_MS)
@@ -49,6 +52,23 @@ static bool known(const struct crowd *c, pid_t tid)
 	return tid == c->t->tid;
 }
 
+/*
+ * A thread that can't be seized is another debugger's, unless its tracer is gone by now or is one
+ * of our own, whose work is done but for the letting go.
+ */
+static bool passing_tracer(const struct task *task)
+{
+	char path[64], comm[16] = "";
+	_cleanup_fclose_ FILE *f = NULL;
+
+	if (!task->tracer)
+		return true;
+	snprintf(path, sizeof(path), "/proc/%d/comm", task->tracer);
+	f = fopen(path, "re");
+	return !f || !fgets(comm, sizeof(comm), f) ||
+	       !strncmp(comm, PROBE_INJECTOR, strlen(PROBE_INJECTOR));
+}
+
 /* 1: something has changed; 0: nothing that could run. */
 static int seize(struct crowd *c, pid_t tid)
 {
@@ -68,7 +88,9 @@ static int seize(struct crowd *c, pid_t tid)
 
 		if (err == -ESRCH || task_read(c->t->pid, tid, &task) || task.state == 'X')
 			return 1; /* gone */
-		return task.state == 'Z' ? tid != c->t->pid : err;
+		if (task.state == 'Z')
+			return tid != c->t->pid;
+		return err == -EPERM && passing_tracer(&task) ? -EAGAIN : err;
 	}
 	ptrace(PTRACE_INTERRUPT, tid, NULL, NULL);
 	c->v[c->n++] = (struct crowd_one){.tid = tid};
@@ -138,6 +160,10 @@ static int hold_rest(struct crowd *c)
 		for (u32 i = 0; i < c->n; i++)
 			await_one(&c->v[i], deadline);
 	}
+	if (n == -EAGAIN)
+		return thread_fail(c->t, n,
+				   "another attach or detach is at work in process %d; try again",
+				   c->t->pid);
 	if (n < 0 && n != -ESRCH)
 		return thread_fail(c->t, n,
 				   "cannot stop all threads of process %d: is another debugger "

@@ -63,7 +63,8 @@ static void task_line(struct task *task, const char *line)
 {
 	u64 v;
 
-	if (sscanf(line, "State: %c", &task->state) == 1)
+	if (sscanf(line, "State: %c", &task->state) == 1 ||
+	    sscanf(line, "TracerPid: %d", &task->tracer) == 1)
 		return;
 	if (sscanf(line, "SigPnd: %" SCNx64, &v) == 1)
 		task->own = v;

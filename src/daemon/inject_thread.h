@@ -35,6 +35,7 @@ struct thread {
 /* /proc/PID/task/TID/status */
 struct task {
 	pid_t tid;
+	pid_t tracer;
 	char state;
 	int rank; /* lower is better, negative: not at all */
 	u64 pending, blocked, ignored, caught;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Hashes for tables: a multiply that spreads the key, and its upper bits. Consecutive integer keys
- * land in different buckets. Not for secrets; a random seed keeps chosen keys from colliding on
- * purpose. Freestanding; safe in any context.
+ * Hashes for tables: a multiply that spreads the key; the upper bits of the result, of which at
+ * least 32 are good, are to be used. Consecutive integer keys land in different buckets. Not for
+ * secrets; a random seed keeps chosen keys from colliding on purpose. Freestanding; safe in any
+ * context.
  */
 #pragma once
 
@@ -11,19 +12,19 @@
 #define HASH_K1 0x9e3779b97f4a7c15ull
 #define HASH_K2 0xd6e8feb86659fd93ull
 
-static inline u32 hash_u32(u32 key, u32 seed)
+static inline u64 hash_u32(u32 key, u32 seed)
 {
-	return (u32)(((u64)(key ^ seed) * HASH_K1) >> 32);
+	return (key ^ seed) * HASH_K1;
 }
 
-static inline u32 hash_u64(u64 key, u32 seed)
+static inline u64 hash_u64(u64 key, u32 seed)
 {
 	u64 h = (key ^ seed) * HASH_K1;
 
-	return (u32)(((h ^ (h >> 32)) * HASH_K2) >> 32);
+	return (h ^ (h >> 32)) * HASH_K2;
 }
 
-static inline u32 hash_bytes(const void *key, u32 len, u32 seed)
+static inline u64 hash_bytes(const void *key, u32 len, u32 seed)
 {
 	const u8 *p = key;
 	u64 h = seed ^ ((u64)len << 32);
@@ -37,5 +38,5 @@ static inline u32 hash_bytes(const void *key, u32 len, u32 seed)
 	for (word = 0; len; len--)
 		word = word << 8 | p[len - 1];
 	h = (h ^ word) * HASH_K2;
-	return (u32)(((h ^ (h >> 32)) * HASH_K1) >> 32);
+	return (h ^ (h >> 32)) * HASH_K1;
 }

@@ -21,6 +21,11 @@ bool osl_hw_has_thread_pointer(u64 hwcap2);
 /* If not: through the TCB's self pointer, which a libc keeps; -EFAULT as u64 when there is none. */
 u64 osl_fault_self_pointer(void);
 
+/* rseq.c: distance of the thread's struct rseq from the thread pointer, 0: none was found. */
+s64 osl_rseq_find(void);
+/* The u32 at that distance from the thread pointer, or -EFAULT. */
+s64 osl_fault_thread_u32(s64 off);
+
 /*
  * Copy bytes up to and including the first NUL, at most @len. Returns the bytes copied or -EFAULT;
  * dst is then undefined.

@@ -36,6 +36,11 @@ u64 osl_fault_self_pointer(void)
 	return 0;
 }
 
+s64 osl_fault_thread_u32(s64 off)
+{
+	return -EFAULT;
+}
+
 static int copy(void *dst, const void *src, size_t len)
 {
 	struct iovec to = {dst, len}, from = {(void *)src, len};

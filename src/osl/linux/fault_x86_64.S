@@ -139,6 +139,13 @@ FUNC osl_fault_self_pointer
 	ret
 	.size	osl_fault_self_pointer, . - osl_fault_self_pointer
 
+/* s64 osl_fault_thread_u32(s64 off) */
+	.balign	16
+FUNC osl_fault_thread_u32
+	mov	%fs:(%rdi), %eax
+	ret
+	.size	osl_fault_thread_u32, . - osl_fault_thread_u32
+
 osl_fault_end:
 
 osl_fault_return:

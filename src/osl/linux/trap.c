@@ -31,6 +31,8 @@
 #define TCB_SIZE 0x800u	 /* where in a control block the tid is looked for */
 #define TCB_TRIES 8	 /* threads that may be searched before we give up */
 #define TID_SCAN_MIN 64u /* smaller tids are too easily found by accident */
+#define RSEQ_CPU 4	 /* offset of the CPU's number in struct rseq */
+#define MAX_CPUS 0x1000u
 #define COMM_AGE_NS 10000000ull
 #define NSEC_PER_SEC 1000000000ull
 
@@ -58,6 +60,7 @@ static struct {
 	int (*clock_gettime)(int clock, struct ns_time *out);
 	long (*getcpu)(u32 *cpu, u32 *node, void *unused);
 	u64 pidns_dev, pidns_ino; /* 0: could not be seen */
+	s64 rseq;		  /* osl_rseq_find() */
 	bool cpu_node;		  /* osl_hw_cpu_node() works */
 	bool thread_pointer;	  /* osl_hw_thread_pointer() works */
 	u32 epoch;
@@ -101,7 +104,7 @@ u64 osl_ktime_tai_ns(void)
 
 /* --- CPU --- */
 
-static u32 cpu_node(void)
+static __noinline u32 cpu_node(void)
 {
 	u32 cpu = 0, node = 0;
 
@@ -114,6 +117,15 @@ static u32 cpu_node(void)
 
 u32 osl_cpu(void)
 {
+	s64 off = load_relaxed(&state.rseq);
+
+	/* a thread that registered none has a number there that is no CPU's */
+	if (likely(off)) {
+		s64 cpu = osl_fault_thread_u32(off + RSEQ_CPU);
+
+		if (likely((u64)cpu < MAX_CPUS))
+			return (u32)cpu;
+	}
 	return cpu_node() & 0xfff;
 }
 
@@ -440,6 +452,7 @@ void osl_trap_init(const struct osl_self *self)
 	state.getcpu = osl_vdso_sym(self->vdso, "__vdso_getcpu");
 	state.cpu_node = osl_hw_has_cpu_node();
 	state.thread_pointer = osl_hw_has_thread_pointer(hwcap2());
+	state.rseq = osl_rseq_find();
 	find_pidns();
 	seed_random();
 	osl_tid();

@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "osl/linux/cpu.h"
 #include "osl/linux/vdso.h"
 #include "osl/osl.h"
 #include "osl/osl_trap.h"
@@ -110,6 +111,57 @@ Test(trap, cpu)
 	cr_assert_eq(sched_setaffinity(0, sizeof(one), &one), 0);
 	cr_assert_eq((int)osl_cpu(), cpu);
 	sched_setaffinity(0, sizeof(old), &old);
+}
+
+static void check_cpus(void)
+{
+	cpu_set_t was, one;
+
+	cr_assert_eq(sched_getaffinity(0, sizeof(was), &was), 0);
+	for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+		if (!CPU_ISSET(cpu, &was))
+			continue;
+		CPU_ZERO(&one);
+		CPU_SET(cpu, &one);
+		cr_assert_eq(sched_setaffinity(0, sizeof(one), &one), 0);
+		cr_expect_eq((int)osl_cpu(), cpu, "%u, not %d", osl_cpu(), cpu);
+	}
+	cr_assert_eq(sched_setaffinity(0, sizeof(was), &was), 0);
+}
+
+static void *check_cpus_thread(void *arg)
+{
+	check_cpus();
+	return NULL;
+}
+
+Test(trap, cpu_of_every_thread)
+{
+	pthread_t t[3];
+
+	check_cpus();
+	for (u32 i = 0; i < ARRAY_SIZE(t); i++)
+		cr_assert_eq(pthread_create(&t[i], NULL, check_cpus_thread, NULL), 0);
+	for (u32 i = 0; i < ARRAY_SIZE(t); i++)
+		pthread_join(t[i], NULL);
+}
+
+extern const ptrdiff_t __rseq_offset __attribute__((weak));
+extern const unsigned int __rseq_size __attribute__((weak));
+#define GLIBC_RSEQ_SIGNATURE 0x53053053
+
+/* glibc's own words for it; what is found is what it registered, and looking changed nothing. */
+Test(trap, rseq_of_libc)
+{
+	u64 at;
+
+	if (!&__rseq_size || !__rseq_size)
+		cr_skip_test("libc registers no rseq here");
+	cr_expect_eq(osl_rseq_find(), __rseq_offset);
+	at = osl_thread_pointer() + (u64)__rseq_offset;
+	cr_assert_eq(syscall(__NR_rseq, at, 32, 1, GLIBC_RSEQ_SIGNATURE), 0, "%d", errno);
+	check_cpus(); /* asks otherwise, now that the kernel says nothing any more */
+	cr_expect_eq(osl_rseq_find(), 0);
 }
 
 Test(trap, identity)

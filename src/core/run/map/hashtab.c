@@ -38,7 +38,7 @@
 /* ---- keys ------------------------------------------------------------------------------------ */
 
 /* @ksz is a constant where it pays: 4, 8, or 0 for any other size, then the meta's. */
-static inline __attribute__((always_inline)) u32 key_hash(const struct ebpf_map *map,
+static inline __attribute__((always_inline)) u64 key_hash(const struct ebpf_map *map,
 							  const void *key, u32 ksz)
 {
 	u64 k8;
@@ -145,7 +145,7 @@ static void key_out(const struct ebpf_map *map, struct htab_elem *e, void *key)
 }
 
 /* The same hash for the paths that are not worth a copy per key size. */
-static u32 hash_of(const struct ebpf_map *map, const void *key)
+static u64 hash_of(const struct ebpf_map *map, const void *key)
 {
 	switch (map->meta.key_size) {
 	case 4:
@@ -555,41 +555,69 @@ static int store(struct ebpf_map *map, const void *key, const void *value, u64 f
 
 /* ---- operations ------------------------------------------------------------------------------ */
 
+static inline bool may_overwrite(const struct ebpf_map *map, u64 flags, bool percpu)
+{
+	return (flags == BPF_ANY || flags == BPF_EXIST) && !map->readonly &&
+	       map->meta.value_size <= (percpu ? EBPF_COPY_FIRST : 8);
+}
+
 /*
  * The usual update, of a value that is there and is replaced in place: found without the lock,
  * which then only has to keep the element what it is. True when it is done.
  */
-static inline __attribute__((always_inline)) bool
-update_in_place(struct ebpf_map *map, const void *key, const void *value, u32 ksz, bool percpu)
+static inline __attribute__((always_inline)) bool overwrite(struct ebpf_map *map, u32 bucket,
+							    u32 link, const void *key,
+							    const void *value, u32 ksz, bool percpu)
 {
-	u32 bucket = bucket_of(map, key_hash(map, key, ksz));
-	u32 *lock = &bucket_at(map, bucket)->lock;
-	u32 link = find(map, key, ksz);
-	struct htab_elem *e;
-	bool done;
+	u32 *lock = &bucket_at(map, bucket)->lock, size = map->meta.value_size;
+	struct htab_elem *e = elem_at(map, link);
+	u64 *to, word;
 
-	if (!link || !ebpf_lock_cas(lock, 0, ebpf_lock_self()))
+	if (!ebpf_lock_cas(lock, 0, ebpf_lock_self()))
 		return false;
-	e = elem_at(map, link);
-	done = state_kind(READ_ONCE(e->state)) == LINKED && key_equal(map, e, key, ksz);
-	if (likely(done) && percpu)
-		write_cpus(map, link, value, THIS_CPU, false);
-	else if (likely(done))
-		ebpf_copy_in(elem_value(map, e), value, map->meta.value_size);
+	if (unlikely(state_kind(READ_ONCE(e->state)) != LINKED) ||
+	    unlikely(!key_equal(map, e, key, ksz))) {
+		ebpf_unlock(lock);
+		return false;
+	}
+	to = percpu ? cpu_value(map, link, ebpf_map_cpu(map))
+		    : (void *)((u8 *)e + value_at(map, ksz));
+	if (likely(size == sizeof(word))) {
+		__builtin_memcpy(&word, value, sizeof(word));
+		WRITE_ONCE(*to, word);
+	} else {
+		ebpf_copy_in(to, value, size);
+	}
 	ebpf_unlock(lock);
-	return done;
+	return true;
+}
+
+/* Not the first of its bucket, or not there, or its bucket was busy. */
+static __noinline int update_other(struct ebpf_map *map, const void *key, const void *value,
+				   u64 flags)
+{
+	bool percpu = is_percpu(map->meta.type);
+	u32 bucket = bucket_of(map, hash_of(map, key));
+	u32 link = 0;
+
+	if (may_overwrite(map, flags, percpu))
+		link = find_behind(map, bucket, key);
+	if (link && overwrite(map, bucket, link, key, value, 0, percpu))
+		return 0;
+	return store(map, key, value, flags, percpu ? THIS_CPU : ONE_VALUE);
 }
 
 static inline __attribute__((always_inline)) int
 update_as(struct ebpf_map *map, const void *key, const void *value, u64 flags, u32 ksz, bool percpu)
 {
-	bool plain = flags == BPF_ANY || flags == BPF_EXIST;
+	u32 bucket = bucket_of(map, key_hash(map, key, ksz));
+	u32 link = load_acquire(&bucket_at(map, bucket)->head);
 
-	if (plain && map->meta.value_size <= EBPF_COPY_FIRST &&
-	    (percpu || map->meta.value_size <= 8) && !map->readonly &&
-	    update_in_place(map, key, value, ksz, percpu))
+	if (likely(is_elem(map, link)) && likely(key_equal(map, elem_at(map, link), key, ksz)) &&
+	    likely(may_overwrite(map, flags, percpu)) &&
+	    likely(overwrite(map, bucket, link, key, value, ksz, percpu)))
 		return 0;
-	return store(map, key, value, flags, percpu ? THIS_CPU : ONE_VALUE);
+	return update_other(map, key, value, flags);
 }
 
 static int htab_update_user(struct ebpf_map *map, const void *key, const void *value, u64 flags)

@@ -110,9 +110,9 @@ static inline void count(u64 *counter)
 }
 
 /* The upper bits of the hash: they depend on all bits of the key. */
-static inline u32 bucket_of(const struct ebpf_map *map, u32 hash)
+static inline u32 bucket_of(const struct ebpf_map *map, u64 hash)
 {
-	return (u32)((u64)hash >> map->off[SHIFT]);
+	return (u32)(hash >> map->off[SHIFT]);
 }
 
 static inline u32 state_kind(u32 state)

@@ -132,7 +132,7 @@ void ebpf_htab_layout(struct ebpf_map *map)
 	map->off[OFF_VALUE] = value_offset(meta);
 	map->off[NR_ELEMS] = nr_elems(meta);
 	map->off[CPU_AREA] = cpu_area(meta);
-	map->off[SHIFT] = 32u - (u32)__builtin_ctz(nr_buckets(meta));
+	map->off[SHIFT] = 64u - (u32)__builtin_ctz(nr_buckets(meta));
 }
 
 /* ---- pools ----------------------------------------------------------------------------------- */
@@ -266,7 +266,7 @@ static u32 near_pool(const struct ebpf_map *map)
 {
 	u64 stack = (u64)(uintptr_t)__builtin_frame_address(0) >> 16;
 
-	return hash_u64(stack, 0) & (nr_pools(&map->meta) - 1);
+	return (u32)(hash_u64(stack, 0) >> 32) & (nr_pools(&map->meta) - 1);
 }
 
 /* A free element into *link: 0, -E2BIG or -EBUSY. */

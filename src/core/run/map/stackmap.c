@@ -101,7 +101,7 @@ s64 ebpf_stackmap_put(struct ebpf_map *map, const u64 *ips, u32 n, u64 flags)
 	if (!n || map->readonly)
 		return n ? -EPERM : -EFAULT;
 	n = MIN(n, map->meta.value_size / 8);
-	hash = hash_bytes(ips, n * 8, 0);
+	hash = (u32)(hash_bytes(ips, n * 8, 0) >> 32);
 	id = hash & map->mask;
 	s = slot_at(map, id);
 	if (compare(s, ips, n, hash, flags) == SAME)

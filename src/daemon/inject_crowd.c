@@ -53,16 +53,14 @@ static bool known(const struct crowd *c, pid_t tid)
 }
 
 /*
- * A thread that can't be seized is another debugger's, unless its tracer is gone by now or is one
- * of our own, whose work is done but for the letting go.
+ * A traced thread is another debugger's, unless its tracer is gone by now or is one of our own,
+ * whose work is done but for the letting go.
  */
 static bool passing_tracer(const struct task *task)
 {
 	char path[64], comm[16] = "";
 	_cleanup_fclose_ FILE *f = NULL;
 
-	if (!task->tracer)
-		return true;
 	snprintf(path, sizeof(path), "/proc/%d/comm", task->tracer);
 	f = fopen(path, "re");
 	return !f || !fgets(comm, sizeof(comm), f) ||
@@ -90,7 +88,12 @@ static int seize(struct crowd *c, pid_t tid)
 			return 1; /* gone */
 		if (task.state == 'Z')
 			return tid != c->t->pid;
-		return err == -EPERM && passing_tracer(&task) ? -EAGAIN : err;
+		if (err != -EPERM)
+			return err;
+		/* nobody traces it: it has given up its memory already, on its way out */
+		if (!task.tracer)
+			return 1;
+		return passing_tracer(&task) ? -EAGAIN : err;
 	}
 	ptrace(PTRACE_INTERRUPT, tid, NULL, NULL);
 	c->v[c->n++] = (struct crowd_one){.tid = tid};

@@ -118,6 +118,13 @@ static void consumer_failed(struct exchange *x, struct tlink *tl, u64 addr, s32 
 	tlink_fail(tl, err, why);
 }
 
+static bool moved_away(struct exchange *x, struct tlink *tl, u64 addr)
+{
+	const struct site *s = target_site(x->t, addr);
+
+	return s && (s->err == -ESTALE || s->err == -EFAULT) && want_again(tl);
+}
+
 static void ack_consumers(struct exchange *x, const struct xmsg *m, s32 err, const u8 *body,
 			  u32 len)
 {
@@ -129,7 +136,7 @@ static void ack_consumers(struct exchange *x, const struct xmsg *m, s32 err, con
 
 		if (!tl || tl->state != TLINK_FLYING)
 			continue;
-		if (one)
+		if (one && !moved_away(x, tl, v[i].addr))
 			consumer_failed(x, tl, v[i].addr, one);
 	}
 }
@@ -144,6 +151,7 @@ static void ack_last(struct exchange *x, const struct xmsg *m, s32 err, const u8
 		if (tl->state != TLINK_FLYING)
 			continue;
 		tl->state = TLINK_DONE;
+		tl->moved = 0;
 		if (!tl->had)
 			target_event(x->t->d, x->t, 2, tl->link, 0);
 		tl->had = true;

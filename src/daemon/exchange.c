@@ -338,8 +338,8 @@ static void on_report(struct loop_source *s, u32 events)
 	if (err == -EAGAIN)
 		return;
 	if (!err && ev.what == INJECT_SOCKET) {
-		/* the agent may have come by itself in the meantime */
-		if (x->sock.fd >= 0 || watch_sock(x, ev.fd))
+		/* the agent may have come by itself in the meantime, and may be served already */
+		if (x->sock.fd >= 0 || x->talked || x->err || watch_sock(x, ev.fd))
 			close(ev.fd);
 		return;
 	}
@@ -477,7 +477,7 @@ void exchange_serve(struct target *t, int fd, const struct agent_hello *h)
 	int err = 0;
 
 	/* ours is on its way: the agent that came by itself is served with it */
-	if (x && (x->sock.fd >= 0 || x->talked)) {
+	if (x && (x->sock.fd >= 0 || x->talked || x->err)) {
 		close(fd);
 		return;
 	}

@@ -69,3 +69,8 @@ struct tlink *deliver_find(struct target *t, u64 link);
 
 /* want.c: plan what is wanted; without that, go on at once. May end the exchange. */
 int want_start(struct exchange *x);
+/*
+ * A library that comes and goes was not where it had just been: the link is planned once more after
+ * this exchange, a few times. False: not this link, or not again.
+ */
+bool want_again(struct tlink *tl);

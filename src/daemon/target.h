@@ -41,6 +41,7 @@ struct tlink {
 	bool update; /* another program */
 	bool had;    /* the agent has, or has had, consumers of it */
 	bool fixed;  /* in files that are never unloaded */
+	u8 moved;    /* times in a row that the library was not where it had just been */
 	s32 err;
 	u32 naddrs;
 	u64 *addrs;   /* of its sites, 0: none */

@@ -8,6 +8,8 @@
 
 #include "daemon/exchange.h"
 
+#define MOVES_MAX 8
+
 /* --- the plan ----------------------------------------------------------------------------------
  */
 
@@ -89,6 +91,24 @@ static int adopt_arenas(struct target *t, const struct plan_out *o)
 	return 0;
 }
 
+bool want_again(struct tlink *tl)
+{
+	if (tl->fixed || tl->moved == MOVES_MAX)
+		return false;
+	tl->moved++;
+	tlink_release_sites(tl);
+	tl->state = TLINK_WANT;
+	tl->t->dirty = true;
+	return true;
+}
+
+/* Its library went while it was planned. */
+static bool moved_away(struct tlink *tl, const struct plan_item *it)
+{
+	tl->fixed &= it->fixed;
+	return (it->err == -EIO || it->err == -EFAULT) && want_again(tl);
+}
+
 static void take_item(struct exchange *x, const struct want *w, struct plan_item *it)
 {
 	struct plan_out *o = x->plan.out;
@@ -101,7 +121,8 @@ static void take_item(struct exchange *x, const struct want *w, struct plan_item
 	if (!w->index)
 		memcpy(tl->symbol, it->symbol, sizeof(tl->symbol));
 	if (it->err) {
-		tlink_fail(tl, it->err, it->why);
+		if (!moved_away(tl, it))
+			tlink_fail(tl, it->err, it->why);
 		return;
 	}
 	if (it->pending || it->site >= o->nsites) {

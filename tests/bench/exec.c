@@ -3,8 +3,9 @@
  * ns per run of the programs in exec.bpf.c: interpreted, compiled by our JIT, the same C compiled
  * natively, and, as root on a kernel that has BPF, by the kernel's JIT (BPF_PROG_TEST_RUN).
  *
- * All candidates of a program run alternately, so that drift of the machine hits all alike; printed
- * are minimum and median over the rounds. Results are compared before anything is timed.
+ * All candidates of a program run alternately, a millisecond each, so that drift of the machine
+ * hits all alike; printed are minimum, median and maximum over the rounds and the ratios of the
+ * medians. Results are compared before anything is timed.
  */
 #include <fcntl.h>
 #include <bpf/bpf.h>
@@ -18,7 +19,7 @@
 #include "tests/support/engine.h"
 
 #define WORDS 131072
-#define ROUNDS 9
+#define ROUNDS 51
 #define MAX_INSNS 512
 
 /* what the BPF programs are compiled from, for native code */
@@ -45,16 +46,18 @@ struct candidate {
 	double ns[ROUNDS];
 };
 
+enum { NATIVE_AT = 2, KERNEL_AT = 3 }; /* among the candidates */
+
 struct bench {
 	const char *section, *function;
 	int (*native)(void *);
-	u32 repeat; /* of the fast candidates; the interpreter does a 32nd */
+	u32 repeat; /* in a round, of the fast candidates; the interpreter does one */
 };
 
 static const struct bench benches[] = {
-	{"socket/prime", "prime", prime, 3000},
-	{"socket/sum", "sum", sum, 1000},
-	{"socket/log2hist", "log2hist", log2hist, 1000},
+	{"socket/prime", "prime", prime, 40},
+	{"socket/sum", "sum", sum, 20},
+	{"socket/log2hist", "log2hist", log2hist, 20},
 };
 
 /* --- the object: one section, what it calls of .text, its references to .bss -------------------
@@ -246,6 +249,29 @@ static void compare(const struct bench *b, struct candidate *c, u32 n)
 	}
 }
 
+static void print_ratio(const struct candidate *c, const struct candidate *to)
+{
+	if (c->present && to->present)
+		printf(" %9.2f", c->ns[ROUNDS / 2] / to->ns[ROUNDS / 2]);
+	else
+		printf(" %9s", "-");
+}
+
+static void print(const struct bench *b, const struct candidate *c, const struct candidate *native,
+		  const struct candidate *kernel)
+{
+	if (!c->present) {
+		printf("%-10s %-25s skipped: %s\n", b->function, c->name,
+		       c == kernel ? "needs root and a kernel with BPF" : "not available here");
+		return;
+	}
+	printf("%-10s %-25s %10.0f %10.0f %10.0f", b->function, c->name, c->ns[0],
+	       c->ns[ROUNDS / 2], c->ns[ROUNDS - 1]);
+	print_ratio(c, native);
+	print_ratio(c, kernel);
+	printf("\n");
+}
+
 static void measure(const struct bench *b, struct candidate *c, u32 n)
 {
 	u32 round, i;
@@ -253,30 +279,27 @@ static void measure(const struct bench *b, struct candidate *c, u32 n)
 	compare(b, c, n);
 	for (round = 0; round < ROUNDS; round++)
 		for (i = 0; i < n; i++) {
-			u32 repeat = c[i].run == run_engine && !c[i].e.prog.code
-					     ? b->repeat / 32
-					     : b->repeat / ROUNDS;
+			u32 repeat = c[i].run == run_engine && !c[i].e.prog.code ? 1 : b->repeat;
 
 			if (c[i].present)
 				c[i].ns[round] = (double)c[i].run(&c[i], repeat) / repeat;
 		}
-	for (i = 0; i < n; i++) {
+	for (i = 0; i < n; i++)
 		qsort(c[i].ns, ROUNDS, sizeof(double), by_value);
-		if (c[i].present)
-			printf("%-10s %-12s %10.0f %10.0f\n", b->function, c[i].name, c[i].ns[0],
-			       c[i].ns[ROUNDS / 2]);
-		else
-			printf("%-10s %-12s %10s %10s\n", b->function, c[i].name, "-", "-");
-	}
+	for (i = 0; i < n; i++)
+		print(b, &c[i], &c[NATIVE_AT], &c[KERNEL_AT]);
 }
 
 static void one(const struct bench *b, struct bpf_object *kernel)
 {
 	struct candidate c[] = {
-		{.name = "interpreter", .run = run_engine},
-		{.name = "jit", .run = run_engine},
-		{.name = "native", .run = run_native, .fn = b->native, .present = true},
-		{.name = "kernel jit", .run = run_kernel},
+		{.name = "ebpfrt, interpreted", .run = run_engine},
+		{.name = "ebpfrt, compiled (JIT)", .run = run_engine},
+		[NATIVE_AT] = {.name = "native, gcc",
+			       .run = run_native,
+			       .fn = b->native,
+			       .present = true},
+		[KERNEL_AT] = {.name = "kernel, compiled (JIT)", .run = run_kernel},
 	};
 	struct bpf_program *p = NULL;
 
@@ -285,8 +308,8 @@ static void one(const struct bench *b, struct bpf_object *kernel)
 	if (kernel)
 		p = bpf_object__find_program_by_name(kernel, b->function);
 	if (p) {
-		c[3].fd = bpf_program__fd(p);
-		c[3].present = true;
+		c[KERNEL_AT].fd = bpf_program__fd(p);
+		c[KERNEL_AT].present = true;
 	}
 	measure(b, c, ARRAY_SIZE(c));
 	engine_close(&c[0].e);
@@ -315,9 +338,8 @@ int main(int argc, char **argv)
 	text_index = elf_ndxscn(section_named(".text"));
 	bss_index = elf_ndxscn(section_named(".bss"));
 	kernel = kernel_load(path);
-	if (!kernel)
-		printf("# kernel: not available (needs root and a kernel with BPF)\n");
-	printf("%-10s %-12s %10s %10s\n", "program", "engine", "min ns", "median ns");
+	printf("%-36s %10s %10s %10s %9s %9s\n", "program, ns per run", "min", "median", "max",
+	       "x-native", "x-kernel");
 	for (i = 0; i < ARRAY_SIZE(benches); i++)
 		one(&benches[i], kernel);
 	return 0;

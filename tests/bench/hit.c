@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * The program whose calls are timed: functions of four instructions, one cache line each, called through a pointer. It
- * knows nothing of who probes it.
+ * The program whose calls are timed: functions of four instructions, one cache line each, called
+ * through a pointer. It knows nothing of who probes it.
  *
  *	hit [--trap] CALLS NAME...      one line "NAME ns-per-call" each; pinned to the last CPU
  *
- * --trap puts an int3 of its own over the function `trap`, with an empty SIGTRAP handler: the floor of any probe that is
- * made of a break instruction.
+ * The calls are timed in pieces, by what the thread used of its CPU, and the median piece is
+ * printed: what else the machine did meanwhile is not the probe's.
  */
 #include <sched.h>
 #include <signal.h>
@@ -18,10 +18,12 @@
 #include <ucontext.h>
 #include <unistd.h>
 
-#define FUNCTION(name)                                                                                                 \
-	__asm__(".text\n.balign 64\n.globl bench_" #name "\n.type bench_" #name ",@function\n"                          \
-		"bench_" #name ":\n push %rbp\n mov %rsp,%rbp\n pop %rbp\n ret\n"                                       \
-		".size bench_" #name ",.-bench_" #name "\n");                                                           \
+#define PIECES 51
+
+#define FUNCTION(name)                                                                             \
+	__asm__(".text\n.balign 64\n.globl bench_" #name "\n.type bench_" #name ",@function\n"     \
+		"bench_" #name ":\n push %rbp\n mov %rsp,%rbp\n pop %rbp\n ret\n"                  \
+		".size bench_" #name ",.-bench_" #name "\n");                                      \
 	void bench_##name(void)
 
 FUNCTION(base);
@@ -64,20 +66,32 @@ static double now(void)
 {
 	struct timespec ts;
 
-	clock_gettime(CLOCK_MONOTONIC, &ts);
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
 	return ts.tv_sec * 1e9 + ts.tv_nsec;
+}
+
+static int by_value(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return x < y ? -1 : x > y;
 }
 
 static double time_calls(void (*volatile fn)(void), long calls)
 {
-	double start;
+	double ns[PIECES], start;
+	long piece = calls / PIECES + 1;
 
 	for (long i = 0; i < calls / 10; i++)
 		fn();
-	start = now();
-	for (long i = 0; i < calls; i++)
-		fn();
-	return (now() - start) / calls;
+	for (int n = 0; n < PIECES; n++) {
+		start = now();
+		for (long i = 0; i < piece; i++)
+			fn();
+		ns[n] = (now() - start) / piece;
+	}
+	qsort(ns, PIECES, sizeof(ns[0]), by_value);
+	return ns[PIECES / 2];
 }
 
 static void pin(void)
@@ -104,6 +118,8 @@ int main(int argc, char **argv)
 		for (size_t i = 0; i < sizeof(items) / sizeof(items[0]); i++)
 			if (!strcmp(argv[arg], items[i].name))
 				printf("%s %.2f\n", items[i].name,
-				       time_calls(items[i].fn, strcmp(items[i].name, "base") ? calls : calls * 50));
+				       time_calls(items[i].fn, strcmp(items[i].name, "base")
+								       ? calls
+								       : calls * 50));
 	return 0;
 }

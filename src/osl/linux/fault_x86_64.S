@@ -46,17 +46,21 @@ FUNC osl_write
 	mov	%rcx, -8(%rdi,%rdx)
 	xor	%eax, %eax
 	ret
-2:	cmp	$128, %rdx
+2:	cmp	$256, %rdx
 	jae	4f
-	lea	-8(%rdx), %r8
+	lea	-16(%rdx), %r8
 	xor	%ecx, %ecx
-3:	mov	(%rsi,%rcx), %rax
+3:	mov	(%rsi,%rcx), %rax	/* 16 bytes at a time, the last ones perhaps twice */
+	mov	8(%rsi,%rcx), %r9
 	mov	%rax, (%rdi,%rcx)
-	add	$8, %rcx
+	mov	%r9, 8(%rdi,%rcx)
+	add	$16, %rcx
 	cmp	%r8, %rcx
 	jb	3b
 	mov	(%rsi,%r8), %rax
+	mov	8(%rsi,%r8), %r9
 	mov	%rax, (%rdi,%r8)
+	mov	%r9, 8(%rdi,%r8)
 	xor	%eax, %eax
 	ret
 4:	mov	%rdx, %rcx

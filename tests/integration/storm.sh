@@ -20,7 +20,13 @@ text=$(text_now)
 bad=
 i=0
 while [ $i -lt "$rounds" ]; do
-	try ebpfrt attach --no-maps -d 0.1 -p "$target" "$bin/hot.bpf.o"
+	# a refusal that says "try again" is one to be tried again
+	tries=0
+	while :; do
+		try ebpfrt attach --no-maps -d 0.1 -p "$target" "$bin/hot.bpf.o"
+		tries=$((tries + 1))
+		[ "$status" != 0 ] && [ $tries -lt 10 ] && echo "$err" | grep -q 'try again' || break
+	done
 	[ "$status" = 0 ] || bad="$bad[$i: status $status: $err]"
 	i=$((i + 1))
 done

@@ -415,9 +415,16 @@ int probe_process_may_inject(const struct probe_process *p, char why[PROBE_WHY_M
 		return traced(p, why);
 	snprintf(path, sizeof(path), "/proc/%d/mem", p->pid);
 	fd = open(path, O_RDWR | O_CLOEXEC);
-	if (fd < 0 && errno == ENOENT)
+	if (fd < 0 && (errno == ENOENT || errno == ESRCH))
 		return sentence(p, -ESRCH, "it has ended", why);
-	if (fd < 0)
-		return ptrace_denied(p, errno, why);
+	if (fd < 0) {
+		struct probe_process now;
+		int err = errno;
+
+		usleep(20000); /* a process on its way out is denied, too, and then gone */
+		if (probe_process_read(p->pid, &now, why))
+			return -ESRCH;
+		return ptrace_denied(p, err, why);
+	}
 	return check_seccomp(p, why);
 }

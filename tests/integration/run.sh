@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Start a command under the agent: its output, status and signals are its own.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
-plan 18
+plan 23
 
 try ebpfrt run -q -P "$samples/hello.bpf.o" -- sh -c 'echo out; echo diag >&2; exit 7'
 is "the status is the command's" "$status" 7
@@ -38,3 +38,25 @@ try env LD_PRELOAD= ebpfrt run -q -P "$samples/hello.bpf.o" -- sh -c 'exit 0'
 is "an empty LD_PRELOAD is no trouble" "$status" 0
 try ebpfrt run -q -P "$samples/hello.bpf.o" -- cat <script
 is "standard input is the command's" "$out" "$(cat script)"
+
+# a shell's children, pipelines, vfork and exec: every program that is linked dynamically and keeps its environment
+printf 'call 10\nquit 0\n' >ten
+printf 'call 20\nfork 3\nquit 6\n' >twenty
+cat >spawn.py <<'EOT'
+import os, subprocess, sys
+subprocess.run([sys.argv[1]], stdin=open("ten"), check=True)
+pid = os.posix_spawn(sys.argv[1], [sys.argv[1]], os.environ, file_actions=[(os.POSIX_SPAWN_OPEN, 0, "twenty", 0, 0)])
+assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 6
+os.execv("/bin/sh", ["sh", "-c", sys.argv[1] + " <ten; exec nice " + sys.argv[1] + " <twenty"])
+EOT
+try ebpfrt run -P "$bin/count.bpf.o" -- /usr/bin/python3 spawn.py "$bin/target"
+is "spawned, executed, executed again: the last one's status" "$status" 6
+like "everything was counted, once" "$err" "\[0\]: 66\$|0: 66\$"
+try ebpfrt run -q -o run.out -P "$samples/malloc.bpf.o" -- sh -c 'seq 1 1000 | sort -n | tail -n 1'
+is "a pipeline" "$status $out" "0 1000"
+# SIGPIPE is the command's: the shell of the distribution has no PIPESTATUS
+{ ebpfrt run -q -o run.out -P "$samples/malloc.bpf.o" -- yes; echo $? >yes.status; } | head -n 1 >yes.out
+is "what ends with its reader" "$(cat yes.status yes.out)" "141
+y"
+try ebpfrt run -P "$bin/count.bpf.o" -- env -i "$bin/target" <ten
+is "a program that is given no environment goes on unprobed" "$status $(echo "$out" | tail -n 1)" "0 sum 100"

@@ -46,26 +46,26 @@ wrong=
 wrote=0
 i=0
 while [ "$i" -lt "$rounds" ]; do
-	attach_start -p "$bad" -p "$target" "$bin/scribble.bpf.o" || wrong="$wrong[$i: no attach]"
+	attach_start -p "$bad" -p "$target" "$bin/scribble.bpf.o" || wrong="${wrong}[$i: no attach]"
 	daemon=$(sed -n 1p "$stage/run/ebpfrt/pid")
 	for n in 1 2; do
 		echo "malloc 3000" >&8
 		tell_bad scribble 8000
 		wrote=$((wrote + ${answer#done }))
 		read -r answer <&9
-		[ "$answer" = "malloc 3000" ] || wrong="$wrong[$i: the other target says: $answer]"
+		[ "$answer" = "malloc 3000" ] || wrong="${wrong}[$i: the other target says: $answer]"
 		dump_all
 	done
-	timeout 20 ebpfrt link list >/dev/null 2>&1 || wrong="$wrong[$i: link list: $?]"
-	[ "$daemon" = "$(sed -n 1p "$stage/run/ebpfrt/pid")" ] && kill -0 "$daemon" || wrong="$wrong[$i: another daemon]"
-	kill -0 "$attach_child" || wrong="$wrong[$i: the client ended: $(tail -n 1 attach.err)]"
+	timeout 20 ebpfrt link list >/dev/null 2>&1 || wrong="${wrong}[$i: link list: $?]"
+	[ "$daemon" = "$(sed -n 1p "$stage/run/ebpfrt/pid")" ] && kill -0 "$daemon" || wrong="${wrong}[$i: another daemon]"
+	kill -0 "$attach_child" || wrong="${wrong}[$i: the client ended: $(tail -n 1 attach.err)]"
 	(sleep 20 && kill -KILL "$attach_child") 2>/dev/null &
 	guard=$!
 	attach_stop INT
 	kill "$guard" 2>/dev/null
-	[ "$attach_status" = 0 ] || wrong="$wrong[$i: detach: status $attach_status: $(tail -n 2 attach.err)]"
-	until_true text_is_back "$target" "$good_text" || wrong="$wrong[$i: the other target's text is not restored]"
-	until_true text_is_back "$bad" "$bad_text" || wrong="$wrong[$i: the scribbler's text is not restored]"
+	[ "$attach_status" = 0 ] || wrong="${wrong}[$i: detach: status $attach_status: $(tail -n 2 attach.err)]"
+	until_true text_is_back "$target" "$good_text" || wrong="${wrong}[$i: the other target's text is not restored]"
+	until_true text_is_back "$bad" "$bad_text" || wrong="${wrong}[$i: the scribbler's text is not restored]"
 	i=$((i + 1))
 done
 is "with random bytes in all that is shared, everybody goes on" "$wrong" ""

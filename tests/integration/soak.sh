@@ -37,7 +37,7 @@ gone() {
 # the client is to end by itself, within ten seconds
 client_ends() { # what was done
 	until_true gone "$attach_child" || {
-		wrong="$wrong[$steps: $1: the client hangs]"
+		wrong="${wrong}[$steps: $1: the client hangs]"
 		kill -KILL "$attach_child"
 	}
 	wait "$attach_child"
@@ -54,12 +54,12 @@ bystander() {
 	command -v "$1" >/dev/null || return
 	out=$("$@" 2>&1)
 	traced=$(ebpfrt run -q -o run.out -P "$bin/hot.bpf.o" -- "$@" 2>run.err)
-	[ "$out" = "$traced" ] || wrong="$wrong[$steps: $1 prints $traced: $(tail -n 1 run.err)]"
+	[ "$out" = "$traced" ] || wrong="${wrong}[$steps: $1 prints $traced: $(tail -n 1 run.err)]"
 }
 
 step() {
 	attach_start -p "$target" "$bin/count.bpf.o" || {
-		wrong="$wrong[$steps: no attach: $(tail -n 1 attach.err)]"
+		wrong="${wrong}[$steps: no attach: $(tail -n 1 attach.err)]"
 		return
 	}
 	pick 200
@@ -71,7 +71,7 @@ step() {
 	2) say fork $calls ;;
 	esac
 	counted=$(map_value counts 0)
-	[ "$counted" = "$calls" ] || wrong="$wrong[$steps: $counted of $calls counted: $answer]"
+	[ "$counted" = "$calls" ] || wrong="${wrong}[$steps: $counted of $calls counted: $answer]"
 	pick 6
 	case $picked in
 	0 | 1) attach_stop INT ;;
@@ -95,7 +95,7 @@ step() {
 		;;
 	esac
 	say call 10
-	[ "$answer" = "sum 100" ] || wrong="$wrong[$steps: after $picked the target says: $answer]"
+	[ "$answer" = "sum 100" ] || wrong="${wrong}[$steps: after $picked the target says: $answer]"
 }
 
 fresh_target

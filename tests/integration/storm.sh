@@ -27,7 +27,7 @@ while [ $i -lt "$rounds" ]; do
 		tries=$((tries + 1))
 		[ "$status" != 0 ] && [ $tries -lt 10 ] && echo "$err" | grep -q 'try again' || break
 	done
-	[ "$status" = 0 ] || bad="$bad[$i: status $status: $err]"
+	[ "$status" = 0 ] || bad="${bad}[$i: status $status: $err]"
 	i=$((i + 1))
 done
 is "attached and detached in the storm, over and over" "$bad" ""

@@ -15,6 +15,7 @@
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "daemon/inject_crowd.h"
@@ -67,11 +68,8 @@ static bool passing_tracer(const struct task *task)
 	       !strncmp(comm, PROBE_INJECTOR, strlen(PROBE_INJECTOR));
 }
 
-/* 1: something has changed; 0: nothing that could run. */
-static int seize(struct crowd *c, pid_t tid)
+static int add(struct crowd *c, pid_t tid)
 {
-	struct task task;
-
 	if (c->n == c->room) {
 		u32 room = c->room ? 2 * c->room : 64;
 		struct crowd_one *v = realloc(c->v, room * sizeof(*v));
@@ -81,6 +79,16 @@ static int seize(struct crowd *c, pid_t tid)
 		c->v = v;
 		c->room = room;
 	}
+	ptrace(PTRACE_INTERRUPT, tid, NULL, NULL);
+	c->v[c->n++] = (struct crowd_one){.tid = tid};
+	return 1;
+}
+
+/* 1: something has changed; 0: nothing that could run. */
+static int seize(struct crowd *c, pid_t tid)
+{
+	struct task task;
+
 	if (ptrace(PTRACE_SEIZE, tid, NULL, (void *)PTRACE_O_TRACESYSGOOD)) {
 		int err = -errno;
 
@@ -90,14 +98,15 @@ static int seize(struct crowd *c, pid_t tid)
 			return tid != c->t->pid;
 		if (err != -EPERM)
 			return err;
+		/* left over from an earlier attempt, in which it could not stop: it is held */
+		if (task.tracer == getpid())
+			return add(c, tid);
 		/* nobody traces it: it has given up its memory already, on its way out */
 		if (!task.tracer)
 			return 1;
 		return passing_tracer(&task) ? -EAGAIN : err;
 	}
-	ptrace(PTRACE_INTERRUPT, tid, NULL, NULL);
-	c->v[c->n++] = (struct crowd_one){.tid = tid};
-	return 1;
+	return add(c, tid);
 }
 
 /*
@@ -207,7 +216,8 @@ void crowd_release(struct crowd *c)
 	for (u32 i = 0; i < c->n; i++) {
 		struct crowd_one *one = &c->v[i];
 
-		/* one that has not stopped is let go at the end of our process */
+		/* one that has not stopped is let go at the end of our process; until then it
+		 * is ours, and another attempt finds it so */
 		await_one(one, 0);
 		if (!one->tid || !one->stopped)
 			continue;

@@ -22,6 +22,7 @@
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "daemon/inject_thread.h"
@@ -397,13 +398,25 @@ static int open_mem(struct thread *t)
 	return t->mem < 0 ? -errno : 0;
 }
 
+/* It did not stop in time at an earlier attempt: it is ours all the same. */
+static bool held_before(pid_t pid, pid_t tid)
+{
+	int err = errno;
+	struct task task;
+	bool ours = task_read(pid, tid, &task) == 0 && task.tracer == getpid();
+
+	errno = err;
+	return ours;
+}
+
 static int hold_one(struct thread *t, pid_t tid)
 {
 	int ret;
 
 	t->tid = tid;
 	t->gone = false;
-	if (ptrace(PTRACE_SEIZE, tid, NULL, (void *)PTRACE_O_TRACESYSGOOD))
+	if (ptrace(PTRACE_SEIZE, tid, NULL, (void *)PTRACE_O_TRACESYSGOOD) &&
+	    !held_before(t->pid, tid))
 		return -errno;
 	t->held_at_ns = osl_now_ns();
 	ret = first_stop(t);

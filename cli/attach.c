@@ -160,7 +160,7 @@ static int trace(struct object *obj)
 		.duration_ns = config.duration,
 		.pids = &config.pids,
 	};
-	int err;
+	int err, unrestored;
 
 	if (ebpfrt_log_start(EBPFRT_LOG_SESSION))
 		return out_error("%s", ebpfrt_error());
@@ -172,7 +172,8 @@ static int trace(struct object *obj)
 	if (!err) {
 		session_announce(&s);
 		err = session_run(&s);
-		session_finish(&s);
+		unrestored = session_finish(&s);
+		err = err ? err : unrestored;
 	}
 	session_deinit(&s);
 	return err ? EXIT_FAILURE : EXIT_SUCCESS;

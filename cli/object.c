@@ -489,18 +489,18 @@ int object_attach(struct object *obj)
 	return err;
 }
 
-void object_detach(struct object *obj)
+int object_detach(struct object *obj)
 {
 	bool any = false;
 
 	for (u32 i = 0; i < obj->nattachments; i++)
 		any |= !!obj->attachments[i].link;
 	if (!any)
-		return;
+		return 0;
 	ebpfrt_batch_begin();
 	for (u32 i = 0; i < obj->nattachments; i++) {
 		bpf_link__destroy(obj->attachments[i].link);
 		obj->attachments[i].link = NULL;
 	}
-	ebpfrt_batch_end();
+	return ebpfrt_batch_end();
 }

@@ -76,7 +76,7 @@ int object_load(struct object *obj);
 /* Attach everything that was resolved, in one batch. */
 int object_attach(struct object *obj);
 /* Detach everything; the targets are restored when this returns. */
-void object_detach(struct object *obj);
+int object_detach(struct object *obj);
 
 /* Route libbpf's messages: the last lines are kept for errors, printed with -vv. */
 void object_capture_libbpf(void);

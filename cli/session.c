@@ -454,15 +454,29 @@ static void flush_log(void)
 	ebpfrt_status(&status);
 }
 
-void session_finish(struct session *s)
+static int detach_all(struct session *s)
+{
+	int ret = 0;
+
+	for (u32 i = 0; i < s->nobjs; i++) {
+		int err = object_detach(s->objs[i]);
+
+		if (err && !ret)
+			out_error("%s", ebpfrt_error());
+		ret = ret ? ret : err;
+	}
+	return ret;
+}
+
+int session_finish(struct session *s)
 {
 	struct totals t = {0};
+	int err;
 
 	if (s->daemon_gone)
-		return;
+		return 0;
 	count_sites(s, &t);
-	for (u32 i = 0; i < s->nobjs; i++)
-		object_detach(s->objs[i]);
+	err = detach_all(s);
 	flush_log();
 	drain(s);
 	for (u32 i = 0; !s->no_maps && i < s->nobjs; i++)
@@ -471,8 +485,9 @@ void session_finish(struct session *s)
 	count_hits(s, &t);
 	if (s->json)
 		report_json(s, &t);
-	else
+	else if (!err)
 		report(s, &t);
+	return err;
 }
 
 void session_deinit(struct session *s)

@@ -43,8 +43,8 @@ void session_unblock_signals(void);
 void session_announce(struct session *s);
 /* Show events until the end. 0, or -errno after a message. */
 int session_run(struct session *s);
-/* Detach, print the maps, say what was restored. */
-void session_finish(struct session *s);
+/* Detach, print the maps, say what was restored. 0, or -errno after a message: not everything. */
+int session_finish(struct session *s);
 void session_deinit(struct session *s);
 
 /* Events: rings, perf buffers, log lines. 0 or -errno after a message. */

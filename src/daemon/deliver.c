@@ -197,7 +197,7 @@ static void ack_restore_all(struct exchange *x, const struct xmsg *m, s32 err, c
 	}
 	for (u32 i = 0; i < t->nsites; i++)
 		t->sites[i].armed = false;
-	t->setup = t->drop_all = false;
+	t->setup = t->drop_all = t->slots_changed = false;
 	t->ndrops = 0;
 }
 

@@ -77,9 +77,15 @@ static void land(struct target *t)
 		}
 }
 
+/* Its descriptors go before its pidfd says so: whether it has ended is seen a moment later. */
+static bool perhaps_ended(int err)
+{
+	return err == -ECONNRESET || err == -ESRCH;
+}
+
 static void finish_badly(struct target *t, int err, const char *why)
 {
-	if (exchange_passing(err) && t->busy_retries++ < RETRIES_MAX) {
+	if ((exchange_passing(err) || perhaps_ended(err)) && t->busy_retries++ < RETRIES_MAX) {
 		land(t);
 		loop_timer_arm(&t->d->loop, &t->retry, (10ull << t->busy_retries) * NS_PER_MS);
 		return;
@@ -103,13 +109,8 @@ void exchange_finish(struct exchange *x)
 		return;
 	}
 	t->busy_retries = 0;
-	t->modules = false;
-	if (t->dirty && target_has_work(t)) {
-		t->dirty = false;
-		target_reconcile(t);
-	}
-	t->dirty = false;
-	target_settled(t, 0, NULL);
+	t->modules = t->dirty = false;
+	target_advanced(t);
 }
 
 void exchange_fail(struct exchange *x, int err, const char *fmt, ...)

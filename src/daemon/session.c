@@ -24,7 +24,8 @@ struct group {
 	s32 pid;
 	u32 session;
 	s32 err;
-	char why[PROBE_WHY_MAX];
+	bool detaching; /* only what is not restored is a failure */
+	char why[2 * PROBE_WHY_MAX];
 	void (*done)(struct daemon *d, struct group *g);
 	struct daemon *d;
 };
@@ -69,12 +70,24 @@ static void group_fail(struct group *g, int err, const char *why)
 	snprintf(g->why, sizeof(g->why), "%s", why ? why : "");
 }
 
+static void not_restored(struct group *g, const struct target *t, int err, const char *why)
+{
+	char all[2 * PROBE_WHY_MAX];
+
+	snprintf(all, sizeof(all),
+		 "probes are still in process %d: %s; the daemon goes on trying to take them out",
+		 t->pid, why ? why : strerror(-err));
+	group_fail(g, err, all);
+}
+
 static void on_settled(struct waiter *w, struct target *t, int err, const char *why)
 {
 	struct group *g = container_of(w, struct group_waiter, w)->g;
 
-	if (err)
+	if (err && !g->detaching)
 		group_fail(g, err, why);
+	else if (err && target_owes_bytes(t))
+		not_restored(g, t, err, why);
 	free(container_of(w, struct group_waiter, w));
 	group_put(g);
 }
@@ -161,7 +174,7 @@ u32 session_ntargets(struct daemon *d)
 	u32 n = 0;
 
 	list_for_each_entry (t, &d->targets, node)
-		n += t->nmembers || !list_empty(&t->links) || t->x;
+		n += t->nmembers || !list_empty(&t->links) || t->x || target_owes_bytes(t);
 	return n;
 }
 
@@ -278,7 +291,7 @@ static void drop_target(struct target *t, struct group *g)
 	t->nmembers = 0;
 	while (!list_empty(&t->links))
 		tlink_free(list_entry(t->links.next, struct tlink, in_target));
-	if (!t->loaded || (!any_armed(t) && !t->x))
+	if (!t->x && (!t->loaded || !any_armed(t)))
 		return;
 	t->drop_all = true;
 	target_event(t->d, t, 4, 0, 0);
@@ -294,6 +307,7 @@ void session_drop_request(struct client *c, const struct frame *f)
 
 	if (!g)
 		return;
+	g->detaching = true;
 	if (f->len >= sizeof(m))
 		memcpy(&m, f->body, sizeof(m));
 	list_for_each_entry_safe (t, tmp, &c->d->targets, node) {
@@ -488,6 +502,7 @@ void session_link_drop_request(struct client *c, const struct frame *f)
 
 	if (!g)
 		return;
+	g->detaching = true;
 	if (f->len >= sizeof(id))
 		memcpy(&id, f->body, sizeof(id));
 	obj = ebpf_obj_by_id(&c->d->table, EBPF_OBJ_LINK, id);
@@ -531,11 +546,21 @@ static void batch_done(struct daemon *d, struct group *g)
 	reply_plain(d, g);
 }
 
+static void wait_for_all(struct group *g)
+{
+	struct target *t;
+
+	list_for_each_entry (t, &g->d->targets, node)
+		if (t->x || target_has_work(t))
+			group_wait(g, t);
+}
+
 static void batch_end(struct client *c, struct group *g)
 {
 	struct ebpf_obj *o;
-	struct target *t;
 
+	handle_reap(c->d);
+	g->detaching = true;
 	list_for_each_entry (o, &c->d->table.objs[EBPF_OBJ_LINK], node) {
 		struct attach *a = ebpf_obj_link(o)->priv;
 
@@ -543,10 +568,9 @@ static void batch_end(struct client *c, struct group *g)
 			continue;
 		a->batched = false;
 		a->in_batch = true;
+		g->detaching = false;
 	}
-	list_for_each_entry (t, &c->d->targets, node)
-		if (target_has_work(t))
-			group_wait(g, t);
+	wait_for_all(g);
 }
 
 void session_batch_request(struct client *c, const struct frame *f)
@@ -568,23 +592,16 @@ void session_batch_request(struct client *c, const struct frame *f)
 	group_put(g);
 }
 
-static void released(struct daemon *d, struct group *g)
-{
-	pending_reply(&g->req, 0, NULL, 0, NULL, 0, NULL);
-}
-
 void session_released_request(struct client *c, const struct frame *f)
 {
-	struct group *g = group_new(c, f, released);
-	struct target *t;
+	struct group *g = group_new(c, f, reply_plain);
 
 	if (!g)
 		return;
+	g->detaching = true;
 	handle_reap(c->d);
 	if (!c->batching)
-		list_for_each_entry (t, &c->d->targets, node)
-			if (t->x || target_has_work(t))
-				group_wait(g, t);
+		wait_for_all(g);
 	group_put(g);
 }
 

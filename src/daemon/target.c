@@ -13,6 +13,9 @@
 #include "base/cleanup.h"
 
 #define TARGETS_MAX 1024u
+#define ROUNDS_MAX 64u
+#define RESTORE_AGAIN_NS (1000ull * 1000000)
+#define RESTORE_SLOWER 6u
 
 /* --- lists of what an agent was given --------------------------------------------------------- */
 
@@ -193,6 +196,12 @@ static void on_retry(struct loop_timer *timer)
 		target_settled(t, 0, NULL);
 }
 
+/* What kept us from its text (another debugger, say) may have gone. */
+static void on_restore(struct loop_timer *timer)
+{
+	target_reconcile(container_of(timer, struct target, restore));
+}
+
 static int watch_exit(struct target *t)
 {
 	int fd = syscall(SYS_pidfd_open, t->pid, 0), err;
@@ -250,6 +259,7 @@ struct target *target_new(struct daemon *d, s32 pid, int *err, char why[PROBE_WH
 	list_init(&t->leaving);
 	list_init(&t->waiters);
 	loop_timer_init(&t->retry, on_retry);
+	loop_timer_init(&t->restore, on_restore);
 	list_add_tail(&t->node, &d->targets);
 	*err = target_init(t, why);
 	if (*err) {
@@ -306,6 +316,7 @@ void target_free(struct target *t)
 	t->gone = true;
 	exchange_abort(t);
 	loop_timer_stop(&d->loop, &t->retry);
+	loop_timer_stop(&d->loop, &t->restore);
 	loop_del(&d->loop, &t->exit);
 	if (fd >= 0)
 		close(fd);
@@ -351,6 +362,11 @@ static bool worth_planning(const struct target *t, const struct tlink *tl)
 	return tl->state == TLINK_WANT || tl->update || (t->modules && tlink_moves(tl));
 }
 
+bool target_owes_bytes(const struct target *t)
+{
+	return t->loaded && !t->gone && (t->drop_all || t->ndrops);
+}
+
 bool target_has_work(const struct target *t)
 {
 	const struct tlink *tl;
@@ -361,7 +377,7 @@ bool target_has_work(const struct target *t)
 	list_for_each_entry (tl, &t->links, in_target)
 		if (worth_planning(t, tl))
 			return true;
-	if (t->loaded && (t->drop_all || t->ndrops || t->slots_changed))
+	if (target_owes_bytes(t) || (t->loaded && t->slots_changed))
 		return true;
 	/* somebody wants it adopted */
 	list_for_each_entry (w, &t->waiters, node)
@@ -396,6 +412,7 @@ void target_settled(struct target *t, int err, const char *why)
 {
 	struct list_head done;
 
+	t->rounds = 0;
 	if (t->stats && t->gone)
 		tally_settle(t);
 	if (!t->gone)
@@ -415,6 +432,29 @@ void target_settled(struct target *t, int err, const char *why)
 	}
 }
 
+/*
+ * Who waits is told when everything is done that is wanted by now, not when the exchange is over
+ * that happened to be under way: it may have begun before.
+ */
+void target_advanced(struct target *t)
+{
+	char why[PROBE_WHY_MAX];
+
+	target_rest(t);
+	if (!target_has_work(t)) {
+		t->restores = 0;
+		target_settled(t, 0, NULL);
+		return;
+	}
+	if (t->rounds++ < ROUNDS_MAX) {
+		settle_links(t);
+		target_reconcile(t);
+		return;
+	}
+	snprintf(why, sizeof(why), "process %d changes faster than it can be probed", t->pid);
+	target_fail(t, -EBUSY, why);
+}
+
 void target_fail(struct target *t, int err, const char *why)
 {
 	struct tlink *tl;
@@ -425,6 +465,9 @@ void target_fail(struct target *t, int err, const char *why)
 			tlink_fail(tl, err, why);
 	list_for_each_entry (tl, &t->links, in_target)
 		tl->update = false;
+	if (target_owes_bytes(t))
+		loop_timer_arm(&t->d->loop, &t->restore,
+			       RESTORE_AGAIN_NS << MIN(t->restores++, RESTORE_SLOWER));
 	target_settled(t, err, why);
 }
 

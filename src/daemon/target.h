@@ -100,9 +100,10 @@ struct target {
 	struct daemon *d;
 	struct loop_source exit; /* pidfd */
 	struct loop_timer retry;
-	struct list_head links;	  /* struct tlink */
-	struct list_head leaving; /* struct leaving, see tally.c */
-	struct list_head waiters; /* struct waiter */
+	struct loop_timer restore; /* what could not be restored is tried again */
+	struct list_head links;	   /* struct tlink */
+	struct list_head leaving;  /* struct leaving, see tally.c */
+	struct list_head waiters;  /* struct waiter */
 	struct exchange *x;
 	s32 pid;
 	s32 follow_of; /* pid whose links cover this child too, 0: none */
@@ -119,6 +120,8 @@ struct target {
 	bool gone;
 	bool forked; /* has to be told what it inherited */
 	u32 busy_retries;
+	u32 restores; /* failed ones in a row */
+	u32 rounds;   /* exchanges since somebody waits, without an end in sight */
 	char comm[16];
 	struct member *members;
 	u32 nmembers;
@@ -162,7 +165,9 @@ bool target_has(const struct target *t, u32 session);
 void target_fail(struct target *t, int err, const char *why);
 /* Bring about what is wanted, unless it is already on its way. */
 void target_reconcile(struct target *t);
-/* An exchange is over: answer whoever waits for this target. */
+/* An exchange went well: see what is left to be done; when nothing is, answer whoever waits. */
+void target_advanced(struct target *t);
+/* Nothing is under way any more: answer whoever waits for this target. */
 void target_settled(struct target *t, int err, const char *why);
 struct site *target_site(struct target *t, u64 addr);
 struct site *target_site_add(struct target *t);
@@ -171,6 +176,8 @@ struct given_one *given_add(struct given *g, u32 id); /* NULL: no memory */
 /* Links that cover it and have no tlink yet get one. */
 void target_link_up(struct target *t);
 bool target_has_work(const struct target *t);
+/* Links have gone that its agent does not know to be gone. */
+bool target_owes_bytes(const struct target *t);
 /* A child of @parent that was forked: inherits what the agent there has. */
 struct target *target_fork(struct target *parent, s32 pid);
 u32 target_stat_new(struct target *t);

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Whoever is killed: probes are restored or harmless, nobody hangs, nothing is left that blocks the next run.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
-plan 15
+plan 19
 
 restored() {
 	say call 1
@@ -63,6 +63,30 @@ is "a stopped target does not hold up the client" "$attach_status" 0
 kill -CONT "$target"
 say call 3
 is "and goes on when continued" "$answer" "sum 9"
+target_quit
+
+# Another tracer keeps us from the text: said at once, done when it has gone.
+target_start
+say text
+text=$answer
+attach_start "$target" "$bin/count.bpf.o"
+mkfifo tracer.out
+python3 -c '
+import ctypes, sys, time
+sys.exit(1) if ctypes.CDLL(None).ptrace(0x4206, int(sys.argv[1]), 0, 0) else print("traced", flush=True)
+time.sleep(60)' "$target" >tracer.out &
+tracer=$!
+read -r answer <tracer.out
+is "another tracer comes" "$answer" traced
+attach_stop INT
+is "what cannot be restored is no success" "$attach_status" 1
+like "and is said, with the reason" "$(cat attach.err)" "probes are still in process $target: .*trac.* goes on trying"
+kill -KILL "$tracer"
+text_is_back() {
+	say text
+	[ "$answer" = "$text" ]
+}
+until_true text_is_back && ok "it is restored when the tracer has gone" || not_ok "it is restored when the tracer has gone"
 target_quit
 try ebpfrt detach --all
 is "detach --all with nothing to do" "$status" 0

@@ -569,6 +569,7 @@ const struct ebpf_backend daemon_backend = {
 	.link_of_event = perf_link_of_event,
 	.file_ident = file_ident,
 	.test_run = testrun_start,
+	.prog_build = progbuild_start,
 	.slot_set = attach_slot_set,
 	.prog_stats = attach_prog_stats,
 	.enable_stats = enable_stats,

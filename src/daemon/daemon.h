@@ -211,3 +211,5 @@ void trace_log_request(struct client *c, const struct frame *f);
 /* --- testrun.c ------------------------------------------------------------------------------- */
 
 int testrun_start(struct ebpf_call *call, struct ebpf_prog_obj *prog);
+/* progbuild.c: ebpf_backend.prog_build */
+int progbuild_start(struct ebpf_call *call, struct ebpf_load *load);

@@ -297,105 +297,134 @@ static int prog_maps(struct ebpf_prog_obj *p, struct ebpf_table *t, const struct
 	return 0;
 }
 
-/* Fill @p from the attribute; what was taken so far is released by the caller on failure. */
-static int prog_build(struct ebpf_call *call, struct ebpf_prog_obj *p, struct ebpf_log *log,
-		      const struct bpf_insn *insns)
+/* What a load is made of, from the call to the answer. */
+struct job {
+	struct ebpf_prog_obj *p; /* not in the table yet; NULL when it is */
+	struct ebpf_load load;
+	struct ebpf_log log;
+	char name[BPF_OBJ_NAME_LEN];
+};
+
+static void job_free(void *arg)
 {
-	struct ebpf_load load = {.insns = insns,
-				 .ninsns = call->attr.insn_cnt,
-				 .prog_type = call->attr.prog_type,
-				 .expected_attach_type = call->attr.expected_attach_type,
-				 .want_jit = true,
-				 .map_by_fd = map_by_fd,
-				 .cookie = call,
-				 .log = log};
+	struct job *job = arg;
+
+	free(job->load.image);
+	if (job->p)
+		prog_release(&job->p->obj);
+	free(job);
+}
+
+static int job_new(struct ebpf_call *call, struct job **out)
+{
+	struct job *job = calloc(1, sizeof(*job));
+
+	if (!job)
+		return -ENOMEM;
+	call->job = job;
+	call->job_free = job_free;
+	job->p = calloc(1, sizeof(*job->p));
+	*out = job;
+	return job->p ? 0 : -ENOMEM;
+}
+
+/* Everything about the program that its instructions don't say. */
+static int job_fill(struct ebpf_call *call, struct job *job)
+{
+	const union bpf_attr *a = &call->attr;
+	char license[LICENSE_MAX];
+	const struct bpf_insn *insns =
+		ebpf_call_in(call, EBPF_KEY(insns), a->insn_cnt * sizeof(*insns));
+	struct ebpf_prog_obj *p = job->p;
+
+	if (!insns)
+		return -EFAULT;
+	job->load = (struct ebpf_load){.insns = insns,
+				       .ninsns = a->insn_cnt,
+				       .prog_type = a->prog_type,
+				       .expected_attach_type = a->expected_attach_type,
+				       .want_jit = true,
+				       .map_by_fd = map_by_fd,
+				       .cookie = call,
+				       .log = &job->log};
+	p->ninsns = a->insn_cnt;
+	p->type = a->prog_type;
+	p->expected_attach_type = a->expected_attach_type;
+	p->gpl = !ebpf_call_str(call, EBPF_KEY(license), license, sizeof(license)) &&
+		 license_is_gpl(license);
+	return prog_info(call, p);
+}
+
+/* The image is there: the rest of the object. */
+static int job_finish(struct ebpf_call *call, struct job *job)
+{
+	struct ebpf_prog_obj *p = job->p;
+	size_t size = (size_t)p->ninsns * sizeof(*p->xlated);
 	int err;
 
-	p->ninsns = load.ninsns;
-	p->type = load.prog_type;
-	p->expected_attach_type = load.expected_attach_type;
-	err = prog_info(call, p);
-	if (!err)
-		err = ebpf_load_build(&load);
+	p->image = TAKE_PTR(job->load.image);
+	p->image_size = job->load.image_size;
+	err = prog_maps(p, call->table, &job->load);
 	if (err)
 		return err;
-	p->image = load.image;
-	p->image_size = load.image_size;
-	err = prog_maps(p, call->table, &load);
-	if (err)
-		return err;
-	p->xlated = malloc((size_t)p->ninsns * sizeof(*insns));
+	p->xlated = malloc(size);
 	if (!p->xlated)
 		return -ENOMEM;
-	memcpy(p->xlated, insns, (size_t)p->ninsns * sizeof(*insns));
+	memcpy(p->xlated, job->load.insns, size);
 	xlate(call, p->xlated, p->ninsns);
-	ebpf_prog_tag(insns, p->ninsns, p->tag);
+	ebpf_prog_tag(job->load.insns, p->ninsns, p->tag);
 	return 0;
 }
 
-static int prog_enter(struct ebpf_call *call, struct ebpf_prog_obj *p)
+static int prog_enter(struct ebpf_call *call, struct job *job)
 {
+	struct ebpf_prog_obj *p = job->p;
 	int fd = osl_image_create("prog", p->image, p->image_size);
 	int err;
 
 	if (fd < 0)
 		return fd;
 	err = ebpf_obj_init(call->table, &p->obj, EBPF_OBJ_PROG, fd, p->image_size);
-	if (err)
-		close(fd);
-	return err;
-}
-
-static int prog_new(struct ebpf_call *call, struct ebpf_log *log, struct ebpf_prog_obj **out)
-{
-	struct ebpf_prog_obj *p = calloc(1, sizeof(*p));
-	const struct bpf_insn *insns;
-	char license[LICENSE_MAX];
-	int err = -EFAULT;
-
-	if (!p)
-		return -ENOMEM;
-	insns = ebpf_call_in(call, EBPF_KEY(insns), call->attr.insn_cnt * sizeof(*insns));
-	if (insns)
-		err = prog_build(call, p, log, insns);
-	if (!err)
-		err = prog_enter(call, p);
 	if (err) {
-		prog_release(&p->obj);
+		close(fd);
 		return err;
 	}
 	p->obj.release = prog_release;
 	p->obj.uid = call->uid;
-	p->gpl = !ebpf_call_str(call, EBPF_KEY(license), license, sizeof(license)) &&
-		 license_is_gpl(license);
-	*out = p;
-	return 0;
+	memcpy(p->obj.name, job->name, sizeof(job->name));
+	job->p = NULL;
+	return ebpf_call_result(call, &p->obj);
+}
+
+int ebpf_prog_load_done(struct ebpf_call *call, int err)
+{
+	struct job *job = call->job;
+
+	if (!err)
+		err = job_finish(call, job);
+	if (log_finish(call, &job->log, err) != err)
+		return -ENOSPC;
+	return err ? err : prog_enter(call, job);
 }
 
 int ebpf_cmd_prog_load(struct ebpf_call *call)
 {
-	char name[BPF_OBJ_NAME_LEN];
-	struct ebpf_prog_obj *p = NULL;
-	struct ebpf_log log;
+	struct job *job;
 	int err = check_load(call);
 
+	if (!err)
+		err = job_new(call, &job);
 	if (err)
 		return err;
-	if (ebpf_name_copy(name, call->attr.prog_name) < 0)
+	if (ebpf_name_copy(job->name, call->attr.prog_name) < 0)
 		return -EINVAL;
-	err = log_of(call, &log);
+	err = log_of(call, &job->log);
 	if (err)
 		return err;
-	err = prog_new(call, &log, &p);
-	if (log_finish(call, &log, err) != err) {
-		if (p)
-			ebpf_obj_put(&p->obj);
-		return -ENOSPC;
-	}
-	if (err)
-		return err;
-	memcpy(p->obj.name, name, sizeof(name));
-	return ebpf_call_result(call, &p->obj);
+	err = job_fill(call, job);
+	if (!err)
+		err = call->table->backend->prog_build(call, &job->load);
+	return err == EBPF_LATER ? err : ebpf_prog_load_done(call, err);
 }
 
 static bool can_test_run(u32 type)

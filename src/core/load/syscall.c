@@ -99,6 +99,9 @@ void ebpf_call_deinit(struct ebpf_call *call)
 	}
 	ebpf_obj_put(call->obj);
 	call->obj = NULL;
+	if (call->job)
+		call->job_free(call->job);
+	call->job = NULL;
 }
 
 int ebpf_name_copy(char out[BPF_OBJ_NAME_LEN], const char *in)

@@ -48,6 +48,8 @@ struct ebpf_call {
 	u32 uid;
 	s32 pid; /* of the calling process */
 	u32 session;
+	void *job; /* what a command that is answered later needs, freed by ebpf_call_deinit() */
+	void (*job_free)(void *job);
 	/* out */
 	struct ebpf_obj *obj;	/* made or found: a descriptor of it is the result; one reference */
 	char why[EBPF_WHY_MAX]; /* a sentence for the person, "" when errno says it all */
@@ -69,6 +71,12 @@ struct ebpf_backend {
 	/* Identity of the file @path as the caller sees it. */
 	int (*file_ident)(struct ebpf_call *call, const char *path, struct osl_ident *out);
 	int (*test_run)(struct ebpf_call *call, struct ebpf_prog_obj *prog);
+	/*
+	 * ebpf_load_build(@load), where a hang or a crash of it hurts nobody. 0, -errno, or
+	 * EBPF_LATER: then ebpf_prog_load_done() is called with one of these and its result is the
+	 * call's. @load and its log belong to the call.
+	 */
+	int (*prog_build)(struct ebpf_call *call, struct ebpf_load *load);
 	/* A slot of a PROG_ARRAY or PERF_EVENT_ARRAY is about to hold @obj (NULL: cleared). */
 	int (*slot_set)(struct ebpf_map_obj *map, u32 index, struct ebpf_obj *obj);
 	/* Add what living targets have counted. */
@@ -86,7 +94,7 @@ struct ebpf_backend {
 
 /* 0 or a positive result, -errno, or EBPF_LATER. */
 int ebpf_syscall(struct ebpf_call *call);
-void ebpf_call_deinit(struct ebpf_call *call); /* buffers and the object's reference */
+void ebpf_call_deinit(struct ebpf_call *call); /* buffers, job, the object's reference */
 
 /* --- for the command files ------------------------------------------------------------------ */
 
@@ -114,6 +122,7 @@ int ebpf_cmd_map_create(struct ebpf_call *call);
 int ebpf_cmd_map_elem(struct ebpf_call *call);
 int ebpf_cmd_map_freeze(struct ebpf_call *call);
 int ebpf_cmd_prog_load(struct ebpf_call *call);
+int ebpf_prog_load_done(struct ebpf_call *call, int err); /* after backend->prog_build() */
 int ebpf_cmd_prog_test_run(struct ebpf_call *call);
 int ebpf_cmd_prog_bind_map(struct ebpf_call *call);
 int ebpf_cmd_btf_load(struct ebpf_call *call);

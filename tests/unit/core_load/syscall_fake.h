@@ -68,6 +68,11 @@ static int fake_map_pages(const struct ebpf_map_meta *meta, int fd, u64 size, vo
 	return osl_shm_map(fd, 0, size, true, out);
 }
 
+static int fake_prog_build(struct ebpf_call *call, struct ebpf_load *load)
+{
+	return ebpf_load_build(load);
+}
+
 static void fake_unmap_pages(const struct ebpf_map_meta *meta, void *base, u64 size)
 {
 	osl_shm_unmap(base, size);
@@ -94,6 +99,7 @@ static const struct ebpf_backend fake_backend = {
 	.link_of_event = fake_link_of_event,
 	.file_ident = fake_file_ident,
 	.test_run = fake_test_run,
+	.prog_build = fake_prog_build,
 	.slot_set = fake_slot_set,
 	.prog_stats = fake_prog_stats,
 	.enable_stats = fake_enable_stats,

@@ -291,7 +291,8 @@ static void put_map(struct exchange *x, struct ebpf_map_obj *m)
 	msg = exchange_enqueue(x, AGENT_MAP, &am, sizeof(am));
 	if (!msg)
 		return;
-	exchange_enqueue_fd(msg, m->obj.fd);
+	exchange_enqueue_fd(msg, m->const_fd >= 0 ? m->const_fd : m->obj.fd);
+	m->delivered = true;
 	msg->ack = ack_map;
 	msg->arg = m->obj.id;
 	g->sent = true;

@@ -24,6 +24,8 @@ static void map_release(struct ebpf_obj *obj)
 	free(m->slots);
 	if (m->base)
 		obj->table->backend->unmap_pages(&m->meta, m->base, obj->size);
+	if (m->const_fd >= 0)
+		close(m->const_fd);
 	if (m->btf)
 		ebpf_obj_put(&m->btf->obj);
 	obj->table->map_bytes -= obj->size;
@@ -97,6 +99,7 @@ int ebpf_map_new(struct ebpf_table *t, const struct ebpf_map_meta *meta, struct 
 	m = calloc(1, sizeof(*m));
 	if (!m)
 		return -ENOMEM;
+	m->const_fd = -1;
 	m->meta = *meta;
 	m->meta.seed = meta->map_flags & BPF_F_ZERO_SEED ? 0 : t->backend->random();
 	err = map_fill(t, m, size);
@@ -209,6 +212,48 @@ int ebpf_cmd_map_create(struct ebpf_call *call)
 	return ebpf_call_result(call, &m->obj);
 }
 
+/* A copy of @size bytes that nobody has mapped for writing, nor ever can. Descriptor or -errno. */
+static int constant_copy(const void *data, u64 size)
+{
+	_cleanup_close_ int fd = osl_shm_create("constants", size);
+	void *base;
+	int err = fd < 0 ? fd : osl_shm_map(fd, 0, size, true, &base);
+
+	if (err)
+		return err;
+	memcpy(base, data, size);
+	osl_shm_unmap(base, size);
+	err = osl_shm_seal(fd, OSL_SEAL_SIZE | OSL_SEAL_FUTURE_WRITE);
+	return err ? err : TAKE_FD(fd);
+}
+
+/*
+ * The values of a frozen array that programs can't write are constants to the verifier. Whoever
+ * mapped the memory before can still write it; so programs get a copy that nobody can. A target
+ * that has the map already keeps what it has, and nothing is taken for constant.
+ */
+static int make_constant(struct ebpf_map_obj *m)
+{
+	_cleanup_close_ int fd = -1;
+	void *base;
+	int err;
+
+	if (m->meta.type != BPF_MAP_TYPE_ARRAY || m->delivered)
+		return 0;
+	fd = constant_copy(m->base, m->obj.size);
+	if (fd < 0)
+		return fd;
+	err = osl_shm_map(fd, 0, m->obj.size, false, &base);
+	if (err)
+		return err;
+	m->obj.table->backend->unmap_pages(&m->meta, m->base, m->obj.size);
+	m->base = base;
+	m->const_fd = TAKE_FD(fd);
+	err = ebpf_map_bind(&m->map, &m->meta, m->base, m->obj.size);
+	m->map.readonly = 1;
+	return err;
+}
+
 /* Ring buffers have no mapping that could be taken away from their producers. */
 int ebpf_cmd_map_freeze(struct ebpf_call *call)
 {
@@ -224,6 +269,8 @@ int ebpf_cmd_map_freeze(struct ebpf_call *call)
 		return -EPERM;
 	if (m->meta.map_flags & BPF_F_RDONLY_PROG) {
 		err = osl_shm_seal(obj->fd, OSL_SEAL_FUTURE_WRITE);
+		if (!err)
+			err = make_constant(m);
 		if (err)
 			return err;
 	}

@@ -70,6 +70,8 @@ struct ebpf_map_obj {
 	struct ebpf_map map; /* bound to our own mapping */
 	void *base;
 	bool frozen;
+	bool delivered; /* a target has it */
+	int const_fd;	/* frozen, and what programs get: a sealed copy that nobody can write; or -1 */
 	struct ebpf_btf_obj *btf;
 	u32 btf_key_type_id, btf_value_type_id;
 	struct ebpf_obj **slots; /* PROG_ARRAY, PERF_EVENT_ARRAY: max_entries references */

@@ -355,6 +355,32 @@ Test(syscall, freeze_as_the_kernel)
 	close(fd);
 }
 
+/* What a program may take for a constant is one, whoever has the memory mapped. */
+Test(syscall, constants_are_a_copy)
+{
+	union bpf_attr create = {.map_type = BPF_MAP_TYPE_ARRAY,
+				 .key_size = 4,
+				 .value_size = 8,
+				 .max_entries = 1,
+				 .map_flags = BPF_F_RDONLY_PROG | BPF_F_MMAPABLE};
+	union bpf_attr freeze = {.map_fd = 1};
+	struct ebpf_map_obj *m;
+	u64 *scribbler;
+	void *later;
+	u32 id;
+
+	cr_assert_eq(ours(BPF_MAP_CREATE, &create, sizeof(create), NULL, 0, &id), 0);
+	m = ebpf_obj_map(ebpf_obj_by_id(&table, EBPF_OBJ_MAP, id));
+	fds[nfds++] = (struct ebpf_fd){1, m->obj.name_of_fd.ident};
+	cr_assert_eq(osl_shm_map(m->obj.fd, 0, m->obj.size, true, (void **)&scribbler), 0);
+	*scribbler = 7;
+	cr_assert_eq(ours(BPF_MAP_FREEZE, &freeze, sizeof(freeze), NULL, 0, NULL), 0);
+	*scribbler = 8;
+	cr_expect_eq(*(u64 *)m->map.base, 7u);
+	cr_expect_neq(osl_shm_map(m->const_fd, 0, m->obj.size, true, &later), 0);
+	osl_shm_unmap(scribbler, m->obj.size);
+}
+
 /* --- programs -------------------------------------------------------------------------------- */
 
 static const struct bpf_insn ret0[] = {

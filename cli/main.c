@@ -68,8 +68,10 @@ static int dump_options(void)
 static int run_command(const struct command *cmd, int argc, char **argv)
 {
 	static struct args args; /* until the end */
-	int status = opt_parse(cmd, argc, argv, &args);
+	int status = opt_read_config(cmd);
 
+	if (!status)
+		status = opt_parse(cmd, argc, argv, &args);
 	if (status)
 		return status;
 	if (common.help) {
@@ -100,7 +102,9 @@ int main(int argc, char **argv)
 	if (argc == 2 && !strcmp(argv[1], "--dump-options"))
 		return dump_options();
 	object_capture_libbpf();
-	status = opt_parse(&top, argc, argv, &args);
+	status = opt_read_config(&top);
+	if (!status)
+		status = opt_parse(&top, argc, argv, &args);
 	if (status)
 		return status;
 	if (common.help || (!args.n && common.version)) {

@@ -179,6 +179,7 @@ struct parser {
 	const struct command *cmd;
 	char **argv;
 	int argc, i;
+	int end_of_file; /* what stands before it comes from an @FILE, and names no other */
 };
 
 static int parse_long(struct parser *p, const char *text)
@@ -223,6 +224,82 @@ static int parse_short(struct parser *p, const char *text)
 	return 0;
 }
 
+/* A copy that lives until the end, as command lines do. */
+static const char *keep(const char *value)
+{
+	static char *kept[OPT_LIST_MAX];
+	static u32 n;
+
+	return n < OPT_LIST_MAX && (kept[n] = strdup(value)) ? kept[n++] : NULL;
+}
+
+int opt_set(const struct command *cmd, const char *name, const char *value)
+{
+	char *config;
+	const struct opt *opt = find(cmd, 0, name, strlen(name), &config);
+
+	if (!opt)
+		return -ENOENT;
+	if ((opt->kind == OPT_FLAG) != !value)
+		return -EINVAL;
+	if (value && !(value = keep(value)))
+		return -ENOMEM;
+	return store(opt, config, value);
+}
+
+/* --- @FILE --- */
+
+/* The lines of @file that hold something. Their number, or -errno. */
+static int read_lines(const char *file, char **lines, int max)
+{
+	FILE *f = fopen(file, "re");
+	char *buf = NULL;
+	size_t size = 0;
+	int n = 0;
+
+	if (!f)
+		return -errno;
+	while (n < max && getline(&buf, &size, f) >= 0) {
+		buf[strcspn(buf, "\r\n")] = 0;
+		if (!*buf || *buf == '#')
+			continue;
+		lines[n++] = buf;
+		buf = NULL;
+		size = 0;
+	}
+	free(buf);
+	fclose(f);
+	return n;
+}
+
+/* Put the arguments that the file of @p's current one holds in its place. */
+static int splice(struct parser *p, struct args *args)
+{
+	enum { MAX = 256 };
+	const char *file = p->argv[p->i] + 1;
+	char **argv, **operands, *lines[MAX];
+	int n = read_lines(file, lines, MAX);
+
+	if (n < 0)
+		return opt_usage_error(p->cmd->name, "cannot read %s: %s", file, strerror(-n));
+	if (n == MAX)
+		return opt_usage_error(p->cmd->name, "%s holds too many arguments", file);
+	argv = calloc(p->argc + n + 1, sizeof(*argv));
+	operands = realloc(args->v, (p->argc + n + 1) * sizeof(*operands));
+	if (!argv || !operands)
+		return EXIT_FAILURE;
+	args->v = operands;
+	memcpy(argv, p->argv, p->i * sizeof(*argv));
+	memcpy(argv + p->i, lines, n * sizeof(*argv));
+	memcpy(argv + p->i + n, p->argv + p->i + 1, (p->argc - p->i - 1) * sizeof(*argv));
+	free(args->spliced);
+	args->spliced = p->argv = argv;
+	p->argc += n - 1;
+	p->end_of_file = p->i + n;
+	p->i--;
+	return 0;
+}
+
 int opt_parse(const struct command *cmd, int argc, char **argv, struct args *args)
 {
 	struct parser p = {.cmd = cmd, .argv = argv, .argc = argc};
@@ -231,11 +308,13 @@ int opt_parse(const struct command *cmd, int argc, char **argv, struct args *arg
 	*args = (struct args){.v = calloc(argc + 1, sizeof(char *))};
 	if (!args->v)
 		return EXIT_FAILURE;
-	for (p.i = 1; p.i < argc; p.i++) {
-		char *arg = argv[p.i];
+	for (p.i = 1; p.i < p.argc; p.i++) {
+		char *arg = p.argv[p.i];
 		int err = 0;
 
-		if (only_operands || arg[0] != '-' || !arg[1]) {
+		if (!only_operands && arg[0] == '@' && arg[1] && p.i >= p.end_of_file) {
+			err = splice(&p, args);
+		} else if (only_operands || arg[0] != '-' || !arg[1]) {
 			args->v[args->n++] = arg;
 			only_operands |= !!(cmd->flags & OPT_STOP_AT_OPERAND);
 		} else if (!strcmp(arg, "--")) {

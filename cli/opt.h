@@ -5,7 +5,8 @@
  *
  * Rules: POSIX syntax with GNU long options, spelt out in full (an abbreviation would become an
  * interface). Options and operands mix, except where a command says OPT_STOP_AT_OPERAND; `--` ends
- * the options. An option given wrongly is exit status 2 and two lines on standard error.
+ * the options; @FILE among them stands for the arguments in FILE, one a line. An option given
+ * wrongly is exit status 2 and two lines on standard error.
  */
 #pragma once
 
@@ -50,6 +51,7 @@ struct args {
 	char **v;	   /* operands, NULL-terminated */
 	bool after_dashes; /* a `--` was there */
 	int dashes_at;	   /* operands before it */
+	char **spliced;	   /* keeps what came from @FILE */
 };
 
 struct command {
@@ -76,6 +78,11 @@ extern struct common common;
  * lives as long as the program). 0, or EXIT_USAGE after a message.
  */
 int opt_parse(const struct command *cmd, int argc, char **argv, struct args *args);
+
+/* The user's own defaults for @cmd, before its command line. 0, or EXIT_USAGE after a message. */
+int opt_read_config(const struct command *cmd);
+/* As --@name=@value would. 0; -ENOENT: no such option; -EINVAL: not its value. */
+int opt_set(const struct command *cmd, const char *name, const char *value);
 
 void opt_help(const struct command *cmd);
 void opt_print(const struct opt *opts); /* one line each, as in --help */

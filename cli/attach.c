@@ -18,6 +18,7 @@ static struct {
 	struct opt_list names;
 	struct object_opts object;
 	u64 duration;
+	const char *output;
 	bool json, no_maps, no_follow;
 } config;
 
@@ -154,7 +155,6 @@ static int trace(struct object *obj)
 	struct session s = {
 		.objs = &obj,
 		.nobjs = 1,
-		.stream = stdout,
 		.json = config.json,
 		.no_maps = config.no_maps,
 		.duration_ns = config.duration,
@@ -162,6 +162,9 @@ static int trace(struct object *obj)
 	};
 	int err, unrestored;
 
+	s.stream = session_open_output(config.output, stdout);
+	if (!s.stream)
+		return EXIT_FAILURE;
 	if (ebpfrt_log_start(EBPFRT_LOG_SESSION))
 		return out_error("%s", ebpfrt_error());
 	err = session_open_streams(&s);
@@ -176,6 +179,8 @@ static int trace(struct object *obj)
 		err = err ? err : unrestored;
 	}
 	session_deinit(&s);
+	if (session_close_output(&s, config.output))
+		err = -EIO;
 	return err ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
@@ -204,6 +209,8 @@ static const struct opt opts[] = {
 	 "the one process of yours called NAME"},
 	{'d', "duration", "TIME", OPT_TIME, offsetof(__typeof__(config), duration),
 	 "detach after TIME (5, 500ms, 2m)"},
+	{'o', "output", "FILE", OPT_STRING, offsetof(__typeof__(config), output),
+	 "write results to FILE instead of standard output"},
 	{0, "prog", "NAME=SPEC", OPT_LIST, offsetof(__typeof__(config), object.progs),
 	 "attach program NAME to uprobe:FILE:FUNCTION"},
 	{0, "btf", "FILE", OPT_STRING, offsetof(__typeof__(config), object.btf),

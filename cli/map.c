@@ -272,11 +272,26 @@ static int parse_key(const struct open_map *m, char **words, int n, void *key)
 	return 1 + count;
 }
 
-static int not_found(int err)
+/* Why bpf(2) did not do it, in words of the map. */
+static int element_error(const struct open_map *m, int err)
 {
-	if (err == ENOENT)
+	const char *type = libbpf_bpf_map_type_str(m->view.info.type);
+
+	switch (err) {
+	case ENOENT:
 		return out_error("there is no such element");
-	return out_error("cannot use the element: %s", strerror(err));
+	case EEXIST:
+		return out_error("the element is there already");
+	case E2BIG:
+		return out_error("there is no room: the map holds at most %u elements",
+				 m->view.info.max_entries);
+	case EPERM:
+		return out_error("the map is read-only: it is frozen or was made so");
+	case EINVAL:
+		return out_error("a map of type %s does not allow that", type ? type : "unknown");
+	default:
+		return out_error("cannot use the element: %s", strerror(err));
+	}
 }
 
 static int lookup(char **words, int n)
@@ -294,7 +309,7 @@ static int lookup(char **words, int n)
 	if (parse_key(&m, words + 2, n - 2, key) < 0)
 		return EXIT_FAILURE;
 	if (bpf_map_lookup_elem(m.fd, key, value))
-		return not_found(errno);
+		return element_error(&m, errno);
 	if (out_json_on(&config.json))
 		out_json_put(&config.json, element_json(&m.view, key, value, true));
 	else if (m.view.btf && m.view.value_type)
@@ -356,8 +371,7 @@ static int update(char **words, int n)
 		return out_error("the value: %s", why);
 	spread(&m.view, value);
 	if (bpf_map_update_elem(m.fd, key, value, flags))
-		return errno == EEXIST ? out_error("the element is there already")
-				       : not_found(errno);
+		return element_error(&m, errno);
 	return EXIT_SUCCESS;
 }
 
@@ -373,7 +387,7 @@ static int delete (char **words, int n)
 		return out_error("out of memory");
 	if (parse_key(&m, words + 2, n - 2, key) < 0)
 		return EXIT_FAILURE;
-	return bpf_map_delete_elem(m.fd, key) ? not_found(errno) : EXIT_SUCCESS;
+	return bpf_map_delete_elem(m.fd, key) ? element_error(&m, errno) : EXIT_SUCCESS;
 }
 
 static int pin(char **words, int n)

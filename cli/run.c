@@ -124,18 +124,6 @@ static int status_of(pid_t pid)
 	return 128 + WTERMSIG(status);
 }
 
-static FILE *open_output(void)
-{
-	FILE *f;
-
-	if (!config.output)
-		return stderr;
-	f = fopen(config.output, "we");
-	if (!f)
-		out_error("cannot write %s: %s", config.output, strerror(errno));
-	return f;
-}
-
 static int prepare(struct object *obj, const char *exe)
 {
 	struct spec_scope scope = {.exe = exe};
@@ -200,7 +188,7 @@ static int run_under(const char *path, char **argv)
 
 	if (!realpath(path, exe))
 		return exec_status(argv[0], errno);
-	s.stream = open_output();
+	s.stream = session_open_output(config.output, stderr);
 	if (!s.stream)
 		return STATUS_FAILED;
 	session_block_signals(true);
@@ -215,8 +203,8 @@ static int run_under(const char *path, char **argv)
 	session_deinit(&s);
 	for (u32 i = 0; i < config.progs.n; i++)
 		object_free(&objs[i]);
-	if (config.output)
-		fclose(s.stream);
+	/* the status is the command's, whatever became of our results */
+	session_close_output(&s, config.output);
 	return status;
 }
 

@@ -26,11 +26,11 @@ int session_block_signals(bool child)
 	sigemptyset(&session_signals);
 	sigaddset(&session_signals, SIGINT);
 	sigaddset(&session_signals, SIGTERM);
+	sigaddset(&session_signals, SIGUSR1);
 	if (child) {
 		sigaddset(&session_signals, SIGHUP);
 		sigaddset(&session_signals, SIGQUIT);
 		sigaddset(&session_signals, SIGWINCH);
-		sigaddset(&session_signals, SIGUSR1);
 		sigaddset(&session_signals, SIGUSR2);
 	}
 	return sigprocmask(SIG_BLOCK, &session_signals, &saved_mask) ? -errno : 0;
@@ -39,6 +39,27 @@ int session_block_signals(bool child)
 void session_unblock_signals(void)
 {
 	sigprocmask(SIG_SETMASK, &saved_mask, NULL);
+}
+
+FILE *session_open_output(const char *file, FILE *standard)
+{
+	FILE *f = file ? fopen(file, "we") : standard;
+
+	if (!f)
+		out_error("cannot write %s: %s", file, strerror(errno));
+	return f;
+}
+
+int session_close_output(struct session *s, const char *file)
+{
+	bool failed = ferror(s->stream);
+
+	if (!file)
+		return 0;
+	if (fclose(s->stream))
+		failed = true;
+	s->stream = NULL;
+	return failed ? out_error("cannot write all of %s", file), -EIO : 0;
 }
 
 /* --- the beginning --- */
@@ -286,6 +307,27 @@ static void drain(struct session *s)
 	}
 }
 
+static void print_maps(struct session *s)
+{
+	for (u32 i = 0; i < s->nobjs; i++)
+		maps_print(s->objs[i]->bpf, s->stream, s->json);
+	fflush(s->stream);
+}
+
+/* What the session does when no command of its own gets the signal. */
+static void act_on(struct session *s, u32 signo)
+{
+	if (signo != SIGUSR1) {
+		s->over = true;
+		/* from now on it would end us */
+		signal(SIGUSR1, SIG_IGN);
+		return;
+	}
+	/* what happened before comes first */
+	drain(s);
+	print_maps(s);
+}
+
 static void on_signal(struct session *s)
 {
 	struct signalfd_siginfo info;
@@ -295,7 +337,7 @@ static void on_signal(struct session *s)
 		if (s->child && info.ssi_code != SI_KERNEL)
 			kill(s->child, (int)info.ssi_signo);
 		if (!s->child)
-			s->over = true;
+			act_on(s, info.ssi_signo);
 	}
 	/* from here on the default: a second signal ends us at once */
 	if (s->over)
@@ -479,8 +521,8 @@ int session_finish(struct session *s)
 	err = detach_all(s);
 	flush_log();
 	drain(s);
-	for (u32 i = 0; !s->no_maps && i < s->nobjs; i++)
-		maps_print(s->objs[i]->bpf, s->stream, s->json);
+	if (!s->no_maps)
+		print_maps(s);
 	/* last: a thread that was in a program when it was detached counts when it comes out */
 	count_hits(s, &t);
 	if (s->json)
@@ -492,10 +534,7 @@ int session_finish(struct session *s)
 
 void session_deinit(struct session *s)
 {
-	ring_buffer__free(s->rings);
-	for (u32 i = 0; i < s->nperf; i++)
-		perf_buffer__free(s->perf[i]);
-	free(s->perf);
+	session_close_streams(s);
 	if (s->epoll > 0)
 		close(s->epoll);
 	if (s->signals > 0)

@@ -4,8 +4,8 @@
  * happens until it is over, detach, show the maps.
  *
  * Signals: the first SIGINT or SIGTERM ends the session, the second ends the program at once (the
- * daemon then restores what is left). A session that watches a child passes signals on to it
- * instead and ends when the child does.
+ * daemon then restores what is left); SIGUSR1 prints the maps as they are. A session that watches a
+ * child passes signals on to it instead and ends when the child does.
  */
 #pragma once
 
@@ -29,11 +29,17 @@ struct session {
 	struct ring_buffer *rings;
 	struct perf_buffer **perf;
 	u32 nperf;
+	struct stream *streams; /* what their callbacks get */
 	u64 lost;
 	u32 alive;  /* targets that have not ended */
 	bool ended; /* what was traced has */
 	bool over, daemon_gone;
 };
+
+/* Where the results go: @file, or @standard when that is NULL. NULL after a message. */
+FILE *session_open_output(const char *file, FILE *standard);
+/* 0, or -errno after a message: what could not be written was not said. */
+int session_close_output(struct session *s, const char *file);
 
 /* Block the signals a session reads, before threads or children are made. */
 int session_block_signals(bool child);
@@ -49,3 +55,4 @@ void session_deinit(struct session *s);
 
 /* Events: rings, perf buffers, log lines. 0 or -errno after a message. */
 int session_open_streams(struct session *s);
+void session_close_streams(struct session *s);

@@ -17,6 +17,7 @@
 #define DUMP_MAX 4096
 
 struct stream {
+	struct stream *next; /* all of a session's */
 	struct session *session;
 	const char *name;
 	const struct btf *btf;
@@ -109,6 +110,8 @@ static struct stream *new_stream(struct session *s, const struct object *obj, st
 
 	if (!st)
 		return NULL;
+	st->next = s->streams;
+	s->streams = st;
 	st->session = s;
 	st->name = bpf_map__name(map);
 	st->btf = bpf_object__btf(obj->bpf);
@@ -176,4 +179,18 @@ int session_open_streams(struct session *s)
 	for (u32 i = 0; !err && i < s->nobjs; i++)
 		err = open_streams_of(s, s->objs[i]);
 	return err;
+}
+
+void session_close_streams(struct session *s)
+{
+	ring_buffer__free(s->rings);
+	for (u32 i = 0; i < s->nperf; i++)
+		perf_buffer__free(s->perf[i]);
+	free(s->perf);
+	while (s->streams) {
+		struct stream *next = s->streams->next;
+
+		free(s->streams);
+		s->streams = next;
+	}
 }

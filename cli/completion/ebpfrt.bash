@@ -7,7 +7,7 @@ _ebpfrt_pids() {
 
 _ebpfrt_options() {
 	case $1 in
-	attach) echo '--pid --name --duration --prog --btf --no-follow --no-maps --json' ;;
+	attach) echo '--pid --name --duration --output --prog --btf --no-follow --no-maps --json' ;;
 	run) echo '--object --output --prog --btf --no-maps --json' ;;
 	detach) echo '--pid --link --all' ;;
 	ps) echo '--json --pretty' ;;

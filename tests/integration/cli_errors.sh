@@ -112,8 +112,12 @@ refused "a spec without a function" 1 'names no function: write uprobe/FILE:FUNC
 refused "a kind that has no meaning here" 1 "is for '.*', which has no meaning in user space" spec xdp
 refused "a program the object doesn't hold" 1 "holds no program 'nobody'; .ebpfrt check " \
 	ebpfrt check --prog nobody=uprobe:libc.so.6:getenv "$hello"
-refused "an IFUNC that can't be told" 1 'is an IFUNC: the loader chooses its implementation at run time .* name the implementation itself' \
-	spec "uprobe:libm.so.6:$(nm -D /lib/x86_64-linux-gnu/libm.so.6 | sed -n 's/.* i \([a-z]*\)@.*/\1/p' | head -n 1)"
+if ldd "$stage/ebpfrt" | grep -q 'libm\.so'; then
+	skip 1 "ebpfrt uses libm itself here (sanitizers do), so it can tell"
+else
+	refused "an IFUNC that can't be told" 1 'is an IFUNC: the loader chooses its implementation at run time .* name the implementation itself' \
+		spec "uprobe:libm.so.6:$(nm -D /lib/x86_64-linux-gnu/libm.so.6 | sed -n 's/.* i \([a-z]*\)@.*/\1/p' | head -n 1)"
+fi
 refused "no file is a binary" 1 'is not an ELF file' spec "uprobe:$stage/tmp/text.o:f"
 
 # commands to run

@@ -17,7 +17,8 @@ if [ -z "${EBPFRT_STAGE:-}" ]; then
 	stage=$(mktemp -d /tmp/ebpfrt-test.XXXXXX)
 	trap 'rm -rf "$stage"' EXIT
 	for f in "$top_builddir"/ebpfrt "$top_builddir"/ebpfrtd "$top_builddir"/libebpfrt*.so* \
-		"$top_builddir"/tests/integration/bin "$top_builddir"/samples "$top_srcdir"/tests/integration; do
+		"$top_builddir"/tests/integration/bin "$top_builddir"/samples "$top_srcdir"/tests/integration \
+		"$top_srcdir"/cli/completion/ebpfrt.bash; do
 		[ ! -e "$f" ] || cp -r "$f" "$stage/"
 	done
 	for f in "$top_srcdir"/samples/*.bpf.o; do

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Whoever is killed: probes are restored or harmless, nobody hangs, nothing is left that blocks the next run.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
-plan 19
+plan 23
 
 restored() {
 	say call 1
@@ -47,6 +47,19 @@ like "and says why" "$(cat attach.err)" "the daemon .*(ended|died|went away)"
 attach_start "$target" "$bin/count.bpf.o"
 say call 7
 is "attach works again, with a new daemon" "$(map_value counts 0)" 7
+kill -TERM "$(daemon_pid)"
+gone() {
+	! kill -0 "$attach_child" 2>/dev/null
+}
+until_true gone
+wait "$attach_child"
+is "the daemon is terminated: the client ends" "$?" 1
+until_true restored && ok "its sites are restored" || not_ok "its sites are restored"
+say call 2
+is "and the target goes on" "$answer" "sum 4"
+attach_start "$target" "$bin/count.bpf.o"
+say call 3
+is "attach works again after that, too" "$(map_value counts 0)" 3
 kill -KILL "$target"
 wait "$target_child"
 is "the target is killed" "$?" 137

@@ -141,6 +141,7 @@ static void __attribute__((noreturn)) worker_main(struct worker *w)
 	if (!only_compute())
 		_exit(2);
 	r.err = ebpf_load_build(load);
+	ebpf_log_end(load->log);
 	r.log_len = load->log->buf ? load->log->len : 0;
 	r.log_total = load->log->total;
 	r.nused_maps = load->nused_maps;
@@ -179,8 +180,7 @@ static int take_log(struct worker *w, const struct result *r)
 	if (!log->buf || r->log_len >= log->size ||
 	    !read_at(w->fd, log->buf, r->log_len, sizeof(*r)))
 		return -EPROTO;
-	log->buf[r->log_len] = '\0';
-	log->len = r->log_len;
+	log->pos = log->len = r->log_len;
 	return 0;
 }
 

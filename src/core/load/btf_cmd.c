@@ -45,6 +45,7 @@ static void finish_log(struct ebpf_call *call, struct ebpf_log *log)
 	u32 true_size = log->level ? log->total : 0;
 	struct ebpf_buf *b = ebpf_call_buf(call, EBPF_KEY(btf_log_buf));
 
+	ebpf_log_end(log);
 	if (b && log->buf && log->level)
 		b->out_len = MIN(log->len + 1, log->size);
 	memcpy(call->raw + offsetof(union bpf_attr, btf_log_level) + 4, &true_size, 4);

@@ -652,8 +652,10 @@ int ebpf_check_structure_flags(const struct bpf_insn *insns, u32 ninsns, u32 pro
 			       struct ebpf_log *log)
 {
 	struct ebpf_layout layout;
+	int r = ebpf_check_layout(insns, ninsns, prog_type, flags, log, &layout);
 
-	return ebpf_check_layout(insns, ninsns, prog_type, flags, log, &layout);
+	ebpf_log_end(log);
+	return r;
 }
 
 int ebpf_check_structure(const struct bpf_insn *insns, u32 ninsns, u32 prog_type,

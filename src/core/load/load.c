@@ -197,7 +197,7 @@ static int make_image(struct build *b, const struct ebpf_layout *layout)
 	return 0;
 }
 
-int ebpf_load_build(struct ebpf_load *load)
+static int build(struct ebpf_load *load)
 {
 	_cleanup_free_ struct bpf_insn *insns = NULL;
 	_cleanup_free_ struct ebpf_image_ref *refs = NULL;
@@ -216,4 +216,12 @@ int ebpf_load_build(struct ebpf_load *load)
 	memcpy(insns, load->insns, load->ninsns * sizeof(*insns));
 	r = resolve(&b);
 	return r ? r : make_image(&b, &layout);
+}
+
+int ebpf_load_build(struct ebpf_load *load)
+{
+	int r = build(load);
+
+	ebpf_log_end(load->log);
+	return r;
 }

@@ -14,18 +14,25 @@
 #include "core/run/map/map.h"
 
 /*
- * The verifier log: a caller's buffer, filled as BPF_PROG_LOAD's log_buf is (NUL-terminated; what
- * does not fit is dropped from the front at level < 8, from the end with BPF_LOG_FIXED; `total`
- * counts what would have been needed).
+ * The verifier log: a caller's buffer, filled as BPF_PROG_LOAD's log_buf is (what does not fit is
+ * dropped from the front, or from the end with BPF_LOG_FIXED). Text can be taken back to an earlier
+ * position. While it grows the buffer is used round and round: ebpf_log_end() makes it a
+ * NUL-terminated string, and may be called more than once.
  */
 struct ebpf_log {
 	char *buf; /* may be NULL */
 	u32 size;  /* bytes of buf */
 	u32 level; /* log_level of the attribute */
-	u32 len;   /* written, NUL excluded */
-	u64 total; /* needed, NUL included */
+	u32 len;   /* kept in buf, NUL excluded; set by ebpf_log_end() */
+	u64 total; /* the most that was needed, NUL included */
+	u64 pos;   /* bytes written so far */
+	u64 first; /* position of the oldest byte that is kept */
+	u32 at;	   /* where in buf that is */
 };
 void ebpf_log_printf(struct ebpf_log *log, const char *fmt, ...) __printf_like(2, 3);
+/* Forget what was written after position @pos (an earlier log->pos). */
+void ebpf_log_reset(struct ebpf_log *log, u64 pos);
+void ebpf_log_end(struct ebpf_log *log);
 
 #define EBPF_MAX_USED_MAPS 64
 #define EBPF_MAX_INSNS 1000000u

@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The verifier log. Model: an append-only text of which the caller's buffer shows the end (the
- * default: the reason of a refusal is its last line) or, with BPF_LOG_FIXED, the beginning.
- * `total` is what a buffer would have needed for all of it, as bpf_attr.log_true_size reports.
+ * The verifier log.
+ *
+ * Model: a text of which the caller's buffer keeps the end (the default: the reason of a refusal is
+ * its last line) or, with BPF_LOG_FIXED, the beginning. A position counts the bytes written before
+ * it. The end is kept in a ring, since a log of a large program is written line by line and read
+ * once; `total` is what a buffer would have needed, as bpf_attr.log_true_size reports.
  */
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/macros.h"
@@ -14,25 +18,37 @@
 #define LOG_FIXED 8u /* BPF_LOG_FIXED: not in every uapi header */
 #define LOG_LINE 1024
 
+static u32 room(const struct ebpf_log *log)
+{
+	return log->buf && log->size ? log->size - 1 : 0;
+}
+
 static void keep_start(struct ebpf_log *log, const char *text, u32 n)
 {
-	n = MIN(n, log->size - 1 - log->len);
-	memcpy(log->buf + log->len, text, n);
-	log->len += n;
+	if (log->pos < room(log))
+		memcpy(log->buf + log->pos, text, MIN(n, room(log) - (u32)log->pos));
+}
+
+/* @n bytes at most as many as there is room for */
+static void ring_write(struct ebpf_log *log, u64 pos, const char *text, u32 n)
+{
+	u32 cap = room(log), at = (u32)((log->at + (pos - log->first)) % cap);
+	u32 part = MIN(n, cap - at);
+
+	memcpy(log->buf + at, text, part);
+	memcpy(log->buf, text + part, n - part);
 }
 
 static void keep_end(struct ebpf_log *log, const char *text, u32 n)
 {
-	u32 room = log->size - 1;
-	u32 keep, drop;
+	u64 end = log->pos + n;
+	u32 cap = room(log), skip = n > cap ? n - cap : 0;
 
-	drop = n > room ? n - room : 0;
-	text += drop;
-	n -= drop;
-	keep = MIN(log->len, room - n);
-	memmove(log->buf, log->buf + log->len - keep, keep);
-	memcpy(log->buf + keep, text, n);
-	log->len = keep + n;
+	if (end - log->first > cap) {
+		log->at = (u32)((log->at + (end - cap - log->first)) % cap);
+		log->first = end - cap;
+	}
+	ring_write(log, log->pos + skip, text + skip, n - skip);
 }
 
 void ebpf_log_printf(struct ebpf_log *log, const char *fmt, ...)
@@ -47,12 +63,45 @@ void ebpf_log_printf(struct ebpf_log *log, const char *fmt, ...)
 	if (n < 0)
 		return;
 	n = MIN(n, (int)sizeof(line) - 1);
-	log->total = (log->total ? log->total : 1) + (u32)n;
+	if (room(log) && (log->level & LOG_FIXED))
+		keep_start(log, line, (u32)n);
+	else if (room(log))
+		keep_end(log, line, (u32)n);
+	log->pos += (u32)n;
+	log->total = MAX(log->total, log->pos + 1);
+}
+
+void ebpf_log_reset(struct ebpf_log *log, u64 pos)
+{
+	log->pos = MIN(log->pos, pos);
+	if (log->first > log->pos) { /* all that was kept is taken back */
+		log->first = log->pos;
+		log->at = 0;
+	}
+}
+
+static void reverse(char *p, u32 n)
+{
+	for (u32 i = 0; i < n / 2; i++) {
+		char c = p[i];
+
+		p[i] = p[n - 1 - i];
+		p[n - 1 - i] = c;
+	}
+}
+
+void ebpf_log_end(struct ebpf_log *log)
+{
+	u32 cap = room(log);
+
 	if (!log->buf || !log->size)
 		return;
-	if (log->level & LOG_FIXED)
-		keep_start(log, line, (u32)n);
-	else
-		keep_end(log, line, (u32)n);
+	if (log->at) { /* turn the ring until its oldest byte is first */
+		reverse(log->buf, log->at);
+		reverse(log->buf + log->at, cap - log->at);
+		reverse(log->buf, cap);
+		log->at = 0;
+	}
+	log->len = (u32)MIN(log->pos - log->first, (u64)cap);
 	log->buf[log->len] = '\0';
 }

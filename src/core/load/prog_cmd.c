@@ -146,6 +146,7 @@ static int log_finish(struct ebpf_call *call, struct ebpf_log *log, int err)
 
 	if (!log->level)
 		return err;
+	ebpf_log_end(log);
 	if (log->buf && b)
 		b->out_len = MIN(log->len + 1, log->size);
 	memcpy(call->raw + EBPF_KEY(core_relo_rec_size) + 4, &true_size, sizeof(true_size));

@@ -249,13 +249,19 @@ bool sig_emulate(const struct agent_plan *plan, struct arch_regs *regs, struct o
 
 enum fork_mark { FORK_NEW, FORK_ASKING, FORK_KNOWN };
 int fork_init(void);
-/* Settles a child that has just been born. False while another thread is at it. */
+/* Settles a child that has just been born. False while that is under way or was in vain. */
 bool fork_settle(void);
 static inline bool fork_check(void) /* at every hit */
 {
 	return likely(load_acquire(agent.mark) == FORK_KNOWN) || fork_settle();
 }
 bool agent_go_inert(bool others_stopped); /* as site_restore_all() */
+
+/* osl_daemon_dead() without a call: the page is ours, and set before the first site. */
+static inline bool agent_daemon_dead(void)
+{
+	return load_relaxed(&agent.life->alive) & OSL_LIFE_OWNER_DIED;
+}
 
 /* --- exchange.c, start.c ------------------------------------------------------------------------
  */

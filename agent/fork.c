@@ -4,12 +4,20 @@
  *
  * Text, slots, tables and handlers are inherited; what is not is our standing with the daemon. A
  * page that the kernel wipes in the child tells it so, however it was forked. At its first hit a
- * child asks the daemon what to do; when nobody answers it restores its text and goes on alone. A
- * child that shares its parent's memory (vfork) is its parent as long as it does.
+ * child asks the daemon what to do; when there is none any more it restores its text and goes on
+ * alone. When the daemon is only slow, the child asks again, at hits that are further and further
+ * apart; what it hits until then is counted as missed, where its parent counts. A child that shares
+ * its parent's memory (vfork) is its parent as long as it does.
  */
 #include <errno.h>
 
 #include "agent/agent.h"
+
+#define ASK_PAUSE_MS 1000u
+#define ASK_PAUSE_MAX_MS 60000u
+
+static u64 ask_at_ms; /* not before */
+static u64 ask_pause_ms;
 
 int fork_init(void)
 {
@@ -25,24 +33,52 @@ int fork_init(void)
 	return 0;
 }
 
-static void child_settle(void)
+/* Only what was in the air in the parent: the child may have hit before. */
+static void child_begin(void)
 {
+	if (agent.pid == sys_getpid())
+		return;
 	active_reset();
 	agent.exchange = 0;
 	agent_entry_sp = 0;
 	agent.pid = sys_getpid();
-	if (exchange_run(AGENT_FORK, -1, 0))
+	ask_at_ms = 0;
+	ask_pause_ms = ASK_PAUSE_MS;
+}
+
+static bool nobody_there(int err)
+{
+	return err == -ECONNREFUSED || err == -ENOENT || err == -ENOTCONN || agent_daemon_dead();
+}
+
+static bool child_settle(void)
+{
+	u64 now = sys_now_ms();
+	int err;
+
+	child_begin();
+	if (now < ask_at_ms)
+		return false;
+	err = exchange_run(AGENT_FORK, -1, 0);
+	if (err && !nobody_there(err)) {
+		ask_at_ms = sys_now_ms() + ask_pause_ms;
+		ask_pause_ms = MIN(2 * ask_pause_ms, ASK_PAUSE_MAX_MS);
+		return false;
+	}
+	if (err)
 		agent_go_inert(false);
-	store_release(agent.mark, FORK_KNOWN);
+	return true;
 }
 
 bool fork_settle(void)
 {
 	u32 was = FORK_NEW;
+	bool settled;
 
 	if (!__atomic_compare_exchange_n(agent.mark, &was, FORK_ASKING, false, __ATOMIC_ACQ_REL,
 					 __ATOMIC_ACQUIRE))
 		return was == FORK_KNOWN;
-	child_settle();
-	return true;
+	settled = child_settle();
+	store_release(agent.mark, settled ? FORK_KNOWN : FORK_NEW);
+	return settled;
 }

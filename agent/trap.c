@@ -210,12 +210,6 @@ static bool serve_dead(const struct agent_place *p, struct arch_regs *regs, sigi
 	return true;
 }
 
-/* osl_daemon_dead() without a call: the page is ours, and set before the first site. */
-static bool daemon_dead(void)
-{
-	return load_relaxed(&agent.life->alive) & OSL_LIFE_OWNER_DIED;
-}
-
 static bool serve(u64 addr, struct arch_regs *regs, siginfo_t *info, struct osl_ucontext *uc)
 {
 	const struct agent_place *p = NULL;
@@ -226,7 +220,7 @@ static bool serve(u64 addr, struct arch_regs *regs, siginfo_t *info, struct osl_
 	if (!is_return && (!p || !load_acquire(&p->plan)))
 		return false;
 	settled = fork_check();
-	if (unlikely(daemon_dead()) && !load_acquire(&agent.inert))
+	if (unlikely(agent_daemon_dead()) && !load_acquire(&agent.inert))
 		agent_go_inert(false);
 	if (is_return)
 		return serve_return(addr, regs, uc, settled);

@@ -23,6 +23,8 @@
 #include "daemon/exchange.h"
 
 #define RETRIES_MAX 8u
+/* for an agent that came by itself: a busy machine may keep it from running, and nobody waits */
+#define PATIENCE_MS 10000u
 
 /* --- end ---------------------------------------------------------------------------------------
  */
@@ -189,6 +191,13 @@ static void done(struct exchange *x)
 		exchange_finish(x);
 }
 
+static void await_agent(struct exchange *x)
+{
+	u64 ms = x->injecting ? AGENT_TIMEOUT_MS : PATIENCE_MS;
+
+	loop_timer_arm(&x->t->d->loop, &x->timer, ms * NS_PER_MS);
+}
+
 static void send_next(struct exchange *x)
 {
 	const struct xmsg *m;
@@ -205,7 +214,7 @@ static void send_next(struct exchange *x)
 			      strerror(-err));
 		return;
 	}
-	loop_timer_arm(&x->t->d->loop, &x->timer, AGENT_TIMEOUT_MS * NS_PER_MS);
+	await_agent(x);
 }
 
 /* --- the agent's side --------------------------------------------------------------------------
@@ -299,7 +308,7 @@ static int watch_sock(struct exchange *x, int fd)
 	x->sock.fn = on_readable;
 	err = loop_add(&x->t->d->loop, &x->sock, fd, EPOLLIN);
 	if (!err)
-		loop_timer_arm(&x->t->d->loop, &x->timer, AGENT_TIMEOUT_MS * NS_PER_MS);
+		await_agent(x);
 	return err;
 }
 

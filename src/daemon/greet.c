@@ -15,7 +15,7 @@
 #include "base/cleanup.h"
 #include "daemon/target.h"
 
-#define HELLO_TIMEOUT_NS (2ull * 1000000000)
+#define HELLO_TIMEOUT_NS (10ull * 1000000000)
 
 struct greeter {
 	struct list_head node;
@@ -64,16 +64,29 @@ static struct target *started(struct daemon *d, s32 pid, const struct agent_hell
 	return t;
 }
 
+/* The first time something went wrong: nobody knows how far it got. */
+static void asks_again(struct target *t)
+{
+	struct tlink *tl;
+
+	t->forked = true;
+	list_for_each_entry (tl, &t->links, in_target)
+		if (tl->state == TLINK_FAILED)
+			tl->state = TLINK_WANT;
+}
+
 static struct target *forked(struct daemon *d, s32 pid, const struct agent_hello *h)
 {
 	struct target *parent = target_by_cookie(d, h->target), *t = target_by_pid(d, pid);
 	char why[PROBE_WHY_MAX];
 	int err;
 
-	if (t)
-		return t;
 	if (h->generation != d->life->generation)
 		return NULL;
+	if (t) {
+		asks_again(t);
+		return t;
+	}
 	if (parent && !parent->gone)
 		t = target_fork(parent, pid);
 	else

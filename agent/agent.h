@@ -8,9 +8,9 @@
  * SIGSEGV and SIGBUS, on any thread at any moment, and only reads what exchange code published with
  * a release store.
  *
- * Rules: no libc, no thread-local storage, no lock on the hit path, no output ever. Sites, programs
- * and maps are never freed; consumer arrays are swapped whole and reused only after no thread is in
- * a hit.
+ * Rules: no libc, no thread-local storage, no lock on the hit path, no output ever. Sites are never
+ * freed; programs and maps when everything is restored and no thread is in a hit; consumer arrays
+ * are swapped whole and reused only after no thread is in a hit.
  */
 #pragma once
 
@@ -85,6 +85,16 @@ struct agent_sigaction {
 	u64 mask;
 };
 
+/*
+ * Pages of the daemon. Their addresses stay for good: a thread on its way into the handler may have
+ * one at hand.
+ */
+#define AGENT_SHARED 3 /* bells, life, statistics */
+struct agent_shared {
+	void *addr; /* NULL: not mapped yet */
+	u64 size;
+};
+
 #define AGENT_SIGNALS 3 /* that the agent handles: SIGTRAP, SIGSEGV, SIGBUS */
 
 struct agent {
@@ -100,6 +110,7 @@ struct agent {
 	u32 shadow_stack; /* return addresses must not be changed */
 	u32 trace_map;
 	u32 pad;
+	struct agent_shared shared[AGENT_SHARED];
 	u32 *mark;		     /* a page the kernel wipes in a forked child: enum fork_mark */
 	struct agent_stats *stats;   /* NULL before the set-up */
 	const struct osl_life *life; /* likewise */
@@ -124,6 +135,12 @@ int memcmp(const void *a, const void *b, size_t len);
 void *agent_alloc(u64 size);
 /* Anonymous zeroed pages under a name, or NULL. */
 void *agent_pages(u64 size, const char *name);
+/*
+ * Memory for what programs need: it goes with agent_state_release(). Of pages already mapped, what
+ * is to be unmapped then: @addr again, or an error, then nothing is mapped.
+ */
+void *agent_lend(u64 size);
+long agent_lend_pages(long addr, u64 size);
 struct agent_map_entry *agent_map_find(u32 id);
 const struct ebpf_prog *agent_prog_find(u32 id);			/* any context */
 struct ebpf_map *agent_perf_ring_at(struct ebpf_map *array, u32 index); /* any context */
@@ -138,6 +155,8 @@ bool agent_arena_holds(u64 addr, u64 len);
 bool agent_prog_contains(u64 ip);
 /* The daemon is another one than before: forget programs and maps (they stay mapped). */
 void agent_state_forget(void);
+/* Unmap all that; only after nothing refers to it any more, and nobody is in a hit. */
+void agent_state_release(void);
 
 /* Any context; NULL: none. */
 static inline struct agent_stat *agent_stat_at(u32 index)
@@ -256,6 +275,8 @@ static inline bool fork_check(void) /* at every hit */
 	return likely(load_acquire(agent.mark) == FORK_KNOWN) || fork_settle();
 }
 bool agent_go_inert(bool others_stopped); /* as site_restore_all() */
+/* Inert, and everything restored: give back what programs needed. False: a thread is in one. */
+bool agent_give_back(void);
 
 /* osl_daemon_dead() without a call: the page is ours, and set before the first site. */
 static inline bool agent_daemon_dead(void)

@@ -164,11 +164,20 @@ static bool owner_dead(u32 who)
 	return who < OSL_MAX_PARTICIPANTS && READ_ONCE(agent.life->dead[who]);
 }
 
-static long map_shared(int fd, u64 size, u64 least, int prot)
+/* Where it has been before, so that no address at hand becomes wrong. */
+static long map_shared(struct agent_shared *at, int fd, u64 size, u64 least, int prot)
 {
+	long p;
+
 	if (size < least || size > (1ULL << 32))
 		return -EINVAL;
-	return sys_mmap(0, ALIGN_UP(size, EBPFRT_PAGE_SIZE), prot, MAP_SHARED, fd, 0);
+	size = ALIGN_UP(size, EBPFRT_PAGE_SIZE);
+	if (at->addr && at->size == size)
+		return sys_mmap((u64)at->addr, size, prot, MAP_SHARED | MAP_FIXED, fd, 0);
+	p = sys_mmap(0, size, prot, MAP_SHARED, fd, 0);
+	if (!sys_is_err(p))
+		*at = (struct agent_shared){(void *)p, size};
+	return p;
 }
 
 static int map_pages(struct exchange *x, const struct agent_setup *s, struct osl_self *self)
@@ -178,10 +187,12 @@ static int map_pages(struct exchange *x, const struct agent_setup *s, struct osl
 
 	if (x->nfds != 3 || s->nstats > STATS_MAX)
 		return -EINVAL;
-	bells = map_shared(x->fds[0], s->bells_size, sizeof(struct osl_bells),
+	bells = map_shared(&agent.shared[0], x->fds[0], s->bells_size, sizeof(struct osl_bells),
 			   PROT_READ | PROT_WRITE);
-	life = map_shared(x->fds[1], s->life_size, sizeof(struct osl_life), PROT_READ);
-	stats = map_shared(x->fds[2], s->stats_size, least, PROT_READ | PROT_WRITE);
+	life = map_shared(&agent.shared[1], x->fds[1], s->life_size, sizeof(struct osl_life),
+			  PROT_READ);
+	stats = map_shared(&agent.shared[2], x->fds[2], s->stats_size, least,
+			   PROT_READ | PROT_WRITE);
 	if (sys_is_err(bells) || sys_is_err(life) || sys_is_err(stats))
 		return sys_is_err(bells) ? (int)bells : sys_is_err(life) ? (int)life : (int)stats;
 	self->bells = (void *)bells;
@@ -337,7 +348,9 @@ static int on_drop_link(struct exchange *x)
 
 static int on_restore_all(struct exchange *x)
 {
-	return agent_go_inert(x->injected) ? 0 : -EAGAIN;
+	if (!agent_go_inert(x->injected))
+		return -EAGAIN;
+	return agent_give_back() ? 0 : -EINPROGRESS;
 }
 
 static int on_update_link(struct exchange *x)

@@ -30,8 +30,8 @@ int agent_ring_pages(const struct agent_map *m, int fd, long *out)
 		sys_munmap((void *)p, size);
 		return (int)q;
 	}
-	*out = p;
-	return 0;
+	*out = agent_lend_pages(p, size);
+	return sys_is_err(*out) ? (int)*out : 0;
 }
 
 static struct ebpf_map *perf_ring_new(const struct agent_perf_ring *r, int fd)
@@ -42,18 +42,15 @@ static struct ebpf_map *perf_ring_new(const struct agent_perf_ring *r, int fd)
 		.max_entries = (u32)(r->size - EBPFRT_PAGE_SIZE),
 		.bell = r->bell,
 	};
-	struct ebpf_map *map = agent_alloc(sizeof(*map));
+	struct ebpf_map *map = agent_lend(sizeof(*map));
 	long p;
 
 	if (!map)
 		return NULL;
-	p = sys_mmap(0, r->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (sys_is_err(p))
+	p = agent_lend_pages(sys_mmap(0, r->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0),
+			     r->size);
+	if (sys_is_err(p) || ebpf_map_bind(map, &meta, (void *)p, r->size))
 		return NULL;
-	if (ebpf_map_bind(map, &meta, (void *)p, r->size)) {
-		sys_munmap((void *)p, r->size);
-		return NULL;
-	}
 	return map;
 }
 

@@ -2,8 +2,10 @@
 /*
  * What the daemon has delivered: programs, maps, rings, slot arenas; and the memory for all tables.
  *
- * Rules: exchange code adds, nothing is ever removed while the process lives (a run may still be
- * using it); a later daemon's objects push the earlier one's out of the lookup only.
+ * Rules: exchange code adds. What programs need (images, maps, rings and what describes them) is
+ * *lent*: it goes all at once, when everything is restored and no thread is in a program. Tables
+ * that a late trap reads, and slots, stay while the process lives. A later daemon's objects push
+ * the earlier one's out of the lookup only.
  */
 #include <errno.h>
 
@@ -12,6 +14,7 @@
 struct agent agent;
 
 #define CHUNK (256u << 10)
+#define LENT_CHUNK (64u << 10)
 #define PROG_BUCKETS 256u
 
 static u8 *chunk;
@@ -48,6 +51,74 @@ void *agent_alloc(u64 size)
 	return p;
 }
 
+/* --- lent memory -------------------------------------------------------------------------------
+ */
+
+struct lent_chunk {
+	struct lent_chunk *next;
+	u64 size, used;
+};
+
+struct lent_pages {
+	struct lent_pages *next;
+	void *addr;
+	u64 size;
+};
+
+static struct lent_chunk *lent_chunks;
+static struct lent_pages *lent_pages;
+
+void *agent_lend(u64 size)
+{
+	struct lent_chunk *c = lent_chunks;
+	u64 room;
+	void *p;
+
+	size = ALIGN_UP(size, 64);
+	if (!c || c->size - c->used < size) {
+		room = MAX((u64)LENT_CHUNK, ALIGN_UP(size + 64, EBPFRT_PAGE_SIZE));
+		c = agent_pages(room, "ebpfrt-lent");
+		if (!c)
+			return NULL;
+		*c = (struct lent_chunk){lent_chunks, room, 64};
+		lent_chunks = c;
+	}
+	p = (u8 *)c + c->used;
+	c->used += size;
+	return p;
+}
+
+long agent_lend_pages(long addr, u64 size)
+{
+	struct lent_pages *l;
+
+	if (sys_is_err(addr))
+		return addr;
+	l = agent_lend(sizeof(*l));
+	if (!l) {
+		sys_munmap((void *)addr, size);
+		return -ENOMEM;
+	}
+	*l = (struct lent_pages){lent_pages, (void *)addr, size};
+	lent_pages = l;
+	return addr;
+}
+
+void agent_state_release(void)
+{
+	struct lent_chunk *c, *next;
+
+	agent_state_forget();
+	for (struct lent_pages *l = lent_pages; l; l = l->next)
+		sys_munmap(l->addr, l->size);
+	lent_pages = NULL;
+	for (c = lent_chunks; c; c = next) {
+		next = c->next;
+		sys_munmap(c, c->size);
+	}
+	lent_chunks = NULL;
+}
+
 void agent_state_forget(void)
 {
 	for (u32 i = 0; i < PROG_BUCKETS; i++)
@@ -74,7 +145,7 @@ static int map_pages(const struct agent_map *m, int fd, long *out)
 
 	if (m->size == 0 || m->size > (1ULL << 40) || m->size % EBPFRT_PAGE_SIZE)
 		return -EINVAL;
-	*out = sys_mmap(0, m->size, prot, MAP_SHARED, fd, 0);
+	*out = agent_lend_pages(sys_mmap(0, m->size, prot, MAP_SHARED, fd, 0), m->size);
 	return sys_is_err(*out) ? (int)*out : 0;
 }
 
@@ -82,7 +153,7 @@ static int map_rings_alloc(struct agent_map_entry *e)
 {
 	if (e->map.meta.type != BPF_MAP_TYPE_PERF_EVENT_ARRAY)
 		return 0;
-	e->rings = agent_alloc((u64)e->map.meta.max_entries * sizeof(e->rings[0]));
+	e->rings = agent_lend((u64)e->map.meta.max_entries * sizeof(e->rings[0]));
 	return e->rings ? 0 : -ENOMEM;
 }
 
@@ -94,7 +165,7 @@ int agent_map_add(const struct agent_map *m, int fd)
 
 	if (agent_map_find(m->meta.id))
 		return 0;
-	e = agent_alloc(sizeof(*e));
+	e = agent_lend(sizeof(*e));
 	if (!e)
 		return -ENOMEM;
 	ret = m->ring ? agent_ring_pages(m, fd, &base) : map_pages(m, fd, &base);
@@ -192,19 +263,18 @@ int agent_prog_add(const struct agent_prog *p, const u32 *map_ids, int fd)
 		return 0;
 	if (p->size < sizeof(*img))
 		return -EINVAL;
-	base = sys_mmap(0, p->size, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0);
+	base = agent_lend_pages(sys_mmap(0, p->size, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0),
+				p->size);
 	if (sys_is_err(base))
 		return (int)base;
 	img = (const void *)base;
-	e = agent_alloc(sizeof(*e));
-	refs = e && image_fits(img, p->size) ? agent_alloc(8 + (u64)img->nrefs * 8) : NULL;
+	e = agent_lend(sizeof(*e));
+	refs = e && image_fits(img, p->size) ? agent_lend(8 + (u64)img->nrefs * 8) : NULL;
 	ret = refs ? resolve_refs(img, p, map_ids, refs) : e ? -EINVAL : -ENOMEM;
 	if (ret == 0)
 		ret = ebpf_prog_bind(&e->prog, img, p->size, refs, p->id);
-	if (ret) {
-		sys_munmap(img, p->size);
+	if (ret)
 		return ret;
-	}
 	e->prog.slot = p->stat;
 	e->chain = *head;
 	store_release(head, e);
@@ -232,10 +302,8 @@ int agent_arena_add(const struct agent_arena *a)
 		return -EINVAL;
 	if (agent_arena_holds(a->addr, a->size))
 		return 0;
-	e = agent_alloc(sizeof(*e));
-	if (!e)
-		return -ENOMEM;
-	/* never writable: slots are written as text is */
+	/* never writable: slots are written as text is; first of all, or what is allocated here
+	 * might come to lie there */
 	p = sys_mmap(a->addr, a->size, PROT_READ | PROT_EXEC,
 		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
 	if (sys_is_err(p))
@@ -243,6 +311,11 @@ int agent_arena_add(const struct agent_arena *a)
 	if ((u64)p != a->addr) { /* a kernel that takes the address as a hint */
 		sys_munmap((void *)p, a->size);
 		return -EEXIST;
+	}
+	e = agent_alloc(sizeof(*e));
+	if (!e) {
+		sys_munmap((void *)p, a->size);
+		return -ENOMEM;
 	}
 	sys_name_memory((void *)p, a->size, "ebpfrt-slots");
 	*e = (struct agent_arena_entry){agent.arenas, a->addr, a->size};

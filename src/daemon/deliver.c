@@ -15,6 +15,7 @@
 #include "daemon/exchange.h"
 
 #define RET_INSTANCES 65536u
+#define GIVE_BACK_ROUNDS 8u
 #define SITES_PER_MSG ((AGENT_MSG_MAX - 64) / sizeof(struct agent_site))
 #define CONSUMERS_PER_MSG ((AGENT_MSG_MAX - 64) / sizeof(struct agent_consumer))
 
@@ -197,6 +198,11 @@ static void ack_restore_all(struct exchange *x, const struct xmsg *m, s32 err, c
 	}
 	for (u32 i = 0; i < t->nsites; i++)
 		t->sites[i].armed = false;
+	/* restored, but a thread was in a program: its memory is given back next time */
+	if (err == -EINPROGRESS && list_empty(&t->links) && t->rounds < GIVE_BACK_ROUNDS) {
+		t->drop_all = true;
+		return;
+	}
 	t->setup = t->drop_all = t->slots_changed = false;
 	t->ndrops = 0;
 }

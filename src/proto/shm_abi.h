@@ -39,7 +39,9 @@ enum agent_msg_type {
 			  */
 	AGENT_DROP_LINK, /* daemon: struct agent_drop: remove this link's consumers; bare sites are
 			    restored */
-	AGENT_RESTORE_ALL, /* daemon: no body: restore every site, go inert */
+	AGENT_RESTORE_ALL, /* daemon: no body: restore every site, go inert, unmap what programs
+			      needed; -EAGAIN: some sites had to stay, -EINPROGRESS: a thread was
+			      in a program, the memory stays for now */
 	AGENT_UPDATE_LINK, /* daemon: struct agent_update: this link's consumers run another program
 			      from now on */
 	AGENT_PERF_RING,   /* daemon: struct agent_perf_ring + 1 fd: entry of a PERF_EVENT_ARRAY */

@@ -12,7 +12,7 @@ tables=$("$ebpfrt" --dump-options) || {
 	exit 99
 }
 commands=$(printf '%s\n' "$tables" | awk '{print $1}' | sort -u)
-echo "1..$(($(printf '%s\n' "$commands" | wc -l) * 3 + 3))"
+echo "1..$(($(printf '%s\n' "$commands" | wc -l) * 3 + 4))"
 n=0
 result() {
 	n=$((n + 1))
@@ -58,3 +58,9 @@ result "ebpfrt(1) lists every helper" "$(sed -n 's/^[[:space:]]*ROW[_AS]*(\([a-z
 	while read -r h; do
 		sed 's/\\//g' "$src/man/ebpfrt.1.scd" | grep -qE "(^|[^a-z_])$h([^a-z_]|\$)" || echo "$h"
 	done)"
+result "the files that the documents name are there" "$(cd "$src" && for f in *.md tests/*/README.md; do
+	grep -oE '`[a-z_.-]+/[a-zA-Z0-9_./-]+\.[a-z]+`' "$f" | tr -d '\`' | sort -u | while read -r p; do
+		case $p in *NAME* | *.log) continue ;; esac
+		[ -e "$p" ] || [ -e "src/$p" ] || echo "$f: $p"
+	done
+done)"

@@ -53,16 +53,37 @@ static pid_t find_process(const char *name)
 	return found == 1 ? pid : 0;
 }
 
+/* Each once, however often it is named. 0, or an exit status. */
+static int add_pid(pid_t pid)
+{
+	for (u32 i = 0; i < config.pids.n; i++) {
+		if (config.pids.v[i] == pid)
+			return 0;
+	}
+	if (config.pids.n == OPT_LIST_MAX)
+		return opt_usage_error("attach", "at most %d processes at a time", OPT_LIST_MAX);
+	config.pids.v[config.pids.n++] = pid;
+	return 0;
+}
+
+/* What -p gave, the same. */
+static void drop_repeated(void)
+{
+	struct opt_pids given = config.pids;
+
+	config.pids.n = 0;
+	for (u32 i = 0; i < given.n; i++)
+		add_pid(given.v[i]);
+}
+
 /* 0, or an exit status. */
 static int add_named(void)
 {
 	for (u32 i = 0; i < config.names.n; i++) {
 		pid_t pid = find_process(config.names.v[i]);
 
-		if (!pid)
+		if (!pid || add_pid(pid))
 			return EXIT_USAGE;
-		if (config.pids.n < OPT_LIST_MAX)
-			config.pids.v[config.pids.n++] = pid;
 	}
 	return 0;
 }
@@ -73,13 +94,14 @@ static int take_operands(const struct args *args, const char **file)
 	for (int i = 0; i < args->n; i++) {
 		int pid = opt_pid(args->v[i]);
 
-		if (pid && config.pids.n < OPT_LIST_MAX)
-			config.pids.v[config.pids.n++] = pid;
-		else if (*file)
+		if (pid && add_pid(pid))
+			return EXIT_USAGE;
+		if (pid)
+			continue;
+		if (*file)
 			return opt_usage_error("attach", "one object at a time: '%s' and '%s'",
 					       *file, args->v[i]);
-		else
-			*file = args->v[i];
+		*file = args->v[i];
 	}
 	if (!*file)
 		return opt_usage_error("attach", "which object file?");
@@ -188,7 +210,10 @@ static int run(const struct args *args)
 {
 	_cleanup_(object_free) struct object *obj = NULL;
 	const char *file = NULL;
-	int status = take_operands(args, &file);
+	int status;
+
+	drop_repeated();
+	status = take_operands(args, &file);
 
 	if (!status)
 		status = add_named();

@@ -390,6 +390,15 @@ static int delete (char **words, int n)
 	return bpf_map_delete_elem(m.fd, key) ? element_error(&m, errno) : EXIT_SUCCESS;
 }
 
+static int pin_error(const char *path, int err)
+{
+	if (err == EEXIST)
+		return out_error("there is something at %s already; choose another name", path);
+	if (err == EPERM)
+		return out_error("cannot pin to %s: pins are names below /sys/fs/bpf", path);
+	return out_error("cannot pin to %s: %s", path, strerror(err));
+}
+
 static int pin(char **words, int n)
 {
 	_cleanup_close_ int fd = select_object(SELECT_MAP, words, n);
@@ -399,7 +408,7 @@ static int pin(char **words, int n)
 	if (n != 3)
 		return opt_usage_error("map", "where? pin MAP FILE, below /sys/fs/bpf");
 	if (bpf_obj_pin(fd, words[2]))
-		return out_error("cannot pin to %s: %s", words[2], strerror(errno));
+		return pin_error(words[2], errno);
 	return EXIT_SUCCESS;
 }
 

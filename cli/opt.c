@@ -105,6 +105,16 @@ static int store_pid(struct opt_pids *list, const char *value)
 	return 0;
 }
 
+/* No time at all is at once; 0 in a configuration means that none was given. */
+static int store_time(const char *value, u64 *ns)
+{
+	int err = opt_time(value, ns);
+
+	if (!err)
+		*ns = MAX(*ns, (u64)1);
+	return err;
+}
+
 static int store(const struct opt *opt, char *config, const char *value)
 {
 	void *at = config + opt->offset;
@@ -130,7 +140,7 @@ static int store(const struct opt *opt, char *config, const char *value)
 	case OPT_UINT:
 		return store_uint(value, at);
 	case OPT_TIME:
-		return opt_time(value, at);
+		return store_time(value, at);
 	}
 	return -EINVAL;
 }

@@ -115,19 +115,19 @@ static int open_id(enum select_kind kind, u32 id)
 
 static int select_named(struct search *s)
 {
-	const char *what = s->name ? s->name : s->tag;
+	const char *what = s->name ? s->name : s->tag, *how = s->name ? "called" : "tagged";
 	int err = select_each(s->kind, match, s);
 
 	if (err)
 		return err;
 	if (!s->found) {
-		out_error("there is no %s called '%s'; `list` shows which there are",
-			  kinds[s->kind].word, what);
+		out_error("there is no %s %s '%s'; `list` shows which there are",
+			  kinds[s->kind].word, how, what);
 		return -ENOENT;
 	}
 	if (s->found > 1) {
-		out_error("%d %ss are called '%s': choose one with id:%s", s->found,
-			  kinds[s->kind].word, what, s->ids);
+		out_error("%d %ss are %s '%s': choose one with id:%s", s->found,
+			  kinds[s->kind].word, how, what, s->ids);
 		return -ENOTUNIQ;
 	}
 	return open_id(s->kind, s->id);

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # What every command has in common: streams, exit statuses, JSON, colour, signals, help, completion.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
-plan 61
+plan 68
 count=$bin/count.bpf.o
 
 commands='attach run detach ps prog map link btf log check doctor exec env shutdown help version'
@@ -145,6 +145,22 @@ like "a key that is too short" "$status $err" "^1 ebpfrt: the key: "
 try ebpfrt map dump id 4000000000
 like "no such map" "$status $err" "^1 ebpfrt: there is no map 4000000000; "
 
+like "a tag nobody has" "$(ebpfrt prog show tag 0123 2>&1)" "^ebpfrt: there is no program tagged '0123'; "
+try ebpfrt map pin name counts /sys/fs/bpf/one
+is "a pin" "$status $err" "0 "
+try ebpfrt map pin name counts /sys/fs/bpf/one
+is "where there is one" "$status $err" "1 ebpfrt: there is something at /sys/fs/bpf/one already; choose another name"
+try ebpfrt map pin name counts /tmp/one
+is "in another place" "$status $err" "1 ebpfrt: cannot pin to /tmp/one: pins are names below /sys/fs/bpf"
+
+# times and processes that are odd
+try timeout 20 ebpfrt attach -d 0 "$target" "$count"
+is "a duration of 0 is at once" "$status" 0
+try ebpfrt attach -d 0 -p "$target" "$target" "$count" -p "$target"
+like "a process that is named twice is one" "$err" '^Tracing 2 probes in 1 process\.'
+try ebpfrt attach -d 0 "$target" 99999999 "$count"
+is "one of two isn't there: nothing is attached" "$status $err" "1 ebpfrt: cannot attach to 99999999: no such process"
+
 # signals to the one who traces
 maps_printed() {
 	[ "$(grep -c '^@counts\[0\]' attach.out)" = "$1" ]
@@ -226,3 +242,6 @@ dump,
 never,
 xlated,"
 fi
+
+# what is pinned would keep the daemon
+ebpfrt -q shutdown --force

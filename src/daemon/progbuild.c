@@ -102,6 +102,12 @@ static bool only_compute(void)
 }
 #endif
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+/* their shadow is terabytes of address space */
+static void limit_memory(void)
+{
+}
+#else
 static u64 memory_now(void)
 {
 	unsigned long pages = 0;
@@ -114,20 +120,25 @@ static u64 memory_now(void)
 	return (u64)pages * (u64)sysconf(_SC_PAGESIZE);
 }
 
+static void limit_memory(void)
+{
+	u64 bytes = memory_now() + MEMORY_LIMIT;
+	struct rlimit memory = {bytes, bytes};
+
+	setrlimit(RLIMIT_AS, &memory);
+}
+#endif
+
 static void limit(void)
 {
 	struct rlimit cpu = {CPU_LIMIT_S, CPU_LIMIT_S + 1};
-	u64 bytes = memory_now() + MEMORY_LIMIT;
-	struct rlimit memory = {bytes, bytes};
 	struct rlimit core = {0, 0};
 	sigset_t none;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	setrlimit(RLIMIT_CPU, &cpu);
 	setrlimit(RLIMIT_CORE, &core);
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-	setrlimit(RLIMIT_AS, &memory);
-#endif
+	limit_memory();
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }

@@ -268,6 +268,7 @@ bool sig_emulate(const struct agent_plan *plan, struct arch_regs *regs, struct o
 
 enum fork_mark { FORK_NEW, FORK_ASKING, FORK_KNOWN };
 int fork_init(void);
+void fork_begin(void); /* first of all in a child that may be new */
 /* Settles a child that has just been born. False while that is under way or was in vain. */
 bool fork_settle(void);
 static inline bool fork_check(void) /* at every hit */

@@ -33,10 +33,13 @@ int fork_init(void)
 	return 0;
 }
 
-/* Only what was in the air in the parent: the child may have hit before. */
-static void child_begin(void)
+/*
+ * A child forgets what was in the air in its parent, once. One that shares its parent's memory
+ * has nothing to forget.
+ */
+void fork_begin(void)
 {
-	if (agent.pid == sys_getpid())
+	if (!agent.mark || load_acquire(agent.mark) == FORK_KNOWN || agent.pid == sys_getpid())
 		return;
 	active_reset();
 	agent.exchange = 0;
@@ -56,7 +59,7 @@ static bool child_settle(void)
 	u64 now = sys_now_ms();
 	int err;
 
-	child_begin();
+	fork_begin();
 	if (now < ask_at_ms)
 		return false;
 	err = exchange_run(AGENT_FORK, -1, 0);

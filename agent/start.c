@@ -173,6 +173,7 @@ u64 agent_enter(u64 reason, u64 fd)
 	struct start s = {0};
 	int ret;
 
+	fork_begin();
 	if (!agent.ready) {
 		read_auxv(&s);
 		agent.dl_debug = loader_debug(&s);

@@ -204,6 +204,7 @@ static void ack_restore_all(struct exchange *x, const struct xmsg *m, s32 err, c
 		return;
 	}
 	t->setup = t->drop_all = t->slots_changed = false;
+	t->sweep = list_empty(&t->links);
 	t->ndrops = 0;
 }
 
@@ -348,6 +349,9 @@ static void put_drops(struct exchange *x)
 {
 	struct target *t = x->t;
 
+	/* everything goes */
+	if (x->drop_all && !x->nwants)
+		return;
 	for (u32 i = 0; i < (t->forked ? t->ndropped : t->ndrops); i++) {
 		struct agent_drop drop = {.link = t->forked ? t->dropped[i] : t->drops[i]};
 		struct xmsg *m = exchange_enqueue(x, AGENT_DROP_LINK, &drop, sizeof(drop));

@@ -220,6 +220,12 @@ static void send_next(struct exchange *x)
 /* --- the agent's side --------------------------------------------------------------------------
  */
 
+/* What looks like a child of a target may be one of another daemon's. */
+static bool is_foreign(const struct target *t, const struct agent_hello *h)
+{
+	return t->swept_by && !t->setup && h->generation != t->d->life->generation;
+}
+
 static void on_hello(struct exchange *x, const struct agent_hello *h)
 {
 	struct target *t = x->t;
@@ -270,6 +276,11 @@ static void on_message(struct exchange *x, const u8 *buf, ssize_t n)
 		struct agent_hello h;
 
 		memcpy(&h, buf + sizeof(m), sizeof(h));
+		if (is_foreign(x->t, &h)) {
+			x->t->loaded = false;
+			exchange_fail(x, -EXDEV, "process %d belongs to another daemon", x->t->pid);
+			return;
+		}
 		on_hello(x, &h);
 		loop_timer_stop(&x->t->d->loop, &x->timer);
 		exchange_advance(x);

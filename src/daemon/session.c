@@ -80,10 +80,24 @@ static void not_restored(struct group *g, const struct target *t, int err, const
 	group_fail(g, err, all);
 }
 
+static void group_wait(struct group *g, struct target *t);
+
+/* Children that were found when @t was restored. */
+static void wait_for_swept(struct group *g, const struct target *t)
+{
+	struct target *o;
+
+	list_for_each_entry (o, &t->d->targets, node)
+		if (o->swept_by == t->cookie && target_owes_bytes(o))
+			group_wait(g, o);
+}
+
 static void on_settled(struct waiter *w, struct target *t, int err, const char *why)
 {
 	struct group *g = container_of(w, struct group_waiter, w)->g;
 
+	if (g->detaching)
+		wait_for_swept(g, t);
 	if (err && !g->detaching)
 		group_fail(g, err, why);
 	else if (err && target_owes_bytes(t))

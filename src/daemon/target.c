@@ -183,6 +183,7 @@ static void on_exit_of(struct loop_source *s, u32 events)
 	struct target *t = container_of(s, struct target, exit);
 
 	target_event(t->d, t, 1, 0, 0);
+	sweep_orphans(t);
 	target_free(t);
 }
 
@@ -441,6 +442,9 @@ void target_advanced(struct target *t)
 	char why[PROBE_WHY_MAX];
 
 	target_rest(t);
+	if (t->sweep)
+		sweep_children(t);
+	t->sweep = false;
 	if (!target_has_work(t)) {
 		t->restores = 0;
 		target_settled(t, 0, NULL);

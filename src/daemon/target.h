@@ -118,7 +118,9 @@ struct target {
 	bool dirty;   /* look again when the exchange is over */
 	bool modules; /* the loader has something new */
 	bool gone;
-	bool forked; /* has to be told what it inherited */
+	u64 swept_by; /* cookie of the target whose unknown child it was, 0: it came by itself */
+	bool sweep;   /* it was restored: its children are to be looked for */
+	bool forked;  /* has to be told what it inherited */
 	u32 busy_retries;
 	u32 restores; /* failed ones in a row */
 	u32 rounds;   /* exchanges since somebody waits, without an end in sight */
@@ -218,6 +220,13 @@ void tally_leave(const struct tlink *tl); /* before it is forgotten */
 void tally_settle(struct target *t);	  /* somebody asks, or the target has ended */
 void tally_link_gone(struct daemon *d, u32 link);
 void tally_session_gone(struct daemon *d, u32 session);
+
+/* --- sweep.c --------------------------------------------------------------------------------- */
+
+/* @t was restored: so are children of its family that nobody knows. */
+void sweep_children(struct target *t);
+/* @t has ended: when it was the last one of its family, its unknown children take its place. */
+void sweep_orphans(struct target *t);
 
 /* --- session.c ------------------------------------------------------------------------------- */
 

@@ -34,14 +34,17 @@ static void work_often(long times)
 		work(i);
 }
 
-/* No library call but read(): a child hits nothing before it is told to. */
-static void child(void)
+/* No library call but read(): a child hits nothing before it is told to. A kept one outlives us. */
+static void child(int raw)
 {
 	int times = 0;
 
 	close(hold[1]);
 	if (read(hold[0], &times, sizeof(times)) == sizeof(times))
 		work_often(times);
+	else if (raw)
+		for (;;)
+			pause();
 	_exit(9);
 }
 
@@ -52,7 +55,7 @@ static void breed(long count, int raw)
 	for (n = 0; n < count && n < MAX; n++) {
 		children[n] = raw ? (pid_t)syscall(SYS_fork) : fork();
 		if (!children[n])
-			child();
+			child(raw);
 		if (children[n] < 0) {
 			perror("fork");
 			exit(2);

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Many children at once: each is counted, or counted as missed.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
-plan 7
+plan 13
 target_program=$bin/brood
 
 target_start ebpfrt run -q -o run.out -P "$bin/count.bpf.o" --prog "on_work=uprobe:$bin/brood:work" \
@@ -29,3 +29,37 @@ is "its calls are counted as missed" "$(map_value counts 0) $(missed)" "2800 7"
 say crowd 1 7
 is "the next one is counted" "$(map_value counts 0)" 2807
 target_quit
+
+# Children that never hit a probe keep the bytes they inherited until the detachment, not longer.
+text_of() {
+	python3 "$stage/integration/text_hash.py" "$1" 2>/dev/null
+}
+texts() {
+	for child in $1; do
+		text_of "$child"
+	done | sort -u
+}
+target_start
+text=$(text_of "$target")
+attach_start -p "$target" "$bin/count.bpf.o" --prog "on_work=uprobe:$bin/brood:work" --prog "on_work_done=uretprobe:$bin/brood:work"
+say keep 20
+children=${answer#kept }
+[ "$(texts "$children")" != "$text" ] && ok "children inherit the break bytes" || not_ok "children inherit the break bytes"
+attach_stop INT
+is "detach" "$attach_status" 0
+is "every byte is as before in all of them" "$(texts "$target $children")" "$text"
+say wake 3
+is "and they do their work" "$answer" "calls 60"
+
+attach_start -p "$target" "$bin/count.bpf.o" --prog "on_work=uprobe:$bin/brood:work" --prog "on_work_done=uretprobe:$bin/brood:work"
+say keep 3
+children=${answer#kept }
+kill -KILL "$target"
+wait "$target_child"
+wait "$attach_child"
+is "a target that ends ends the attachment" "$?" 0
+is "and the children it leaves behind are as before" "$(texts "$children")" "$text"
+for child in $children; do
+	kill -KILL "$child"
+done
+exec 8>&- 9<&-

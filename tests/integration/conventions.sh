@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # What every command has in common: streams, exit statuses, JSON, colour, signals, help, completion.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
-plan 68
+plan 70
 count=$bin/count.bpf.o
 
 commands='attach run detach ps prog map link btf log check doctor exec env shutdown help version'
@@ -194,6 +194,13 @@ ebpfrt map dump name nothing 2>/dev/null
 is "a closed pipe ends it quietly" "$(cat pipe.err)" ""
 try sh -c 'ebpfrt doctor >/dev/full'
 like "a full disk is an error" "$status $err" '^1 ebpfrt: cannot write the results'
+
+# everything out, while a session is there
+attach_start "$target" "$count"
+try ebpfrt detach --all
+is "detach --all" "$status $out" "0 "
+like "says what was restored" "$err" 'detached, 1 site restored$'
+attach_stop INT
 
 # run passes on what it is sent
 cat >signals.py <<'EOT'

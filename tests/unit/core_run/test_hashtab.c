@@ -76,6 +76,52 @@ Test(hashtab, full_is_exactly_max_entries)
 	}
 }
 
+/*
+ * What a lookup gave stays memory of a value: writing there after the element is gone, as a program
+ * may, damages neither the lists nor the keys, only what is in the value.
+ */
+static void held_values(u32 type, u32 value_size, u32 max)
+{
+	u8 *held[64], value[64] = {0};
+	struct ebpf_map map;
+	u32 key;
+
+	test_map(&map, type, 4, value_size, max, 0);
+	for (key = 0; key < max; key++) {
+		cr_assert_eq(map.ops->update(&map, &key, value, BPF_NOEXIST), 0);
+		held[key] = map.ops->lookup(&map, &key);
+		cr_assert_not_null(held[key]);
+	}
+	for (key = 0; key < max; key++)
+		cr_assert_eq(map.ops->del(&map, &key), 0);
+	for (key = 0; key < max; key++)
+		memset(held[key], 0xff, value_size);
+	cr_assert_eq(count_keys(&map), 0);
+	for (u32 round = 0; round < 3; round++) {
+		for (key = 100; key < 100 + max; key++) {
+			memset(value, (int)(key + round), sizeof(value));
+			cr_assert_eq(map.ops->update(&map, &key, value, BPF_ANY), 0);
+		}
+		for (key = 100; key < 100 + max; key++) {
+			const u8 *v = map.ops->lookup(&map, &key);
+
+			cr_assert(v && v[0] == (u8)(key + round) &&
+				  v[value_size - 1] == (u8)(key + round));
+		}
+		cr_assert_eq(count_keys(&map), max);
+	}
+	munmap(map.base, map.size);
+}
+
+Test(hashtab, a_held_value_outlives_its_element)
+{
+	for (u32 size = 8; size <= 64; size *= 2) {
+		held_values(BPF_MAP_TYPE_HASH, size, 64);
+		held_values(BPF_MAP_TYPE_LRU_HASH, size, 64);
+		held_values(BPF_MAP_TYPE_PERCPU_HASH, size, 64);
+	}
+}
+
 Test(hashtab, keys_of_any_size)
 {
 	for (u32 size = 1; size <= 40; size++) {

@@ -15,7 +15,7 @@
 #include "base/cleanup.h"
 #include "daemon/target.h"
 
-#define HELLO_TIMEOUT_NS (10ull * 1000000000)
+#define HELLO_TIMEOUT_NS (2ull * 1000000000)
 
 struct greeter {
 	struct list_head node;

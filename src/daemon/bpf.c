@@ -432,8 +432,28 @@ static int path_op(struct client *c, u32 op, const char *path, u32 *mode)
 	}
 }
 
+static void path_list(struct client *c, const struct frame *f, const char *path)
+{
+	u32 mode = S_IFDIR | 0700, len = 0;
+	_cleanup_free_ char *names = NULL, *body = NULL;
+	int err = ebpf_pin_list(&c->d->table, path, &names, &len);
+
+	body = malloc(sizeof(mode) + len);
+	if (!body)
+		err = -ENOMEM;
+	if (err) {
+		client_reply(c, &f->hdr, err, NULL, 0, NULL, 0, NULL);
+		return;
+	}
+	memcpy(body, &mode, sizeof(mode));
+	if (len)
+		memcpy(body + sizeof(mode), names, len);
+	client_reply(c, &f->hdr, 0, body, sizeof(mode) + len, NULL, 0, NULL);
+}
+
 void bpf_path(struct client *c, const struct frame *f)
 {
+	const char *path = (const char *)f->body + sizeof(struct msg_path);
 	struct msg_path m;
 	u32 mode = 0;
 	int err = -EINVAL;
@@ -441,8 +461,13 @@ void bpf_path(struct client *c, const struct frame *f)
 	if (f->len >= sizeof(m)) {
 		memcpy(&m, f->body, sizeof(m));
 		/* the frame's body ends in a NUL of its own */
-		if (m.len <= f->len - sizeof(m) && strlen((char *)f->body + sizeof(m)) <= m.len)
-			err = path_op(c, m.op, (char *)f->body + sizeof(m), &mode);
+		if (m.len <= f->len - sizeof(m) && strlen(path) <= m.len) {
+			if (m.op == MSG_PATH_LIST) {
+				path_list(c, f, path);
+				return;
+			}
+			err = path_op(c, m.op, path, &mode);
+		}
 	}
 	client_reply(c, &f->hdr, err, &mode, sizeof(mode), NULL, 0, NULL);
 	daemon_check_idle(c->d);
@@ -567,6 +592,7 @@ const struct ebpf_backend daemon_backend = {
 	.link_detach = attach_detach,
 	.link_update = attach_update,
 	.link_of_event = perf_link_of_event,
+	.link_at = perf_link_at,
 	.file_ident = file_ident,
 	.test_run = testrun_start,
 	.prog_build = progbuild_start,

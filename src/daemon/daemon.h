@@ -173,6 +173,7 @@ void perf_mmap_request(struct client *c, const struct frame *f);
 int perf_link_of_event(struct ebpf_call *call, struct ebpf_link_obj *l, struct ebpf_obj *event);
 void perf_link_gone(struct ebpf_link_obj *l);
 void perf_set_link(struct ebpf_obj *event, struct ebpf_link_obj *l); /* owned by the event */
+struct ebpf_link_obj *perf_link_at(struct ebpf_obj *event);
 u32 perf_bell(struct ebpf_obj *event);
 /* The ring of @event: descriptor (-1: none yet), bytes, id. */
 int perf_ring(struct ebpf_obj *event, u64 *size, u32 *id);

@@ -285,6 +285,19 @@ int perf_link_of_event(struct ebpf_call *call, struct ebpf_link_obj *l, struct e
 	return 0;
 }
 
+struct ebpf_link_obj *perf_link_at(struct ebpf_obj *event)
+{
+	struct perf_event *e = event_of(event);
+	struct ebpf_obj *o;
+
+	if (e->own_link)
+		return e->own_link;
+	list_for_each_entry (o, &e->d->table.objs[EBPF_OBJ_LINK], node)
+		if (ebpf_obj_link(o)->event == event && !ebpf_obj_link(o)->detached)
+			return ebpf_obj_link(o);
+	return NULL;
+}
+
 void perf_link_gone(struct ebpf_link_obj *l)
 {
 	if (l->event && l->nsites)

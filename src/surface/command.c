@@ -392,6 +392,46 @@ static int add_link_create(struct wire *w, const struct surface_cmd *c)
 	return err;
 }
 
+/* Which object is behind a descriptor of any process that we may look at: all of ours are sockets
+ * there. 0, or the kernel's answer for one that is not. */
+static int foreign_ident(u32 pid, u32 fd, struct osl_ident *out)
+{
+	char path[64];
+	struct stat st;
+	long ret;
+
+	snprintf(path, sizeof(path), "/proc/%d", (s32)pid);
+	if ((s32)pid <= 0 || sys_call3(SYS_faccessat, AT_FDCWD, path, F_OK) < 0)
+		return -ENOENT;
+	snprintf(path, sizeof(path), "/proc/%d/fd/%d", (s32)pid, (s32)fd);
+	ret = sys_call4(SYS_newfstatat, AT_FDCWD, path, &st, 0);
+	if (ret < 0)
+		return ret == -ENOENT ? -EBADF : ret == -EACCES ? -EPERM : (int)ret;
+	if (!S_ISSOCK(st.st_mode))
+		return -SURFACE_ENOTSUPP;
+	*out = (struct osl_ident){.dev = st.st_dev, .ino = st.st_ino};
+	return 0;
+}
+
+static int add_foreign_fd(struct wire *w, const struct surface_cmd *c)
+{
+	struct osl_ident ident;
+	u32 fd = c->attr.a.task_fd_query.fd;
+	int err;
+
+	if (c->attr.a.task_fd_query.flags)
+		return -EINVAL;
+	err = foreign_ident(c->attr.a.task_fd_query.pid, fd, &ident);
+	if (err)
+		return err;
+	w->fds = malloc(sizeof(*w->fds));
+	if (!w->fds)
+		return -ENOMEM;
+	w->fds[w->nfds++] = (struct msg_fd){.fd = (s32)fd, .ident = ident};
+	w->cap = 1;
+	return 0;
+}
+
 /* Keys and values of maps whose elements are the daemon's; a value may be a descriptor. */
 static int add_elem(struct wire *w, const struct surface_cmd *c, const struct surface_obj *o)
 {
@@ -438,6 +478,8 @@ static int gather(struct wire *w, const struct surface_cmd *c, const struct rule
 		return add_nested(w, c);
 	case BPF_LINK_CREATE:
 		return add_link_create(w, c);
+	case BPF_TASK_FD_QUERY:
+		return add_foreign_fd(w, c);
 	default:
 		return o ? add_elem(w, c, o) : 0;
 	}
@@ -627,6 +669,9 @@ static long precheck(const struct surface_cmd *c)
 	switch (c->cmd) {
 	case BPF_OBJ_GET_INFO_BY_FD:
 		return sys_ident((int)c->attr.a.info.bpf_fd, &ident) < 0 ? -EBADFD : 0;
+	case BPF_TASK_FD_QUERY:
+		return surface_attr_ends(c, A(task_fd_query.probe_addr) + sizeof(u64)) ? 0
+										       : -EINVAL;
 	case BPF_OBJ_PIN:
 		return sys_ident((int)c->attr.a.bpf_fd, &ident) < 0 ? -EINVAL : 0;
 	case BPF_MAP_FREEZE:

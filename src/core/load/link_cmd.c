@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * BPF_LINK_CREATE, _UPDATE, _DETACH for the two attach types that reach user-space code: a perf
- * event of the uprobe PMU, and uprobe_multi.
+ * event of the uprobe PMU, and uprobe_multi; BPF_TASK_FD_QUERY, which asks a perf event for the
+ * same.
  */
 #include "core/load/syscall.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+#define ENOTSUPP 524 /* the kernel's own, which user space sees from bpf(2) */
 #define MULTI_MAX (1u << 20)
 #define PATH_MAX_LEN 4096u
 /* where struct ebpf_attr_uprobe_multi lies in the attribute */
@@ -246,4 +248,50 @@ int ebpf_cmd_link_detach(struct ebpf_call *call)
 	ebpf_obj_link(link)->detached = true;
 	call->table->backend->link_detach(ebpf_obj_link(link));
 	return 0;
+}
+
+/* The path, cut to the room there is for it. */
+static int query_path(struct ebpf_call *call, const char *path)
+{
+	u32 room = call->attr.task_fd_query.buf_len, len = (u32)strlen(path), n;
+	char *out;
+
+	call->attr.task_fd_query.buf_len = len;
+	if (!room || !call->attr.task_fd_query.buf)
+		return 0;
+	n = MIN(len, room - 1);
+	out = ebpf_call_out(call, EBPF_KEY(task_fd_query.buf), n + 1);
+	if (!out)
+		return -EFAULT;
+	memcpy(out, path, n);
+	out[n] = '\0';
+	return n < len ? -ENOSPC : 0;
+}
+
+/*
+ * What a descriptor of some process traces. The surface says which object is behind it; the
+ * descriptor of a link says nothing, as in the kernel, only that of the perf event does.
+ */
+int ebpf_cmd_task_fd_query(struct ebpf_call *call)
+{
+	struct ebpf_obj *event = NULL;
+	struct ebpf_link_obj *l;
+	int err;
+
+	if (call->attr.task_fd_query.flags)
+		return -EINVAL;
+	err = ebpf_call_obj(call, (s32)call->attr.task_fd_query.fd, EBPF_OBJ_PERF, &event);
+	if (err)
+		return err == -EINVAL ? -ENOTSUPP : err;
+	l = call->table->backend->link_at(event);
+	if (!l || !l->path || !l->nsites)
+		return -ENOENT;
+	err = query_path(call, l->path);
+	if (err && err != -ENOSPC)
+		return err;
+	call->attr.task_fd_query.prog_id = l->prog->obj.id;
+	call->attr.task_fd_query.fd_type = l->is_ret ? BPF_FD_TYPE_URETPROBE : BPF_FD_TYPE_UPROBE;
+	call->attr.task_fd_query.probe_offset = l->offsets[0];
+	call->attr.task_fd_query.probe_addr = l->ref_ctrs[0];
+	return err;
 }

@@ -199,3 +199,39 @@ int ebpf_pin_unlink(struct ebpf_table *t, const char *in)
 	free(p);
 	return 0;
 }
+
+/* The name of @p in the directory @dir, NULL when it is elsewhere or deeper. */
+static const char *name_in(const struct ebpf_pin *p, const char *dir, size_t n)
+{
+	if (strncmp(p->path, dir, n) || p->path[n] != '/' || strchr(p->path + n + 1, '/'))
+		return NULL;
+	return p->path + n + 1;
+}
+
+int ebpf_pin_list(struct ebpf_table *t, const char *in, char **out, u32 *len)
+{
+	char path[PIN_PATH_MAX], *list, *at;
+	struct ebpf_pin *p;
+	size_t room = 1;
+	int what = ebpf_pin_stat(t, in);
+
+	if (what != 2)
+		return what < 0 ? what : -ENOTDIR;
+	normalise(in, path);
+	list_for_each_entry (p, &t->pins, node)
+		room += strlen(p->path);
+	at = list = malloc(room);
+	if (!list)
+		return -ENOMEM;
+	list_for_each_entry (p, &t->pins, node) {
+		const char *name = name_in(p, path, strlen(path));
+
+		if (!name)
+			continue;
+		*at++ = p->obj ? 'f' : 'd';
+		at = stpcpy(at, name) + 1;
+	}
+	*out = list;
+	*len = (u32)(at - list);
+	return 0;
+}

@@ -229,6 +229,7 @@ static const struct command commands[] = {
 	[BPF_BTF_GET_FD_BY_ID] = {cmd_fd_by_id, END(btf_id)},
 	[BPF_LINK_GET_FD_BY_ID] = {cmd_fd_by_id, END(link_id)},
 	[BPF_OBJ_GET_INFO_BY_FD] = {ebpf_cmd_info, END(info.info)},
+	[BPF_TASK_FD_QUERY] = {ebpf_cmd_task_fd_query, END(task_fd_query.probe_addr)},
 	[BPF_LINK_CREATE] = {ebpf_cmd_link_create, 64},
 	[BPF_LINK_UPDATE] = {ebpf_cmd_link_update, END(link_update.old_prog_fd)},
 	[BPF_LINK_DETACH] = {ebpf_cmd_link_detach, END(link_detach.link_fd)},

@@ -68,6 +68,8 @@ struct ebpf_backend {
 	/* Fill in what a perf link is attached to (path, offsets, is_ret, pid) from its event. */
 	int (*link_of_event)(struct ebpf_call *call, struct ebpf_link_obj *link,
 			     struct ebpf_obj *event);
+	/* The link that runs when the perf event @event fires; NULL: none. */
+	struct ebpf_link_obj *(*link_at)(struct ebpf_obj *event);
 	/* Identity of the file @path as the caller sees it. */
 	int (*file_ident)(struct ebpf_call *call, const char *path, struct osl_ident *out);
 	int (*test_run)(struct ebpf_call *call, struct ebpf_prog_obj *prog);
@@ -129,6 +131,7 @@ int ebpf_cmd_btf_load(struct ebpf_call *call);
 int ebpf_cmd_link_create(struct ebpf_call *call);
 int ebpf_cmd_link_update(struct ebpf_call *call);
 int ebpf_cmd_link_detach(struct ebpf_call *call);
+int ebpf_cmd_task_fd_query(struct ebpf_call *call);
 int ebpf_cmd_info(struct ebpf_call *call);
 int ebpf_cmd_pin(struct ebpf_call *call);
 int ebpf_cmd_obj_get(struct ebpf_call *call);
@@ -138,6 +141,11 @@ int ebpf_cmd_obj_get(struct ebpf_call *call);
 int ebpf_pin_stat(struct ebpf_table *t, const char *path);
 int ebpf_pin_unlink(struct ebpf_table *t, const char *path);
 int ebpf_pin_mkdir(struct ebpf_table *t, const char *path);
+/*
+ * The names in the directory @path: for each one 'd' or 'f', the name, NUL; malloc'ed. 0, -ENOENT,
+ * -ENOTDIR.
+ */
+int ebpf_pin_list(struct ebpf_table *t, const char *path, char **out, u32 *len);
 
 /* Make a map that no client asked for (the trace ring). */
 int ebpf_map_new(struct ebpf_table *t, const struct ebpf_map_meta *meta, struct ebpf_map_obj **out);

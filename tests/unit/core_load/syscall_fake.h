@@ -33,6 +33,10 @@ static int fake_link_of_event(struct ebpf_call *call, struct ebpf_link_obj *link
 {
 	return -EINVAL;
 }
+static struct ebpf_link_obj *fake_link_at(struct ebpf_obj *event)
+{
+	return NULL;
+}
 
 static int fake_file_ident(struct ebpf_call *call, const char *path, struct osl_ident *out)
 {
@@ -93,6 +97,7 @@ static void fake_map_gone(struct ebpf_map_obj *map)
 }
 
 static const struct ebpf_backend fake_backend = {
+	.link_at = fake_link_at,
 	.link_attach = fake_link_attach,
 	.link_detach = fake_link_detach,
 	.link_update = fake_link_update,

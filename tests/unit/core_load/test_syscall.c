@@ -678,6 +678,8 @@ Test(syscall, pins_are_names_in_directories)
 	u32 fd = make_ours(BPF_MAP_CREATE, a, NULL, 0), id = 0;
 	struct ebpf_obj *map = ebpf_obj_by_ident(&table, &fds[0].ident);
 	const char *path = "/sys/fs/bpf/d/m";
+	char *names = NULL;
+	u32 len = 0;
 
 	cr_expect_eq(pin(fd, path), -ENOENT);
 	cr_expect_eq(ebpf_pin_mkdir(&table, "/sys/fs/bpf/d"), 0);
@@ -689,6 +691,14 @@ Test(syscall, pins_are_names_in_directories)
 	cr_expect_eq(pin(fd, "/sys/fs/bpf/../x"), -EPERM);
 	cr_expect_eq(ebpf_pin_stat(&table, path), 1);
 	cr_expect_eq(ebpf_pin_stat(&table, "/sys/fs/bpf/d"), 2);
+	cr_expect_eq(ebpf_pin_list(&table, "/sys/fs/bpf/", &names, &len), 0);
+	cr_expect(len == 3 && !memcmp(names, "dd", 3), "what is deeper is not in it");
+	free(names);
+	cr_expect_eq(ebpf_pin_list(&table, "/sys/fs/bpf/d", &names, &len), 0);
+	cr_expect(len == 3 && !memcmp(names, "fm", 3));
+	free(names);
+	cr_expect_eq(ebpf_pin_list(&table, path, &names, &len), -ENOTDIR);
+	cr_expect_eq(ebpf_pin_list(&table, "/sys/fs/bpf/e", &names, &len), -ENOENT);
 	cr_expect_eq(ebpf_pin_unlink(&table, "/sys/fs/bpf/d"), -ENOTEMPTY);
 	ebpf_owner_drop(&owner, map);
 	a = (union bpf_attr){.pathname = (u64)path};

@@ -6,6 +6,7 @@
  *	/sys/kernel/[debug/]tracing/uprobe_events	the older way, which is not here
  *	/sys/kernel/btf/vmlinux				$EBPFRT_VMLINUX_BTF when that is set
  *	/sys/fs/bpf/...					names the daemon keeps
+ *	/proc/mounts, /proc/self/mounts, /etc/mtab	with a line for /sys/fs/bpf
  *	/proc/self/fd/N, fdinfo/N			of our descriptors, as the kernel shows its
  *own
  *
@@ -148,6 +149,70 @@ static long open_proc(const char *path, int flags)
 	return fd < 0 ? SURFACE_PASS : open_fdinfo(fd, flags);
 }
 
+/* Tools look there for where the names of objects are. */
+static bool is_mounts(const char *path)
+{
+	return strcmp(path, "/proc/mounts") == 0 || strcmp(path, "/proc/self/mounts") == 0 ||
+	       strcmp(path, "/etc/mtab") == 0;
+}
+
+static bool holds_pins(const char *line)
+{
+	const char *at = strchr(line, ' ');
+
+	return at && strncmp(at, " " PIN_DIR " bpf ", sizeof(" " PIN_DIR " bpf ") - 1) == 0;
+}
+
+static long copy_mounts(FILE *in, int out)
+{
+	static const char ours[] =
+		"bpf " PIN_DIR " bpf rw,nosuid,nodev,noexec,relatime,mode=700 0 0\n";
+	_cleanup_free_ char *line = NULL;
+	bool seen = false;
+	size_t room = 0;
+	ssize_t n;
+
+	while ((n = getline(&line, &room, in)) > 0) {
+		seen |= holds_pins(line);
+		if (sys_call3(SYS_write, out, line, n) != n)
+			return -EIO;
+	}
+	if (!seen && sys_call3(SYS_write, out, ours, sizeof(ours) - 1) < 0)
+		return -EIO;
+	return sys_call3(SYS_lseek, out, 0, SEEK_SET);
+}
+
+/* Inside: fopen() reaches the kernel's file. */
+static long make_mounts(const char *path, int flags)
+{
+	FILE *in = fopen(path, "re");
+	long fd, ret;
+
+	if (!in)
+		return -errno;
+	fd = sys_call2(SYS_memfd_create, "ebpfrt-mounts", flags & O_CLOEXEC ? MFD_CLOEXEC : 0);
+	ret = fd < 0 ? fd : copy_mounts(in, (int)fd);
+	fclose(in);
+	if (ret < 0 && fd >= 0)
+		sys_close((int)fd);
+	return ret < 0 ? ret : fd;
+}
+
+long surface_open_mounts(const char *path, int flags)
+{
+	int saved = errno;
+	long ret;
+
+	if (surface_inside || !user_ok((u64)path, 1) || !is_mounts(path) ||
+	    (flags & O_ACCMODE) != O_RDONLY)
+		return SURFACE_PASS;
+	surface_enter();
+	ret = make_mounts(path, flags);
+	surface_leave();
+	errno = saved;
+	return ret;
+}
+
 /* Kernel types for CO-RE: the file the person, or `ebpfrt exec`, named. */
 static long open_vmlinux(int flags)
 {
@@ -175,6 +240,8 @@ long surface_open(int dir, const char *path, int flags)
 	surface_leave();
 	if (!f && ret == SURFACE_PASS && path[1] == 'p')
 		ret = open_proc(path, flags);
+	if (ret == SURFACE_PASS && path[1] == 'p')
+		ret = surface_open_mounts(path, flags);
 	errno = saved;
 	return ret;
 }
@@ -182,21 +249,26 @@ long surface_open(int dir, const char *path, int flags)
 /* --- names
  * ------------------------------------------------------------------------------------------ */
 
-/* The daemon's answer about a name below the pin directory: its mode, or -errno. */
-static long ask(u32 op, const char *path)
+static int ask_reply(u32 op, const char *path, struct frame *reply)
 {
-	_cleanup_frame_ struct frame reply = FRAME_INIT;
 	struct msg req = {.type = MSG_PATH};
 	u8 body[sizeof(struct msg_path) + 4096];
 	struct msg_path m = {.op = op, .len = (u32)strnlen(path, 4096)};
-	u32 mode = 0;
-	int err;
 
 	if (m.len >= 4096)
 		return -ENAMETOOLONG;
 	memcpy(body, &m, sizeof(m));
 	memcpy(body + sizeof(m), path, m.len + 1);
-	err = surface_request(&req, body, sizeof(m) + m.len + 1, NULL, 0, &reply);
+	return surface_request(&req, body, sizeof(m) + m.len + 1, NULL, 0, reply);
+}
+
+/* The daemon's answer about a name below the pin directory: its mode, or -errno. */
+static long ask(u32 op, const char *path)
+{
+	_cleanup_frame_ struct frame reply = FRAME_INIT;
+	u32 mode = 0;
+	int err = ask_reply(op, path, &reply);
+
 	if (err >= 0 && reply.len >= sizeof(mode))
 		memcpy(&mode, reply.body, sizeof(mode));
 	return err < 0 ? err : (long)mode;
@@ -235,6 +307,19 @@ long surface_access(int dir, const char *path, int mode)
 	return kind == 0 && (mode & X_OK) ? -EACCES : 0;
 }
 
+/* A number per name, as far as the programs that look for loops need it. */
+static ino_t number_of(const char *path)
+{
+	u64 h = 1469598103934665603ull;
+
+	for (const char *p = path; *p; p++) {
+		if (*p == '/' && (p[1] == '/' || !p[1]))
+			continue;
+		h = (h ^ (u8)*p) * 1099511628211ull;
+	}
+	return (ino_t)(h >> 1 | 1);
+}
+
 long surface_stat(int dir, const char *path, struct stat *st)
 {
 	long kind = lookup(path);
@@ -252,6 +337,7 @@ long surface_stat(int dir, const char *path, struct stat *st)
 		st->st_uid = geteuid();
 		st->st_gid = getegid();
 	}
+	st->st_ino = number_of(path);
 	st->st_nlink = 1;
 	st->st_blksize = EBPFRT_PAGE_SIZE;
 	return 0;
@@ -273,6 +359,31 @@ long surface_statfs(const char *path, struct statfs *st)
 	st->f_bsize = EBPFRT_PAGE_SIZE;
 	st->f_namelen = 255;
 	return 0;
+}
+
+long surface_list(const char *path, char **names, size_t *len)
+{
+	_cleanup_frame_ struct frame reply = FRAME_INIT;
+	char *copy;
+	size_t n;
+	long ret;
+
+	if (likely(!candidate(path)) || !is_pin(path) || surface_inside)
+		return SURFACE_PASS;
+	surface_enter();
+	ret = ask_reply(MSG_PATH_LIST, path, &reply);
+	n = ret >= 0 && reply.len > sizeof(u32) ? reply.len - sizeof(u32) : 0;
+	copy = ret >= 0 ? malloc(n + 1) : NULL;
+	if (copy) {
+		memcpy(copy, reply.body + sizeof(u32), n);
+		copy[n] = '\0';
+		*names = copy;
+		*len = n;
+	} else if (ret >= 0) {
+		ret = -ENOMEM;
+	}
+	surface_leave();
+	return MIN(ret, 0L);
 }
 
 /* The daemon forgets names of both kinds by one request; which kind it may be is asked before. */
@@ -325,7 +436,7 @@ long surface_readlink(const char *path, char *buf, size_t size)
 {
 	static const char *const names[] = {
 		[MSG_OBJ_MAP] = "anon_inode:bpf-map",	    [MSG_OBJ_PROG] = "anon_inode:bpf-prog",
-		[MSG_OBJ_BTF] = "anon_inode:btf",	    [MSG_OBJ_LINK] = "anon_inode:bpf_link",
+		[MSG_OBJ_BTF] = "anon_inode:btf",	    [MSG_OBJ_LINK] = "anon_inode:bpf-link",
 		[MSG_OBJ_PERF] = "anon_inode:[perf_event]",
 	};
 	_cleanup_obj_ struct surface_obj *o = NULL;

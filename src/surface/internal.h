@@ -18,6 +18,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/epoll.h>
+#include <sys/select.h>
 
 #include "base/cleanup.h"
 #include "base/macros.h"
@@ -210,6 +211,9 @@ struct pollfd;
 struct timespec;
 long surface_ppoll(struct pollfd *fds, unsigned long n, const struct timespec *timeout,
 		   const void *mask, size_t mask_size);
+/* As pselect(2); @timeout is not written. */
+long surface_select(int n, fd_set *read, fd_set *write, fd_set *except,
+		    const struct timespec *timeout, const void *mask, size_t mask_size);
 void surface_wait_forget(struct surface_obj *obj);
 void surface_wait_forget_epfd(int epfd);
 
@@ -225,3 +229,25 @@ long surface_unlink(const char *path);
 long surface_rmdir(const char *path);
 long surface_mkdir(const char *path);
 long surface_readlink(const char *path, char *buf, size_t size);
+/*
+ * /proc/mounts with a line for the pin directory when the host's has none: a descriptor, or
+ * SURFACE_PASS.
+ */
+long surface_open_mounts(const char *path, int flags);
+/* The names in a directory below the pin directory, as MSG_PATH_LIST gives them, malloc'ed. */
+long surface_list(const char *path, char **names, size_t *len);
+
+/* --- dir.c: directories below the pin directory ------------------------------------------------
+ */
+
+struct surface_dir;
+long surface_opendir(const char *path, struct surface_dir **out);
+/* Is @dir one of ours? A libc DIR is not. */
+struct surface_dir *surface_dir_known(const void *dir);
+struct dirent *surface_readdir(struct surface_dir *d); /* NULL at the end */
+long surface_telldir(const struct surface_dir *d);
+void surface_seekdir(struct surface_dir *d, long pos);
+void surface_closedir(struct surface_dir *d);
+/* nftw() over names of ours: 0 with what @fn said last, -errno, or SURFACE_PASS. */
+typedef int surface_nftw_fn(const char *path, const struct stat *st, int type, void *ftw);
+long surface_nftw(const char *path, surface_nftw_fn *fn, int flags, int *said);

@@ -5,11 +5,14 @@
  * exactly the kernel's.
  *
  * Rules: a process that never touches bpf pays one load and a branch per call. Only what hands out
- * a libc object (fopen) goes on to libc's own function, found by dlsym at its first call. Nothing
- * else of this library may be exported: see libebpfrt-surface.map.
+ * a libc object (fopen, opendir) goes on to libc's own function, found by dlsym at its first call.
+ * Nothing else of this library may be exported: see libebpfrt-surface.map.
  */
+#include <dirent.h>
 #include <dlfcn.h>
+#include <ftw.h>
 #include <linux/close_range.h>
+#include <mntent.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -224,6 +227,38 @@ __export int poll(struct pollfd *fds, nfds_t n, int timeout)
 	return ppoll(fds, n, timeout < 0 ? NULL : &ts, NULL);
 }
 
+static int select_any(int n, fd_set *sets[3], const struct timespec *timeout, const sigset_t *mask)
+{
+	return (int)sys_ret(surface_select(n, sets[0], sets[1], sets[2], timeout, mask, 8));
+}
+
+__export int pselect(int n, fd_set *read, fd_set *write, fd_set *except,
+		     const struct timespec *timeout, const sigset_t *mask)
+{
+	return select_any(n, (fd_set *[]){read, write, except}, timeout, mask);
+}
+
+/* Linux says in @timeout how much of it is left, and programs rely on it. */
+__export int select(int n, fd_set *read, fd_set *write, fd_set *except, struct timeval *timeout)
+{
+	struct timespec ts = {0};
+	u64 start = osl_now_ns(), limit, spent;
+	int ret;
+
+	if (!timeout)
+		return select_any(n, (fd_set *[]){read, write, except}, NULL, NULL);
+	if (timeout->tv_sec < 0 || timeout->tv_usec < 0)
+		return (int)sys_ret(-EINVAL);
+	ts.tv_sec = timeout->tv_sec + timeout->tv_usec / 1000000;
+	ts.tv_nsec = timeout->tv_usec % 1000000 * 1000;
+	limit = (u64)ts.tv_sec * 1000000000 + (u64)ts.tv_nsec;
+	ret = select_any(n, (fd_set *[]){read, write, except}, &ts, NULL);
+	spent = MIN(osl_now_ns() - start, limit);
+	timeout->tv_sec = (time_t)((limit - spent) / 1000000000);
+	timeout->tv_usec = (suseconds_t)((limit - spent) % 1000000000 / 1000);
+	return ret;
+}
+
 /* --- files
  * --------------------------------------------------------------------------------------------- */
 
@@ -417,6 +452,144 @@ __export ssize_t readlink(const char *path, char *buf, size_t size)
 {
 	return PASS_OR(surface_readlink(path, buf, size),
 		       sys_call4(SYS_readlinkat, AT_FDCWD, path, buf, size));
+}
+
+/* What ls and find ask. A name of ours has no times. */
+static void fill_statx(struct statx *stx, const struct stat *st)
+{
+	*stx = (struct statx){.stx_mask = STATX_TYPE | STATX_MODE | STATX_NLINK | STATX_UID |
+					  STATX_GID | STATX_SIZE | STATX_INO,
+			      .stx_ino = st->st_ino,
+			      .stx_blksize = (u32)st->st_blksize,
+			      .stx_nlink = (u32)st->st_nlink,
+			      .stx_uid = st->st_uid,
+			      .stx_gid = st->st_gid,
+			      .stx_mode = (u16)st->st_mode};
+}
+
+__export int statx(int dir, const char *path, int flags, unsigned int mask, struct statx *stx)
+{
+	struct stat st;
+	long ret = surface_stat(dir, path, &st);
+
+	if (ret == 0 && !user_ok((u64)stx, sizeof(*stx)))
+		ret = -EFAULT;
+	else if (ret == 0)
+		fill_statx(stx, &st);
+	return (int)PASS_OR(ret, sys_call5(SYS_statx, dir, path, flags, mask, stx));
+}
+
+/* --- directories
+ * --------------------------------------------------------------------------------------- */
+
+/* libc's own function of that name. */
+#define NEXT(name)                                                                                 \
+	({                                                                                         \
+		static __typeof__(&name) next;                                                     \
+		if (!load_relaxed(&next))                                                          \
+			store_relaxed(&next, (__typeof__(&name))dlsym(RTLD_NEXT, #name));          \
+		load_relaxed(&next);                                                               \
+	})
+
+__export DIR *opendir(const char *path)
+{
+	struct surface_dir *d = NULL;
+	long ret = surface_opendir(path, &d);
+
+	if (likely(ret == SURFACE_PASS))
+		return NEXT(opendir)(path);
+	return sys_ret(ret) < 0 ? NULL : (DIR *)d;
+}
+
+__export struct dirent *readdir(DIR *dir)
+{
+	struct surface_dir *d = surface_dir_known(dir);
+
+	return unlikely(d) ? surface_readdir(d) : NEXT(readdir)(dir);
+}
+
+/* the same layout on 64-bit machines */
+__export struct dirent64 *readdir64(DIR *dir)
+{
+	struct surface_dir *d = surface_dir_known(dir);
+
+	return unlikely(d) ? (struct dirent64 *)surface_readdir(d) : NEXT(readdir64)(dir);
+}
+
+__export int closedir(DIR *dir)
+{
+	struct surface_dir *d = surface_dir_known(dir);
+
+	if (likely(!d))
+		return NEXT(closedir)(dir);
+	surface_closedir(d);
+	return 0;
+}
+
+__export int dirfd(DIR *dir)
+{
+	return unlikely(surface_dir_known(dir)) ? (int)sys_ret(-ENOTSUP) : NEXT(dirfd)(dir);
+}
+
+__export long telldir(DIR *dir)
+{
+	struct surface_dir *d = surface_dir_known(dir);
+
+	return unlikely(d) ? surface_telldir(d) : NEXT(telldir)(dir);
+}
+
+__export void seekdir(DIR *dir, long pos)
+{
+	struct surface_dir *d = surface_dir_known(dir);
+
+	if (unlikely(d))
+		surface_seekdir(d, pos);
+	else
+		NEXT(seekdir)(dir, pos);
+}
+
+__export void rewinddir(DIR *dir)
+{
+	struct surface_dir *d = surface_dir_known(dir);
+
+	if (unlikely(d))
+		surface_seekdir(d, 0);
+	else
+		NEXT(rewinddir)(dir);
+}
+
+__export int nftw(const char *path, __nftw_func_t fn, int depth, int flags)
+{
+	int said = 0;
+	long ret = surface_nftw(path, (surface_nftw_fn *)(void *)fn, flags, &said);
+
+	if (likely(ret == SURFACE_PASS))
+		return NEXT(nftw)(path, fn, depth, flags);
+	return ret < 0 ? (int)sys_ret(ret) : said;
+}
+
+__export int nftw64(const char *path, __nftw64_func_t fn, int depth, int flags)
+{
+	int said = 0;
+	long ret = surface_nftw(path, (surface_nftw_fn *)(void *)fn, flags, &said);
+
+	if (likely(ret == SURFACE_PASS))
+		return NEXT(nftw64)(path, fn, depth, flags);
+	return ret < 0 ? (int)sys_ret(ret) : said;
+}
+
+/* libc opens the file by a name of its own, which can't be diverted */
+__export FILE *setmntent(const char *path, const char *mode)
+{
+	long fd = surface_open_mounts(path, O_RDONLY | O_CLOEXEC);
+	FILE *f;
+
+	if (likely(fd < 0))
+		return NEXT(setmntent)(path, mode);
+	f = fdopen((int)fd, "r");
+	if (!f)
+		sys_close((int)fd);
+	return f;
 }
 
 /* --- limits

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Waiting for rings: epoll and poll on descriptors of ring buffers and perf events.
+ * Waiting for rings: epoll, poll and select on descriptors of ring buffers and perf events.
  *
  * Model: these descriptors can't be waited on themselves; the daemon has an eventfd for each ring,
  * which stands in for it, edge-triggered, with the program's own epoll data. Level-triggering is
@@ -13,6 +13,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <string.h>
+#include <sys/select.h>
 #include <time.h>
 
 #include "surface/internal.h"
@@ -406,6 +407,123 @@ long surface_ppoll(struct pollfd *fds, unsigned long n, const struct timespec *t
 	}
 	surface_enter();
 	polled_deinit(&p);
+	surface_leave();
+	errno = saved;
+	return ret;
+}
+
+/* --- select
+ * -------------------------------------------------------------------------------------------- */
+
+struct selected {
+	int n;
+	fd_set *sets[3]; /* read, write, except: the program's; NULL: none */
+	struct pollfd *fds;
+	unsigned long nfds;
+};
+
+static const short asked[3] = {POLLIN, POLLOUT, POLLPRI};
+static const short answered[3] = {POLLIN | POLLRDNORM | POLLRDBAND | POLLHUP | POLLERR,
+				  POLLOUT | POLLWRNORM | POLLWRBAND | POLLERR, POLLPRI};
+
+/* Sets may be larger than fd_set: programs allocate what @n needs. */
+static bool in_set(const fd_set *set, int fd)
+{
+	const unsigned long *words = (const unsigned long *)set;
+
+	return set && (words[fd / 64] >> (fd % 64) & 1);
+}
+
+static bool names_ring(int fd)
+{
+	_cleanup_obj_ struct surface_obj *o = surface_obj_known(fd);
+
+	return o && surface_is_ring(o);
+}
+
+/* The sets as an array for poll(). True when one of ours is among them. */
+static bool gather(struct selected *s)
+{
+	bool any = false;
+
+	s->fds = calloc((size_t)s->n + 1, sizeof(*s->fds));
+	for (int fd = 0; s->fds && fd < s->n; fd++) {
+		short events = 0;
+
+		for (int i = 0; i < 3; i++)
+			events |= in_set(s->sets[i], fd) ? asked[i] : 0;
+		if (!events)
+			continue;
+		s->fds[s->nfds++] = (struct pollfd){.fd = fd, .events = events};
+		any |= names_ring(fd);
+	}
+	return any;
+}
+
+static long scatter(struct selected *s)
+{
+	size_t bytes = ((size_t)s->n + 63) / 64 * 8;
+	long n = 0;
+
+	for (unsigned long k = 0; k < s->nfds; k++)
+		if (s->fds[k].revents & POLLNVAL)
+			return -EBADF;
+	for (int i = 0; i < 3; i++)
+		if (s->sets[i])
+			memset(s->sets[i], 0, bytes);
+	for (unsigned long k = 0; k < s->nfds; k++) {
+		const struct pollfd *p = &s->fds[k];
+
+		for (int i = 0; i < 3; i++) {
+			if (!(p->events & asked[i]) || !(p->revents & answered[i]))
+				continue;
+			((unsigned long *)s->sets[i])[p->fd / 64] |= 1ul << (p->fd % 64);
+			n++;
+		}
+	}
+	return n;
+}
+
+static bool sets_ok(const struct selected *s)
+{
+	bool ok = s->n > 0 && s->n <= 65536;
+
+	for (int i = 0; i < 3; i++)
+		ok = ok && (!s->sets[i] || user_ok((u64)s->sets[i], ((size_t)s->n + 63) / 64 * 8));
+	return ok;
+}
+
+static bool has_rings(struct selected *s)
+{
+	bool any;
+
+	if (surface_idle() || !surface_obj_count() || !sets_ok(s))
+		return false;
+	surface_enter();
+	any = gather(s);
+	surface_leave();
+	return any;
+}
+
+long surface_select(int n, fd_set *read, fd_set *write, fd_set *except,
+		    const struct timespec *timeout, const void *mask, size_t mask_size)
+{
+	struct selected s = {.n = n, .sets = {read, write, except}};
+	struct timespec copy = timeout ? *timeout : (struct timespec){0};
+	const void *const packed[] = {mask, (const void *)mask_size};
+	int saved = errno;
+	long ret;
+
+	if (has_rings(&s)) {
+		ret = surface_ppoll(s.fds, s.nfds, timeout, mask, mask_size);
+		if (ret >= 0)
+			ret = scatter(&s);
+	} else {
+		ret = blocking(SYS_pselect6, n, (long)read, (long)write, (long)except,
+			       timeout ? (long)&copy : 0, (long)packed);
+	}
+	surface_enter();
+	free(s.fds);
 	surface_leave();
 	errno = saved;
 	return ret;

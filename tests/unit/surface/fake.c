@@ -231,10 +231,21 @@ static void perf_mmap(int sock, const struct frame *f)
 static void path(int sock, const struct frame *f)
 {
 	const char *name = (const char *)f->body + sizeof(struct msg_path);
+	static const char list[] = "\0\0\0\0fpin\0ddir";
 	u32 mode = strcmp(name, FAKE_PIN) == 0	 ? S_IFREG | 0600
 		   : strcmp(name, FAKE_DIR) == 0 ? S_IFDIR | 0700
 						 : 0;
 
+	if (((const struct msg_path *)f->body)->op == MSG_PATH_LIST) {
+		bool root = strcmp(name, "/sys/fs/bpf") == 0, dir = mode && S_ISDIR(mode);
+
+		reply(sock, f,
+		      root || dir ? 0
+		      : mode	  ? -ENOTDIR
+				  : -ENOENT,
+		      list, root ? sizeof(list) : sizeof(u32), NULL, 0, NULL);
+		return;
+	}
 	reply(sock, f, mode ? 0 : -ENOENT, &mode, sizeof(mode), NULL, 0, NULL);
 }
 

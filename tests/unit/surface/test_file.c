@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The files libbpf reads: ours whatever the host has, everything else untouched. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
+#include <mntent.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -121,4 +124,97 @@ Test(file, memlock_may_be_raised)
 	rl = (struct rlimit){10, 5};
 	cr_assert_eq(setrlimit(RLIMIT_MEMLOCK, &rl), -1);
 	cr_assert_eq(errno, EINVAL);
+}
+
+Test(file, directories_of_pins)
+{
+	DIR *d = opendir("/sys/fs/bpf");
+	char all[2048] = "";
+	struct dirent *e;
+	struct stat st[2];
+	long at;
+
+	cr_assert(d);
+	while ((e = readdir(d))) {
+		strcat(all, e->d_name);
+		strcat(all, e->d_type == DT_DIR ? "/ " : " ");
+	}
+	cr_assert_str_eq(all, "./ ../ pin dir/ ");
+	rewinddir(d);
+	for (int i = 0; i < 3; i++)
+		e = readdir(d);
+	cr_assert_str_eq(e->d_name, "pin");
+	at = telldir(d);
+	cr_assert_str_eq(readdir(d)->d_name, "dir");
+	seekdir(d, at);
+	cr_assert_str_eq(readdir(d)->d_name, "dir");
+	cr_assert_eq(dirfd(d), -1);
+	cr_assert_eq(closedir(d), 0);
+	cr_assert_null(opendir(FAKE_PIN));
+	cr_assert_eq(errno, ENOTDIR);
+	cr_assert_null(opendir("/sys/fs/bpf/none"));
+	cr_assert_eq(errno, ENOENT);
+	cr_assert_eq(stat(FAKE_PIN, &st[0]), 0);
+	cr_assert_eq(stat(FAKE_DIR, &st[1]), 0);
+	cr_assert_neq(st[0].st_ino, st[1].st_ino);
+}
+
+Test(file, other_directories_are_the_kernels)
+{
+	DIR *mine = opendir("/sys/fs/bpf"), *d = opendir("/proc/self");
+	bool seen = false;
+
+	cr_assert(mine && d);
+	cr_assert_geq(dirfd(d), 0);
+	for (struct dirent *e; (e = readdir(d));)
+		seen |= strcmp(e->d_name, "maps") == 0;
+	cr_assert(seen);
+	cr_assert_eq(closedir(d), 0);
+	cr_assert_eq(closedir(mine), 0);
+}
+
+static char walked[256];
+static int stop_at;
+
+static int note(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	sprintf(walked + strlen(walked), "%s:%d:%d ", path + ftw->base, type, ftw->level);
+	return stop_at && type == stop_at ? -7 : 0;
+}
+
+Test(file, nftw)
+{
+	cr_assert_eq(nftw("/sys/fs/bpf", note, 8, FTW_PHYS), 0);
+	cr_assert_str_eq(walked, "bpf:1:0 pin:0:1 dir:1:1 ");
+	walked[0] = '\0';
+	cr_assert_eq(nftw("/sys/fs/bpf", note, 8, FTW_DEPTH), 0);
+	cr_assert_str_eq(walked, "pin:0:1 dir:5:1 bpf:5:0 ");
+	walked[0] = '\0';
+	cr_assert_eq(nftw(FAKE_PIN, note, 8, 0), 0);
+	cr_assert_str_eq(walked, "pin:0:0 ");
+	stop_at = FTW_DP;
+	cr_assert_eq(nftw("/sys/fs/bpf", note, 8, FTW_DEPTH), -7, "what the function said");
+	stop_at = 0;
+	cr_assert_eq(nftw("/sys/fs/bpf/none", note, 8, 0), -1);
+	cr_assert_eq(errno, ENOENT);
+	walked[0] = '\0';
+	cr_assert_eq(nftw(fake->dir, note, 8, FTW_PHYS), 0);
+	cr_assert(strstr(walked, "ctl:"), "another directory: %s", walked);
+}
+
+Test(file, mounts_name_the_pin_directory)
+{
+	FILE *f = setmntent("/proc/mounts", "r");
+	int bpf = 0, proc = 0;
+	struct mntent *m;
+
+	cr_assert(f);
+	while ((m = getmntent(f))) {
+		bpf += strcmp(m->mnt_dir, "/sys/fs/bpf") == 0 && strcmp(m->mnt_type, "bpf") == 0;
+		proc += strcmp(m->mnt_type, "proc") == 0;
+	}
+	endmntent(f);
+	cr_assert_eq(bpf, 1);
+	cr_assert_geq(proc, 1);
+	cr_assert_null(setmntent("/nowhere", "r"));
 }

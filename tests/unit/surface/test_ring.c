@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/select.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 
@@ -157,6 +158,46 @@ Test(ring, poll_sees_records)
 	cr_assert_eq(poll(p, 2, -1), 1);
 	cr_assert_eq(p[0].revents, POLLIN);
 	cr_assert_eq(p[0].fd, r.fd);
+}
+
+Test(ring, select_sees_records)
+{
+	struct rb r = ringbuf(PAGE);
+	struct timeval tv = {.tv_usec = 20000};
+	struct timespec ts = {.tv_nsec = 1000000};
+	fd_set in, out;
+	int p[2];
+
+	cr_assert_eq(pipe(p), 0);
+	FD_ZERO(&in);
+	FD_ZERO(&out);
+	FD_SET(r.fd, &in);
+	FD_SET(p[0], &in);
+	cr_assert_eq(select(r.fd + p[0] + 1, &in, NULL, NULL, &tv), 0);
+	cr_assert_not(FD_ISSET(r.fd, &in));
+	cr_assert_eq(tv.tv_sec + tv.tv_usec, 0, "all of it was spent");
+	put_record(&r, PAGE, 4, 7);
+	FD_SET(r.fd, &in);
+	FD_SET(p[0], &in);
+	FD_SET(p[1], &out);
+	cr_assert_eq(select(r.fd + p[1] + 1, &in, &out, NULL, NULL), 2);
+	cr_assert(FD_ISSET(r.fd, &in));
+	cr_assert_not(FD_ISSET(p[0], &in));
+	cr_assert(FD_ISSET(p[1], &out));
+	*r.cons = 16;
+	cr_assert_eq(pselect(r.fd + 1, &in, NULL, NULL, &ts, NULL), 0);
+	cr_assert_eq(ts.tv_nsec, 1000000, "pselect leaves it alone");
+	/* none of ours: the kernel's own call */
+	FD_ZERO(&in);
+	FD_SET(p[0], &in);
+	cr_assert_eq(select(p[0] + 1, &in, NULL, NULL, &(struct timeval){0}), 0);
+	close(p[0]);
+	FD_SET(p[0], &in);
+	cr_assert_eq(select(p[0] + 1, &in, NULL, NULL, &(struct timeval){0}), -1);
+	cr_assert_eq(errno, EBADF);
+	FD_SET(r.fd, &in);
+	cr_assert_eq(select(r.fd + p[0] + 1, &in, NULL, NULL, &(struct timeval){0}), -1);
+	cr_assert_eq(errno, EBADF);
 }
 
 static u32 reports;

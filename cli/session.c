@@ -521,6 +521,7 @@ int session_finish(struct session *s)
 	err = detach_all(s);
 	flush_log();
 	drain(s);
+	session_count_drops(s);
 	if (!s->no_maps)
 		print_maps(s);
 	/* last: a thread that was in a program when it was detached counts when it comes out */

@@ -55,4 +55,6 @@ void session_deinit(struct session *s);
 
 /* Events: rings, perf buffers, log lines. 0 or -errno after a message. */
 int session_open_streams(struct session *s);
+/* Add what the rings have dropped to the session's losses. */
+void session_count_drops(struct session *s);
 void session_close_streams(struct session *s);

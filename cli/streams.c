@@ -5,13 +5,16 @@
  * bytes.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "cli/out.h"
 #include "cli/session.h"
 #include "cli/value.h"
+#include "core/run/map/ringbuf.h"
 
 #define PERF_PAGES 16
 #define DUMP_MAX 4096
@@ -22,6 +25,8 @@ struct stream {
 	const char *name;
 	const struct btf *btf;
 	u32 type;
+	int ring;  /* its descriptor, -1: not a ring buffer */
+	u64 drops; /* that are reported, or not ours */
 };
 
 /* The structure called like the map ("events": struct events, struct event), or 0. */
@@ -104,6 +109,29 @@ static void on_perf_lost(void *ctx, int cpu, unsigned long long n)
 	out_warn("%s: %llu events lost, the reader was slow", s->name, n);
 }
 
+static u64 ring_drops(int fd)
+{
+	u64 n;
+
+	return pread(fd, &n, sizeof(n), EBPF_RINGBUF_DROPPED) == sizeof(n) ? n : 0;
+}
+
+/* Of rings nobody says it by the way: their count is looked at in the end. */
+void session_count_drops(struct session *s)
+{
+	for (struct stream *st = s->streams; st; st = st->next) {
+		u64 n = st->ring >= 0 ? ring_drops(st->ring) - st->drops : 0;
+
+		if (!n)
+			continue;
+		st->drops += n;
+		s->lost += n;
+		out_warn("%s: %" PRIu64 " events lost: the ring was full, or their program was cut "
+			 "short",
+			 st->name, n);
+	}
+}
+
 static struct stream *new_stream(struct session *s, const struct object *obj, struct bpf_map *map)
 {
 	struct stream *st = calloc(1, sizeof(*st));
@@ -113,6 +141,7 @@ static struct stream *new_stream(struct session *s, const struct object *obj, st
 	st->next = s->streams;
 	s->streams = st;
 	st->session = s;
+	st->ring = -1;
 	st->name = bpf_map__name(map);
 	st->btf = bpf_object__btf(obj->bpf);
 	st->type = bpf_map__btf_value_type_id(map);
@@ -128,6 +157,8 @@ static int add_ring(struct session *s, const struct object *obj, struct bpf_map 
 
 	if (!st)
 		return -ENOMEM;
+	st->ring = bpf_map__fd(map);
+	st->drops = ring_drops(st->ring);
 	if (!s->rings) {
 		s->rings = ring_buffer__new(bpf_map__fd(map), on_ring, st, NULL);
 		return s->rings ? 0 : -errno;

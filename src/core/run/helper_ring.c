@@ -101,7 +101,7 @@ u32 ebpf_run_finish(struct ebpf_run *run)
 	while (run->nresv) {
 		struct ebpf_reservation *r = &run->resv[--run->nresv];
 
-		ebpf_ringbuf_discard(r->map, r->sample, 0);
+		ebpf_ringbuf_abandon(r->map, r->sample);
 	}
 	return n;
 }

@@ -112,7 +112,7 @@ struct ebpf_run {
 u64 ebpf_prog_run(const struct ebpf_prog *prog, void *ctx, struct ebpf_run *run);
 
 /*
- * Discard the samples that the run left open: ebpf_prog_run() calls it when a program has ended,
+ * Discard the samples that the run left open, which their rings count as dropped: ebpf_prog_run() calls it when a program has ended,
  * however it ended. Returns how many there were. Any context.
  */
 u32 ebpf_run_finish(struct ebpf_run *run);

@@ -124,6 +124,24 @@ Test(ringbuf, room_is_the_kernels)
 	cr_assert_eq(ebpf_ringbuf_dropped(&map), 3);
 }
 
+Test(ringbuf, a_record_left_open_is_dropped_and_counted)
+{
+	struct ebpf_map map;
+	u64 at_offset;
+	void *open;
+
+	test_ring(&map, 4096);
+	open = ebpf_ringbuf_reserve(&map, 100, 0);
+	cr_assert_not_null(open);
+	ebpf_ringbuf_abandon(&map, open);
+	memcpy(&at_offset, map.base + EBPF_RINGBUF_DROPPED, sizeof(at_offset));
+	cr_assert(ebpf_ringbuf_dropped(&map) == 1 && at_offset == 1);
+	ebpf_ringbuf_abandon(&map, (u8 *)open + 4);
+	cr_assert_eq(ebpf_ringbuf_dropped(&map), 1, "it is no record");
+	ebpf_ringbuf_discard(&map, ebpf_ringbuf_reserve(&map, 8, 0), 0);
+	cr_assert_eq(ebpf_ringbuf_dropped(&map), 1, "the program's own decision");
+}
+
 static int no_record(void *ctx, const void *data, u32 len)
 {
 	cr_assert_fail("a record in progress was handed over");

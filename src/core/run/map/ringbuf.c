@@ -21,6 +21,9 @@ struct ring_producer {
 	u64 reaped;
 };
 
+_Static_assert(offsetof(struct ring_producer, dropped) == EBPF_RINGBUF_DROPPED - EBPFRT_PAGE_SIZE,
+	       "where readers look");
+
 struct ring_header {
 	u32 len;
 	u32 owner;
@@ -160,6 +163,13 @@ void ebpf_ringbuf_submit(struct ebpf_map *map, void *sample, u64 flags)
 void ebpf_ringbuf_discard(struct ebpf_map *map, void *sample, u64 flags)
 {
 	finish(map, sample, flags, BPF_RINGBUF_DISCARD_BIT);
+}
+
+void ebpf_ringbuf_abandon(struct ebpf_map *map, void *sample)
+{
+	if (ebpf_ringbuf_contains(map, sample) && !map->readonly)
+		__atomic_fetch_add(&producer(map)->dropped, 1, __ATOMIC_RELAXED);
+	ebpf_ringbuf_discard(map, sample, 0);
 }
 
 u64 ebpf_ringbuf_query(struct ebpf_map *map, u64 what)

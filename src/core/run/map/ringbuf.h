@@ -59,6 +59,9 @@ void ebpf_ringbuf_submit(struct ebpf_map *map, void *sample, u64 flags);
 void ebpf_ringbuf_discard(struct ebpf_map *map, void *sample, u64 flags);
 u64 ebpf_ringbuf_query(struct ebpf_map *map, u64 what);
 
+/* As discard, of a record that its program did not come to submit: it counts as dropped. */
+void ebpf_ringbuf_abandon(struct ebpf_map *map, void *sample);
+
 /* Could @sample be the memory of a record of this ring? The kernel's submit takes no map. */
 bool ebpf_ringbuf_contains(const struct ebpf_map *map, const void *sample);
 
@@ -79,5 +82,9 @@ s64 ebpf_ringbuf_consume(struct ebpf_map *map, ebpf_ringbuf_fn fn, void *ctx);
 int ebpf_ringbuf_check(struct ebpf_map *map);
 void ebpf_ringbuf_reset(struct ebpf_map *map);
 
-/* Records that found no room, ever. Advisory. */
+/*
+ * Records that found no room, or were left open by a program that was cut short, ever. Advisory.
+ * For those who only have the memfd: an u64 at that offset.
+ */
+#define EBPF_RINGBUF_DROPPED (EBPFRT_PAGE_SIZE + 16)
 u64 ebpf_ringbuf_dropped(const struct ebpf_map *map);

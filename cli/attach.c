@@ -125,30 +125,15 @@ static int check_targets(void)
 	return 0;
 }
 
-/* An agent that was injected is known by its statistics, whoever's daemon brought it. */
-static bool holds_agent(pid_t pid)
-{
-	struct probe_maps maps = {0};
-	bool found = false;
-
-	if (probe_maps_read(pid, &maps))
-		return false;
-	for (size_t i = 0; i < maps.n && !found; i++)
-		found = maps.v[i].path && strstr(maps.v[i].path, "/memfd:ebpfrt-stats");
-	probe_maps_free(&maps);
-	return found;
-}
-
 static int adopt(void)
 {
 	for (u32 i = 0; i < config.pids.n; i++) {
 		struct ebpfrt_target t;
 		int pid = config.pids.v[i];
-		bool present = holds_agent(pid);
 
 		if (ebpfrt_target_attach(pid, config.no_follow ? 0 : EBPFRT_FOLLOW, &t))
 			return out_error("%s", ebpfrt_error());
-		if (!present && t.how == EBPFRT_INJECTED)
+		if (!t.found && t.how == EBPFRT_INJECTED)
 			out_note("%d (%s): agent loaded (ptrace, %.1f ms stopped)", pid, t.comm,
 				 t.stopped_ns / 1e6);
 		else

@@ -49,11 +49,14 @@ struct ebpfrt_target {
 	uint32_t links;
 	uint32_t sessions; /* clients that attached to it */
 	uint32_t inert;	   /* 1: the agent restored everything by itself, its daemon had died */
-	uint64_t hits;	   /* programs run */
-	uint64_t missed;   /* hits that could not run a program (nested in another) */
-	uint64_t aborted;  /* runs cut short by a fault */
-	uint64_t foreign;  /* traps that belonged to the application and went there */
-	uint64_t dropped;  /* bpf_printk lines that found no room */
+	uint32_t found; /* 1: the agent was there already, from an earlier time or another client's
+			 */
+	uint32_t reserved;
+	uint64_t hits;	  /* programs run */
+	uint64_t missed;  /* hits that could not run a program (nested in another) */
+	uint64_t aborted; /* runs cut short by a fault */
+	uint64_t foreign; /* traps that belonged to the application and went there */
+	uint64_t dropped; /* bpf_printk lines that found no room */
 	char comm[16];
 };
 #define EBPFRT_PRELOADED 1

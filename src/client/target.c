@@ -28,6 +28,7 @@ static void copy_target(struct ebpfrt_target *to, const struct msg_target_info *
 		.links = from->nlinks,
 		.sessions = from->sessions,
 		.inert = from->inert,
+		.found = from->found,
 		.hits = from->hits,
 		.missed = from->missed,
 		.aborted = from->aborted,

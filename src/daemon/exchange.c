@@ -332,6 +332,7 @@ static void injected(struct exchange *x, const struct inject_event *ev)
 
 	x->injecting = false;
 	t->stopped_ns += ev->stopped_ns;
+	t->found = ev->found;
 	if (ev->base)
 		t->base = ev->base;
 	if (ev->err && !x->err && !x->talked) {

@@ -51,6 +51,7 @@ struct work {
 	int report;
 	u64 base;
 	bool loaded; /* by us, now */
+	bool found;  /* it was there before we came */
 	bool cut;    /* the agent was interrupted half-way: all it uses must stay */
 	u64 stack;   /* remote; 0: none */
 	int remote_fd;
@@ -404,6 +405,7 @@ static int inject(struct work *w)
 	if (err)
 		return err;
 	w->base = w->req.kind == INJECT_COMMAND ? w->req.base : find_loaded(w);
+	w->found = w->base != 0;
 	err = make_stack(w);
 	if (err == 0 && !w->base)
 		err = load(w);
@@ -474,6 +476,7 @@ static void child_main(const struct inject_request *req, int sock)
 	e.stopped_ns = thread_release(&w.thread);
 	crowd_release(&w.crowd);
 	e.base = w.base;
+	e.found = w.found;
 	memcpy(e.why, w.why, sizeof(e.why));
 	report(sock, &e, -1);
 }

@@ -57,6 +57,7 @@ struct inject_event {
 	int err;	/* INJECT_DONE: 0 or -errno (the agent's own result included) */
 	u64 base;	/* INJECT_DONE: where the agent is, 0: not loaded */
 	u64 stopped_ns; /* INJECT_DONE: how long the thread was held */
+	bool found;	/* INJECT_DONE: it was there already */
 	char why[INJECT_WHY_MAX]; /* INJECT_DONE with err: the sentence */
 };
 

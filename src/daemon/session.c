@@ -206,6 +206,7 @@ static void fill_info(const struct target *t, struct msg_target_info *o)
 	o->start_time = t->start_time;
 	o->stopped_ns = t->stopped_ns;
 	o->sessions = t->nmembers;
+	o->found = t->found || t->nmembers > 1;
 	memcpy(o->comm, t->comm, sizeof(o->comm));
 	for (u32 i = 0; i < t->nsites; i++)
 		o->nsites += t->sites[i].armed && !t->sites[i].site.flags;

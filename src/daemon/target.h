@@ -112,6 +112,7 @@ struct target {
 	u32 participant;
 	u32 how; /* msg_target_info.how */
 	u64 base, dl_debug;
+	bool found; /* the agent was there, from an earlier time */
 	u64 stopped_ns;
 	bool setup;   /* the agent has our pages */
 	bool loaded;  /* the agent is in the process */

@@ -32,9 +32,9 @@ enum msg_type {
 	MSG_EVENTFD, /* struct osl_ident -> fd to poll in place of a ring or perf event */
 	MSG_CLOSED,  /* struct osl_ident; no reply: this process holds no descriptor of the object
 			any more */
-	MSG_PATH, /* struct msg_path + path: stat, unlink, mkdir, list below the pin directory ->
-		     u32 mode (of stat: S_IFREG or S_IFDIR and permissions), and what list finds:
-		     for each name 'd' (a directory) or 'f', the name, NUL */
+	MSG_PATH,    /* struct msg_path + path: stat, unlink, mkdir, list below the pin directory ->
+			u32 mode (of stat: S_IFREG or S_IFDIR and permissions), and what list finds:
+			for each name 'd' (a directory) or 'f', the name, NUL */
 	MSG_TARGET_ADOPT, /* struct msg_target: cover this process by the session -> struct
 			     msg_target_info */
 	MSG_TARGET_DROP,  /* struct msg_target: detach it from all sessions */
@@ -198,6 +198,8 @@ struct msg_target_info {
 	u64 hits, missed, aborted, foreign, trace_dropped;
 	u32 inert;
 	u32 sessions;
+	u32 found; /* 1: the agent was there already */
+	u32 pad;
 	char comm[16];
 };
 

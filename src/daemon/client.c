@@ -6,7 +6,10 @@
  * is unanswered, or its answer does not fit the socket, no further one is read from that
  * connection: a client that does not read only stops itself. Unasked messages beyond OUT_MAX are
  * refused to their senders, who count them. A connection that says nothing is dropped after
- * DAEMON_HELLO_MS, and earlier when somebody else needs its place.
+ * DAEMON_HELLO_MS, and earlier when somebody else needs its place. One that holds nothing (no
+ * object, link, target, token, and is not waiting for lines) is dropped after
+ * DAEMON_CLIENT_IDLES idle times without a request, and earlier, too: its process connects anew
+ * with its next request and does not notice.
  */
 #include <errno.h>
 #include <poll.h>
@@ -188,6 +191,11 @@ void pending_reply(struct pending *p, int err, const void *body, size_t len, con
 
 /* --- in -------------------------------------------------------------------------------------- */
 
+static u64 client_idle_ns(const struct daemon *d)
+{
+	return d->idle_ns * DAEMON_CLIENT_IDLES;
+}
+
 static void hello(struct client *c, const struct frame *f)
 {
 	struct msg_welcome w = {.nr_cpus = osl_nr_cpus(),
@@ -213,7 +221,9 @@ static void hello(struct client *c, const struct frame *f)
 		return;
 	}
 	c->hello = true;
+	c->heard_ns = osl_now_ns();
 	loop_timer_stop(&c->d->loop, &c->silence);
+	loop_timer_arm(&c->d->loop, &c->silence, client_idle_ns(c->d));
 	/* only who started it can have it for itself: the first one */
 	if ((h.flags & MSG_HELLO_PRIVATE) && c->session == 1)
 		c->owns_daemon = c->d->private = true;
@@ -303,6 +313,7 @@ static void serve(struct client *c, struct frame *f)
 		c->dying = true;
 		return;
 	}
+	c->heard_ns = osl_now_ns();
 	if (f->hdr.type == MSG_HELLO)
 		hello(c, f);
 	else if (!dispatch(c, f))
@@ -343,28 +354,51 @@ static int peer_check(struct daemon *d, int fd, struct ucred *cred)
 	return cred->uid == d->uid ? 0 : -EPERM;
 }
 
-static void on_silence(struct loop_timer *t)
-{
-	client_free(container_of(t, struct client, silence));
-}
-
 /* What has arrived and was not read yet is not silence. */
 static bool silent(const struct client *c)
 {
 	struct pollfd p = {.fd = c->src.fd, .events = POLLIN};
 
-	return !c->hello && poll(&p, 1, 0) == 0;
+	return poll(&p, 1, 0) == 0;
+}
+
+/* Would nobody miss it? */
+static bool holds_nothing(const struct client *c)
+{
+	return !c->owner.n && !c->busy && !c->batching && !c->log && !c->token && !c->owns_daemon &&
+	       !session_in_use(c->d, c->session);
+}
+
+static void on_silence(struct loop_timer *t)
+{
+	struct client *c = container_of(t, struct client, silence);
+	u64 idle = client_idle_ns(c->d), quiet = osl_now_ns() - c->heard_ns;
+
+	if (!c->hello || (quiet >= idle && holds_nothing(c) && silent(c))) {
+		client_free(c);
+		return;
+	}
+	loop_timer_arm(&c->d->loop, t, quiet < idle ? idle - quiet : idle);
+}
+
+static bool evictable(const struct client *c, bool hello, u64 now)
+{
+	if (c->hello != hello || !silent(c))
+		return false;
+	return !hello || (now - c->heard_ns >= DAEMON_HELLO_MS * 1000000ull && holds_nothing(c));
 }
 
 bool client_evict(struct daemon *d)
 {
+	u64 now = osl_now_ns();
 	struct client *c;
 
-	list_for_each_entry (c, &d->clients, node)
-		if (silent(c)) {
-			client_free(c);
-			return true;
-		}
+	for (int hello = 0; hello < 2; hello++)
+		list_for_each_entry (c, &d->clients, node)
+			if (evictable(c, hello, now)) {
+				client_free(c);
+				return true;
+			}
 	return false;
 }
 

@@ -26,6 +26,7 @@ struct waker;
 #define DAEMON_CLIENTS 1024u
 #define DAEMON_HELLO_MS 3000u /* a connection has to say who it is */
 #define DAEMON_IDLE_MS 10000u
+#define DAEMON_CLIENT_IDLES 6u /* idle times for a client that holds nothing */
 
 struct daemon {
 	struct loop loop;
@@ -34,9 +35,10 @@ struct daemon {
 	u32 nclients, ntallies, ngreeters;
 	u32 clients_max, greeters_max;
 	u32 next_session;
-	struct loop_source ctl, agent, signals;
+	struct loop_source ctl, agent, signals, dir_src;
 	struct loop_timer idle;
-	struct loop_timer admit; /* nobody is admitted until then */
+	struct loop_timer settled; /* see whether we can still be reached */
+	struct loop_timer admit;   /* nobody is admitted until then */
 	u64 idle_ns;
 	u64 started_ns;
 	u64 log_lost;
@@ -44,6 +46,7 @@ struct daemon {
 	u32 uid;
 	bool private; /* belongs to one client and leaves with it */
 	bool leaving;
+	bool unreachable; /* the runtime directory was taken away */
 	char dir[96];
 	/* waker.c */
 	int bells_fd, life_fd;
@@ -108,7 +111,8 @@ struct client {
 	struct list_head node;
 	struct daemon *d;
 	struct loop_source src;
-	struct loop_timer silence; /* until it has said hello */
+	struct loop_timer silence; /* until hello; then, whether it still is of use */
+	u64 heard_ns;		   /* when the last request came */
 	struct ebpf_owner owner;
 	struct list_head out; /* what the socket did not take */
 	u32 nout;
@@ -128,7 +132,7 @@ struct client {
 
 int client_accept(struct daemon *d, int fd); /* takes @fd in every case */
 void client_free(struct client *c);
-/* Drop the oldest connection that has said nothing; false: there is none. */
+/* Drop the oldest connection that has said nothing or holds nothing; false: there is none. */
 bool client_evict(struct daemon *d);
 /* Answer the request @req; @fds stay the caller's. Never fails: a peer that is gone is cleaned up
  * later. */
@@ -188,8 +192,9 @@ void session_link_drop_request(struct client *c, const struct frame *f);
 void session_batch_request(struct client *c, const struct frame *f);
 void session_released_request(struct client *c, const struct frame *f);
 void session_token_request(struct client *c, const struct frame *f);
-void session_gone(struct daemon *d, u32 session); /* its client is */
-u32 session_ntargets(struct daemon *d);		  /* living, patched or adopted */
+void session_gone(struct daemon *d, u32 session);   /* its client is */
+bool session_in_use(struct daemon *d, u32 session); /* it has a target or a link */
+u32 session_ntargets(struct daemon *d);		    /* living, patched or adopted */
 
 int attach_link(struct ebpf_call *call, struct ebpf_link_obj *l);
 void attach_detach(struct ebpf_link_obj *l);

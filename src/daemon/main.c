@@ -19,6 +19,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/file.h>
+#include <sys/inotify.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -34,6 +35,7 @@
 
 #define NS_PER_MS 1000000ull
 #define ADMIT_AGAIN_MS 50u
+#define SETTLED_MS 500 /* after the last removal in the runtime directory */
 #define GREETERS_MAX 256u
 
 struct options {
@@ -238,8 +240,11 @@ static void close_socket(struct daemon *d, struct loop_source *s, const char *na
 
 /* --- leaving --------------------------------------------------------------------------------- */
 
+/* What nobody can reach any more is no reason to stay, only what processes hold open. */
 static bool in_use(struct daemon *d)
 {
+	if (d->unreachable)
+		return d->nclients || !list_empty(&d->handles);
 	return d->nclients || !list_empty(&d->handles) || d->table.npins || session_ntargets(d);
 }
 
@@ -294,6 +299,81 @@ static void on_signal(struct loop_source *s, u32 events)
 	}
 	log_line("signal %u from %u: leaving", si.ssi_signo, si.ssi_pid);
 	daemon_leave(d);
+}
+
+/* --- the directory -----------------------------------------------------------------------------
+ *
+ * Who takes away the runtime directory takes away the only way to us: programs that come later
+ * start another daemon. Where only the sockets have gone (something tidies up), they are made anew,
+ * after a moment: a name that appears while a directory is being removed makes that fail.
+ */
+
+static bool name_exists(const struct daemon *d, const char *name)
+{
+	char path[128];
+
+	path_in(d, path, sizeof(path), name);
+	return access(path, F_OK) == 0;
+}
+
+/* Is the file we hold the lock of still the one by that name? */
+static bool lock_is_ours(const struct daemon *d)
+{
+	struct stat named, held;
+	char path[128];
+
+	path_in(d, path, sizeof(path), "pid");
+	return !stat(path, &named) && !fstat(lock_fd, &held) && named.st_dev == held.st_dev &&
+	       named.st_ino == held.st_ino;
+}
+
+static int reopen_socket(struct daemon *d, struct loop_source *s, const char *name,
+			 void (*fn)(struct loop_source *, u32))
+{
+	if (name_exists(d, name))
+		return 0;
+	log_line("somebody removed the socket %s: making it anew", name);
+	close_socket(d, s, name);
+	return open_socket(d, s, name, fn);
+}
+
+static void on_settled(struct loop_timer *t)
+{
+	struct daemon *d = container_of(t, struct daemon, settled);
+
+	if (d->leaving || d->unreachable)
+		return;
+	if (lock_is_ours(d) && !reopen_socket(d, &d->ctl, "ctl", on_ctl) &&
+	    !reopen_socket(d, &d->agent, "agent", on_agent))
+		return;
+	log_line("the runtime directory was taken away: leaving when nobody is connected");
+	d->unreachable = true;
+	daemon_check_idle(d);
+}
+
+static void on_dir(struct loop_source *s, u32 events)
+{
+	struct daemon *d = container_of(s, struct daemon, dir_src);
+	char buf[4096] __attribute__((aligned(8)));
+
+	while (read(s->fd, buf, sizeof(buf)) > 0)
+		;
+	loop_timer_stop(&d->loop, &d->settled);
+	loop_timer_arm(&d->loop, &d->settled, SETTLED_MS * NS_PER_MS);
+}
+
+/* Without inotify (its limits are per user) we live as well, only longer than we should. */
+static void watch_dir(struct daemon *d)
+{
+	int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+
+	if (fd < 0)
+		return;
+	d->dir_src.fn = on_dir;
+	if (inotify_add_watch(fd, d->dir,
+			      IN_DELETE | IN_MOVED_FROM | IN_DELETE_SELF | IN_MOVE_SELF) < 0 ||
+	    loop_add(&d->loop, &d->dir_src, fd, EPOLLIN))
+		close(fd);
 }
 
 /* --- starting -------------------------------------------------------------------------------- */
@@ -428,7 +508,8 @@ static void init_lists(struct daemon *d)
 	d->greeters_max = GREETERS_MAX;
 	loop_timer_init(&d->idle, on_idle);
 	loop_timer_init(&d->admit, on_admit);
-	d->ctl.fd = d->agent.fd = d->signals.fd = d->trace_src.fd = -1;
+	loop_timer_init(&d->settled, on_settled);
+	d->ctl.fd = d->agent.fd = d->signals.fd = d->trace_src.fd = d->dir_src.fd = -1;
 	d->next_participant = 1;
 	d->uid = geteuid();
 	d->started_ns = osl_now_ns();
@@ -517,6 +598,7 @@ static int serve(struct daemon *d, const struct options *o)
 		d->private = true;
 		client_accept(d, o->private_fd);
 	}
+	watch_dir(d);
 	log_line("serving in %s", d->dir);
 	tell_ready(o->ready_fd);
 	daemon_check_idle(d);

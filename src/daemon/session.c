@@ -182,6 +182,20 @@ void session_gone(struct daemon *d, u32 session)
 	session_prune(d);
 }
 
+bool session_in_use(struct daemon *d, u32 session)
+{
+	struct ebpf_obj *o;
+	struct target *t;
+
+	list_for_each_entry (t, &d->targets, node)
+		if (target_has(t, session))
+			return true;
+	list_for_each_entry (o, &d->table.objs[EBPF_OBJ_LINK], node)
+		if (ebpf_obj_link(o)->session == session)
+			return true;
+	return false;
+}
+
 u32 session_ntargets(struct daemon *d)
 {
 	struct target *t;

@@ -116,6 +116,14 @@ static void conn_drop(void)
 	conn.stale = false;
 }
 
+static bool hung_up(int fd)
+{
+	struct pollfd p = {.fd = fd};
+	const struct timespec now = {0};
+
+	return sys_call5(SYS_ppoll, &p, 1, &now, NULL, 0) > 0 && (p.revents & POLLHUP);
+}
+
 /* Is the descriptor still the socket we opened, in the process that opened it? */
 static bool conn_usable(void)
 {
@@ -129,6 +137,9 @@ static bool conn_usable(void)
 		conn.stale = false;
 		return false;
 	}
+	/* the daemon drops who holds nothing and says nothing: it is asked anew */
+	if (!surface_obj_count() && hung_up(conn.fd))
+		conn.stale = true;
 	if (conn.stale)
 		conn_drop();
 	return conn.fd >= 0;

@@ -223,6 +223,31 @@ Test(hostile, silent_connections_keep_nobody_out, .timeout = 30)
 	stop();
 }
 
+/* They say hello and hang: with nothing in their hands they make room, too. */
+Test(hostile, idle_clients_keep_nobody_out, .timeout = 30)
+{
+	struct rlimit rl = {4096, 4096};
+	int fds[1023], good, late[3];
+
+	setrlimit(RLIMIT_NOFILE, &rl);
+	start(0);
+	good = client();
+	for (u32 i = 0; i < ARRAY_SIZE(fds); i++)
+		fds[i] = client();
+	for (u64 t0 = now_ms(); now_ms() - t0 < 3100; usleep(100000))
+		use_well(good);
+	for (u32 i = 0; i < ARRAY_SIZE(late); i++)
+		late[i] = client();
+	cr_expect(dropped(fds[0]) && dropped(fds[2]), "the oldest make room");
+	use_well(good);
+	for (u32 i = 0; i < ARRAY_SIZE(fds); i++)
+		close(fds[i]);
+	for (u32 i = 0; i < ARRAY_SIZE(late); i++)
+		close(late[i]);
+	close(good);
+	stop();
+}
+
 Test(hostile, silence_ends_after_a_while, .timeout = 30)
 {
 	int good, mute, agent;

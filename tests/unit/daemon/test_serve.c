@@ -238,6 +238,87 @@ Test(serve, leaves_when_idle_and_not_before, .timeout = 30)
 	cr_expect_eq(access(path, F_OK), -1, "no socket is left");
 }
 
+/* Waits for the daemon's end. */
+static void expect_end(void)
+{
+	int wstatus;
+
+	cr_expect_eq(waitpid(daemon_pid, &wstatus, 0), daemon_pid);
+	cr_expect_eq(wstatus, 0);
+}
+
+Test(serve, who_holds_nothing_is_no_reason_to_stay, .timeout = 30)
+{
+	struct timeval tv = {.tv_sec = 20};
+	struct osl_ident ident;
+	int hung, holder, log;
+	u32 all = 1;
+
+	start("0.1");
+	hung = client();
+	log = client();
+	cr_expect_eq(ask(log, MSG_LOG, &all, sizeof(all), &(struct frame)FRAME_INIT), 0);
+	holder = client();
+	close(make_map(holder, &ident));
+	setsockopt(hung, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
+	cr_expect(dropped(hung), "a client that holds nothing");
+	/* as long again: who holds a map, or waits for lines, stays */
+	usleep(700000);
+	cr_expect_eq(status(holder).nclients, 2);
+	close(holder);
+	close(log);
+	expect_end();
+}
+
+static void pin_map(int fd, const struct osl_ident *ident)
+{
+	_cleanup_frame_ struct frame reply = FRAME_INIT;
+	static const char path[16] = "/sys/fs/bpf/m";
+	struct {
+		struct msg_bpf m;
+		u8 attr[128];
+		struct msg_fd fd;
+		struct msg_buf buf;
+		char path[16];
+	} req = {.m = {.cmd = BPF_OBJ_PIN, .attr_size = 128, .nfds = 1, .nbufs = 1},
+		 .fd = {.fd = 7, .ident = *ident},
+		 .buf = {.key = offsetof(union bpf_attr, pathname), .in = sizeof(path)}};
+	union bpf_attr a = {.bpf_fd = 7, .pathname = 1};
+
+	memcpy(req.attr, &a, MIN(sizeof(a), sizeof(req.attr)));
+	memcpy(req.path, path, sizeof(path));
+	cr_assert_eq(ask(fd, MSG_BPF, &req, sizeof(req), &reply), 0);
+}
+
+Test(serve, without_its_directory_it_leaves, .timeout = 30)
+{
+	struct osl_ident ident;
+	char cmd[128], path[128];
+	int fd;
+
+	start("0.1");
+	fd = client();
+	close(make_map(fd, &ident));
+	pin_map(fd, &ident);
+	snprintf(path, sizeof(path), "%s/ctl", dir);
+	cr_expect_eq(unlink(path), 0);
+	/* the answer comes after the daemon has seen the removal, or it sees it next */
+	for (u32 i = 0; i < 500 && access(path, F_OK); i++) {
+		status(fd);
+		usleep(10000);
+	}
+	close(client()); /* by the socket made anew */
+	close(fd);
+	usleep(300000);
+	fd = client();
+	cr_expect_eq(status(fd).npins, 1, "a pin is a reason to stay");
+	snprintf(cmd, sizeof(cmd), "rm -rf %s", dir);
+	cr_expect_eq(system(cmd), 0);
+	cr_expect_eq(status(fd).npins, 1, "so is a client, even then");
+	close(fd);
+	expect_end();
+}
+
 Test(serve, a_killed_one_does_not_block_the_next, .timeout = 30)
 {
 	char old[64];

@@ -4,8 +4,7 @@
  *
  * A reserved sample is named by its address only. The run remembers the few that are open, with
  * their ring: submit and discard accept nothing else, and what a program left open is discarded
- * when it ends. Data is copied into a reserved record with care, so that a wrong address costs a
- * discarded record.
+ * when it ends.
  */
 #include "core/run/helper_impl.h"
 #include "core/run/map/ringbuf.h"
@@ -72,19 +71,8 @@ EBPF_HELPER(ringbuf_discard)
 EBPF_HELPER(ringbuf_output)
 {
 	struct ebpf_map *map = arg_ring(r1, run);
-	void *sample;
 
-	if (!map || r4 & ~(u64)WAKEUP_FLAGS)
-		return (u64)-EINVAL;
-	sample = ebpf_ringbuf_reserve(map, r3, 0);
-	if (!sample)
-		return (u64)-EAGAIN;
-	if (osl_read(sample, (const void *)r2, r3)) {
-		ebpf_ringbuf_discard(map, sample, BPF_RB_NO_WAKEUP);
-		return (u64)-EFAULT;
-	}
-	ebpf_ringbuf_submit(map, sample, r4);
-	return 0;
+	return map ? (u64)ebpf_ringbuf_output(map, (const void *)r2, r3, r4) : (u64)-EINVAL;
 }
 
 EBPF_HELPER(ringbuf_query)

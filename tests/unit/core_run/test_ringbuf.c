@@ -8,6 +8,7 @@
 #include <pthread.h>
 
 #include "core/run/map/ringbuf.h"
+#include "osl/osl.h"
 #include "osl/osl_trap.h"
 
 #define BELL 5
@@ -101,6 +102,30 @@ Test(ringbuf, layout_is_the_kernels)
 	cr_assert_eq(ebpf_ringbuf_query(&map, BPF_RB_CONS_POS), 0);
 	cr_assert_eq(ebpf_ringbuf_query(&map, 99), 0);
 	cr_assert_eq(map.ops->del(&map, &value), -524);
+}
+
+static int reads(void *ctx, const void *data, u32 len)
+{
+	cr_assert_eq(len, 8);
+	*(u64 *)ctx = *(const u64 *)data;
+	return 0;
+}
+
+Test(ringbuf, unreadable_data_costs_a_discarded_record)
+{
+	u8 *gone = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct ebpf_map map;
+	u64 value = 7, got = 0;
+
+	cr_assert_eq(osl_fault_handler_install(), 0);
+	test_ring(&map, 4096);
+	cr_assert_eq(ebpf_ringbuf_output(&map, gone, 16, BPF_RB_FORCE_WAKEUP), -EFAULT);
+	cr_assert_eq(ebpf_ringbuf_output(&map, gone - 4, 300, 0), -EFAULT);
+	cr_assert(!rung());
+	cr_assert_eq(ebpf_ringbuf_output(&map, &value, 8, 0), 0);
+	cr_assert_eq(ebpf_ringbuf_consume(&map, reads, &got), 1, "only the whole one");
+	cr_assert_eq(got, 7);
+	cr_assert_eq(*cons_pos(&map), *prod_pos(&map));
 }
 
 Test(ringbuf, room_is_the_kernels)

@@ -85,10 +85,12 @@ static struct ring_header *reserve_locked(struct ebpf_map *map, u32 len)
 	WRITE_ONCE(hdr->len, len | BPF_RINGBUF_BUSY_BIT);
 	WRITE_ONCE(hdr->owner, ebpf_lock_self());
 	store_release(&p->pos, pos + size);
+	/* another like it will want the line behind it, which is likely in no cache yet */
+	__builtin_prefetch((u8 *)hdr + 2 * size - 8, 1);
 	return hdr;
 }
 
-static struct ring_header *reserve(struct ebpf_map *map, u64 len)
+static inline struct ring_header *reserve(struct ebpf_map *map, u64 len)
 {
 	struct ring_producer *p = producer(map);
 	struct ring_header *hdr = NULL;
@@ -106,15 +108,21 @@ static struct ring_header *reserve(struct ebpf_map *map, u64 len)
 
 /*
  * The exchange orders the header before the look at the reader's position: either we see that the
- * reader has come to this record and wake it, or it sees the record.
+ * reader has come to this record and wake it, or it sees the record. Without a look a store will
+ * do.
  */
-static void commit(struct ebpf_map *map, struct ring_header *hdr, u32 len, u64 flags)
+static inline void commit(struct ebpf_map *map, struct ring_header *hdr, u32 len, u64 flags)
 {
 	u64 pos = (u64)((u8 *)hdr - map->base) - EBPF_RINGBUF_DATA;
 
+	if (flags & WAKEUP_FLAGS) {
+		store_release(&hdr->len, len);
+		if (flags & BPF_RB_FORCE_WAKEUP)
+			osl_ring(map->meta.bell);
+		return;
+	}
 	__atomic_exchange_n(&hdr->len, len, __ATOMIC_SEQ_CST);
-	if (flags & BPF_RB_FORCE_WAKEUP ||
-	    (!(flags & BPF_RB_NO_WAKEUP) && (load_acquire(&consumer(map)->pos) & map->mask) == pos))
+	if ((load_acquire(&consumer(map)->pos) & map->mask) == pos)
 		osl_ring(map->meta.bell);
 }
 
@@ -125,9 +133,12 @@ s64 ebpf_ringbuf_output(struct ebpf_map *map, const void *data, u64 size, u64 fl
 	if (flags & ~WAKEUP_FLAGS)
 		return -EINVAL;
 	hdr = reserve(map, size);
-	if (!hdr)
+	if (unlikely(!hdr))
 		return -EAGAIN;
-	ebpf_copy_in(hdr + 1, data, (u32)size);
+	if (unlikely(osl_read(hdr + 1, data, size))) {
+		commit(map, hdr, (u32)size | BPF_RINGBUF_DISCARD_BIT, BPF_RB_NO_WAKEUP);
+		return -EFAULT;
+	}
 	commit(map, hdr, (u32)size, flags);
 	return 0;
 }

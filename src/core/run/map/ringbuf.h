@@ -50,7 +50,8 @@ static inline u64 ebpf_ringbuf_layout(const struct ebpf_map_meta *meta,
 /*
  * The helpers of the same names; flags and results are the kernel's. Any context. Reserve: the
  * record's memory, or NULL (no room, too large, wrong flags). A record that was reserved must be
- * submitted or discarded by the same execution. Submit and discard ignore a @sample that is not in
+ * submitted or discarded by the same execution. Output copies with care: a wrong address costs a
+ * discarded record and gives -EFAULT. Submit and discard ignore a @sample that is not in
  * this ring.
  */
 s64 ebpf_ringbuf_output(struct ebpf_map *map, const void *data, u64 size, u64 flags);

@@ -28,6 +28,7 @@
 #include "core/run/helper.h"
 #include "jit_div.h"
 #include "jit_emit.h"
+#include "jit_map.h"
 
 #define INT3 0xcc
 #define RUN R12
@@ -64,6 +65,7 @@ struct jit {
 	struct emit e;
 	const struct bpf_insn *insns;
 	u32 n;
+	const struct ebpf_image_ref *refs;
 	struct func *funcs;
 	u32 nfuncs;
 	struct func *f; /* the one being emitted */
@@ -404,6 +406,54 @@ static void call_helper(struct jit *j, u32 id)
 	emit_rm(&j->e, 0, false, 0xff, 2, R11, (s32)(id * 8), false);
 }
 
+/* Does @in leave a value of its own in @reg? What calls leave there is nobody's. */
+static bool writes(const struct bpf_insn *in, u8 reg)
+{
+	u8 class = BPF_CLASS(in->code);
+
+	if (class == BPF_JMP || class == BPF_JMP32)
+		return BPF_OP(in->code) == BPF_CALL && reg <= BPF_REG_5;
+	if (class == BPF_ST)
+		return false;
+	if (class == BPF_STX)
+		return BPF_MODE(in->code) == BPF_ATOMIC && (in->src_reg == reg || reg == 0);
+	return in->dst_reg == reg;
+}
+
+/*
+ * The instruction before @i that gave @reg its value, when all ways to @i come through it; else
+ * @i. The second half of a lddw writes nothing: its code is a load that is never emitted.
+ */
+static u32 writer_of(const struct jit *j, u32 i, u8 reg)
+{
+	for (u32 k = i; k > j->f->start && !j->target[k]; k--) {
+		bool half = k - 1 > j->f->start && is_lddw(&j->insns[k - 2]);
+
+		if (!half && writes(&j->insns[k - 1], reg))
+			return k - 1;
+	}
+	return i;
+}
+
+static bool is_map_at(const struct jit *j, u32 i, u8 reg)
+{
+	const struct bpf_insn *in = &j->insns[writer_of(j, i, reg)];
+
+	return is_lddw(in) && in->src_reg == EBPF_LD_REF && j->refs[in->imm].kind == EBPF_REF_MAP;
+}
+
+/* r10 and a constant that leads into the frame */
+static bool is_stack_at(const struct jit *j, u32 i, u8 reg)
+{
+	u32 at = writer_of(j, i, reg);
+	const struct bpf_insn *in = &j->insns[at];
+
+	if (in->code != (BPF_ALU64 | BPF_ADD | BPF_K) || in->imm >= 0 || in->imm < -EBPF_STACK_SIZE)
+		return false;
+	in = &j->insns[writer_of(j, at, reg)];
+	return in->code == (BPF_ALU64 | BPF_MOV | BPF_X) && !in->off && in->src_reg == BPF_REG_10;
+}
+
 /* The helper's number is in a register; one that is none answers -EINVAL. */
 static void call_reg(struct jit *j, u8 reg)
 {
@@ -451,6 +501,9 @@ static void emit_call(struct jit *j, u32 i)
 		call_bpf(j, i + 1 + (u32)in->imm);
 	else if (in->imm == HELPER_TAIL_CALL)
 		tail_call(j);
+	else if (in->imm == BPF_FUNC_map_lookup_elem && is_map_at(j, i, BPF_REG_1) &&
+		 is_stack_at(j, i, BPF_REG_2))
+		jit_map_lookup(&j->e);
 	else
 		call_helper(j, (u32)in->imm);
 }
@@ -914,6 +967,7 @@ int arch_jit(const struct ebpf_image *img, u8 *out, size_t cap, u32 *len, u32 *e
 		.e = {.out = out, .cap = cap},
 		.insns = ebpf_image_insns(img),
 		.n = img->ninsns,
+		.refs = ebpf_image_refs(img),
 		.funcs = funcs,
 		.nfuncs = img->nsubprogs,
 		.addr = addr,

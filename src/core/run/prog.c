@@ -18,6 +18,12 @@ _Static_assert(offsetof(struct ebpf_run, prog) == 8, "jit: prog");
 _Static_assert(offsetof(struct ebpf_run, refs) == 16, "jit: refs");
 _Static_assert(offsetof(struct ebpf_run, ctx) == 40, "jit: ctx");
 _Static_assert(offsetof(struct ebpf_run, recover) == 88, "enter.S: recover");
+_Static_assert(offsetof(struct ebpf_map, meta.type) == 4, "jit_map: type");
+_Static_assert(offsetof(struct ebpf_map, meta.max_entries) == 16, "jit_map: max_entries");
+_Static_assert(offsetof(struct ebpf_map, ops) == 64, "jit_map: ops");
+_Static_assert(offsetof(struct ebpf_map, base) == 72, "jit_map: base");
+_Static_assert(offsetof(struct ebpf_map, stride) == 92, "jit_map: stride");
+_Static_assert(offsetof(struct ebpf_map_ops, lookup) == 32, "jit_map: lookup");
 
 static u64 no_such_helper(u64 r1, u64 r2, u64 r3, u64 r4, u64 r5, struct ebpf_run *run)
 {

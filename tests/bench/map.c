@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * ns per map operation, as a program in a probe does it, next to the least that plain C needs for
- * the same in shared memory, behind a call like a helper's: an open-addressed table, a spinlock
- * around a store, a locked ring. In short rounds, alternated, so that a busy machine disturbs both
- * alike; the ratio is that of the medians.
+ * ns per map operation, next to the least that plain C needs for the same in shared memory: an
+ * open-addressed table, a spinlock around a store, a locked ring. That floor is measured twice,
+ * compiled into its loop (inlined) and behind a call through a pointer, which is how our operations
+ * are reached here and by helpers (called). In short rounds, alternated, so that a busy machine
+ * disturbs all alike; ratios are those of the medians.
  */
 #include <sched.h>
 #include <stdio.h>
@@ -15,8 +16,7 @@
 
 #include "core/run/map/perf.h"
 #include "core/run/map/ringbuf.h"
-#include "osl/osl.h"
-#include "osl/osl_trap.h"
+#include "tests/support/engine.h"
 
 #define KEYS 1024u
 #define OPS 51200u
@@ -104,125 +104,176 @@ static void fill_table(void)
 }
 
 #define KEEP(x) __asm__ volatile("" ::"r"(x) : "memory")
+#define INLINE static inline __attribute__((always_inline))
 
-/* What would be helpers: each is called through a pointer, as a program calls its own. */
-static u64 *find(const u32 *key)
+/* --- the floor: what would be helpers ---------------------------------------------------------
+ */
+
+INLINE u64 *find(const u32 *key)
 {
 	return &table[slot_of(*key)].value;
 }
 
-static u64 *find_part(const u32 *key)
+INLINE u64 *find_part(const u32 *key)
 {
 	return &parts[(u32)sched_getcpu() % CPUS][slot_of(*key)];
 }
 
-static int store(const u32 *key, const u64 *value)
+INLINE u64 *add(const u32 *key)
 {
-	u32 i = slot_of(*key), zero = 0;
+	u64 *value = find(key);
 
-	while (!__atomic_compare_exchange_n(&table[i].lock, &zero, 1, false, __ATOMIC_ACQUIRE,
+	__atomic_fetch_add(value, 1, __ATOMIC_RELAXED);
+	return value;
+}
+
+INLINE void lock(u32 *word)
+{
+	u32 zero = 0;
+
+	while (!__atomic_compare_exchange_n(word, &zero, 1, false, __ATOMIC_ACQUIRE,
 					    __ATOMIC_RELAXED))
 		zero = 0;
-	table[i].value = *value;
+}
+
+INLINE u64 *store(const u32 *key)
+{
+	u32 i = slot_of(*key);
+
+	lock(&table[i].lock);
+	table[i].value = *key;
 	__atomic_store_n(&table[i].lock, 0, __ATOMIC_RELEASE);
-	return 0;
+	return &table[i].value;
 }
 
-static u64 *(*volatile plain_find)(const u32 *key) = find;
-static u64 *(*volatile plain_find_part)(const u32 *key) = find_part;
-static int (*volatile plain_store)(const u32 *key, const u64 *value) = store;
-
-static void plain_lookup(u32 key)
+INLINE u64 *append(const u32 *key)
 {
-	KEEP(plain_find(&key));
-}
-
-static void plain_lookup_part(u32 key)
-{
-	KEEP(plain_find_part(&key));
-}
-
-static void plain_add(u32 key)
-{
-	__atomic_fetch_add(plain_find(&key), 1, __ATOMIC_RELAXED);
-}
-
-static void plain_update(u32 key)
-{
-	u64 value = key;
-
-	plain_store(&key, &value);
-}
-
-static void plain_ring(u32 key)
-{
-	static u8 data[1 << 16];
+	static u8 data[(1 << 16) + 128];
 	static u64 pos;
-	static u32 lock;
-	u32 zero = 0, *hdr;
+	static u32 busy;
+	u32 *hdr;
 
-	while (!__atomic_compare_exchange_n(&lock, &zero, 1, false, __ATOMIC_ACQUIRE,
-					    __ATOMIC_RELAXED))
-		zero = 0;
-	hdr = (u32 *)(data + pos % (sizeof(data) - 128) / 8 * 8);
+	lock(&busy);
+	hdr = (u32 *)(data + (pos & 0xffff));
 	*hdr = 1u << 31;
 	pos += 72;
-	__atomic_store_n(&lock, 0, __ATOMIC_RELEASE);
+	__atomic_store_n(&busy, 0, __ATOMIC_RELEASE);
 	memcpy(hdr + 2, payload, sizeof(payload));
 	__atomic_exchange_n(hdr, 64, __ATOMIC_SEQ_CST);
+	return (u64 *)hdr;
 }
 
-static void map_lookup(struct ebpf_map *map, u32 key)
+INLINE u64 *element(const u32 *key)
 {
-	KEEP(map->ops->lookup(map, &key));
+	return *key < KEYS ? &parts[0][*key] : NULL;
 }
 
-static void map_add(struct ebpf_map *map, u32 key)
-{
-	u64 *value = map->ops->lookup(map, &key);
+/* Both forms of a floor: of the loop that calls it, and of that which contains it. */
+#define FLOOR(name, of)                                                                            \
+	static __attribute__((noinline)) u64 *name##_fn(const u32 *key)                            \
+	{                                                                                          \
+		return of(key);                                                                    \
+	}                                                                                          \
+	static u64 *(*volatile name##_called)(const u32 *key) = name##_fn;                         \
+	static void name(bool inlined)                                                             \
+	{                                                                                          \
+		u64 *(*fn)(const u32 *key) = name##_called;                                        \
+                                                                                                   \
+		if (inlined)                                                                       \
+			for (u32 key = 0; key < OPS; key++)                                        \
+				KEEP(of(&(u32){key % KEYS}));                                      \
+		else                                                                               \
+			for (u32 key = 0; key < OPS; key++)                                        \
+				KEEP(fn(&(u32){key % KEYS}));                                      \
+	}
 
-	if (value)
-		__atomic_fetch_add(value, 1, __ATOMIC_RELAXED);
-}
+FLOOR(plain_element, element)
+FLOOR(plain_find, find)
+FLOOR(plain_find_part, find_part)
+FLOOR(plain_add, add)
+FLOOR(plain_store, store)
+FLOOR(plain_append, append)
 
-static void map_update(struct ebpf_map *map, u32 key)
-{
-	u64 value = key;
+/* --- ours -------------------------------------------------------------------------------------
+ */
 
-	map->ops->update(map, &key, &value, BPF_ANY);
-}
-
-static void map_delete_insert(struct ebpf_map *map, u32 key)
-{
-	u64 value = key;
-
-	map->ops->del(map, &key);
-	map->ops->update(map, &key, &value, BPF_ANY);
-}
+#define OPERATION(name, ...)                                                                       \
+	static void name(struct ebpf_map *map)                                                     \
+	{                                                                                          \
+		for (u32 i = 0; i < OPS; i++) {                                                    \
+			u32 key = i % KEYS;                                                        \
+			u64 value = key, *at = &value;                                             \
+                                                                                                   \
+			__VA_ARGS__;                                                               \
+			KEEP(at);                                                                  \
+		}                                                                                  \
+	}
 
 /* As if the reader had read everything: the cost of a reader is not the producer's. */
-static void ring_output(struct ebpf_map *map, u32 key)
+static void ring_read(struct ebpf_map *map)
 {
 	*(u64 *)map->base = *(u64 *)(map->base + EBPFRT_PAGE_SIZE);
-	ebpf_ringbuf_output(map, payload, sizeof(payload), BPF_RB_NO_WAKEUP);
 }
 
-static void ring_reserve(struct ebpf_map *map, u32 key)
+static void ring_fill(struct ebpf_map *map, u64 *record)
 {
-	u64 *r;
-
-	*(u64 *)map->base = *(u64 *)(map->base + EBPFRT_PAGE_SIZE);
-	r = ebpf_ringbuf_reserve(map, sizeof(payload), 0);
-	if (r) {
-		memcpy(r, payload, sizeof(payload));
-		ebpf_ringbuf_submit(map, r, BPF_RB_NO_WAKEUP);
-	}
+	if (!record)
+		return;
+	memcpy(record, payload, sizeof(payload));
+	ebpf_ringbuf_submit(map, record, BPF_RB_NO_WAKEUP);
 }
 
-static void perf_output(struct ebpf_map *map, u32 key)
+static void perf_read(struct ebpf_map *map)
 {
 	*(u64 *)(map->base + 1032) = *(u64 *)(map->base + 1024);
-	ebpf_perf_output(map, payload, sizeof(payload), NULL, 0);
+}
+
+OPERATION(map_lookup, at = map->ops->lookup(map, &key))
+OPERATION(map_add, at = map->ops->lookup(map, &key);
+	  if (at) __atomic_fetch_add(at, 1, __ATOMIC_RELAXED))
+OPERATION(map_update, map->ops->update(map, &key, &value, BPF_ANY))
+OPERATION(map_delete_insert, map->ops->del(map, &key); map->ops->update(map, &key, &value, BPF_ANY))
+OPERATION(ring_output, ring_read(map); ebpf_ringbuf_output(map, payload, sizeof(payload), 0))
+OPERATION(ring_output_quiet, ring_read(map);
+	  ebpf_ringbuf_output(map, payload, sizeof(payload), BPF_RB_NO_WAKEUP))
+OPERATION(ring_reserve, ring_read(map);
+	  ring_fill(map, ebpf_ringbuf_reserve(map, sizeof(payload), 0)))
+OPERATION(perf_output, perf_read(map); ebpf_perf_output(map, payload, sizeof(payload), NULL, 0))
+
+/* Lookups of all keys as a compiled program makes them. */
+static const struct bpf_insn lookups[] = {
+	MOV_IMM(6, KEYS),
+	ALU64_IMM(BPF_SUB, 6, 1),
+	STX(BPF_W, 10, 6, -4),
+	MOV_REG(2, 10),
+	ALU64_IMM(BPF_ADD, 2, -4),
+	LDDW_KIND(1, BPF_PSEUDO_MAP_FD, 3),
+	CALL(BPF_FUNC_map_lookup_elem),
+	JMP_IMM(BPF_JNE, 6, 0, -8),
+	EXIT(),
+};
+static struct engine program;
+
+static const struct ebpf_map_meta *some_map(void *cookie, s32 fd, bool is_index)
+{
+	return &hash.meta; /* the code is the same for all */
+}
+
+static void load_program(void)
+{
+	ebpf_helper_table_init();
+	program.load.map_by_fd = some_map;
+	if (engine_load(&program, lookups, ARRAY_SIZE(lookups), true) || !program.prog.code)
+		fprintf(stderr, "bench: no compiled programs here: %s\n", program.text);
+}
+
+static void prog_lookup(struct ebpf_map *map)
+{
+	struct ebpf_run run = {.kind = EBPF_RUN_TEST};
+
+	program.refs[0] = (u64)(uintptr_t)map;
+	for (u32 i = 0; i < OPS / KEYS; i++)
+		ebpf_prog_run(&program.prog, NULL, &run);
 }
 
 static u64 now_ns(void)
@@ -236,22 +287,26 @@ static u64 now_ns(void)
 static const struct row {
 	const char *what;
 	struct ebpf_map *map;
-	void (*op)(struct ebpf_map *map, u32 key);
-	void (*plain)(u32 key);
+	void (*op)(struct ebpf_map *map);
+	void (*plain)(bool inlined);
 } rows[] = {
-	{"array lookup", &array, map_lookup, NULL},
+	{"array lookup", &array, map_lookup, plain_element},
+	{"array lookup in a program", &array, prog_lookup, plain_element},
 	{"array lookup + atomic add", &array, map_add, NULL},
 	{"array update", &array, map_update, NULL},
-	{"hash lookup", &hash, map_lookup, plain_lookup},
+	{"hash lookup", &hash, map_lookup, plain_find},
+	{"hash lookup in a program", &hash, prog_lookup, plain_find},
 	{"hash lookup + atomic add", &hash, map_add, plain_add},
-	{"hash update", &hash, map_update, plain_update},
+	{"hash update", &hash, map_update, plain_store},
 	{"hash delete + insert", &hash, map_delete_insert, NULL},
-	{"percpu_hash lookup", &percpu_hash, map_lookup, plain_lookup_part},
+	{"percpu_hash lookup", &percpu_hash, map_lookup, plain_find_part},
+	{"percpu_hash lookup in a program", &percpu_hash, prog_lookup, plain_find_part},
 	{"percpu_hash update", &percpu_hash, map_update, NULL},
-	{"lru_hash lookup", &lru_hash, map_lookup, plain_lookup},
-	{"lru_hash update", &lru_hash, map_update, plain_update},
-	{"ringbuf output, 64 bytes", &ring, ring_output, plain_ring},
-	{"ringbuf reserve + submit, 64 bytes", &ring, ring_reserve, plain_ring},
+	{"lru_hash lookup", &lru_hash, map_lookup, plain_find},
+	{"lru_hash update", &lru_hash, map_update, plain_store},
+	{"ringbuf output, 64 bytes", &ring, ring_output, plain_append},
+	{"ringbuf output, 64 bytes, no wakeup", &ring, ring_output_quiet, plain_append},
+	{"ringbuf reserve + submit, no wakeup", &ring, ring_reserve, plain_append},
 	{"perf ring output, 64 bytes", &perf, perf_output, NULL},
 };
 
@@ -262,39 +317,36 @@ static int by_value(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-static double run_op(const struct row *row)
+enum form { OURS, INLINED, CALLED, FORMS };
+
+static double run(const struct row *row, enum form form)
 {
 	u64 start = now_ns();
 
-	for (u32 i = 0; i < OPS; i++)
-		row->op(row->map, i % KEYS);
-	return (double)(now_ns() - start) / OPS;
-}
-
-static double run_plain(const struct row *row)
-{
-	u64 start = now_ns();
-
-	for (u32 i = 0; row->plain && i < OPS; i++)
-		row->plain(i % KEYS);
+	if (form == OURS)
+		row->op(row->map);
+	else if (row->plain)
+		row->plain(form == INLINED);
 	return (double)(now_ns() - start) / OPS;
 }
 
 static void measure(const struct row *row)
 {
-	double op[ROUNDS], plain[ROUNDS];
+	double ns[FORMS][ROUNDS], *op = ns[OURS], inlined, called;
 
-	for (u32 i = 0; i < ROUNDS; i++) {
-		op[i] = run_op(row);
-		plain[i] = run_plain(row);
-	}
-	qsort(op, ROUNDS, sizeof(op[0]), by_value);
-	qsort(plain, ROUNDS, sizeof(plain[0]), by_value);
-	printf("%-36s %10.2f %10.2f %10.2f", row->what, op[0], op[ROUNDS / 2], op[ROUNDS - 1]);
+	for (u32 i = 0; i < ROUNDS; i++)
+		for (u32 form = 0; form < FORMS; form++)
+			ns[form][i] = run(row, form);
+	for (u32 form = 0; form < FORMS; form++)
+		qsort(ns[form], ROUNDS, sizeof(double), by_value);
+	inlined = ns[INLINED][ROUNDS / 2];
+	called = ns[CALLED][ROUNDS / 2];
+	printf("%-36s %9.2f %9.2f %9.2f", row->what, op[0], op[ROUNDS / 2], op[ROUNDS - 1]);
 	if (row->plain)
-		printf(" %9.2f %9.2f\n", plain[ROUNDS / 2], op[ROUNDS / 2] / plain[ROUNDS / 2]);
+		printf(" %9.2f %9.2f %9.2f %9.2f\n", inlined, called, op[ROUNDS / 2] / inlined,
+		       op[ROUNDS / 2] / called);
 	else
-		printf(" %9s %9s\n", "-", "-");
+		printf(" %9s %9s %9s %9s\n", "-", "-", "-", "-");
 }
 
 int main(void)
@@ -310,8 +362,9 @@ int main(void)
 	bind_elems(&lru_hash, BPF_MAP_TYPE_LRU_HASH);
 	bind_ring();
 	bind(&perf, meta, NULL);
-	printf("%-36s %10s %10s %10s %9s %9s\n", "map operation, ns, of 1024 keys", "min", "median",
-	       "max", "plain C", "x-plain");
+	load_program();
+	printf("%-36s %9s %9s %9s %9s %9s %9s %9s\n", "map operation, ns, of 1024 keys", "min",
+	       "median", "max", "inlined C", "called C", "x-inlined", "x-called");
 	for (u32 i = 0; i < ARRAY_SIZE(rows); i++)
 		measure(&rows[i]);
 	return 0;

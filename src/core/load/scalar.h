@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the verifier knows of a number: the domain that both phases trust.
+ *
+ * Model: a scalar stands for a set of 64-bit numbers, those that satisfy all of: the tnum, the
+ * unsigned and the signed range; and whose low half satisfies the unsigned and the signed 32-bit
+ * range. Each part is a conclusion of its own, never wrong by itself; ebpf_scalar_sync() lets each
+ * learn from the others. Every operation forgets the result first and then says what it knows, all
+ * parts of it, and ends with a sync. Precision is at least that of the kernel (6.12 to 6.18).
+ *
+ * Rules: a scalar is never empty. What could make it so (sync, refine, meet) returns false then:
+ * the path is dead, and the scalar's content means nothing. Pure functions, no allocation.
+ *
+ * tests/prove holds what is claimed of these functions: tried for every operand at a small width
+ * (EBPF_DOMAIN_BITS, tnum.h), for random ones at 64 bits, and proved at 64 bits.
+ */
+#pragma once
+
+#include "core/load/tnum.h"
+
+struct ebpf_scalar {
+	struct ebpf_tnum var_off;
+	s64 smin, smax;
+	u64 umin, umax;
+	s32 s32_min, s32_max;
+	u32 u32_min, u32_max;
+};
+
+void ebpf_scalar_unknown(struct ebpf_scalar *s);
+void ebpf_scalar_const(struct ebpf_scalar *s, u64 value);
+bool ebpf_scalar_is_const(const struct ebpf_scalar *s); /* the value: s->var_off.value */
+bool ebpf_scalar_is_const32(const struct ebpf_scalar *s);
+bool ebpf_scalar_is_unknown(const struct ebpf_scalar *s);
+bool ebpf_scalar_has(const struct ebpf_scalar *s, u64 value);
+bool ebpf_scalar_equal(const struct ebpf_scalar *a, const struct ebpf_scalar *b);
+/* Is every number of @inner one of @outer? Never true when not. */
+bool ebpf_scalar_in(const struct ebpf_scalar *inner, const struct ebpf_scalar *outer);
+
+/* Let the parts learn from each other. False: no number satisfies them all. */
+bool ebpf_scalar_sync(struct ebpf_scalar *s);
+
+/* What contains both; always true. @dst may be one of them. */
+bool ebpf_scalar_join(struct ebpf_scalar *dst, const struct ebpf_scalar *a,
+		      const struct ebpf_scalar *b);
+/* What is in both; false: nothing is. */
+bool ebpf_scalar_meet(struct ebpf_scalar *dst, const struct ebpf_scalar *a,
+		      const struct ebpf_scalar *b);
+
+/*
+ * dst = dst @op src, BPF_ADD to BPF_ARSH without BPF_NEG, BPF_MOV and BPF_END. 32-bit operations
+ * clear the upper half; division by 0 is 0, modulo 0 leaves dst; a shift counts modulo the width.
+ * @is_signed (an instruction's offset 1) is for division and modulo.
+ */
+void ebpf_scalar_alu(struct ebpf_scalar *dst, const struct ebpf_scalar *src, u8 op, bool is64,
+		     bool is_signed);
+void ebpf_scalar_neg(struct ebpf_scalar *s, bool is64);
+
+void ebpf_scalar_zext32(struct ebpf_scalar *s);
+/* Sign-extend the low @bytes (1, 2, 4) to 64 bits, or to 32 with the upper half 0. */
+void ebpf_scalar_sext(struct ebpf_scalar *s, u8 bytes, bool is64);
+/* Keep the low @bytes (1, 2, 4, 8), the rest is 0: a narrow load of what was spilled. */
+void ebpf_scalar_trunc(struct ebpf_scalar *s, u8 bytes);
+
+/* BPF_END: reorder the bytes of the low @bits (16, 32, 64), the rest is 0. */
+enum ebpf_end {
+	EBPF_END_LE,   /* to little-endian */
+	EBPF_END_BE,   /* to big-endian */
+	EBPF_END_SWAP, /* always */
+};
+void ebpf_scalar_end(struct ebpf_scalar *s, u8 kind, u8 bits);
+
+/* Is "a @op b" (BPF_JEQ to BPF_JSLE, BPF_JSET) true? 1, 0, or -1: for some yes, for some no. */
+int ebpf_scalar_taken(const struct ebpf_scalar *a, const struct ebpf_scalar *b, u8 op, bool is32);
+/* Learn from "a @op b" being @taken. False: it can't be, that branch is dead. @a and @b differ. */
+bool ebpf_scalar_refine(struct ebpf_scalar *a, struct ebpf_scalar *b, u8 op, bool is32, bool taken);
+
+/*
+ * The attributes as the kernel's log has them: "smin=smin32=0,...,var_off=(0x0; 0x1f)"; "" when
+ * nothing is known; the number when it is a constant. Returns what snprintf() does.
+ */
+int ebpf_scalar_print(const struct ebpf_scalar *s, char *buf, size_t size);

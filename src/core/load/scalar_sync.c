@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * How the parts of a scalar learn from each other. Each step only ever narrows, and none loses a
+ * number that satisfies all parts, so they may be taken in any order and any number of times; a few
+ * rounds of all of them reach a fixed point, or close to it.
+ */
+#include "core/load/scalar_view.h"
+
+/* Steps feed each other twice or three times in practice; the bound is for what nobody thought of.
+ */
+#define ROUNDS 8
+
+/* What of a range lies inside another. False: nothing. */
+static bool clip_unsigned(struct ebpf_view *v, u64 min, u64 max)
+{
+	v->umin = MAX(v->umin, min);
+	v->umax = MIN(v->umax, max);
+	return v->umin <= v->umax;
+}
+
+static bool clip_signed(struct ebpf_view *v, s64 min, s64 max)
+{
+	v->smin = MAX(v->smin, min);
+	v->smax = MIN(v->smax, max);
+	return v->smin <= v->smax;
+}
+
+static bool clip_tnum(struct ebpf_view *v, struct ebpf_tnum t)
+{
+	if (!ebpf_tnum_overlap(v->t, t))
+		return false;
+	v->t = ebpf_tnum_intersect(v->t, t);
+	return true;
+}
+
+bool ebpf_view_meet(struct ebpf_view *v, const struct ebpf_view *with)
+{
+	return clip_tnum(v, with->t) && clip_unsigned(v, with->umin, with->umax) &&
+	       clip_signed(v, with->smin, with->smax);
+}
+
+/* Unknown bits all 0 is the smallest, all 1 the largest; the sign bit counts the other way. */
+bool ebpf_view_ranges_from_tnum(struct ebpf_view *v, u32 width)
+{
+	u64 sign = v->t.mask & EBPF_MUTANT(6, 1ull, 2ull) << (width - 1);
+	u64 rest = v->t.mask & ~sign;
+
+	return clip_unsigned(v, v->t.value, v->t.value | v->t.mask) &&
+	       clip_signed(v, sign_extend(v->t.value | sign, width),
+			   sign_extend(v->t.value | rest, width));
+}
+
+/*
+ * The signed and the unsigned order agree among numbers without the sign bit, and among those with
+ * it. Take what both ranges leave of either part; the ranges are then the hulls of the two.
+ */
+bool ebpf_view_ranges_from_sign(struct ebpf_view *v, u32 width)
+{
+	u64 middle = EBPF_UMAX(width) >> 1;
+	struct ebpf_view low = *v, high = *v;
+	bool has_low = clip_unsigned(&low, 0, middle) && clip_signed(&low, 0, (s64)middle) &&
+		       clip_unsigned(&low, (u64)low.smin, (u64)low.smax);
+	bool has_high = clip_unsigned(&high, middle + 1, EBPF_UMAX(width)) &&
+			clip_signed(&high, signed_min(width), -1) &&
+			clip_unsigned(&high, zero_extend((u64)high.smin, width),
+				      zero_extend((u64)high.smax, width));
+
+	if (!has_low && !has_high)
+		return false;
+	v->umin = has_low ? low.umin : high.umin;
+	v->umax = has_high ? high.umax : low.umax;
+	v->smin = sign_extend(has_high ? high.umin : low.umin, width);
+	v->smax = sign_extend(has_low ? low.umax : high.umax, width);
+	return true;
+}
+
+bool ebpf_view_tnum_from_range(struct ebpf_view *v)
+{
+	return clip_tnum(v, ebpf_tnum_range(v->umin, EBPF_MUTANT(7, v->umax, v->umax - 1)));
+}
+
+/*
+ * Numbers from @min up to @max, less than 2^HALF apart: their low halves go from that of @min up to
+ * that of @max, perhaps by way of the wrap, which is no gap in one of the two orders.
+ */
+static bool clip_arc(struct ebpf_view *half, u64 min, u64 max)
+{
+	u64 low_min = zero_extend(min, HALF), low_max = zero_extend(max, HALF);
+
+	if (zero_extend(max - min, BITS) > EBPF_UMAX(HALF))
+		return true;
+	if (low_min <= low_max && !clip_unsigned(half, low_min, low_max))
+		return false;
+	if (sign_extend(low_min, HALF) > sign_extend(low_max, HALF))
+		return true;
+	return clip_signed(half, sign_extend(low_min, HALF), sign_extend(low_max, HALF));
+}
+
+bool ebpf_scalar_half_from_full(struct ebpf_scalar *s)
+{
+	struct ebpf_view half = half_view(s);
+
+	if (!clip_arc(&half, s->umin, s->umax) || !clip_arc(&half, (u64)s->smin, (u64)s->smax))
+		return false;
+	set_half(s, &half);
+	return true;
+}
+
+/* The first number from @from upwards whose low half is in the range; one that wrapped is smaller.
+ */
+static u64 first_from(u64 from, u64 low_min, u64 low_max)
+{
+	u64 low = zero_extend(from, HALF);
+
+	if (low < low_min)
+		return from - low + low_min;
+	if (low > low_max)
+		return from - low + low_min + EBPF_UMAX(HALF) + 1;
+	return from;
+}
+
+/* The last one from @from downwards; one that wrapped is larger. */
+static u64 last_from(u64 from, u64 low_min, u64 low_max)
+{
+	u64 low = zero_extend(from, HALF);
+
+	if (low > low_max)
+		return from - low + low_max;
+	if (low < low_min)
+		return from - low + low_max - EBPF_UMAX(HALF) - 1;
+	return from;
+}
+
+static bool full_unsigned_from_half(struct ebpf_view *full, const struct ebpf_scalar *s)
+{
+	u64 min = zero_extend(first_from(s->umin, s->u32_min, s->u32_max), BITS);
+	u64 max = zero_extend(last_from(s->umax, s->u32_min, s->u32_max), BITS);
+
+	if (min < s->umin || max > s->umax)
+		return false;
+	return clip_unsigned(full, min, max);
+}
+
+static bool full_signed_from_half(struct ebpf_view *full, const struct ebpf_scalar *s)
+{
+	s64 min = sign_extend(first_from((u64)s->smin, s->u32_min, s->u32_max), BITS);
+	s64 max = sign_extend(last_from((u64)s->smax, s->u32_min, s->u32_max), BITS);
+
+	if (min < s->smin || max > s->smax)
+		return false;
+	if (!clip_signed(full, min, max))
+		return false;
+	/* a number that fits in the signed half is that half */
+	if (s->smin < signed_min(HALF) || s->smax > signed_max(HALF))
+		return true;
+	return clip_signed(full, s->s32_min, s->s32_max);
+}
+
+bool ebpf_scalar_full_from_half(struct ebpf_scalar *s)
+{
+	struct ebpf_view full = full_view(s);
+
+	if (s->u32_min > s->u32_max || s->s32_min > s->s32_max)
+		return false;
+	if (!full_unsigned_from_half(&full, s) || !full_signed_from_half(&full, s))
+		return false;
+	set_full(s, &full);
+	return true;
+}
+
+static bool sync_ranges(struct ebpf_view *v, u32 width)
+{
+	return ebpf_view_ranges_from_tnum(v, width) && ebpf_view_ranges_from_sign(v, width);
+}
+
+static bool sync_round(struct ebpf_scalar *s)
+{
+	struct ebpf_view full = full_view(s), half = half_view(s);
+
+	if (!sync_ranges(&full, BITS) || !sync_ranges(&half, HALF))
+		return false;
+	set_full(s, &full);
+	set_half(s, &half);
+	if (!ebpf_scalar_half_from_full(s) || !ebpf_scalar_full_from_half(s))
+		return false;
+	full = full_view(s);
+	if (!ebpf_view_tnum_from_range(&full))
+		return false;
+	set_full(s, &full);
+	half = half_view(s);
+	if (!ebpf_view_tnum_from_range(&half))
+		return false;
+	set_half(s, &half);
+	return true;
+}
+
+bool ebpf_scalar_sync(struct ebpf_scalar *s)
+{
+	struct ebpf_scalar before;
+	int i;
+
+	for (i = 0; i < EBPF_MUTANT(8, ROUNDS, 0); i++) {
+		before = *s;
+		if (!sync_round(s))
+			return false;
+		if (ebpf_scalar_equal(&before, s))
+			break;
+	}
+	return true;
+}

@@ -4,148 +4,32 @@
  *
  * Model: keys and values are arrays in the caller's memory; count goes in as room and comes back as
  * what was done, also on failure; the end of the map is -ENOENT with the rest delivered. For arrays
- * the position between two calls is the last key, for hash tables an opaque u32, as in the kernel:
- * callers give it four bytes of room whatever the key's size. Behind the number stands, in this
- * process, the key to go on after. A number we have forgotten is -ENOENT.
+ * the position between two calls is the last key, for hash tables the number of the bucket to go on
+ * with, a u32 as in the kernel: callers give it four bytes of room whatever the key's size, and may
+ * hand it to another process. A bucket is delivered whole or, when there is no room for it, not at
+ * all; when it was the first of the call, that is -ENOSPC.
  */
 #include <string.h>
 
 #include "surface/internal.h"
 
-#define NCURSORS 32u
+#define RESTARTS 16 /* of a bucket that changes while we read it */
 
-struct surface_cursor {
-	u32 next; /* number of the cursor to be made next, never 0 */
-	u32 key_size;
-	u32 number[NCURSORS];
-	bool start[NCURSORS]; /* go on from the beginning: what came before has been deleted */
-	u8 *keys;
-};
-
-void surface_cursors_free(struct surface_obj *o)
-{
-	if (o->cursors)
-		free(o->cursors->keys);
-	free(o->cursors);
-	o->cursors = NULL;
-}
-
-static int cursors_make(struct surface_obj *o)
-{
-	struct surface_cursor *c;
-
-	if (o->cursors)
-		return 0;
-	c = calloc(1, sizeof(*c));
-	if (!c)
-		return -ENOMEM;
-	c->next = 1;
-	c->key_size = o->meta.key_size;
-	c->keys = calloc(NCURSORS, c->key_size);
-	if (!c->keys) {
-		free(c);
-		return -ENOMEM;
-	}
-	o->cursors = c;
-	return 0;
-}
-
-/* Remember @key (NULL: the beginning) and return the number that stands for it, 0 without memory.
- */
-static u32 cursor_save(struct surface_obj *o, const void *key)
-{
-	struct surface_cursor *c;
-	u32 number = 0, at;
-
-	surface_lock();
-	if (cursors_make(o) == 0) {
-		c = o->cursors;
-		number = c->next++;
-		if (c->next == 0)
-			c->next = 1;
-		at = number % NCURSORS;
-		c->number[at] = number;
-		c->start[at] = !key;
-		if (key)
-			memcpy(c->keys + at * c->key_size, key, c->key_size);
-	}
-	surface_unlock();
-	return number;
-}
-
-/* 1: go on after @key. 0: from the beginning. -ENOENT. */
-static int cursor_load(struct surface_obj *o, u32 number, void *key)
-{
-	u32 at = number % NCURSORS;
-	int ret = -ENOENT;
-
-	if (number == 0)
-		return 0;
-	surface_lock();
-	if (o->cursors && o->cursors->number[at] == number) {
-		ret = !o->cursors->start[at];
-		if (ret)
-			memcpy(key, o->cursors->keys + at * o->cursors->key_size,
-			       o->cursors->key_size);
-	}
-	surface_unlock();
-	return ret;
-}
-
-/* --- walking -------------------------------------------------------------------------------------
- */
-
-/*
- * @cur is the key to take next, @next the one after it, looked up before @cur may be deleted, and
- * @last the one taken last. A key that others delete under us can send the walk back to the
- * beginning; the steps are bounded so that this ends.
- */
+/* @cur is the key to take, @last the one before it. The steps are bounded: a table whose links were
+ * scribbled on ends, too. */
 struct walk {
 	struct surface_obj *o;
 	const union bpf_attr *a;
 	u32 key_size, value_size, max;
-	bool is_hash, deletes, at_end;
-	u8 *cur, *next, *last;
+	bool is_hash, deletes;
+	u8 *cur, *last;
+	u64 steps;
 };
 
 static bool hash_like(u32 type)
 {
 	return type == BPF_MAP_TYPE_HASH || type == BPF_MAP_TYPE_PERCPU_HASH ||
 	       type == BPF_MAP_TYPE_LRU_HASH || type == BPF_MAP_TYPE_LRU_PERCPU_HASH;
-}
-
-static int next_key(struct walk *w, const void *key, void *next)
-{
-	return w->o->map.ops->next(&w->o->map, key, next);
-}
-
-static int walk_start(struct walk *w)
-{
-	u64 in = w->a->batch.in_batch;
-	u32 number;
-	int ret;
-
-	if (!in)
-		return next_key(w, NULL, w->cur);
-	if (!w->is_hash) {
-		ret = user_read(w->last, in, w->key_size);
-		return ret ? ret : next_key(w, w->last, w->cur);
-	}
-	ret = user_read(&number, in, sizeof(number));
-	if (!ret)
-		ret = cursor_load(w->o, number, w->cur);
-	return ret == 0 ? next_key(w, NULL, w->cur) : MIN(ret, 0);
-}
-
-static int walk_end(struct walk *w, u32 done)
-{
-	u64 out = w->a->batch.out_batch;
-	u32 number;
-
-	if (!w->is_hash)
-		return done ? user_write(out, w->last, w->key_size) : 0;
-	number = cursor_save(w->o, w->at_end ? NULL : w->cur);
-	return number ? user_write(out, &number, sizeof(number)) : -ENOMEM;
 }
 
 /* One element to the caller. -ENOENT: it went away meanwhile. */
@@ -156,7 +40,7 @@ static int take(struct walk *w, u32 at)
 	u8 *value = (u8 *)w->a->batch.values + (size_t)at * w->value_size;
 	int err;
 
-	if (w->deletes && m->ops->lookup_delete_user)
+	if (w->deletes)
 		err = m->ops->lookup_delete_user(m, w->cur, value);
 	else
 		err = m->ops->lookup_user(m, w->cur, value, 0);
@@ -165,35 +49,129 @@ static int take(struct walk *w, u32 at)
 	return err;
 }
 
-static void advance(struct walk *w)
-{
-	u8 *free_one = w->last;
+/* --- arrays --------------------------------------------------------------------------------------
+ */
 
-	w->last = w->cur;
-	w->cur = w->next;
-	w->next = free_one;
+static int walk_array(struct walk *w, u32 *done)
+{
+	struct ebpf_map *m = &w->o->map;
+	const u8 *after = NULL;
+	int err = 0;
+
+	if (w->a->batch.in_batch) {
+		err = user_read(w->last, w->a->batch.in_batch, w->key_size);
+		after = w->last;
+	}
+	while (!err && *done < w->max) {
+		err = m->ops->next(m, after, w->cur);
+		if (!err)
+			err = take(w, *done);
+		if (err)
+			break;
+		memcpy(w->last, w->cur, w->key_size);
+		after = w->last;
+		++*done;
+	}
+	if (*done && (!err || err == -ENOENT) &&
+	    user_write(w->a->batch.out_batch, w->last, w->key_size))
+		return -EFAULT;
+	return err;
 }
 
-static int walk(struct walk *w, u32 *done)
-{
-	u64 steps = 4ULL * w->o->meta.max_entries + w->max + 16;
-	int err, end;
+/* --- hash tables ---------------------------------------------------------------------------------
+ */
 
-	while (*done < w->max) {
-		if (steps-- == 0)
-			return -EAGAIN;
-		end = next_key(w, w->cur, w->next);
+static int next_in(struct walk *w, u32 bucket, const void *key, void *next)
+{
+	if (w->steps-- == 0)
+		return -E2BIG;
+	return w->o->map.ops->next_in(&w->o->map, bucket, key, next);
+}
+
+/* How many elements are in @bucket: what is deleted has to fit beforehand. */
+static int count_bucket(struct walk *w, u32 bucket, u32 *n)
+{
+	const u8 *key = NULL;
+	int err;
+
+	*n = 0;
+	while (!(err = next_in(w, bucket, key, w->cur))) {
+		memcpy(w->last, w->cur, w->key_size);
+		key = w->last;
+		++*n;
+	}
+	return err == -ENOENT ? 0 : err;
+}
+
+static int read_bucket(struct walk *w, u32 bucket, u32 *done)
+{
+	const u8 *key = NULL;
+	u32 n = *done;
+	int err;
+
+	while (!(err = next_in(w, bucket, key, w->cur))) {
+		if (n == w->max)
+			return -ENOSPC;
+		err = take(w, n);
+		if (err && err != -ENOENT)
+			return err;
+		n += !err;
+		memcpy(w->last, w->cur, w->key_size);
+		key = w->last;
+	}
+	if (err == -ENOENT)
+		*done = n;
+	return err == -ENOENT ? 0 : err;
+}
+
+/* What was taken is gone from the table: it counts, whatever comes after. */
+static int drain_bucket(struct walk *w, u32 bucket, u32 *done)
+{
+	u32 n;
+	int err = count_bucket(w, bucket, &n);
+
+	if (err)
+		return err;
+	if (n > w->max - *done)
+		return -ENOSPC;
+	while (!(err = next_in(w, bucket, NULL, w->cur))) {
+		if (*done == w->max)
+			return -ENOSPC;
 		err = take(w, *done);
 		if (err && err != -ENOENT)
 			return err;
 		*done += !err;
-		advance(w);
-		if (end) {
-			w->at_end = true;
-			return *done < w->max || w->is_hash ? end : 0;
-		}
 	}
-	return 0;
+	return err == -ENOENT ? 0 : err;
+}
+
+static int take_bucket(struct walk *w, u32 bucket, u32 *done)
+{
+	int err = -EAGAIN;
+
+	for (int i = 0; err == -EAGAIN && i < RESTARTS; i++)
+		err = w->deletes ? drain_bucket(w, bucket, done) : read_bucket(w, bucket, done);
+	return err;
+}
+
+static int walk_hash(struct walk *w, u32 *done)
+{
+	u32 bucket = 0;
+	int err = 0;
+
+	if (w->a->batch.in_batch)
+		err = user_read(&bucket, w->a->batch.in_batch, sizeof(bucket));
+	while (!err) {
+		err = take_bucket(w, bucket, done);
+		bucket += !err;
+	}
+	if (err == -EINVAL)
+		err = -ENOENT; /* behind the last bucket */
+	if (err == -ENOSPC && *done)
+		err = 0;
+	if (err != -EFAULT && user_write(w->a->batch.out_batch, &bucket, sizeof(bucket)))
+		return -EFAULT;
+	return err;
 }
 
 static long put_count(const struct surface_cmd *c, u32 n)
@@ -218,29 +196,24 @@ static long batch_lookup(struct surface_cmd *c, struct surface_obj *o)
 			 .value_size = ebpf_map_user_value_size(&o->meta),
 			 .max = a->batch.count,
 			 .is_hash = hash_like(o->meta.type),
-			 .deletes = c->cmd == BPF_MAP_LOOKUP_AND_DELETE_BATCH};
-	_cleanup_free_ u8 *keys = malloc(3UL * w.key_size);
+			 .deletes = c->cmd == BPF_MAP_LOOKUP_AND_DELETE_BATCH,
+			 .steps = 16ULL * o->meta.max_entries + 65536};
+	_cleanup_free_ u8 *keys = malloc(2UL * w.key_size);
 	u32 done = 0;
 	long err, ret;
 
 	if (!keys)
 		return -ENOMEM;
 	w.cur = keys;
-	w.next = keys + w.key_size;
-	w.last = w.next + w.key_size;
+	w.last = keys + w.key_size;
 	if (!arrays_ok(o, a, true))
 		return -EFAULT;
 	ret = put_count(c, 0);
 	if (!ret)
-		ret = walk_start(&w);
-	w.at_end = ret == -ENOENT;
-	if (!ret)
-		ret = walk(&w, &done);
+		ret = w.is_hash ? walk_hash(&w, &done) : walk_array(&w, &done);
 	if (ret == -EFAULT)
 		return ret;
-	err = walk_end(&w, done);
-	if (!err)
-		err = put_count(c, done);
+	err = put_count(c, done);
 	return err ? err : ret;
 }
 

@@ -105,7 +105,6 @@ struct surface_obj {
 	u8 *ring;	     /* perf events: the ring's memory; ring maps: map.base */
 	u64 ring_size;
 	bool ring_writable; /* the program consumes: it mapped the perf ring writable */
-	struct surface_cursor *cursors;
 };
 
 void surface_obj_put(struct surface_obj *obj);
@@ -182,8 +181,6 @@ long surface_batch(struct surface_cmd *c, struct surface_obj *obj, u32 mode);
 /* Are all bytes of the attribute from @end on zero? */
 bool surface_attr_ends(const struct surface_cmd *c, size_t end);
 
-struct surface_cursor;
-void surface_cursors_free(struct surface_obj *obj);
 
 /* --- perf.c --------------------------------------------------------------------------------- */
 

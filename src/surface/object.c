@@ -55,7 +55,6 @@ static void obj_free(struct surface_obj *o)
 		sys_munmap(o->ring, o->ring_size);
 	if (o->event_fd >= 0)
 		sys_close(o->event_fd);
-	surface_cursors_free(o);
 	free(o);
 }
 

@@ -194,6 +194,56 @@ static void walk_hash(int cmd, u32 step)
 	cr_assert_eq(cursor[1], 0x5a5a5a5a, "a hash table's position takes four bytes");
 }
 
+/* A bucket comes whole: with too little room for it, the position stays where it is. */
+Test(elem, batch_without_room_for_a_bucket)
+{
+	int fd = fake_map(BPF_MAP_TYPE_HASH, 4, 4, 300, 0), err = 0, full = 0;
+	u32 keys[300], values[300], cursor = 0, n = 0, count = 300, room = 1;
+	unsigned int seed = 1;
+	void *in = NULL;
+
+	for (u32 i = 0; i < count; i++)
+		keys[i] = (u32)rand_r(&seed);
+	cr_assert_eq(batch(BPF_MAP_UPDATE_BATCH, fd, NULL, NULL, keys, keys, &count), 0);
+	while (!err || err == -ENOSPC) {
+		count = room;
+		err = batch(BPF_MAP_LOOKUP_BATCH, fd, in, &cursor, keys, values, &count);
+		cr_assert(err != -ENOSPC || count == 0);
+		full += err == -ENOSPC;
+		room = err == -ENOSPC ? room + 1 : 1;
+		n += count;
+		in = &cursor;
+	}
+	cr_assert_eq(err, -ENOENT);
+	cr_assert_eq(n, 300);
+	cr_assert_gt(full, 0, "300 keys in as many buckets: some share one");
+}
+
+/* The position means the same to every process, and to a descriptor that comes later. */
+Test(elem, batch_goes_on_in_another_process)
+{
+	u32 keys[90], values[90], cursor = 0, count = 40, first;
+	int fd = filled_hash(90), err, status;
+	pid_t pid;
+
+	cr_assert_eq(batch(BPF_MAP_LOOKUP_BATCH, fd, NULL, &cursor, keys, values, &count), 0);
+	first = count;
+	pid = fork();
+	if (pid == 0) {
+		count = 90;
+		err = batch(BPF_MAP_LOOKUP_BATCH, fd, &cursor, &cursor, keys, values, &count);
+		_exit(err == -ENOENT ? (int)count : 255);
+	}
+	cr_assert_eq(waitpid(pid, &status, 0), pid);
+	cr_assert(WIFEXITED(status));
+	cr_assert_eq(WEXITSTATUS(status), 90 - first);
+	cursor = 1u << 30;
+	count = 90;
+	cr_assert_eq(batch(BPF_MAP_LOOKUP_BATCH, fd, &cursor, &cursor, keys, values, &count),
+		     -ENOENT);
+	cr_assert_eq(count, 0);
+}
+
 Test(elem, batch_lookup_hash)
 {
 	walk_hash(BPF_MAP_LOOKUP_BATCH, 7);

@@ -772,6 +772,25 @@ static int htab_next(struct ebpf_map *map, const void *key, void *next)
 	return first_from(map, bucket + 1, next);
 }
 
+static int htab_next_in(struct ebpf_map *map, u32 bucket, const void *key, void *next)
+{
+	u32 at, link;
+
+	if (bucket > map->mask)
+		return -EINVAL;
+	if (key) {
+		at = find_any(map, key);
+		if (!at)
+			return -EAGAIN;
+		link = load_acquire(&elem_at(map, at)->next);
+	} else {
+		link = load_acquire(&bucket_at(map, bucket)->head);
+	}
+	if (!is_elem(map, link))
+		return -ENOENT;
+	return copy_key(map, bucket, link, next) ? 0 : -EAGAIN;
+}
+
 static void *program_value(struct ebpf_map *map, u32 link)
 {
 	if (is_percpu(map->meta.type))
@@ -872,9 +891,9 @@ static void htab_bind(struct ebpf_map *map);
 	{                                                                                          \
 		.name = NAME, .check = ebpf_htab_check, .size = ebpf_htab_size, .bind = htab_bind, \
 		.lookup = F##_lookup, .update = F##_update, .del = htab_del, .next = htab_next,    \
-		.lookup_user = htab_lookup_user, .update_user = htab_update_user,                  \
-		.lookup_delete_user = htab_lookup_delete, .for_each = htab_for_each,               \
-		.reap = htab_reap,                                                                 \
+		.next_in = htab_next_in, .lookup_user = htab_lookup_user,                          \
+		.update_user = htab_update_user, .lookup_delete_user = htab_lookup_delete,         \
+		.for_each = htab_for_each, .reap = htab_reap,                                      \
 	}
 
 #define HTAB_CODE(F, KSZ, LRU, PERCPU)                                                             \

@@ -63,6 +63,12 @@ struct ebpf_map_ops {
 	/* Next key after @key (NULL: first) into @next. 0 or -ENOENT. Keeps going while the map
 	 * changes. */
 	int (*next)(struct ebpf_map *map, const void *key, void *next);
+	/*
+	 * Optional, hash tables: the key after @key (NULL: the first) in @bucket into @next. 0,
+	 * -ENOENT when the bucket has no more, -EAGAIN when @key went away or the chain changed,
+	 * -EINVAL behind the last bucket. A bucket's number means the same in every process.
+	 */
+	int (*next_in)(struct ebpf_map *map, u32 bucket, const void *key, void *next);
 	/* For bpf(2): copy the whole value (all CPUs' parts, each rounded up to 8) out or in. */
 	int (*lookup_user)(struct ebpf_map *map, const void *key, void *value, u64 flags);
 	int (*update_user)(struct ebpf_map *map, const void *key, const void *value, u64 flags);

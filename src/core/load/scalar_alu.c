@@ -279,9 +279,9 @@ static void view_smod(struct ebpf_view *d, const struct ebpf_view *s, u32 width)
 	if (s->smin == s->smax && !by)
 		return;
 	view_unknown(d, width);
-	if (s->smin != s->smax || by == signed_min(width))
+	if (s->smin != s->smax)
 		return;
-	most = (by < 0 ? -by : by) - 1;
+	most = by < 0 ? -(by + 1) : by - 1;
 	if (min == max) {
 		d->smin = d->smax = most ? min % by : 0;
 		return;
@@ -337,18 +337,21 @@ static bool half_is_closed(u8 op)
 	       op == BPF_XOR;
 }
 
+/* Shifted by that much to the left, only the low half of a number is left. */
+#define UPPER (BITS - HALF)
+
 /*
- * Left by HALF or more: what is left of the number is its low half, whose ranges, either order's,
- * become the whole number's by the first HALF places without any loss.
+ * Left by UPPER or more: the ranges of the low half, either order's, become the whole number's by
+ * the first UPPER places without any loss.
  */
 static void lshift_half(struct ebpf_view *full, const struct ebpf_scalar *value, u32 shift)
 {
-	full->t = ebpf_tnum_lshift(value->var_off, HALF, BITS);
-	full->umin = (u64)value->u32_min << HALF;
-	full->umax = (u64)value->u32_max << HALF;
-	full->smin = (s64)((u64)value->s32_min << HALF);
-	full->smax = (s64)((u64)value->s32_max << HALF);
-	view_lshift(full, shift - HALF, BITS);
+	full->t = ebpf_tnum_lshift(value->var_off, UPPER, BITS);
+	full->umin = (u64)value->u32_min << UPPER;
+	full->umax = (u64)value->u32_max << UPPER;
+	full->smin = (s64)((u64)value->s32_min << UPPER);
+	full->smax = (s64)((u64)value->s32_max << UPPER);
+	view_lshift(full, shift - UPPER, BITS);
 }
 
 static void alu64(struct ebpf_scalar *dst, const struct ebpf_scalar *src, u8 op, bool is_signed)
@@ -356,7 +359,7 @@ static void alu64(struct ebpf_scalar *dst, const struct ebpf_scalar *src, u8 op,
 	struct ebpf_view full = full_view(dst), half = half_view(dst);
 	struct ebpf_view by = full_view(src), half_by = half_view(src);
 
-	if (op == BPF_LSH && by.umin == by.umax && by.umin >= HALF && by.umin < BITS)
+	if (op == BPF_LSH && by.umin == by.umax && by.umin >= UPPER && by.umin < BITS)
 		lshift_half(&full, dst, (u32)by.umin);
 	else
 		ebpf_view_alu(&full, &by, op, is_signed, BITS);
@@ -367,14 +370,6 @@ static void alu64(struct ebpf_scalar *dst, const struct ebpf_scalar *src, u8 op,
 		full.t = ebpf_tnum_with_subreg(full.t, ebpf_tnum_intersect(full.t, half.t));
 	}
 	set_full(dst, &full);
-}
-
-/* Operators are sound and operands not empty, so neither is the result; were it, all is possible.
- */
-static void finish(struct ebpf_scalar *s)
-{
-	if (!ebpf_scalar_sync(s))
-		ebpf_scalar_unknown(s);
 }
 
 void ebpf_scalar_zext32(struct ebpf_scalar *s)

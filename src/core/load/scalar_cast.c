@@ -5,12 +5,6 @@
  */
 #include "core/load/scalar_view.h"
 
-static void finish(struct ebpf_scalar *s)
-{
-	if (!ebpf_scalar_sync(s))
-		ebpf_scalar_unknown(s);
-}
-
 /* The low @bits, as unsigned numbers: kept where all have the same bits above. */
 static void narrow_unsigned(struct ebpf_view *out, u64 min, u64 max, u32 bits)
 {

@@ -212,22 +212,26 @@ bool ebpf_view_refine(struct ebpf_view *a, struct ebpf_view *b, u8 op, bool take
 	}
 }
 
+static void set_view(struct ebpf_scalar *s, const struct ebpf_view *v, bool is32)
+{
+	if (is32)
+		set_half(s, v);
+	else
+		set_full(s, v);
+}
+
 bool ebpf_scalar_refine(struct ebpf_scalar *a, struct ebpf_scalar *b, u8 op, bool is32, bool taken)
 {
 	struct ebpf_view va = is32 ? half_view(a) : full_view(a);
 	struct ebpf_view vb = is32 ? half_view(b) : full_view(b);
+	bool equal = taken ? op == BPF_JEQ : op == BPF_JNE;
 
 	if (!ebpf_view_refine(&va, &vb, op, taken, is32 ? HALF : BITS))
 		return false;
-	if (is32) {
-		set_half(a, &va);
-		set_half(b, &vb);
-	} else {
-		set_full(a, &va);
-		set_full(b, &vb);
-	}
-	if (!is32 && EBPF_MUTANT(20, (op == BPF_JEQ) == taken && (op == BPF_JEQ || op == BPF_JNE),
-				 op == BPF_JEQ)) {
+	set_view(a, &va, is32);
+	set_view(b, &vb, is32);
+	if (EBPF_MUTANT(20, equal && !is32, equal)) {
+		/* the low halves are equal, too */
 		if (!ebpf_scalar_meet(a, a, b))
 			return false;
 		*b = *a;

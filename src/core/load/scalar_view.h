@@ -94,6 +94,16 @@ static inline void set_half(struct ebpf_scalar *s, const struct ebpf_view *v)
 	s->s32_max = (s32)v->smax;
 }
 
+/*
+ * The end of every operation. Operators are sound and operands not empty, so the result isn't
+ * empty; were it, everything is possible.
+ */
+static inline void finish(struct ebpf_scalar *s)
+{
+	if (!ebpf_scalar_sync(s))
+		ebpf_scalar_unknown(s);
+}
+
 /* The single steps, each of which may be taken alone (and is proved alone). False: empty. */
 
 /* scalar_sync.c */

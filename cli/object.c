@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "base/cleanup.h"
+#include "cli/guard.h"
 #include "cli/out.h"
 #include "core/uapi.h"
 #include "ebpfrt/ebpfrt.h"
@@ -368,7 +369,9 @@ int object_open(struct object *obj, const struct object_opts *opts)
 			return err;
 		open_opts.btf_custom_path = path;
 	}
+	guard_begin("opening", obj->file);
 	obj->bpf = bpf_object__open_file(obj->file, &open_opts);
+	guard_end();
 	if (!obj->bpf) {
 		err = -errno;
 		out_error("%s is not a valid BPF object (%s)", obj->file,
@@ -420,7 +423,9 @@ int object_load(struct object *obj)
 	if (err)
 		return out_error("%s", ebpfrt_error()), err;
 	nkept = 0;
+	guard_begin("loading", obj->file);
 	err = bpf_object__load(obj->bpf);
+	guard_end();
 	if (err)
 		return refuse_load(obj, err);
 	learn_ids(obj);
@@ -460,7 +465,9 @@ static int attach_one(struct object *obj, struct attachment *a)
 
 	if (!prog)
 		return out_error("%s: program '%s' is gone", obj->file, p->name), -ENOENT;
+	guard_begin("attaching", obj->file);
 	a->link = a->spec.kind == SPEC_USDT ? attach_usdt(prog, a) : attach_probe(prog, a);
+	guard_end();
 	if (a->link) {
 		a->link_id = id_of(a->link);
 		return 0;

@@ -4,7 +4,8 @@
  * loaded and attached by libbpf in this process.
  *
  * Rule: libbpf is not robust against every malformed file. Whatever it does to the child, this
- * process only reads a bounded description from a pipe.
+ * process only reads a bounded description from a pipe; what it does to this process later happens
+ * under guard (guard.h).
  */
 #pragma once
 
@@ -48,6 +49,7 @@ struct attachment {
 	struct place place;
 	struct bpf_link *link;
 	u32 link_id; /* 0: unknown */
+	bool lost;   /* somebody else detached it */
 };
 
 /* Options that say how an object's programs are attached; shared by attach, run and check. */

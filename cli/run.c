@@ -21,6 +21,7 @@
 
 #include "base/cleanup.h"
 #include "cli/commands.h"
+#include "cli/guard.h"
 #include "cli/out.h"
 #include "cli/session.h"
 #include "ebpfrt/ebpfrt.h"
@@ -138,6 +139,7 @@ static int prepare_all(const char *exe, struct object **objs)
 	u32 n = config.progs.n;
 	int status = 0;
 
+	guard_status(STATUS_FAILED);
 	for (u32 i = 0; i < n; i++) {
 		if (object_inspect(config.progs.v[i], &objs[i]))
 			return STATUS_FAILED;

@@ -194,10 +194,12 @@ static int watch_targets(struct session *s)
 	for (u32 i = 0; s->pids && i < s->pids->n; i++) {
 		int fd = (int)syscall(SYS_pidfd_open, s->pids->v[i], 0);
 
+		s->targets[i].fd = fd;
+		s->targets[i].done = fd < 0;
 		if (fd < 0)
 			continue;
 		s->alive++;
-		watch(s, fd, WHO_TARGET | (u64)fd << 32);
+		watch(s, fd, WHO_TARGET | (u64)i << 32);
 	}
 	s->ended = s->over = s->pids && !s->alive;
 	return 0;
@@ -252,16 +254,67 @@ static const char *prog_of_link(const struct session *s, u32 id)
 	return NULL;
 }
 
+/* The session ends with its last target. */
+static void target_done(struct session *s, u32 i, bool left)
+{
+	if (s->targets[i].done)
+		return;
+	s->targets[i].done = true;
+	s->left += left;
+	if (--s->alive)
+		return;
+	s->over = true;
+	s->ended = !s->left;
+	if (s->left)
+		out_note("no process is traced any more: another client detached %s",
+			 s->left == 1 ? "it" : "them");
+}
+
 /* Another client detached it, or it became another program that can't be followed. */
 static void on_left(struct session *s, pid_t pid)
 {
 	for (u32 i = 0; s->pids && i < s->pids->n; i++) {
-		if (s->pids->v[i] == pid) {
+		if (s->pids->v[i] == pid && !s->targets[i].done) {
 			out_note("process %d is no longer traced", pid);
+			target_done(s, i, true);
 			return;
 		}
 	}
 	out_debug("process %d is no longer traced", pid);
+}
+
+/* Is there a probe that nobody has detached? What libbpf hides from us counts as one. */
+static bool any_link(const struct session *s)
+{
+	for (u32 k = 0; k < s->nobjs; k++)
+		for (u32 i = 0; i < s->objs[k]->nattachments; i++)
+			if (!s->objs[k]->attachments[i].lost)
+				return true;
+	return false;
+}
+
+static void on_detached(struct session *s, u32 id)
+{
+	bool ours = false;
+
+	for (u32 k = 0; k < s->nobjs; k++) {
+		struct object *obj = s->objs[k];
+
+		for (u32 i = 0; i < obj->nattachments; i++) {
+			struct attachment *a = &obj->attachments[i];
+
+			if (!a->link || a->lost || a->link_id != id)
+				continue;
+			a->lost = ours = true;
+			out_note("another client detached %s (link %u)", obj->progs[a->prog].name,
+				 id);
+		}
+	}
+	/* a command goes on; its output and status are what people wait for */
+	if (ours && !s->child && !any_link(s)) {
+		out_note("no probe is left");
+		s->over = true;
+	}
 }
 
 static void on_event(const struct ebpfrt_event *ev, void *cookie)
@@ -272,6 +325,12 @@ static void on_event(const struct ebpfrt_event *ev, void *cookie)
 	switch (ev->type) {
 	case EBPFRT_EVENT_LOG:
 		show_log(s, ev);
+		break;
+	case EBPFRT_EVENT_LOST:
+		s->lost += ev->lost;
+		break;
+	case EBPFRT_EVENT_LINK_DETACHED:
+		on_detached(s, ev->link);
 		break;
 	case EBPFRT_EVENT_LINK_ATTACHED:
 		if (prog)
@@ -358,10 +417,8 @@ static void on_ready(struct session *s, u64 who)
 		break;
 	case WHO_TARGET:
 		/* the pidfd leaves the set with its descriptor */
-		close((int)(who >> 32));
-		if (--s->alive == 0) {
-			s->ended = s->over = true;
-		}
+		close(s->targets[who >> 32].fd);
+		target_done(s, (u32)(who >> 32), false);
 		break;
 	default:
 		drain(s);

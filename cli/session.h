@@ -31,8 +31,12 @@ struct session {
 	u32 nperf;
 	struct stream *streams; /* what their callbacks get */
 	u64 lost;
-	u32 alive;  /* targets that have not ended */
-	bool ended; /* what was traced has */
+	struct {
+		int fd;	   /* pidfd, -1: none */
+		bool done; /* it has ended, or another client detached it */
+	} targets[OPT_LIST_MAX];
+	u32 alive, left; /* targets that are not done; that were detached */
+	bool ended;	 /* what was traced has */
 	bool over, daemon_gone;
 };
 

@@ -138,6 +138,8 @@ enum ebpfrt_event_type {
 	EBPFRT_EVENT_TARGET_LEFT,   /* pid runs on, unprobed: exec, or detached by another client */
 	EBPFRT_EVENT_LINK_ATTACHED, /* a pending link found its place: link, pid */
 	EBPFRT_EVENT_LINK_FAILED,   /* link, pid, err */
+	EBPFRT_EVENT_LINK_DETACHED, /* link was detached, by whomever */
+	EBPFRT_EVENT_LOST,	    /* lost more bpf_printk lines, and no line after them yet */
 };
 struct ebpfrt_event {
 	enum ebpfrt_event_type type;

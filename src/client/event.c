@@ -48,6 +48,8 @@ static int dispatch_lines(const struct frame *f, event_fn fn, void *cookie)
 		if (!text)
 			return client_fail(-ENOMEM, "out of memory");
 		text[strcspn(text, "\n")] = 0;
+		if (!line.len)
+			ev.type = EBPFRT_EVENT_LOST;
 		ev.text = text;
 		ev.lost = line.lost;
 		fn(&ev, cookie);
@@ -62,7 +64,8 @@ static int dispatch_event(const struct frame *f, event_fn fn, void *cookie)
 	static const enum ebpfrt_event_type types[] = {[1] = EBPFRT_EVENT_TARGET_END,
 						       [2] = EBPFRT_EVENT_LINK_ATTACHED,
 						       [3] = EBPFRT_EVENT_LINK_FAILED,
-						       [4] = EBPFRT_EVENT_TARGET_LEFT};
+						       [4] = EBPFRT_EVENT_TARGET_LEFT,
+						       [5] = EBPFRT_EVENT_LINK_DETACHED};
 	struct ebpfrt_event ev = {0};
 	struct msg_event e;
 

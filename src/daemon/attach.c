@@ -299,6 +299,16 @@ static void drop_tlinks(struct attach *a)
 	}
 }
 
+/* Who made the link may be waiting for what it brings. */
+static void tell_detached(struct daemon *d, const struct ebpf_link_obj *l)
+{
+	struct msg_event e = {.what = 5, .link = l->obj.id};
+	struct client *c = client_by_session(d, l->session);
+
+	if (c)
+		client_push(c, MSG_EVENT, &e, sizeof(e));
+}
+
 void attach_detach(struct ebpf_link_obj *l)
 {
 	struct daemon *d = daemon_of(l);
@@ -309,6 +319,8 @@ void attach_detach(struct ebpf_link_obj *l)
 	if (!a)
 		return;
 	l->priv = NULL;
+	if (l->detached)
+		tell_detached(d, l);
 	drop_tlinks(a);
 	tally_link_gone(d, l->obj.id);
 	waiting = a->waiting;

@@ -248,6 +248,8 @@ static void status(struct client *c, const struct frame *f)
 
 	/* who asks for the state has every line up to here */
 	trace_drain(d);
+	trace_settle_all(d);
+	trace_tell_lost(c);
 	strncpy(s.dir, d->dir, sizeof(s.dir) - 1);
 	if (d->trace_map)
 		s.nmaps--;

@@ -212,6 +212,11 @@ int trace_start(struct daemon *d);
 void trace_stop(struct daemon *d);
 /* Hand out the lines that were written so far, before something that ends their story. */
 void trace_drain(struct daemon *d);
+/* Bring the lines that did not fit into the ring to the notice of those who wait for them. */
+void trace_settle(struct target *t);
+void trace_settle_all(struct daemon *d);
+/* Tell @c how many lines it has lost since the last one it got. */
+void trace_tell_lost(struct client *c);
 void trace_log_request(struct client *c, const struct frame *f);
 
 /* --- testrun.c ------------------------------------------------------------------------------- */

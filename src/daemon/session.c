@@ -317,13 +317,16 @@ void session_adopt_request(struct client *c, const struct frame *f)
 
 static void drop_target(struct target *t, struct group *g)
 {
+	/* first, while the sessions it leaves are known */
+	trace_settle(t);
+	if (t->nmembers)
+		target_event(t->d, t, 4, 0, 0);
 	t->nmembers = 0;
 	while (!list_empty(&t->links))
 		tlink_free(list_entry(t->links.next, struct tlink, in_target));
 	if (!t->x && (!t->loaded || !any_armed(t)))
 		return;
 	t->drop_all = true;
-	target_event(t->d, t, 4, 0, 0);
 	group_wait(g, t);
 }
 

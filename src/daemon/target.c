@@ -182,6 +182,7 @@ static void on_exit_of(struct loop_source *s, u32 events)
 {
 	struct target *t = container_of(s, struct target, exit);
 
+	trace_settle(t);
 	target_event(t->d, t, 1, 0, 0);
 	sweep_orphans(t);
 	target_free(t);

@@ -128,6 +128,7 @@ struct target {
 	char comm[16];
 	struct member *members;
 	u32 nmembers;
+	u64 trace_told; /* of stats->trace_dropped: what clients know of */
 	int stats_fd;
 	struct agent_stats *stats;
 	u64 stats_size;

@@ -104,6 +104,37 @@ static int on_record(void *ctx, const void *data, u32 len)
 	return 0;
 }
 
+void trace_settle(struct target *t)
+{
+	u64 dropped = t->stats ? READ_ONCE(t->stats->trace_dropped) : 0;
+	u32 more = (u32)(dropped - t->trace_told);
+	struct client *c;
+
+	if (dropped <= t->trace_told)
+		return;
+	t->trace_told = dropped;
+	t->d->log_lost += more;
+	list_for_each_entry (c, &t->d->clients, node)
+		if (wants(c, (u32)t->pid))
+			c->log_lost += more;
+}
+
+void trace_settle_all(struct daemon *d)
+{
+	struct target *t;
+
+	list_for_each_entry (t, &d->targets, node)
+		trace_settle(t);
+}
+
+void trace_tell_lost(struct client *c)
+{
+	struct msg_log_line head = {.lost = c->log_lost};
+
+	if (c->log && c->log_lost && client_push(c, MSG_LOG_LINES, &head, sizeof(head)))
+		c->log_lost = 0;
+}
+
 /* A producer that never stops must not keep us: what is left comes with the next turn. */
 struct turn {
 	struct daemon *d;
@@ -180,6 +211,8 @@ void trace_log_request(struct client *c, const struct frame *f)
 
 	if (f->len >= sizeof(scope))
 		memcpy(&scope, f->body, sizeof(scope));
+	/* what was lost before is not this client's */
+	trace_settle_all(c->d);
 	c->log = true;
 	c->log_all = scope == 1;
 	client_reply(c, &f->hdr, 0, NULL, 0, NULL, 0, NULL);

@@ -232,13 +232,13 @@ struct msg_link_info {
 };
 
 struct msg_log_line {
-	u32 len;  /* of the text that follows, padded to 8 */
+	u32 len;  /* of the text that follows, padded to 8; 0: no line, only what was lost */
 	u32 lost; /* lines dropped before this one because the reader was slow */
 };
 
 struct msg_event {
 	u32 what; /* 1 target ended, 2 link attached, 3 link failed, 4 target left (exec, detached
-		     by another) */
+		     by another), 5 the session's link was detached */
 	s32 pid;
 	u32 link;
 	s32 err;

@@ -217,14 +217,22 @@ static int resolve_in(struct object *obj, u32 prog, const struct spec *spec,
 	return add_places(obj, prog, spec, places, n);
 }
 
-static int refuse_type(const struct object *obj, const struct object_prog *prog)
+/* @text: its section, or the SPEC that --prog gave in its place. */
+static int refuse_type(const struct object *obj, const struct object_prog *prog, const char *text)
 {
 	char section[256];
 
+	if (!strncmp(text, "uprobe.session", 14)) {
+		out_error("%s: program '%s' is for '%s', which needs one program run at entry and "
+			  "return; neither libbpf 1.1.2 nor ebpfrt has that\n  split it into a "
+			  "uprobe and a uretprobe program that share a map",
+			  obj->file, prog->name, out_clean(text, section, sizeof(section)));
+		return -EOPNOTSUPP;
+	}
 	out_error(
 		"%s: program '%s' is for '%s', which has no meaning in user space; ebpfrt attaches "
 		"uprobe, uretprobe, uprobe.multi, uretprobe.multi and usdt programs",
-		obj->file, prog->name, out_clean(prog->section, section, sizeof(section)));
+		obj->file, prog->name, out_clean(text, section, sizeof(section)));
 	return -EOPNOTSUPP;
 }
 
@@ -240,7 +248,7 @@ static int resolve_program(struct object *obj, u32 i, const struct object_opts *
 	if (err)
 		return out_error("%s: %s: %s", obj->file, prog->name, why), err;
 	if (spec.kind == SPEC_OTHER)
-		return refuse_type(obj, prog);
+		return refuse_type(obj, prog, spec_text(prog, opts));
 	if (spec.kind == SPEC_NONE) {
 		out_note("%s: %s names no place to attach to; give it one with --prog "
 			 "%s=uprobe:FILE:FUNCTION",

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Sessions that others end, lines that nobody had room for, and objects that are no good.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
-plan 12
+plan 13
 
 text() {
 	python3 "$stage/integration/text_hash.py" "$target"
@@ -50,5 +50,7 @@ python3 "$stage/integration/mutate.py" 500 7 "$target" "$bin/count.bpf.o" >mutat
 like "500 mutations of an object: refused with a sentence, or good" "$(tail -n 1 mutate.out)" "^500 done, 0 without words"
 sed 's/^/# /' mutate.out | tail -n 5
 is "the target has not been touched" "$(text)" "$clean"
+try ebpfrt check -p "$target" "$bin/lines.bpf.o" --prog on_work=uprobe.session/target:work
+like "uprobe.session is refused with what to do" "$status $err" "^1 ebpfrt: .*neither libbpf 1.1.2 nor ebpfrt has that"
 target_quit
 is "it ends well" "$target_status" 0

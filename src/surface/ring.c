@@ -9,7 +9,13 @@
  * The records are written by other processes, and libbpf's readers trust the lengths in them. So,
  * each time the program waits, what is unread is walked here: a record that leaves the ring, or a
  * position that makes no sense, discards everything unread, with one line to the person. Every
- * field is read once; what a hostile producer changes after the walk is not covered.
+ * field is read once.
+ *
+ * What this can't catch: a reader that never waits (ring_buffer__consume() alone) makes no call
+ * that could be diverted, and a producer that changes a record after the walk is not seen. Handing
+ * out a private copy of the ring instead would cost every record a copy and break the reader's
+ * consumer position, which producers must see in the shared page. So a reader that has to bear
+ * hostile producers polls before it consumes, as ring_buffer__poll() does; `ebpfrt` itself does.
  */
 #include <linux/perf_event.h>
 #include <string.h>

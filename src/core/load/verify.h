@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The explorer: walks every path of a program through abstract states, as the kernel's verifier
+ * does, and writes the kernel's log. Internal to core/load/verif*.c.
+ *
+ * Model: depth first. The current state moves from instruction to instruction; a branch that can
+ * go both ways pushes a copy. Where paths can meet, the state is compared with those that were
+ * explored from there before: included in one of them, the path is done (verify_prune.c). What is
+ * kept there becomes the proof. Nothing here is trusted: the checker decides.
+ *
+ * Files, in the order an instruction meets them:
+ *	verifier.c	  entry points, main loop, one program or global function after the other
+ *	verify_cfg.c	  structure of the control flow: subprograms, unreachable code, points to
+ *prune verify_live.c	  which registers and slots are read before they are written again
+ *	verify_alu.c	  arithmetic on scalars and pointers
+ *	verify_jmp.c	  conditions: which way, and what that says; linked scalars, null tests
+ *	verify_call.c	  subprograms, callbacks, exit, frames
+ *	verify_prune.c	  inclusion of states, loops, what is remembered
+ *	verify_precise.c  which scalars' ranges mattered
+ *	verify_mem.c	  loads and stores: which object, bounds, alignment, rights
+ *	verify_stack.c	  spills, fills, partial and variable accesses
+ *	verify_helper.c	  arguments and results of helpers; verify_proto.c is their table
+ *	verify_kfunc.c	  the same for kernel functions we serve: iterators, dynptrs
+ *	verify_ref.c	  references, locks
+ *	verify_ctx.c	  the context of each program type, a table
+ *	verify_btf.c	  types of functions and map values
+ *	verify_log.c	  states, instructions and source lines as text
+ *
+ * Rules: 0 or -errno; whoever returns an error has written the reason (verify_fail()). Allocation
+ * failure is -ENOMEM and needs no words.
+ */
+#pragma once
+
+#include "core/load/vstate.h"
+
+struct verify_state_list; /* verify_prune.c: the states remembered at one instruction */
+struct verify_branch;	  /* verifier.c: a path to be walked later */
+struct verify_history;	  /* verify_precise.c: how the current state came here */
+
+struct verify_insn { /* what is known of an instruction besides its bytes */
+	bool seen;
+	bool prune; /* compare states here */
+	bool force; /* and keep one each time */
+	bool jump_target;
+	bool loop_head;
+	u8 mem_type; /* enum ebpf_vtype + 1 that a load or store here goes to; 0: not seen yet */
+	u16 live;    /* registers that are read before they are written, at this instruction */
+	s32 call_callback; /* subprogram that a helper call here may call, -1: none */
+};
+
+struct verify_subprog {
+	u32 start, end;
+	u32 stack;     /* bytes used */
+	bool global;   /* checked by itself, from the types of its arguments */
+	bool callback; /* its address is taken */
+	bool async;    /* as a timer's */
+	bool has_tail_call, has_ld_abs;
+	bool changes_pkt;
+	u32 func_type;	  /* BTF id of its FUNC, 0: none */
+	const char *name; /* escaped; "" when there is none */
+};
+
+struct verify {
+	const struct ebpf_vprog *prog;
+	struct ebpf_log *log;
+	struct ebpf_facts *facts;
+	struct verify_insn *insn;	  /* ninsns */
+	struct verify_state_list **lists; /* ninsns */
+	struct verify_subprog *subprog;
+	u32 nsubprogs;
+
+	struct ebpf_vstate *cur; /* the state before insn_idx */
+	u32 insn_idx, prev_insn_idx;
+	struct verify_branch *head; /* innermost first */
+	u32 nbranches;
+	struct verify_history *history;
+	u32 next_id;	    /* for ids of values and references; 0 is none */
+	u32 main_subprog;   /* the function being verified */
+	bool strict;	    /* BPF_F_STRICT_ALIGNMENT */
+	bool done_msg_line; /* log: last source line printed, see verify_log.c */
+	u32 prev_line;
+
+	/* figures of the last line */
+	u32 insn_processed, max_states_per_insn, total_states, peak_states, prev_insn_processed;
+	u32 jmps_processed, prev_jmps_processed;
+	u64 start_ns;
+	struct ebpf_proof *proof;
+};
+
+static inline const struct bpf_insn *verify_at(const struct verify *v, u32 i)
+{
+	return &v->prog->insns[i];
+}
+
+/* --- log (verify_log.c) ---------------------------------------------------------------------- */
+
+/* Append to the log when there is a level for it. */
+void verify_log(struct verify *v, const char *fmt, ...) __printf_like(2, 3);
+/* The reason of a refusal; returns -@err. */
+int verify_fail(struct verify *v, int err, const char *fmt, ...) __printf_like(3, 4);
+/* An error of ours; returns -EFAULT. */
+int verify_bug(struct verify *v, const char *fmt, ...) __printf_like(2, 3);
+/* "scalar", "map_value_or_null", "fp", "ctx", … as the kernel's log and messages name a type. The
+ * text lives in @buf of at least 64 bytes. */
+const char *verify_type_name(const struct ebpf_vreg *reg, char *buf);
+void verify_log_insn(struct verify *v, u32 insn_idx); /* "12: (85) call …" */
+void verify_log_state(struct verify *v, bool all);    /* registers: all, or those that changed */
+void verify_log_line(struct verify *v, u32 insn_idx); /* "; source @ file:line" */
+
+/* --- values ---------------------------------------------------------------------------------- */
+
+static inline struct ebpf_vreg *verify_reg(struct verify *v, u32 regno)
+{
+	return ebpf_vreg(v->cur, regno);
+}
+void verify_reg_none(struct ebpf_vreg *reg);
+void verify_reg_unknown(struct verify *v, struct ebpf_vreg *reg); /* any number */
+void verify_reg_const(struct ebpf_vreg *reg, u64 value);
+/* A pointer of @type with offset 0, all else cleared. */
+void verify_reg_pointer(struct ebpf_vreg *reg, u32 type, u32 obj, u32 flags);
+u32 verify_new_id(struct verify *v);
+/* R1-R5 (and R0) become VT_NONE, as after a call. */
+void verify_clobber(struct verify *v);
+/* Call @fn for every register and every spilled register of every frame. */
+void verify_each_reg(struct ebpf_vstate *st, void (*fn)(struct ebpf_vreg *reg, void *arg),
+		     void *arg);
+/* Must @regno be readable: "R%d !read_ok". */
+int verify_readable(struct verify *v, u32 regno);
+/* Its exact range decided something: mark it and what it was computed from. */
+int verify_precise(struct verify *v, u32 regno);
+/* The same for the scalar spilled in a slot of the current frame. */
+int verify_precise_slot(struct verify *v, u32 slot);
+/* The current instruction reads or writes slot @slot of frame @frameno as a spill: for
+ * verify_precise.c */
+int verify_history_stack(struct verify *v, u32 frameno, u32 slot);
+
+/* --- arithmetic, jumps, calls (explorer's core) ----------------------------------------------- */
+
+int verify_alu(struct verify *v, const struct bpf_insn *in);
+/* A conditional jump, may_goto included; sets insn_idx. */
+int verify_cond(struct verify *v, const struct bpf_insn *in);
+/* A branch to be walked later: a copy of the current state at @insn_idx, or NULL (-ENOMEM, or too
+ * many, said). The copy may be changed until the next call. */
+struct ebpf_vstate *verify_push(struct verify *v, u32 insn_idx, u32 prev_idx);
+int verify_subprog_call(struct verify *v);
+int verify_exit(struct verify *v, bool *done);
+/*
+ * The helper at the current instruction calls back @fn_regno's subprogram: pushes a path that
+ * starts in it, its registers set by @setup from the caller's frame.
+ */
+typedef int (*verify_cb_setup)(struct verify *v, const struct ebpf_vframe *caller,
+			       struct ebpf_vframe *callee);
+int verify_callback(struct verify *v, u32 subprog, verify_cb_setup setup, bool async);
+/* Pointers to memory outside bounds: offset plus variable part within the kernel's limits. */
+int verify_ptr_sane(struct verify *v, const struct ebpf_vreg *reg, u32 regno);
+
+/* --- memory ---------------------------------------------------------------------------------- */
+
+/* LDX, LDX|MEMSX, ST, STX, atomics, LD_ABS/IND: everything checked and the state changed. */
+int verify_load(struct verify *v, const struct bpf_insn *in);
+int verify_store(struct verify *v, const struct bpf_insn *in);
+int verify_atomic(struct verify *v, const struct bpf_insn *in);
+int verify_ld_imm64(struct verify *v, const struct bpf_insn *in);
+int verify_ld_abs(struct verify *v, const struct bpf_insn *in);
+/* Is the register + off a readable (writable) stretch of @size bytes? For arguments of functions.
+ */
+int verify_mem_region(struct verify *v, u32 regno, u32 size, bool write, bool zero_allowed);
+void verify_spill(struct ebpf_vslot *slot, const struct ebpf_vreg *reg, u32 size);
+
+/* --- functions that are called ------------------------------------------------------------------
+ */
+
+int verify_helper_call(struct verify *v, const struct bpf_insn *in);
+int verify_kfunc_call(struct verify *v, const struct bpf_insn *in);
+/* The arguments R1-R5 fit a global subprogram's types (said in its BTF). */
+int verify_global_args(struct verify *v, u32 subprog);
+/* The registers of @frame as a global subprogram's (or the main program's) types say. */
+int verify_entry_args(struct verify *v, u32 subprog, struct ebpf_vframe *frame);
+
+/* --- references ---------------------------------------------------------------------------------
+ */
+
+int verify_ref_acquire(struct verify *v, u32 kind, u32 *id);
+int verify_ref_release(struct verify *v, u32 id); /* and forget every value that needs it */
+/* At the end of the program (or callback, or before a tail call): nothing may be held. @what:
+ * "BPF_EXIT instruction" … */
+int verify_refs_empty(struct verify *v, bool exception, const char *what);
+bool verify_locked(const struct verify *v);
+/* What the program returns is in the range its type allows. */
+int verify_return(struct verify *v, u32 regno, const char *name);

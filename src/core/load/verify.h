@@ -11,11 +11,13 @@
  * Files, in the order an instruction meets them:
  *	verifier.c	  entry points, main loop, one program or global function after the other
  *	verify_cfg.c	  structure of the control flow: subprograms, unreachable code, points to
- *prune verify_live.c	  which registers and slots are read before they are written again
+ *prune
+ *	verify_live.c	  which registers are read before they are written again
  *	verify_alu.c	  arithmetic on scalars and pointers
  *	verify_jmp.c	  conditions: which way, and what that says; linked scalars, null tests
  *	verify_call.c	  subprograms, callbacks, exit, frames
- *	verify_prune.c	  inclusion of states, loops, what is remembered
+ *	verify_equal.c	  inclusion of states
+ *	verify_prune.c	  loops, what is remembered, the proof
  *	verify_precise.c  which scalars' ranges mattered
  *	verify_mem.c	  loads and stores: which object, bounds, alignment, rights
  *	verify_stack.c	  spills, fills, partial and variable accesses
@@ -33,19 +35,21 @@
 
 #include "core/load/vstate.h"
 
-struct verify_state_list; /* verify_prune.c: the states remembered at one instruction */
-struct verify_branch;	  /* verifier.c: a path to be walked later */
-struct verify_history;	  /* verify_precise.c: how the current state came here */
+struct verify_node;   /* verify_node.h: a state that is remembered at an instruction */
+struct verify_branch; /* verifier.c: a path to be walked later */
+struct verify_path;   /* verify_node.h: how the current state came here */
+struct verify_def;    /* verify_precise.c: what values were computed from */
+struct verify_backedge;
 
 struct verify_insn { /* what is known of an instruction besides its bytes */
 	bool seen;
 	bool prune; /* compare states here */
 	bool force; /* and keep one each time */
 	bool jump_target;
-	bool loop_head;
+	bool iter_next;	    /* a call of bpf_iter_*_next() */
+	bool sync_callback; /* a call that calls back at once */
 	u8 mem_type; /* enum ebpf_vtype + 1 that a load or store here goes to; 0: not seen yet */
 	u16 live;    /* registers that are read before they are written, at this instruction */
-	s32 call_callback; /* subprogram that a helper call here may call, -1: none */
 };
 
 struct verify_subprog {
@@ -64,8 +68,8 @@ struct verify {
 	const struct ebpf_vprog *prog;
 	struct ebpf_log *log;
 	struct ebpf_facts *facts;
-	struct verify_insn *insn;	  /* ninsns */
-	struct verify_state_list **lists; /* ninsns */
+	struct verify_insn *insn;   /* ninsns */
+	struct verify_node **nodes; /* ninsns: remembered there, the newest first */
 	struct verify_subprog *subprog;
 	u32 nsubprogs;
 
@@ -73,12 +77,20 @@ struct verify {
 	u32 insn_idx, prev_insn_idx;
 	struct verify_branch *head; /* innermost first */
 	u32 nbranches;
-	struct verify_history *history;
-	u32 next_id;	    /* for ids of values and references; 0 is none */
-	u32 main_subprog;   /* the function being verified */
-	bool strict;	    /* BPF_F_STRICT_ALIGNMENT */
-	bool done_msg_line; /* log: last source line printed, see verify_log.c */
-	u32 prev_line;
+	struct verify_path *path;
+	struct verify_node *all_nodes; /* every one that was made */
+	struct verify_def *defs;
+	u32 ndefs, defs_room;
+	struct verify_backedge *backedges;
+	u32 nbackedges, backedges_room;
+	u32 next_id;	     /* for ids of values and references; 0 is none */
+	u32 main_subprog;    /* the function being verified */
+	bool strict;	     /* BPF_F_STRICT_ALIGNMENT */
+	u32 scratched_regs;  /* log: registers the instruction touched, to be printed */
+	u64 scratched_slots; /* and slots */
+	u64 log_line_end;    /* log: where the line of the last instruction ended, 0: none */
+	u32 log_line_len;
+	const struct bpf_line_info *log_source; /* log: last source line printed */
 
 	/* figures of the last line */
 	u32 insn_processed, max_states_per_insn, total_states, peak_states, prev_insn_processed;
@@ -130,9 +142,23 @@ int verify_readable(struct verify *v, u32 regno);
 int verify_precise(struct verify *v, u32 regno);
 /* The same for the scalar spilled in a slot of the current frame. */
 int verify_precise_slot(struct verify *v, u32 slot);
-/* The current instruction reads or writes slot @slot of frame @frameno as a spill: for
- * verify_precise.c */
-int verify_history_stack(struct verify *v, u32 frameno, u32 slot);
+/*
+ * The current instruction depends on what is in slots [@first, @last] of frame @frameno: a load, a
+ * helper that reads memory, a dynptr or iterator argument. Without this a slot counts as dead.
+ */
+void verify_slot_read(struct verify *v, u32 frameno, u32 first, u32 last);
+/* It writes slot @slot; @whole: all eight bytes, on every execution. */
+void verify_slot_written(struct verify *v, u32 frameno, u32 slot, bool whole);
+/* A value computed from @a and @b (either may be NULL): to be called before @dst is overwritten by
+ * the result when @dst is one of them, else after. Copies of a register need nothing. */
+void verify_def(struct verify *v, struct ebpf_vreg *dst, const struct ebpf_vreg *a,
+		const struct ebpf_vreg *b);
+/*
+ * @queued (from verify_push()) goes round a loop that the run time bounds, once more: what differs
+ * from the last time this instruction was met on this path and did not matter becomes unknown. For
+ * iterators; callbacks and may_goto use it too.
+ */
+int verify_widen(struct verify *v, struct ebpf_vstate *queued);
 
 /* --- arithmetic, jumps, calls (explorer's core) ----------------------------------------------- */
 
@@ -172,6 +198,12 @@ void verify_spill(struct ebpf_vslot *slot, const struct ebpf_vreg *reg, u32 size
 
 int verify_helper_call(struct verify *v, const struct bpf_insn *in);
 int verify_kfunc_call(struct verify *v, const struct bpf_insn *in);
+/* How many argument registers a helper or kfunc call reads; 5 when in doubt. */
+u32 verify_call_args(const struct verify *v, const struct bpf_insn *in);
+/* Is it a call of bpf_iter_num_next() or the like? Needs no state. */
+bool verify_is_iter_next(const struct verify *v, const struct bpf_insn *in);
+/* Before exploration: func info fits the subprograms; their name, func_type, global. */
+int verify_btf_subprogs(struct verify *v);
 /* The arguments R1-R5 fit a global subprogram's types (said in its BTF). */
 int verify_global_args(struct verify *v, u32 subprog);
 /* The registers of @frame as a global subprogram's (or the main program's) types say. */

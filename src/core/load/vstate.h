@@ -39,9 +39,10 @@ enum ebpf_vtype {
 #define VREG_RDONLY 2u	/* VT_MEM, VT_MAP_VALUE: may not be written */
 #define VREG_RINGBUF 4u /* VT_MEM: a ring-buffer sample, to be submitted or discarded */
 #define VREG_DELTA 8u	/* scalar: value = that of the others with `id`, plus delta */
-#define VREG_INNER 16u	/* VT_MAP, VT_MAP_VALUE: the inner map of map obj; uid tells apart lookups \
-			 */
-#define VREG_SLICE 32u	/* VT_MEM: of a dynptr; ref_id is the dynptr's id */
+#define VREG_INNER                                                                                 \
+	16u	       /* VT_MAP, VT_MAP_VALUE: the inner map of map obj; uid tells apart lookups  \
+			*/
+#define VREG_SLICE 32u /* VT_MEM: of a dynptr; ref_id is the dynptr's id */
 #define VREG_MAYFAULT 64u /* VT_MEM, VT_BTF: the memory may be unmapped: loads read 0 */
 #define VREG_PRECISE 128u /* explorer only: its exact range mattered */
 
@@ -56,6 +57,7 @@ struct ebpf_vreg {
 	s32 delta;		/* VREG_DELTA */
 	u32 ref_id;		/* the reference that makes it valid, 0: none needed */
 	u32 mem_size;		/* VT_MEM: bytes; packets: proved range */
+	u32 def;		/* explorer only, scalars: what it was computed from */
 	struct ebpf_scalar val; /* the number, or the variable part of the offset */
 };
 

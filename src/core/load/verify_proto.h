@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the functions take and give that programs can call: helpers and kernel functions (kfuncs).
+ *
+ * Model: one row a function. An argument is a kind and flags; a length follows the memory it
+ * measures. The rows say what the kernel's functions of these numbers and names do
+ * (bpf-helpers(7)); whether this build has the function at all is the structural check's matter.
+ *
+ * Rules: pure data and pure functions; explorer and checker read the same rows, each with its own
+ * rules for what an argument of a kind must be.
+ */
+#pragma once
+
+#include "base/macros.h"
+#include "base/types.h"
+
+/* kinds of arguments */
+enum ebpf_arg {
+	EARG_NONE,	  /* not looked at */
+	EARG_ANY,	  /* any initialised value */
+	EARG_SCALAR,	  /* a number */
+	EARG_CTX,	  /* the context, unmoved */
+	EARG_MAP,	  /* a map */
+	EARG_MAP_KEY,	  /* key_size bytes of that map, read */
+	EARG_MAP_VALUE,	  /* value_size bytes of that map */
+	EARG_MEM,	  /* as many bytes as the next argument, or with EARG_FIXED the row, says */
+	EARG_SIZE,	  /* bytes of the argument before, not 0 */
+	EARG_SIZE0,	  /* the same, 0 allowed */
+	EARG_ALLOC_SIZE,  /* a constant: bytes of the memory that is returned */
+	EARG_RINGBUF_MEM, /* a sample that ringbuf_reserve gave, unmoved */
+	EARG_FUNC,	  /* a subprogram */
+	EARG_STACK,	  /* an address in the stack */
+	EARG_CONST_STR,	  /* a string in a frozen read-only map */
+	EARG_SPIN_LOCK,	  /* the lock in a map's value */
+	EARG_TIMER,	  /* the timer in a map's value */
+	EARG_DYNPTR,	  /* a dynptr in the stack, or one that was passed in */
+	EARG_ITER_NUM,	  /* a bpf_iter_num in the stack */
+};
+#define EARG_KIND 0xffu
+#define EARG_NULL 0x100u      /* may be NULL (a constant 0) */
+#define EARG_UNINIT 0x200u    /* need not hold anything yet */
+#define EARG_WRITE 0x400u     /* is written to */
+#define EARG_RDONLY 0x800u    /* is only read: read-only memory will do */
+#define EARG_RELEASE 0x1000u  /* its reference ends here */
+#define EARG_FIXED 0x2000u    /* EARG_MEM of .fixed bytes */
+#define EARG_ALIGNED 0x4000u  /* and aligned to that */
+#define EARG_LOCAL 0x8000u    /* EARG_DYNPTR: becomes or must be a local one */
+#define EARG_RINGBUF 0x10000u /* EARG_DYNPTR: becomes or must be a ring-buffer one */
+#define EARG_CONST 0x20000u   /* EARG_SIZE: must be a constant */
+
+/* what is returned */
+enum ebpf_ret {
+	ERET_VOID,
+	ERET_INT,	  /* any 64-bit number */
+	ERET_LENGTH,	  /* -4095 .. the largest length that was passed */
+	ERET_CPU,	  /* 0 .. possible CPUs - 1 */
+	ERET_BOOL,	  /* a byte; kfuncs only */
+	ERET_U32,	  /* kfuncs only */
+	ERET_S32,	  /* kfuncs only */
+	ERET_MAP_VALUE,	  /* of the map argument, or NULL; of a map of maps: an inner map or NULL */
+	ERET_RINGBUF_MEM, /* as many bytes as EARG_ALLOC_SIZE says, or NULL; must be released */
+	ERET_DYNPTR_MEM,  /* the same, valid as long as the dynptr argument */
+	ERET_SLICE,	  /* bytes of the dynptr argument or of the buffer argument, or NULL */
+	ERET_INT_PTR,	  /* bpf_iter_num_next(): a readable int, or NULL when drained */
+};
+
+/* what is called back, and with what */
+enum ebpf_callback {
+	ECB_NONE,
+	ECB_FOR_EACH, /* map, key, value, R3 */
+	ECB_LOOP,     /* any number, R3 */
+	ECB_TIMER,    /* later: map, key, value */
+	ECB_RINGBUF,  /* a read-only local dynptr, R3 */
+};
+
+/* program types, as bits */
+#define EPROG_KPROBE 1u
+#define EPROG_TRACEPOINT 2u
+#define EPROG_RAW_TRACEPOINT 4u
+#define EPROG_PERF_EVENT 8u
+#define EPROG_SYSCALL 16u
+#define EPROG_SOCKET_FILTER 32u
+#define EPROG_SCHED 64u /* classifiers and actions */
+#define EPROG_XDP 128u
+#define EPROG_CGROUP_SKB 256u
+#define EPROG_TRACING 31u /* all that run here */
+#define EPROG_SKB (EPROG_SOCKET_FILTER | EPROG_SCHED | EPROG_CGROUP_SKB)
+#define EPROG_ANY 0xffffu
+
+/* flags */
+#define EPROTO_GPL 1u	    /* only for programs under a licence compatible with the GPL */
+#define EPROTO_SLEEPS 2u    /* only in sleepable programs */
+#define EPROTO_PKT 4u	    /* takes packet memory */
+#define EPROTO_MOVES_PKT 8u /* packet pointers end here */
+#define EPROTO_FASTCALL 16u /* kfuncs: no meaning for what is accepted */
+#define EPROTO_RCU_LOCK 32u /* kfuncs: */
+#define EPROTO_RCU_UNLOCK 64u
+#define EPROTO_PREEMPT_OFF 128u
+#define EPROTO_PREEMPT_ON 256u
+#define EPROTO_ITER_NEW 512u
+#define EPROTO_ITER_NEXT 1024u
+#define EPROTO_ITER_DESTROY 2048u
+
+struct ebpf_proto {
+	const char *name; /* kfuncs; helpers: ebpf_proto_name() */
+	u32 arg[5];	  /* enum ebpf_arg and EARG_* */
+	u8 ret;		  /* enum ebpf_ret */
+	u8 callback;	  /* enum ebpf_callback */
+	u8 fixed;	  /* bytes of an EARG_FIXED argument */
+	u16 flags;	  /* EPROTO_* */
+	u16 progs;	  /* EPROG_*: the types that may call it */
+	u64 maps;	  /* bit n: an EARG_MAP of type n will do */
+};
+
+/* The row of helper @id; NULL: there is none, or a program of @prog_type can't use it. */
+const struct ebpf_proto *ebpf_proto_helper(u32 id, u32 prog_type);
+
+/* Does any helper have the number @id, here or in the kernel? */
+bool ebpf_proto_known(u32 id);
+
+/* "bpf_map_lookup_elem", as the kernel's messages name it; "unknown". */
+const char *ebpf_proto_name(u32 id);
+
+static inline bool ebpf_proto_map_ok(const struct ebpf_proto *p, u32 map_type)
+{
+	return map_type < 64 && (p->maps >> map_type & 1);
+}
+
+/*
+ * Kernel functions. Their ids are those of their FUNC in the BTF that stands for the kernel's
+ * (src/btf/builtin.c puts them first, in this order): 1, 2, …
+ */
+enum ebpf_kfunc {
+	EKFUNC_NONE,
+	EKFUNC_ITER_NUM_NEW,
+	EKFUNC_ITER_NUM_NEXT,
+	EKFUNC_ITER_NUM_DESTROY,
+	EKFUNC_DYNPTR_ADJUST,
+	EKFUNC_DYNPTR_SIZE,
+	EKFUNC_DYNPTR_IS_NULL,
+	EKFUNC_DYNPTR_IS_RDONLY,
+	EKFUNC_DYNPTR_CLONE,
+	EKFUNC_DYNPTR_SLICE,
+	EKFUNC_DYNPTR_SLICE_RDWR,
+	EKFUNC_RCU_READ_LOCK,
+	EKFUNC_RCU_READ_UNLOCK,
+	EKFUNC_PREEMPT_DISABLE,
+	EKFUNC_PREEMPT_ENABLE,
+	EKFUNC_MAX,
+};
+
+/* The row of kfunc @id (1 .. EKFUNC_MAX - 1), or NULL. */
+const struct ebpf_proto *ebpf_proto_kfunc(u32 id);
+/* Its id by name ("bpf_iter_num_new"), or 0. */
+u32 ebpf_proto_kfunc_id(const char *name);

@@ -149,10 +149,11 @@ int verify_precise_slot(struct verify *v, u32 slot);
 void verify_slot_read(struct verify *v, u32 frameno, u32 first, u32 last);
 /* It writes slot @slot; @whole: all eight bytes, on every execution. */
 void verify_slot_written(struct verify *v, u32 frameno, u32 slot, bool whole);
-/* A value computed from @a and @b (either may be NULL): to be called before @dst is overwritten by
- * the result when @dst is one of them, else after. Copies of a register need nothing. */
-void verify_def(struct verify *v, struct ebpf_vreg *dst, const struct ebpf_vreg *a,
-		const struct ebpf_vreg *b);
+/*
+ * The origin (reg->def) of a number that was computed from numbers of origins @a and @b; 0: from
+ * nothing that is known. A copy keeps its origin, and so does what depends on that copy alone.
+ */
+u32 verify_def(struct verify *v, u32 a, u32 b);
 /*
  * @queued (from verify_push()) goes round a loop that the run time bounds, once more: what differs
  * from the last time this instruction was met on this path and did not matter becomes unknown. For

@@ -294,6 +294,8 @@ static int check_helper(struct check *c, const struct bpf_insn *in)
 	const struct ebpf_helper *h;
 	bool tracing;
 
+	if (c->flags & EBPF_CHECK_VERIFIED)
+		return 0;
 	h = in->imm >= 0 && in->imm < EBPF_MAX_HELPER_ID ? ebpf_helper_get((u32)in->imm) : NULL;
 	if (!h || !h->name)
 		return refuse(c, EINVAL, "invalid func unknown#%d\n", in->imm);
@@ -330,6 +332,8 @@ static int check_call(struct check *c, const struct bpf_insn *in)
 	case BPF_PSEUDO_CALL:
 		return 0;
 	case BPF_PSEUDO_KFUNC_CALL:
+		if (c->flags & EBPF_CHECK_VERIFIED)
+			return 0;
 		return refuse(c, EINVAL, "kernel functions (kfuncs) do not exist in user space\n");
 	default:
 		return reserved(c, "BPF_CALL");
@@ -381,7 +385,10 @@ static int check_jmp(struct check *c, const struct bpf_insn *in)
 	if (op == BPF_EXIT && !jmp32)
 		return check_exit(c, in);
 	if (op == BPF_JCOND && !jmp32 && BPF_SRC(in->code) == BPF_K)
-		return refuse(c, EINVAL, "may_goto needs a verifier that bounds its loop\n");
+		return c->flags & EBPF_CHECK_VERIFIED
+			       ? 0
+			       : refuse(c, EINVAL,
+					"may_goto needs a verifier that bounds its loop\n");
 	return unknown(c, in);
 }
 
@@ -618,7 +625,9 @@ static int check_all(struct check *c)
 	int r = check_encoding(c);
 
 	r = r ? r : check_layout(c);
-	if (!r && !(c->flags & EBPF_CHECK_ISA))
+	if (r || (c->flags & EBPF_CHECK_VERIFIED))
+		return r;
+	if (!(c->flags & EBPF_CHECK_ISA))
 		r = check_reachable(c);
 	return r ? r : frames_below(c, 0, 1);
 }

@@ -54,8 +54,10 @@ struct verify_insn { /* what is known of an instruction besides its bytes */
 
 struct verify_subprog {
 	u32 start, end;
-	u32 stack;     /* bytes used */
-	bool global;   /* checked by itself, from the types of its arguments */
+	u32 stack;   /* bytes used */
+	bool global; /* checked by itself, from the types of its arguments */
+	bool called; /* global: by code that is walked */
+	bool verified;
 	bool callback; /* its address is taken */
 	bool async;    /* as a timer's */
 	bool has_tail_call, has_ld_abs;
@@ -84,6 +86,7 @@ struct verify {
 	struct verify_backedge *backedges;
 	u32 nbackedges, backedges_room;
 	u32 next_id;	     /* for ids of values and references; 0 is none */
+	int error;	     /* why verify_push() gave NULL, 0: no memory */
 	u32 main_subprog;    /* the function being verified */
 	bool strict;	     /* BPF_F_STRICT_ALIGNMENT */
 	u32 scratched_regs;  /* log: registers the instruction touched, to be printed */

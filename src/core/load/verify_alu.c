@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Arithmetic: on numbers, and on pointers what keeps them pointers.
+ *
+ * Model: a pointer is base + fixed offset + variable offset. Adding a constant moves the fixed
+ * part, adding a number adds to the variable part. The difference of two pointers, and 32-bit
+ * subtraction on one, are numbers nobody knows. All else on pointers is refused.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "core/load/verify_node.h"
+
+#define MAX_OFFSET (1ll << 29)
+
+static const char *op_text(u8 op)
+{
+	static const char *const text[16] = {
+		[BPF_ADD >> 4] = "+=",	  [BPF_SUB >> 4] = "-=",  [BPF_MUL >> 4] = "*=",
+		[BPF_DIV >> 4] = "/=",	  [BPF_OR >> 4] = "|=",	  [BPF_AND >> 4] = "&=",
+		[BPF_LSH >> 4] = "<<=",	  [BPF_RSH >> 4] = ">>=", [BPF_NEG >> 4] = "neg",
+		[BPF_MOD >> 4] = "%=",	  [BPF_XOR >> 4] = "^=",  [BPF_MOV >> 4] = "=",
+		[BPF_ARSH >> 4] = "s>>=",
+	};
+
+	return text[op >> 4] ? text[op >> 4] : "";
+}
+
+static void unlink_number(struct ebpf_vreg *reg)
+{
+	reg->id = 0;
+	reg->delta = 0;
+	reg->flags &= (u16)~VREG_DELTA;
+}
+
+/* --- pointers -------------------------------------------------------------------------------- */
+
+/* Is @reg's offset one that an address can be built with? For numbers: to be added to one. */
+static int offset_sane(struct verify *v, const struct ebpf_vreg *reg, const struct ebpf_vreg *ptr)
+{
+	bool known = ebpf_scalar_is_const(&reg->val);
+	s64 min = reg->val.smin;
+	char name[64];
+
+	verify_type_name(ptr, name);
+	if (known && (min >= MAX_OFFSET || min <= -MAX_OFFSET))
+		return verify_fail(v, EINVAL, "math between %s pointer and %lld is not allowed\n",
+				   name, (long long)min);
+	if (reg->type != VT_SCALAR && (reg->off >= MAX_OFFSET || reg->off <= -MAX_OFFSET))
+		return verify_fail(v, EINVAL, "%s pointer offset %d is not allowed\n", name,
+				   reg->off);
+	if (min == INT64_MIN)
+		return verify_fail(v, EINVAL,
+				   "math between %s pointer and register with unbounded min value "
+				   "is not allowed\n",
+				   name);
+	if (min >= MAX_OFFSET || min <= -MAX_OFFSET)
+		return verify_fail(v, EINVAL, "value %lld makes %s pointer be out of bounds\n",
+				   (long long)min, name);
+	return 0;
+}
+
+int verify_ptr_sane(struct verify *v, const struct ebpf_vreg *reg, u32 regno)
+{
+	(void)regno;
+	return offset_sane(v, reg, reg);
+}
+
+static bool moves(const struct ebpf_vreg *ptr, const struct ebpf_scalar *by, u8 op)
+{
+	switch (ptr->type) {
+	case VT_CTX:
+	case VT_MAP_VALUE:
+	case VT_MAP_KEY:
+	case VT_STACK:
+	case VT_MEM:
+	case VT_FUNC:
+	case VT_DYNPTR:
+	case VT_BTF:
+		return true;
+	case VT_PKT:
+		return ptr->obj != 2;
+	default:
+		return ptr->type == VT_MAP && ebpf_scalar_is_const(by) && !by->umin &&
+		       op == BPF_ADD;
+	}
+}
+
+static int may_move(struct verify *v, u32 dst, const struct ebpf_vreg *ptr,
+		    const struct ebpf_scalar *by, u8 op)
+{
+	char name[64];
+
+	if (ptr->flags & VREG_NULL)
+		return verify_fail(v, EACCES,
+				   "R%u pointer arithmetic on %s prohibited, null-check it first\n",
+				   dst, verify_type_name(ptr, name));
+	if (!moves(ptr, by, op))
+		return verify_fail(v, EACCES, "R%u pointer arithmetic on %s prohibited\n", dst,
+				   verify_type_name(ptr, name));
+	return 0;
+}
+
+/* A packet pointer that was moved by something unknown has a range of its own to be proved. */
+static void new_packet_base(struct verify *v, struct ebpf_vreg *reg, bool keep_range)
+{
+	if (reg->type != VT_PKT)
+		return;
+	reg->uid = verify_new_id(v);
+	if (!keep_range)
+		reg->mem_size = 0;
+}
+
+static int add_offset(struct verify *v, struct ebpf_vreg *reg, const struct ebpf_scalar *by)
+{
+	s64 sum = (s64)reg->off + by->smin;
+
+	if (ebpf_scalar_is_const(by) && sum == (s32)sum) {
+		reg->off = (s32)sum;
+		return 0;
+	}
+	ebpf_scalar_alu(&reg->val, by, BPF_ADD, true, false);
+	new_packet_base(v, reg, false);
+	return 0;
+}
+
+static int sub_offset(struct verify *v, u32 dst, struct ebpf_vreg *reg,
+		      const struct ebpf_scalar *by)
+{
+	s64 sum = (s64)reg->off - by->smin;
+
+	if (reg->type == VT_STACK)
+		return verify_fail(v, EACCES, "R%u subtraction from stack pointer prohibited\n",
+				   dst);
+	if (ebpf_scalar_is_const(by) && sum == (s32)sum) {
+		reg->off = (s32)sum;
+		return 0;
+	}
+	ebpf_scalar_alu(&reg->val, by, BPF_SUB, true, false);
+	new_packet_base(v, reg, by->smin >= 0);
+	return 0;
+}
+
+static int move_pointer(struct verify *v, u32 dst, struct ebpf_vreg *out, u8 op, bool ptr_is_src,
+			const struct ebpf_scalar *by)
+{
+	switch (op) {
+	case BPF_ADD:
+		return add_offset(v, out, by);
+	case BPF_SUB:
+		if (ptr_is_src)
+			return verify_fail(v, EACCES, "R%u tried to subtract pointer from scalar\n",
+					   dst);
+		return sub_offset(v, dst, out, by);
+	case BPF_AND:
+	case BPF_OR:
+	case BPF_XOR:
+		return verify_fail(v, EACCES, "R%u bitwise operator %s on pointer prohibited\n",
+				   dst, op_text(op));
+	default:
+		return verify_fail(v, EACCES,
+				   "R%u pointer arithmetic with %s operator prohibited\n", dst,
+				   op_text(op));
+	}
+}
+
+/* @dst becomes @ptr moved by the number @by. */
+static int pointer_alu(struct verify *v, const struct bpf_insn *in, const struct ebpf_vreg *ptr,
+		       const struct ebpf_vreg *by)
+{
+	struct ebpf_vreg *dst = verify_reg(v, in->dst_reg), out = *ptr;
+	u8 op = BPF_OP(in->code);
+	int r;
+
+	if (BPF_CLASS(in->code) != BPF_ALU64) {
+		if (op != BPF_SUB)
+			return verify_fail(v, EACCES, "R%u 32-bit pointer arithmetic prohibited\n",
+					   in->dst_reg);
+		verify_reg_unknown(v, dst);
+		return 0;
+	}
+	r = may_move(v, in->dst_reg, ptr, &by->val, op);
+	r = r ? r : offset_sane(v, by, ptr);
+	r = r ? r : offset_sane(v, ptr, ptr);
+	r = r ? r : move_pointer(v, in->dst_reg, &out, op, ptr != dst, &by->val);
+	r = r ? r : offset_sane(v, &out, ptr);
+	if (!r)
+		*dst = out;
+	return r;
+}
+
+/* --- numbers --------------------------------------------------------------------------------- */
+
+/* r1 = r2; r1 += 4: what a test says of one it says of the other */
+static void keep_link(const struct bpf_insn *in, struct ebpf_vreg *dst, const struct ebpf_vreg *src)
+{
+	bool adds = in->code == (BPF_ALU64 | BPF_ADD | BPF_K) ||
+		    (in->code == (BPF_ALU64 | BPF_ADD | BPF_X) && in->src_reg != in->dst_reg);
+
+	if (!adds || !dst->id || (dst->flags & VREG_DELTA) || !ebpf_scalar_is_const(&src->val) ||
+	    src->val.umin > INT32_MAX) {
+		unlink_number(dst);
+		return;
+	}
+	dst->flags |= VREG_DELTA;
+	dst->delta = (s32)src->val.umin;
+}
+
+static void number_alu(struct verify *v, const struct bpf_insn *in, const struct ebpf_vreg *src)
+{
+	struct ebpf_vreg *dst = verify_reg(v, in->dst_reg), by = *src;
+
+	keep_link(in, dst, &by);
+	ebpf_scalar_alu(&dst->val, &by.val, BPF_OP(in->code), BPF_CLASS(in->code) == BPF_ALU64,
+			in->off == 1);
+	dst->def = verify_def(v, dst->def, by.def);
+}
+
+/* Two pointers: only their difference makes sense, and nobody knows it. */
+static int pointer_pair(struct verify *v, const struct bpf_insn *in)
+{
+	if (BPF_OP(in->code) != BPF_SUB)
+		return verify_fail(v, EACCES, "R%u pointer %s pointer prohibited\n", in->dst_reg,
+				   op_text(BPF_OP(in->code)));
+	verify_reg_unknown(v, verify_reg(v, in->dst_reg));
+	return 0;
+}
+
+static int binary_x(struct verify *v, const struct bpf_insn *in)
+{
+	struct ebpf_vreg *dst = verify_reg(v, in->dst_reg), *src = verify_reg(v, in->src_reg);
+	struct ebpf_vreg by;
+	int r = 0;
+
+	if (ebpf_vreg_is_ptr(src) && ebpf_vreg_is_ptr(dst))
+		return pointer_pair(v, in);
+	if (ebpf_vreg_is_ptr(src)) {
+		r = verify_precise(v, in->dst_reg);
+		by = *dst;
+		return r ? r : pointer_alu(v, in, src, &by);
+	}
+	if (ebpf_vreg_is_ptr(dst) || (dst->flags & VREG_PRECISE))
+		r = verify_precise(v, in->src_reg);
+	if (r)
+		return r;
+	by = *src;
+	if (ebpf_vreg_is_ptr(dst))
+		return pointer_alu(v, in, dst, &by);
+	number_alu(v, in, &by);
+	return 0;
+}
+
+static int alu_binary(struct verify *v, const struct bpf_insn *in)
+{
+	struct ebpf_vreg *dst = verify_reg(v, in->dst_reg), by;
+	int r = 0;
+
+	if (BPF_SRC(in->code) == BPF_X)
+		r = verify_readable(v, in->src_reg);
+	r = r ? r : verify_readable(v, in->dst_reg);
+	if (r)
+		return r;
+	if (BPF_SRC(in->code) == BPF_X)
+		return binary_x(v, in);
+	verify_reg_const(&by, (u64)(s64)in->imm);
+	if (ebpf_vreg_is_ptr(dst))
+		return pointer_alu(v, in, dst, &by);
+	number_alu(v, in, &by);
+	return 0;
+}
+
+static int alu_unary(struct verify *v, const struct bpf_insn *in)
+{
+	struct ebpf_vreg *dst = verify_reg(v, in->dst_reg);
+	bool is64 = BPF_CLASS(in->code) == BPF_ALU64;
+	int r = verify_readable(v, in->dst_reg);
+
+	if (r)
+		return r;
+	if (dst->type != VT_SCALAR) {
+		verify_reg_unknown(v, dst);
+		return 0;
+	}
+	unlink_number(dst);
+	if (BPF_OP(in->code) == BPF_NEG)
+		ebpf_scalar_neg(&dst->val, is64);
+	else
+		ebpf_scalar_end(&dst->val,
+				is64 ? EBPF_END_SWAP
+				     : (BPF_SRC(in->code) == BPF_TO_BE ? EBPF_END_BE : EBPF_END_LE),
+				(u8)in->imm);
+	return 0;
+}
+
+/* --- moves ----------------------------------------------------------------------------------- */
+
+static void link_number(struct verify *v, struct ebpf_vreg *reg)
+{
+	if (reg->type != VT_SCALAR || ebpf_scalar_is_const(&reg->val))
+		return;
+	/* with a delta it can't stand for others: the copy starts a family of its own */
+	if (reg->flags & VREG_DELTA)
+		unlink_number(reg);
+	if (!reg->id)
+		reg->id = verify_new_id(v);
+}
+
+/* @keeps: the number is the same afterwards, so that the copy stays linked */
+static struct ebpf_vreg *copy_number(struct verify *v, const struct bpf_insn *in, bool keeps)
+{
+	struct ebpf_vreg *dst = verify_reg(v, in->dst_reg), *src = verify_reg(v, in->src_reg);
+
+	if (keeps)
+		link_number(v, src);
+	*dst = *src;
+	if (!keeps)
+		unlink_number(dst);
+	return dst;
+}
+
+static void move_signed(struct verify *v, const struct bpf_insn *in, bool is64)
+{
+	struct ebpf_vreg *src = verify_reg(v, in->src_reg);
+	bool keeps = src->val.umax < 1ull << (in->off - 1);
+
+	ebpf_scalar_sext(&copy_number(v, in, keeps)->val, (u8)(in->off / 8), is64);
+}
+
+static void move_reg(struct verify *v, const struct bpf_insn *in)
+{
+	struct ebpf_vreg *dst = verify_reg(v, in->dst_reg), *src = verify_reg(v, in->src_reg);
+	bool is64 = BPF_CLASS(in->code) == BPF_ALU64;
+
+	if (is64 && !in->off) {
+		link_number(v, src);
+		*dst = *src;
+	} else if (src->type != VT_SCALAR) {
+		verify_reg_unknown(v, dst);
+		if (!is64)
+			ebpf_scalar_zext32(&dst->val);
+	} else if (in->off) {
+		move_signed(v, in, is64);
+	} else {
+		dst = copy_number(v, in, src->val.umax <= UINT32_MAX);
+		ebpf_scalar_zext32(&dst->val);
+	}
+}
+
+static int alu_mov(struct verify *v, const struct bpf_insn *in)
+{
+	struct ebpf_vreg *dst = verify_reg(v, in->dst_reg);
+	bool is64 = BPF_CLASS(in->code) == BPF_ALU64;
+	int r;
+
+	if (BPF_SRC(in->code) == BPF_K) {
+		verify_reg_const(dst, is64 ? (u64)(s64)in->imm : (u64)(u32)in->imm);
+		return 0;
+	}
+	r = verify_readable(v, in->src_reg);
+	if (!r)
+		move_reg(v, in);
+	return r;
+}
+
+int verify_alu(struct verify *v, const struct bpf_insn *in)
+{
+	v->scratched_regs |= 1u << in->dst_reg;
+	switch (BPF_OP(in->code)) {
+	case BPF_NEG:
+	case BPF_END:
+		return alu_unary(v, in);
+	case BPF_MOV:
+		return alu_mov(v, in);
+	default:
+		return alu_binary(v, in);
+	}
+}

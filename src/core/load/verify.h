@@ -222,5 +222,7 @@ int verify_ref_release(struct verify *v, u32 id); /* and forget every value that
  * "BPF_EXIT instruction" … */
 int verify_refs_empty(struct verify *v, bool exception, const char *what);
 bool verify_locked(const struct verify *v);
+/* A function returned (its frame is gone): what it acquired is its caller's now. */
+void verify_refs_returned(struct ebpf_vstate *st);
 /* What the program returns is in the range its type allows. */
 int verify_return(struct verify *v, u32 regno, const char *name);

@@ -410,7 +410,7 @@ static void extend(struct verify *v, u32 dst, u32 size, bool sext)
 	reg->id = 0;
 	reg->delta = 0;
 	reg->flags &= (u16)~VREG_DELTA;
-	verify_def(v, reg, &from, NULL);
+	reg->def = verify_def(v, from.def, 0);
 }
 
 static int load(struct verify *v, u32 regno, s32 off, u32 size, u32 dst, bool sext, bool strict)

@@ -77,3 +77,13 @@ int verify_iter_new(struct verify *v, u32 regno);
 /* An iterator that was made, as argument @regno; *slot is where it lives. */
 int verify_iter_arg(struct verify *v, u32 regno, struct ebpf_vslot **slot);
 int verify_iter_destroy(struct verify *v, u32 regno);
+
+/* --- what is held (verify_ref.c) ------------------------------------------------------------- */
+
+/* How many of @kind (enum ebpf_vref_kind) are held. */
+u32 verify_held(const struct verify *v, u32 kind);
+/* The innermost section of @kind ends. 0, or -ENOENT (nothing said). */
+int verify_section_leave(struct verify *v, u32 kind);
+/* Argument @regno points exactly to the map value's field of @kind, a struct @name. */
+int verify_field_arg(struct verify *v, u32 regno, u32 kind, const char *name);
+int verify_lock_arg(struct verify *v, u32 regno, bool lock);

@@ -169,7 +169,7 @@ static void spill_scalar(struct verify *v, struct ebpf_vslot *slot, struct ebpf_
 	if (whole)
 		return;
 	unlink_value(&slot->spilled);
-	verify_def(v, &slot->spilled, value, NULL);
+	slot->spilled.def = verify_def(v, value->def, 0);
 }
 
 static int spill_pointer(struct verify *v, const struct ebpf_vframe *f, struct ebpf_vslot *slot,
@@ -327,7 +327,7 @@ static int fill_part(struct verify *v, struct ebpf_vframe *f, s32 off, u32 size,
 			return 0;
 		unlink_value(verify_reg(v, dst));
 		ebpf_scalar_trunc(&verify_reg(v, dst)->val, (u8)size);
-		verify_def(v, verify_reg(v, dst), &from, NULL);
+		verify_reg(v, dst)->def = verify_def(v, from.def, 0);
 		return 0;
 	}
 	r = check_bytes(v, f, off, size, true);
@@ -340,7 +340,7 @@ static int fill_part(struct verify *v, struct ebpf_vframe *f, s32 off, u32 size,
 		return 0;
 	}
 	read_result(v, dst, true);
-	verify_def(v, verify_reg(v, dst), &from, NULL);
+	verify_reg(v, dst)->def = verify_def(v, from.def, 0);
 	return 0;
 }
 

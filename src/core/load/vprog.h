@@ -51,6 +51,7 @@ struct ebpf_vprog {
 	u32 prog_type;
 	u32 expected_attach_type;
 	u32 prog_flags; /* BPF_F_STRICT_ALIGNMENT, BPF_F_TEST_STATE_FREQ, BPF_F_SLEEPABLE, … */
+	u32 nr_cpus;	/* possible CPUs */
 	bool gpl;
 	const struct ebpf_vmap *maps;
 	u32 nmaps;

@@ -25,6 +25,9 @@
  *	verify_kfunc.c	  the same for kernel functions we serve: iterators, dynptrs
  *	verify_ref.c	  references, locks
  *	verify_ctx.c	  the context of each program type, a table
+ *	verify_args.c	  arguments and results by their kind
+ *	verify_dynptr.c	  dynptrs and iterators in the stack
+ *	verify_func.c	  what the program's functions take
  *	verify_btf.c	  types of functions and map values
  *	verify_log.c	  states, instructions and source lines as text
  *
@@ -33,6 +36,7 @@
  */
 #pragma once
 
+#include "core/load/verify_btf.h"
 #include "core/load/vstate.h"
 
 struct verify_node;   /* verify_node.h: a state that is remembered at an instruction */
@@ -62,8 +66,9 @@ struct verify_subprog {
 	bool async;    /* as a timer's */
 	bool has_tail_call, has_ld_abs;
 	bool changes_pkt;
-	u32 func_type;	  /* BTF id of its FUNC, 0: none */
-	const char *name; /* escaped; "" when there is none */
+	u32 func_type;	     /* BTF id of its FUNC, 0: none */
+	const char *name;    /* escaped; "" when there is none */
+	struct ebpf_sig sig; /* what its types say */
 };
 
 struct verify {
@@ -206,6 +211,8 @@ int verify_kfunc_call(struct verify *v, const struct bpf_insn *in);
 u32 verify_call_args(const struct verify *v, const struct bpf_insn *in);
 /* Is it a call of bpf_iter_num_next() or the like? Needs no state. */
 bool verify_is_iter_next(const struct verify *v, const struct bpf_insn *in);
+/* Which subprograms have tail calls and loads from packets (verify_cfg.c). */
+void verify_note_calls(struct verify *v);
 /* Before exploration: func info fits the subprograms; their name, func_type, global. */
 int verify_btf_subprogs(struct verify *v);
 /* The arguments R1-R5 fit a global subprogram's types (said in its BTF). */

@@ -226,6 +226,7 @@ static int return_to_caller(struct verify *v)
 	}
 	log_return(v, to);
 	ebpf_vframe_pop(v->cur);
+	verify_refs_returned(v->cur);
 	v->insn_idx = to;
 	if (callback)
 		widen_after_callback(v);

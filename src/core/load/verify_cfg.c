@@ -149,7 +149,7 @@ static int all_reached(struct walk *w)
 	return 0;
 }
 
-static void note_tail_calls(struct verify *v)
+void verify_note_calls(struct verify *v)
 {
 	u32 i;
 
@@ -178,7 +178,6 @@ int verify_cfg(struct verify *v)
 	reach(&w, 0);
 	while (w.ntodo)
 		walk_insn(&w, w.todo[--w.ntodo]);
-	note_tail_calls(v);
 	return all_reached(&w);
 }
 

@@ -400,8 +400,7 @@ static int explore(struct verify *v)
 	r = r ? r : explore_function(v, 0);
 	r = r ? r : explore_globals(v);
 	r = r ? r : verify_stack_depth(v);
-	if (v->insn_processed)
-		verify_log_stats(v);
+	verify_log_stats(v);
 	r = r ? r : fill_facts(v);
 	return r ? r : verify_collect(v, v->proof);
 }

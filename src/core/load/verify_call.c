@@ -91,6 +91,7 @@ static int call_static(struct verify *v, u32 sub)
 		verify_reg_none(&caller->regs[i]);
 	}
 	log_call(v);
+	v->scratched_regs |= 1u << 10;
 	v->insn_idx = v->subprog[sub].start;
 	return 0;
 }

@@ -300,7 +300,12 @@ static bool is_ctx(const struct ebpf_btf *b, u32 pointee, u32 prog_type)
 
 	if (prog_type == BPF_PROG_TYPE_KPROBE && is_typedef(b, pointee, "bpf_user_pt_regs_t"))
 		return true;
-	return ebpf_btf_skip(b, &pointee, &t) && is_struct(&t, ebpf_ctx_struct(prog_type));
+	if (!ebpf_btf_skip(b, &pointee, &t))
+		return false;
+	/* how programs named the registers before there were types for them */
+	if (prog_type == BPF_PROG_TYPE_KPROBE && is_struct(&t, "bpf_user_pt_regs_t"))
+		return true;
+	return is_struct(&t, ebpf_ctx_struct(prog_type));
 }
 
 /* An argument that is tagged as the context must have a type that could be it. */

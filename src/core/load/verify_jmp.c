@@ -218,9 +218,15 @@ static void packet_proved(struct ebpf_vstate *st, struct ebpf_vreg ptr, bool ope
 	verify_each_reg(st, set_packet_range, &p);
 }
 
-static bool is_packet(const struct ebpf_vreg *reg, bool end_wanted)
+/* Data ends at the end, what lies in front of it (meta) where data begins. */
+static bool is_end_of(const struct ebpf_vreg *end, const struct ebpf_vreg *ptr)
 {
-	return reg->type == VT_PKT && (reg->obj == 2) == end_wanted;
+	if (end->type != VT_PKT || ptr->type != VT_PKT)
+		return false;
+	if (ptr->obj == 0)
+		return end->obj == 2;
+	return ptr->obj == 1 && end->obj == 0 && !end->off && !end->uid &&
+	       ebpf_scalar_is_const(&end->val) && !end->val.umin;
 }
 
 /* "ptr OP end": on which way lies [base, ptr) in the packet, and the byte at ptr too? */
@@ -228,11 +234,11 @@ static void packet_tested(struct verify *v, struct ebpf_vstate *other, const str
 {
 	struct ebpf_vreg *dst = verify_reg(v, c->in->dst_reg);
 	struct ebpf_vreg *src = verify_reg(v, c->in->src_reg);
-	bool end_first = is_packet(dst, true) && is_packet(src, false);
+	bool end_first = is_end_of(dst, src);
 	struct ebpf_vreg ptr = end_first ? *src : *dst;
 	u8 op = end_first ? swapped(c->op) : c->op;
 
-	if (c->is32 || !(end_first || (is_packet(dst, false) && is_packet(src, true))))
+	if (c->is32 || !(end_first || is_end_of(src, dst)))
 		return;
 	if (op == BPF_JGT)
 		packet_proved(v->cur, ptr, false);

@@ -98,7 +98,8 @@ const char *verify_type_name(const struct ebpf_vreg *reg, char *buf)
 {
 	bool btf = reg->type == VT_BTF || reg->type == VT_OTHER;
 
-	snprintf(buf, 64, "%s%s%s%s%s", reg->flags & VREG_RDONLY ? "rdonly_" : "",
+	snprintf(buf, 64, "%s%s%s%s%s",
+		 reg->type != VT_DYNPTR && (reg->flags & VREG_RDONLY) ? "rdonly_" : "",
 		 reg->flags & VREG_RINGBUF ? "ringbuf_" : "",
 		 reg->flags & VREG_MAYFAULT ? "untrusted_" : "", type_text(reg),
 		 reg->flags & VREG_NULL ? (btf ? "or_null_" : "_or_null") : "");

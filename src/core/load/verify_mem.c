@@ -23,8 +23,12 @@ bool verify_is_null(const struct ebpf_vreg *reg)
 
 const char *verify_tnum_text(const struct ebpf_scalar *val, char *buf)
 {
-	snprintf(buf, 48, "(0x%llx; 0x%llx)", (unsigned long long)val->var_off.value,
-		 (unsigned long long)val->var_off.mask);
+	unsigned long long value = val->var_off.value, mask = val->var_off.mask;
+
+	if (mask)
+		snprintf(buf, 48, "(0x%llx; 0x%llx)", value, mask);
+	else
+		snprintf(buf, 48, value <= UINT16_MAX ? "%llu" : "0x%llx", value);
 	return buf;
 }
 

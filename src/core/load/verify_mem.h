@@ -28,7 +28,7 @@ struct verify_raw {
 
 /* A constant 0, where a pointer could be. */
 bool verify_is_null(const struct ebpf_vreg *reg);
-/* The variable part of an offset as "(0x0; 0xff)"; @buf of 48 bytes. */
+/* The variable part of an offset as "(0x0; 0xff)", or the number it is; @buf of 48 bytes. */
 const char *verify_tnum_text(const struct ebpf_scalar *val, char *buf);
 /* Size, type and names of the map a VT_MAP, VT_MAP_VALUE or VT_MAP_KEY is of. */
 const struct ebpf_map_meta *verify_map_meta(const struct verify *v, const struct ebpf_vreg *reg);

@@ -65,7 +65,8 @@ static const struct ebpf_proto helpers[] = {
 	       .maps = MAPS_PERCPU, .flags = EPROTO_PKT),
 	HELPER(for_each_map_elem, EPROG_ANY, ERET_INT, ARGS(MAP, EARG_FUNC, STACK_NULL, ANY),
 	       .maps = MAPS_HASH | M(ARRAY) | M(PERCPU_ARRAY), .callback = ECB_FOR_EACH),
-	HELPER(tail_call, EPROG_ANY, ERET_VOID, ARGS(CTX, MAP, ANY), .maps = M(PROG_ARRAY)),
+	HELPER(tail_call, EPROG_ANY, ERET_VOID, ARGS(CTX, MAP, ANY), .maps = M(PROG_ARRAY),
+	       .flags = EPROTO_MOVES_PKT),
 
 	/* control */
 	HELPER(loop, EPROG_ANY, ERET_INT, ARGS(EARG_SCALAR, EARG_FUNC, STACK_NULL, ANY),

@@ -203,5 +203,5 @@ int ebpf_explore(const struct ebpf_vprog *prog, struct ebpf_log *log, struct ebp
  * error of ours: the first phase must not let through what the second refuses). Computes the facts
  * that the code generator relies on by itself.
  */
-int ebpf_check_proof(const struct ebpf_vprog *prog, const struct ebpf_proof *proof,
+int ebpf_check_proof(const struct ebpf_vprog *prog, struct ebpf_proof *proof,
 		     struct ebpf_log *log, struct ebpf_facts *facts);

@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Paths from state to state.
+ *
+ * Model: a list of paths to be walked, each a state at an instruction. It starts with the entries
+ * and with every stored state; a path is over when it exits or when a stored state includes it.
+ * The number of steps is limited: a proof that needs more is refused.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "core/load/check.h"
+#include "core/load/check_proof.h"
+#include "core/load/mutant.h"
+
+int proof_fail(struct proof_check *c, const char *fmt, ...)
+{
+	char text[160];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	ebpf_log_printf(c->log, "the proof does not hold at insn %u: %s\n", c->p ? c->p->pc : 0,
+			text);
+	return -EFAULT;
+}
+
+/* --- paths ----------------------------------------------------------------------------------- */
+
+static struct proof_path *path_new(const struct ebpf_vstate *st, u32 pc, u32 from)
+{
+	struct proof_path *p = calloc(1, sizeof(*p));
+
+	if (p && st && ebpf_vstate_copy(&p->st, st)) {
+		free(p);
+		return NULL;
+	}
+	if (p) {
+		p->pc = pc;
+		p->from = from;
+	}
+	return p;
+}
+
+static void path_free(struct proof_path *p)
+{
+	if (p)
+		ebpf_vstate_free(&p->st);
+	free(p);
+}
+
+static int path_push(struct proof_check *c, struct proof_path *p)
+{
+	if (!p)
+		return -ENOMEM;
+	p->next = c->todo;
+	c->todo = p;
+	if (++c->npending > PROOF_MAX_PENDING)
+		return proof_fail(c, "more than %u paths at a time", PROOF_MAX_PENDING);
+	return 0;
+}
+
+int proof_fork(struct proof_check *c, u32 pc, struct proof_path **out)
+{
+	struct proof_path *p = path_new(&c->p->st, pc, c->p->from);
+
+	if (p)
+		p->budgets = c->p->budgets;
+	*out = p;
+	return path_push(c, p);
+}
+
+/* Is the path included in a stored state? Then that is where it leads. */
+static int arrive(struct proof_check *c, bool *end)
+{
+	for (u32 i = c->first[c->p->pc]; i != PROOF_NONE; i = c->nodes[i].next)
+		if (EBPF_MUTANT(72, proof_included(c, &c->p->st, &c->proof->states[i].state),
+				true)) {
+			*end = true;
+			c->nodes[i].reached = true;
+			return proof_edge(c, i);
+		}
+	return 0;
+}
+
+static int walk(struct proof_check *c)
+{
+	bool start = c->p->start, end = false;
+	int r;
+
+	for (;;) {
+		if (!start) {
+			proof_budgets_keep(&c->p->budgets, &c->p->st, c->p->pc);
+			r = arrive(c, &end);
+			if (r || end)
+				return r;
+		}
+		start = false;
+		if (++c->steps > PROOF_MAX_STEPS)
+			return proof_fail(c, "more than %u steps", PROOF_MAX_STEPS);
+		r = proof_step(c, &end);
+		if (r || end)
+			return r;
+	}
+}
+
+static int walk_all(struct proof_check *c)
+{
+	int r = 0;
+
+	while (!r && c->todo) {
+		c->p = c->todo;
+		c->todo = c->p->next;
+		c->npending--;
+		if (c->p->pc != PROOF_NONE)
+			r = walk(c);
+		if (!r) {
+			path_free(c->p);
+			c->p = NULL;
+		}
+	}
+	return r;
+}
+
+/* --- entries --------------------------------------------------------------------------------- */
+
+u32 proof_subprog_at(const struct proof_check *c, u32 pc)
+{
+	u32 lo = 0, hi = c->nsubprogs;
+
+	while (hi - lo > 1) {
+		u32 mid = (lo + hi) / 2;
+
+		if (c->subprog[mid].start <= pc)
+			lo = mid;
+		else
+			hi = mid;
+	}
+	return c->subprog[lo].start == pc ? lo : PROOF_NONE;
+}
+
+static int add_entry(struct proof_check *c, u32 subprog, u32 map)
+{
+	for (u32 i = 0; i < c->nentries; i++)
+		if (c->entries[i].subprog == subprog && c->entries[i].map == map)
+			return 0;
+	if (c->nentries == PROOF_MAX_ENTRIES)
+		return proof_fail(c, "more than %u entries", PROOF_MAX_ENTRIES);
+	c->entries[c->nentries++] = (struct proof_entry){.subprog = subprog, .map = map};
+	return 0;
+}
+
+int proof_async(struct proof_check *c, u32 subprog, u32 map)
+{
+	return add_entry(c, subprog, map);
+}
+
+/* A timer's callback: the map, a key, the value it lies in; it returns 0. */
+static void async_args(struct ebpf_vframe *f, u32 map)
+{
+	f->async = true;
+	proof_pointer(&f->regs[BPF_REG_1], VT_MAP, map, 0);
+	proof_pointer(&f->regs[BPF_REG_2], VT_MAP_KEY, map, 0);
+	proof_pointer(&f->regs[BPF_REG_3], VT_MAP_VALUE, map, 0);
+}
+
+static int enter(struct proof_check *c, const struct proof_entry *e)
+{
+	struct proof_path *p = path_new(NULL, c->subprog[e->subprog].start, PROOF_NONE);
+	struct ebpf_vframe *f;
+	int r;
+
+	if (!p || ebpf_vframe_push(&p->st)) {
+		path_free(p);
+		return -ENOMEM;
+	}
+	c->p = p;
+	p->start = true;
+	f = ebpf_vframe(&p->st);
+	f->callsite = PROOF_NONE;
+	f->subprog = e->subprog;
+	proof_pointer(&f->regs[BPF_REG_10], VT_STACK, 0, 0);
+	if (e->map != PROOF_NONE)
+		async_args(f, e->map);
+	else if (!e->subprog && !c->prog->nfuncs)
+		proof_pointer(&f->regs[BPF_REG_1], VT_CTX, 0, 0);
+	r = e->map == PROOF_NONE ? proof_entry_args(c, e->subprog, f) : 0;
+	c->p = NULL;
+	if (!r)
+		return path_push(c, p);
+	path_free(p);
+	return r;
+}
+
+/* Stepping finds more: what is called from there, and what runs later. */
+static int walk_entries(struct proof_check *c)
+{
+	int r = add_entry(c, 0, PROOF_NONE);
+
+	for (u32 i = 0; !r && i < c->nentries; i++) {
+		if (c->entries[i].done)
+			continue;
+		c->entries[i].done = true;
+		r = enter(c, &c->entries[i]);
+		if (!r)
+			r = walk_all(c);
+	}
+	return r;
+}
+
+/* --- stored states --------------------------------------------------------------------------- */
+
+static bool state_ok(const struct proof_check *c, const struct ebpf_proof_state *s)
+{
+	if (s->insn >= c->prog->ninsns || s->state.curframe >= EBPF_MAX_FRAMES)
+		return false;
+	for (u32 i = 0; i <= s->state.curframe; i++) {
+		const struct ebpf_vframe *f = s->state.frame[i];
+
+		if (!f || f->subprog >= c->nsubprogs || f->nslots > EBPF_VSLOTS ||
+		    (i && f->callsite >= c->prog->ninsns))
+			return false;
+	}
+	return true;
+}
+
+static int index_states(struct proof_check *c)
+{
+	u32 i;
+
+	for (i = 0; i < c->prog->ninsns; i++)
+		c->first[i] = PROOF_NONE;
+	for (i = 0; i < c->proof->nstates; i++) {
+		struct ebpf_proof_state *s = &c->proof->states[i];
+
+		if (!state_ok(c, s))
+			return proof_fail(c, "stored state %u is none", i);
+		proof_normalise(&s->state);
+		c->nodes[i].next = c->first[s->insn];
+		c->first[s->insn] = i;
+	}
+	return 0;
+}
+
+static int walk_state(struct proof_check *c, u32 i)
+{
+	struct ebpf_proof_state *s = &c->proof->states[i];
+	struct proof_path *p = path_new(&s->state, s->insn, i);
+	int r;
+
+	if (!p)
+		return -ENOMEM;
+	p->start = true;
+	proof_budgets_start(&p->budgets, &p->st, p->pc);
+	r = path_push(c, p);
+	return r ? r : walk_all(c);
+}
+
+/* Those that something led to; walking them leads to more. */
+static int walk_stored(struct proof_check *c, bool *more)
+{
+	int r = 0;
+
+	*more = false;
+	for (u32 i = 0; !r && i < c->proof->nstates; i++)
+		if (c->nodes[i].reached && !c->nodes[i].walked) {
+			c->nodes[i].walked = *more = true;
+			r = walk_state(c, i);
+		}
+	return r;
+}
+
+/* Ids that the stored states use must not be given again. */
+static void highest(struct ebpf_vreg *r, void *arg)
+{
+	u32 *id = arg;
+
+	*id = MAX(*id, MAX(MAX(r->id, r->uid), r->ref_id));
+}
+
+static void find_ids(struct proof_check *c)
+{
+	for (u32 i = 0; i < c->proof->nstates; i++) {
+		struct ebpf_vstate *st = &c->proof->states[i].state;
+
+		proof_each_reg(st, highest, &c->next_id);
+		for (u32 k = 0; k < st->nrefs; k++)
+			c->next_id = MAX(c->next_id, MAX(st->refs[k].id, st->refs[k].uid));
+		for (u32 k = 0; k <= st->curframe; k++)
+			for (u32 s = 0; s < st->frame[k]->nslots; s++)
+				highest(&st->frame[k]->slots[s].spilled, &c->next_id);
+	}
+}
+
+/* --- the whole ------------------------------------------------------------------------------- */
+
+static void fill_facts(struct proof_check *c)
+{
+	c->facts->nsubprogs = c->nsubprogs;
+	for (u32 i = 0; i < c->nsubprogs; i++) {
+		c->facts->subprog[i].start = c->subprog[i].start;
+		c->facts->subprog[i].stack = c->subprog[i].stack;
+		c->facts->subprog[i].callback = c->subprog[i].callback;
+		c->facts->subprog[i].global = c->subprog[i].global;
+	}
+	c->facts->processed += c->steps;
+}
+
+static int check_all(struct proof_check *c)
+{
+	bool more = true;
+	int r = index_states(c);
+
+	if (r)
+		return r;
+	find_ids(c);
+	while (!r && more) {
+		r = walk_entries(c);
+		r = r ? r : walk_stored(c, &more);
+	}
+	r = r ? r : proof_ends(c);
+	if (!r)
+		fill_facts(c);
+	return r;
+}
+
+static void check_free(struct proof_check *c)
+{
+	path_free(c->p);
+	while (c->todo) {
+		struct proof_path *p = c->todo;
+
+		c->todo = p->next;
+		path_free(p);
+	}
+	for (u32 i = 0; c->nodes && i < c->proof->nstates; i++)
+		free(c->nodes[i].edges);
+	free(c->nodes);
+	free(c->first);
+	free(c->subprog);
+	free(c);
+}
+
+static int find_subprogs(struct proof_check *c)
+{
+	struct ebpf_layout layout;
+	int r = ebpf_check_layout(c->prog->insns, c->prog->ninsns, c->prog->prog_type, 0, c->log,
+				  &layout);
+
+	if (r)
+		return r;
+	c->nsubprogs = layout.nsubprogs;
+	for (u32 i = 0; i < layout.nsubprogs; i++) {
+		c->subprog[i].start = layout.starts[i];
+		c->subprog[i].end = layout.starts[i + 1];
+		c->subprog[i].global = i && proof_is_global(c, i);
+	}
+	return 0;
+}
+
+int ebpf_check_proof(const struct ebpf_vprog *prog, struct ebpf_proof *proof, struct ebpf_log *log,
+		     struct ebpf_facts *facts)
+{
+	struct proof_check *c = calloc(1, sizeof(*c));
+	int r = -ENOMEM;
+
+	if (!c)
+		return r;
+	c->prog = prog;
+	c->proof = proof;
+	c->log = log;
+	c->facts = facts;
+	c->nodes = calloc(proof->nstates + 1, sizeof(*c->nodes));
+	c->first = calloc(prog->ninsns + 1, sizeof(*c->first));
+	c->subprog = calloc(EBPF_MAX_SUBPROGS, sizeof(*c->subprog));
+	if (c->nodes && c->first && c->subprog)
+		r = find_subprogs(c);
+	if (!r)
+		r = check_all(c);
+	check_free(c);
+	return r;
+}

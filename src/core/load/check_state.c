@@ -1,0 +1,358 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * One state includes another: every execution that the inner describes, the outer (stored) one
+ * describes too.
+ *
+ * Model: compared value by value. An id says that values are equal (or NULL together); the outer's
+ * claims must hold in the inner, so each id of the outer stands for one id of the inner. References
+ * are compared one by one in the order they were taken.
+ *
+ * Rules: exact, except for scalars (by their sets), what the outer has forgotten, and stack bytes.
+ */
+#include <string.h>
+
+#include "core/load/check_proof.h"
+#include "core/load/mutant.h"
+
+#define MAX_IDS 192u
+
+struct idmap {
+	u32 n;
+	struct {
+		u32 out, in;
+	} id[MAX_IDS];
+};
+
+struct compare {
+	struct proof_check *c;
+	struct idmap map;
+	u32 subprog; /* whose stack is compared */
+};
+
+void proof_none(struct ebpf_vreg *r)
+{
+	memset(r, 0, sizeof(*r));
+	ebpf_scalar_unknown(&r->val);
+}
+
+void proof_unknown(struct ebpf_vreg *r)
+{
+	proof_none(r);
+	r->type = VT_SCALAR;
+}
+
+void proof_const(struct ebpf_vreg *r, u64 value)
+{
+	proof_unknown(r);
+	ebpf_scalar_const(&r->val, value);
+}
+
+void proof_pointer(struct ebpf_vreg *r, u32 type, u32 obj, u32 flags)
+{
+	proof_const(r, 0);
+	r->type = (u8)type;
+	r->obj = obj;
+	r->flags = (u16)flags;
+}
+
+void proof_each_reg(struct ebpf_vstate *st, void (*fn)(struct ebpf_vreg *r, void *arg), void *arg)
+{
+	u32 i, k;
+
+	for (i = 0; i <= st->curframe; i++) {
+		struct ebpf_vframe *f = st->frame[i];
+
+		for (k = 0; k < EBPF_VREGS; k++)
+			fn(&f->regs[k], arg);
+		for (k = 0; k < f->nslots; k++)
+			if (f->slots[k].kind[0] == VB_SPILL)
+				fn(&f->slots[k].spilled, arg);
+	}
+}
+
+/* --- ids ------------------------------------------------------------------------------------- */
+
+static bool id_maps(struct idmap *m, u32 out, u32 in)
+{
+	if (!out)
+		return true;
+	if (!in)
+		return false;
+	for (u32 i = 0; i < m->n; i++)
+		if (m->id[i].out == out)
+			return m->id[i].in == in;
+	if (m->n == MAX_IDS)
+		return false;
+	m->id[m->n].out = out;
+	m->id[m->n++].in = in;
+	return true;
+}
+
+struct count {
+	u32 id, n;
+};
+
+static void count_id(struct ebpf_vreg *r, void *arg)
+{
+	struct count *count = arg;
+
+	count->n += r->id == count->id;
+}
+
+static void drop_lone_id(struct ebpf_vreg *r, void *arg)
+{
+	struct count count = {.id = r->id};
+
+	if (r->type != VT_SCALAR || !r->id)
+		return;
+	proof_each_reg(arg, count_id, &count);
+	if (count.n > 1)
+		return;
+	r->id = 0;
+	r->flags &= (u16)~VREG_DELTA;
+}
+
+void proof_normalise(struct ebpf_vstate *st)
+{
+	proof_each_reg(st, drop_lone_id, st);
+}
+
+/* --- values ---------------------------------------------------------------------------------- */
+
+#define FLAGS_COMPARED ((u16)~VREG_PRECISE)
+
+static bool link_in(struct compare *cmp, const struct ebpf_vreg *in, const struct ebpf_vreg *out)
+{
+	if (!out->id)
+		return true;
+	if ((in->flags ^ out->flags) & VREG_DELTA)
+		return false;
+	if ((out->flags & VREG_DELTA) && in->delta != out->delta)
+		return false;
+	return id_maps(&cmp->map, out->id, in->id);
+}
+
+static bool scalar_in(struct compare *cmp, const struct ebpf_vreg *in, const struct ebpf_vreg *out)
+{
+	return in->type == VT_SCALAR && ebpf_scalar_in(&in->val, &out->val) &&
+	       link_in(cmp, in, out);
+}
+
+/* fixed and variable part of an offset together */
+static void offset_of(const struct ebpf_vreg *r, struct ebpf_scalar *sum)
+{
+	struct ebpf_scalar off;
+
+	*sum = r->val;
+	ebpf_scalar_const(&off, (u64)(s64)r->off);
+	ebpf_scalar_alu(sum, &off, BPF_ADD, true, false);
+}
+
+static bool offset_in(const struct ebpf_vreg *in, const struct ebpf_vreg *out)
+{
+	struct ebpf_scalar a, b;
+
+	if (in->off == out->off)
+		return ebpf_scalar_in(&in->val, &out->val);
+	if (in->type == VT_PKT) /* its range counts from the variable part */
+		return false;
+	offset_of(in, &a);
+	offset_of(out, &b);
+	return ebpf_scalar_in(&a, &b);
+}
+
+static bool pointer_in(struct compare *cmp, const struct ebpf_vreg *in, const struct ebpf_vreg *out)
+{
+	return in->type == out->type && in->dyn == out->dyn &&
+	       !((in->flags ^ out->flags) & FLAGS_COMPARED) && in->obj == out->obj &&
+	       in->mem_size >= out->mem_size &&
+	       (in->type == VT_PKT || in->mem_size == out->mem_size) && offset_in(in, out) &&
+	       id_maps(&cmp->map, out->uid, in->uid) && id_maps(&cmp->map, out->id, in->id) &&
+	       !in->ref_id == !out->ref_id && id_maps(&cmp->map, out->ref_id, in->ref_id);
+}
+
+static bool reg_in(struct compare *cmp, const struct ebpf_vreg *in, const struct ebpf_vreg *out)
+{
+	switch (out->type) {
+	case VT_NONE:
+		return true;
+	case VT_SCALAR:
+		return scalar_in(cmp, in, out);
+	default:
+		return pointer_in(cmp, in, out);
+	}
+}
+
+/* --- stack ----------------------------------------------------------------------------------- */
+
+static const struct ebpf_vslot no_slot;
+
+static bool all_kind(const struct ebpf_vslot *s, u32 n, u8 kind)
+{
+	for (u32 i = 0; i < n; i++)
+		if (s->kind[i] != kind)
+			return false;
+	return true;
+}
+
+/* the slot's low @n bytes as a number; VT_NONE: they are none */
+static void slot_number(const struct ebpf_vslot *s, u32 n, struct ebpf_vreg *r)
+{
+	u32 size = ebpf_vslot_spill_size(s);
+
+	proof_none(r);
+	if (size == n) {
+		*r = s->spilled;
+	} else if (size > n && s->spilled.type == VT_SCALAR) {
+		*r = s->spilled;
+		r->id = 0;
+		ebpf_scalar_trunc(&r->val, (u8)n);
+	} else if (all_kind(s, n, VB_ZERO)) {
+		proof_const(r, 0);
+	} else if (!size && !memchr(s->kind, VB_DYNPTR, 8) && !memchr(s->kind, VB_ITER, 8)) {
+		proof_unknown(r);
+	}
+}
+
+/*
+ * A byte that the stored state knows as written, and here it isn't: from now on it counts as
+ * something to be zeroed at the function's start, which makes the claim true.
+ */
+static bool unwritten(struct compare *cmp, u32 slot)
+{
+	cmp->c->facts->subprog[cmp->subprog].zero |= 1ull << slot;
+	return true;
+}
+
+static bool zero_byte(const struct ebpf_vslot *s, u32 i)
+{
+	return s->kind[i] == VB_ZERO ||
+	       (s->kind[i] == VB_SPILL && s->spilled.type == VT_SCALAR &&
+		ebpf_scalar_is_const(&s->spilled.val) && !s->spilled.val.umin);
+}
+
+static bool byte_in(struct compare *cmp, const struct ebpf_vslot *in, const struct ebpf_vslot *out,
+		    u32 slot, u32 i)
+{
+	switch (out->kind[i]) {
+	case VB_NONE:
+		return true;
+	case VB_ZERO:
+		return zero_byte(in, i);
+	case VB_MISC:
+		if (in->kind[i] == VB_NONE)
+			return unwritten(cmp, slot);
+		return in->kind[i] == VB_MISC || in->kind[i] == VB_ZERO || in->kind[i] == VB_SPILL;
+	default: /* compared as a whole */
+		return in->kind[i] == out->kind[i];
+	}
+}
+
+static bool spill_in(struct compare *cmp, const struct ebpf_vslot *in, const struct ebpf_vslot *out,
+		     u32 slot)
+{
+	u32 i, n = ebpf_vslot_spill_size(out);
+	struct ebpf_vreg number;
+
+	if (out->spilled.type == VT_SCALAR)
+		slot_number(in, n, &number);
+	else if (ebpf_vslot_spill_size(in) == n)
+		number = in->spilled;
+	else
+		return false;
+	for (i = 0; i < n; i++)
+		if (in->kind[i] == VB_NONE)
+			unwritten(cmp, slot);
+	if (!reg_in(cmp, &number, &out->spilled))
+		return false;
+	for (i = n; i < 8; i++)
+		if (!byte_in(cmp, in, out, slot, i))
+			return false;
+	return true;
+}
+
+/* a dynptr's or iterator's slot: exact */
+static bool object_in(struct compare *cmp, const struct ebpf_vslot *in,
+		      const struct ebpf_vslot *out)
+{
+	const struct ebpf_vreg *a = &in->spilled, *b = &out->spilled;
+
+	return !memcmp(in->kind, out->kind, 8) && a->dyn == b->dyn && a->obj == b->obj &&
+	       a->uid == b->uid && !((a->flags ^ b->flags) & FLAGS_COMPARED) &&
+	       id_maps(&cmp->map, b->id, a->id) && !a->ref_id == !b->ref_id &&
+	       id_maps(&cmp->map, b->ref_id, a->ref_id);
+}
+
+static bool slot_in(struct compare *cmp, const struct ebpf_vslot *in, const struct ebpf_vslot *out,
+		    u32 slot)
+{
+	u32 i;
+
+	switch (out->kind[0]) {
+	case VB_SPILL:
+		return spill_in(cmp, in, out, slot);
+	case VB_DYNPTR:
+	case VB_ITER:
+	case VB_IRQ:
+		return object_in(cmp, in, out);
+	default:
+		for (i = 0; i < 8; i++)
+			if (!byte_in(cmp, in, out, slot, i))
+				return false;
+		return true;
+	}
+}
+
+static bool stack_in(struct compare *cmp, const struct ebpf_vframe *in,
+		     const struct ebpf_vframe *out)
+{
+	for (u32 i = 0; i < out->nslots; i++)
+		if (!slot_in(cmp, i < in->nslots ? &in->slots[i] : &no_slot, &out->slots[i], i))
+			return false;
+	return true;
+}
+
+/* --- frames, references ---------------------------------------------------------------------- */
+
+static bool frame_in(struct compare *cmp, const struct ebpf_vframe *in,
+		     const struct ebpf_vframe *out)
+{
+	if (in->callsite != out->callsite || in->subprog != out->subprog ||
+	    in->callback != out->callback || in->async != out->async ||
+	    in->ret_min != out->ret_min || in->ret_max != out->ret_max)
+		return false;
+	for (u32 i = 0; i < EBPF_VREGS; i++)
+		if (!reg_in(cmp, &in->regs[i], &out->regs[i]))
+			return false;
+	cmp->subprog = in->subprog;
+	return stack_in(cmp, in, out);
+}
+
+static bool refs_in(struct compare *cmp, const struct ebpf_vstate *in,
+		    const struct ebpf_vstate *out)
+{
+	if (in->nrefs != out->nrefs)
+		return false;
+	for (u32 i = 0; i < in->nrefs; i++) {
+		const struct ebpf_vref *a = &in->refs[i], *b = &out->refs[i];
+
+		if (a->kind != b->kind || a->obj != b->obj || a->frame != b->frame ||
+		    !id_maps(&cmp->map, b->id, a->id) || !a->uid != !b->uid ||
+		    !id_maps(&cmp->map, b->uid, a->uid))
+			return false;
+	}
+	return true;
+}
+
+bool proof_included(struct proof_check *c, const struct ebpf_vstate *in,
+		    const struct ebpf_vstate *stored)
+{
+	struct compare cmp = {.c = c};
+
+	if (in->curframe != stored->curframe || !refs_in(&cmp, in, stored))
+		return false;
+	for (u32 i = 0; i <= in->curframe; i++)
+		if (!frame_in(&cmp, in->frame[i], stored->frame[i]))
+			return false;
+	return true;
+}

@@ -1,0 +1,621 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * One instruction of a path: arithmetic, conditions, calls and returns.
+ *
+ * Model: as the instruction set says (RFC 9669), on sets of values. Numbers are scalar.h's; a
+ * pointer can be copied, moved by a number and compared, nothing else. A condition that can go both
+ * ways forks the path, each side knowing what it says; values with the same id learn it together.
+ */
+#include <string.h>
+
+#include "core/load/check_proof.h"
+#include "core/load/mutant.h"
+
+#define MAX_OFFSET (1 << 29)
+
+int proof_readable(struct proof_check *c, u32 regno)
+{
+	if (EBPF_MUTANT(66, proof_reg(c, regno)->type == VT_NONE, false))
+		return proof_fail(c, "R%u is not known here", regno);
+	return 0;
+}
+
+void proof_clobber(struct proof_check *c)
+{
+	for (u32 i = BPF_REG_0; i <= BPF_REG_5; i++)
+		proof_none(proof_reg(c, i));
+}
+
+static void unlink_reg(struct ebpf_vreg *r)
+{
+	r->id = 0;
+	r->delta = 0;
+	r->flags &= (u16)~VREG_DELTA;
+}
+
+/* --- linked values --------------------------------------------------------------------------- */
+
+static void learn(struct ebpf_vreg *r, void *arg)
+{
+	const struct ebpf_vreg *known = arg;
+	struct ebpf_vreg by;
+	s64 delta;
+
+	if (r == known || r->type != VT_SCALAR || r->id != known->id)
+		return;
+	delta = (s64)(r->flags & VREG_DELTA ? r->delta : 0) -
+		(known->flags & VREG_DELTA ? known->delta : 0);
+	proof_const(&by, (u64)delta);
+	r->val = known->val;
+	if (EBPF_MUTANT(67, delta, 0))
+		ebpf_scalar_alu(&r->val, &by.val, BPF_ADD, true, false);
+}
+
+void proof_linked(struct ebpf_vstate *st, const struct ebpf_vreg *known)
+{
+	struct ebpf_vreg copy = *known;
+
+	if (known->type == VT_SCALAR && known->id)
+		proof_each_reg(st, learn, &copy);
+}
+
+/* --- moves ----------------------------------------------------------------------------------- */
+
+/* From now on both are known to be equal. */
+static void link_copy(struct proof_check *c, struct ebpf_vreg *src)
+{
+	if (src->type == VT_SCALAR && !src->id && !ebpf_scalar_is_const(&src->val))
+		src->id = ++c->next_id;
+}
+
+static void mov_part(struct proof_check *c, struct ebpf_vreg *dst, struct ebpf_vreg *src,
+		     const struct bpf_insn *in)
+{
+	bool is64 = BPF_CLASS(in->code) == BPF_ALU64;
+	u32 bits = in->off ? (u32)in->off : 32;
+	/* narrowed, a number below the sign bit (or of 32 bits) is the same */
+	bool same = src->type == VT_SCALAR && !(src->val.umax >> (in->off ? bits - 1 : 32));
+
+	if (same)
+		link_copy(c, src);
+	if (src->type == VT_SCALAR)
+		*dst = *src;
+	else
+		proof_unknown(dst);
+	if (EBPF_MUTANT(68, !same, false))
+		unlink_reg(dst);
+	if (in->off)
+		ebpf_scalar_sext(&dst->val, (u8)(bits / 8), is64);
+	if (!is64)
+		ebpf_scalar_zext32(&dst->val);
+}
+
+static int mov(struct proof_check *c, const struct bpf_insn *in)
+{
+	struct ebpf_vreg *dst = proof_reg(c, in->dst_reg), *src = proof_reg(c, in->src_reg);
+	bool is64 = BPF_CLASS(in->code) == BPF_ALU64;
+	int r;
+
+	if (BPF_SRC(in->code) == BPF_K) {
+		proof_const(dst, is64 ? (u64)(s64)in->imm : (u32)in->imm);
+		return 0;
+	}
+	r = proof_readable(c, in->src_reg);
+	if (r)
+		return r;
+	if (is64 && !in->off) {
+		link_copy(c, src);
+		*dst = *src;
+	} else {
+		mov_part(c, dst, src, in);
+	}
+	return 0;
+}
+
+/* --- arithmetic ------------------------------------------------------------------------------ */
+
+static bool moves(const struct ebpf_vreg *ptr)
+{
+	if (ptr->flags & VREG_NULL)
+		return false;
+	switch (ptr->type) {
+	case VT_CTX:
+	case VT_MAP_VALUE:
+	case VT_MAP_KEY:
+	case VT_STACK:
+	case VT_MEM:
+	case VT_BTF:
+		return true;
+	case VT_PKT:
+		return ptr->obj != 2;
+	default:
+		return false;
+	}
+}
+
+/* A constant goes to the fixed part of the offset, as long as that is small. */
+static bool shift_offset(struct ebpf_vreg *ptr, const struct ebpf_scalar *by, u8 op)
+{
+	s64 off;
+
+	if (!ebpf_scalar_is_const(by) || by->smin > MAX_OFFSET || by->smin < -MAX_OFFSET)
+		return false;
+	off = op == BPF_ADD ? ptr->off + by->smin : ptr->off - by->smin;
+	if (off > MAX_OFFSET || off < -MAX_OFFSET)
+		return false;
+	ptr->off = (s32)off;
+	return true;
+}
+
+/* register @regno = *ptr moved by the number @by */
+static int move_pointer(struct proof_check *c, u32 regno, const struct ebpf_vreg *ptr,
+			const struct ebpf_vreg *by, u8 op)
+{
+	struct ebpf_vreg *dst = proof_reg(c, regno);
+	struct ebpf_vreg moved = *ptr;
+
+	if (EBPF_MUTANT(69, !moves(ptr), false))
+		return proof_fail(c, "arithmetic on a pointer that can't be moved");
+	if (by->type != VT_SCALAR)
+		return proof_fail(c, "arithmetic on something unknown");
+	*dst = moved;
+	if (shift_offset(dst, &by->val, op))
+		return 0;
+	ebpf_scalar_alu(&dst->val, &by->val, op, true, false);
+	if (dst->type == VT_PKT) {
+		dst->uid = ++c->next_id;
+		dst->mem_size = 0;
+	}
+	return 0;
+}
+
+static int alu_pointer(struct proof_check *c, const struct bpf_insn *in,
+		       const struct ebpf_vreg *src)
+{
+	struct ebpf_vreg *dst = proof_reg(c, in->dst_reg);
+	u8 op = BPF_OP(in->code);
+	struct ebpf_vreg by;
+
+	if (BPF_CLASS(in->code) != BPF_ALU64 || (op != BPF_ADD && op != BPF_SUB))
+		return proof_fail(c, "arithmetic on a pointer other than + and -");
+	if (ebpf_vreg_is_ptr(dst) && ebpf_vreg_is_ptr(src)) {
+		if (op != BPF_SUB)
+			return proof_fail(c, "the sum of two pointers");
+		proof_unknown(dst);
+		return 0;
+	}
+	if (ebpf_vreg_is_ptr(dst))
+		return move_pointer(c, in->dst_reg, dst, src, op);
+	if (op != BPF_ADD)
+		return proof_fail(c, "a number minus a pointer");
+	by = *dst;
+	return move_pointer(c, in->dst_reg, src, &by, op);
+}
+
+/* r += constant: the difference to what it was is known */
+static void keep_delta(struct ebpf_vreg *dst, const struct ebpf_vreg *src,
+		       const struct bpf_insn *in)
+{
+	s64 by = (s64)src->val.umin;
+
+	if (in->code != (BPF_ALU64 | BPF_ADD | BPF_K) &&
+	    in->code != (BPF_ALU64 | BPF_ADD | BPF_X)) {
+		unlink_reg(dst);
+		return;
+	}
+	if (!dst->id || (dst->flags & VREG_DELTA) || !ebpf_scalar_is_const(&src->val) ||
+	    by != (s32)by) {
+		unlink_reg(dst);
+		return;
+	}
+	dst->flags |= VREG_DELTA;
+	dst->delta = (s32)by;
+}
+
+static int unary(struct proof_check *c, const struct bpf_insn *in)
+{
+	struct ebpf_vreg *dst = proof_reg(c, in->dst_reg);
+	bool is64 = BPF_CLASS(in->code) == BPF_ALU64;
+
+	if (dst->type != VT_SCALAR)
+		return proof_fail(c, "R%u is not a number", in->dst_reg);
+	unlink_reg(dst);
+	if (BPF_OP(in->code) == BPF_NEG)
+		ebpf_scalar_neg(&dst->val, is64);
+	else
+		proof_unknown(dst); /* bytes in another order */
+	return 0;
+}
+
+static int binary(struct proof_check *c, const struct bpf_insn *in)
+{
+	struct ebpf_vreg *dst = proof_reg(c, in->dst_reg), src;
+	bool is64 = BPF_CLASS(in->code) == BPF_ALU64;
+	u8 op = BPF_OP(in->code);
+	int r = 0;
+
+	if (BPF_SRC(in->code) == BPF_X) {
+		r = proof_readable(c, in->src_reg);
+		src = *proof_reg(c, in->src_reg);
+	} else {
+		proof_const(&src, (u64)(s64)in->imm);
+	}
+	if (r)
+		return r;
+	if (ebpf_vreg_is_ptr(dst) || ebpf_vreg_is_ptr(&src))
+		return alu_pointer(c, in, &src);
+	ebpf_scalar_alu(&dst->val, &src.val, op, is64, in->off == 1);
+	keep_delta(dst, &src, in);
+	return 0;
+}
+
+static int alu(struct proof_check *c, const struct bpf_insn *in)
+{
+	u8 op = BPF_OP(in->code);
+	int r;
+
+	if (op == BPF_MOV)
+		return mov(c, in);
+	r = proof_readable(c, in->dst_reg);
+	if (r)
+		return r;
+	return op == BPF_NEG || op == BPF_END ? unary(c, in) : binary(c, in);
+}
+
+/* --- conditions ------------------------------------------------------------------------------ */
+
+struct null_test {
+	u32 id;
+	bool null;
+};
+
+static void settle_null(struct ebpf_vreg *r, void *arg)
+{
+	const struct null_test *t = arg;
+
+	if (!(r->flags & VREG_NULL) || r->id != t->id || !ebpf_vreg_is_ptr(r))
+		return;
+	if (t->null)
+		proof_const(r, 0);
+	else
+		r->flags &= (u16)~VREG_NULL;
+}
+
+/* On this path the pointers with register @regno's id are NULL, or none of them is. */
+static void know_null(struct ebpf_vstate *st, u32 regno, bool null)
+{
+	struct ebpf_vreg *r = ebpf_vreg(st, regno);
+	struct null_test t = {.id = r->id, .null = null};
+
+	if (null && r->ref_id && r->ref_id == r->id)
+		ebpf_vref_del(st, r->ref_id);
+	if (t.id)
+		proof_each_reg(st, settle_null, &t);
+	else if (null)
+		proof_const(r, 0);
+	else
+		r->flags &= (u16)~VREG_NULL;
+}
+
+static bool never_null(const struct ebpf_vreg *r)
+{
+	return ebpf_vreg_is_ptr(r) && !(r->flags & VREG_NULL) && r->type != VT_BTF &&
+	       r->type != VT_OTHER && r->type != VT_CTX && r->type != VT_PKT;
+}
+
+struct cond {
+	const struct bpf_insn *in;
+	u8 op;
+	bool is32, imm;
+	struct ebpf_vreg k; /* the constant */
+};
+
+static struct ebpf_vreg *right(struct cond *cond, struct ebpf_vstate *st)
+{
+	return cond->imm ? &cond->k : ebpf_vreg(st, cond->in->src_reg);
+}
+
+static bool is_null_test(struct cond *cond, const struct ebpf_vreg *a, const struct ebpf_vreg *b)
+{
+	return !cond->is32 && (cond->op == BPF_JEQ || cond->op == BPF_JNE) && ebpf_vreg_is_ptr(a) &&
+	       b->type == VT_SCALAR && ebpf_scalar_is_const(&b->val) && !b->val.umin;
+}
+
+/* 1, 0: always, never; -1: it can go both ways */
+static int decided(struct cond *cond, struct ebpf_vstate *st)
+{
+	const struct ebpf_vreg *a = ebpf_vreg(st, cond->in->dst_reg), *b = right(cond, st);
+
+	if (a->type == VT_SCALAR && b->type == VT_SCALAR)
+		return ebpf_scalar_taken(&a->val, &b->val, cond->op, cond->is32);
+	if (is_null_test(cond, a, b) && EBPF_MUTANT(70, never_null(a), true))
+		return cond->op == BPF_JNE;
+	return -1;
+}
+
+static bool refine_numbers(struct cond *cond, struct ebpf_vstate *st, bool taken)
+{
+	struct ebpf_vreg *a = ebpf_vreg(st, cond->in->dst_reg), *b = right(cond, st);
+	struct ebpf_vreg k = *b;
+
+	/* a register compared with itself learns nothing */
+	if (!cond->imm && cond->in->dst_reg == cond->in->src_reg)
+		return true;
+	if (!ebpf_scalar_refine(&a->val, cond->imm ? &k.val : &b->val, cond->op, cond->is32, taken))
+		return false;
+	proof_linked(st, a);
+	if (!cond->imm)
+		proof_linked(st, ebpf_vreg(st, cond->in->src_reg));
+	return true;
+}
+
+/* equal to a pointer that isn't NULL */
+static void refine_pointers(struct cond *cond, struct ebpf_vstate *st, bool taken)
+{
+	struct ebpf_vreg *a = ebpf_vreg(st, cond->in->dst_reg), *b = right(cond, st);
+
+	if (cond->is32 || taken != (cond->op == BPF_JEQ) ||
+	    (cond->op != BPF_JEQ && cond->op != BPF_JNE))
+		return;
+	if ((a->flags & VREG_NULL) && never_null(b))
+		know_null(st, cond->in->dst_reg, false);
+	else if ((b->flags & VREG_NULL) && never_null(a))
+		know_null(st, cond->in->src_reg, false);
+}
+
+struct range {
+	u32 uid, bytes;
+};
+
+static void set_range(struct ebpf_vreg *r, void *arg)
+{
+	const struct range *range = arg;
+
+	if (r->type == VT_PKT && r->obj != 2 && r->uid == range->uid)
+		r->mem_size = MAX(r->mem_size, range->bytes);
+}
+
+/* `data + n <= data_end`: the n bytes before are there. What `<` says beyond that isn't used. */
+static void refine_packet(struct cond *cond, struct ebpf_vstate *st, bool taken)
+{
+	struct ebpf_vreg *a = ebpf_vreg(st, cond->in->dst_reg), *b = right(cond, st);
+	bool le = cond->op == BPF_JLE || cond->op == BPF_JLT; /* taken: a at or below b */
+	bool ge = cond->op == BPF_JGE || cond->op == BPF_JGT;
+	struct ebpf_vreg *low, *high;
+	struct range range;
+	s64 n;
+
+	if (cond->is32 || a->type != VT_PKT || b->type != VT_PKT || (!le && !ge))
+		return;
+	low = taken == le ? a : b;
+	high = taken == le ? b : a;
+	if (low->obj == 2 || !(high->obj == 2 || (high->obj == 0 && low->obj == 1)) ||
+	    !ebpf_scalar_is_const(&high->val) || high->val.umin || high->off)
+		return;
+	n = low->off;
+	if (n <= 0 || n > 65535)
+		return;
+	range = (struct range){.uid = low->uid, .bytes = (u32)n};
+	proof_each_reg(st, set_range, &range);
+}
+
+/* What the path knows when the condition went this way. false: it can't. */
+static bool refine(struct cond *cond, struct ebpf_vstate *st, bool taken)
+{
+	struct ebpf_vreg *a = ebpf_vreg(st, cond->in->dst_reg), *b = right(cond, st);
+
+	if (a->type == VT_SCALAR && b->type == VT_SCALAR)
+		return refine_numbers(cond, st, taken);
+	if (is_null_test(cond, a, b)) {
+		if (a->flags & VREG_NULL)
+			know_null(st, cond->in->dst_reg, taken == (cond->op == BPF_JEQ));
+	} else if (ebpf_vreg_is_ptr(a) && ebpf_vreg_is_ptr(b)) {
+		refine_pointers(cond, st, taken);
+		refine_packet(cond, st, taken);
+	}
+	return true;
+}
+
+static int go(struct proof_check *c, struct cond *cond, u32 pc, bool taken, bool *end)
+{
+	*end = !refine(cond, &c->p->st, taken);
+	c->p->pc = pc;
+	return 0;
+}
+
+static int cond_jump(struct proof_check *c, const struct bpf_insn *in, bool *end)
+{
+	struct cond cond = {.in = in,
+			    .op = BPF_OP(in->code),
+			    .is32 = BPF_CLASS(in->code) == BPF_JMP32,
+			    .imm = BPF_SRC(in->code) == BPF_K};
+	u32 there = c->p->pc + 1 + (u32)in->off, here = c->p->pc + 1;
+	struct proof_path *other;
+	int r = proof_readable(c, in->dst_reg);
+
+	proof_const(&cond.k, (u64)(s64)in->imm);
+	if (!r && !cond.imm)
+		r = proof_readable(c, in->src_reg);
+	if (r)
+		return r;
+	switch (decided(&cond, &c->p->st)) {
+	case 1:
+		return go(c, &cond, there, true, end);
+	case 0:
+		return go(c, &cond, here, false, end);
+	}
+	r = proof_fork(c, there, &other);
+	if (r)
+		return r;
+	if (!refine(&cond, &other->st, true))
+		other->pc = PROOF_NONE; /* never walked */
+	return go(c, &cond, here, false, end);
+}
+
+static int may_goto(struct proof_check *c, const struct bpf_insn *in)
+{
+	int r = proof_fork(c, c->p->pc + 1 + (u32)in->off, &(struct proof_path *){NULL});
+
+	proof_budget_use(&c->p->budgets, BUDGET_MAY_GOTO, 0, 0);
+	c->facts->may_goto = 1;
+	c->p->pc++;
+	return r;
+}
+
+/* --- calls ----------------------------------------------------------------------------------- */
+
+int proof_enter(struct proof_check *c, u32 subprog, bool callback)
+{
+	struct ebpf_vstate *st = &c->p->st;
+	u32 callsite = c->p->pc;
+	struct ebpf_vframe *caller, *f;
+	int r;
+
+	if (st->curframe + 1 >= EBPF_MAX_FRAMES)
+		return proof_fail(c, "more than %u frames", EBPF_MAX_FRAMES);
+	r = ebpf_vframe_push(st);
+	if (r)
+		return r;
+	f = ebpf_vframe(st);
+	caller = st->frame[st->curframe - 1];
+	f->callsite = callsite;
+	f->subprog = subprog;
+	f->callback = callback;
+	for (u32 i = BPF_REG_1; i <= BPF_REG_5 && !callback; i++)
+		f->regs[i] = caller->regs[i];
+	proof_pointer(&f->regs[BPF_REG_10], VT_STACK, st->curframe, 0);
+	c->p->pc = c->subprog[subprog].start;
+	return 0;
+}
+
+static int subprog_call(struct proof_check *c, const struct bpf_insn *in)
+{
+	u32 subprog = proof_subprog_at(c, c->p->pc + 1 + (u32)in->imm);
+
+	if (subprog == PROOF_NONE)
+		return proof_fail(c, "a call into the middle of a function");
+	if (c->subprog[subprog].global)
+		return proof_global_call(c, subprog);
+	return proof_enter(c, subprog, false);
+}
+
+static int call(struct proof_check *c, const struct bpf_insn *in)
+{
+	switch (in->src_reg) {
+	case BPF_PSEUDO_CALL:
+		return subprog_call(c, in);
+	case BPF_PSEUDO_KFUNC_CALL:
+		return proof_kfunc(c, in);
+	default:
+		return proof_helper(c, in);
+	}
+}
+
+static void forget_frame(struct ebpf_vreg *r, void *arg)
+{
+	if (r->type == VT_STACK && r->obj == *(u32 *)arg)
+		proof_none(r);
+}
+
+static int held(struct proof_check *c)
+{
+	const struct ebpf_vstate *st = &c->p->st;
+
+	for (u32 i = 0; i < st->nrefs; i++)
+		if (!st->curframe || st->refs[i].frame == st->curframe)
+			return proof_fail(c, "what instruction %u acquired is not given back",
+					  st->refs[i].insn);
+	return 0;
+}
+
+static int leave_callback(struct proof_check *c, u32 callsite)
+{
+	struct ebpf_vstate *st = &c->p->st;
+	int r = held(c);
+
+	r = r ? r : proof_return(c);
+	if (r)
+		return r;
+	ebpf_vframe_pop(st);
+	c->p->pc = callsite; /* once more, or not */
+	proof_budget_use(&c->p->budgets, BUDGET_CALLBACK, st->curframe, callsite);
+	return 0;
+}
+
+static int leave(struct proof_check *c, bool *end)
+{
+	struct ebpf_vstate *st = &c->p->st;
+	struct ebpf_vframe *f = ebpf_vframe(st);
+	u32 frame = st->curframe, callsite = f->callsite;
+	struct ebpf_vreg r0 = f->regs[BPF_REG_0];
+	int r;
+
+	if (!frame) {
+		*end = true;
+		r = EBPF_MUTANT(71, held(c), 0);
+		return r ? r : proof_return(c);
+	}
+	if (f->callback)
+		return leave_callback(c, callsite);
+	r = proof_readable(c, BPF_REG_0);
+	if (r || r0.type == VT_STACK)
+		return r ? r : proof_fail(c, "a pointer into a stack that is gone");
+	ebpf_vframe_pop(st);
+	proof_each_reg(st, forget_frame, &frame);
+	proof_clobber(c);
+	*proof_reg(c, BPF_REG_0) = r0;
+	c->p->pc = callsite + 1;
+	for (u32 i = 0; i < st->nrefs; i++)
+		st->refs[i].frame = MIN(st->refs[i].frame, st->curframe);
+	return 0;
+}
+
+/* --- all of them ----------------------------------------------------------------------------- */
+
+static int jump(struct proof_check *c, const struct bpf_insn *in, bool *end)
+{
+	bool wide = BPF_CLASS(in->code) == BPF_JMP32;
+
+	switch (BPF_OP(in->code)) {
+	case BPF_JA:
+		c->p->pc += 1 + (u32)(wide ? in->imm : in->off);
+		return 0;
+	case BPF_CALL:
+		return call(c, in);
+	case BPF_EXIT:
+		return leave(c, end);
+	case BPF_JCOND:
+		return may_goto(c, in);
+	default:
+		return cond_jump(c, in, end);
+	}
+}
+
+int proof_step(struct proof_check *c, bool *end)
+{
+	const struct bpf_insn *in = proof_at(c, c->p->pc);
+	int r;
+
+	c->facts->insn[c->p->pc] |= EBPF_FACT_SEEN;
+	switch (BPF_CLASS(in->code)) {
+	case BPF_ALU:
+	case BPF_ALU64:
+		r = alu(c, in);
+		c->p->pc++;
+		return r;
+	case BPF_JMP:
+	case BPF_JMP32:
+		return jump(c, in, end);
+	case BPF_LD:
+		if (in->code == (BPF_LD | BPF_IMM | BPF_DW)) {
+			r = proof_lddw(c, in);
+			c->p->pc += 2;
+			return r;
+		}
+		/* fallthrough */
+	default:
+		r = proof_mem(c, in);
+		c->p->pc++;
+		return r;
+	}
+}

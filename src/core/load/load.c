@@ -11,6 +11,7 @@
 #include "arch/arch.h"
 #include "base/cleanup.h"
 #include "core/load/check.h"
+#include "core/load/vprog.h"
 #include "core/run/prog.h"
 
 #define JIT_CAP_MIN 4096u
@@ -22,7 +23,8 @@
 
 struct build {
 	struct ebpf_load *load;
-	struct bpf_insn *insns; /* copy, brought to image form */
+	struct bpf_insn *insns;	 /* copy, brought to image form */
+	struct bpf_insn *vinsns; /* copy, brought to the form that is verified */
 	struct ebpf_image_ref *refs;
 	u32 nrefs;
 	u32 maps[EBPF_MAX_USED_MAPS];
@@ -102,6 +104,8 @@ static int resolve_map(struct build *b, struct bpf_insn *in)
 	r = use_map(b, meta->id, &ref.map);
 	if (r)
 		return r;
+	b->vinsns[in - b->insns].src_reg = value ? BPF_PSEUDO_MAP_VALUE : BPF_PSEUDO_MAP_FD;
+	b->vinsns[in - b->insns].imm = (s32)ref.map;
 	in->src_reg = EBPF_LD_REF;
 	in->imm = (s32)add_ref(b, ref);
 	in[1].imm = 0;
@@ -197,9 +201,61 @@ static int make_image(struct build *b, const struct ebpf_layout *layout)
 	return 0;
 }
 
+static int view_maps(const struct build *b, struct ebpf_vmap *maps)
+{
+	int r = 0;
+
+	for (u32 i = 0; !r && i < b->nmaps; i++)
+		r = b->load->map_view(b->load->cookie, b->maps[i], &maps[i]);
+	return r;
+}
+
+static int verify(const struct build *b, struct ebpf_facts *facts)
+{
+	const struct ebpf_load *load = b->load;
+	_cleanup_free_ struct ebpf_vmap *maps = calloc(b->nmaps + 1, sizeof(*maps));
+	struct ebpf_vprog prog = {
+		.insns = b->vinsns,
+		.ninsns = load->ninsns,
+		.prog_type = load->prog_type,
+		.expected_attach_type = load->expected_attach_type,
+		.prog_flags = load->prog_flags,
+		.nr_cpus = load->nr_cpus,
+		.gpl = load->gpl,
+		.maps = maps,
+		.nmaps = b->nmaps,
+		.btf = {load->btf, load->btf_size},
+		.funcs = load->funcs,
+		.nfuncs = load->nfuncs,
+		.lines = load->lines,
+		.nlines = load->nlines,
+	};
+	int r = maps ? view_maps(b, maps) : -ENOMEM;
+
+	return r ? r : ebpf_verify(&prog, load->log, facts);
+}
+
+static int prepare(struct build *b, const struct ebpf_layout *layout)
+{
+	struct ebpf_load *load = b->load;
+	_cleanup_free_ struct ebpf_facts *facts = calloc(1, sizeof(*facts));
+	int r;
+
+	if (!facts)
+		return -ENOMEM;
+	memcpy(b->insns, load->insns, load->ninsns * sizeof(*b->insns));
+	memcpy(b->vinsns, load->insns, load->ninsns * sizeof(*b->vinsns));
+	r = resolve(b);
+	if (!r && !load->check_flags)
+		r = verify(b, facts);
+	r = r ? r : make_image(b, layout);
+	ebpf_facts_free(facts);
+	return r;
+}
+
 static int build(struct ebpf_load *load)
 {
-	_cleanup_free_ struct bpf_insn *insns = NULL;
+	_cleanup_free_ struct bpf_insn *insns = NULL, *vinsns = NULL;
 	_cleanup_free_ struct ebpf_image_ref *refs = NULL;
 	struct build b = {.load = load};
 	struct ebpf_layout layout;
@@ -210,12 +266,11 @@ static int build(struct ebpf_load *load)
 	if (r)
 		return r;
 	insns = b.insns = calloc(load->ninsns, sizeof(*insns));
+	vinsns = b.vinsns = calloc(load->ninsns, sizeof(*vinsns));
 	refs = b.refs = calloc(count_lddw(load->insns, load->ninsns) + 1, sizeof(*refs));
-	if (!insns || !refs)
+	if (!insns || !vinsns || !refs)
 		return -ENOMEM;
-	memcpy(insns, load->insns, load->ninsns * sizeof(*insns));
-	r = resolve(&b);
-	return r ? r : make_image(&b, &layout);
+	return prepare(&b, &layout);
 }
 
 int ebpf_load_build(struct ebpf_load *load)

@@ -38,6 +38,8 @@ void ebpf_log_end(struct ebpf_log *log);
 #define EBPF_MAX_INSNS 1000000u
 #define EBPF_MAX_SUBPROGS 256u
 
+struct ebpf_vmap;
+
 struct ebpf_load {
 	/* in */
 	const struct bpf_insn *insns; /* as the client sent them: map descriptors in lddw */
@@ -52,7 +54,19 @@ struct ebpf_load {
 	const struct ebpf_map_meta *(*map_by_fd)(void *cookie, s32 fd, bool is_index);
 	void *cookie;
 	struct ebpf_log *log; /* never NULL */
-	u32 check_flags;      /* EBPF_CHECK_*; 0 for PROG_LOAD */
+	u32 check_flags;      /* EBPF_CHECK_*; 0 for PROG_LOAD: then the program is verified */
+	/* what verification looks at besides */
+	u32 prog_flags; /* BPF_F_STRICT_ALIGNMENT, … */
+	bool gpl;
+	u32 nr_cpus;
+	const u8 *btf; /* or NULL */
+	u32 btf_size;
+	const struct bpf_func_info *funcs;
+	u32 nfuncs;
+	const struct bpf_line_info *lines;
+	u32 nlines;
+	/* What the verifier may know of the map with @id: 0, or -EINVAL. */
+	int (*map_view)(void *cookie, u32 id, struct ebpf_vmap *out);
 	/* out: on success only; image is malloc'ed and the caller's */
 	u32 used_maps[EBPF_MAX_USED_MAPS]; /* ids */
 	u32 nused_maps;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "core/load/vprog.h"
 
 #define ENOTSUPP 524
 #define LICENSE_MAX 128u
@@ -329,6 +330,33 @@ static int job_new(struct ebpf_call *call, struct job **out)
 	return job->p ? 0 : -ENOMEM;
 }
 
+static int map_view(void *cookie, u32 id, struct ebpf_vmap *out)
+{
+	struct ebpf_call *call = cookie;
+	struct ebpf_obj *obj = ebpf_obj_by_id(call->table, EBPF_OBJ_MAP, id);
+	const struct ebpf_map_obj *m;
+
+	if (!obj)
+		return -EINVAL;
+	m = ebpf_obj_map(obj);
+	*out = (struct ebpf_vmap){.meta = m->meta, .frozen = m->frozen, .has_btf = m->btf};
+	if (m->const_fd >= 0)
+		out->contents = m->map.base;
+	return 0;
+}
+
+static void job_types(const struct ebpf_prog_obj *p, struct ebpf_load *load)
+{
+	if (!p->btf)
+		return;
+	load->btf = p->btf->data;
+	load->btf_size = p->btf->size;
+	load->funcs = (const void *)p->func_info.data;
+	load->nfuncs = p->func_info.cnt;
+	load->lines = (const void *)p->line_info.data;
+	load->nlines = p->line_info.cnt;
+}
+
 /* Everything about the program that its instructions don't say. */
 static int job_fill(struct ebpf_call *call, struct job *job)
 {
@@ -337,6 +365,7 @@ static int job_fill(struct ebpf_call *call, struct job *job)
 	const struct bpf_insn *insns =
 		ebpf_call_in(call, EBPF_KEY(insns), a->insn_cnt * sizeof(*insns));
 	struct ebpf_prog_obj *p = job->p;
+	int err;
 
 	if (!insns)
 		return -EFAULT;
@@ -346,14 +375,20 @@ static int job_fill(struct ebpf_call *call, struct job *job)
 				       .expected_attach_type = a->expected_attach_type,
 				       .want_jit = true,
 				       .map_by_fd = map_by_fd,
+				       .map_view = map_view,
 				       .cookie = call,
+				       .prog_flags = a->prog_flags,
+				       .nr_cpus = osl_nr_cpus(),
 				       .log = &job->log};
 	p->ninsns = a->insn_cnt;
 	p->type = a->prog_type;
 	p->expected_attach_type = a->expected_attach_type;
 	p->gpl = !ebpf_call_str(call, EBPF_KEY(license), license, sizeof(license)) &&
 		 license_is_gpl(license);
-	return prog_info(call, p);
+	job->load.gpl = p->gpl;
+	err = prog_info(call, p);
+	job_types(p, &job->load);
+	return err;
 }
 
 /* The image is there: the rest of the object. */

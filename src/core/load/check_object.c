@@ -28,7 +28,7 @@ int proof_acquire(struct proof_check *c, const struct ebpf_vref *like, u32 *id)
 static void forget_ref(struct ebpf_vreg *r, void *arg)
 {
 	if (r->ref_id == *(u32 *)arg)
-		proof_none(r);
+		proof_unknown(r); /* an address of nothing: a number */
 }
 
 /* What needs the reference or dynptr @id is gone. */
@@ -41,7 +41,7 @@ void proof_forget(struct proof_check *c, u32 id)
 static void forget_packet(struct ebpf_vreg *r, void *arg)
 {
 	if (r->type == VT_PKT)
-		proof_none(r);
+		proof_unknown(r);
 }
 
 void proof_forget_packets(struct proof_check *c)

@@ -154,6 +154,11 @@ static int add_entry(struct proof_check *c, u32 subprog, u32 map)
 	return 0;
 }
 
+int proof_entry(struct proof_check *c, u32 subprog)
+{
+	return add_entry(c, subprog, PROOF_NONE);
+}
+
 int proof_async(struct proof_check *c, u32 subprog, u32 map)
 {
 	return add_entry(c, subprog, map);
@@ -186,8 +191,6 @@ static int enter(struct proof_check *c, const struct proof_entry *e)
 	proof_pointer(&f->regs[BPF_REG_10], VT_STACK, 0, 0);
 	if (e->map != PROOF_NONE)
 		async_args(f, e->map);
-	else if (!e->subprog && !c->prog->nfuncs)
-		proof_pointer(&f->regs[BPF_REG_1], VT_CTX, 0, 0);
 	r = e->map == PROOF_NONE ? proof_entry_args(c, e->subprog, f) : 0;
 	c->p = NULL;
 	if (!r)
@@ -348,8 +351,8 @@ static void check_free(struct proof_check *c)
 static int find_subprogs(struct proof_check *c)
 {
 	struct ebpf_layout layout;
-	int r = ebpf_check_layout(c->prog->insns, c->prog->ninsns, c->prog->prog_type, 0, c->log,
-				  &layout);
+	int r = ebpf_check_layout(c->prog->insns, c->prog->ninsns, c->prog->prog_type,
+				  EBPF_CHECK_VERIFIED, c->log, &layout);
 
 	if (r)
 		return r;
@@ -357,9 +360,8 @@ static int find_subprogs(struct proof_check *c)
 	for (u32 i = 0; i < layout.nsubprogs; i++) {
 		c->subprog[i].start = layout.starts[i];
 		c->subprog[i].end = layout.starts[i + 1];
-		c->subprog[i].global = i && proof_is_global(c, i);
 	}
-	return 0;
+	return proof_types(c);
 }
 
 int ebpf_check_proof(const struct ebpf_vprog *prog, struct ebpf_proof *proof, struct ebpf_log *log,
@@ -377,10 +379,13 @@ int ebpf_check_proof(const struct ebpf_vprog *prog, struct ebpf_proof *proof, st
 	c->nodes = calloc(proof->nstates + 1, sizeof(*c->nodes));
 	c->first = calloc(prog->ninsns + 1, sizeof(*c->first));
 	c->subprog = calloc(EBPF_MAX_SUBPROGS, sizeof(*c->subprog));
-	if (c->nodes && c->first && c->subprog)
+	facts->insn = calloc(prog->ninsns, 1);
+	if (c->nodes && c->first && c->subprog && facts->insn)
 		r = find_subprogs(c);
 	if (!r)
 		r = check_all(c);
 	check_free(c);
+	if (r)
+		ebpf_facts_free(facts);
 	return r;
 }

@@ -25,6 +25,7 @@
  */
 #pragma once
 
+#include "core/load/verify_btf.h"
 #include "core/load/vstate.h"
 
 #define PROOF_MAX_STEPS 4000000u /* the explorer's limit is a million */
@@ -85,6 +86,7 @@ struct proof_subprog {
 	u32 start, end;
 	u32 stack; /* bytes */
 	bool global, callback;
+	struct ebpf_sig sig;
 };
 
 struct proof_check {
@@ -122,6 +124,8 @@ int proof_fail(struct proof_check *c, const char *fmt, ...) __printf_like(2, 3);
 
 /* Another path that starts with the current state at @pc; *out may be changed by the caller. */
 int proof_fork(struct proof_check *c, u32 pc, struct proof_path **out);
+/* Global function @subprog is called: it is checked by itself. */
+int proof_entry(struct proof_check *c, u32 subprog);
 /* A callback that runs later, with a value of map @map. */
 int proof_async(struct proof_check *c, u32 subprog, u32 map);
 u32 proof_subprog_at(const struct proof_check *c, u32 pc); /* that starts at @pc, PROOF_NONE */
@@ -156,7 +160,7 @@ int proof_mem(struct proof_check *c, const struct bpf_insn *in);
 int proof_lddw(struct proof_check *c, const struct bpf_insn *in);
 int proof_helper(struct proof_check *c, const struct bpf_insn *in);
 int proof_kfunc(struct proof_check *c, const struct bpf_insn *in);
-bool proof_is_global(const struct proof_check *c, u32 subprog);
+int proof_types(struct proof_check *c); /* read the functions' types */
 int proof_global_call(struct proof_check *c, u32 subprog);
 int proof_return(struct proof_check *c); /* R0 at the end of main, a global function or callback */
 int proof_entry_args(struct proof_check *c, u32 subprog, struct ebpf_vframe *f);

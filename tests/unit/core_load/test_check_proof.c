@@ -53,7 +53,7 @@ static char text[4096];
 static int check(const struct bpf_insn *insns, u32 n, struct ebpf_proof *proof)
 {
 	struct ebpf_log log = {.buf = text, .size = sizeof(text), .level = 1};
-	struct ebpf_facts facts = {.insn = calloc(n, 1)};
+	struct ebpf_facts facts = {0};
 	struct ebpf_proof none = {0};
 	struct ebpf_vprog prog = {.insns = insns,
 				  .ninsns = n,
@@ -65,7 +65,7 @@ static int check(const struct bpf_insn *insns, u32 n, struct ebpf_proof *proof)
 	int r = ebpf_check_proof(&prog, proof ? proof : &none, &log, &facts);
 
 	ebpf_log_end(&log);
-	free(facts.insn);
+	ebpf_facts_free(&facts);
 	return r;
 }
 

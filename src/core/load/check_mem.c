@@ -95,7 +95,8 @@ int proof_access(struct proof_check *c, u32 regno, s32 off, u32 size, bool write
 {
 	const struct ebpf_vreg *r = proof_reg(c, regno);
 	const struct ebpf_map_meta *meta;
-	int e = span_of(c, r, off, size, span);
+	int e = ebpf_vreg_is_ptr(r) ? span_of(c, r, off, size, span)
+				    : proof_fail(c, "R%u is no pointer to memory", regno);
 
 	if (e)
 		return e;

@@ -78,6 +78,7 @@ static inline int engine_load(struct engine *e, const struct bpf_insn *insns, u3
 	e->load.insns = insns;
 	e->load.ninsns = n;
 	e->load.prog_type = BPF_PROG_TYPE_KPROBE;
+	e->load.check_flags |= EBPF_CHECK_STRUCTURE;
 	e->load.want_jit = jit;
 	e->load.log = &e->log;
 	r = ebpf_load_build(&e->load);

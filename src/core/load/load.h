@@ -96,6 +96,7 @@ int ebpf_check_structure(const struct bpf_insn *insns, u32 ninsns, u32 prog_type
 #define EBPF_CHECK_ANY_HELPER 4u /* helpers of no program type: test engines bring their own */
 /* the verifier goes on from here: calls, loops, reachability and depth are its matter */
 #define EBPF_CHECK_VERIFIED 8u
+#define EBPF_CHECK_STRUCTURE 16u /* nothing more, no proof: for engines under test */
 int ebpf_check_structure_flags(const struct bpf_insn *insns, u32 ninsns, u32 prog_type, u32 flags,
 			       struct ebpf_log *log);
 

@@ -46,6 +46,7 @@ static int ours(const struct bpf_insn *insns, u32 n)
 
 	our_log[0] = '\0';
 	load.prog_type = BPF_PROG_TYPE_KPROBE;
+	load.check_flags = EBPF_CHECK_STRUCTURE;
 	r = ebpf_load_build(&load);
 	free(load.image);
 	return r;

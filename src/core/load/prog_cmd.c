@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "core/load/verify_btf.h"
 #include "core/load/vprog.h"
 
 #define ENOTSUPP 524
@@ -330,6 +331,21 @@ static int job_new(struct ebpf_call *call, struct job **out)
 	return job->p ? 0 : -ENOMEM;
 }
 
+/* The locks and timers in the map's values, as its BTF says. */
+static int map_fields(const struct ebpf_map_obj *m, struct ebpf_vmap *out)
+{
+	const struct ebpf_vbtf data = {m->btf->data, m->btf->size};
+	struct ebpf_btf btf;
+	int n = ebpf_btf_open(&btf, &data);
+
+	if (n)
+		return n;
+	n = ebpf_btf_fields(&btf, m->btf_value_type_id, m->meta.value_size, out->fields);
+	ebpf_btf_close(&btf);
+	out->nfields = n < 0 ? 0 : (u32)n;
+	return MIN(n, 0);
+}
+
 static int map_view(void *cookie, u32 id, struct ebpf_vmap *out)
 {
 	struct ebpf_call *call = cookie;
@@ -342,7 +358,7 @@ static int map_view(void *cookie, u32 id, struct ebpf_vmap *out)
 	*out = (struct ebpf_vmap){.meta = m->meta, .frozen = m->frozen, .has_btf = m->btf};
 	if (m->const_fd >= 0)
 		out->contents = m->map.base;
-	return 0;
+	return m->btf && m->btf_value_type_id ? map_fields(m, out) : 0;
 }
 
 static void job_types(const struct ebpf_prog_obj *p, struct ebpf_load *load)

@@ -70,7 +70,7 @@ struct proof_edge {
 struct proof_node { /* a stored state */
 	struct proof_edge *edges;
 	u32 nedges, cap;
-	u32 next; /* stored state of the same instruction, PROOF_NONE: none */
+	u32 next, prev; /* stored states of the same instruction, PROOF_NONE: none */
 	bool reached, walked;
 };
 
@@ -96,6 +96,7 @@ struct proof_check {
 	struct ebpf_facts *facts;
 	struct proof_node *nodes; /* nstates */
 	u32 *first;		  /* ninsns: first stored state, PROOF_NONE: none */
+	u32 *hint;		  /* ninsns: where a path was included last */
 	struct proof_path *todo;
 	u32 npending;
 	struct proof_path *p; /* the one that is stepped */

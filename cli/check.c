@@ -152,6 +152,7 @@ static int run(const struct args *args)
 		return EXIT_FAILURE;
 	if (object_inspect(args->v[0], &obj))
 		return EXIT_FAILURE;
+	obj->show_log = true;
 	return check(obj);
 }
 

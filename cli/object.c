@@ -11,6 +11,7 @@
 #include "base/cleanup.h"
 #include "cli/guard.h"
 #include "cli/out.h"
+#include "cli/verdict.h"
 #include "core/uapi.h"
 #include "ebpfrt/ebpfrt.h"
 #include "surface/surface.h"
@@ -70,30 +71,22 @@ static const char *last_line_about(const char *word)
 	return NULL;
 }
 
-/* "12: (85) call ...": an instruction, not a word about it. */
-static bool is_instruction(const char *line)
+/* The lines of the verifier's log that were kept, oldest first. Returns how many. */
+static u32 log_lines(const char *lines[KEPT_LINES])
 {
-	size_t n = strspn(line, "0123456789");
-
-	return n && !strncmp(line + n, ": (", 3);
-}
-
-/* The last line of the log that says something: the verifier's word. */
-static const char *verifier_word(void)
-{
-	u32 n = MIN(nkept, (u32)KEPT_LINES);
-	bool inside = false;
+	u32 n = MIN(nkept, (u32)KEPT_LINES), count = 0;
 
 	for (u32 i = 0; i < n; i++) {
-		const char *line = kept[(nkept - 1 - i) % KEPT_LINES];
+		const char *line = kept[(nkept - n + i) % KEPT_LINES];
 
 		if (strstr(line, "BEGIN PROG LOAD LOG"))
-			return NULL;
-		if (inside && strncmp(line, "processed ", 10) && !is_instruction(line))
-			return line;
-		inside |= !!strstr(line, "END PROG LOAD LOG");
+			count = 0;
+		else if (strstr(line, "END PROG LOAD LOG"))
+			return count;
+		else
+			lines[count++] = line;
 	}
-	return NULL;
+	return 0;
 }
 
 /* --- life --- */
@@ -393,19 +386,45 @@ int object_open(struct object *obj, const struct object_opts *opts)
 
 /* --- load --- */
 
-static int refuse_load(const struct object *obj, int err)
+/* What the verifier wrote on its way to the refusal. */
+static void show_log(const char *const *lines, u32 n)
 {
-	const char *word = verifier_word(), *line = last_line_about("failed"),
-		   *said = surface_error(), *next = "";
 	char clean[512];
 
-	if (!word)
-		word = said[0] ? said : line ? line : strerror(-err);
+	for (u32 i = 0; i < n; i++)
+		fprintf(stderr, "  %s\n", out_clean(lines[i], clean, sizeof(clean)));
+}
+
+static int refuse_verified(const struct object *obj, const struct verdict *v, int err)
+{
+	char word[512], source[512] = "";
+
+	out_error("%s was refused: %s%s%s%s%s%s", obj->file, out_clean(v->word, word, sizeof(word)),
+		  v->source ? "\n  at " : "",
+		  v->source ? out_clean(v->source, source, sizeof(source)) : "",
+		  v->advice ? "\n  " : "", v->advice ? v->advice : "",
+		  obj->show_log ? "" : "\n  the whole log: ebpfrt check, or add -vv");
+	return err;
+}
+
+static int refuse_load(const struct object *obj, int err)
+{
+	const char *line = last_line_about("failed"), *said = surface_error(), *next = "";
+	const char *lines[KEPT_LINES], *word = said[0] ? said : line ? line : strerror(-err);
+	u32 n = log_lines(lines);
+	struct verdict v;
+	char clean[512];
+
+	verdict_find(lines, n, &v);
+	if (obj->show_log && common.verbose < 2)
+		show_log(lines, n);
+	if (v.word && !strstr(v.word, "invalid func") && !strstr(v.word, "map type"))
+		return refuse_verified(obj, &v, err);
+	if (v.word)
+		word = v.word;
 	if (strstr(word, "invalid func") || strstr(word, "map type"))
 		next = "\n  ebpfrt(1) lists the helpers and map types there are";
-	else if (verifier_word())
-		next = "\n  the whole log: add -vv";
-	out_error("%s %s: %s%s", obj->file, verifier_word() ? "was refused" : "cannot be loaded",
+	out_error("%s %s: %s%s", obj->file, v.word ? "was refused" : "cannot be loaded",
 		  out_clean(word, clean, sizeof(clean)), next);
 	return err;
 }

@@ -32,6 +32,7 @@ struct object_map {
 };
 
 struct object {
+	bool show_log; /* a refusal comes with the verifier's log */
 	const char *file;
 	u32 nprogs, nneeds;
 	struct object_prog progs[OBJECT_PROGS_MAX];

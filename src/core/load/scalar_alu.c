@@ -209,7 +209,7 @@ static void view_shift(struct ebpf_view *d, const struct ebpf_view *s, u8 op, u3
 static void view_div(struct ebpf_view *d, const struct ebpf_view *s, u32 width)
 {
 	u64 min = s->umin ? d->umin / s->umax : 0;
-	u64 max = s->umax ? d->umax / MAX(s->umin, 1ull) : 0;
+	u64 max = s->umax ? d->umax / EBPF_MUTANT(22, MAX(s->umin, 1ull), s->umax) : 0;
 
 	view_unknown(d, width);
 	d->umin = min;
@@ -365,7 +365,7 @@ static void alu64(struct ebpf_scalar *dst, const struct ebpf_scalar *src, u8 op,
 		ebpf_view_alu(&full, &by, op, is_signed, BITS);
 	ebpf_view_alu(&half, &half_by, op, is_signed, HALF);
 	ebpf_scalar_unknown(dst);
-	if (half_is_closed(op)) {
+	if (EBPF_MUTANT(21, half_is_closed(op), op != BPF_DIV && op != BPF_MOD)) {
 		set_half(dst, &half);
 		full.t = ebpf_tnum_with_subreg(full.t, ebpf_tnum_intersect(full.t, half.t));
 	}
@@ -377,7 +377,7 @@ void ebpf_scalar_zext32(struct ebpf_scalar *s)
 	struct ebpf_view half = half_view(s), full;
 
 	view_unknown(&full, BITS);
-	full.t = ebpf_tnum_zext(half.t, EBPF_MUTANT(15, HALF, BITS));
+	full.t = EBPF_MUTANT(15, half.t, s->var_off);
 	full.umin = half.umin;
 	full.umax = half.umax;
 	set_full(s, &full);

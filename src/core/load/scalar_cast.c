@@ -56,7 +56,7 @@ void ebpf_scalar_sext(struct ebpf_scalar *s, u8 bytes, bool is64)
 	view_unknown(&out, BITS);
 	out.t = ebpf_tnum_sext(s->var_off, bits, BITS);
 	out.smin = signed_min(bits);
-	out.smax = signed_max(bits);
+	out.smax = signed_max(bits) - EBPF_MUTANT(23, 0, 1);
 	narrow_signed(&out, s->umin, s->umax, bits);
 	narrow_signed(&out, (u64)s->smin, (u64)s->smax, bits);
 	narrow_signed(&out, s->u32_min, s->u32_max, bits);

@@ -31,7 +31,7 @@ static int taken_below(const struct ebpf_view *a, const struct ebpf_view *b)
 
 static int taken_signed_below(const struct ebpf_view *a, const struct ebpf_view *b)
 {
-	return a->smax < b->smin ? 1 : a->smin >= b->smax ? 0 : -1;
+	return a->smax < EBPF_MUTANT(26, b->smin, b->smax) ? 1 : a->smin >= b->smax ? 0 : -1;
 }
 
 static int taken_bits(const struct ebpf_view *a, const struct ebpf_view *b)
@@ -104,10 +104,8 @@ static bool refine_not_const(struct ebpf_view *a, const struct ebpf_view *b)
 		return true;
 	if (a->umin == a->umax && a->umin == b->umin)
 		return false;
-	if (a->umin == b->umin)
-		a->umin++;
-	else if (a->umax == b->umin)
-		a->umax--;
+	a->umin += a->umin == b->umin;
+	a->umax -= a->umax == b->umin;
 	return true;
 }
 
@@ -117,10 +115,8 @@ static bool refine_not_signed_const(struct ebpf_view *a, const struct ebpf_view 
 		return true;
 	if (a->smin == a->smax && a->smin == b->smin)
 		return false;
-	if (a->smin == b->smin)
-		a->smin++;
-	else if (a->smax == b->smin)
-		a->smax--;
+	a->smin += a->smin == b->smin;
+	a->smax -= a->smax == b->smin;
 	return true;
 }
 

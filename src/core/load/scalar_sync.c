@@ -87,7 +87,7 @@ static bool clip_arc(struct ebpf_view *half, u64 min, u64 max)
 {
 	u64 low_min = zero_extend(min, HALF), low_max = zero_extend(max, HALF);
 
-	if (zero_extend(max - min, BITS) > EBPF_UMAX(HALF))
+	if (zero_extend(max - min, BITS) > EBPF_MUTANT(24, EBPF_UMAX(HALF), EBPF_UMAX(BITS)))
 		return true;
 	if (low_min <= low_max && !clip_unsigned(half, low_min, low_max))
 		return false;
@@ -151,7 +151,7 @@ static bool full_signed_from_half(struct ebpf_view *full, const struct ebpf_scal
 	if (!clip_signed(full, min, max))
 		return false;
 	/* a number that fits in the signed half is that half */
-	if (s->smin < signed_min(HALF) || s->smax > signed_max(HALF))
+	if (s->smin < signed_min(HALF) || EBPF_MUTANT(25, s->smax > signed_max(HALF), false))
 		return true;
 	return clip_signed(full, s->s32_min, s->s32_max);
 }

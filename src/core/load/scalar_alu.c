@@ -331,10 +331,19 @@ void ebpf_view_alu(struct ebpf_view *d, const struct ebpf_view *s, u8 op, bool i
 }
 
 /* In 64-bit instructions: is the result's low half that of the operands' low halves? */
-static bool half_is_closed(u8 op)
+static bool half_is_closed(u8 op, const struct ebpf_view *by)
 {
-	return op == BPF_ADD || op == BPF_SUB || op == BPF_MUL || op == BPF_AND || op == BPF_OR ||
-	       op == BPF_XOR;
+	switch (op) {
+	case BPF_ADD:
+	case BPF_SUB:
+	case BPF_MUL:
+	case BPF_AND:
+	case BPF_OR:
+	case BPF_XOR:
+		return true;
+	default:
+		return op == BPF_LSH && by->umax < HALF;
+	}
 }
 
 /* Shifted by that much to the left, only the low half of a number is left. */
@@ -365,7 +374,7 @@ static void alu64(struct ebpf_scalar *dst, const struct ebpf_scalar *src, u8 op,
 		ebpf_view_alu(&full, &by, op, is_signed, BITS);
 	ebpf_view_alu(&half, &half_by, op, is_signed, HALF);
 	ebpf_scalar_unknown(dst);
-	if (EBPF_MUTANT(21, half_is_closed(op), op != BPF_DIV && op != BPF_MOD)) {
+	if (EBPF_MUTANT(21, half_is_closed(op, &by), op != BPF_DIV && op != BPF_MOD)) {
 		set_half(dst, &half);
 		full.t = ebpf_tnum_with_subreg(full.t, ebpf_tnum_intersect(full.t, half.t));
 	}

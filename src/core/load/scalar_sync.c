@@ -39,6 +39,20 @@ bool ebpf_view_meet(struct ebpf_view *v, const struct ebpf_view *with)
 	       clip_signed(v, with->smin, with->smax);
 }
 
+/*
+ * The bits may leave a single number of the range. Where they leave more, the ends of the range
+ * stay, be they possible or not: that is what the kernel's log and messages show.
+ */
+static bool single_from_tnum(struct ebpf_view *v)
+{
+	u64 first = ebpf_tnum_first(v->t, v->umin);
+	u64 last = ebpf_tnum_last(v->t, v->umax);
+
+	if (first < v->umin || last > v->umax || first > last)
+		return false;
+	return first != last || clip_unsigned(v, first, first);
+}
+
 /* Unknown bits all 0 is the smallest, all 1 the largest; the sign bit counts the other way. */
 bool ebpf_view_ranges_from_tnum(struct ebpf_view *v, u32 width)
 {
@@ -47,7 +61,8 @@ bool ebpf_view_ranges_from_tnum(struct ebpf_view *v, u32 width)
 
 	return clip_unsigned(v, v->t.value, v->t.value | v->t.mask) &&
 	       clip_signed(v, sign_extend(v->t.value | sign, width),
-			   sign_extend(v->t.value | rest, width));
+			   sign_extend(v->t.value | rest, width)) &&
+	       single_from_tnum(v);
 }
 
 /*

@@ -196,6 +196,28 @@ bool ebpf_tnum_in(struct ebpf_tnum outer, struct ebpf_tnum inner)
 	return !(inner.mask & ~outer.mask) && ebpf_tnum_has(outer, inner.value);
 }
 
+u64 ebpf_tnum_first(struct ebpf_tnum a, u64 min)
+{
+	u64 differ = (min ^ a.value) & ~a.mask, tail, above, next;
+
+	if (!differ)
+		return min;
+	/* up to the highest known bit that differs; what is above is as in @min */
+	tail = ~0ull >> __builtin_clzll(differ);
+	above = a.mask & ~tail;
+	if (a.value & (tail ^ tail >> 1))
+		return (min & above) | a.value;
+	/* @min is beyond what the known bits allow: count on in the unknown ones above */
+	next = ((min | ~above) + 1) & above;
+	return next | a.value;
+}
+
+/* Among complements, the last is the first. */
+u64 ebpf_tnum_last(struct ebpf_tnum a, u64 max)
+{
+	return ~ebpf_tnum_first(make(~a.value, a.mask), ~max & ALL) & ALL;
+}
+
 bool ebpf_tnum_equal(struct ebpf_tnum a, struct ebpf_tnum b)
 {
 	return a.value == b.value && a.mask == b.mask;

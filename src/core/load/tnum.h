@@ -70,6 +70,10 @@ bool ebpf_tnum_is_aligned(struct ebpf_tnum a, u64 size); /* @size: a power of tw
 bool ebpf_tnum_has(struct ebpf_tnum a, u64 value);
 /* Is every member of @inner one of @outer? */
 bool ebpf_tnum_in(struct ebpf_tnum outer, struct ebpf_tnum inner);
+/* The first member from @min upwards (less than @min: there is none), the last from @max downwards
+ * (more than @max: none). */
+u64 ebpf_tnum_first(struct ebpf_tnum a, u64 min);
+u64 ebpf_tnum_last(struct ebpf_tnum a, u64 max);
 bool ebpf_tnum_equal(struct ebpf_tnum a, struct ebpf_tnum b);
 
 /* "(0x0; 0xff)", as the kernel's log has it. Returns what snprintf() does. */

@@ -269,6 +269,27 @@ Test(tnum, a_range_is_the_hull_of_its_numbers)
 		}
 }
 
+Test(tnum, neighbours)
+{
+	u64 bound, upper, lower;
+
+	for_each_tnum(a)
+	{
+		for (bound = 0; bound < COUNT; bound++) {
+			upper = set_of(a) >> bound << bound;
+			lower = set_of(a) & ((2ull << bound) - 1);
+			if (upper)
+				cr_assert_eq(ebpf_tnum_first(a, bound), __builtin_ctzll(upper));
+			else
+				cr_assert_lt(ebpf_tnum_first(a, bound), bound);
+			if (lower)
+				cr_assert_eq(ebpf_tnum_last(a, bound), 63 - __builtin_clzll(lower));
+			else
+				cr_assert_gt(ebpf_tnum_last(a, bound), bound);
+		}
+	}
+}
+
 Test(tnum, alignment_is_that_of_all_members)
 {
 	u64 size, members;

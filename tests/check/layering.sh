@@ -6,7 +6,7 @@
 set -u
 cd "${top_srcdir:-.}" || exit 99
 
-echo 1..5
+echo 1..6
 n=0
 result() { # name, offending lines
 	n=$((n + 1))
@@ -58,3 +58,7 @@ result "capstone and libelf only in probe, libbpf and libdw only in btf, client 
 	grep -rnE --include='*.[ch]' '^#[[:space:]]*include[[:space:]]+<(capstone|libelf|gelf|elfutils|dwarf|bpf)' src agent cli |
 		grep -vE '^src/probe/[^:]+:[0-9]+:#include <(capstone|libelf|gelf)|^(src/btf|src/client|cli)/'
 )"
+
+result "the checker of proofs sees nothing of what finds them" "$(includes |
+	grep -E '^src/core/load/(check_[a-z]+\.[ch]|scalar[a-z_]*\.[ch]|tnum\.[ch]|verify_(btf|ctx|proto)\.[ch]) ' |
+	grep -vE ' (arch/arch\.h|base/[a-z]+\.h|core/uapi\.h|core/run/[a-z/]+\.h|core/load/(check|check_proof|vstate|vprog|load|scalar|scalar_view|tnum|mutant|verify_btf|verify_ctx|verify_proto)\.h)$')"

@@ -386,7 +386,8 @@ void ebpf_scalar_zext32(struct ebpf_scalar *s)
 	struct ebpf_view half = half_view(s), full;
 
 	view_unknown(&full, BITS);
-	full.t = EBPF_MUTANT(15, half.t, s->var_off);
+	full.t = half.t;
+	full.smax = EBPF_MUTANT(15, full.smax, half.smax);
 	full.umin = half.umin;
 	full.umax = half.umax;
 	set_full(s, &full);

@@ -202,8 +202,12 @@ static int read_value(struct proof_check *c, u32 regno, s32 off, u32 size, struc
 	e = proof_access(c, regno, off, size, false, &span);
 	if (e)
 		return e;
-	if (r->type == VT_STACK)
-		return proof_stack_read(c, r->obj, &span, value);
+	if (r->type == VT_STACK) {
+		e = proof_stack_read(c, r->obj, &span, value);
+		if (!e && value->type == VT_SCALAR) /* loads extend with zeroes */
+			ebpf_scalar_trunc(&value->val, (u8)size);
+		return e;
+	}
 	if (constant(c, r, &span, value))
 		return 0;
 	proof_unknown(value);

@@ -6,7 +6,8 @@
  * Rules: pt_regs is exactly what a program's context is here (arch.h). Of the other structures only
  * the members are there that a user-space tracer can sensibly name; CO-RE matches by name, so their
  * order and the members left out don't matter. Everything is appended in one go; the first error
- * sticks in `err`.
+ * sticks in `err`. The kernel functions (kfuncs) that are served come first: a program calls one by
+ * the number of its FUNC, and the verifier knows these numbers (verify_proto.h, enum ebpf_kfunc).
  */
 #include "btf/btf.h"
 
@@ -18,7 +19,7 @@
 struct builder {
 	struct btf *btf;
 	int err;
-	int u8_id, u16_id, u32_id, u64_id, s32_id, s64_id, char_id, ulong_id, index_id;
+	int u8_id, u16_id, u32_id, u64_id, s32_id, s64_id, char_id, ulong_id, index_id, bool_id;
 };
 
 /* Passes ids through, remembers the first failure. */
@@ -55,7 +56,7 @@ static void add_base_types(struct builder *b)
 	b->u64_id = add_int(b, "long long unsigned int", 8, 0);
 	b->ulong_id = add_int(b, "long unsigned int", 8, 0);
 	b->index_id = add_int(b, "__ARRAY_SIZE_TYPE__", 4, 0);
-	add_int(b, "_Bool", 1, BTF_INT_BOOL);
+	b->bool_id = add_int(b, "_Bool", 1, BTF_INT_BOOL);
 }
 
 static void add_typedefs(struct builder *b)
@@ -119,16 +120,110 @@ static void add_task(struct builder *b)
 	add_field(b, "comm", comm, 56);
 }
 
+/* --- kernel functions ------------------------------------------------------------------------ */
+
+/*
+ * What they take and give, a letter each, the result first: v nothing, i int, u u32, b bool, p void
+ * pointer, P int pointer, I iterator, D const dynptr, N new dynptr.
+ */
+static const struct {
+	const char *name, *types;
+} functions[] = {
+	{"bpf_iter_num_new", "iIii"},	{"bpf_iter_num_next", "PI"},
+	{"bpf_iter_num_destroy", "vI"}, {"bpf_dynptr_adjust", "iDuu"},
+	{"bpf_dynptr_size", "uD"},	{"bpf_dynptr_is_null", "bD"},
+	{"bpf_dynptr_is_rdonly", "bD"}, {"bpf_dynptr_clone", "iDN"},
+	{"bpf_dynptr_slice", "pDupu"},	{"bpf_dynptr_slice_rdwr", "pDupu"},
+	{"bpf_rcu_read_lock", "v"},	{"bpf_rcu_read_unlock", "v"},
+	{"bpf_preempt_disable", "v"},	{"bpf_preempt_enable", "v"},
+};
+
+struct function_types {
+	int ptr, int_ptr, iter_ptr, dynptr_ptr, const_dynptr_ptr;
+};
+
+/* Their numbers; the types they refer to come at the end. */
+static void add_functions(struct builder *b)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(functions); i++)
+		keep(b, btf__add_func(b->btf, functions[i].name, BTF_FUNC_STATIC, 1));
+}
+
+static int add_opaque(struct builder *b, const char *name, u32 words)
+{
+	int id = keep(b, btf__add_struct(b->btf, name, words * 8));
+	int array = (int)btf__type_cnt(b->btf);
+
+	add_field(b, "__opaque", words == 1 ? b->u64_id : array, 0);
+	if (words != 1)
+		keep(b, btf__add_array(b->btf, b->index_id, b->u64_id, words));
+	return id;
+}
+
+static struct function_types add_function_types(struct builder *b)
+{
+	struct function_types t;
+	int iter = add_opaque(b, "bpf_iter_num", 1), dynptr = add_opaque(b, "bpf_dynptr", 2);
+
+	t.ptr = keep(b, btf__add_ptr(b->btf, 0));
+	t.int_ptr = keep(b, btf__add_ptr(b->btf, b->s32_id));
+	t.iter_ptr = keep(b, btf__add_ptr(b->btf, iter));
+	t.dynptr_ptr = keep(b, btf__add_ptr(b->btf, dynptr));
+	t.const_dynptr_ptr = keep(b, btf__add_ptr(b->btf, keep(b, btf__add_const(b->btf, dynptr))));
+	return t;
+}
+
+static int type_of(const struct builder *b, const struct function_types *t, char letter)
+{
+	switch (letter) {
+	case 'i':
+		return b->s32_id;
+	case 'u':
+		return b->u32_id;
+	case 'b':
+		return b->bool_id;
+	case 'p':
+		return t->ptr;
+	case 'P':
+		return t->int_ptr;
+	case 'I':
+		return t->iter_ptr;
+	case 'D':
+		return t->const_dynptr_ptr;
+	case 'N':
+		return t->dynptr_ptr;
+	default:
+		return 0;
+	}
+}
+
+static void complete_functions(struct builder *b)
+{
+	struct function_types t = add_function_types(b);
+
+	for (size_t i = 0; i < ARRAY_SIZE(functions) && !b->err; i++) {
+		const char *letter = functions[i].types;
+		int proto = keep(b, btf__add_func_proto(b->btf, type_of(b, &t, *letter)));
+
+		while (*++letter)
+			keep(b, btf__add_func_param(b->btf, "", type_of(b, &t, *letter)));
+		if (!b->err) /* ours, and still being made */
+			((struct btf_type *)btf__type_by_id(b->btf, (u32)i + 1))->type = (u32)proto;
+	}
+}
+
 int btf_builtin(struct btf **out)
 {
 	struct builder b = {.btf = btf__new_empty()};
 
 	if (!b.btf)
 		return -ENOMEM;
+	add_functions(&b);
 	add_base_types(&b);
 	add_typedefs(&b);
 	add_registers(&b);
 	add_task(&b);
+	complete_functions(&b);
 	if (b.err) {
 		btf__free(b.btf);
 		return b.err;

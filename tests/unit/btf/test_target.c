@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "btf/btf.h"
+#include "core/load/verify_proto.h"
 
 static char dir[64];
 
@@ -89,6 +90,33 @@ Test(target, builtin_pt_regs_is_the_kernels)
 	cr_expect_eq(member_offset(btf, "pt_regs", "sp"), 152);
 	cr_expect_eq(btf__resolve_size(btf, btf__find_by_name(btf, "pt_regs")), 168);
 	cr_expect_eq(member_offset(btf, "task_struct", "comm"), 56);
+	btf__free(btf);
+}
+
+/* The verifier knows kernel functions by the numbers they have here. */
+Test(target, builtin_functions_have_fixed_numbers)
+{
+	const struct btf_type *t;
+	struct btf *btf;
+
+	cr_assert_eq(btf_builtin(&btf), 0);
+	for (u32 id = 1; id < EKFUNC_MAX; id++) {
+		const struct ebpf_proto *p = ebpf_proto_kfunc(id);
+		u32 n = 0;
+
+		t = btf__type_by_id(btf, id);
+		cr_assert(btf_is_func(t), "%s", p->name);
+		cr_assert_str_eq(btf__name_by_offset(btf, t->name_off), p->name);
+		t = btf__type_by_id(btf, t->type);
+		cr_assert(btf_is_func_proto(t), "%s", p->name);
+		while (n < 5 && (p->arg[n] & EARG_KIND) != EARG_NONE)
+			n++;
+		cr_expect_eq(btf_vlen(t), n, "%s", p->name);
+		cr_expect_eq(t->type == 0, p->ret == ERET_VOID, "%s", p->name);
+	}
+	cr_assert_not(btf_is_func(btf__type_by_id(btf, EKFUNC_MAX)));
+	cr_expect_eq(btf__resolve_size(btf, btf__find_by_name(btf, "bpf_dynptr")), 16);
+	cr_expect_eq(btf__resolve_size(btf, btf__find_by_name(btf, "bpf_iter_num")), 8);
 	btf__free(btf);
 }
 

@@ -85,13 +85,20 @@ static void crashed(int sig)
 
 static struct ebpf_vprog vprog(void)
 {
+	static struct bpf_func_info funcs[VGEN_FUNCTIONS];
+	struct ebpf_vbtf btf;
+
+	btf.data = verify_btf(&btf.size);
 	return (struct ebpf_vprog){.insns = insns,
 				   .ninsns = ninsns,
 				   .prog_type = BPF_PROG_TYPE_KPROBE,
 				   .gpl = true,
 				   .nr_cpus = 4,
 				   .maps = checked_maps,
-				   .nmaps = CMAP_COUNT};
+				   .nmaps = CMAP_COUNT,
+				   .btf = btf,
+				   .funcs = funcs,
+				   .nfuncs = verify_functions(insns, ninsns, funcs)};
 }
 
 /* 1: accepted, 0: not, -1: the two phases disagree */
@@ -233,7 +240,7 @@ static void options(int argc, char **argv)
 	}
 	option.inputs = MIN(MAX(option.inputs, 1u), MAX_INPUTS);
 	if (!option.seconds && !option.programs)
-		option.programs = 300;
+		option.programs = 120;
 }
 
 static void report(void)

@@ -8,6 +8,7 @@
  * an iterator. Conditional blocks leave only what both ways have.
  */
 #include <stddef.h>
+#include <linux/btf.h>
 #include <string.h>
 
 #include "core/load/verify_proto.h"
@@ -47,8 +48,11 @@ static u32 pick(struct gen *g, u32 n)
 static void emit(struct gen *g, u8 code, u32 dst, u32 src, s16 off, s32 imm)
 {
 	if (g->n < VGEN_MAX)
-		g->insn[g->n++] = (struct bpf_insn){
-			.code = code, .dst_reg = dst & 15, .src_reg = src & 15, .off = off, .imm = imm};
+		g->insn[g->n++] = (struct bpf_insn){.code = code,
+						    .dst_reg = dst & 15,
+						    .src_reg = src & 15,
+						    .off = off,
+						    .imm = imm};
 }
 
 static void mov_imm(struct gen *g, u32 dst, s32 imm)
@@ -125,7 +129,7 @@ static u8 any_size(struct gen *g, u32 *bytes)
 
 static u8 any_cond(struct gen *g)
 {
-	static const u8 ops[] = {BPF_JEQ,  BPF_JNE, BPF_JGT,  BPF_JGE,	BPF_JLT, BPF_JLE,
+	static const u8 ops[] = {BPF_JEQ,  BPF_JNE,  BPF_JGT,  BPF_JGE,	 BPF_JLT, BPF_JLE,
 				 BPF_JSGT, BPF_JSGE, BPF_JSLT, BPF_JSLE, BPF_JSET};
 
 	return ops[pick(g, ARRAY_SIZE(ops))];
@@ -202,7 +206,8 @@ static void gen_unary(struct gen *g)
 	else if (pick(g, 2))
 		emit(g, BPF_ALU64 | BPF_END, dst, 0, 0, 16 << pick(g, 3));
 	else
-		emit(g, BPF_ALU | BPF_END | (pick(g, 2) ? BPF_TO_BE : 0), dst, 0, 0, 16 << pick(g, 3));
+		emit(g, BPF_ALU | BPF_END | (pick(g, 2) ? BPF_TO_BE : 0), dst, 0, 0,
+		     16 << pick(g, 3));
 }
 
 static void gen_unknown(struct gen *g)
@@ -213,8 +218,8 @@ static void gen_unknown(struct gen *g)
 	if (g->ctx)
 		emit(g, BPF_LDX | BPF_MEM | size, dst, 6, (s16)(8 * pick(g, 21)), 0);
 	else
-		emit(g, BPF_LDX | (pick(g, 3) || size == BPF_DW ? BPF_MEM : BPF_MEMSX) | size, dst, 10,
-		     slot_off(g), 0);
+		emit(g, BPF_LDX | (pick(g, 3) || size == BPF_DW ? BPF_MEM : BPF_MEMSX) | size, dst,
+		     10, slot_off(g), 0);
 	g->have |= 1u << dst;
 }
 
@@ -267,7 +272,8 @@ static void bound(struct gen *g, u32 reg, u32 limit)
 		     (s32)pow2 - (pick(g, 12) ? 1 : 0));
 		return;
 	case 1:
-		emit(g, (pick(g, 2) ? BPF_ALU64 : BPF_ALU) | BPF_MOD | BPF_K, reg, 0, 0, MAX(near, 1));
+		emit(g, (pick(g, 2) ? BPF_ALU64 : BPF_ALU) | BPF_MOD | BPF_K, reg, 0, 0,
+		     MAX(near, 1));
 		return;
 	case 2:
 		emit(g, class | BPF_JLE | BPF_K, reg, 0, 1, near);
@@ -321,9 +327,14 @@ static void gen_var_access(struct gen *g)
 
 	if (size < 16 || g->keep >> by & 1 || g->keep >> tmp & 1)
 		return;
-	bound(g, by, size - bytes + 1);
+	if ((stack || g->stack9) && pick(g, 20)) { /* a stack wants alignment */
+		bound(g, by, size / bytes);
+		emit(g, BPF_ALU64 | BPF_MUL | BPF_K, by, 0, 0, (s32)bytes);
+	} else {
+		bound(g, by, size - bytes + 1);
+	}
 	mov(g, tmp, stack ? 10 : 9);
-	if (pick(g, 3)) {
+	if (stack || g->stack9 || pick(g, 3)) {
 		emit(g, BPF_ALU64 | BPF_ADD | BPF_X, tmp, by, 0, 0);
 	} else {
 		add_imm(g, tmp, (s32)size - (s32)bytes);
@@ -343,9 +354,9 @@ static void gen_var_access(struct gen *g)
 
 static void gen_atomic(struct gen *g)
 {
-	static const s32 ops[] = {BPF_ADD,		 BPF_OR,  BPF_AND,
-				  BPF_XOR,		 BPF_ADD | BPF_FETCH,
-				  BPF_XOR | BPF_FETCH, BPF_XCHG, BPF_CMPXCHG};
+	static const s32 ops[] = {
+		BPF_ADD,  BPF_OR,     BPF_AND, BPF_XOR, BPF_ADD | BPF_FETCH, BPF_XOR | BPF_FETCH,
+		BPF_XCHG, BPF_CMPXCHG};
 	u32 bytes = pick(g, 2) ? 8 : 4, src = any_reg(g, g->have & ~g->keep);
 	bool stack = !pick(g, 2);
 	s32 op = ops[pick(g, ARRAY_SIZE(ops))];
@@ -506,23 +517,24 @@ static void gen_loop(struct gen *g)
 	u32 counter = 7 + pick(g, 2), top, have;
 	u8 class = pick(g, 3) ? BPF_JMP : BPF_JMP32;
 
-	if (g->keep >> counter & 1)
+	if ((g->keep & 0x180) || g->depth > 2)
 		return;
 	mov_imm(g, counter, (s32)pick(g, 3));
 	g->keep |= 1u << counter;
+	g->have &= ~0x3fu; /* the body may call */
 	top = g->n;
 	have = g->have;
 	soup(g, 1 + pick(g, 3));
 	add_imm(g, counter, 1 + (s32)pick(g, 2));
 	emit(g, class | (pick(g, 4) ? BPF_JLT : BPF_JSLT) | BPF_K, counter, 0,
-	     (s16)(top - g->n - 1), (s32)pick(g, 10));
+	     (s16)(top - g->n - 1), (s32)pick(g, 8));
 	g->keep &= ~(1u << counter);
 	g->have &= have;
 }
 
 static void gen_may_goto(struct gen *g)
 {
-	u32 at = g->n, have = g->have;
+	u32 at = g->n, have = g->have &= ~0x3fu;
 
 	emit(g, BPF_JMP | BPF_JCOND, 0, 0, 0, 0);
 	soup(g, 1 + pick(g, 3));
@@ -609,12 +621,12 @@ static void gen_lock(struct gen *g)
 static void gen_one(struct gen *g)
 {
 	static void (*const light[])(struct gen * g) = {
-		gen_alu,   gen_alu,  gen_alu,	 gen_mov,	gen_mov,	gen_unary,
+		gen_alu,   gen_alu,  gen_alu,	 gen_mov,	 gen_mov,	 gen_unary,
 		gen_spill, gen_fill, gen_access, gen_var_access, gen_var_access, gen_unknown};
 	static void (*const heavy[])(struct gen * g) = {
-		gen_block,	gen_block,    gen_block,      gen_loop,	  gen_may_goto,
-		gen_plain_call, gen_read_call, gen_lookup,     gen_update,	  gen_sub_call,
-		gen_callback,	gen_iter,      gen_linked,     gen_linked, gen_atomic,
+		gen_block,	gen_block,	  gen_block,  gen_loop,	  gen_may_goto,
+		gen_plain_call, gen_read_call,	  gen_lookup, gen_update, gen_sub_call,
+		gen_callback,	gen_iter,	  gen_linked, gen_linked, gen_atomic,
 		gen_lock,	gen_spill_pointer};
 
 	if (g->n > VGEN_MAX - 150 || g->depth > 3 || pick(g, 3))
@@ -794,6 +806,55 @@ u32 verify_generate(u64 *random, u32 flags, struct bpf_insn *out)
 	for (u32 i = 0; i < g.nsubs; i++)
 		sub_program(&g, i);
 	return g.n;
+}
+
+/* --- functions ---------------------------------------------------------------------------------
+ */
+
+u32 verify_functions(const struct bpf_insn *insns, u32 n, struct bpf_func_info *out)
+{
+	static u8 start[VGEN_MAX + 1];
+	u32 count = 0;
+
+	memset(start, 0, sizeof(start));
+	start[0] = 1;
+	for (u32 i = 0; i < n; i++) {
+		u32 to = i + 1 + (u32)insns[i].imm;
+
+		if (((insns[i].code == (BPF_JMP | BPF_CALL) &&
+		      insns[i].src_reg == BPF_PSEUDO_CALL) ||
+		     (insns[i].code == (BPF_LD | BPF_IMM | BPF_DW) &&
+		      insns[i].src_reg == BPF_PSEUDO_FUNC)) &&
+		    to < n)
+			start[to] = 1;
+	}
+	for (u32 i = 0; i < n && count < VGEN_FUNCTIONS; i++)
+		if (start[i])
+			out[count++] = (struct bpf_func_info){i, 3};
+	return count;
+}
+
+/* int; int (void); static f */
+static const struct {
+	struct btf_header head;
+	u32 types[4 + 3 + 3];
+	char names[8];
+} btf = {
+	.head = {.magic = BTF_MAGIC,
+		 .version = BTF_VERSION,
+		 .hdr_len = sizeof(struct btf_header),
+		 .type_len = sizeof(btf.types),
+		 .str_off = sizeof(btf.types),
+		 .str_len = sizeof(btf.names)},
+	.types = {1, BTF_KIND_INT << 24, 4, BTF_INT_SIGNED << 24 | 32, 0, BTF_KIND_FUNC_PROTO << 24,
+		  1, 5, BTF_KIND_FUNC << 24 | BTF_FUNC_STATIC, 2},
+	.names = "\0int\0f",
+};
+
+const void *verify_btf(u32 *size)
+{
+	*size = sizeof(btf);
+	return &btf;
 }
 
 /* --- mutation -------------------------------------------------------------------------------- */

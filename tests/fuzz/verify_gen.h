@@ -17,3 +17,8 @@
 u32 verify_generate(u64 *random, u32 flags, struct bpf_insn *out);
 /* Change one operand, opcode, offset or constant. */
 void verify_mutate(u64 *random, struct bpf_insn *insns, u32 n);
+
+/* A BTF with an int, its function, and a static `f` (type 3); info that every function is one. */
+#define VGEN_FUNCTIONS 64u
+const void *verify_btf(u32 *size);
+u32 verify_functions(const struct bpf_insn *insns, u32 n, struct bpf_func_info *out);

@@ -36,8 +36,9 @@ static u32 object(struct checked *k, const struct checked_object *like)
 	u32 i;
 
 	for (i = OBJ_FREE; i < k->nobjs; i++)
-		if (k->obj[i].live && k->obj[i].type == like->type && k->obj[i].base == like->base &&
-		    k->obj[i].map == like->map && k->obj[i].hi == like->hi)
+		if (k->obj[i].live && k->obj[i].type == like->type &&
+		    k->obj[i].base == like->base && k->obj[i].map == like->map &&
+		    k->obj[i].hi == like->hi)
 			return i;
 	if (i == CHECKED_OBJECTS) {
 		k->unlike = true;
@@ -151,8 +152,9 @@ static int stack_read(struct checked *k, const struct checked_object *o, u64 at,
 			continue;
 		k->depends = true;
 		if (!(k->facts->subprog[f->subprog].zero >> slot & 1))
-			return checked_error(k, "byte %d of the stack is read, never written, and "
-						"not to be zeroed",
+			return checked_error(k,
+					     "byte %d of the stack is read, never written, and "
+					     "not to be zeroed",
 					     (int)i - EBPF_STACK_SIZE);
 	}
 	return 0;
@@ -761,10 +763,8 @@ static int iter_slot(struct checked *k, u32 *slot, struct checked_frame **f)
 
 static struct checked_value iter_next(struct checked *k, struct checked_frame *f, u32 slot)
 {
-	struct checked_object like = {.type = VT_MEM,
-				      .base = (u64)&f->number[slot],
-				      .rdonly = true,
-				      .hi = 4};
+	struct checked_object like = {
+		.type = VT_MEM, .base = (u64)&f->number[slot], .rdonly = true, .hi = 4};
 
 	if (f->iter[slot] == VITER_DRAINED || !f->left[slot]--) {
 		f->iter[slot] = VITER_DRAINED;
@@ -776,7 +776,7 @@ static struct checked_value iter_next(struct checked *k, struct checked_frame *f
 
 static int call_kfunc(struct checked *k, const struct bpf_insn *in)
 {
-	struct checked_value r0 = number((u32)-(s32)(checked_random(&k->random) % 2 * EINVAL));
+	struct checked_value r0 = number((u32) - (s32)(checked_random(&k->random) % 2 * EINVAL));
 	struct checked_frame *f = NULL;
 	u32 slot = 0;
 	int r;

@@ -95,8 +95,8 @@ static bool has_pointer(struct contain *c, const struct ebpf_vreg *r, const stru
 	if (null && (r->flags & VREG_NULL))
 		return true;
 	if (!v->obj || !same_object(r, o))
-		return WHY(c, "a pointer of type %u, obj %u: it is type %u, map %u", r->type, r->obj,
-			   v->obj ? o->type : VT_SCALAR, v->obj ? o->map : 0);
+		return WHY(c, "a pointer of type %u, obj %u: it is type %u, map %u", r->type,
+			   r->obj, v->obj ? o->type : VT_SCALAR, v->obj ? o->map : 0);
 	if (!ebpf_scalar_has(&r->val, v->n - o->base - (u64)(s64)r->off))
 		return WHY(c, "offset %lld is not in the pointer's",
 			   (long long)(v->n - o->base - (u64)(s64)r->off));
@@ -114,8 +114,8 @@ static bool has_value(struct contain *c, const struct ebpf_vreg *r, const struct
 
 /* --- stack ----------------------------------------------------------------------------------- */
 
-static bool has_spill(struct contain *c, const struct ebpf_vslot *s, const struct checked_value *cell,
-		      const u8 *bytes)
+static bool has_spill(struct contain *c, const struct ebpf_vslot *s,
+		      const struct checked_value *cell, const u8 *bytes)
 {
 	u32 size = ebpf_vslot_spill_size(s);
 	u64 n = 0;

@@ -19,25 +19,31 @@ static const struct ebpf_map_meta inner_meta = {
 
 #define MAP(t, k, v, n, ...)                                                                       \
 	{                                                                                          \
-		.meta = {.type = BPF_MAP_TYPE_##t,                                                 \
-			 .key_size = (k),                                                          \
-			 .value_size = (v),                                                        \
-			 .max_entries = (n),                                                       \
-			 ##__VA_ARGS__}
-const struct ebpf_vmap checked_maps[CMAP_COUNT] = {
-	[CMAP_ARRAY] = MAP(ARRAY, 4, 48, CMAP_ENTRIES)},
-	[CMAP_HASH] = MAP(HASH, 8, 16, CMAP_ENTRIES)},
-	[CMAP_RING] = MAP(RINGBUF, 0, 0, 4096)},
-	[CMAP_DATA] = MAP(ARRAY, 4, 64, 1)},
-	[CMAP_RODATA] = MAP(ARRAY, 4, 32, 1, .map_flags = BPF_F_RDONLY_PROG),
-			 .frozen = true,
-			 .contents = rodata},
-	[CMAP_LOCKED] = MAP(HASH, 4, 24, CMAP_ENTRIES),
-			 .fields = {{EBPF_FIELD_SPIN_LOCK, 4, 4}},
-			 .nfields = 1,
-			 .has_btf = true},
-	[CMAP_OUTER] = MAP(ARRAY_OF_MAPS, 4, 4, 2), .inner = &inner_meta},
-};
+		.meta = {                                                                          \
+			.type = BPF_MAP_TYPE_##t,                                                  \
+			.key_size = (k),                                                           \
+			.value_size = (v),                                                         \
+			.max_entries = (n),                                                        \
+			##__VA_ARGS__                                                              \
+		}
+const struct ebpf_vmap checked_maps[CMAP_COUNT] = {[CMAP_ARRAY] = MAP(ARRAY, 4, 48, CMAP_ENTRIES)},
+		       [CMAP_HASH] = MAP(HASH, 8, 16, CMAP_ENTRIES)
+}
+, [CMAP_RING] = MAP(RINGBUF, 0, 0, 4096)
+}
+, [CMAP_DATA] = MAP(ARRAY, 4, 64, 1)
+}
+, [CMAP_RODATA] = MAP(ARRAY, 4, 32, 1, .map_flags = BPF_F_RDONLY_PROG), .frozen = true,
+  .contents = rodata
+}
+, [CMAP_LOCKED] = MAP(HASH, 4, 24, CMAP_ENTRIES), .fields = {{EBPF_FIELD_SPIN_LOCK, 4, 4}},
+  .nfields = 1, .has_btf = true
+}
+, [CMAP_OUTER] = MAP(ARRAY_OF_MAPS, 4, 4, 2), .inner = &inner_meta
+}
+,
+}
+;
 
 u64 checked_random(u64 *state)
 {

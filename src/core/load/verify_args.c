@@ -354,8 +354,10 @@ static int sample_result(struct verify *v, const struct verify_call *call)
 {
 	struct ebpf_vreg *r0 = verify_reg(v, BPF_REG_0);
 	u32 id;
-	int r = verify_ref_acquire(v, VREF_PTR, &id);
+	int r;
 
+	verify_new_id(v); /* the kernel's log shows that its null check had a number of its own */
+	r = verify_ref_acquire(v, VREF_PTR, &id);
 	if (r)
 		return r;
 	verify_reg_pointer(r0, VT_MEM, 0, VREG_NULL | VREG_RINGBUF);

@@ -437,8 +437,7 @@ static int add_subprog(struct check *c, u32 i)
 	s64 target = (s64)i + c->insns[i].imm + 1;
 
 	if (target < 0 || target >= c->n || (c->marks[target] & MARK_LDDW2))
-		return refuse(c, EINVAL, "call to invalid destination from insn %u to %lld\n", i,
-			      (long long)target);
+		return refuse(c, EINVAL, "call to invalid destination\n");
 	if (is_func_ref(&c->insns[i]) && target == 0)
 		return refuse(c, EINVAL, "the main program is not a callback\n");
 	if (c->marks[target] & MARK_SUBPROG)

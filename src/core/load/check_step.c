@@ -147,17 +147,22 @@ static bool shift_offset(struct ebpf_vreg *ptr, const struct ebpf_scalar *by, u8
 	return true;
 }
 
-/* register @regno = *ptr moved by the number @by */
+static bool is_zero(const struct ebpf_scalar *s)
+{
+	return ebpf_scalar_is_const(s) && !s->umin;
+}
+
+/* register @regno = *ptr moved by the number @by; a map itself, by nothing */
 static int move_pointer(struct proof_check *c, u32 regno, const struct ebpf_vreg *ptr,
 			const struct ebpf_vreg *by, u8 op)
 {
 	struct ebpf_vreg *dst = proof_reg(c, regno);
 	struct ebpf_vreg moved = *ptr;
 
-	if (EBPF_MUTANT(69, !moves(ptr), false))
-		return proof_fail(c, "arithmetic on a pointer that can't be moved");
 	if (by->type != VT_SCALAR)
 		return proof_fail(c, "arithmetic on something unknown");
+	if (EBPF_MUTANT(69, !moves(ptr), false) && !(ptr->type == VT_MAP && is_zero(&by->val)))
+		return proof_fail(c, "arithmetic on a pointer that can't be moved");
 	*dst = moved;
 	if (shift_offset(dst, &by->val, op))
 		return 0;
@@ -212,18 +217,25 @@ static void keep_delta(struct ebpf_vreg *dst, const struct ebpf_vreg *src,
 	dst->delta = (s32)by;
 }
 
+static enum ebpf_end end_kind(const struct bpf_insn *in)
+{
+	if (BPF_CLASS(in->code) == BPF_ALU64)
+		return EBPF_END_SWAP;
+	return BPF_SRC(in->code) == BPF_TO_BE ? EBPF_END_BE : EBPF_END_LE;
+}
+
 static int unary(struct proof_check *c, const struct bpf_insn *in)
 {
 	struct ebpf_vreg *dst = proof_reg(c, in->dst_reg);
 	bool is64 = BPF_CLASS(in->code) == BPF_ALU64;
 
-	if (dst->type != VT_SCALAR)
-		return proof_fail(c, "R%u is not a number", in->dst_reg);
 	unlink_reg(dst);
-	if (BPF_OP(in->code) == BPF_NEG)
+	if (dst->type != VT_SCALAR)
+		proof_unknown(dst); /* what a pointer's bits become is any number */
+	else if (BPF_OP(in->code) == BPF_NEG)
 		ebpf_scalar_neg(&dst->val, is64);
 	else
-		proof_unknown(dst); /* bytes in another order */
+		ebpf_scalar_end(&dst->val, end_kind(in), (u8)in->imm);
 	return 0;
 }
 

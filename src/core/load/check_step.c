@@ -333,11 +333,19 @@ static bool is_null_test(struct cond *cond, const struct ebpf_vreg *a, const str
 	       b->type == VT_SCALAR && ebpf_scalar_is_const(&b->val) && !b->val.umin;
 }
 
+/* a number compared with itself */
+static int itself(u8 op)
+{
+	return op == BPF_JEQ || op == BPF_JGE || op == BPF_JLE || op == BPF_JSGE || op == BPF_JSLE;
+}
+
 /* 1, 0: always, never; -1: it can go both ways */
 static int decided(struct cond *cond, struct ebpf_vstate *st)
 {
 	const struct ebpf_vreg *a = ebpf_vreg(st, cond->in->dst_reg), *b = right(cond, st);
 
+	if (a == b && a->type == VT_SCALAR && cond->op != BPF_JSET)
+		return itself(cond->op);
 	if (a->type == VT_SCALAR && b->type == VT_SCALAR)
 		return ebpf_scalar_taken(&a->val, &b->val, cond->op, cond->is32);
 	if (is_null_test(cond, a, b) && EBPF_MUTANT(70, never_null(a), true))

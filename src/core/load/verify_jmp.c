@@ -136,8 +136,33 @@ static int pointer_taken(const struct ebpf_vreg *ptr, const struct ebpf_vreg *nu
 	return op == BPF_JEQ ? 0 : op == BPF_JNE ? 1 : -1;
 }
 
+/* a number and itself: 1, 0, or -1 when its bits decide */
+static int itself(u8 op)
+{
+	switch (op) {
+	case BPF_JSET:
+		return -1;
+	case BPF_JEQ:
+	case BPF_JGE:
+	case BPF_JLE:
+	case BPF_JSGE:
+	case BPF_JSLE:
+		return 1;
+	default:
+		return 0;
+	}
+}
+
+static bool same_number(const struct cond *c, const struct ebpf_vreg *dst)
+{
+	return c->by_reg && c->in->dst_reg == c->in->src_reg && dst->type == VT_SCALAR &&
+	       itself(c->op) >= 0;
+}
+
 static int taken(const struct cond *c, const struct ebpf_vreg *dst, const struct ebpf_vreg *src)
 {
+	if (same_number(c, dst))
+		return itself(c->op);
 	if (ebpf_vreg_is_ptr(dst))
 		return pointer_taken(dst, src, c->op);
 	if (ebpf_vreg_is_ptr(src))
@@ -319,9 +344,10 @@ static int go_both(struct verify *v, const struct cond *c, struct way *jump, str
 
 static int go_one(struct verify *v, const struct cond *c, bool jump)
 {
-	int r = verify_precise(v, c->in->dst_reg);
+	bool any = same_number(c, verify_reg(v, c->in->dst_reg));
+	int r = any ? 0 : verify_precise(v, c->in->dst_reg);
 
-	if (c->by_reg)
+	if (c->by_reg && !any)
 		r = r ? r : verify_precise(v, c->in->src_reg);
 	if (r)
 		return r;

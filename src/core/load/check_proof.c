@@ -74,9 +74,25 @@ int proof_fork(struct proof_check *c, u32 pc, struct proof_path **out)
 	return path_push(c, p);
 }
 
+/*
+ * May the path end at stored state @i? Not if it would go round a loop that only its values bound:
+ * then it is walked on, as the explorer did, to a state of lower rank. A wrong rank makes a graph
+ * that check_rank.c refuses, or a walk that is too long.
+ */
+static bool leads_down(const struct proof_check *c, u32 i)
+{
+	const struct ebpf_proof_state *to = &c->proof->states[i];
+	u8 op = BPF_OP(proof_at(c, to->insn)->code);
+	bool budget = BPF_CLASS(proof_at(c, to->insn)->code) == BPF_JMP &&
+		      (op == BPF_CALL || op == BPF_JCOND);
+
+	return c->p->from == PROOF_NONE || budget || !to->rank ||
+	       to->rank < c->proof->states[c->p->from].rank;
+}
+
 static bool included_in(struct proof_check *c, u32 i)
 {
-	return i != PROOF_NONE &&
+	return i != PROOF_NONE && leads_down(c, i) &&
 	       EBPF_MUTANT(72, proof_included(c, &c->p->st, &c->proof->states[i].state), true);
 }
 

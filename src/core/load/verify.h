@@ -90,6 +90,7 @@ struct verify {
 	u32 ndefs, defs_room;
 	struct verify_backedge *backedges;
 	u32 nbackedges, backedges_room;
+	u32 nfinished;
 	u32 next_id;	     /* for ids of values and references; 0 is none */
 	int error;	     /* why verify_push() gave NULL, 0: no memory */
 	u32 main_subprog;    /* the function being verified */

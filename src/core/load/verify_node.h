@@ -35,6 +35,7 @@ struct verify_node {
 	u32 insn;
 	u32 branches;	 /* paths from here that have not ended */
 	u32 depth;	 /* nodes above */
+	u32 rank;	 /* finished nodes, counted when it was finished */
 	u32 backedges;	 /* how many there were when it was made */
 	u32 async_entry; /* see struct verify_path */
 	u32 callback_depth;

@@ -112,6 +112,7 @@ int verify_path_end(struct verify *v, struct verify_node *n)
 	int r = 0;
 
 	for (; !r && n && !--n->branches; n = n->parent) {
+		n->rank = ++v->nfinished;
 		if (!n->loops)
 			continue;
 		r = settle(v, n);
@@ -488,6 +489,7 @@ int verify_collect(struct verify *v, struct ebpf_proof *proof)
 		if (!n->used)
 			continue;
 		p->insn = n->insn;
+		p->rank = n->rank;
 		p->state = n->state; /* the node's until now */
 		memset(&n->state, 0, sizeof(n->state));
 		forget(&p->state, n->mark);

@@ -183,6 +183,9 @@ u32 ebpf_vslot_spill_size(const struct ebpf_vslot *slot);
  */
 struct ebpf_proof_state {
 	u32 insn;
+	/* the explorer's hint, 0 is none: where no budget is used, paths from here lead to lower
+	 * ranks */
+	u32 rank;
 	struct ebpf_vstate state;
 };
 
@@ -203,5 +206,5 @@ int ebpf_explore(const struct ebpf_vprog *prog, struct ebpf_log *log, struct ebp
  * error of ours: the first phase must not let through what the second refuses). Computes the facts
  * that the code generator relies on by itself.
  */
-int ebpf_check_proof(const struct ebpf_vprog *prog, struct ebpf_proof *proof,
-		     struct ebpf_log *log, struct ebpf_facts *facts);
+int ebpf_check_proof(const struct ebpf_vprog *prog, struct ebpf_proof *proof, struct ebpf_log *log,
+		     struct ebpf_facts *facts);

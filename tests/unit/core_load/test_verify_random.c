@@ -64,14 +64,15 @@ static void put_cond(struct program *p)
 	static const u8 ops[] = {BPF_JEQ,  BPF_JNE,  BPF_JGT,  BPF_JGE,	 BPF_JLT, BPF_JLE,
 				 BPF_JSGT, BPF_JSGE, BPF_JSLT, BPF_JSLE, BPF_JSET};
 	u8 op = ops[any(ARRAY_SIZE(ops))], class = any(3) ? BPF_JMP : BPF_JMP32;
+	u32 dst = number_reg(), src = number_reg();
 	s16 off = any(8) ? (s16)(1 + any(4)) : (s16) - (s32)(1 + any(6));
 
 	if ((s32)p->n + off < 3 || p->n + (u32)(s32)off + 1 >= p->len)
 		off = 0;
-	if (any(2))
-		put(p, INSN(class | op | BPF_X, number_reg(), number_reg(), off, 0));
+	if (any(2) && dst != src) /* of a number and itself we know more */
+		put(p, INSN(class | op | BPF_X, dst, src, off, 0));
 	else
-		put(p, INSN(class | op, number_reg(), 0, off, any_imm()));
+		put(p, INSN(class | op, dst, 0, off, any_imm()));
 }
 
 static void put_stack(struct program *p)

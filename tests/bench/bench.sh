@@ -86,3 +86,5 @@ echo
 "$here/map"
 echo
 "$here/exec" "$here/exec.bpf.o"
+echo
+"$here/verify"

@@ -92,42 +92,18 @@ static bool leads_down(const struct proof_check *c, u32 i)
 
 static bool included_in(struct proof_check *c, u32 i)
 {
-	return i != PROOF_NONE && leads_down(c, i) &&
+	return leads_down(c, i) &&
 	       EBPF_MUTANT(72, proof_included(c, &c->p->st, &c->proof->states[i].state), true);
-}
-
-/*
- * The stored state that includes the path, or PROOF_NONE. One turn of a loop after the other leads
- * to one state after the other: those beside the last one are tried first.
- */
-static u32 find_stored(struct proof_check *c)
-{
-	u32 pc = c->p->pc, near = c->hint[pc];
-	const struct proof_node *n = &c->nodes[near];
-	u32 i;
-
-	if (c->first[pc] == PROOF_NONE)
-		return PROOF_NONE;
-	if (included_in(c, n->next))
-		return n->next;
-	if (included_in(c, near))
-		return near;
-	if (included_in(c, n->prev))
-		return n->prev;
-	for (i = c->first[pc]; i != PROOF_NONE && !included_in(c, i);)
-		i = c->nodes[i].next;
-	return i;
 }
 
 /* Is the path included in a stored state? Then that is where it leads. */
 static int arrive(struct proof_check *c, bool *end)
 {
-	u32 i = find_stored(c);
+	u32 i = proof_index_find(c, included_in);
 
 	if (i == PROOF_NONE)
 		return 0;
 	*end = true;
-	c->hint[c->p->pc] = i;
 	c->nodes[i].reached = true;
 	return proof_edge(c, i);
 }
@@ -280,21 +256,15 @@ static int index_states(struct proof_check *c)
 {
 	u32 i;
 
-	for (i = 0; i < c->prog->ninsns; i++)
-		c->first[i] = PROOF_NONE;
 	for (i = 0; i < c->proof->nstates; i++) {
 		struct ebpf_proof_state *s = &c->proof->states[i];
 
 		if (!state_ok(c, s))
 			return proof_fail(c, "stored state %u is none", i);
 		proof_normalise(&s->state);
-		c->nodes[i].next = c->first[s->insn];
-		c->nodes[i].prev = PROOF_NONE;
-		if (c->first[s->insn] != PROOF_NONE)
-			c->nodes[c->first[s->insn]].prev = i;
-		c->first[s->insn] = c->hint[s->insn] = i;
 	}
-	return 0;
+	c->index = proof_index_new(c);
+	return c->index ? 0 : -ENOMEM;
 }
 
 static int walk_state(struct proof_check *c, u32 i)
@@ -391,8 +361,7 @@ static void check_free(struct proof_check *c)
 	for (u32 i = 0; c->nodes && i < c->proof->nstates; i++)
 		free(c->nodes[i].edges);
 	free(c->nodes);
-	free(c->first);
-	free(c->hint);
+	proof_index_free(c->index);
 	free(c->subprog);
 	free(c);
 }
@@ -426,11 +395,9 @@ int ebpf_check_proof(const struct ebpf_vprog *prog, struct ebpf_proof *proof, st
 	c->log = log;
 	c->facts = facts;
 	c->nodes = calloc(proof->nstates + 1, sizeof(*c->nodes));
-	c->first = calloc(prog->ninsns + 1, sizeof(*c->first));
-	c->hint = calloc(prog->ninsns + 1, sizeof(*c->hint));
 	c->subprog = calloc(EBPF_MAX_SUBPROGS, sizeof(*c->subprog));
 	facts->insn = calloc(prog->ninsns, 1);
-	if (c->nodes && c->first && c->hint && c->subprog && facts->insn)
+	if (c->nodes && c->subprog && facts->insn)
 		r = find_subprogs(c);
 	if (!r)
 		r = check_all(c);

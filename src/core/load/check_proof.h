@@ -10,6 +10,7 @@
  *
  * Files:
  *	check_proof.c	paths from state to state, entries, figures
+ *	check_index.c	stored states by what tells them apart
  *	check_rank.c	edges and budgets: does every execution end
  *	check_state.c	one state includes another
  *	check_step.c	arithmetic, jumps, calls and returns
@@ -70,7 +71,6 @@ struct proof_edge {
 struct proof_node { /* a stored state */
 	struct proof_edge *edges;
 	u32 nedges, cap;
-	u32 next, prev; /* stored states of the same instruction, PROOF_NONE: none */
 	bool reached, walked;
 };
 
@@ -94,9 +94,8 @@ struct proof_check {
 	struct ebpf_proof *proof; /* states are normalised in place */
 	struct ebpf_log *log;
 	struct ebpf_facts *facts;
-	struct proof_node *nodes; /* nstates */
-	u32 *first;		  /* ninsns: first stored state, PROOF_NONE: none */
-	u32 *hint;		  /* ninsns: where a path was included last */
+	struct proof_node *nodes;  /* nstates */
+	struct proof_index *index; /* of the stored states */
 	struct proof_path *todo;
 	u32 npending;
 	struct proof_path *p; /* the one that is stepped */
@@ -130,6 +129,13 @@ int proof_entry(struct proof_check *c, u32 subprog);
 /* A callback that runs later, with a value of map @map. */
 int proof_async(struct proof_check *c, u32 subprog, u32 map);
 u32 proof_subprog_at(const struct proof_check *c, u32 pc); /* that starts at @pc, PROOF_NONE */
+
+/* --- check_index.c --------------------------------------------------------------------------- */
+
+struct proof_index *proof_index_new(const struct proof_check *c); /* NULL: no memory */
+void proof_index_free(struct proof_index *x);
+/* A stored state at the path's instruction that @includes says yes to, or PROOF_NONE. */
+u32 proof_index_find(struct proof_check *c, bool (*includes)(struct proof_check *c, u32 i));
 
 /* --- check_state.c --------------------------------------------------------------------------- */
 

@@ -35,18 +35,21 @@ static void unlink_number(struct ebpf_vreg *reg)
 
 /* --- pointers -------------------------------------------------------------------------------- */
 
-/* Is @reg's offset one that an address can be built with? For numbers: to be added to one. */
-static int offset_sane(struct verify *v, const struct ebpf_vreg *reg, const struct ebpf_vreg *ptr)
+static bool small(s64 off)
 {
-	bool known = ebpf_scalar_is_const(&reg->val);
+	return off < MAX_OFFSET && off > -MAX_OFFSET;
+}
+
+static int offset_wild(struct verify *v, const struct ebpf_vreg *reg, const struct ebpf_vreg *ptr)
+{
 	s64 min = reg->val.smin;
 	char name[64];
 
 	verify_type_name(ptr, name);
-	if (known && (min >= MAX_OFFSET || min <= -MAX_OFFSET))
+	if (ebpf_scalar_is_const(&reg->val) && !small(min))
 		return verify_fail(v, EINVAL, "math between %s pointer and %lld is not allowed\n",
 				   name, (long long)min);
-	if (reg->type != VT_SCALAR && (reg->off >= MAX_OFFSET || reg->off <= -MAX_OFFSET))
+	if (reg->type != VT_SCALAR && !small(reg->off))
 		return verify_fail(v, EINVAL, "%s pointer offset %d is not allowed\n", name,
 				   reg->off);
 	if (min == INT64_MIN)
@@ -54,10 +57,16 @@ static int offset_sane(struct verify *v, const struct ebpf_vreg *reg, const stru
 				   "math between %s pointer and register with unbounded min value "
 				   "is not allowed\n",
 				   name);
-	if (min >= MAX_OFFSET || min <= -MAX_OFFSET)
-		return verify_fail(v, EINVAL, "value %lld makes %s pointer be out of bounds\n",
-				   (long long)min, name);
-	return 0;
+	return verify_fail(v, EINVAL, "value %lld makes %s pointer be out of bounds\n",
+			   (long long)min, name);
+}
+
+/* Is @reg's offset one that an address can be built with? For numbers: to be added to one. */
+static int offset_sane(struct verify *v, const struct ebpf_vreg *reg, const struct ebpf_vreg *ptr)
+{
+	if (small(reg->val.smin) && (reg->type == VT_SCALAR || small(reg->off)))
+		return 0;
+	return offset_wild(v, reg, ptr);
 }
 
 int verify_ptr_sane(struct verify *v, const struct ebpf_vreg *reg, u32 regno)

@@ -35,7 +35,7 @@ compile()
 		-c "$1" -o "$2" 2>"$2.err"
 }
 
-objects= failed=0
+objects="" failed=0
 for c in $(grep -l bpf_misc.h "$bpf"/progs/*.c); do
 	name=$(basename "$c" .c)
 	case $name in *"${ONLY:-}"*) ;; *) continue ;; esac

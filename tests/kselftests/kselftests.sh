@@ -50,9 +50,10 @@ for c in $(grep -l bpf_misc.h "$bpf"/progs/*.c); do
 done
 echo "objects: $(echo $objects | wc -w), not compiled: $failed"
 
-k=
-if test "$(id -u)" = 0 && "$run" -w "$work/kernel.part" $objects; then
-	mv "$work/kernel.part" "$work/kernel.txt"
+# what the kernel here says doesn't change from run to run
+k= said=$work/kernel${ONLY:-}-$(uname -r).txt
+if ! test "$said" -nt "$run" && test "$(id -u)" = 0 && "$run" -w "$said.part" $objects; then
+	mv "$said.part" "$said"
 fi
-test -s "$work/kernel.txt" && k="-k $work/kernel.txt"
+test -s "$said" && k="-k $said"
 exec "$top_builddir/ebpfrt" exec -- "$run" $k -V "$KSELFTESTS_VERDICTS" -M "$KSELFTESTS_MESSAGES" $objects

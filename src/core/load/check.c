@@ -514,7 +514,7 @@ static int check_subprog(struct check *c, u32 start, u32 end)
 				      (long long)to);
 		if (c->marks[to] & MARK_LDDW2)
 			return refuse(c, EINVAL, "jump into the middle of ldimm64 insn %lld\n",
-				      (long long)to);
+				      (long long)to - 1);
 	}
 	if ((c->marks[end - 1] & MARK_LDDW2) || !ends_path(&c->insns[end - 1])) {
 		show_insn(c, end - 1);

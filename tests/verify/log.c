@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The log: what each level shows, what a buffer that is too small keeps, and what its size should
+ * have been. People search the web for these lines.
+ */
+#include "tests/verify/verify.h"
+
+#include <ctype.h>
+
+static const struct vcase fine = OK("fine", LDX(BPF_DW, 6, 1, 0), MOV_IMM(0, 0),
+				    JMP_IMM(BPF_JEQ, 6, 7, 1), MOV_IMM(0, 1), EXIT());
+static const struct vcase refused = NO("refused", EACCES, "R9 !read_ok", LDX(BPF_DW, 6, 1, 0),
+				       JMP_IMM(BPF_JEQ, 6, 7, 2), RET(0), MOV_REG(0, 9), EXIT());
+static const struct vcase lookup = OK("lookup", LOOKUP8(M_HASH), NONNULL, LDX(BPF_DW, 6, 0, 8),
+				      ALU64_IMM(BPF_AND, 6, 7), STX(BPF_DW, 10, 6, -16), RET(0));
+
+/* verify into @text with room of @size; what the log needed */
+static u64 say(const struct vcase *c, u32 level, char *text, u32 size)
+{
+	struct ebpf_log log = {.buf = text, .size = size, .level = level};
+	struct ebpf_facts facts = {0};
+
+	memset(text, 0, size);
+	if (!verify_case(c, &log, &facts))
+		ebpf_facts_free(&facts);
+	return log.total;
+}
+
+#define HAS(text, words) cr_expect(strstr(text, words), "no \"%s\" in\n%s", words, text)
+#define HAS_NOT(text, words) cr_expect(!strstr(text, words), "\"%s\" in\n%s", words, text)
+
+/* level 1, accepted: the last path, taken back, and the figures */
+Test(verify_log, accepted)
+{
+	char text[4096];
+
+	say(&fine, 1, text, sizeof(text));
+	HAS(text, "processed ");
+	HAS(text, " insns (limit 1000000) max_states_per_insn ");
+	HAS(text, " total_states ");
+	HAS(text, " peak_states ");
+	HAS(text, " mark_read ");
+	HAS_NOT(text, "r6 = *(u64 *)(r1 +0)");
+}
+
+/* level 2: every instruction with what it changed */
+Test(verify_log, every_path)
+{
+	char text[8192];
+
+	say(&fine, 2, text, sizeof(text));
+	HAS(text, "0: R1=ctx() R10=fp0\n");
+	HAS(text, "0: (79) r6 = *(u64 *)(r1 +0)          ; R1=ctx() R6=scalar()\n");
+	HAS(text, "1: (b7) r0 = 0                        ; R0=0\n");
+	HAS(text, "2: (15) if r6 == 0x7 goto pc+1        ; R6=scalar()\n");
+	HAS(text, "4: (95) exit\n");
+	HAS(text, "\nfrom 2 to 4: R0=0 ");
+	HAS(text, " R6=7 R10=fp0\n");
+}
+
+/* values in the kernel's notation */
+Test(verify_log, notation)
+{
+	char text[8192];
+
+	say(&lookup, 2, text, sizeof(text));
+	HAS(text, "R2=fp-8");
+	HAS(text, "fp-8=0");
+	HAS(text, "R1=map_ptr(map=hash,ks=8,vs=16)\n");
+	HAS(text, "R0=map_value_or_null(id=1,map=hash,ks=8,vs=16)\n");
+	HAS(text, "R0=map_value(map=hash,ks=8,vs=16)");
+	HAS(text, "9: (57) r6 &= 7                       ; "
+		  "R6=scalar(smin=smin32=0,smax=umax=smax32=umax32=7,var_off=(0x0; 0x7))\n");
+	HAS(text, "fp-16=");
+}
+
+/* refused: the path that fails, then the reason */
+Test(verify_log, reason)
+{
+	char text[4096], *at;
+
+	say(&refused, 1, text, sizeof(text));
+	at = strstr(text, "R9 !read_ok\n");
+	cr_assert(at, "%s", text);
+	HAS(text, "4: (bf) r0 = r9\nR9 !read_ok\nprocessed ");
+}
+
+/* level 4 alone: figures, no instructions */
+Test(verify_log, figures)
+{
+	char text[4096];
+	u32 insns = 0, depth = 99, states;
+
+	say(&lookup, 4, text, sizeof(text));
+	HAS(text, "verification time ");
+	HAS_NOT(text, "(79)");
+	cr_expect_eq(sscanf(strstr(text, "stack depth"), "stack depth %u", &depth), 1);
+	cr_expect_eq(depth, 16);
+	cr_expect_eq(sscanf(strstr(text, "processed"), "processed %u insns (limit 1000000) "
+			    "max_states_per_insn %u", &insns, &states), 2);
+	cr_expect_eq(insns, 12);
+}
+
+/* too small a buffer keeps the end, where the reason is; its need doesn't depend on its size */
+Test(verify_log, rolling)
+{
+	char all[8192], some[128];
+	u64 need = say(&refused, 2, all, sizeof(all));
+	size_t len = strlen(all);
+
+	cr_assert_eq(need, len + 1);
+	for (u32 size = 16; size <= sizeof(some); size += 7) {
+		cr_expect_eq(say(&refused, 2, some, size), need);
+		cr_expect_str_eq(some, all + len - strlen(some));
+		cr_expect_eq(strlen(some), size - 1);
+	}
+}
+
+/* BPF_LOG_FIXED keeps the start */
+Test(verify_log, fixed)
+{
+	char all[8192], some[64];
+	u64 need = say(&refused, 2 | 8, all, sizeof(all));
+
+	cr_expect_eq(say(&refused, 2 | 8, some, sizeof(some)), need);
+	cr_expect_eq(strlen(some), sizeof(some) - 1);
+	cr_expect_eq(strncmp(some, all, sizeof(some) - 1), 0);
+}
+
+/* without a buffer the need is found out */
+Test(verify_log, size_only)
+{
+	char all[8192];
+	u64 need = say(&refused, 2, all, sizeof(all));
+	struct ebpf_log log = {.level = 2};
+	struct ebpf_facts facts;
+
+	cr_expect_eq(verify_case(&refused, &log, &facts), -EACCES);
+	cr_expect_eq(log.total, need);
+}
+
+/* names come from whoever made the object: nothing in them may speak to a terminal */
+Test(verify_log, escaping)
+{
+	static const char evil[] = "\033[31mred\a\n1: (95) exit";
+	char text[4096];
+
+	/* a map's name is checked when it is made; the verifier must not rely on it */
+	memcpy((char *)(uintptr_t)verify_map(M_HASH)->meta.name, evil, BPF_OBJ_NAME_LEN - 1);
+	say(&lookup, 2, text, sizeof(text));
+	for (const char *p = text; *p; p++)
+		cr_assert(isprint((u8)*p) || *p == '\n' || *p == '\t', "byte %02x in the log",
+			  (u8)*p);
+	HAS_NOT(text, "\n1: (95) exit\n1");
+}

@@ -56,4 +56,5 @@ if ! test "$said" -nt "$run" && test "$(id -u)" = 0 && "$run" -w "$said.part" $o
 	mv "$said.part" "$said"
 fi
 test -s "$said" && k="-k $said"
+"$run" -b "$work/vmlinux.btf" && EBPFRT_VMLINUX_BTF=$work/vmlinux.btf && export EBPFRT_VMLINUX_BTF
 exec "$top_builddir/ebpfrt" exec -- "$run" $k -V "$KSELFTESTS_VERDICTS" -M "$KSELFTESTS_MESSAGES" $objects

@@ -12,7 +12,8 @@
  * With -k they are read back: what the kernel itself doesn't answer as its tests expect says
  * nothing about us (drift between versions, missing configuration), and a program is portable when
  * the kernel, too, gives it the expected answer as a kprobe. Exit status 0 when the shares of
- * verdicts and messages reach -V and -M (percent).
+ * verdicts and messages reach -V and -M (percent). With -b it writes what is the kernel's BTF to
+ * programs under us: the kernel functions that are served, then the kernel's types.
  */
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
@@ -27,6 +28,7 @@
 #include <unistd.h>
 
 #include "base/macros.h"
+#include "btf/btf.h"
 
 #define LOG_SIZE (4u << 20)
 #define WHY_SIZE 4096u
@@ -74,7 +76,7 @@ struct share {
 	u32 accepted_wrongly;
 };
 static struct share own, kprobe;
-static u32 drift, unknown_type, not_portable, ran_ok, ran_wrong, not_opened;
+static u32 drift, not_served, unknown_type, not_portable, ran_ok, ran_wrong, not_opened;
 
 /* --- expectations ---------------------------------------------------------------------------- */
 
@@ -462,6 +464,19 @@ static void difference(const char *key, const struct spec *sp, const struct answ
 		printf("\tkernel: %s\n", k->last);
 }
 
+/* Refused for want of something user space doesn't have. */
+static bool unserved(const char *last)
+{
+	static const char *const words[] = {"does not exist in user space", "invalid func unknown",
+					    "program of this type cannot use helper",
+					    "do not exist in user space"};
+
+	for (u32 i = 0; i < ARRAY_SIZE(words); i++)
+		if (strstr(last, words[i]))
+			return true;
+	return false;
+}
+
 static void judge(const char *key, const struct spec *sp, const struct answer *a,
 		  struct share *share)
 {
@@ -472,6 +487,7 @@ static void judge(const char *key, const struct spec *sp, const struct answer *a
 	share->wanted += sp->nmsgs > 0;
 	share->message += m && sp->nmsgs > 0;
 	share->accepted_wrongly += !v && sp->fails && !a->err;
+	not_served += !v && !sp->fails && unserved(a->last);
 	if (!m || verbose)
 		difference(key, sp, a);
 }
@@ -575,10 +591,27 @@ static void print_share(const char *what, const struct share *s)
 	       percent(s->message, s->wanted), s->accepted_wrongly);
 }
 
+static int write_btf(const char *path)
+{
+	struct btf *all, *kernel = btf__load_vmlinux_btf();
+	u32 size, done = 0;
+	const void *data;
+	FILE *f;
+
+	if (!kernel || btf_builtin(&all) || btf__add_btf(all, kernel) < 0)
+		return 2;
+	data = btf__raw_data(all, &size);
+	f = fopen(path, "w");
+	if (data && f)
+		done = (u32)fwrite(data, 1, size, f);
+	return f && !fclose(f) && done == size ? 0 : 2;
+}
+
 static int usage(void)
 {
-	fprintf(stderr, "usage: run [-v] [-n NAME] [-w FILE | -k FILE] [-V PERCENT] [-M PERCENT] "
-			"OBJECT…\n");
+	fprintf(stderr,
+		"usage: run -b FILE | [-v] [-n NAME] [-w FILE | -k FILE] [-V PERCENT] [-M PERCENT] "
+		"OBJECT…\n");
 	return 2;
 }
 
@@ -588,11 +621,13 @@ int main(int argc, char **argv)
 	double want_v = 0, want_m = 0;
 	int c;
 
-	while ((c = getopt(argc, argv, "vn:w:k:V:M:")) != -1) {
+	while ((c = getopt(argc, argv, "vb:n:w:k:V:M:")) != -1) {
 		switch (c) {
 		case 'v':
 			verbose = 1;
 			break;
+		case 'b':
+			return write_btf(optarg);
 		case 'n':
 			only = optarg;
 			break;
@@ -628,6 +663,7 @@ int main(int argc, char **argv)
 		return 0;
 	print_share("as kprobe", &kprobe);
 	print_share("own type", &own);
+	printf("%u of the wrong refusals are for want of what is not served\n", not_served);
 	printf("test runs: %u as expected, %u not; not counted: %u of a type that isn't served, %u "
 	       "not "
 	       "portable to kprobe, %u that the kernel here answers otherwise, %u objects not "

@@ -37,8 +37,7 @@ static int judge(char *text, u32 size, u32 level)
 	return r;
 }
 
-#define EXPECT(r, want, text)                                                                      \
-	cr_assert_eq(r, want, "got %d, expected %d: %.200s", r, want, text)
+#define EXPECT(r, want, text) cr_assert_eq(r, want, "got %d, expected %d: %.200s", r, want, text)
 
 /* one straight line */
 Test(verify_limits, straight)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Values that are known to be equal: numbers that learn together, pointers that are NULL together. */
+/* Values that are known to be equal: numbers that learn together, pointers that are NULL together.
+ */
 #include "tests/verify/verify.h"
 
 /* r0 = value of 16 bytes, r6 = any 64-bit number */
@@ -8,9 +9,10 @@
 
 static const struct vcase cases[] = {
 	OK("a copy learns", START, MOV_REG(1, 6), JMP_IMM(BPF_JGT, 6, 15, 4), INDEX(1), RET(0)),
-	OK("the original learns", START, MOV_REG(1, 6), JMP_IMM(BPF_JGT, 1, 15, 4), INDEX(6), RET(0)),
-	OK("a copy of a copy learns", START, MOV_REG(1, 6), MOV_REG(2, 1), JMP_IMM(BPF_JGT, 2, 15, 4),
-	   INDEX(6), RET(0)),
+	OK("the original learns", START, MOV_REG(1, 6), JMP_IMM(BPF_JGT, 1, 15, 4), INDEX(6),
+	   RET(0)),
+	OK("a copy of a copy learns", START, MOV_REG(1, 6), MOV_REG(2, 1),
+	   JMP_IMM(BPF_JGT, 2, 15, 4), INDEX(6), RET(0)),
 	NO("a copy that was changed does not", EINVAL, "", START, MOV_REG(1, 6),
 	   ALU64_IMM(BPF_XOR, 1, 1), JMP_IMM(BPF_JGT, 6, 7, 4), INDEX(1), RET(0)),
 	NO("the original that was changed does not", EINVAL, "", START, MOV_REG(1, 6),
@@ -37,12 +39,12 @@ static const struct vcase cases[] = {
 	   LDX(BPF_W, 1, 10, -16), JMP_IMM(BPF_JGT, 1, 15, 4), INDEX(6), RET(0)),
 	OK("equality links the ranges", START, LDX(BPF_DW, 7, 0, 8), JMP_IMM(BPF_JGT, 7, 15, 7),
 	   JMP_REG(BPF_JNE, 6, 7, 4), INDEX(6), RET(0), RET(0)),
-	NO("byte-swapped there and back, nothing is linked", EINVAL, "", START, MOV_REG(1, 6), BSWAP(1, 64),
-	   JMP_IMM(BPF_JGT, 6, 15, 5), BSWAP(1, 64), INDEX(1), RET(0)),
+	NO("byte-swapped there and back, nothing is linked", EINVAL, "", START, MOV_REG(1, 6),
+	   BSWAP(1, 64), JMP_IMM(BPF_JGT, 6, 15, 5), BSWAP(1, 64), INDEX(1), RET(0)),
 	OK("sign-extended what was positive", START, ALU64_IMM(BPF_AND, 6, 0x7f), MOVSX(1, 6, 8),
 	   JMP_IMM(BPF_JGT, 1, 15, 4), INDEX(1), RET(0)),
-	NO("sign-extended what was not", EINVAL, "", START, MOVSX(1, 6, 8), JMP_IMM(BPF_JGT, 1, 15, 4),
-	   INDEX(6), RET(0)),
+	NO("sign-extended what was not", EINVAL, "", START, MOVSX(1, 6, 8),
+	   JMP_IMM(BPF_JGT, 1, 15, 4), INDEX(6), RET(0)),
 	/* pointers */
 	OK("three copies are checked as one", LOOKUP4(M_LRU), MOV_REG(6, 0), MOV_REG(7, 6),
 	   JMP_IMM(BPF_JEQ, 7, 0, 2), ST(BPF_DW, 0, 0, 1), ST(BPF_DW, 6, 0, 1), RET(0)),
@@ -57,8 +59,8 @@ static const struct vcase cases[] = {
 	   LOOKUP4(M_LRU), MOV_REG(7, 0), JMP_IMM(BPF_JEQ, 8, 1, 1), MOV_REG(7, 6),
 	   JMP_IMM(BPF_JEQ, 6, 0, 1), ST(BPF_DW, 7, 0, 1), RET(0)),
 	NO("numbers that meet: one is linked, one isn't", EINVAL, "", RANDOM(8), START,
-	   LDX(BPF_DW, 7, 0, 8), JMP_IMM(BPF_JEQ, 8, 1, 1), MOV_REG(7, 6), JMP_IMM(BPF_JGT, 6, 15, 4),
-	   INDEX(7), RET(0)),
+	   LDX(BPF_DW, 7, 0, 8), JMP_IMM(BPF_JEQ, 8, 1, 1), MOV_REG(7, 6),
+	   JMP_IMM(BPF_JGT, 6, 15, 4), INDEX(7), RET(0)),
 };
 
 VERIFY_THEME(links)

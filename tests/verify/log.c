@@ -96,8 +96,11 @@ Test(verify_log, figures)
 	HAS_NOT(text, "(79)");
 	cr_expect_eq(sscanf(strstr(text, "stack depth"), "stack depth %u", &depth), 1);
 	cr_expect_eq(depth, 16);
-	cr_expect_eq(sscanf(strstr(text, "processed"), "processed %u insns (limit 1000000) "
-			    "max_states_per_insn %u", &insns, &states), 2);
+	cr_expect_eq(sscanf(strstr(text, "processed"),
+			    "processed %u insns (limit 1000000) "
+			    "max_states_per_insn %u",
+			    &insns, &states),
+		     2);
 	cr_expect_eq(insns, 12);
 }
 

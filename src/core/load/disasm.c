@@ -6,7 +6,7 @@
 #include <stdio.h>
 
 #include "core/load/load.h"
-#include "core/run/helper.h"
+#include "core/load/verify_proto.h"
 
 struct text {
 	char *buf;
@@ -177,21 +177,23 @@ static void print_ld(const struct text *t, const struct bpf_insn *in)
 		PRINT(t, "BUG_ld_%02x", in->code);
 }
 
+static void print_kfunc(const struct text *t, s32 id)
+{
+	const struct ebpf_proto *p = id > 0 ? ebpf_proto_kfunc((u32)id) : NULL;
+
+	PRINT(t, "call %s#%d", p ? p->name : "kernel-function", id);
+}
+
 static void print_call(const struct text *t, const struct bpf_insn *in)
 {
-	const struct ebpf_helper *h = NULL;
-
 	if (BPF_SRC(in->code) == BPF_X)
 		PRINT(t, "callx r%d", in->dst_reg);
 	else if (in->src_reg == BPF_PSEUDO_CALL)
 		PRINT(t, "call pc%+d", in->imm);
 	else if (in->src_reg == BPF_PSEUDO_KFUNC_CALL)
-		PRINT(t, "call kernel-function#%d", in->imm);
-	else {
-		if (in->imm >= 0 && in->imm < EBPF_MAX_HELPER_ID)
-			h = ebpf_helper_get((u32)in->imm);
-		PRINT(t, "call %s#%d", h ? h->name : "unknown", in->imm);
-	}
+		print_kfunc(t, in->imm);
+	else
+		PRINT(t, "call %s#%d", ebpf_proto_name((u32)in->imm), in->imm);
 }
 
 static void print_jmp(const struct text *t, const struct bpf_insn *in)

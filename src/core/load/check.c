@@ -119,14 +119,15 @@ static int check_shift(struct check *c, const struct bpf_insn *in)
 	s32 width = BPF_CLASS(in->code) == BPF_ALU64 ? 64 : 32;
 
 	if (BPF_SRC(in->code) == BPF_K && (in->imm < 0 || in->imm >= width) &&
-	    !(c->flags & EBPF_CHECK_ISA))
+	    !(c->flags & (EBPF_CHECK_ISA | EBPF_CHECK_VERIFIED)))
 		return refuse(c, EINVAL, "invalid shift %d\n", in->imm);
 	return 0;
 }
 
 static int check_div(struct check *c, const struct bpf_insn *in)
 {
-	if (BPF_SRC(in->code) == BPF_K && !in->imm && !(c->flags & EBPF_CHECK_ISA))
+	if (BPF_SRC(in->code) == BPF_K && !in->imm &&
+	    !(c->flags & (EBPF_CHECK_ISA | EBPF_CHECK_VERIFIED)))
 		return refuse(c, EINVAL, "div by zero\n");
 	return 0;
 }

@@ -256,7 +256,7 @@ static int prepare(struct build *b, struct ebpf_layout *layout)
 	if (!r && !load->check_flags)
 		r = verify(b, facts);
 	if (!r && !load->check_flags)
-		r = check(load, 0, layout);
+		r = check(load, EBPF_CHECK_ISA, layout);
 	r = r ? r : make_image(b, layout);
 	ebpf_facts_free(facts);
 	return r;

@@ -259,6 +259,19 @@ static int binary_x(struct verify *v, const struct bpf_insn *in)
 	return 0;
 }
 
+/* What the instruction set defines and nobody means. Where no path comes by, it is no matter. */
+static int constant_operand(struct verify *v, const struct bpf_insn *in)
+{
+	s32 width = BPF_CLASS(in->code) == BPF_ALU64 ? 64 : 32;
+	u8 op = BPF_OP(in->code);
+
+	if ((op == BPF_DIV || op == BPF_MOD) && !in->imm)
+		return verify_fail(v, EINVAL, "div by zero\n");
+	if ((op == BPF_LSH || op == BPF_RSH || op == BPF_ARSH) && (in->imm < 0 || in->imm >= width))
+		return verify_fail(v, EINVAL, "invalid shift %d\n", in->imm);
+	return 0;
+}
+
 static int alu_binary(struct verify *v, const struct bpf_insn *in)
 {
 	struct ebpf_vreg *dst = verify_reg(v, in->dst_reg), by;
@@ -271,6 +284,9 @@ static int alu_binary(struct verify *v, const struct bpf_insn *in)
 		return r;
 	if (BPF_SRC(in->code) == BPF_X)
 		return binary_x(v, in);
+	r = constant_operand(v, in);
+	if (r)
+		return r;
 	verify_reg_const(&by, (u64)(s64)in->imm);
 	if (ebpf_vreg_is_ptr(dst))
 		return pointer_alu(v, in, dst, &by);

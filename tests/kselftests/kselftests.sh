@@ -35,7 +35,8 @@ compile()
 		-c "$1" -o "$2" 2>"$2.err"
 }
 
-objects="" failed=0
+objects=""
+failed=0
 for c in $(grep -l bpf_misc.h "$bpf"/progs/*.c); do
 	name=$(basename "$c" .c)
 	case $name in *"${ONLY:-}"*) ;; *) continue ;; esac
@@ -51,7 +52,8 @@ done
 echo "objects: $(echo $objects | wc -w), not compiled: $failed"
 
 # what the kernel here says doesn't change from run to run
-k= said=$work/kernel${ONLY:-}-$(uname -r).txt
+k=""
+said=$work/kernel${ONLY:-}-$(uname -r).txt
 if ! test "$said" -nt "$run" && test "$(id -u)" = 0 && "$run" -w "$said.part" $objects; then
 	mv "$said.part" "$said"
 fi

@@ -4,7 +4,7 @@
  * is verified, and when accepted executed on the checked interpreter (tests/support/checked.h) with
  * several inputs, and on our engines, which must agree with it.
  *
- *	verify_fuzz [-seed=N] [-seconds=N | -programs=N] [-inputs=N] [-show=N] [-words] [-keep=DIR]
+ *	verify_fuzz [-seed=N] [-seconds=N | -programs=N] [-inputs=N] [-show=N] [-words] [-level=N] [-keep=DIR]
  *
  * The seed is printed. A program that fails is written to a file with its disassembly, the
  * verifier's log and what went wrong; exit status 1. Programs that the explorer lets through and
@@ -27,9 +27,9 @@
 
 static struct {
 	u64 seed;
-	u32 seconds, programs, inputs, show, words;
+	u32 seconds, programs, inputs, show, words, level;
 	const char *keep;
-} option = {.inputs = 4, .keep = "."};
+} option = {.inputs = 4, .level = 1, .keep = "."};
 
 static struct {
 	u64 programs, accepted, mutants, mutants_accepted, refused, runs, finished, steps, compared;
@@ -105,7 +105,7 @@ static struct ebpf_vprog vprog(void)
 static int verify(const struct ebpf_vprog *prog, struct ebpf_proof *proof, struct ebpf_facts *facts)
 {
 	static struct ebpf_facts claimed;
-	struct ebpf_log log = {.buf = log_text, .size = sizeof(log_text), .level = 1};
+	struct ebpf_log log = {.buf = log_text, .size = sizeof(log_text), .level = option.level};
 	int r = ebpf_explore(prog, &log, proof, &claimed);
 
 	if (!r) {
@@ -234,6 +234,7 @@ static void options(int argc, char **argv)
 		option.programs = (u32)number(argv[i], "-programs=", option.programs);
 		option.inputs = (u32)number(argv[i], "-inputs=", option.inputs);
 		option.show = (u32)number(argv[i], "-show=", option.show);
+		option.level = (u32)number(argv[i], "-level=", option.level);
 		option.words |= !strcmp(argv[i], "-words");
 		if (!strncmp(argv[i], "-keep=", 6))
 			option.keep = argv[i] + 6;

@@ -36,6 +36,7 @@
 #define RUN_PROG 8 /* offsets in struct ebpf_run, asserted in core/run/prog.c */
 #define RUN_REFS 16
 #define RUN_CTX 40
+#define RUN_MAY_GOTO 224
 #define HELPER_TAIL_CALL 12
 #define GUARD 8 /* bytes above r10 */
 #define MAX_PASSES 24
@@ -353,6 +354,16 @@ static void compare(struct jit *j, const struct bpf_insn *in)
 		emit_alu_imm(&j->e, wide, X86_CMP, dst, in->imm);
 }
 
+/* Jump when the run's budget is used up, else use one up: sub 1, add back the borrow, and jump. */
+static void may_goto(struct jit *j, u32 target, u32 i)
+{
+	emit_rm(&j->e, 0, false, 0x83, X86_SUB, RUN, RUN_MAY_GOTO, false);
+	emit_bytes(&j->e, 1, 1);
+	emit_rm(&j->e, 0, false, 0x83, X86_ADC, RUN, RUN_MAY_GOTO, false);
+	emit_bytes(&j->e, 0, 1);
+	jump_to(j, CC_B, j->addr[target], i);
+}
+
 static void emit_jump(struct jit *j, u32 i)
 {
 	const struct bpf_insn *in = &j->insns[i];
@@ -362,6 +373,10 @@ static void emit_jump(struct jit *j, u32 i)
 		return;
 	if (BPF_OP(in->code) == BPF_JA) {
 		jump_to(j, -1, j->addr[target], i);
+		return;
+	}
+	if (BPF_OP(in->code) == BPF_JCOND) {
+		may_goto(j, target, i);
 		return;
 	}
 	compare(j, in);

@@ -2,15 +2,13 @@
 /* Loops and tail calls: helpers that move control inside of the program. */
 #include "core/run/helper_impl.h"
 
-#define MAX_LOOPS (8u << 20)
-
 EBPF_HELPER(loop)
 {
 	u32 n = (u32)r1;
 
 	if (r4)
 		return (u64)-EINVAL;
-	if (n > MAX_LOOPS)
+	if (n > EBPF_MAX_LOOPS)
 		return (u64)-E2BIG;
 	for (u32 i = 0; i < n; i++)
 		if (run->callback(run, r2, i, r3, 0, 0, 0) || run->aborted)

@@ -225,6 +225,15 @@ static inline bool compare(u8 op, u64 a, u64 b, s64 sa, s64 sb)
 	}
 }
 
+/* Is the budget of the run's may_goto used up? Then it jumps, this time and from now on. */
+static bool may_goto(struct ebpf_run *run)
+{
+	if (!run->may_goto)
+		return true;
+	run->may_goto--;
+	return false;
+}
+
 /* how far from the next instruction the program goes on */
 static inline s32 jump(const struct frame *f, const struct bpf_insn *in)
 {
@@ -236,6 +245,8 @@ static inline s32 jump(const struct frame *f, const struct bpf_insn *in)
 		if (op == BPF_JA)
 			return in->imm;
 		taken = compare(op, (u32)a, (u32)b, (s32)a, (s32)b);
+	} else if (unlikely(op == BPF_JCOND)) {
+		taken = may_goto(f->run);
 	} else {
 		taken = op == BPF_JA || compare(op, a, b, (s64)a, (s64)b);
 	}

@@ -18,6 +18,7 @@ _Static_assert(offsetof(struct ebpf_run, prog) == 8, "jit: prog");
 _Static_assert(offsetof(struct ebpf_run, refs) == 16, "jit: refs");
 _Static_assert(offsetof(struct ebpf_run, ctx) == 40, "jit: ctx");
 _Static_assert(offsetof(struct ebpf_run, recover) == 88, "enter.S: recover");
+_Static_assert(offsetof(struct ebpf_run, may_goto) == 224, "jit: may_goto");
 _Static_assert(offsetof(struct ebpf_map, meta.type) == 4, "jit_map: type");
 _Static_assert(offsetof(struct ebpf_map, meta.max_entries) == 16, "jit_map: max_entries");
 _Static_assert(offsetof(struct ebpf_map, ops) == 64, "jit_map: ops");
@@ -40,6 +41,7 @@ static void run_init(const struct ebpf_prog *prog, void *ctx, struct ebpf_run *r
 	run->engine = NULL;
 	run->aborted = 0;
 	run->nresv = 0;
+	run->may_goto = EBPF_MAX_LOOPS;
 }
 
 static bool in_code(const struct ebpf_prog *prog, u64 addr)

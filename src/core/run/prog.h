@@ -32,6 +32,7 @@ typedef u64 (*ebpf_helper_fn)(u64 r1, u64 r2, u64 r3, u64 r4, u64 r5, struct ebp
 #define EBPF_STACK_SIZE 512 /* bytes per frame chain, as in the kernel */
 #define EBPF_MAX_FRAMES 8
 #define EBPF_MAX_TAIL_CALLS 33
+#define EBPF_MAX_LOOPS (8u << 20) /* rounds of one bpf_loop(), and of a run's may_goto */
 
 /*
  * Offsets used by emitted code (arch/x86_64/jit.c) are static-asserted there; keep the first
@@ -102,6 +103,7 @@ struct ebpf_run {
 	/* ring-buffer samples reserved and not yet submitted or discarded */
 	u32 nresv;
 	struct ebpf_reservation resv[EBPF_MAX_RESERVATIONS];
+	u32 may_goto; /* times that may_goto still falls through, all of the run's together */
 };
 
 /*

@@ -101,6 +101,44 @@ Test(prog, callbacks)
 	}
 }
 
+/* --- may_goto -------------------------------------------------------------------------------- */
+
+#define MAY_GOTO(o) INSN(BPF_JMP | BPF_JCOND, 0, 0, o, 0)
+
+Test(prog, may_goto_has_a_budget_and_then_jumps)
+{
+	const struct bpf_insn p[] = {MOV_IMM(0, 0), MAY_GOTO(2), ALU64_IMM(BPF_ADD, 0, 1), JA(-3),
+				     EXIT()};
+	struct ebpf_run run;
+
+	BOTH_ENGINES(jit)
+	{
+		LOAD_PROG(1, p, jit);
+		cr_assert_eq(run_first(NULL, &run), EBPF_MAX_LOOPS, "jit %d", jit);
+		cr_assert_eq(run.may_goto, 0);
+		cr_assert_eq(run.aborted, 0);
+		cr_assert_eq(run_first(NULL, &run), EBPF_MAX_LOOPS, "a run has its own");
+	}
+}
+
+/* used up stays used up: the second loop ends at once, and so does that of a callee */
+Test(prog, may_goto_shares_its_budget)
+{
+	const struct bpf_insn p[] = {
+		MAY_GOTO(1), JA(-2), MOV_IMM(6, 0), MAY_GOTO(2), ALU64_IMM(BPF_ADD, 6, 1), JA(-3),
+		CALL_BPF(2), ALU64_REG(BPF_ADD, 0, 6), EXIT(),
+		/* callee */
+		MOV_IMM(0, 0), MAY_GOTO(2), ALU64_IMM(BPF_ADD, 0, 1), JA(-3), EXIT()};
+	struct ebpf_run run;
+
+	BOTH_ENGINES(jit)
+	{
+		LOAD_PROG(1, p, jit);
+		cr_assert_eq(run_first(NULL, &run), 0, "jit %d", jit);
+		cr_assert_eq(run.may_goto, 0);
+	}
+}
+
 static u64 call_wild(u64 r1, u64 r2, u64 r3, u64 r4, u64 r5, struct ebpf_run *run)
 {
 	return run->callback(run, r1, 0, 0, 0, 0, 0);

@@ -4,7 +4,8 @@
  * is verified, and when accepted executed on the checked interpreter (tests/support/checked.h) with
  * several inputs, and on our engines, which must agree with it.
  *
- *	verify_fuzz [-seed=N] [-seconds=N | -programs=N] [-inputs=N] [-show=N] [-words] [-level=N] [-keep=DIR]
+ *	verify_fuzz [-seed=N] [-seconds=N | -programs=N] [-inputs=N] [-show=N] [-words] [-level=N]
+ *[-keep=DIR]
  *
  * The seed is printed. A program that fails is written to a file with its disassembly, the
  * verifier's log and what went wrong; exit status 1. Programs that the explorer lets through and
@@ -227,7 +228,7 @@ static u64 number(const char *arg, const char *name, u64 otherwise)
 
 static void options(int argc, char **argv)
 {
-	option.seed = ((u64)time(NULL) << 20 ^ (u64)getpid()) * 1000003u;
+	option.seed = 0;
 	for (int i = 1; i < argc; i++) {
 		option.seed = number(argv[i], "-seed=", option.seed);
 		option.seconds = (u32)number(argv[i], "-seconds=", option.seconds);
@@ -242,6 +243,10 @@ static void options(int argc, char **argv)
 	option.inputs = MIN(MAX(option.inputs, 1u), MAX_INPUTS);
 	if (!option.seconds && !option.programs)
 		option.programs = 120;
+	/* a campaign is another one each time; what runs among the tests is not */
+	if (!option.seed)
+		option.seed =
+			option.seconds ? ((u64)time(NULL) << 20 ^ (u64)getpid()) * 1000003u : 1;
 }
 
 static void report(void)

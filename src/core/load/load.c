@@ -235,14 +235,7 @@ static int verify(const struct build *b, struct ebpf_facts *facts)
 	return r ? r : ebpf_verify(&prog, load->log, facts);
 }
 
-static int check(const struct ebpf_load *load, u32 flags, struct ebpf_layout *layout)
-{
-	return ebpf_check_layout(load->insns, load->ninsns, load->prog_type, flags, load->log,
-				 layout);
-}
-
-/* The verifier speaks first, in words people know; then comes what nothing here can execute. */
-static int prepare(struct build *b, struct ebpf_layout *layout)
+static int prepare(struct build *b, const struct ebpf_layout *layout)
 {
 	struct ebpf_load *load = b->load;
 	_cleanup_free_ struct ebpf_facts *facts = calloc(1, sizeof(*facts));
@@ -255,8 +248,6 @@ static int prepare(struct build *b, struct ebpf_layout *layout)
 	r = resolve(b);
 	if (!r && !load->check_flags)
 		r = verify(b, facts);
-	if (!r && !load->check_flags)
-		r = check(load, EBPF_CHECK_ISA, layout);
 	r = r ? r : make_image(b, layout);
 	ebpf_facts_free(facts);
 	return r;
@@ -270,7 +261,8 @@ static int build(struct ebpf_load *load)
 	struct ebpf_layout layout;
 	int r;
 
-	r = check(load, load->check_flags ? load->check_flags : EBPF_CHECK_VERIFIED, &layout);
+	r = ebpf_check_layout(load->insns, load->ninsns, load->prog_type, load->check_flags,
+			      load->log, &layout);
 	if (r)
 		return r;
 	insns = b.insns = calloc(load->ninsns, sizeof(*insns));

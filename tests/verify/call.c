@@ -10,6 +10,8 @@
 static const struct vcase cases[] = {
 	/* by value */
 	OK("a call", CALL_BPF(1), EXIT(), RET(0)),
+	OK("a result that nobody reads, on paths that meet", MOV_REG(6, 1), CALL_BPF(2), RET(0),
+	   LDX(BPF_DW, 2, 1, 0), MOV_IMM(0, 1), JMP_IMM(BPF_JEQ, 2, 7, 1), MOV_IMM(0, 2), EXIT()),
 	OK("its result", MOV_IMM(1, 7), CALL_BPF(3), JMP_IMM(BPF_JEQ, 0, 8, 1), MOV_REG(0, 9),
 	   EXIT(), MOV_REG(0, 1), ALU64_IMM(BPF_ADD, 0, 1), EXIT()),
 	OK("a pointer to the caller's stack", ST(BPF_DW, 10, -8, 3), MOV_REG(1, 10),

@@ -30,7 +30,8 @@ static int frame_copy(struct ebpf_vframe *dst, const struct ebpf_vframe *src)
 	}
 	*dst = *src;
 	dst->slots = slots;
-	memcpy(slots, src->slots, src->nslots * sizeof(*slots));
+	if (src->nslots)
+		memcpy(slots, src->slots, src->nslots * sizeof(*slots));
 	return 0;
 }
 

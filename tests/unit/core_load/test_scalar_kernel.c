@@ -160,7 +160,7 @@ static const char *line_of(const char *head)
 static bool register_text(const char *line, int reg, char *out, size_t size)
 {
 	const char *end = strchr(line, '\n'), *at;
-	char name[8];
+	char name[24];
 	size_t n;
 
 	snprintf(name, sizeof(name), " R%d=", reg);

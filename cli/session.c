@@ -17,6 +17,8 @@
 #include "cli/out.h"
 #include "ebpfrt/ebpfrt.h"
 
+#define FLUSH_MS 200 /* a thread that isn't stopped is done with a record long before */
+
 enum { WHO_SIGNAL = 1, WHO_TIMER, WHO_EVENTS, WHO_RINGS, WHO_CHILD, WHO_TARGET, WHO_PERF = 1000 };
 
 static sigset_t session_signals, saved_mask;
@@ -545,12 +547,18 @@ static void report(struct session *s, const struct totals *t)
 			 t->aborted == 1 ? " was" : "s were");
 }
 
-/* The daemon hands out the lines that were written so far before it answers. */
-static void flush_log(void)
+/* Every line and record that was written, and a count of those that are being written. */
+static void flush(struct session *s)
 {
-	struct ebpfrt_status status;
+	int open = ebpfrt_log_flush(FLUSH_MS);
 
-	ebpfrt_status(&status);
+	drain(s);
+	if (open > 0) {
+		s->lost += (u32)open;
+		out_warn("%d printk line%s left: a thread was stopped while it wrote", open,
+			 open == 1 ? " was" : "s were");
+	}
+	session_count_open(s, FLUSH_MS);
 }
 
 static int detach_all(struct session *s)
@@ -576,8 +584,7 @@ int session_finish(struct session *s)
 		return 0;
 	count_sites(s, &t);
 	err = detach_all(s);
-	flush_log();
-	drain(s);
+	flush(s);
 	session_count_drops(s);
 	if (!s->no_maps)
 		print_maps(s);

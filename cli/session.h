@@ -61,4 +61,7 @@ void session_deinit(struct session *s);
 int session_open_streams(struct session *s);
 /* Add what the rings have dropped to the session's losses. */
 void session_count_drops(struct session *s);
+/* Wait up to @ms for records that are being written; count those that then still are, and what
+ * waits behind them. */
+void session_count_open(struct session *s, u32 ms);
 void session_close_streams(struct session *s);

@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -25,7 +26,8 @@ struct stream {
 	const char *name;
 	const struct btf *btf;
 	u32 type;
-	int ring;  /* its descriptor, -1: not a ring buffer */
+	int ring; /* its descriptor, -1: not a ring buffer */
+	u64 ring_size;
 	u64 drops; /* that are reported, or not ours */
 };
 
@@ -132,6 +134,58 @@ void session_count_drops(struct session *s)
 	}
 }
 
+static bool read_word(int fd, u64 at, void *out, size_t size)
+{
+	return pread(fd, out, size, (off_t)at) == (ssize_t)size;
+}
+
+/*
+ * Records from one that is being written to the end: the reader can't pass it. 0: there is none.
+ * What the targets write meanwhile is bounded by the ring's length; sense in it is not our concern.
+ */
+static u32 ring_open(int fd, u64 size)
+{
+	u64 pos, prod;
+	u32 len, n = 0;
+
+	if (!read_word(fd, EBPF_RINGBUF_CONSUMED, &pos, sizeof(pos)) ||
+	    !read_word(fd, EBPF_RINGBUF_PRODUCED, &prod, sizeof(prod)))
+		return 0;
+	while (prod - pos - 1 < size &&
+	       read_word(fd, EBPF_RINGBUF_DATA + (pos & (size - 1)), &len, sizeof(len))) {
+		if (!n && !(len & BPF_RINGBUF_BUSY_BIT))
+			return 0;
+		n++;
+		pos += ALIGN_UP((u64)(len & ~(BPF_RINGBUF_BUSY_BIT | BPF_RINGBUF_DISCARD_BIT)) +
+					BPF_RINGBUF_HDR_SZ,
+				8ull);
+	}
+	return n;
+}
+
+void session_count_open(struct session *s, u32 ms)
+{
+	const struct timespec step = {.tv_nsec = 1000000};
+
+	for (struct stream *st = s->streams; st; st = st->next) {
+		u32 n = 0;
+
+		if (st->ring < 0)
+			continue;
+		while ((n = ring_open(st->ring, st->ring_size)) && ms) {
+			ms--;
+			nanosleep(&step, NULL);
+			ring_buffer__consume(s->rings);
+		}
+		if (!n)
+			continue;
+		s->lost += n;
+		out_warn("%s: %u event%s left: a thread was stopped while it wrote", st->name, n,
+			 n == 1 ? " was" : "s were");
+		ms = 0;
+	}
+}
+
 static struct stream *new_stream(struct session *s, const struct object *obj, struct bpf_map *map)
 {
 	struct stream *st = calloc(1, sizeof(*st));
@@ -158,6 +212,7 @@ static int add_ring(struct session *s, const struct object *obj, struct bpf_map 
 	if (!st)
 		return -ENOMEM;
 	st->ring = bpf_map__fd(map);
+	st->ring_size = bpf_map__max_entries(map);
 	st->drops = ring_drops(st->ring);
 	if (!s->rings) {
 		s->rings = ring_buffer__new(bpf_map__fd(map), on_ring, st, NULL);

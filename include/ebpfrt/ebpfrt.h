@@ -157,6 +157,13 @@ struct ebpfrt_event {
 EBPFRT_API int ebpfrt_log_start(unsigned int scope);
 
 /*
+ * Have every line that was written so far as an event, which ebpfrt_event_dispatch() hands out.
+ * Waits up to @timeout_ms for lines that wait behind one that a thread is just writing. How many
+ * such lines there are still, or negative errno.
+ */
+EBPFRT_API int ebpfrt_log_flush(unsigned int timeout_ms);
+
+/*
  * Descriptor to poll(2) for reading: events are waiting. The library's; don't read or close it.
  * Negative errno when not connected.
  */

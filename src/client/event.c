@@ -8,10 +8,14 @@
  */
 #include "client/client.h"
 
+#include <limits.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/cleanup.h"
 #include "surface/surface.h"
+
+#define LOG_STEP_MS 5
 
 typedef void (*event_fn)(const struct ebpfrt_event *event, void *cookie);
 
@@ -21,6 +25,34 @@ __export int ebpfrt_log_start(unsigned int scope)
 	int err = client_request(MSG_LOG, &s, sizeof(s), NULL, "cannot read the log");
 
 	return err < 0 ? err : 0;
+}
+
+/* The daemon hands out what was written before it answers, and says what it can't get at yet. */
+static int lines_open(void)
+{
+	_cleanup_frame_ struct frame reply = FRAME_INIT;
+	struct msg_status s;
+	int err = client_request(MSG_STATUS, NULL, 0, &reply, "cannot read the log");
+
+	if (err < 0)
+		return err;
+	if (reply.len < sizeof(s))
+		return client_fail(-EPROTO, "the daemon's reply is short");
+	memcpy(&s, reply.body, sizeof(s));
+	return (int)MIN(s.log_open, (u32)INT_MAX);
+}
+
+__export int ebpfrt_log_flush(unsigned int timeout_ms)
+{
+	const struct timespec step = {.tv_nsec = LOG_STEP_MS * 1000000l};
+	int open = lines_open();
+
+	/* what we wait for is a thread of a target: nothing tells us of it */
+	for (u32 ms = 0; open > 0 && ms < timeout_ms; ms += LOG_STEP_MS) {
+		nanosleep(&step, NULL);
+		open = lines_open();
+	}
+	return open;
 }
 
 __export int ebpfrt_event_fd(void)

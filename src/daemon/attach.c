@@ -306,7 +306,7 @@ static void tell_detached(struct daemon *d, const struct ebpf_link_obj *l)
 	struct client *c = client_by_session(d, l->session);
 
 	if (c)
-		client_push(c, MSG_EVENT, &e, sizeof(e));
+		client_tell(c, MSG_EVENT, &e, sizeof(e));
 }
 
 void attach_detach(struct ebpf_link_obj *l)

@@ -5,7 +5,8 @@
  * Rules: a connection that breaks the protocol is dropped with one line in the log. While a request
  * is unanswered, or its answer does not fit the socket, no further one is read from that
  * connection: a client that does not read only stops itself. Unasked messages beyond OUT_MAX are
- * refused to their senders, who count them. A connection that says nothing is dropped after
+ * refused to their senders, who count them; events, which say what has changed, only beyond
+ * TELL_MAX, with a line in the log. A connection that says nothing is dropped after
  * DAEMON_HELLO_MS, and earlier when somebody else needs its place. One that holds nothing (no
  * object, link, target, token, and is not waiting for lines) is dropped after
  * DAEMON_CLIENT_IDLES idle times without a request, and earlier, too: its process connects anew
@@ -21,9 +22,11 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "core/run/map/ringbuf.h"
 #include "daemon/daemon.h"
 
 #define OUT_MAX 64u
+#define TELL_MAX 65536u
 
 static void out_free(struct client_out *o)
 {
@@ -149,13 +152,21 @@ void client_reply(struct client *c, const struct msg *req, int err, const void *
 	out_send(c, &hdr, body, len, fds, nfds, why && *why ? why : NULL);
 }
 
-bool client_push(struct client *c, u16 type, const void *body, size_t len)
+void client_tell(struct client *c, u16 type, const void *body, size_t len)
 {
 	struct msg hdr = {.type = type, .abi = MSG_ABI};
 
+	if (c->nout < TELL_MAX)
+		out_send(c, &hdr, body, len, NULL, 0, NULL);
+	else if (!c->untold++)
+		log_line("process %d does not read what it is told: the rest is left out", c->pid);
+}
+
+bool client_push(struct client *c, u16 type, const void *body, size_t len)
+{
 	if (c->nout >= OUT_MAX)
 		return false;
-	out_send(c, &hdr, body, len, NULL, 0, NULL);
+	client_tell(c, type, body, len);
 	return true;
 }
 
@@ -253,6 +264,8 @@ static void status(struct client *c, const struct frame *f)
 	strncpy(s.dir, d->dir, sizeof(s.dir) - 1);
 	if (d->trace_map)
 		s.nmaps--;
+	if (d->trace_map && c->log)
+		s.log_open = ebpf_ringbuf_unread(&d->trace_map->map);
 	client_reply(c, &f->hdr, 0, &s, sizeof(s), NULL, 0, NULL);
 }
 

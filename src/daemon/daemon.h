@@ -127,6 +127,7 @@ struct client {
 	u32 busy; /* an unanswered request: no further one is read */
 	bool log, log_all;
 	u32 log_lost;
+	u32 untold; /* events it was not told of */
 	char name[32];
 };
 
@@ -140,6 +141,8 @@ void client_reply(struct client *c, const struct msg *req, int err, const void *
 		  const int *fds, u32 nfds, const char *why);
 /* Something unasked; false when the client's queue is full. */
 bool client_push(struct client *c, u16 type, const void *body, size_t len);
+/* Something unasked that is left out only for those who never read. */
+void client_tell(struct client *c, u16 type, const void *body, size_t len);
 struct client *client_by_session(struct daemon *d, u32 session);
 struct client *client_by_token(struct daemon *d, u64 token);
 

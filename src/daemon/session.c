@@ -317,7 +317,8 @@ void session_adopt_request(struct client *c, const struct frame *f)
 
 static void drop_target(struct target *t, struct group *g)
 {
-	/* first, while the sessions it leaves are known */
+	/* first, while the sessions it leaves are known: its lines are theirs */
+	trace_drain(t->d);
 	trace_settle(t);
 	if (t->nmembers)
 		target_event(t->d, t, 4, 0, 0);

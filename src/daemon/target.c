@@ -152,7 +152,7 @@ void target_event(struct daemon *d, const struct target *t, u32 what, u32 link, 
 
 	list_for_each_entry (c, &d->clients, node)
 		if (c->hello && target_has(t, c->session))
-			client_push(c, MSG_EVENT, &e, sizeof(e));
+			client_tell(c, MSG_EVENT, &e, sizeof(e));
 }
 
 /* --- life --------------------------------------------------------------------------------------

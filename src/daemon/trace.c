@@ -131,8 +131,11 @@ void trace_tell_lost(struct client *c)
 {
 	struct msg_log_line head = {.lost = c->log_lost};
 
-	if (c->log && c->log_lost && client_push(c, MSG_LOG_LINES, &head, sizeof(head)))
-		c->log_lost = 0;
+	if (!c->log || !c->log_lost)
+		return;
+	/* it asked: what it is told doesn't count as what it has to keep up with */
+	client_tell(c, MSG_LOG_LINES, &head, sizeof(head));
+	c->log_lost = 0;
 }
 
 /* A producer that never stops must not keep us: what is left comes with the next turn. */

@@ -16,7 +16,7 @@
 #include "core/run/map/map.h"
 #include "osl/osl.h"
 
-#define MSG_ABI 2u
+#define MSG_ABI 3u
 #define MSG_INLINE_MAX 60000u
 #define MSG_PAYLOAD_MAX (64u << 20)
 #define MSG_FDS_MAX 4u
@@ -249,6 +249,8 @@ struct msg_status {
 	u32 nclients, ntargets, nmaps, nprogs, nlinks, nbtfs, npins;
 	u64 uptime_ns;
 	u64 log_lost;
+	u32 log_open; /* for who reads the log: lines that wait behind one that is being written */
+	u32 pad;
 	char version[32];
 	char dir[108];
 };

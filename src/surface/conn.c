@@ -25,7 +25,9 @@
 extern const char surface_interposed;
 static const char *const anchor __attribute__((used)) = &surface_interposed;
 
-#define EVENT_QUEUE_MAX 4096
+/* what comes unasked while an answer is waited for: log lines are counted beyond, events last */
+#define LOG_QUEUE_MAX 16384
+#define EVENT_QUEUE_MAX 65536
 
 struct event {
 	struct event *next;
@@ -45,7 +47,7 @@ static struct {
 	size_t bells_size, life_size;
 	struct event *events, **events_tail;
 	u32 nevents;
-	u64 events_lost;
+	u32 lines_lost; /* not told yet */
 	char parent_dir[108];
 	char private_dir[108]; /* of a daemon of our own: EBPFRT_PRIVATE=1 */
 	int private_pid;       /* who started it, and takes it along */
@@ -323,12 +325,30 @@ static int connect_locked(bool start)
 
 /* --- requests --------------------------------------------------------------------------------- */
 
+/* Lines of a frame, and those that were lost before them. */
+static u32 lines_of(const struct frame *f)
+{
+	struct msg_log_line line;
+	size_t at = 0;
+	u32 n = 0;
+
+	while (f->len - at >= sizeof(line)) {
+		memcpy(&line, f->body + at, sizeof(line));
+		n += line.lost + !!line.len;
+		at += sizeof(line);
+		at += MIN(ALIGN_UP((size_t)line.len, 8), f->len - at);
+	}
+	return n;
+}
+
 static void queue_event(struct frame *f)
 {
-	struct event *e = conn.nevents < EVENT_QUEUE_MAX ? calloc(1, sizeof(*e)) : NULL;
+	bool lines = f->hdr.type == MSG_LOG_LINES;
+	u32 max = lines ? LOG_QUEUE_MAX : EVENT_QUEUE_MAX;
+	struct event *e = conn.nevents < max ? calloc(1, sizeof(*e)) : NULL;
 
 	if (!e) {
-		conn.events_lost++;
+		conn.lines_lost += lines ? lines_of(f) : 0;
 		frame_deinit(f);
 		return;
 	}
@@ -471,6 +491,21 @@ void surface_welcome(struct msg_welcome *out)
 /* --- unasked messages --------------------------------------------------------------------------
  */
 
+/* A frame as the daemon sends it, of the lines for which there was no room here. */
+static int tell_lost(struct frame *out)
+{
+	struct msg_log_line line = {.lost = conn.lines_lost};
+
+	out->body = malloc(sizeof(line));
+	if (!out->body)
+		return -EAGAIN;
+	memcpy(out->body, &line, sizeof(line));
+	out->len = sizeof(line);
+	out->hdr = (struct msg){.type = MSG_LOG_LINES, .abi = MSG_ABI};
+	conn.lines_lost = 0;
+	return 0;
+}
+
 /* 0: one in @out; -EAGAIN: none at the moment. */
 static int take_event(struct frame *out)
 {
@@ -486,6 +521,8 @@ static int take_event(struct frame *out)
 		free(e);
 		return 0;
 	}
+	if (conn.lines_lost)
+		return tell_lost(out);
 	if (!conn_usable())
 		return -ENOTCONN;
 	err = frame_recv(conn.fd, out, MSG_DONTWAIT);

@@ -167,6 +167,22 @@ Test(ringbuf, a_record_left_open_is_dropped_and_counted)
 	cr_assert_eq(ebpf_ringbuf_dropped(&map), 1, "the program's own decision");
 }
 
+Test(ringbuf, what_waits_behind_an_open_record_is_known)
+{
+	struct ebpf_map map;
+	void *open, *full;
+
+	test_ring(&map, 4096);
+	cr_assert_eq(ebpf_ringbuf_unread(&map), 0);
+	open = ebpf_ringbuf_reserve(&map, 8, 0);
+	full = ebpf_ringbuf_reserve(&map, 24, 0);
+	ebpf_ringbuf_submit(&map, full, 0);
+	ebpf_ringbuf_discard(&map, ebpf_ringbuf_reserve(&map, 8, 0), 0);
+	cr_assert_eq(ebpf_ringbuf_unread(&map), 2, "the discarded one is nobody's");
+	ebpf_ringbuf_submit(&map, open, 0);
+	cr_assert_eq(ebpf_ringbuf_unread(&map), 2);
+}
+
 static int no_record(void *ctx, const void *data, u32 len)
 {
 	cr_assert_fail("a record in progress was handed over");

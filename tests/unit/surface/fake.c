@@ -249,12 +249,28 @@ static void path(int sock, const struct frame *f)
 	reply(sock, f, mode ? 0 : -ENOENT, &mode, sizeof(mode), NULL, 0, NULL);
 }
 
+/* Two lines lost, one said: over and over. */
+static void chatter(int sock)
+{
+	struct {
+		struct msg_log_line head;
+		char text[8];
+	} l = {{.len = 4, .lost = 2}, "line"};
+
+	for (; fake->chatter; fake->chatter--) {
+		struct msg m = {.type = MSG_LOG_LINES, .abi = MSG_ABI};
+
+		frame_send(sock, &m, &l, sizeof(l), NULL, 0, NULL, 0);
+	}
+}
+
 static bool serve(int sock)
 {
 	_cleanup_frame_ struct frame f = FRAME_INIT;
 
 	if (frame_recv(sock, &f, 0))
 		return false;
+	chatter(sock);
 	switch (f.hdr.type) {
 	case MSG_HELLO:
 		hello(sock, &f);

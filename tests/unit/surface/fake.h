@@ -27,6 +27,7 @@ struct fake {
 	char last_path[256];
 	struct msg_perf_ioctl last_ioctl;
 	u32 answer_next_id;
+	u32 chatter; /* log lines before the next answer */
 };
 
 extern struct fake *fake;

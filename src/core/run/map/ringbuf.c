@@ -244,6 +244,25 @@ int ebpf_ringbuf_check(struct ebpf_map *map)
 	return 0;
 }
 
+u32 ebpf_ringbuf_unread(const struct ebpf_map *map)
+{
+	u64 pos, prod;
+	u32 n = 0;
+
+	if (!positions(map, &pos, &prod))
+		return 0;
+	while (pos != prod) {
+		u32 word = load_acquire(&record_at(map, pos)->len);
+		u64 span = record_span(pos, prod, word);
+
+		if (!span)
+			break;
+		n += !(word & BPF_RINGBUF_DISCARD_BIT);
+		pos += span;
+	}
+	return n;
+}
+
 void ebpf_ringbuf_reset(struct ebpf_map *map)
 {
 	struct ring_producer *p = producer(map);

@@ -22,6 +22,8 @@
 #include "core/run/map/map.h"
 
 #define EBPF_RINGBUF_HDR 8u
+#define EBPF_RINGBUF_CONSUMED 0 /* offsets of the positions, u64 each */
+#define EBPF_RINGBUF_PRODUCED EBPFRT_PAGE_SIZE
 #define EBPF_RINGBUF_DATA (2 * EBPFRT_PAGE_SIZE) /* offset of the data in memfd and mapping */
 
 /* one mmap of a part of the memfd at an offset of the reserved range */
@@ -82,6 +84,9 @@ s64 ebpf_ringbuf_consume(struct ebpf_map *map, ebpf_ringbuf_fn fn, void *ctx);
  */
 int ebpf_ringbuf_check(struct ebpf_map *map);
 void ebpf_ringbuf_reset(struct ebpf_map *map);
+
+/* Records nobody has consumed, those that are being written included. Advisory; the consumer. */
+u32 ebpf_ringbuf_unread(const struct ebpf_map *map);
 
 /*
  * Records that found no room, or were left open by a program that was cut short, ever. Advisory.

@@ -135,7 +135,6 @@ static const struct {
 	{"bpf_dynptr_is_rdonly", "bD"}, {"bpf_dynptr_clone", "iDN"},
 	{"bpf_dynptr_slice", "pDupu"},	{"bpf_dynptr_slice_rdwr", "pDupu"},
 	{"bpf_rcu_read_lock", "v"},	{"bpf_rcu_read_unlock", "v"},
-	{"bpf_preempt_disable", "v"},	{"bpf_preempt_enable", "v"},
 };
 
 struct function_types {

@@ -781,7 +781,7 @@ static int call_kfunc(struct checked *k, const struct bpf_insn *in)
 	u32 slot = 0;
 	int r;
 
-	k->unlike = true; /* the engines have none of these */
+	k->unlike = true; /* made-up numbers */
 	if (in->imm > EKFUNC_ITER_NUM_DESTROY)
 		return give_up(k);
 	r = iter_slot(k, &slot, &f);

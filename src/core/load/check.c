@@ -312,6 +312,14 @@ static int check_helper(struct check *c, const struct bpf_insn *in)
 		      in->imm);
 }
 
+static int check_kfunc(struct check *c, const struct bpf_insn *in)
+{
+	if ((c->flags & EBPF_CHECK_VERIFIED) || (in->imm > 0 && ebpf_kfunc_get((u32)in->imm)))
+		return 0;
+	return refuse(c, EINVAL, "kernel function with BTF id %d does not exist in user space\n",
+		      in->imm);
+}
+
 static int check_callx(struct check *c, const struct bpf_insn *in)
 {
 	if (!(c->flags & EBPF_CHECK_CALLX))
@@ -333,9 +341,7 @@ static int check_call(struct check *c, const struct bpf_insn *in)
 	case BPF_PSEUDO_CALL:
 		return 0;
 	case BPF_PSEUDO_KFUNC_CALL:
-		if (c->flags & EBPF_CHECK_VERIFIED)
-			return 0;
-		return refuse(c, EINVAL, "kernel functions (kfuncs) do not exist in user space\n");
+		return check_kfunc(c, in);
 	default:
 		return reserved(c, "BPF_CALL");
 	}

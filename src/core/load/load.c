@@ -12,6 +12,7 @@
 #include "base/cleanup.h"
 #include "core/load/check.h"
 #include "core/load/vprog.h"
+#include "core/run/helper.h"
 #include "core/run/prog.h"
 
 #define JIT_CAP_MIN 4096u
@@ -127,6 +128,11 @@ static int resolve_lddw(struct build *b, u32 i)
 	}
 }
 
+static bool is_call(const struct bpf_insn *in, u8 src)
+{
+	return in->code == (BPF_JMP | BPF_CALL) && in->src_reg == src;
+}
+
 static int resolve(struct build *b)
 {
 	u32 i;
@@ -135,8 +141,12 @@ static int resolve(struct build *b)
 	for (i = 0; i < b->load->ninsns; i++) {
 		struct bpf_insn *in = &b->insns[i];
 
-		if (in->code == (BPF_JMP | BPF_CALL) && !in->src_reg && in->imm == HELPER_TAIL_CALL)
+		if (is_call(in, 0) && in->imm == HELPER_TAIL_CALL)
 			b->flags |= EBPF_IMAGE_TAIL_CALLS;
+		if (is_call(in, BPF_PSEUDO_KFUNC_CALL)) {
+			in->src_reg = 0;
+			in->imm += EBPF_HELPER_KFUNC;
+		}
 		if (in->code != (BPF_LD | BPF_IMM | BPF_DW))
 			continue;
 		r = resolve_lddw(b, i++);

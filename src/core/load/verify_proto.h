@@ -13,6 +13,7 @@
 
 #include "base/macros.h"
 #include "base/types.h"
+#include "core/run/kfunc.h"
 
 /* kinds of arguments */
 enum ebpf_arg {
@@ -125,29 +126,6 @@ static inline bool ebpf_proto_map_ok(const struct ebpf_proto *p, u32 map_type)
 {
 	return map_type < 64 && (p->maps >> map_type & 1);
 }
-
-/*
- * Kernel functions. Their ids are those of their FUNC in the BTF that stands for the kernel's
- * (src/btf/builtin.c puts them first, in this order): 1, 2, …
- */
-enum ebpf_kfunc {
-	EKFUNC_NONE,
-	EKFUNC_ITER_NUM_NEW,
-	EKFUNC_ITER_NUM_NEXT,
-	EKFUNC_ITER_NUM_DESTROY,
-	EKFUNC_DYNPTR_ADJUST,
-	EKFUNC_DYNPTR_SIZE,
-	EKFUNC_DYNPTR_IS_NULL,
-	EKFUNC_DYNPTR_IS_RDONLY,
-	EKFUNC_DYNPTR_CLONE,
-	EKFUNC_DYNPTR_SLICE,
-	EKFUNC_DYNPTR_SLICE_RDWR,
-	EKFUNC_RCU_READ_LOCK,
-	EKFUNC_RCU_READ_UNLOCK,
-	EKFUNC_PREEMPT_DISABLE,
-	EKFUNC_PREEMPT_ENABLE,
-	EKFUNC_MAX,
-};
 
 /* The row of kfunc @id (1 .. EKFUNC_MAX - 1), or NULL. */
 const struct ebpf_proto *ebpf_proto_kfunc(u32 id);

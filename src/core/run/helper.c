@@ -53,11 +53,24 @@ const struct ebpf_helper ebpf_helpers[EBPF_MAX_HELPER_ID] = {
 	ROW(get_stack, EBPF_H_TRACING),
 };
 
+#define KFUNC(id, name) [EKFUNC_##id] = ebpf_k_##name
+
+static const ebpf_helper_fn kfuncs[EKFUNC_MAX] = {
+	KFUNC(ITER_NUM_NEW, iter_num_new),	   KFUNC(ITER_NUM_NEXT, iter_num_next),
+	KFUNC(ITER_NUM_DESTROY, iter_num_destroy), KFUNC(RCU_READ_LOCK, rcu_read_lock),
+	KFUNC(RCU_READ_UNLOCK, rcu_read_unlock),
+};
+
 ebpf_helper_fn ebpf_helper_table[EBPF_MAX_HELPER_ID];
 
 const struct ebpf_helper *ebpf_helper_get(u32 id)
 {
 	return id < EBPF_MAX_HELPER_ID && ebpf_helpers[id].name ? &ebpf_helpers[id] : NULL;
+}
+
+ebpf_helper_fn ebpf_kfunc_get(u32 id)
+{
+	return id < EKFUNC_MAX ? kfuncs[id] : NULL;
 }
 
 static u64 no_such_helper(u64 r1, u64 r2, u64 r3, u64 r4, u64 r5, struct ebpf_run *run)
@@ -69,5 +82,8 @@ void ebpf_helper_table_init(void)
 {
 	for (u32 i = 0; i < EBPF_MAX_HELPER_ID; i++)
 		ebpf_helper_table[i] = ebpf_helpers[i].fn ? ebpf_helpers[i].fn : no_such_helper;
+	for (u32 i = 0; i < EKFUNC_MAX; i++)
+		if (kfuncs[i])
+			ebpf_helper_table[EBPF_HELPER_KFUNC + i] = kfuncs[i];
 	ebpf_prog_internal_helpers(ebpf_helper_table);
 }

@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include "core/run/kfunc.h"
 #include "core/run/prog.h"
 
 enum ebpf_helper_where { /* bits: program kinds that may call it */
@@ -27,6 +28,9 @@ extern const struct ebpf_helper ebpf_helpers[EBPF_MAX_HELPER_ID];
 /* The row of @id, or NULL when this build has no such helper. Pure. */
 const struct ebpf_helper *ebpf_helper_get(u32 id);
 
+/* The function of kfunc @id (enum ebpf_kfunc), or NULL when this build has none. Pure. */
+ebpf_helper_fn ebpf_kfunc_get(u32 id);
+
 /* Function table for struct ebpf_run, filled at start by ebpf_helper_table_init() (idempotent; not
  * thread-safe). */
 extern ebpf_helper_fn ebpf_helper_table[EBPF_MAX_HELPER_ID];
@@ -38,3 +42,4 @@ void ebpf_helper_table_init(void);
  * ebpf_prog_internal_helpers() (prog.h) after filling the table.
  */
 #define EBPF_HELPER_TAIL_CALL 255
+_Static_assert(EBPF_HELPER_KFUNC + EKFUNC_MAX <= EBPF_HELPER_TAIL_CALL, "kfuncs have their slots");

@@ -16,6 +16,10 @@
 #define EBPF_HELPER(name)                                                                          \
 	u64 ebpf_h_##name(u64 r1, u64 r2, u64 r3, u64 r4, u64 r5, struct ebpf_run *run)
 
+/* kfuncs are helpers of the engines (kfunc.h) */
+#define EBPF_KFUNC(name)                                                                           \
+	u64 ebpf_k_##name(u64 r1, u64 r2, u64 r3, u64 r4, u64 r5, struct ebpf_run *run)
+
 EBPF_HELPER(map_lookup_elem);
 EBPF_HELPER(map_update_elem);
 EBPF_HELPER(map_delete_elem);
@@ -54,6 +58,12 @@ EBPF_HELPER(ringbuf_query);
 EBPF_HELPER(perf_event_output);
 EBPF_HELPER(get_stackid);
 EBPF_HELPER(get_stack);
+
+EBPF_KFUNC(iter_num_new);
+EBPF_KFUNC(iter_num_next);
+EBPF_KFUNC(iter_num_destroy);
+EBPF_KFUNC(rcu_read_lock);
+EBPF_KFUNC(rcu_read_unlock);
 
 /* largest size a verifier would let a program name (the kernel's BPF_MAX_VAR_SIZ) */
 #define EBPF_MAX_SIZE (1u << 29)

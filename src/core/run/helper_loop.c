@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Loops and tail calls: helpers that move control inside of the program. */
+/* Loops, tail calls, sections: helpers that are about the control flow of the program. */
 #include "core/run/helper_impl.h"
 
 EBPF_HELPER(loop)
@@ -18,6 +18,17 @@ EBPF_HELPER(loop)
 
 /* The engines do it themselves; what is left is a tail call that did not happen. */
 EBPF_HELPER(tail_call)
+{
+	return 0;
+}
+
+/* Nothing here waits for readers: what a program found in a map stays mapped. */
+EBPF_KFUNC(rcu_read_lock)
+{
+	return 0;
+}
+
+EBPF_KFUNC(rcu_read_unlock)
 {
 	return 0;
 }

@@ -12,7 +12,7 @@
  * src_reg = BPF_PSEUDO_MAP_IDX_VALUE-like "reference": src_reg = EBPF_LD_REF and imm = index into
  *refs. What remains are plain 64-bit constants (src_reg 0) and BPF_PSEUDO_FUNC (imm = pc of the
  *subprogram, absolute). Calls between BPF functions keep BPF_PSEUDO_CALL with a relative imm,
- *helper calls src_reg 0 and the helper's id.
+ *helper calls src_reg 0 and the helper's id; a kfunc's is EBPF_HELPER_KFUNC + its own (kfunc.h).
  */
 #pragma once
 

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Iterators over numbers, called by programs of both engines as bpf_for() calls them. */
+#include <criterion/criterion.h>
+
+#include "arch/arch.h"
+#include "tests/support/engine.h"
+
+#define BOTH_ENGINES(jit) for (int jit = 0; jit <= (arch_jit_machine != 0); jit++)
+#define KFUNC(id) INSN(BPF_JMP | BPF_CALL, 0, BPF_PSEUDO_KFUNC_CALL, 0, id)
+#define ITER MOV_REG(1, 10), ALU64_IMM(BPF_ADD, 1, -8)
+#define NEW(start, end) ITER, MOV_IMM(2, start), MOV_IMM(3, end), KFUNC(EKFUNC_ITER_NUM_NEW)
+#define NEXT ITER, KFUNC(EKFUNC_ITER_NUM_NEXT)
+#define DESTROY ITER, KFUNC(EKFUNC_ITER_NUM_DESTROY)
+
+/* the sum of 1000 + n over the numbers, and what new said in the upper half */
+static u64 sum(s32 start, s32 end, bool jit)
+{
+	const struct bpf_insn p[] = {
+		NEW(start, end), ALU64_IMM(BPF_LSH, 0, 32), MOV_REG(7, 0), MOV_IMM(6, 0),
+		/* next: */
+		NEXT, JMP_IMM(BPF_JEQ, 0, 0, 4), INSN(BPF_LDX | BPF_MEMSX | BPF_W, 1, 0, 0, 0),
+		ALU64_IMM(BPF_ADD, 6, 1000), ALU64_REG(BPF_ADD, 6, 1), JA(-8),
+		NEXT, /* drained stays drained */
+		JMP_IMM(BPF_JNE, 0, 0, 8), DESTROY, LDX(BPF_DW, 0, 10, -8),
+		JMP_IMM(BPF_JNE, 0, 0, 3), MOV_REG(0, 6), ALU64_REG(BPF_OR, 0, 7), EXIT(),
+		MOV_IMM(0, -1), EXIT()};
+
+	return engine_r0(p, ARRAY_SIZE(p), jit, NULL);
+}
+
+static u64 said(s32 err, u32 total)
+{
+	return (u64)(u32)err << 32 | total;
+}
+
+Test(iter, numbers)
+{
+	BOTH_ENGINES(jit)
+	{
+		cr_expect_eq(sum(0, 10, jit), said(0, 10045));
+		cr_expect_eq(sum(-3, 3, jit), said(0, 5997));
+		cr_expect_eq(sum(5, 5, jit), said(0, 0));
+		cr_expect_eq(sum(INT32_MIN, INT32_MIN + 1, jit) & UINT32_MAX,
+			     (u32)INT32_MIN + 1000);
+		cr_expect_eq(sum(INT32_MAX - 1, INT32_MAX, jit), said(0, INT32_MAX + 999u));
+	}
+}
+
+Test(iter, ranges_that_are_none)
+{
+	BOTH_ENGINES(jit)
+	{
+		cr_expect_eq(sum(1, 0, jit), said(-EINVAL, 0));
+		cr_expect_eq(sum(INT32_MAX, INT32_MIN, jit), said(-EINVAL, 0));
+		cr_expect_eq(sum(0, EBPF_MAX_LOOPS + 1, jit), said(-E2BIG, 0));
+		cr_expect_eq(sum(INT32_MIN, INT32_MAX, jit), said(-E2BIG, 0));
+	}
+}
+
+Test(iter, as_many_as_a_loop_may_have)
+{
+	const struct bpf_insn p[] = {NEW(0, EBPF_MAX_LOOPS),
+				     MOV_IMM(6, 0),
+				     NEXT,
+				     JMP_IMM(BPF_JEQ, 0, 0, 2),
+				     ALU64_IMM(BPF_ADD, 6, 1),
+				     JA(-6),
+				     DESTROY,
+				     MOV_REG(0, 6),
+				     EXIT()};
+
+	cr_expect_eq(engine_r0(p, ARRAY_SIZE(p), arch_jit_machine != 0, NULL), EBPF_MAX_LOOPS);
+}
+
+/* a loop in a loop, each with its own slot */
+Test(iter, nested)
+{
+	const struct bpf_insn p[] = {MOV_IMM(6, 0), MOV_REG(1, 10), ALU64_IMM(BPF_ADD, 1, -16),
+				     MOV_IMM(2, 0), MOV_IMM(3, 7), KFUNC(EKFUNC_ITER_NUM_NEW),
+				     /* outer: */
+				     MOV_REG(1, 10), ALU64_IMM(BPF_ADD, 1, -16),
+				     KFUNC(EKFUNC_ITER_NUM_NEXT), JMP_IMM(BPF_JEQ, 0, 0, 15),
+				     NEW(0, 5),
+				     /* inner: */
+				     NEXT, JMP_IMM(BPF_JEQ, 0, 0, 2), ALU64_IMM(BPF_ADD, 6, 1),
+				     JA(-6), DESTROY, JA(-19), MOV_REG(0, 6), EXIT()};
+
+	BOTH_ENGINES(jit)
+	cr_expect_eq(engine_r0(p, ARRAY_SIZE(p), jit, NULL), 35);
+}
+
+Test(iter, sections_do_nothing)
+{
+	const struct bpf_insn p[] = {KFUNC(EKFUNC_RCU_READ_LOCK), KFUNC(EKFUNC_RCU_READ_UNLOCK),
+				     MOV_IMM(0, 5), EXIT()};
+
+	BOTH_ENGINES(jit)
+	cr_expect_eq(engine_r0(p, ARRAY_SIZE(p), jit, NULL), 5);
+}
+
+Test(iter, others_are_refused)
+{
+	static const s32 none[] = {0, -1, EKFUNC_MAX, EKFUNC_PREEMPT_DISABLE, INT32_MAX, INT32_MIN};
+
+	for (u32 i = 0; i < ARRAY_SIZE(none); i++) {
+		const struct bpf_insn p[] = {KFUNC(none[i]), MOV_IMM(0, 0), EXIT()};
+		struct engine e = {0};
+
+		cr_expect_eq(engine_load(&e, p, ARRAY_SIZE(p), true), -EINVAL);
+		cr_expect(strstr(e.text, "does not exist in user space"), "%s", e.text);
+	}
+}

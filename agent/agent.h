@@ -252,6 +252,8 @@ void agent_on_fault(int sig, siginfo_t *info, struct osl_ucontext *uc);
  * have caused. */
 void fault_raise(const struct arch_patch *patch, const struct arch_regs *regs, siginfo_t *info,
 		 struct osl_ucontext *uc);
+/* the signals that the agent handles, and that are never blocked */
+#define SIG_OURS (1ULL << (SIGTRAP - 1) | 1ULL << (SIGSEGV - 1) | 1ULL << (SIGBUS - 1))
 int sig_install(void);
 void sig_open_masks(void); /* only while no other thread runs */
 void sig_unblock(void);
@@ -262,6 +264,12 @@ void sig_unblock(void);
 void sig_chain(int sig, siginfo_t *info, struct osl_ucontext *uc, bool again);
 /* The syscall instruction at a sanitised site: true when it has been emulated. */
 bool sig_emulate(const struct agent_plan *plan, struct arch_regs *regs, struct osl_ucontext *uc);
+
+/* Around a system call that waits with a mask of its own: true when @regs have changed. */
+bool sig_guard_wait(const struct agent_plan *plan, struct arch_regs *regs);
+/* waitmask.c */
+bool waitmask_before(u64 nr, struct arch_regs *regs);
+bool waitmask_behind(struct arch_regs *regs);
 
 /* --- fork.c, inert.c ----------------------------------------------------------------------------
  */

@@ -17,7 +17,7 @@
 #include "agent/agent.h"
 
 #define BIT(sig) (1ULL << ((sig)-1))
-#define OURS (BIT(SIGTRAP) | BIT(SIGSEGV) | BIT(SIGBUS))
+#define OURS SIG_OURS
 /* while we handle one, nothing but faults may come in */
 #define HANDLER_MASK (~(OURS | BIT(SIGILL) | BIT(SIGFPE)))
 #define MASK_BYTES 8
@@ -212,6 +212,14 @@ static u64 syscall_end(const struct arch_patch *patch, const struct arch_regs *r
 	memcpy(&imm, insn + 1, 4);
 	*nr = imm;
 	return patch->addr + 7;
+}
+
+bool sig_guard_wait(const struct agent_plan *plan, struct arch_regs *regs)
+{
+	u64 nr;
+
+	return syscall_end(&plan->patch, regs, &nr) ? waitmask_before(nr, regs)
+						    : waitmask_behind(regs);
 }
 
 bool sig_emulate(const struct agent_plan *plan, struct arch_regs *regs, struct osl_ucontext *uc)

@@ -180,6 +180,8 @@ static void serve_site(const struct agent_place *p, struct arch_regs *regs, sigi
 		osl_regs_to_ucontext(regs, uc);
 		return;
 	}
+	if (plan->flags & AGENT_SITE_SIGMASK && sig_guard_wait(plan, regs))
+		osl_regs_to_ucontext(regs, uc);
 	if (plan->flags & AGENT_SITE_MODULES)
 		modules_changed();
 	if (plan->flags & AGENT_SITE_UNWIND)

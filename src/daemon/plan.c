@@ -25,6 +25,7 @@
 #define ARENA_DISTANCE (512ull << 20)
 #define FILES_MAX 64u
 #define TEXT_LEN 64u
+#define SYSCALL_LEN 2u
 #ifdef __SANITIZE_ADDRESS__
 #define MEMORY_MAX RLIM_INFINITY
 #else
@@ -414,24 +415,24 @@ static void plan_hook(struct worker *w)
 		w->o->hooked = true;
 }
 
-static void scan_add(struct plan_scan *scan, u64 load, u64 call, u32 nr)
+/* system calls that change masks and actions, and that wait with a mask of their own */
+static const u32 guarded_calls[] = {SYS_rt_sigaction,
+				    SYS_rt_sigprocmask,
+				    SYS_rt_sigsuspend,
+				    SYS_pselect6,
+				    SYS_ppoll,
+				    SYS_epoll_pwait,
+				    441 /* epoll_pwait2 */};
+
+static int scan_add(u32 nr, u64 load, u64 call, void *cookie)
 {
+	struct plan_scan *scan = cookie;
+
 	if (scan->n == PLAN_SYSCALL_SITES)
-		return;
+		return 1;
 	scan->calls[scan->n].load = load;
 	scan->calls[scan->n].call = call;
 	scan->calls[scan->n++].nr = nr;
-}
-
-static int scan_mask(u64 load_offset, u64 call_offset, void *cookie)
-{
-	scan_add(cookie, load_offset, call_offset, SYS_rt_sigprocmask);
-	return 0;
-}
-
-static int scan_action(u64 load_offset, u64 call_offset, void *cookie)
-{
-	scan_add(cookie, load_offset, call_offset, SYS_rt_sigaction);
 	return 0;
 }
 
@@ -457,13 +458,12 @@ static const struct plan_scan *scan_file(struct worker *w, const struct planned_
 	scan = &w->o->scans[w->o->nscans++];
 	scan->file = f->ident;
 	scan->ctime_ns = f->ctime_ns;
-	probe_libc_syscall_sites(f->elf, SYS_rt_sigprocmask, scan_mask, scan);
-	probe_libc_syscall_sites(f->elf, SYS_rt_sigaction, scan_action, scan);
+	probe_libc_syscall_sites(f->elf, guarded_calls, ARRAY_SIZE(guarded_calls), scan_add, scan);
 	return scan;
 }
 
-/* At the load of the number where that stands right before the call, else at the call. */
-static int sanitise_patch(struct worker *w, u64 addr, bool at_load, u32 nr,
+/* The site of a call is at the load of the number where that stands right before it. */
+static int sanitise_patch(struct worker *w, u64 addr, bool is_call, u32 nr,
 			  struct arch_patch *patch)
 {
 	char why[PROBE_WHY_MAX];
@@ -479,29 +479,42 @@ static int sanitise_patch(struct worker *w, u64 addr, bool at_load, u32 nr,
 		*patch = known->site.patch;
 		return 0;
 	}
-	err = at_load ? arch_patch_plan(text, n, addr, patch)
-		      : arch_patch_plan_syscall(text, n, addr, nr, patch);
+	err = is_call ? arch_patch_plan_syscall(text, n, addr, nr, patch)
+		      : arch_patch_plan(text, n, addr, patch);
 	return err ? -EOPNOTSUPP : give_slot(w, patch, why);
 }
 
-static void sanitise_one(struct worker *w, const struct probe_mapping *m, u64 load, u64 call,
-			 u32 nr)
+static bool sanitise_at(struct worker *w, const struct probe_mapping *m, u64 offset, bool is_call,
+			u32 nr)
 {
-	bool at_load = call - load == 5;
-	u64 offset = at_load ? load : call, addr = m->start + (offset - m->offset);
+	u64 addr = m->start + (offset - m->offset);
 	struct plan_out *o = w->o;
 	struct plan_site *s = &plan_sites(o)[o->nsites];
 
 	/* one is kept for the loader's notification point */
 	if (offset < m->offset || offset - m->offset >= m->end - m->start ||
 	    o->nsites + 1 >= o->max_sites || site_at(w, addr) >= 0)
-		return;
-	if (sanitise_patch(w, addr, at_load, nr, &s->patch))
-		return;
+		return false;
+	if (sanitise_patch(w, addr, is_call, nr, &s->patch))
+		return false;
 	s->file = m->file;
 	s->offset = offset;
 	s->flags = nr == SYS_rt_sigaction ? AGENT_SITE_SIGACTION : AGENT_SITE_SIGMASK;
 	o->nsites++;
+	return true;
+}
+
+static void sanitise_one(struct worker *w, const struct probe_mapping *m, u64 load, u64 call,
+			 u32 nr)
+{
+	bool waits = nr != SYS_rt_sigaction && nr != SYS_rt_sigprocmask;
+	bool at_load = call - load == 5;
+
+	/* what is changed before the call is put back behind it: both or none */
+	if (waits && !sanitise_at(w, m, call + SYSCALL_LEN, false, nr))
+		return;
+	if (!sanitise_at(w, m, at_load ? load : call, !at_load, nr) && waits)
+		w->o->nsites--;
 }
 
 static bool is_libc(const struct worker *w, const char *path)
@@ -650,7 +663,7 @@ int plan_init(struct plan *p, struct loop *loop, u32 nitems)
 {
 	size_t size = sizeof(*p->out) +
 		      nitems * (sizeof(struct plan_item) + sizeof(struct plan_site)) +
-		      (1 + PLAN_SYSCALL_SITES) * sizeof(struct plan_site);
+		      (1 + 2 * PLAN_SYSCALL_SITES) * sizeof(struct plan_site);
 	struct plan_out *o =
 		mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
@@ -661,7 +674,7 @@ int plan_init(struct plan *p, struct loop *loop, u32 nitems)
 	p->out = o;
 	o->size = size;
 	o->nitems = nitems;
-	o->max_sites = nitems + 1 + PLAN_SYSCALL_SITES;
+	o->max_sites = nitems + 1 + 2 * PLAN_SYSCALL_SITES;
 	list_init(&p->timer.node);
 	p->child.src.fd = -1;
 	return 0;

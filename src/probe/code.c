@@ -213,8 +213,16 @@ static bool may_be_boundary(struct probe_elf *elf, u64 addr)
 	return probe_code_boundary(elf, start, addr, &insn, &len) != -EINVAL || !len;
 }
 
-static int sites_in_segment(struct probe_elf *elf, const struct probe_segment *s, u32 nr,
-			    int (*fn)(u64, u64, void *), void *cookie)
+static bool among(u32 nr, const u32 *nrs, u32 n)
+{
+	for (u32 i = 0; i < n; i++)
+		if (nrs[i] == nr)
+			return true;
+	return false;
+}
+
+static int sites_in_segment(struct probe_elf *elf, const struct probe_segment *s, const u32 *nrs,
+			    u32 nnrs, probe_syscall_fn fn, void *cookie)
 {
 	_cleanup_free_ u8 *code = NULL;
 	u32 found, call_len;
@@ -224,22 +232,21 @@ static int sites_in_segment(struct probe_elf *elf, const struct probe_segment *s
 	for (size_t i = 0; !err && i < n; i++) {
 		int at = arch_syscall_site(code + i, n - i, &found, &call_len);
 
-		if (at < 0 || found != nr || !may_be_boundary(elf, s->addr + i))
+		if (at < 0 || !among(found, nrs, nnrs) || !may_be_boundary(elf, s->addr + i))
 			continue;
-		err = fn(s->offset + i, s->offset + i + (u64)at, cookie);
+		err = fn(found, s->offset + i, s->offset + i + (u64)at, cookie);
 	}
 	return err;
 }
 
-int probe_libc_syscall_sites(struct probe_elf *elf, u32 nr,
-			     int (*fn)(u64 load_offset, u64 call_offset, void *cookie),
+int probe_libc_syscall_sites(struct probe_elf *elf, const u32 *nrs, u32 n, probe_syscall_fn fn,
 			     void *cookie)
 {
 	for (size_t i = 0; i < elf->nsegments; i++) {
 		int err = 0;
 
 		if (elf->segments[i].exec)
-			err = sites_in_segment(elf, &elf->segments[i], nr, fn, cookie);
+			err = sites_in_segment(elf, &elf->segments[i], nrs, n, fn, cookie);
 		if (err)
 			return err;
 	}

@@ -119,12 +119,12 @@ int probe_plan(struct probe_elf *elf, u64 offset, u64 addr, const u8 *text, size
  */
 int probe_ret_refused(struct probe_elf *elf, const char *symbol, char why[PROBE_WHY_MAX]);
 /*
- * Call @fn for each place in @elf where the constant @nr is loaded and a system call follows within
- * a few plain instructions, with the file offsets of both, until it returns non-zero, which comes
- * back.
+ * Call @fn for each place in @elf where a constant is loaded that is among the @n numbers @nrs, and
+ * a system call follows within a few plain instructions, with the file offsets of both, until it
+ * returns non-zero, which comes back.
  */
-int probe_libc_syscall_sites(struct probe_elf *elf, u32 nr,
-			     int (*fn)(u64 load_offset, u64 call_offset, void *cookie),
+typedef int (*probe_syscall_fn)(u32 nr, u64 load_offset, u64 call_offset, void *cookie);
+int probe_libc_syscall_sites(struct probe_elf *elf, const u32 *nrs, u32 n, probe_syscall_fn fn,
 			     void *cookie);
 
 /* Read @len bytes of a process's memory. Bytes read (may be short) or -errno. */

@@ -38,7 +38,7 @@ static int look_at(const struct probe_symbol *sym, void *cookie)
 	return ++w->n == MAX_SYMBOLS;
 }
 
-static int never(u64 load_offset, u64 call_offset, void *cookie)
+static int never(u32 nr, u64 load_offset, u64 call_offset, void *cookie)
 {
 	FUZZ_CHECK(load_offset <= call_offset);
 	return 0;
@@ -58,7 +58,7 @@ static void explore(struct probe_elf *elf, const u8 *data, size_t size)
 		probe_elf_symbol_at(elf, at, &found);
 	probe_elf_data_symbol(elf, "_r_debug", &addr);
 	probe_elf_is_go(elf);
-	probe_libc_syscall_sites(elf, 14, never, NULL);
+	probe_libc_syscall_sites(elf, (const u32[]){14}, 1, never, NULL);
 }
 
 int LLVMFuzzerTestOneInput(const u8 *data, size_t size)

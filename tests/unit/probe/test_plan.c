@@ -187,7 +187,7 @@ struct sites {
 	size_t n;
 };
 
-static int collect(u64 load, u64 call, void *cookie)
+static int collect(u32 nr, u64 load, u64 call, void *cookie)
 {
 	struct sites *s = cookie;
 
@@ -222,9 +222,9 @@ Test(plan, signal_system_calls_of_libc)
 	if (!f)
 		cr_skip_test("no %s", LIBC);
 	cr_assert_eq(probe_elf_open(LIBC, &libc, why), 0, "%s", why);
-	cr_assert_eq(probe_libc_syscall_sites(libc, 13, collect, &sites), 0);
+	cr_assert_eq(probe_libc_syscall_sites(libc, (const u32[]){13}, 1, collect, &sites), 0);
 	cr_expect_geq(sites.n, 1, "sigaction");
-	cr_assert_eq(probe_libc_syscall_sites(libc, 14, collect, &sites), 0);
+	cr_assert_eq(probe_libc_syscall_sites(libc, (const u32[]){14}, 1, collect, &sites), 0);
 	cr_expect(sites.n >= 5 && sites.n < ARRAY_SIZE(sites.load), "%zu sites", sites.n);
 	for (size_t i = 0; i < sites.n; i++) {
 		cr_assert(!fseek(f, (long)sites.call[i], SEEK_SET) && fread(bytes, 1, 2, f) == 2);

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * A target whose probed function is called while a signal mask blocks everything: by handlers that
+ *run under the mask of a waiting system call, and by threads that blocked all signals before
+ *anybody came. Says "ready PID", then obeys:
+ *
+ *	suspend|ppoll|pselect|epoll N   wait N times with all signals but SIGUSR1 blocked, whose
+ *handler calls work(): "sum S" threads N                       N calls in each of the threads that
+ *block all signals: "sum S" mask                            what the process thinks that it blocks:
+ *"mask HEX" block                           block all signals quit
+ */
+#define _GNU_SOURCE
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/select.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define THREADS 3
+
+static volatile long sum;
+static pthread_barrier_t begin, done;
+static long calls;
+static int epfd;
+
+__attribute__((noinline, noclone, visibility("default"))) long work(long n)
+{
+	__asm__ volatile("" ::: "memory");
+	return n * 2 + 1;
+}
+
+static void on_signal(int sig)
+{
+	sum += work(sum & 7);
+}
+
+static void *worker(void *arg)
+{
+	for (;;) {
+		pthread_barrier_wait(&begin);
+		for (long i = 0; i < calls; i++)
+			__sync_fetch_and_add(&sum, work(i));
+		pthread_barrier_wait(&done);
+	}
+	return arg;
+}
+
+static void wait_once(const char *how, const sigset_t *mask)
+{
+	struct timespec second = {1, 0};
+	struct epoll_event e;
+
+	kill(getpid(), SIGUSR1); /* blocked until the wait */
+	if (!strcmp(how, "suspend"))
+		sigsuspend(mask);
+	else if (!strcmp(how, "ppoll"))
+		ppoll(NULL, 0, &second, mask);
+	else if (!strcmp(how, "pselect"))
+		pselect(0, NULL, NULL, NULL, &second, mask);
+	else
+		epoll_pwait(epfd, &e, 1, 1000, mask);
+}
+
+static void print_mask(void)
+{
+	unsigned long mask = 0;
+
+	syscall(SYS_rt_sigprocmask, SIG_BLOCK, NULL, &mask, 8);
+	printf("mask %lx\n", mask);
+}
+
+int main(void)
+{
+	struct sigaction sa = {.sa_handler = on_signal};
+	sigset_t all, wait, usr1;
+	char line[64], how[16];
+	pthread_t t;
+
+	sigfillset(&sa.sa_mask);
+	sigaction(SIGUSR1, &sa, NULL);
+	sigfillset(&all);
+	wait = all;
+	sigdelset(&wait, SIGUSR1);
+	sigemptyset(&usr1);
+	sigaddset(&usr1, SIGUSR1);
+	epfd = epoll_create1(EPOLL_CLOEXEC);
+	pthread_barrier_init(&begin, NULL, THREADS + 1);
+	pthread_barrier_init(&done, NULL, THREADS + 1);
+	pthread_sigmask(SIG_SETMASK, &all, NULL);
+	for (int i = 0; i < THREADS; i++)
+		pthread_create(&t, NULL, worker, NULL);
+	pthread_sigmask(SIG_SETMASK, &usr1, NULL);
+	printf("ready %d\n", getpid());
+	fflush(stdout);
+	while (fgets(line, sizeof(line), stdin)) {
+		long n = 0;
+
+		if (sscanf(line, "%15s %ld", how, &n) < 1 || !strcmp(how, "quit"))
+			break;
+		sum = 0;
+		if (!strcmp(how, "threads")) {
+			calls = n;
+			pthread_barrier_wait(&begin);
+			pthread_barrier_wait(&done);
+		} else if (!strcmp(how, "block")) {
+			pthread_sigmask(SIG_SETMASK, &all, NULL);
+		}
+		if (!strcmp(how, "mask")) {
+			print_mask();
+		} else {
+			for (long i = 0; i < n && strcmp(how, "threads"); i++)
+				wait_once(how, &wait);
+			printf("sum %ld\n", sum);
+		}
+		fflush(stdout);
+	}
+	return 0;
+}

@@ -10,6 +10,7 @@
 
 const struct ebpf_helper ebpf_helpers[EBPF_MAX_HELPER_ID] = {
 	ROW(map_lookup_elem, EBPF_H_ANY),
+	ROW(map_lookup_percpu_elem, EBPF_H_ANY),
 	ROW(map_update_elem, EBPF_H_ANY),
 	ROW(map_delete_elem, EBPF_H_ANY),
 	ROW(for_each_map_elem, EBPF_H_ANY),

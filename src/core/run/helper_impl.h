@@ -21,6 +21,7 @@
 	u64 ebpf_k_##name(u64 r1, u64 r2, u64 r3, u64 r4, u64 r5, struct ebpf_run *run)
 
 EBPF_HELPER(map_lookup_elem);
+EBPF_HELPER(map_lookup_percpu_elem);
 EBPF_HELPER(map_update_elem);
 EBPF_HELPER(map_delete_elem);
 EBPF_HELPER(for_each_map_elem);

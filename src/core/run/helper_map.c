@@ -57,6 +57,18 @@ EBPF_HELPER(map_lookup_elem)
 	return key ? (u64)map->ops->lookup(map, key) : 0;
 }
 
+EBPF_HELPER(map_lookup_percpu_elem)
+{
+	struct ebpf_map *map = ebpf_arg_map(r1, run);
+	u64 buf[COPY_MAX / 8];
+	const void *key;
+
+	if (unlikely(!map || !map->ops->lookup_cpu))
+		return 0;
+	key = take(r2, map->meta.key_size, buf);
+	return key ? (u64)map->ops->lookup_cpu(map, key, (u32)r3) : 0;
+}
+
 EBPF_HELPER(map_delete_elem)
 {
 	struct ebpf_map *map = ebpf_arg_map(r1, run);

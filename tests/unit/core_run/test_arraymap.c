@@ -74,6 +74,11 @@ Test(arraymap, percpu_parts_are_apart)
 	for (cpu = 0; cpu < TEST_CPUS; cpu++)
 		others += out[cpu] == value[cpu];
 	cr_assert_eq(others, TEST_CPUS - 1);
+	for (cpu = 0; cpu < TEST_CPUS; cpu++)
+		cr_assert_eq(*(u64 *)map.ops->lookup_cpu(&map, &key, cpu), out[cpu]);
+	cr_assert_null(map.ops->lookup_cpu(&map, &key, TEST_CPUS));
+	key = 3;
+	cr_assert_null(map.ops->lookup_cpu(&map, &key, 0));
 	key = 0;
 	cr_assert_eq(map.ops->lookup_user(&map, &key, out, 0), 0);
 	for (cpu = 0; cpu < TEST_CPUS; cpu++)

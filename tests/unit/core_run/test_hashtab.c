@@ -235,17 +235,56 @@ Test(hashtab, for_each_may_delete)
 	cr_assert_eq(count_keys(&map), 0);
 }
 
+Test(hashtab, the_value_of_another_cpu)
+{
+	const u32 types[] = {BPF_MAP_TYPE_PERCPU_HASH, BPF_MAP_TYPE_LRU_PERCPU_HASH};
+	u64 all[TEST_CPUS] = {1, 2, 3, 4};
+
+	for (u32 i = 0; i < ARRAY_SIZE(types); i++) {
+		struct ebpf_map map;
+		u32 key = 3, missing = 4;
+
+		test_map(&map, types[i], 4, 8, 8, 0);
+		cr_assert_eq(map.ops->update_user(&map, &key, all, 0), 0);
+		for (u32 cpu = 0; cpu < TEST_CPUS; cpu++)
+			cr_assert_eq(*(u64 *)map.ops->lookup_cpu(&map, &key, cpu), cpu + 1);
+		cr_assert_null(map.ops->lookup_cpu(&map, &key, TEST_CPUS));
+		cr_assert_null(map.ops->lookup_cpu(&map, &key, ~0u));
+		cr_assert_null(map.ops->lookup_cpu(&map, &missing, 0));
+	}
+}
+
+Test(hashtab, lru_percpu_evicts)
+{
+	u64 all[TEST_CPUS] = {1, 2, 3, 4}, out[TEST_CPUS];
+	struct ebpf_map map;
+	u32 key, hot = 0;
+
+	test_map(&map, BPF_MAP_TYPE_LRU_PERCPU_HASH, 4, 8, 64, 0);
+	cr_assert_eq(map.ops->update_user(&map, &hot, all, 0), 0);
+	for (key = 1; key < 5000; key++) {
+		cr_assert_eq(map.ops->update_user(&map, &key, all, 0), 0);
+		cr_assert_eq(map.ops->lookup_user(&map, &key, out, 0), 0);
+		cr_assert_arr_eq(all, out, sizeof(all));
+		if (key % 8 == 0)
+			cr_assert_not_null(map.ops->lookup_cpu(&map, &hot, key % TEST_CPUS));
+	}
+	cr_assert_eq(count_keys(&map), 64);
+}
+
 /* ---- against the kernel ---- */
+
+#define VALUES 2048
 
 static void compare_content(struct ebpf_map *map, int fd)
 {
-	u8 key[16], *prev = NULL, ours[256], theirs[256];
+	u8 key[16], *prev = NULL, ours[VALUES], theirs[VALUES];
 	u32 n = 0, m = 0;
 
 	while (!map->ops->next(map, prev, key)) {
 		cr_assert_eq(map->ops->lookup_user(map, key, ours, 0), 0);
 		cr_assert_eq(kernel_elem(BPF_MAP_LOOKUP_ELEM, fd, key, theirs, 0), 0);
-		cr_assert_arr_eq(ours, theirs, map->meta.value_size);
+		cr_assert_arr_eq(ours, theirs, ebpf_map_user_value_size(&map->meta));
 		prev = key;
 		n++;
 	}
@@ -256,7 +295,8 @@ static void compare_content(struct ebpf_map *map, int fd)
 
 static void compare_step(struct ebpf_map *map, int fd, u32 keys)
 {
-	u8 key[16] = {0}, value[32], ours[32] = {0}, theirs[32] = {0};
+	u8 key[16] = {0}, value[VALUES], ours[VALUES] = {0}, theirs[VALUES] = {0};
+	bool percpu = map->ops->lookup_cpu;
 	u32 what = test_rand() % 10, k = test_rand() % keys;
 	u64 flags = test_rand() % 8 ? test_rand() % 3 : test_rand() % 6;
 	int a, b;
@@ -264,8 +304,8 @@ static void compare_step(struct ebpf_map *map, int fd, u32 keys)
 	memcpy(key, &k, sizeof(k));
 	memset(value, (int)test_rand(), sizeof(value));
 	if (what < 5) {
-		a = test_rand() % 2 ? map->ops->update(map, key, value, flags)
-				    : map->ops->update_user(map, key, value, flags);
+		a = !percpu && test_rand() % 2 ? map->ops->update(map, key, value, flags)
+					       : map->ops->update_user(map, key, value, flags);
 		b = kernel_elem(BPF_MAP_UPDATE_ELEM, fd, key, value, flags);
 	} else if (what < 7) {
 		a = map->ops->del(map, key);
@@ -281,6 +321,26 @@ static void compare_step(struct ebpf_map *map, int fd, u32 keys)
 	cr_assert_eq(a, b, "op %u key %u flags %llu: %d, the kernel %d", what, k,
 		     (unsigned long long)flags, a, b);
 	cr_assert_arr_eq(ours, theirs, sizeof(ours));
+}
+
+/* A table of so many elements that nothing is evicted; the kernel counts the CPUs itself. */
+static void compare_percpu(u32 type, u32 value_size)
+{
+	int fd = kernel_create(type, 4, value_size, 2000, 0);
+	struct ebpf_map_meta meta = test_meta(type, 4, value_size, 2000, 0);
+	struct ebpf_map map;
+	u64 size;
+
+	cr_assert_geq(fd, 0);
+	meta.nr_cpus = osl_nr_cpus();
+	size = ebpf_map_shm_size(&meta);
+	cr_assert_eq(ebpf_map_bind(&map, &meta, test_mmap(size), size), 0);
+	if (ebpf_map_user_value_size(&meta) > VALUES)
+		cr_skip("too many CPUs for this test");
+	for (u32 i = 0; i < 4000; i++)
+		compare_step(&map, fd, 20);
+	compare_content(&map, fd);
+	close(fd);
 }
 
 static void compare_with_kernel(u32 key_size, u32 value_size, u32 max, u32 flags)
@@ -305,6 +365,8 @@ Test(hashtab, random_operations_end_as_in_the_kernel)
 	compare_with_kernel(4, 32, 1, 0);
 	compare_with_kernel(8, 3, 100, BPF_F_NO_PREALLOC);
 	compare_with_kernel(16, 20, 300, 0);
+	compare_percpu(BPF_MAP_TYPE_PERCPU_HASH, 8);
+	compare_percpu(BPF_MAP_TYPE_LRU_PERCPU_HASH, 20);
 }
 
 /* ---- many at once ---- */
@@ -615,6 +677,7 @@ Test(hashtab, scribbling_neither_crashes_nor_hangs, .timeout = 30)
 	scribble_type(BPF_MAP_TYPE_HASH, 1000);
 	scribble_type(BPF_MAP_TYPE_LRU_HASH, 500);
 	scribble_type(BPF_MAP_TYPE_PERCPU_HASH, 500);
+	scribble_type(BPF_MAP_TYPE_LRU_PERCPU_HASH, 500);
 }
 
 /* Links made into rings: every walk ends, a walk over the keys, too. */

@@ -12,6 +12,14 @@ static void *fake_lookup(struct ebpf_map *map, const void *key)
 	return &found;
 }
 
+static void *fake_lookup_cpu(struct ebpf_map *map, const void *key, u32 cpu)
+{
+	calls++;
+	memcpy(&seen_key, key, 8);
+	seen_flags = cpu;
+	return &found;
+}
+
 static int fake_update(struct ebpf_map *map, const void *key, const void *value, u64 flags)
 {
 	u32 size = map->meta.value_size;
@@ -36,8 +44,11 @@ static s64 fake_for_each(struct ebpf_map *map, struct ebpf_run *r, u64 fn, u64 c
 	return (s64)(fn + ctx);
 }
 
-static struct ebpf_map_ops ops = {
-	.lookup = fake_lookup, .update = fake_update, .del = fake_del, .for_each = fake_for_each};
+static struct ebpf_map_ops ops = {.lookup = fake_lookup,
+				  .update = fake_update,
+				  .del = fake_del,
+				  .for_each = fake_for_each,
+				  .lookup_cpu = fake_lookup_cpu};
 
 static void start(void)
 {
@@ -59,7 +70,11 @@ Test(helper_map, pass_through)
 	cr_assert(seen_value == 6 && seen_flags == BPF_NOEXIST);
 	cr_assert_eq(CALL(map_delete_elem, &fake_map, &key), -ENOENT);
 	cr_assert_eq(CALL(for_each_map_elem, &fake_map, 40, 2, 0), 42);
-	cr_assert_eq(calls, 4);
+	cr_assert_eq(CALL(map_lookup_percpu_elem, &fake_map, &key, 1ull << 32 | 3), (s64)&found);
+	cr_assert(seen_key == 5 && seen_flags == 3);
+	cr_assert_eq(calls, 5);
+	ops.lookup_cpu = NULL;
+	cr_assert_eq(CALL(map_lookup_percpu_elem, &fake_map, &key, 3), 0);
 }
 
 Test(helper_map, large_values)
@@ -81,6 +96,7 @@ Test(helper_map, wrong_addresses_stay_outside)
 
 	for (u32 i = 0; i < ARRAY_SIZE(bad); i++) {
 		cr_assert_eq(CALL(map_lookup_elem, &fake_map, bad[i]), 0);
+		cr_assert_eq(CALL(map_lookup_percpu_elem, &fake_map, bad[i], 0), 0);
 		cr_assert_eq(CALL(map_delete_elem, &fake_map, bad[i]), -EFAULT);
 		cr_assert_eq(CALL(map_update_elem, &fake_map, bad[i], &key, 0), -EFAULT);
 		cr_assert_eq(CALL(map_update_elem, &fake_map, &key, bad[i], 0), -EFAULT);
@@ -96,6 +112,7 @@ Test(helper_map, only_maps_of_the_program)
 
 	for (u32 i = 0; i < ARRAY_SIZE(wrong); i++) {
 		cr_assert_eq(CALL(map_lookup_elem, wrong[i], &key), 0);
+		cr_assert_eq(CALL(map_lookup_percpu_elem, wrong[i], &key, 0), 0);
 		cr_assert_eq(CALL(map_delete_elem, wrong[i], &key), -EINVAL);
 		cr_assert_eq(CALL(map_update_elem, wrong[i], &key, &key, 0), -EINVAL);
 		cr_assert_eq(CALL(for_each_map_elem, wrong[i], 1, 1, 0), -EINVAL);

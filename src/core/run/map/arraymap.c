@@ -90,6 +90,15 @@ static void *percpu_array_lookup(struct ebpf_map *map, const void *key)
 	return load_index(map, key, &index) ? cpu_elem(map, index, ebpf_map_cpu(map)) : NULL;
 }
 
+static void *percpu_array_lookup_cpu(struct ebpf_map *map, const void *key, u32 cpu)
+{
+	u32 index;
+
+	if (cpu >= map->meta.nr_cpus || !load_index(map, key, &index))
+		return NULL;
+	return cpu_elem(map, index, cpu);
+}
+
 /* What both forms of update refuse, in the kernel's order. */
 static int update_index(const struct ebpf_map *map, const void *key, u64 flags, u32 *index)
 {
@@ -228,4 +237,5 @@ const struct ebpf_map_ops ebpf_percpu_array_ops = {
 	.lookup_user = percpu_array_lookup_user,
 	.update_user = percpu_array_update_user,
 	.for_each = array_for_each,
+	.lookup_cpu = percpu_array_lookup_cpu,
 };

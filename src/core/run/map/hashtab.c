@@ -791,6 +791,17 @@ static int htab_next_in(struct ebpf_map *map, u32 bucket, const void *key, void 
 	return copy_key(map, bucket, link, next) ? 0 : -EAGAIN;
 }
 
+static void *htab_lookup_cpu(struct ebpf_map *map, const void *key, u32 cpu)
+{
+	u32 link = cpu < map->meta.nr_cpus ? find_any(map, key) : 0;
+
+	if (!link)
+		return NULL;
+	if (is_lru(map->meta.type))
+		mark_used(map, link);
+	return cpu_value(map, link, cpu);
+}
+
 static void *program_value(struct ebpf_map *map, u32 link)
 {
 	if (is_percpu(map->meta.type))
@@ -887,13 +898,14 @@ static u32 htab_reap(struct ebpf_map *map)
 
 static void htab_bind(struct ebpf_map *map);
 
-#define HTAB_OPS(NAME, F)                                                                          \
+#define HTAB_OPS(NAME, F, PERCPU)                                                                  \
 	{                                                                                          \
 		.name = NAME, .check = ebpf_htab_check, .size = ebpf_htab_size, .bind = htab_bind, \
 		.lookup = F##_lookup, .update = F##_update, .del = htab_del, .next = htab_next,    \
 		.next_in = htab_next_in, .lookup_user = htab_lookup_user,                          \
 		.update_user = htab_update_user, .lookup_delete_user = htab_lookup_delete,         \
-		.for_each = htab_for_each, .reap = htab_reap,                                      \
+		.for_each = htab_for_each, .lookup_cpu = (PERCPU) ? htab_lookup_cpu : NULL,        \
+		.reap = htab_reap,                                                                 \
 	}
 
 #define HTAB_CODE(F, KSZ, LRU, PERCPU)                                                             \
@@ -910,9 +922,9 @@ static void htab_bind(struct ebpf_map *map);
 	HTAB_CODE(F##_4, 4, LRU, PERCPU)                                                           \
 	HTAB_CODE(F##_8, 8, LRU, PERCPU)                                                           \
 	HTAB_CODE(F, 0, LRU, PERCPU)                                                               \
-	static const struct ebpf_map_ops F##_4_ops = HTAB_OPS(NAME, F##_4);                        \
-	static const struct ebpf_map_ops F##_8_ops = HTAB_OPS(NAME, F##_8);                        \
-	const struct ebpf_map_ops ebpf_##F##_ops = HTAB_OPS(NAME, F);
+	static const struct ebpf_map_ops F##_4_ops = HTAB_OPS(NAME, F##_4, PERCPU);                \
+	static const struct ebpf_map_ops F##_8_ops = HTAB_OPS(NAME, F##_8, PERCPU);                \
+	const struct ebpf_map_ops ebpf_##F##_ops = HTAB_OPS(NAME, F, PERCPU);
 
 HTAB_TYPE(hash, "hash", false, false)
 HTAB_TYPE(percpu_hash, "percpu_hash", false, true)

@@ -82,6 +82,8 @@ struct ebpf_map_ops {
 	 * 0) until it returns non-zero; returns the number of elements visited or a negative errno.
 	 */
 	s64 (*for_each)(struct ebpf_map *map, struct ebpf_run *run, u64 fn, u64 cb_ctx);
+	/* Optional, per-CPU types: the value of @cpu, or NULL. */
+	void *(*lookup_cpu)(struct ebpf_map *map, const void *key, u32 cpu);
 	/* Optional: ebpf_map_reap(). */
 	u32 (*reap)(struct ebpf_map *map);
 };

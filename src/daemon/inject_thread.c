@@ -374,16 +374,27 @@ static u64 scan_all(struct thread *t)
 	return found;
 }
 
-static int find_insn(struct thread *t)
+static bool insn_is_there(struct thread *t)
 {
 	u8 insn[REMOTE_SYSCALL_LEN];
 
+	return thread_read(t, t->insn, insn, sizeof(insn)) == 0 &&
+	       memcmp(insn, REMOTE_SYSCALL, sizeof(insn)) == 0;
+}
+
+static int find_insn(struct thread *t)
+{
 	t->insn = remote_last_syscall(&t->saved);
-	if (remote_in_syscall(&t->saved) && thread_read(t, t->insn, insn, sizeof(insn)) == 0 &&
-	    memcmp(insn, REMOTE_SYSCALL, sizeof(insn)) == 0)
+	if (remote_in_syscall(&t->saved) && insn_is_there(t))
 		return 0;
 	t->insn = scan_all(t);
 	return t->insn ? 0 : -ENOENT;
+}
+
+/* The agent, which was called meanwhile, puts breakpoints on some of them. */
+static int find_insn_again(struct thread *t)
+{
+	return insn_is_there(t) ? 0 : find_insn(t);
 }
 
 /* --- holding ------------------------------------------------------------------------------------
@@ -491,6 +502,10 @@ int thread_syscall(struct thread *t, s64 *ret, long nr, const u64 args[6])
 	enum halt halt;
 	int sig, err, stops = 0;
 
+	err = find_insn_again(t);
+	if (err)
+		return thread_fail(t, err, "found no system call instruction in process %d",
+				   t->pid);
 	remote_set_syscall(&regs, t->insn, nr, args);
 	err = set_regs(t, &regs);
 	while (err == 0 && stops < 2) {

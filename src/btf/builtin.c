@@ -1,48 +1,114 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The kernel types that tracing programs name, described by hand: enough that an object compiled
- * with a vmlinux.h finds its pt_regs when it runs in user space, on a machine that exports no BTF.
+ * with a vmlinux.h finds its pt_regs when it runs in user space, on a machine that exports no BTF,
+ * and the kernel functions that are served.
+ *
+ * Model: words of types and a table of strings, appended to; nothing is read back. So the surface,
+ * which has no libbpf in it, can hand it out as /sys/kernel/btf/vmlinux.
  *
  * Rules: pt_regs is exactly what a program's context is here (arch.h). Of the other structures only
  * the members are there that a user-space tracer can sensibly name; CO-RE matches by name, so their
- * order and the members left out don't matter. Everything is appended in one go; the first error
- * sticks in `err`. The kernel functions (kfuncs) that are served come first: a program calls one by
- * the number of its FUNC, and the verifier knows these numbers (verify_proto.h, enum ebpf_kfunc).
+ * order and the members left out don't matter. The first error sticks in `err`. The functions come
+ * first: a program calls one by the number of its FUNC (core/run/kfunc.h).
  */
-#include "btf/btf.h"
+#include "btf/builtin.h"
 
-#include <bpf/btf.h>
 #include <errno.h>
+#include <linux/btf.h>
+#include <stdlib.h>
+#include <string.h>
 
-#include "base/macros.h"
+#include "base/cleanup.h"
+
+#define WORDS 1024u
+#define CHARS 2048u
 
 struct builder {
-	struct btf *btf;
+	u32 words[WORDS]; /* of types */
+	char names[CHARS];
+	u32 nwords, nchars;
+	u32 ntypes;
+	u32 open; /* the word of the structure or prototype that members are added to */
 	int err;
-	int u8_id, u16_id, u32_id, u64_id, s32_id, s64_id, char_id, ulong_id, index_id, bool_id;
+	u32 u8_id, u16_id, u32_id, u64_id, s32_id, s64_id, char_id, ulong_id, index_id, bool_id;
 };
 
-/* Passes ids through, remembers the first failure. */
-static int keep(struct builder *b, int id)
+static void add_word(struct builder *b, u32 word)
 {
-	if (id < 0 && !b->err)
-		b->err = id;
+	if (b->nwords == WORDS)
+		b->err = -ENOSPC;
+	else
+		b->words[b->nwords++] = word;
+}
+
+/* its offset; the empty name is at 0 */
+static u32 add_name(struct builder *b, const char *name)
+{
+	u32 at = b->nchars, len = (u32)strlen(name) + 1;
+
+	if (!*name)
+		return 0;
+	if (len > CHARS - at) {
+		b->err = -ENOSPC;
+		return 0;
+	}
+	memcpy(b->names + at, name, len);
+	b->nchars += len;
+	return at;
+}
+
+/* @size, or the type that this one is of */
+static u32 add_type(struct builder *b, const char *name, u32 kind, u32 size)
+{
+	b->open = b->nwords;
+	add_word(b, add_name(b, name));
+	add_word(b, kind << 24);
+	add_word(b, size);
+	return ++b->ntypes;
+}
+
+static u32 add_int(struct builder *b, const char *name, u32 size, u32 encoding)
+{
+	u32 id = add_type(b, name, BTF_KIND_INT, size);
+
+	add_word(b, encoding << 24 | size * 8);
 	return id;
 }
 
-static int add_int(struct builder *b, const char *name, size_t size, int encoding)
+static u32 add_typedef(struct builder *b, const char *name, u32 id)
 {
-	return keep(b, btf__add_int(b->btf, name, size, encoding));
+	return add_type(b, name, BTF_KIND_TYPEDEF, id);
 }
 
-static int add_typedef(struct builder *b, const char *name, int id)
+static u32 add_struct(struct builder *b, const char *name, u32 size)
 {
-	return keep(b, btf__add_typedef(b->btf, name, id));
+	return add_type(b, name, BTF_KIND_STRUCT, size);
 }
 
-static void add_field(struct builder *b, const char *name, int id, u32 byte_offset)
+static u32 add_array(struct builder *b, u32 of, u32 n)
 {
-	keep(b, btf__add_field(b->btf, name, id, byte_offset * 8, 0));
+	u32 id = add_type(b, "", BTF_KIND_ARRAY, 0);
+
+	add_word(b, of);
+	add_word(b, b->index_id);
+	add_word(b, n);
+	return id;
+}
+
+/* One more of what was added last, which counts them beside its kind. */
+static void add_part(struct builder *b, const char *name, u32 id)
+{
+	if (!b->err)
+		b->words[b->open + 1]++;
+	add_word(b, add_name(b, name));
+	add_word(b, id);
+}
+
+static void add_field(struct builder *b, const char *name, u32 id, u32 byte_offset)
+{
+	add_part(b, name, id);
+	add_word(b, byte_offset * 8);
 }
 
 static void add_base_types(struct builder *b)
@@ -71,11 +137,10 @@ static void add_typedefs(struct builder *b)
 }
 
 /* A structure of unsigned longs, in order. */
-static void add_register_struct(struct builder *b, const char *name, const char *const *regs,
-				size_t n)
+static void add_register_struct(struct builder *b, const char *name, const char *const *regs, u32 n)
 {
-	keep(b, btf__add_struct(b->btf, name, n * 8));
-	for (size_t i = 0; i < n; i++)
+	add_struct(b, name, n * 8);
+	for (u32 i = 0; i < n; i++)
 		add_field(b, regs[i], b->ulong_id, i * 8);
 }
 
@@ -88,11 +153,11 @@ static void add_registers(struct builder *b)
 	static const char *const x86[] = {"r15", "r14",	    "r13", "r12", "bp",	   "bx", "r11",
 					  "r10", "r9",	    "r8",  "ax",  "cx",	   "dx", "si",
 					  "di",	 "orig_ax", "ip",  "cs",  "flags", "sp", "ss"};
-	int regs;
+	u32 regs;
 
 	add_register_struct(b, "pt_regs", x86, ARRAY_SIZE(x86));
-	regs = keep(b, btf__add_array(b->btf, b->index_id, b->u64_id, 31));
-	keep(b, btf__add_struct(b->btf, "user_pt_regs", 34 * 8));
+	regs = add_array(b, b->u64_id, 31);
+	add_struct(b, "user_pt_regs", 34 * 8);
 	add_field(b, "regs", regs, 0);
 	add_field(b, "sp", b->u64_id, 31 * 8);
 	add_field(b, "pc", b->u64_id, 32 * 8);
@@ -101,13 +166,11 @@ static void add_registers(struct builder *b)
 
 static void add_task(struct builder *b)
 {
-	int comm = keep(b, btf__add_array(b->btf, b->index_id, b->char_id, 16));
-	int task, ptr;
-
+	u32 comm = add_array(b, b->char_id, 16);
 	/* a pointer to the structure that follows it */
-	task = (int)btf__type_cnt(b->btf) + 1;
-	ptr = keep(b, btf__add_ptr(b->btf, task));
-	keep(b, btf__add_struct(b->btf, "task_struct", 72));
+	u32 ptr = add_type(b, "", BTF_KIND_PTR, b->ntypes + 2);
+
+	add_struct(b, "task_struct", 72);
 	add_field(b, "flags", b->u32_id, 0);
 	add_field(b, "exit_code", b->s32_id, 4);
 	add_field(b, "pid", b->s32_id, 8);
@@ -138,41 +201,45 @@ static const struct {
 };
 
 struct function_types {
-	int ptr, int_ptr, iter_ptr, dynptr_ptr, const_dynptr_ptr;
+	u32 ptr, int_ptr, iter_ptr, dynptr_ptr, const_dynptr_ptr;
 };
 
 /* Their numbers; the types they refer to come at the end. */
 static void add_functions(struct builder *b)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(functions); i++)
-		keep(b, btf__add_func(b->btf, functions[i].name, BTF_FUNC_STATIC, 1));
+	for (u32 i = 0; i < ARRAY_SIZE(functions); i++)
+		add_type(b, functions[i].name, BTF_KIND_FUNC, 0);
 }
 
-static int add_opaque(struct builder *b, const char *name, u32 words)
+static u32 add_opaque(struct builder *b, const char *name, u32 words)
 {
-	int id = keep(b, btf__add_struct(b->btf, name, words * 8));
-	int array = (int)btf__type_cnt(b->btf);
+	u32 id = add_struct(b, name, words * 8);
 
-	add_field(b, "__opaque", words == 1 ? b->u64_id : array, 0);
+	add_field(b, "__opaque", words == 1 ? b->u64_id : id + 1, 0);
 	if (words != 1)
-		keep(b, btf__add_array(b->btf, b->index_id, b->u64_id, words));
+		add_array(b, b->u64_id, words);
 	return id;
+}
+
+static u32 add_ptr(struct builder *b, u32 to)
+{
+	return add_type(b, "", BTF_KIND_PTR, to);
 }
 
 static struct function_types add_function_types(struct builder *b)
 {
+	u32 iter = add_opaque(b, "bpf_iter_num", 1), dynptr = add_opaque(b, "bpf_dynptr", 2);
 	struct function_types t;
-	int iter = add_opaque(b, "bpf_iter_num", 1), dynptr = add_opaque(b, "bpf_dynptr", 2);
 
-	t.ptr = keep(b, btf__add_ptr(b->btf, 0));
-	t.int_ptr = keep(b, btf__add_ptr(b->btf, b->s32_id));
-	t.iter_ptr = keep(b, btf__add_ptr(b->btf, iter));
-	t.dynptr_ptr = keep(b, btf__add_ptr(b->btf, dynptr));
-	t.const_dynptr_ptr = keep(b, btf__add_ptr(b->btf, keep(b, btf__add_const(b->btf, dynptr))));
+	t.ptr = add_ptr(b, 0);
+	t.int_ptr = add_ptr(b, b->s32_id);
+	t.iter_ptr = add_ptr(b, iter);
+	t.dynptr_ptr = add_ptr(b, dynptr);
+	t.const_dynptr_ptr = add_ptr(b, add_type(b, "", BTF_KIND_CONST, dynptr));
 	return t;
 }
 
-static int type_of(const struct builder *b, const struct function_types *t, char letter)
+static u32 type_of(const struct builder *b, const struct function_types *t, char letter)
 {
 	switch (letter) {
 	case 'i':
@@ -196,37 +263,56 @@ static int type_of(const struct builder *b, const struct function_types *t, char
 	}
 }
 
+/* A FUNC is three words, the last its prototype; they are the first types. */
 static void complete_functions(struct builder *b)
 {
 	struct function_types t = add_function_types(b);
 
-	for (size_t i = 0; i < ARRAY_SIZE(functions) && !b->err; i++) {
+	for (u32 i = 0; i < ARRAY_SIZE(functions); i++) {
 		const char *letter = functions[i].types;
-		int proto = keep(b, btf__add_func_proto(b->btf, type_of(b, &t, *letter)));
 
+		b->words[3 * i + 2] = add_type(b, "", BTF_KIND_FUNC_PROTO, type_of(b, &t, *letter));
 		while (*++letter)
-			keep(b, btf__add_func_param(b->btf, "", type_of(b, &t, *letter)));
-		if (!b->err) /* ours, and still being made */
-			((struct btf_type *)btf__type_by_id(b->btf, (u32)i + 1))->type = (u32)proto;
+			add_part(b, "", type_of(b, &t, *letter));
 	}
 }
 
-int btf_builtin(struct btf **out)
-{
-	struct builder b = {.btf = btf__new_empty()};
+/* --- the file -------------------------------------------------------------------------------- */
 
-	if (!b.btf)
+static int write_file(const struct builder *b, void **out, u32 *size)
+{
+	struct btf_header h = {
+		.magic = BTF_MAGIC,
+		.version = BTF_VERSION,
+		.hdr_len = sizeof(h),
+		.type_len = b->nwords * (u32)sizeof(u32),
+		.str_off = b->nwords * (u32)sizeof(u32),
+		.str_len = b->nchars,
+	};
+	char *p = malloc(sizeof(h) + h.type_len + h.str_len);
+
+	if (!p)
 		return -ENOMEM;
-	add_functions(&b);
-	add_base_types(&b);
-	add_typedefs(&b);
-	add_registers(&b);
-	add_task(&b);
-	complete_functions(&b);
-	if (b.err) {
-		btf__free(b.btf);
-		return b.err;
-	}
-	*out = b.btf;
+	memcpy(p, &h, sizeof(h));
+	memcpy(p + sizeof(h), b->words, h.type_len);
+	memcpy(p + sizeof(h) + h.str_off, b->names, h.str_len);
+	*out = p;
+	*size = (u32)sizeof(h) + h.str_off + h.str_len;
 	return 0;
+}
+
+int btf_builtin_raw(void **out, u32 *size)
+{
+	_cleanup_free_ struct builder *b = calloc(1, sizeof(*b));
+
+	if (!b)
+		return -ENOMEM;
+	b->nchars = 1;
+	add_functions(b);
+	add_base_types(b);
+	add_typedefs(b);
+	add_registers(b);
+	add_task(b);
+	complete_functions(b);
+	return b->err ? b->err : write_file(b, out, size);
 }

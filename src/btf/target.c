@@ -22,6 +22,7 @@
 
 #include "base/cleanup.h"
 #include "base/macros.h"
+#include "btf/builtin.h"
 #include "core/load/syscall.h"
 
 #define BTF_FILE_MAX (256u << 20)
@@ -140,6 +141,18 @@ static int read_into(int fd, struct btf *into)
 	if (pread(fd, magic, 4, 0) == 4 && !memcmp(magic, ELFMAG, 4))
 		return read_elf(fd, into);
 	return read_raw(fd, st.st_size, into);
+}
+
+int btf_builtin(struct btf **out)
+{
+	_cleanup_free_ void *raw = NULL;
+	u32 size;
+	int err = btf_builtin_raw(&raw, &size);
+
+	if (err)
+		return err;
+	*out = btf__new(raw, size);
+	return *out ? 0 : -errno;
 }
 
 int btf_read_file(const char *path, struct btf **out, char *why, size_t why_size)

@@ -4,7 +4,7 @@
  *
  *	/sys/bus/event_source/devices/uprobe/...	how to ask for a uprobe event
  *	/sys/kernel/[debug/]tracing/uprobe_events	the older way, which is not here
- *	/sys/kernel/btf/vmlinux				$EBPFRT_VMLINUX_BTF when that is set
+ *	/sys/kernel/btf/vmlinux				the built-in types, or $EBPFRT_VMLINUX_BTF
  *	/sys/fs/bpf/...					names the daemon keeps
  *	/proc/mounts, /proc/self/mounts, /etc/mtab	with a line for /sys/fs/bpf
  *	/proc/self/fd/N, fdinfo/N			of our descriptors, as the kernel shows its
@@ -18,6 +18,7 @@
 #include <linux/memfd.h>
 #include <sys/vfs.h>
 
+#include "btf/builtin.h"
 #include "surface/internal.h"
 
 #define UPROBE_DIR "/sys/bus/event_source/devices/uprobe"
@@ -26,7 +27,7 @@
 #define STRING_(x) #x
 #define STRING(x) STRING_(x)
 
-enum file_kind { FILE_TEXT, FILE_DIR, FILE_ABSENT };
+enum file_kind { FILE_TEXT, FILE_DIR, FILE_ABSENT, FILE_BTF };
 
 static const struct file {
 	const char *path;
@@ -38,6 +39,7 @@ static const struct file {
 	{UPROBE_DIR "/type", FILE_TEXT, NULL}, /* made from MSG_PERF_TYPE_UPROBE */
 	{UPROBE_DIR "/format/retprobe", FILE_TEXT, "config:0\n"},
 	{UPROBE_DIR "/format/ref_ctr_offset", FILE_TEXT, "config:32-63\n"},
+	{"/sys/kernel/btf/vmlinux", FILE_BTF, NULL},
 	{"/sys/kernel/tracing/uprobe_events", FILE_ABSENT, NULL},
 	{"/sys/kernel/debug/tracing/uprobe_events", FILE_ABSENT, NULL},
 };
@@ -91,6 +93,23 @@ static long serve(const char *text, size_t len, int flags)
 	return -ENOMEM;
 }
 
+/*
+ * The kernel's types, for CO-RE and for the numbers of kernel functions, which are ours: those of
+ * the running kernel would name functions that are not here.
+ */
+static long open_types(int flags)
+{
+	const char *file = secure_getenv("EBPFRT_VMLINUX_BTF");
+	_cleanup_free_ void *raw = NULL;
+	u32 size;
+	int err;
+
+	if (file && *file)
+		return sys_openat(AT_FDCWD, file, flags, 0);
+	err = btf_builtin_raw(&raw, &size);
+	return err ? err : serve(raw, size, flags);
+}
+
 static long open_file(const struct file *f, int flags)
 {
 	char type[16];
@@ -100,6 +119,8 @@ static long open_file(const struct file *f, int flags)
 		return -ENOENT;
 	case FILE_DIR:
 		return SURFACE_PASS;
+	case FILE_BTF:
+		return open_types(flags);
 	default:
 		break;
 	}
@@ -213,14 +234,6 @@ long surface_open_mounts(const char *path, int flags)
 	return ret;
 }
 
-/* Kernel types for CO-RE: the file the person, or `ebpfrt exec`, named. */
-static long open_vmlinux(int flags)
-{
-	const char *file = secure_getenv("EBPFRT_VMLINUX_BTF");
-
-	return file && *file ? sys_openat(AT_FDCWD, file, flags, 0) : SURFACE_PASS;
-}
-
 long surface_open(int dir, const char *path, int flags)
 {
 	const struct file *f;
@@ -233,8 +246,6 @@ long surface_open(int dir, const char *path, int flags)
 	f = find(path);
 	if (f)
 		ret = open_file(f, flags);
-	else if (strcmp(path, "/sys/kernel/btf/vmlinux") == 0)
-		ret = open_vmlinux(flags);
 	else
 		ret = SURFACE_PASS;
 	surface_leave();

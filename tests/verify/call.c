@@ -7,6 +7,18 @@
 #define LOOP(n, rel)                                                                               \
 	MOV_IMM(1, n), LDFUNC(2, rel), MOV_IMM(3, 0), MOV_IMM(4, 0), CALL(BPF_FUNC_loop)
 
+/* bpf_loop(n, the function behind these 21 instructions, fp-16, 0), a 0 at fp-16 before; then a
+ * byte of an array's value of 16, at offset @at plus what is at fp-16 */
+#define LOOP_THEN_INDEX(n, at)                                                                     \
+	ST(BPF_DW, 10, -16, 0), MOV_IMM(1, n), LDFUNC(2, 18), MOV_REG(3, 10),                      \
+		ALU64_IMM(BPF_ADD, 3, -16), MOV_IMM(4, 0), CALL(BPF_FUNC_loop), LOOKUP4(M_ARRAY),  \
+		NONNULL, LDX(BPF_DW, 1, 10, -16), ALU64_REG(BPF_ADD, 0, 1), ST(BPF_B, 0, at, 1),   \
+		RET(0)
+/* a callback that counts */
+#define COUNT_UP LDX(BPF_DW, 1, 2, 0), ALU64_IMM(BPF_ADD, 1, 1), STX(BPF_DW, 2, 1, 0), RET(0)
+#define LOOP_INSIDE(n)                                                                             \
+	MOV_REG(3, 2), MOV_IMM(1, n), LDFUNC(2, 5), MOV_IMM(4, 0), CALL(BPF_FUNC_loop), RET(0)
+
 static const struct vcase cases[] = {
 	/* by value */
 	OK("a call", CALL_BPF(1), EXIT(), RET(0)),
@@ -173,6 +185,16 @@ static const struct vcase cases[] = {
 	    "R2 invalid mem access 'func'", LDFUNC(2, 4), LDX(BPF_DW, 0, 2, 0), RET(0), RET(0)),
 	OKW("nested loops", (MAIN_AND({8, T_STATIC}, {16, T_STATIC2})), LOOP(10, 6), RET(0),
 	    LOOP(10, 6), RET(0), RET(0)),
+	OKW("no call", (TWO(T_STATIC, 21)), LOOP_THEN_INDEX(0, 15), COUNT_UP),
+	OKW("calls that are counted", (TWO(T_STATIC, 21)), LOOP_THEN_INDEX(3, 12), COUNT_UP),
+	NOW("one call too many", (TWO(T_STATIC, 21)), EACCES,
+	    "invalid access to map value, value_size=16 off=16 size=1", LOOP_THEN_INDEX(4, 12),
+	    COUNT_UP),
+	OKW("nested calls that are counted", (MAIN_AND({21, T_STATIC}, {29, T_STATIC2})),
+	    LOOP_THEN_INDEX(2, 11), LOOP_INSIDE(2), COUNT_UP),
+	NOW("one nested call too many", (MAIN_AND({21, T_STATIC}, {29, T_STATIC2})), EACCES,
+	    "invalid access to map value, value_size=16 off=16 size=1", LOOP_THEN_INDEX(2, 12),
+	    LOOP_INSIDE(2), COUNT_UP),
 	OKW("user_ringbuf", (TWO(T_STATIC, 9)), LDMAP(1, M_USERING), LDFUNC(2, 6), MOV_IMM(3, 0),
 	    MOV_IMM(4, 0), CALL(BPF_FUNC_user_ringbuf_drain), RET(0), RET(0)),
 	NOW("a user_ringbuf's sample written", (TWO(T_STATIC, 9)), EACCES, "R1",

@@ -371,9 +371,20 @@ static void callback_args(struct proof_check *c, const struct args *a, const str
 
 static int finish(struct proof_check *c, const struct args *a)
 {
+	ebpf_vframe(&c->p->st)->cb_depth = 0;
 	proof_clobber(c);
 	c->p->pc++;
 	return result(c, a);
+}
+
+/* bpf_loop has called as often as it was told to. */
+static bool called_enough(struct proof_check *c, const struct args *a)
+{
+	const struct ebpf_vreg *times = proof_reg(c, BPF_REG_1);
+
+	return a->proto->callback == ECB_LOOP && times->type == VT_SCALAR &&
+	       ebpf_vframe(&c->p->st)->cb_depth >=
+		       EBPF_MUTANT(86, times->val.umax, times->val.umin);
 }
 
 /* One path goes on, the other into the function and back to the call. */
@@ -387,12 +398,15 @@ static int call_back(struct proof_check *c, const struct args *a)
 		e = proof_async(c, a->func, proof_reg(c, BPF_REG_1)->obj);
 		return e ? e : finish(c, a);
 	}
+	if (called_enough(c, a))
+		return finish(c, a);
 	e = proof_fork(c, c->p->pc, &on);
 	if (e)
 		return e;
 	c->p = on;
 	e = finish(c, a);
 	c->p = self;
+	ebpf_vframe(&self->st)->cb_depth++;
 	e = e ? e : proof_enter(c, a->func, true);
 	if (!e)
 		callback_args(c, a, &ctx);

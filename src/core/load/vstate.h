@@ -110,8 +110,9 @@ struct ebpf_vframe {
 	bool callback;	      /* called by the helper at callsite */
 	bool async;	      /* entry of a callback that runs later (a timer's) */
 	s32 ret_min, ret_max; /* what a callback may return */
-	u32 cb_depth;	      /* explorer: how often the callback was followed */
-	u32 nslots;	      /* slots that were ever touched; the rest is VB_NONE */
+	/* at a call that calls back: how often, at least, it did so already; everywhere else 0 */
+	u32 cb_depth;
+	u32 nslots;		  /* slots that were ever touched; the rest is VB_NONE */
 	struct ebpf_vslot *slots; /* malloc'ed: nslots; slot i covers fp-8*i-8 .. fp-8*i-1 */
 };
 

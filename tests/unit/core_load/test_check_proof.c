@@ -176,6 +176,18 @@ Test(check_proof, functions)
 	       MOVK(0, 0), EXIT);
 }
 
+/* What is called is bad: it reads where a number points to. */
+#define CALLS_BAD(...)                                                                             \
+	__VA_ARGS__, LDFUNC(2, 6), MOVK(3, 0), MOVK(4, 0), CALL(BPF_FUNC_loop), MOVK(0, 0), EXIT,  \
+		LDX(BPF_DW, 0, 1, 0), EXIT
+
+Test(check_proof, bpf_loop_calls_as_often_as_it_may)
+{
+	ACCEPT(CALLS_BAD(MOVK(1, 0)));
+	REFUSE("no pointer", CALLS_BAD(MOVK(1, 1)));
+	REFUSE("no pointer", CALLS_BAD(LDX(BPF_DW, 1, 1, 112), ALUK(BPF_AND, 1, 1)));
+}
+
 Test(check_proof, the_loop_that_is_walked)
 {
 	ACCEPT(MOVK(0, 0), ALUK(BPF_ADD, 0, 1), JK(BPF_JLT, 0, 100, -2), EXIT);
@@ -233,6 +245,25 @@ Test(check_proof, a_state_that_claims_too_much)
 	ebpf_scalar_const(&proof.states->state.frame[0]->regs[BPF_REG_0].val, 1);
 	cr_expect_eq(check(endless, ARRAY_SIZE(endless), &proof), -EFAULT);
 	cr_expect(strstr(text, "steps"), "%s", text);
+	ebpf_proof_free(&proof);
+}
+
+/* The same of a call that is said to have called back already. */
+Test(check_proof, a_state_that_claims_a_call)
+{
+	const struct bpf_insn p[] = {CALLS_BAD(MOVK(1, 1))};
+	struct ebpf_proof proof = stored(5);
+	struct ebpf_vframe *f = proof.states->state.frame[0];
+
+	for (u32 i = BPF_REG_1; i <= BPF_REG_4; i++) {
+		f->regs[i].type = VT_SCALAR;
+		ebpf_scalar_const(&f->regs[i].val, i == BPF_REG_1);
+	}
+	f->regs[BPF_REG_2].type = VT_FUNC;
+	f->regs[BPF_REG_2].obj = 1;
+	f->cb_depth = 1;
+	cr_expect_eq(check(p, ARRAY_SIZE(p), &proof), -EFAULT);
+	cr_expect(strstr(text, "no pointer"), "%s", text);
 	ebpf_proof_free(&proof);
 }
 

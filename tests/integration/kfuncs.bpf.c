@@ -16,6 +16,14 @@ struct bpf_iter_num___t {
 extern int bpf_iter_num_new(struct bpf_iter_num___t *it, int start, int end) __weak __ksym;
 extern int *bpf_iter_num_next(struct bpf_iter_num___t *it) __weak __ksym;
 extern void bpf_iter_num_destroy(struct bpf_iter_num___t *it) __weak __ksym;
+extern int bpf_dynptr_adjust(const struct bpf_dynptr *p, __u32 start, __u32 end) __weak __ksym;
+extern __u32 bpf_dynptr_size(const struct bpf_dynptr *p) __weak __ksym;
+/* a bool: of the register only the lowest byte */
+extern int bpf_dynptr_is_null(const struct bpf_dynptr *p) __weak __ksym;
+extern int bpf_dynptr_is_rdonly(const struct bpf_dynptr *p) __weak __ksym;
+extern int bpf_dynptr_clone(const struct bpf_dynptr *p, struct bpf_dynptr *clone) __weak __ksym;
+extern void *bpf_dynptr_slice(const struct bpf_dynptr *p, __u32 offset, void *buffer,
+			      __u32 size) __weak __ksym;
 extern void bpf_rcu_read_lock(void) __weak __ksym;
 extern void bpf_rcu_read_unlock(void) __weak __ksym;
 extern void bpf_no_such_function(void) __weak __ksym;
@@ -30,6 +38,18 @@ extern void bpf_no_such_function(void) __weak __ksym;
 		     (i) = n_ ? *n_ : 0;                                                           \
 		     n_;                                                                           \
 	     });)
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct value);
+} values SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4096);
+} ring SEC(".maps");
+
 struct results r;
 const volatile int ten = 10, three = 3;
 
@@ -83,10 +103,124 @@ static void loops(void)
 	r.repeat++;
 }
 
+static void fill(struct value *v)
+{
+	int i;
+
+	FOR(i, 0, 8)
+	v->words[i & 7] = 0x1111111111111111ull * i;
+}
+
+static void no_memory(struct value *v)
+{
+	struct bpf_dynptr d, copy;
+	__u64 word;
+
+	r.mem_flags = bpf_dynptr_from_mem(v, sizeof(*v), 1, &d);
+	r.mem_null_read = bpf_dynptr_read(&word, 8, &d, 0, 0);
+	r.mem_null_data = !bpf_dynptr_data(&d, 0, 8);
+	r.mem_null_size = (int)bpf_dynptr_size(&d);
+	r.mem_null_adjust = bpf_dynptr_adjust(&d, 0, 0);
+	r.mem_null_clone = bpf_dynptr_clone(&d, &copy);
+	r.mem_null_is_null = bpf_dynptr_is_null(&copy) & 0xff;
+}
+
+static void accesses(struct value *v, const struct bpf_dynptr *d)
+{
+	__u64 word = 0, buf[2] = {0}, *p;
+
+	r.read = bpf_dynptr_read(&word, 8, d, 4, 0);
+	r.read_value = word;
+	r.read_end = bpf_dynptr_read(&word, 1, d, 63, 0);
+	r.read_beyond = bpf_dynptr_read(&word, 2, d, 63, 0);
+	r.read_far = bpf_dynptr_read(&word, 8, d, (__u32)-4, 0);
+	r.read_flags = bpf_dynptr_read(&word, 8, d, 0, 1);
+	word = 0x123456789abcdef;
+	r.write = bpf_dynptr_write(d, 3, &word, 8, 0);
+	r.write_value = v->words[1];
+	r.write_beyond = bpf_dynptr_write(d, 57, &word, 8, 0);
+	r.write_flags = bpf_dynptr_write(d, 0, &word, 8, 1);
+	r.write_overlap = bpf_dynptr_write(d, 3, v, 40, 0);
+	r.write_overlap_value = v->words[0] ^ v->words[1] ^ v->words[2] ^ v->words[4] ^ v->words[5];
+	p = bpf_dynptr_data(d, 8, 8);
+	r.data = p ? *p : -1;
+	r.data_beyond = !bpf_dynptr_data(d, 57, 8);
+	p = bpf_dynptr_slice(d, 16, buf, 8);
+	r.slice = p ? *p : -1;
+	r.slice_beyond = !bpf_dynptr_slice(d, 57, buf, 8);
+}
+
+static void parts(struct bpf_dynptr *d)
+{
+	struct bpf_dynptr copy;
+	__u64 word = 0;
+
+	r.adjust_beyond = bpf_dynptr_adjust(d, 3, 65);
+	r.adjust_backwards = bpf_dynptr_adjust(d, 4, 3);
+	r.adjust = bpf_dynptr_adjust(d, 3, 60);
+	r.adjust_size = bpf_dynptr_size(d);
+	r.clone = bpf_dynptr_clone(d, &copy);
+	r.adjust += bpf_dynptr_adjust(d, 2, 12);
+	bpf_dynptr_read(&word, 8, d, 2, 0);
+	r.adjust_value = word;
+	bpf_dynptr_read(&word, 8, &copy, 0, 0);
+	r.clone_value = word;
+	r.clone_size = bpf_dynptr_size(&copy) * 100 + bpf_dynptr_size(d);
+}
+
+static void memory(struct value *v)
+{
+	struct bpf_dynptr d;
+
+	fill(v);
+	no_memory(v);
+	r.mem = bpf_dynptr_from_mem(v, sizeof(*v), 0, &d);
+	r.is_null = bpf_dynptr_is_null(&d) & 0xff;
+	r.is_rdonly = bpf_dynptr_is_rdonly(&d) & 0xff;
+	r.size = bpf_dynptr_size(&d);
+	accesses(v, &d);
+	parts(&d);
+}
+
+static void rings(void)
+{
+	struct bpf_dynptr d;
+	__u64 word = 5, *p;
+	__u32 i;
+
+	/* of a size that only the run knows */
+	FOR(i, 1, three + 2)
+	{
+		r.ring += bpf_ringbuf_reserve_dynptr(&ring, 8 * i, 0, &d);
+		r.ring_write += bpf_dynptr_write(&d, 8 * i - 8, &word, 8, 0);
+		r.ring_size += bpf_dynptr_size(&d);
+		p = bpf_dynptr_data(&d, 0, 8);
+		if (p)
+			*p += 1000 * i;
+		if (i == 2)
+			bpf_ringbuf_discard_dynptr(&d, 0);
+		else
+			bpf_ringbuf_submit_dynptr(&d, 0);
+	}
+	r.ring_flags = bpf_ringbuf_reserve_dynptr(&ring, 8, 1, &d);
+	bpf_ringbuf_submit_dynptr(&d, 0);
+	r.ring_too_big = bpf_ringbuf_reserve_dynptr(&ring, 4096, 0, &d);
+	bpf_ringbuf_submit_dynptr(&d, 0);
+	r.ring_huge = bpf_ringbuf_reserve_dynptr(&ring, 1 << 24, 0, &d);
+	bpf_ringbuf_discard_dynptr(&d, 0);
+}
+
 SEC("uprobe")
 int probe(struct pt_regs *ctx)
 {
+	struct value *v;
+	__u32 key = 0;
+
 	r.runs++;
+	v = bpf_map_lookup_elem(&values, &key);
+	if (v)
+		memory(v);
+	rings();
 	loops();
 	r.in_subprogram = sum_to(ten) + sum_to(three);
 	bpf_loop(4, callback, 0, 0);

@@ -32,6 +32,25 @@ static int results(const struct bpf_object *obj, struct results *r)
 	return bpf_map_lookup_elem(bpf_object__find_map_fd_by_name(obj, ".bss"), &key, r);
 }
 
+static int on_record(void *ctx, void *data, size_t size)
+{
+	struct results *r = ctx;
+
+	r->ring_records++;
+	for (size_t i = 0; i < size / 8; i++)
+		r->ring_sum = r->ring_sum * 3 + ((long long *)data)[i] % 1000;
+	return 0;
+}
+
+static void drain(const struct bpf_object *obj, struct results *r)
+{
+	struct ring_buffer *rb =
+		ring_buffer__new(bpf_object__find_map_fd_by_name(obj, "ring"), on_record, r, NULL);
+
+	ring_buffer__consume(rb);
+	ring_buffer__free(rb);
+}
+
 int main(int argc, char **argv)
 {
 	struct bpf_object *obj;
@@ -44,6 +63,7 @@ int main(int argc, char **argv)
 	hello(1);
 	if (results(obj, &r))
 		return 2;
+	drain(obj, &r);
 #define PRINT(name) printf(#name ": %lld\n", r.name);
 	RESULTS(PRINT)
 	return 0;

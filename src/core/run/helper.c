@@ -52,14 +52,24 @@ const struct ebpf_helper ebpf_helpers[EBPF_MAX_HELPER_ID] = {
 	ROW(perf_event_output, EBPF_H_TRACING),
 	ROW(get_stackid, EBPF_H_TRACING),
 	ROW(get_stack, EBPF_H_TRACING),
+	ROW(dynptr_from_mem, EBPF_H_ANY),
+	ROW(dynptr_read, EBPF_H_ANY),
+	ROW(dynptr_write, EBPF_H_ANY),
+	ROW(dynptr_data, EBPF_H_ANY),
+	ROW(ringbuf_reserve_dynptr, EBPF_H_ANY),
+	ROW(ringbuf_submit_dynptr, EBPF_H_ANY),
+	ROW(ringbuf_discard_dynptr, EBPF_H_ANY),
 };
 
 #define KFUNC(id, name) [EKFUNC_##id] = ebpf_k_##name
 
 static const ebpf_helper_fn kfuncs[EKFUNC_MAX] = {
 	KFUNC(ITER_NUM_NEW, iter_num_new),	   KFUNC(ITER_NUM_NEXT, iter_num_next),
-	KFUNC(ITER_NUM_DESTROY, iter_num_destroy), KFUNC(RCU_READ_LOCK, rcu_read_lock),
-	KFUNC(RCU_READ_UNLOCK, rcu_read_unlock),
+	KFUNC(ITER_NUM_DESTROY, iter_num_destroy), KFUNC(DYNPTR_ADJUST, dynptr_adjust),
+	KFUNC(DYNPTR_SIZE, dynptr_size),	   KFUNC(DYNPTR_IS_NULL, dynptr_is_null),
+	KFUNC(DYNPTR_IS_RDONLY, dynptr_is_rdonly), KFUNC(DYNPTR_CLONE, dynptr_clone),
+	KFUNC(DYNPTR_SLICE, dynptr_slice),	   KFUNC(DYNPTR_SLICE_RDWR, dynptr_slice),
+	KFUNC(RCU_READ_LOCK, rcu_read_lock),	   KFUNC(RCU_READ_UNLOCK, rcu_read_unlock),
 };
 
 ebpf_helper_fn ebpf_helper_table[EBPF_MAX_HELPER_ID];

@@ -2,9 +2,10 @@
 /*
  * The helpers' functions and what they share. Internal to core/run.
  *
- * Model: arguments come from a program that no verifier has seen. Memory that a helper touches for
- * the program is reached through osl_read() and osl_write(), or copied first; a map argument must
- * be one of the maps the program refers to.
+ * Model: arguments are taken as if no verifier had seen the program. Memory that a helper touches
+ * for the program is reached through osl_read() and osl_write(), or copied first; a map argument
+ * must be one of the maps the program refers to. Dynptrs and iterators are the exception: that
+ * their slots of the stack hold what these functions left there is the verifier's word.
  */
 #pragma once
 
@@ -60,6 +61,20 @@ EBPF_HELPER(perf_event_output);
 EBPF_HELPER(get_stackid);
 EBPF_HELPER(get_stack);
 
+EBPF_HELPER(dynptr_from_mem);
+EBPF_HELPER(dynptr_read);
+EBPF_HELPER(dynptr_write);
+EBPF_HELPER(dynptr_data);
+EBPF_HELPER(ringbuf_reserve_dynptr);
+EBPF_HELPER(ringbuf_submit_dynptr);
+EBPF_HELPER(ringbuf_discard_dynptr);
+
+EBPF_KFUNC(dynptr_adjust);
+EBPF_KFUNC(dynptr_size);
+EBPF_KFUNC(dynptr_is_null);
+EBPF_KFUNC(dynptr_is_rdonly);
+EBPF_KFUNC(dynptr_clone);
+EBPF_KFUNC(dynptr_slice);
 EBPF_KFUNC(iter_num_new);
 EBPF_KFUNC(iter_num_next);
 EBPF_KFUNC(iter_num_destroy);

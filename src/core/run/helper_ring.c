@@ -6,6 +6,7 @@
  * their ring: submit and discard accept nothing else, and what a program left open is discarded
  * when it ends.
  */
+#include "core/run/dynptr.h"
 #include "core/run/helper_impl.h"
 #include "core/run/map/ringbuf.h"
 
@@ -18,17 +19,41 @@ static struct ebpf_map *arg_ring(u64 arg, const struct ebpf_run *run)
 	return map && map->meta.type == BPF_MAP_TYPE_RINGBUF ? map : NULL;
 }
 
+static void *reserve(struct ebpf_run *run, struct ebpf_map *map, u64 size)
+{
+	void *sample;
+
+	if (run->nresv >= EBPF_MAX_RESERVATIONS)
+		return NULL;
+	sample = ebpf_ringbuf_reserve(map, size, 0);
+	if (sample)
+		run->resv[run->nresv++] = (struct ebpf_reservation){sample, map};
+	return sample;
+}
+
 EBPF_HELPER(ringbuf_reserve)
 {
 	struct ebpf_map *map = arg_ring(r1, run);
-	void *sample;
 
-	if (!map || r3 || run->nresv >= EBPF_MAX_RESERVATIONS)
-		return 0;
-	sample = ebpf_ringbuf_reserve(map, r2, 0);
-	if (sample)
-		run->resv[run->nresv++] = (struct ebpf_reservation){sample, map};
-	return (u64)sample;
+	return map && !r3 ? (u64)reserve(run, map, r2) : 0;
+}
+
+/* One that failed holds nothing, but is submitted or discarded like any other. */
+EBPF_HELPER(ringbuf_reserve_dynptr)
+{
+	struct ebpf_map *map = arg_ring(r1, run);
+	struct ebpf_dynptr *d = ebpf_dynptr(r4);
+
+	*d = (struct ebpf_dynptr){0};
+	if (!map || r3)
+		return (u64)-EINVAL;
+	if (r2 > EBPF_DYNPTR_MAX)
+		return (u64)-E2BIG;
+	d->data = reserve(run, map, r2);
+	if (!d->data)
+		return (u64)-EINVAL;
+	d->size = (u32)r2;
+	return 0;
 }
 
 /* The ring of an open sample, which is not open any more afterwards. */
@@ -66,6 +91,26 @@ EBPF_HELPER(ringbuf_submit)
 EBPF_HELPER(ringbuf_discard)
 {
 	return finish(run, r1, r2, true);
+}
+
+static u64 finish_dynptr(struct ebpf_run *run, u64 arg, u64 flags, bool discard)
+{
+	struct ebpf_dynptr *d = ebpf_dynptr(arg);
+
+	if (d->data)
+		finish(run, (u64)d->data, flags, discard);
+	*d = (struct ebpf_dynptr){0};
+	return 0;
+}
+
+EBPF_HELPER(ringbuf_submit_dynptr)
+{
+	return finish_dynptr(run, r1, r2, false);
+}
+
+EBPF_HELPER(ringbuf_discard_dynptr)
+{
+	return finish_dynptr(run, r1, r2, true);
 }
 
 EBPF_HELPER(ringbuf_output)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Ring and perf helpers over rings that record what happens to their samples. */
+#include "core/run/dynptr.h"
 #include "core/run/map/ringbuf.h"
 #include "helper_fake.h"
 
@@ -94,4 +95,56 @@ Test(helper_ring, only_rings)
 	cr_assert_eq(CALL(ringbuf_reserve, &fake_map, 16, 0), 0);
 	cr_assert_eq(CALL(ringbuf_output, &fake_map, "x", 1, 0), -EINVAL);
 	cr_assert_eq(CALL(ringbuf_query, &fake_map, 2), 0);
+}
+
+Test(helper_ring, a_dynptr_is_a_sample_of_any_size)
+{
+	struct ebpf_dynptr d;
+	u64 v = 7;
+
+	for (u32 len = 1; len <= 3; len++) {
+		cr_expect_eq(CALL(ringbuf_reserve_dynptr, &fake_map, len * 8, 0, &d), 0);
+		cr_expect_eq(d.size, len * 8);
+		cr_expect_eq(run.nresv, 1);
+		cr_expect_eq(CALL(dynptr_write, &d, len * 8 - 8, &v, 8, 0), 0);
+		cr_expect_eq(samples[len - 1][len * 8 - 8], 7);
+		cr_expect_eq(CALL(dynptr_write, &d, len * 8 - 7, &v, 8, 0), -E2BIG);
+		if (len == 2)
+			cr_expect_eq(CALL(ringbuf_discard_dynptr, &d, 0), 0);
+		else
+			cr_expect_eq(CALL(ringbuf_submit_dynptr, &d, BPF_RB_NO_WAKEUP | 1u << 8),
+				     0);
+		cr_expect(!d.data && !d.size);
+		cr_expect_eq(run.nresv, 0);
+	}
+	cr_expect_eq(submitted, 2);
+	cr_expect_eq(discarded, 1);
+	cr_expect_eq(last_flags, BPF_RB_NO_WAKEUP);
+}
+
+Test(helper_ring, a_dynptr_that_could_not_be_had)
+{
+	struct ebpf_dynptr d = {samples[0], 8, 8};
+
+	cr_expect_eq(CALL(ringbuf_reserve_dynptr, &fake_map, 16, 1, &d), -EINVAL);
+	cr_expect(!d.data && !d.size && !d.start);
+	cr_expect_eq(CALL(ringbuf_reserve_dynptr, &fake_map, 1u << 24, 0, &d), -E2BIG);
+	cr_expect_eq(CALL(ringbuf_reserve_dynptr, &fake_map, 1ull << 40, 0, &d), -E2BIG);
+	cr_expect_eq(CALL(ringbuf_reserve_dynptr, &fake_map, sizeof(samples[0]) + 1, 0, &d),
+		     -EINVAL);
+	cr_expect_eq(CALL(ringbuf_reserve_dynptr, &fake_map + 1, 16, 0, &d), -EINVAL);
+	cr_expect(!d.data);
+	cr_expect_eq(CALL(ringbuf_submit_dynptr, &d, 0), 0);
+	cr_expect_eq(CALL(ringbuf_discard_dynptr, &d, 0), 0);
+	cr_expect_eq(submitted + discarded, 0);
+}
+
+/* what a run that was cut short left open */
+Test(helper_ring, a_dynptr_left_open)
+{
+	struct ebpf_dynptr d;
+
+	cr_expect_eq(CALL(ringbuf_reserve_dynptr, &fake_map, 16, 0, &d), 0);
+	cr_expect_eq(ebpf_run_finish(&run), 1);
+	cr_expect_eq(abandoned, 1);
 }

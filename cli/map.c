@@ -222,6 +222,8 @@ static int dump_one(const struct map_view *view, const void *key, const void *va
 	return 0;
 }
 
+static int take_next(const struct open_map *m, bool keep);
+
 static int dump(char **words, int n)
 {
 	_cleanup_(close_map) struct open_map m = {.fd = -1};
@@ -231,6 +233,10 @@ static int dump(char **words, int n)
 
 	if (open_map(words, n, &m))
 		return EXIT_FAILURE;
+	if (map_is_fifo(m.view.info.type)) {
+		out_note("a %s shows no more than its next element", type_name(m.view.info.type));
+		return take_next(&m, true);
+	}
 	if (out_json_on(&config.json) || (m.view.btf && m.view.value_type))
 		d.doc = json_object_new_array();
 	err = map_each(&m.view, dump_one, &d);
@@ -390,6 +396,75 @@ static int delete (char **words, int n)
 	return bpf_map_delete_elem(m.fd, key) ? element_error(&m, errno) : EXIT_SUCCESS;
 }
 
+/* --- queues and stacks --- */
+
+static int take_next(const struct open_map *m, bool keep)
+{
+	_cleanup_free_ void *value = calloc(1, MAX(m->view.user_value_size, (size_t)8));
+	int err;
+
+	if (!value)
+		return out_error("out of memory");
+	err = keep ? bpf_map_lookup_elem(m->fd, NULL, value)
+		   : bpf_map_lookup_and_delete_elem(m->fd, NULL, value);
+	if (err)
+		return errno == ENOENT ? out_error("the map is empty") : element_error(m, errno);
+	if (out_json_on(&config.json)) {
+		struct json_object *o = json_object_new_object();
+
+		out_add(o, "value", value_bytes_json(value, m->view.info.value_size));
+		out_json_put(&config.json, o);
+		return EXIT_SUCCESS;
+	}
+	print_bytes("value", value, m->view.info.value_size);
+	putchar('\n');
+	return EXIT_SUCCESS;
+}
+
+static int open_fifo(char **words, int n, struct open_map *m)
+{
+	int err = open_map(words, n, m);
+
+	if (err || map_is_fifo(m->view.info.type))
+		return err;
+	return out_error("a map of type %s is neither a queue nor a stack",
+			 type_name(m->view.info.type));
+}
+
+static int peek(char **words, int n)
+{
+	_cleanup_(close_map) struct open_map m = {.fd = -1};
+
+	return open_fifo(words, n, &m) ? EXIT_FAILURE : take_next(&m, true);
+}
+
+static int pop(char **words, int n)
+{
+	_cleanup_(close_map) struct open_map m = {.fd = -1};
+
+	return open_fifo(words, n, &m) ? EXIT_FAILURE : take_next(&m, false);
+}
+
+static int push(char **words, int n)
+{
+	_cleanup_(close_map) struct open_map m = {.fd = -1};
+	_cleanup_free_ void *value = NULL;
+	char why[256];
+
+	if (open_fifo(words, n, &m))
+		return EXIT_FAILURE;
+	value = calloc(1, MAX(m.view.user_value_size, (size_t)8));
+	if (!value)
+		return out_error("out of memory");
+	if (n < 4 || strcmp(words[2], "value"))
+		return opt_usage_error("map", "which value? value DATA");
+	if (value_parse(m.view.btf, m.view.value_type, words + 3, n - 3, value,
+			m.view.info.value_size, why, sizeof(why)))
+		return out_error("the value: %s", why);
+	return bpf_map_update_elem(m.fd, NULL, value, BPF_ANY) ? element_error(&m, errno)
+							       : EXIT_SUCCESS;
+}
+
 static int pin_error(const char *path, int err)
 {
 	if (err == EEXIST)
@@ -414,9 +489,19 @@ static int pin(char **words, int n)
 
 static int run(const struct args *args)
 {
-	static const struct verb verbs[] = {
-		{"show", show},	    {"list", show},	{"dump", dump}, {"lookup", lookup},
-		{"update", update}, {"delete", delete}, {"pin", pin},	{0}};
+	static const struct verb verbs[] = {{"show", show},
+					    {"list", show},
+					    {"dump", dump},
+					    {"lookup", lookup},
+					    {"update", update},
+					    {"delete", delete},
+					    {"pin", pin},
+					    {"peek", peek},
+					    {"pop", pop},
+					    {"dequeue", pop},
+					    {"push", push},
+					    {"enqueue", push},
+					    {0}};
 
 	return select_verb("map", verbs, args->v, args->n);
 }
@@ -429,7 +514,8 @@ static const struct opt opts[] = {
 const struct command cmd_map = {
 	.name = "map",
 	.usage = "{show|list} [MAP]\ndump MAP\nlookup MAP key DATA\nupdate MAP key DATA value DATA "
-		 "[any|exist|noexist]\ndelete MAP key DATA\npin MAP FILE",
+		 "[any|exist|noexist]\ndelete MAP key DATA\npeek MAP\n{pop|dequeue} MAP\n"
+		 "{push|enqueue} MAP value DATA\npin MAP FILE",
 	.summary = "show, read and write maps",
 	.details = "MAP is id N, name NAME or pinned FILE. DATA is one typed value (2, abc,\n"
 		   "'{\"pid\": 1}'), bytes (1 0 0 0), or hex and bytes (hex 01 00 00 00).\n",

@@ -16,6 +16,11 @@ bool map_is_percpu(u32 type)
 	       type == BPF_MAP_TYPE_LRU_PERCPU_HASH || type == BPF_MAP_TYPE_PERCPU_CGROUP_STORAGE;
 }
 
+bool map_is_fifo(u32 type)
+{
+	return type == BPF_MAP_TYPE_QUEUE || type == BPF_MAP_TYPE_STACK;
+}
+
 int map_view_init(struct map_view *view, int fd)
 {
 	u32 len = sizeof(view->info);

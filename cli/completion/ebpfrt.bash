@@ -29,7 +29,7 @@ _ebpfrt_words() {
 	attach) _ebpfrt_pids ;;
 	detach) ebpfrt ps --json 2>/dev/null | grep -o '"pid":[0-9]*' | cut -d: -f2 ;;
 	prog) echo 'show list dump xlated jited id name tag pinned opcodes' ;;
-	map) echo 'show list dump lookup update delete pin id name pinned key value hex any exist noexist' ;;
+	map) echo 'show list dump lookup update delete peek pop dequeue push enqueue pin id name pinned key value hex any exist noexist' ;;
 	link) echo 'show list detach id pinned' ;;
 	btf) echo 'show list dump id file builtin format c raw' ;;
 	env) echo 'agent surface' ;;

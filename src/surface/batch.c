@@ -244,6 +244,8 @@ long surface_batch(struct surface_cmd *c, struct surface_obj *o, u32 mode)
 	const union bpf_attr *a = &c->attr.a;
 	bool is_hash = hash_like(o->meta.type);
 
+	if (!o->meta.key_size)
+		return -SURFACE_ENOTSUPP;
 	if (!is_hash &&
 	    (c->cmd == BPF_MAP_DELETE_BATCH || c->cmd == BPF_MAP_LOOKUP_AND_DELETE_BATCH))
 		return -SURFACE_ENOTSUPP;

@@ -62,9 +62,12 @@ long surface_obj_allowed(struct surface_obj *o, int fd, u32 needs)
 	return 0;
 }
 
-static bool key_ok(const struct surface_obj *o, u64 key)
+/* A map without keys is given none. */
+static int check_key(const struct surface_obj *o, u64 key)
 {
-	return user_ok(key, o->meta.key_size);
+	if (!o->meta.key_size)
+		return key ? -EINVAL : 0;
+	return user_ok(key, o->meta.key_size) ? 0 : -EFAULT;
 }
 
 /* The element is looked for before the result is written: a wrong address is the later error. */
@@ -78,8 +81,10 @@ static long lookup_nowhere(struct surface_obj *o, const void *key)
 
 static long elem_lookup(struct surface_obj *o, const union bpf_attr *a)
 {
-	if (!key_ok(o, a->key))
-		return -EFAULT;
+	int err = check_key(o, a->key);
+
+	if (err)
+		return err;
 	if (!user_ok(a->value, ebpf_map_user_value_size(&o->meta)))
 		return lookup_nowhere(o, (void *)a->key);
 	return o->map.ops->lookup_user(&o->map, (void *)a->key, (void *)a->value, 0);
@@ -87,23 +92,27 @@ static long elem_lookup(struct surface_obj *o, const union bpf_attr *a)
 
 static long elem_update(struct surface_obj *o, const union bpf_attr *a)
 {
-	if (a->flags & BPF_F_LOCK)
-		return -EINVAL;
-	if (!key_ok(o, a->key) || !user_ok(a->value, ebpf_map_user_value_size(&o->meta)))
+	int err = a->flags & BPF_F_LOCK ? -EINVAL : check_key(o, a->key);
+
+	if (err)
+		return err;
+	if (!user_ok(a->value, ebpf_map_user_value_size(&o->meta)))
 		return -EFAULT;
 	return o->map.ops->update_user(&o->map, (void *)a->key, (void *)a->value, a->flags);
 }
 
 static long elem_delete(struct surface_obj *o, const union bpf_attr *a)
 {
-	if (!key_ok(o, a->key))
-		return -EFAULT;
+	int err = check_key(o, a->key);
+
+	if (err)
+		return err;
 	return o->map.ops->del(&o->map, (void *)a->key);
 }
 
 static long next_nowhere(struct surface_obj *o, const void *key)
 {
-	_cleanup_free_ void *next = malloc(o->meta.key_size);
+	_cleanup_free_ void *next = malloc(MAX(o->meta.key_size, 1u));
 	int err = next ? o->map.ops->next(&o->map, key, next) : -ENOMEM;
 
 	return err ? err : -EFAULT;
@@ -111,16 +120,22 @@ static long next_nowhere(struct surface_obj *o, const void *key)
 
 static long elem_next(struct surface_obj *o, const union bpf_attr *a)
 {
-	if (a->key && !key_ok(o, a->key))
-		return -EFAULT;
-	if (!key_ok(o, a->next_key))
+	int err = a->key ? check_key(o, a->key) : 0;
+
+	if (err)
+		return err;
+	if (!user_ok(a->next_key, o->meta.key_size))
 		return next_nowhere(o, (void *)a->key);
 	return o->map.ops->next(&o->map, (void *)a->key, (void *)a->next_key);
 }
 
 static long elem_lookup_delete(struct surface_obj *o, const union bpf_attr *a)
 {
-	if (!key_ok(o, a->key) || !user_ok(a->value, ebpf_map_user_value_size(&o->meta)))
+	int err = check_key(o, a->key);
+
+	if (err)
+		return err;
+	if (!user_ok(a->value, ebpf_map_user_value_size(&o->meta)))
 		return -EFAULT;
 	if (!o->map.ops->lookup_delete_user)
 		return -SURFACE_ENOTSUPP;
@@ -146,6 +161,8 @@ static long run(struct surface_cmd *c, struct surface_obj *o)
 /* Ring buffers have no elements, and so no keys. */
 static long ringbuf_elem(const struct surface_cmd *c, bool batch)
 {
+	if (!batch && c->cmd == BPF_MAP_UPDATE_ELEM && c->attr.a.flags & BPF_F_LOCK)
+		return -EINVAL;
 	return !batch && c->attr.a.key ? -EINVAL : -SURFACE_ENOTSUPP;
 }
 

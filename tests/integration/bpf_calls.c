@@ -49,7 +49,10 @@ static const struct {
 	{BPF_MAP_TYPE_PERCPU_ARRAY, "percpu_array", 4, 8, 3},
 	{BPF_MAP_TYPE_PERCPU_HASH, "percpu_hash", 4, 8, 3},
 	{BPF_MAP_TYPE_LRU_HASH, "lru_hash", 4, 8, 3},
+	{BPF_MAP_TYPE_LRU_PERCPU_HASH, "lru_percpu_hash", 4, 8, 3},
 	{BPF_MAP_TYPE_RINGBUF, "ringbuf", 0, 0, PAGE},
+	{BPF_MAP_TYPE_QUEUE, "queue", 0, 8, 3},
+	{BPF_MAP_TYPE_STACK, "stack", 0, 8, 3},
 	{BPF_MAP_TYPE_PERF_EVENT_ARRAY, "perf_event_array", 4, 4, 2},
 	{BPF_MAP_TYPE_PROG_ARRAY, "prog_array", 4, 4, 2},
 };
@@ -152,6 +155,48 @@ static void elements(int t)
 	close(fd);
 }
 
+/* What came out of a map without keys. */
+static long got(long ret, const __u64 *value)
+{
+	if (!ret)
+		printf("(%llu) ", (unsigned long long)*value);
+	return ret;
+}
+
+static void values(int t)
+{
+	const char *n = types[t].name;
+	int fd = create(types[t].type, 0, types[t].value, types[t].entries, 0);
+	__u64 value = 10, none = 99;
+
+	if (fd < 0)
+		return;
+	say(bpf_map_lookup_elem(fd, NULL, &none), "%s peek at nothing", n);
+	say(bpf_map_lookup_and_delete_elem(fd, NULL, &none), "%s pop of nothing", n);
+	say((long)none - 99, "%s: no value came", n);
+	for (; value < 15; value++)
+		say(bpf_map_update_elem(fd, NULL, &value, BPF_ANY), "%s push", n);
+	say(got(bpf_map_lookup_elem(fd, NULL, &none), &none), "%s peek", n);
+	for (value = 0; value < 5; value++)
+		say(bpf_map_update_elem(fd, NULL, &value, value), "%s push flags %llu", n, value);
+	say(bpf_map_update_elem(fd, NULL, &value, BPF_F_LOCK), "%s push lock", n);
+	say(bpf_map_update_elem(fd, NULL, &value, 1ull << 40), "%s push flags 1<<40", n);
+	say(bpf_map_update_elem(fd, NULL, NULL, 0), "%s push from NULL", n);
+	say(bpf_map_lookup_elem_flags(fd, NULL, &none, BPF_F_LOCK), "%s peek lock", n);
+	say(bpf_map_lookup_elem_flags(fd, NULL, &none, 1), "%s peek flags 1", n);
+	say(bpf_map_lookup_elem(fd, NULL, NULL), "%s peek to NULL", n);
+	for (int i = 0; i < 5; i++)
+		say(got(bpf_map_lookup_and_delete_elem(fd, NULL, &none), &none), "%s pop", n);
+	say(bpf_map_update_elem(fd, NULL, &value, BPF_ANY), "%s push after all", n);
+	say(bpf_map_lookup_and_delete_elem_flags(fd, NULL, &none, BPF_F_LOCK), "%s pop lock", n);
+	say(bpf_map_lookup_and_delete_elem_flags(fd, NULL, &none, 1), "%s pop flags 1", n);
+	say(bpf_map_delete_elem(fd, NULL), "%s delete", n);
+	say(bpf_map_get_next_key(fd, NULL, &none), "%s next key", n);
+	say(bpf_map_get_next_key(fd, &none, &none), "%s key after", n);
+	say(bpf_map_get_next_key(fd, NULL, NULL), "%s next key to NULL", n);
+	close(fd);
+}
+
 static void modes(int t, __u32 flags, const char *what)
 {
 	const char *n = types[t].name;
@@ -208,7 +253,8 @@ static void batches(int t)
 	    "%s lookup batch flags", n);
 	count = 100; /* more than there is */
 	if (types[t].type != BPF_MAP_TYPE_PERCPU_ARRAY &&
-	    types[t].type != BPF_MAP_TYPE_PERCPU_HASH) {
+	    types[t].type != BPF_MAP_TYPE_PERCPU_HASH &&
+	    types[t].type != BPF_MAP_TYPE_LRU_PERCPU_HASH) {
 		__u32 *many = calloc(100, 4);
 		__u64 *vals = calloc(100, 8);
 
@@ -647,6 +693,8 @@ int main(int argc, char **argv)
 	for (size_t t = 0; t < NTYPES; t++) {
 		creations((int)t);
 		elements((int)t);
+		if (!types[t].key)
+			values((int)t);
 		modes((int)t, 0, "plain");
 		modes((int)t, BPF_F_RDONLY, "rdonly");
 		modes((int)t, BPF_F_WRONLY, "wronly");

@@ -15,6 +15,18 @@ struct {
 	__type(value, __u64);
 } lru_percpu SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_QUEUE);
+	__uint(max_entries, 3);
+	__type(value, __u32);
+} queue SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_STACK);
+	__uint(max_entries, 3);
+	__type(value, __u32);
+} stack SEC(".maps");
+
 struct results r;
 const volatile __u32 nr_cpus = 1;
 
@@ -34,5 +46,33 @@ int use_lru_percpu(void *ctx)
 	r.lru_percpu.found_behind = !!bpf_map_lookup_percpu_elem(&lru_percpu, &key, nr_cpus);
 	key = 2;
 	r.lru_percpu.update = (int)bpf_map_update_elem(&lru_percpu, &key, &value, BPF_NOEXIST);
+	return 0;
+}
+
+/* Both do the same; what comes out differs. */
+static __always_inline void fifo(void *map, int i)
+{
+	__u32 value = 1;
+
+	r.fifo[i].emptied = 99;
+	r.fifo[i].peek_empty = (int)bpf_map_peek_elem(map, &r.fifo[i].emptied);
+	r.fifo[i].push[0] = (int)bpf_map_push_elem(map, &value, BPF_ANY);
+	value = 2;
+	r.fifo[i].push[1] = (int)bpf_map_push_elem(map, &value, BPF_ANY);
+	value = 3;
+	r.fifo[i].push[2] = (int)bpf_map_push_elem(map, &value, BPF_ANY);
+	value = 4;
+	r.fifo[i].push[3] = (int)bpf_map_push_elem(map, &value, BPF_ANY);
+	r.fifo[i].push_out = (int)bpf_map_push_elem(map, &value, BPF_EXIST);
+	r.fifo[i].push_flags = (int)bpf_map_push_elem(map, &value, BPF_NOEXIST);
+	r.fifo[i].peek = (int)bpf_map_peek_elem(map, &r.fifo[i].peeked);
+	r.fifo[i].pop = (int)bpf_map_pop_elem(map, &r.fifo[i].popped);
+}
+
+SEC("uprobe")
+int use_fifo(void *ctx)
+{
+	fifo(&queue, 0);
+	fifo(&stack, 1);
 	return 0;
 }

@@ -3,9 +3,10 @@
  * Maps of the types that helpers.c does not need, used from both sides: by this process through
  * libbpf, and by programs that are attached to hello() below, which a child calls. Prints TAP.
  *
- *	maps OBJECT
+ *	maps OBJECT [pin]
  *
- * Knows nothing of ebpfrt: as root, without it, it asks the kernel.
+ * Knows nothing of ebpfrt: as root, without it, it asks the kernel. With "pin" it leaves some maps
+ * behind as /sys/fs/bpf/maps_*.
  */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -17,7 +18,7 @@
 
 #include "maps.h"
 
-#define TESTS 6
+#define TESTS 26
 
 static struct bpf_object *obj;
 static struct results *r;
@@ -119,6 +120,36 @@ static void lru_percpu(void)
 	check(!err && sum == 1000, "lru_percpu_hash: one CPU's value is set, the others' are 0");
 }
 
+/* Four values into room for three; the fourth pushes the first one out. */
+static void fifo(int i, const char *name, unsigned int first, const unsigned int rest[2])
+{
+	__typeof__(r->fifo[0]) *f = &r->fifo[i];
+	int fd = map_fd(name), err;
+	unsigned int value = 9;
+
+	printf("# %s\n", name);
+	check(f->peek_empty == -ENOENT && f->emptied == 0, "peek at nothing");
+	check(!f->push[0] && !f->push[1] && !f->push[2], "push");
+	is(f->push[3], -E2BIG, "push: full");
+	is(f->push_out, 0, "push: BPF_EXIST makes room");
+	is(f->push_flags, -EINVAL, "push: BPF_NOEXIST");
+	check(!f->peek && !f->pop && f->peeked == first && f->popped == first, "peek and pop");
+	err = bpf_map_lookup_elem(fd, NULL, &value);
+	check(!err && value == rest[0], "peek from outside");
+	err = bpf_map_lookup_and_delete_elem(fd, NULL, &value);
+	check(!err && value == rest[0], "pop from outside");
+	err = bpf_map_lookup_and_delete_elem(fd, NULL, &value);
+	check(!err && value == rest[1], "pop what came later");
+	is(bpf_map_lookup_and_delete_elem(fd, NULL, &value), -ENOENT, "pop of nothing");
+}
+
+static void fifos(void)
+{
+	hit("use_fifo");
+	fifo(0, "queue", 2, (const unsigned int[]){3, 4});
+	fifo(1, "stack", 4, (const unsigned int[]){3, 2});
+}
+
 static void load(const char *path)
 {
 	unsigned int *cpus;
@@ -138,6 +169,15 @@ static void load(const char *path)
 	r = calloc(1, bpf_map__value_size(bpf_object__find_map_by_name(obj, ".bss")));
 }
 
+static void pin(const char *name)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/sys/fs/bpf/maps_%s", name);
+	if (bpf_obj_pin(map_fd(name), path))
+		printf("# %s can't be pinned: %s\n", name, strerror(errno));
+}
+
 int main(int argc, char **argv)
 {
 	if (argc < 2)
@@ -149,5 +189,10 @@ int main(int argc, char **argv)
 	load(argv[1]);
 	check(r != NULL, "loaded");
 	lru_percpu();
+	fifos();
+	if (argc > 2) {
+		pin("queue");
+		pin("stack");
+	}
 	return 0;
 }

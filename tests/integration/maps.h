@@ -9,6 +9,10 @@ struct results {
 		unsigned int cpus, found_behind;
 		int update;
 	} lru_percpu;
+	struct {
+		int peek_empty, push[4], push_out, peek, pop, push_flags;
+		unsigned int peeked, popped, emptied;
+	} fifo[2]; /* queue, stack */
 };
 
 #endif

@@ -1,6 +1,28 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# The map types a program and its loader share: what each side does is seen by the other. As root `bin/maps OBJECT` alone
-# asks the kernel the same.
+# The map types a program and its loader share: what each side does is seen by the other, and by who looks at the maps from the
+# command line. As root `bin/maps OBJECT` alone asks the kernel the same.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
-exec ebpfrt exec -- "$bin/maps" "$bin/maps.bpf.o"
+
+ebpfrt exec -- "$bin/maps" "$bin/maps.bpf.o" pin >maps.out
+tests=$(sed -n 's/^1\.\.//p' maps.out)
+plan $((tests + 8))
+grep -v '^1\.\.' maps.out
+
+# queues and stacks
+queue=/sys/fs/bpf/maps_queue
+try ebpfrt map peek pinned $queue
+like "peek at nothing" "$status $err" "^1 ebpfrt: the map is empty"
+ebpfrt map push pinned $queue value 5
+ebpfrt map enqueue pinned $queue value 0x01020304
+is "peek" "$(ebpfrt map peek pinned $queue)" "value: 05 00 00 00"
+try ebpfrt map dump pinned $queue
+is "dump" "$out" "value: 05 00 00 00"
+like "dump says what it can't show" "$err" "a queue shows no more than its next element"
+is "pop" "$(ebpfrt map pop pinned $queue)" "value: 05 00 00 00"
+is "dequeue, for programs" "$(ebpfrt map dequeue pinned $queue --json)" '{"value":["0x04","0x03","0x02","0x01"]}'
+ebpfrt map push pinned /sys/fs/bpf/maps_stack value 1
+ebpfrt map push pinned /sys/fs/bpf/maps_stack value 2
+is "the stack's" "$(ebpfrt map pop pinned /sys/fs/bpf/maps_stack)" "value: 02 00 00 00"
+try ebpfrt map lookup pinned $queue key 1
+like "there are no keys" "$status $err" "^1 ebpfrt: "

@@ -96,6 +96,60 @@ EBPF_HELPER(map_update_elem)
 	return (u64)(s64)map->ops->update(map, key, value, r4);
 }
 
+EBPF_HELPER(map_push_elem)
+{
+	struct ebpf_map *map = ebpf_arg_map(r1, run);
+	u64 buf[COPY_MAX / 8];
+	const void *value;
+
+	if (unlikely(!map || !map->ops->push))
+		return (u64)-EINVAL;
+	value = take(r2, map->meta.value_size, buf);
+	return value ? (u64)(s64)map->ops->push(map, value, r3) : (u64)-EFAULT;
+}
+
+/* Without a result the program's memory is zeroed: it has become something that may be read. */
+static u64 no_value(u64 to, u32 len, int err)
+{
+	static const u64 zeroes[COPY_MAX / 8];
+	u32 n;
+
+	for (; len; len -= n, to += n) {
+		n = MIN(len, COPY_MAX);
+		if (osl_write((void *)to, zeroes, n))
+			return (u64)-EFAULT;
+	}
+	return (u64)(s64)err;
+}
+
+/* The next value into the program's memory; a large one goes there directly. */
+static u64 give(struct ebpf_map *map, int (*get)(struct ebpf_map *map, void *value), u64 to)
+{
+	u32 len = map->meta.value_size;
+	u64 buf[COPY_MAX / 8];
+	int err = get(map, len <= COPY_MAX ? buf : (void *)to);
+
+	if (unlikely(err))
+		return no_value(to, len, err);
+	if (len <= COPY_MAX && osl_write((void *)to, buf, len))
+		return (u64)-EFAULT;
+	return 0;
+}
+
+EBPF_HELPER(map_pop_elem)
+{
+	struct ebpf_map *map = ebpf_arg_map(r1, run);
+
+	return map && map->ops->pop ? give(map, map->ops->pop, r2) : (u64)-EINVAL;
+}
+
+EBPF_HELPER(map_peek_elem)
+{
+	struct ebpf_map *map = ebpf_arg_map(r1, run);
+
+	return map && map->ops->peek ? give(map, map->ops->peek, r2) : (u64)-EINVAL;
+}
+
 EBPF_HELPER(for_each_map_elem)
 {
 	struct ebpf_map *map = ebpf_arg_map(r1, run);

@@ -157,6 +157,8 @@ static const u32 types[] = {0,
 			    BPF_MAP_TYPE_PROG_ARRAY,
 			    BPF_MAP_TYPE_PERF_EVENT_ARRAY,
 			    BPF_MAP_TYPE_STACK_TRACE,
+			    BPF_MAP_TYPE_QUEUE,
+			    BPF_MAP_TYPE_STACK,
 			    200};
 
 static void compare_create(u32 type, u32 key, u32 value, u32 max, u32 flags)
@@ -182,10 +184,10 @@ Test(arraymap, attributes_are_judged_as_by_the_kernel)
 		cr_skip("bpf(2) is not allowed here");
 	test_seed();
 	for (u32 i = 0; i < 3000; i++)
-		compare_create(types[test_rand() % ARRAY_SIZE(types)],
-			       test_rand() % 2 ? 4 : sizes[test_rand() % 8],
-			       sizes[test_rand() % ARRAY_SIZE(sizes)],
-			       entries[test_rand() % ARRAY_SIZE(entries)],
-			       test_rand() % 2 ? 0
-					       : flag_sets[test_rand() % ARRAY_SIZE(flag_sets)]);
+		compare_create(
+			types[test_rand() % ARRAY_SIZE(types)],
+			test_rand() % 2 ? 4 * (test_rand() % 4 != 0) : sizes[test_rand() % 8],
+			sizes[test_rand() % ARRAY_SIZE(sizes)],
+			entries[test_rand() % ARRAY_SIZE(entries)],
+			test_rand() % 2 ? 0 : flag_sets[test_rand() % ARRAY_SIZE(flag_sets)]);
 }

@@ -44,11 +44,32 @@ static s64 fake_for_each(struct ebpf_map *map, struct ebpf_run *r, u64 fn, u64 c
 	return (s64)(fn + ctx);
 }
 
+static int fake_push(struct ebpf_map *map, const void *value, u64 flags)
+{
+	calls++;
+	memcpy(&seen_value, value, 8);
+	seen_flags = flags;
+	return -E2BIG;
+}
+
+static int pop_result;
+
+static int fake_pop(struct ebpf_map *map, void *value)
+{
+	calls++;
+	if (!pop_result)
+		memset(value, 0x77, map->meta.value_size);
+	return pop_result;
+}
+
 static struct ebpf_map_ops ops = {.lookup = fake_lookup,
 				  .update = fake_update,
 				  .del = fake_del,
 				  .for_each = fake_for_each,
-				  .lookup_cpu = fake_lookup_cpu};
+				  .lookup_cpu = fake_lookup_cpu,
+				  .push = fake_push,
+				  .pop = fake_pop,
+				  .peek = fake_pop};
 
 static void start(void)
 {
@@ -75,6 +96,40 @@ Test(helper_map, pass_through)
 	cr_assert_eq(calls, 5);
 	ops.lookup_cpu = NULL;
 	cr_assert_eq(CALL(map_lookup_percpu_elem, &fake_map, &key, 3), 0);
+}
+
+Test(helper_map, values_without_keys)
+{
+	u64 value = 6;
+
+	cr_assert_eq(CALL(map_push_elem, &fake_map, &value, BPF_EXIST), -E2BIG);
+	cr_assert(seen_value == 6 && seen_flags == BPF_EXIST);
+	cr_assert_eq(CALL(map_pop_elem, &fake_map, &value), 0);
+	cr_assert_eq(value, 0x7777777777777777);
+	value = 0;
+	cr_assert_eq(CALL(map_peek_elem, &fake_map, &value), 0);
+	cr_assert_eq(value, 0x7777777777777777);
+	pop_result = -ENOENT;
+	cr_assert_eq(CALL(map_pop_elem, &fake_map, &value), -ENOENT);
+	cr_assert_eq(value, 0, "the program may read it now");
+	fake_map.meta.value_size = 2 * 4096;
+	memset(edge - 2 * 4096, 1, 2 * 4096);
+	cr_assert_eq(CALL(map_peek_elem, &fake_map, edge - 2 * 4096), -ENOENT);
+	for (u32 i = 1; i <= 2 * 4096; i++)
+		cr_assert_eq(edge[-(s64)i], 0);
+	for (u32 i = 0; i < ARRAY_SIZE(bad); i++) {
+		fake_map.meta.value_size = 8;
+		pop_result = i % 2 ? 0 : -ENOENT;
+		cr_assert_eq(CALL(map_push_elem, &fake_map, bad[i], 0), -EFAULT);
+		cr_assert_eq(CALL(map_pop_elem, &fake_map, bad[i]), -EFAULT);
+		cr_assert_eq(CALL(map_peek_elem, &fake_map, bad[i]), -EFAULT);
+		cr_assert_eq(CALL(map_pop_elem, bad[i], &value), -EINVAL);
+	}
+	ops.push = NULL;
+	ops.pop = ops.peek = NULL;
+	cr_assert_eq(CALL(map_push_elem, &fake_map, &value, 0), -EINVAL);
+	cr_assert_eq(CALL(map_pop_elem, &fake_map, &value), -EINVAL);
+	cr_assert_eq(CALL(map_peek_elem, &fake_map, &value), -EINVAL);
 }
 
 Test(helper_map, large_values)

@@ -31,6 +31,10 @@ const struct ebpf_map_ops *ebpf_map_ops_of(u32 type)
 		return &ebpf_perf_event_array_ops;
 	case BPF_MAP_TYPE_STACK_TRACE:
 		return &ebpf_stackmap_ops;
+	case BPF_MAP_TYPE_QUEUE:
+		return &ebpf_queue_ops;
+	case BPF_MAP_TYPE_STACK:
+		return &ebpf_stack_ops;
 	case EBPF_MAP_PERF_RING:
 		return &ebpf_perf_ring_ops;
 	default:

@@ -84,6 +84,13 @@ struct ebpf_map_ops {
 	s64 (*for_each)(struct ebpf_map *map, struct ebpf_run *run, u64 fn, u64 cb_ctx);
 	/* Optional, per-CPU types: the value of @cpu, or NULL. */
 	void *(*lookup_cpu)(struct ebpf_map *map, const void *key, u32 cpu);
+	/*
+	 * Optional, maps without keys. A value of at most EBPF_COPY_FIRST bytes is private memory;
+	 * a larger one may go away meanwhile: -EFAULT. A peek at a filter asks for @value.
+	 */
+	int (*push)(struct ebpf_map *map, const void *value, u64 flags);
+	int (*pop)(struct ebpf_map *map, void *value);
+	int (*peek)(struct ebpf_map *map, void *value);
 	/* Optional: ebpf_map_reap(). */
 	u32 (*reap)(struct ebpf_map *map);
 };

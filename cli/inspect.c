@@ -73,6 +73,7 @@ static void describe(const char *file, struct description *d)
 		snprintf(p->name, sizeof(p->name), "%s", bpf_program__name(prog));
 		snprintf(p->section, sizeof(p->section), "%s", bpf_program__section_name(prog));
 		p->type = bpf_program__type(prog);
+		p->optional = !bpf_program__autoload(prog);
 		d->nprogs++;
 	}
 	n = btf_needs(file, d->needs, OBJECT_NEEDS_MAX);

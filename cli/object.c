@@ -137,6 +137,12 @@ static const char *spec_text(const struct object_prog *prog, const struct object
 	return prog->section;
 }
 
+/* Is it to be loaded? */
+static bool is_wanted(const struct object_prog *prog, const struct object_opts *opts)
+{
+	return !prog->optional || spec_text(prog, opts) != prog->section;
+}
+
 static bool holds_program(const struct object *obj, const char *name, size_t n)
 {
 	for (u32 k = 0; k < obj->nprogs; k++) {
@@ -259,7 +265,8 @@ int object_resolve(struct object *obj, const struct object_opts *opts,
 	int err = 0;
 
 	for (u32 i = 0; !err && i < obj->nprogs; i++)
-		err = resolve_program(obj, i, opts, scopes, nscopes);
+		if (is_wanted(&obj->progs[i], opts))
+			err = resolve_program(obj, i, opts, scopes, nscopes);
 	if (!err && !obj->nattachments)
 		return out_error("%s: no program has a place to attach to", obj->file), -EINVAL;
 	return err;
@@ -351,6 +358,18 @@ static void set_program_types(struct bpf_object *bpf)
 	}
 }
 
+/* libbpf leaves out what is optional. */
+static void choose_programs(const struct object *obj, const struct object_opts *opts)
+{
+	for (u32 i = 0; i < obj->nprogs; i++) {
+		const struct object_prog *p = &obj->progs[i];
+		struct bpf_program *prog = bpf_object__find_program_by_name(obj->bpf, p->name);
+
+		if (prog && p->optional)
+			bpf_program__set_autoload(prog, is_wanted(p, opts));
+	}
+}
+
 int object_open(struct object *obj, const struct object_opts *opts)
 {
 	LIBBPF_OPTS(bpf_object_open_opts, open_opts);
@@ -379,6 +398,7 @@ int object_open(struct object *obj, const struct object_opts *opts)
 			  last_line_about(NULL) ? last_line_about(NULL) : strerror(-err));
 		return err;
 	}
+	choose_programs(obj, opts);
 	set_program_types(obj->bpf);
 	forget_ring_sizes(obj->bpf);
 	return 0;

@@ -22,7 +22,8 @@ struct object_prog {
 	char name[64];
 	char section[256];
 	u32 type;
-	u32 id; /* once loaded */
+	u32 id;	       /* once loaded */
+	bool optional; /* SEC("?..."): only when --prog names it */
 };
 
 struct object_map {

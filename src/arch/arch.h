@@ -171,6 +171,12 @@ typedef u64 (*arch_prog_fn)(void *ctx, struct ebpf_run *run);
 u64 arch_prog_enter(arch_prog_fn fn, void *ctx, struct ebpf_run *run);
 
 /*
+ * From a helper: arch_prog_enter() returns 0 at once. Comes back where the arch has no such way;
+ * there only the interpreter runs, which looks at run->aborted after every call.
+ */
+void arch_prog_leave(struct ebpf_run *run);
+
+/*
  * Change @regs, taken inside the call that filled @recover, so that arch_prog_enter() returns 0.
  * False where the arch has no such way; then *regs is unchanged.
  */

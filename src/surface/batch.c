@@ -43,7 +43,7 @@ static int take(struct walk *w, u32 at)
 	if (w->deletes)
 		err = m->ops->lookup_delete_user(m, w->cur, value);
 	else
-		err = m->ops->lookup_user(m, w->cur, value, 0);
+		err = m->ops->lookup_user(m, w->cur, value, w->a->batch.elem_flags);
 	if (!err)
 		memcpy(key, w->cur, w->key_size);
 	return err;
@@ -249,7 +249,7 @@ long surface_batch(struct surface_cmd *c, struct surface_obj *o, u32 mode)
 	if (!is_hash &&
 	    (c->cmd == BPF_MAP_DELETE_BATCH || c->cmd == BPF_MAP_LOOKUP_AND_DELETE_BATCH))
 		return -SURFACE_ENOTSUPP;
-	if (a->batch.elem_flags) /* BPF_F_LOCK at most, and these maps hold no lock */
+	if ((a->batch.elem_flags & ~(u64)BPF_F_LOCK) || (a->batch.elem_flags && !o->meta.lock_at))
 		return -EINVAL;
 	if (is_hash && a->batch.flags &&
 	    (c->cmd == BPF_MAP_LOOKUP_BATCH || c->cmd == BPF_MAP_LOOKUP_AND_DELETE_BATCH))

@@ -18,7 +18,7 @@
 struct elem_rule {
 	u8 known, batch;
 	u8 end;	  /* first byte that must be zero */
-	u8 flags; /* takes BPF_F_LOCK at most, which needs a lock our maps don't have */
+	u8 flags; /* takes BPF_F_LOCK at most */
 	u32 needs;
 };
 
@@ -71,10 +71,10 @@ static int check_key(const struct surface_obj *o, u64 key)
 }
 
 /* The element is looked for before the result is written: a wrong address is the later error. */
-static long lookup_nowhere(struct surface_obj *o, const void *key)
+static long lookup_nowhere(struct surface_obj *o, const void *key, u64 flags)
 {
 	_cleanup_free_ void *value = malloc(ebpf_map_user_value_size(&o->meta));
-	int err = value ? o->map.ops->lookup_user(&o->map, key, value, 0) : -ENOMEM;
+	int err = value ? o->map.ops->lookup_user(&o->map, key, value, flags) : -ENOMEM;
 
 	return err ? err : -EFAULT;
 }
@@ -86,13 +86,13 @@ static long elem_lookup(struct surface_obj *o, const union bpf_attr *a)
 	if (err)
 		return err;
 	if (!user_ok(a->value, ebpf_map_user_value_size(&o->meta)))
-		return lookup_nowhere(o, (void *)a->key);
-	return o->map.ops->lookup_user(&o->map, (void *)a->key, (void *)a->value, 0);
+		return lookup_nowhere(o, (void *)a->key, a->flags);
+	return o->map.ops->lookup_user(&o->map, (void *)a->key, (void *)a->value, a->flags);
 }
 
 static long elem_update(struct surface_obj *o, const union bpf_attr *a)
 {
-	int err = a->flags & BPF_F_LOCK ? -EINVAL : check_key(o, a->key);
+	int err = check_key(o, a->key);
 
 	if (err)
 		return err;
@@ -166,6 +166,25 @@ static long ringbuf_elem(const struct surface_cmd *c, bool batch)
 	return !batch && c->attr.a.key ? -EINVAL : -SURFACE_ENOTSUPP;
 }
 
+static bool has_flags(int cmd)
+{
+	return cmd != BPF_MAP_DELETE_ELEM && cmd != BPF_MAP_GET_NEXT_KEY;
+}
+
+/* BPF_F_LOCK is for maps whose values have a lock. */
+static bool lacks_lock(const struct surface_obj *o, u64 flags)
+{
+	return (flags & BPF_F_LOCK) && !o->meta.lock_at;
+}
+
+/* To hold a lock is to write, even to read what it protects. */
+static bool takes_lock(const struct surface_cmd *c, const struct elem_rule *r)
+{
+	u64 flags = r->batch ? c->attr.a.batch.elem_flags : has_flags(c->cmd) ? c->attr.a.flags : 0;
+
+	return flags & BPF_F_LOCK;
+}
+
 long surface_elem(struct surface_cmd *c)
 {
 	const struct elem_rule *r = &rules[c->cmd];
@@ -180,7 +199,7 @@ long surface_elem(struct surface_cmd *c)
 	err = surface_obj_get(fd, MSG_OBJ_MAP, &o);
 	if (!err)
 		err = surface_obj_allowed(o, fd, r->needs);
-	if (!err && r->flags && c->attr.a.flags)
+	if (!err && !r->batch && has_flags(c->cmd) && lacks_lock(o, c->attr.a.flags))
 		err = -EINVAL;
 	if (err)
 		return err;
@@ -188,7 +207,7 @@ long surface_elem(struct surface_cmd *c)
 		return ringbuf_elem(c, r->batch);
 	if (!o->local)
 		return r->batch ? -SURFACE_ENOTSUPP : surface_command(c, o);
-	err = surface_obj_map(o, fd, r->needs & W);
+	err = surface_obj_map(o, fd, (r->needs & W) || takes_lock(c, r));
 	if (err)
 		return err;
 	return r->batch ? surface_batch(c, o, r->needs) : run(c, o);

@@ -14,6 +14,10 @@ bool arch_prog_recover(struct arch_regs *regs, const u64 *recover)
 	return false;
 }
 
+void arch_prog_leave(struct ebpf_run *run)
+{
+}
+
 struct ebpf_run *arch_prog_run_of(const struct arch_regs *regs)
 {
 	return NULL;

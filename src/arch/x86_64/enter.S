@@ -60,4 +60,22 @@ arch_prog_enter:
 	.cfi_endproc
 	.size arch_prog_enter, . - arch_prog_enter
 
+/*
+ * void arch_prog_leave(struct ebpf_run *run)
+ *
+ * From anywhere inside the call: it returns 0 now.
+ */
+	.globl arch_prog_leave
+	.hidden arch_prog_leave
+	.type arch_prog_leave, @function
+arch_prog_leave:
+	.cfi_startproc
+	xor %eax, %eax
+	mov RUN_RECOVER + 8(%rdi), %rcx
+	mov RUN_RECOVER(%rdi), %rsp
+	.cfi_def_cfa rsp, 64
+	jmp *%rcx
+	.cfi_endproc
+	.size arch_prog_leave, . - arch_prog_leave
+
 	.section .note.GNU-stack, "", @progbits

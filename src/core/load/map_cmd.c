@@ -4,7 +4,9 @@
  * (arrays of programs and perf events, whose entries are references).
  */
 #include "core/load/syscall.h"
+#include "core/load/verify_btf.h"
 #include "core/run/map/idarray.h"
+#include "core/run/map/special.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -135,8 +137,60 @@ static int check_btf_types(const struct ebpf_map_meta *meta, const struct ebpf_b
 	return 0;
 }
 
-static int map_btf(struct ebpf_call *call, const struct ebpf_map_meta *meta,
-		   struct ebpf_btf_obj **out)
+static bool holds_locks(u32 type)
+{
+	return type == BPF_MAP_TYPE_HASH || type == BPF_MAP_TYPE_ARRAY;
+}
+
+static bool holds_timers(u32 type)
+{
+	return holds_locks(type) || type == BPF_MAP_TYPE_LRU_HASH;
+}
+
+static int place_field(struct ebpf_call *call, struct ebpf_map_meta *meta,
+		       const struct ebpf_field *f)
+{
+	bool lock = f->kind == EBPF_FIELD_SPIN_LOCK, timer = f->kind == EBPF_FIELD_TIMER;
+
+	if (meta->map_flags & (BPF_F_RDONLY_PROG | BPF_F_WRONLY_PROG))
+		return -EACCES;
+	if ((!lock || !holds_locks(meta->type)) && (!timer || !holds_timers(meta->type))) {
+		ebpf_call_why(call, "values of map type %u can't hold %s here", meta->type,
+			      lock    ? "a bpf_spin_lock"
+			      : timer ? "a bpf_timer"
+				      : "kernel pointers, lists, trees or work queues");
+		return -EOPNOTSUPP;
+	}
+	if (f->off / EBPF_SPECIAL_UNIT >= UINT16_MAX) {
+		ebpf_call_why(call,
+			      "locks and timers lie in the first 256 KiB of a value; this "
+			      "one at %u: put it first",
+			      f->off);
+		return -E2BIG;
+	}
+	*(lock ? &meta->lock_at : &meta->timer_at) = (u16)(f->off / EBPF_SPECIAL_UNIT + 1);
+	return 0;
+}
+
+/* Locks and timers in the values, as the kernel looks for them. */
+static int place_fields(struct ebpf_call *call, struct ebpf_map_meta *meta,
+			const struct ebpf_btf_obj *obj, u32 value_id)
+{
+	const struct ebpf_vbtf data = {obj->data, obj->size};
+	struct ebpf_field fields[EBPF_MAX_FIELDS];
+	struct ebpf_btf btf;
+	int n = ebpf_btf_open(&btf, &data), err = 0;
+
+	if (n)
+		return n;
+	n = ebpf_btf_fields(&btf, value_id, meta->value_size, fields);
+	ebpf_btf_close(&btf);
+	for (int i = 0; i < n && !err; i++)
+		err = place_field(call, meta, &fields[i]);
+	return n < 0 ? n : err;
+}
+
+static int map_btf(struct ebpf_call *call, struct ebpf_map_meta *meta, struct ebpf_btf_obj **out)
 {
 	const union bpf_attr *a = &call->attr;
 	struct ebpf_obj *obj;
@@ -150,6 +204,8 @@ static int map_btf(struct ebpf_call *call, const struct ebpf_map_meta *meta,
 	if (!a->btf_value_type_id)
 		return -EINVAL;
 	err = check_btf_types(meta, ebpf_obj_btf(obj), a->btf_key_type_id, a->btf_value_type_id);
+	if (!err)
+		err = place_fields(call, meta, ebpf_obj_btf(obj), a->btf_value_type_id);
 	if (err)
 		return err;
 	*out = ebpf_obj_btf(obj);
@@ -422,7 +478,7 @@ static int check_elem_flags(const struct ebpf_call *call, const struct ebpf_map_
 	if (call->cmd != BPF_MAP_UPDATE_ELEM && call->cmd != BPF_MAP_DELETE_ELEM &&
 	    (m->meta.map_flags & BPF_F_WRONLY))
 		return -EPERM;
-	if (has_flags && (call->attr.flags & BPF_F_LOCK))
+	if (has_flags && (call->attr.flags & BPF_F_LOCK) && !m->meta.lock_at)
 		return -EINVAL;
 	return 0;
 }

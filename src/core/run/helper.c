@@ -55,6 +55,8 @@ const struct ebpf_helper ebpf_helpers[EBPF_MAX_HELPER_ID] = {
 	ROW(perf_event_output, EBPF_H_TRACING),
 	ROW(get_stackid, EBPF_H_TRACING),
 	ROW(get_stack, EBPF_H_TRACING),
+	ROW(spin_lock, EBPF_H_ANY),
+	ROW(spin_unlock, EBPF_H_ANY),
 	ROW(dynptr_from_mem, EBPF_H_ANY),
 	ROW(dynptr_read, EBPF_H_ANY),
 	ROW(dynptr_write, EBPF_H_ANY),

@@ -63,6 +63,8 @@ EBPF_HELPER(ringbuf_query);
 EBPF_HELPER(perf_event_output);
 EBPF_HELPER(get_stackid);
 EBPF_HELPER(get_stack);
+EBPF_HELPER(spin_lock);
+EBPF_HELPER(spin_unlock);
 
 EBPF_HELPER(dynptr_from_mem);
 EBPF_HELPER(dynptr_read);

@@ -8,6 +8,7 @@
  */
 #include "core/run/dynptr.h"
 #include "core/run/helper_impl.h"
+#include "core/run/map/lock.h"
 #include "core/run/map/ringbuf.h"
 
 #define WAKEUP_FLAGS (BPF_RB_NO_WAKEUP | BPF_RB_FORCE_WAKEUP)
@@ -131,6 +132,10 @@ u32 ebpf_run_finish(struct ebpf_run *run)
 {
 	u32 n = run->nresv;
 
+	if (run->lock) {
+		ebpf_unlock(run->lock);
+		run->lock = NULL;
+	}
 	while (run->nresv) {
 		struct ebpf_reservation *r = &run->resv[--run->nresv];
 

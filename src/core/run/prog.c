@@ -42,6 +42,7 @@ static void run_init(const struct ebpf_prog *prog, void *ctx, struct ebpf_run *r
 	run->aborted = 0;
 	run->nresv = 0;
 	run->may_goto = EBPF_MAX_LOOPS;
+	run->lock = NULL;
 }
 
 static bool in_code(const struct ebpf_prog *prog, u64 addr)
@@ -71,9 +72,9 @@ static u64 jit_callback(struct ebpf_run *run, u64 fn, u64 r1, u64 r2, u64 r3, u6
 	return ret;
 }
 
-static u64 run_leave(struct ebpf_run *run, u64 ret)
+static u64 run_end(struct ebpf_run *run, u64 ret)
 {
-	if (unlikely(run->nresv))
+	if (unlikely(run->nresv || run->lock))
 		ebpf_run_finish(run);
 	return run->aborted ? 0 : ret;
 }
@@ -87,7 +88,7 @@ __hot u64 ebpf_prog_run(const struct ebpf_prog *prog, void *ctx, struct ebpf_run
 	run_init(prog, ctx, run);
 	run->callback = jit_callback;
 	ret = arch_prog_enter((arch_prog_fn)(uintptr_t)prog->code, ctx, run);
-	return run_leave(run, ret);
+	return run_end(run, ret);
 }
 
 u64 ebpf_prog_run_interp(const struct ebpf_prog *prog, void *ctx, struct ebpf_run *run)
@@ -97,7 +98,7 @@ u64 ebpf_prog_run_interp(const struct ebpf_prog *prog, void *ctx, struct ebpf_ru
 	run_init(prog, ctx, run);
 	ret = arch_prog_enter(ebpf_interp, ctx, run);
 	run->engine = NULL;
-	return run_leave(run, ret);
+	return run_end(run, ret);
 }
 
 static bool part_ok(const struct ebpf_image *img, u32 off, u32 count, u32 size)
@@ -198,6 +199,13 @@ static void forget_frames(u64 from, u64 to)
 {
 }
 #endif
+
+void ebpf_run_leave(struct ebpf_run *run)
+{
+	run->aborted = 1;
+	forget_frames((u64)(uintptr_t)__builtin_frame_address(0), run->recover[0]);
+	arch_prog_leave(run);
+}
 
 bool ebpf_run_abort(struct ebpf_run *run, struct arch_regs *regs)
 {

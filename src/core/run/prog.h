@@ -104,6 +104,7 @@ struct ebpf_run {
 	u32 nresv;
 	struct ebpf_reservation resv[EBPF_MAX_RESERVATIONS];
 	u32 may_goto; /* times that may_goto still falls through, all of the run's together */
+	u32 *lock;    /* of a map's value, which the program holds, or NULL */
 };
 
 /*
@@ -114,10 +115,17 @@ struct ebpf_run {
 u64 ebpf_prog_run(const struct ebpf_prog *prog, void *ctx, struct ebpf_run *run);
 
 /*
- * Discard the samples that the run left open, which their rings count as dropped: ebpf_prog_run() calls it when a program has ended,
- * however it ended. Returns how many there were. Any context.
+ * Discard the samples that the run left open, which their rings count as dropped, and let go of the
+ * lock it holds: ebpf_prog_run() calls it when a program has ended, however it ended. Returns how
+ * many samples there were. Any context.
  */
 u32 ebpf_run_finish(struct ebpf_run *run);
+
+/*
+ * For helpers: the run ends here, ebpf_prog_run() returns 0 with run->aborted set. Comes back where
+ * only the interpreter runs, which then goes no further.
+ */
+void ebpf_run_leave(struct ebpf_run *run);
 
 /* The same on the interpreter, whatever the image holds: the reference for tests. */
 u64 ebpf_prog_run_interp(const struct ebpf_prog *prog, void *ctx, struct ebpf_run *run);

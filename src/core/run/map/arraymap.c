@@ -9,6 +9,7 @@
  * own, so that CPUs don't share lines.
  */
 #include "core/run/map/map_impl.h"
+#include "core/run/map/special.h"
 #include "core/run/prog.h"
 
 #define ARRAY_FLAGS                                                                                \
@@ -102,13 +103,30 @@ static void *percpu_array_lookup_cpu(struct ebpf_map *map, const void *key, u32 
 /* What both forms of update refuse, in the kernel's order. */
 static int update_index(const struct ebpf_map *map, const void *key, u64 flags, u32 *index)
 {
-	if (flags > BPF_EXIST)
+	if ((flags & ~(u64)BPF_F_LOCK) > BPF_EXIST)
 		return -EINVAL;
 	if (!load_index(map, key, index))
 		return -E2BIG;
-	if (flags == BPF_NOEXIST)
+	if (flags & BPF_NOEXIST)
 		return -EEXIST;
+	if ((flags & BPF_F_LOCK) && !map->meta.lock_at)
+		return -EINVAL;
 	return map->readonly ? -EPERM : 0;
+}
+
+static __noinline int update_special(struct ebpf_map *map, void *shared, const void *value,
+				     u64 flags)
+{
+	u32 *lock = flags & BPF_F_LOCK ? ebpf_value_lock(map, shared) : NULL;
+	int err = lock ? ebpf_value_lock_take(lock) : 0;
+
+	if (err)
+		return err;
+	err = ebpf_special_in(map, shared, value);
+	if (lock)
+		ebpf_unlock(lock);
+	ebpf_special_stop(map, shared);
+	return err;
 }
 
 static int array_update(struct ebpf_map *map, const void *key, const void *value, u64 flags)
@@ -116,9 +134,12 @@ static int array_update(struct ebpf_map *map, const void *key, const void *value
 	u32 index;
 	int err = update_index(map, key, flags, &index);
 
-	if (!err)
-		ebpf_copy_in(elem(map, index), value, map->meta.value_size);
-	return err;
+	if (err)
+		return err;
+	if (unlikely(ebpf_map_special(map)))
+		return update_special(map, elem(map, index), value, flags);
+	ebpf_copy_in(elem(map, index), value, map->meta.value_size);
+	return 0;
 }
 
 static int percpu_array_update(struct ebpf_map *map, const void *key, const void *value, u64 flags)
@@ -150,13 +171,24 @@ int ebpf_array_next(struct ebpf_map *map, const void *key, void *next)
 
 static int array_lookup_user(struct ebpf_map *map, const void *key, void *value, u64 flags)
 {
+	u32 *lock = NULL;
 	u32 index;
+	int err;
 
-	if (flags)
+	if (flags && (flags != BPF_F_LOCK || !map->meta.lock_at || map->readonly))
 		return -EINVAL;
 	if (!load_index(map, key, &index))
 		return -ENOENT;
+	if (flags) {
+		lock = ebpf_value_lock(map, elem(map, index));
+		err = ebpf_value_lock_take(lock);
+		if (err)
+			return err;
+	}
 	ebpf_copy_out(value, elem(map, index), map->meta.value_size);
+	if (lock)
+		ebpf_unlock(lock);
+	ebpf_special_hide(map, value);
 	return 0;
 }
 

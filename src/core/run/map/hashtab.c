@@ -28,6 +28,7 @@
  */
 #include "base/hash.h"
 #include "core/run/map/htab_impl.h"
+#include "core/run/map/special.h"
 #include "core/run/prog.h"
 
 #define MAX_RESTARTS 8u	  /* of one walk */
@@ -344,6 +345,8 @@ static inline int value_in(const struct ebpf_map *map, void *shared, const void 
 {
 	u32 size = map->meta.value_size;
 
+	if (unlikely(ebpf_map_special(map)))
+		return ebpf_special_in(map, shared, value);
 	if (unlikely(size > EBPF_COPY_FIRST))
 		return osl_read(shared, value, size);
 	ebpf_copy_in(shared, value, size);
@@ -385,6 +388,8 @@ static int fill(struct ebpf_map *map, u32 link, const void *key, const void *val
 
 	if (err)
 		return err;
+	if (unlikely(ebpf_map_special(map)))
+		ebpf_special_init(map, elem_value(map, elem_at(map, link)));
 	__atomic_thread_fence(__ATOMIC_RELEASE);
 	if (is_lru(map->meta.type))
 		WRITE_ONCE(*used_byte(map, link), 0);
@@ -423,8 +428,11 @@ static int replace(struct ebpf_map *map, u32 bucket, u32 *from, u32 old, const v
 	u32 spare = 0;
 	int err;
 
-	if (ebpf_htab_in_place(&map->meta))
-		return write_value(map, old, value, form, false);
+	if (ebpf_htab_in_place(&map->meta)) {
+		err = write_value(map, old, value, form, false);
+		ebpf_special_stop(map, elem_value(map, e));
+		return err;
+	}
 	err = *held ? 0 : ebpf_htab_take_spare(map, held, &spare);
 	if (!err)
 		err = fill(map, *held, key, value, form);
@@ -432,8 +440,23 @@ static int replace(struct ebpf_map *map, u32 bucket, u32 *from, u32 old, const v
 		return err;
 	hold(e, spare);
 	publish(map, from, *held, rest_of_chain(map, bucket, &e->next));
+	ebpf_special_stop(map, elem_value(map, e));
 	*held = old;
 	return 0;
+}
+
+/* BPF_F_LOCK: the value stays where it is, and nobody sees half of the change. */
+static int store_under_lock(struct ebpf_map *map, u32 link, const void *value)
+{
+	void *shared = elem_value(map, elem_at(map, link));
+	u32 *lock = ebpf_value_lock(map, shared);
+	int err = ebpf_value_lock_take(lock);
+
+	if (err)
+		return err;
+	err = ebpf_special_in(map, shared, value);
+	ebpf_unlock(lock);
+	return err;
 }
 
 /*
@@ -446,10 +469,12 @@ static int store_locked(struct ebpf_map *map, u32 bucket, const void *key, const
 	u32 old = 0;
 	u32 *from = find_link(map, bucket, key, &old);
 
-	if (from && flags == BPF_NOEXIST)
+	if (from && (flags & ~(u64)BPF_F_LOCK) == BPF_NOEXIST)
 		return -EEXIST;
-	if (!from && flags == BPF_EXIST)
+	if (!from && (flags & ~(u64)BPF_F_LOCK) == BPF_EXIST)
 		return -ENOENT;
+	if (from && (flags & BPF_F_LOCK))
+		return store_under_lock(map, old, value);
 	if (from)
 		return replace(map, bucket, from, old, key, value, form, held);
 	return insert(map, bucket, key, value, form, held);
@@ -461,6 +486,7 @@ static void unlink_elem(struct ebpf_map *map, u32 bucket, u32 *from, u32 link)
 
 	hold(e, 0);
 	store_release(from, rest_of_chain(map, bucket, &e->next));
+	ebpf_special_stop(map, elem_value(map, e));
 }
 
 /* ---- making room ----------------------------------------------------------------------------- */
@@ -532,7 +558,7 @@ static int store(struct ebpf_map *map, const void *key, const void *value, u64 f
 	u32 held = 0;
 	int err;
 
-	if (flags > BPF_EXIST)
+	if ((flags & ~(u64)BPF_F_LOCK) > BPF_EXIST || ((flags & BPF_F_LOCK) && !map->meta.lock_at))
 		return -EINVAL;
 	if (map->readonly)
 		return -EPERM;
@@ -558,7 +584,7 @@ static int store(struct ebpf_map *map, const void *key, const void *value, u64 f
 static inline bool may_overwrite(const struct ebpf_map *map, u64 flags, bool percpu)
 {
 	return (flags == BPF_ANY || flags == BPF_EXIST) && !map->readonly &&
-	       map->meta.value_size <= (percpu ? EBPF_COPY_FIRST : 8);
+	       map->meta.value_size <= (percpu ? EBPF_COPY_FIRST : 8) && !ebpf_map_special(map);
 }
 
 /*
@@ -631,6 +657,7 @@ static void read_value(struct ebpf_map *map, u32 link, void *value)
 
 	if (!is_percpu(map->meta.type)) {
 		ebpf_copy_out(value, elem_value(map, elem_at(map, link)), map->meta.value_size);
+		ebpf_special_hide(map, value);
 		return;
 	}
 	for (u32 cpu = 0; cpu < map->meta.nr_cpus; cpu++)
@@ -679,9 +706,24 @@ static bool undisturbed(struct htab_elem *e, u32 before)
 	return ((READ_ONCE(e->state) ^ before) & STATE_GENS) == 0;
 }
 
+/* With BPF_F_LOCK nobody sees half of a change that a program makes under the lock. */
+static int read_under_lock(struct ebpf_map *map, u32 link, void *value)
+{
+	u32 *lock = ebpf_value_lock(map, elem_value(map, elem_at(map, link)));
+	int err = ebpf_value_lock_take(lock);
+
+	if (err)
+		return err;
+	read_value(map, link, value);
+	ebpf_unlock(lock);
+	return 0;
+}
+
 static int htab_lookup_user(struct ebpf_map *map, const void *key, void *value, u64 flags)
 {
-	if (flags)
+	int err = 0;
+
+	if (flags && (flags != BPF_F_LOCK || !map->meta.lock_at || map->readonly))
 		return -EINVAL;
 	for (u32 i = 0; i < MAX_RESTARTS; i++) {
 		u32 link = find_any(map, key);
@@ -694,9 +736,12 @@ static int htab_lookup_user(struct ebpf_map *map, const void *key, void *value, 
 		before = load_acquire(&e->state);
 		if (!same_key(map, e, key))
 			continue;
-		read_value(map, link, value);
-		if (undisturbed(e, before))
-			return 0;
+		if (flags)
+			err = read_under_lock(map, link, value);
+		else
+			read_value(map, link, value);
+		if (err || undisturbed(e, before))
+			return err;
 	}
 	return -EBUSY;
 }

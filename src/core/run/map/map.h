@@ -40,7 +40,8 @@ struct ebpf_map_meta {
 	u64 map_extra;
 	char name[BPF_OBJ_NAME_LEN];
 	u32 seed; /* of a hash: random, so that chosen keys don't collide; 0 with BPF_F_ZERO_SEED */
-	u32 pad;
+	/* where in a value its lock and its timer lie: offset / 4 + 1, 0: none (special.h) */
+	u16 lock_at, timer_at;
 };
 
 /*

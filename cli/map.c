@@ -233,6 +233,8 @@ static int dump(char **words, int n)
 
 	if (open_map(words, n, &m))
 		return EXIT_FAILURE;
+	if (m.view.info.type == BPF_MAP_TYPE_BLOOM_FILTER)
+		return out_error("a map of type bloom_filter does not say what is in it");
 	if (map_is_fifo(m.view.info.type)) {
 		out_note("a %s shows no more than its next element", type_name(m.view.info.type));
 		return take_next(&m, true);

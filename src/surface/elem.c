@@ -86,7 +86,9 @@ static long elem_lookup(struct surface_obj *o, const union bpf_attr *a)
 	if (err)
 		return err;
 	if (!user_ok(a->value, ebpf_map_user_value_size(&o->meta)))
-		return lookup_nowhere(o, (void *)a->key, a->flags);
+		return o->meta.type == BPF_MAP_TYPE_BLOOM_FILTER
+			       ? -EFAULT
+			       : lookup_nowhere(o, (void *)a->key, a->flags);
 	return o->map.ops->lookup_user(&o->map, (void *)a->key, (void *)a->value, a->flags);
 }
 

@@ -27,6 +27,13 @@ struct {
 	__type(value, __u32);
 } stack SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_BLOOM_FILTER);
+	__uint(max_entries, 100);
+	__uint(map_extra, 3);
+	__type(value, __u64);
+} bloom SEC(".maps");
+
 struct results r;
 const volatile __u32 nr_cpus = 1;
 
@@ -74,5 +81,19 @@ int use_fifo(void *ctx)
 {
 	fifo(&queue, 0);
 	fifo(&stack, 1);
+	return 0;
+}
+
+SEC("uprobe")
+int use_bloom(void *ctx)
+{
+	__u64 value = 1;
+
+	r.bloom.out = (int)bpf_map_peek_elem(&bloom, &value);
+	r.bloom.push = (int)bpf_map_push_elem(&bloom, &value, BPF_ANY);
+	r.bloom.flags = (int)bpf_map_push_elem(&bloom, &value, BPF_EXIST);
+	r.bloom.in = (int)bpf_map_peek_elem(&bloom, &value);
+	value = 77;
+	r.bloom.of_user = (int)bpf_map_peek_elem(&bloom, &value);
 	return 0;
 }

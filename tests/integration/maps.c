@@ -18,7 +18,7 @@
 
 #include "maps.h"
 
-#define TESTS 26
+#define TESTS 33
 
 static struct bpf_object *obj;
 static struct results *r;
@@ -150,6 +150,23 @@ static void fifos(void)
 	fifo(1, "stack", 4, (const unsigned int[]){3, 2});
 }
 
+static void bloom(void)
+{
+	unsigned long long value = 77;
+	int fd = map_fd("bloom");
+
+	is(bpf_map_update_elem(fd, NULL, &value, BPF_ANY), 0, "bloom_filter: push from outside");
+	hit("use_bloom");
+	is(r->bloom.out, -ENOENT, "bloom_filter: surely not");
+	check(!r->bloom.push && !r->bloom.in, "bloom_filter: perhaps");
+	is(r->bloom.flags, -EINVAL, "bloom_filter: flags");
+	is(r->bloom.of_user, 0, "bloom_filter: what was pushed outside");
+	value = 1;
+	is(bpf_map_lookup_elem(fd, NULL, &value), 0, "bloom_filter: what the program pushed");
+	value = 5;
+	is(bpf_map_lookup_elem(fd, NULL, &value), -ENOENT, "bloom_filter: what nobody did");
+}
+
 static void load(const char *path)
 {
 	unsigned int *cpus;
@@ -190,9 +207,11 @@ int main(int argc, char **argv)
 	check(r != NULL, "loaded");
 	lru_percpu();
 	fifos();
+	bloom();
 	if (argc > 2) {
 		pin("queue");
 		pin("stack");
+		pin("bloom");
 	}
 	return 0;
 }

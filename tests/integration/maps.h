@@ -13,6 +13,9 @@ struct results {
 		int peek_empty, push[4], push_out, peek, pop, push_flags;
 		unsigned int peeked, popped, emptied;
 	} fifo[2]; /* queue, stack */
+	struct {
+		int push, flags, in, out, of_user;
+	} bloom;
 };
 
 #endif

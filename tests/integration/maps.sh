@@ -6,7 +6,7 @@
 
 ebpfrt exec -- "$bin/maps" "$bin/maps.bpf.o" pin >maps.out
 tests=$(sed -n 's/^1\.\.//p' maps.out)
-plan $((tests + 8))
+plan $((tests + 9))
 grep -v '^1\.\.' maps.out
 
 # queues and stacks
@@ -26,3 +26,7 @@ ebpfrt map push pinned /sys/fs/bpf/maps_stack value 2
 is "the stack's" "$(ebpfrt map pop pinned /sys/fs/bpf/maps_stack)" "value: 02 00 00 00"
 try ebpfrt map lookup pinned $queue key 1
 like "there are no keys" "$status $err" "^1 ebpfrt: "
+
+# filters
+try ebpfrt map dump pinned /sys/fs/bpf/maps_bloom
+like "a filter can't be listed" "$status $err" "^1 ebpfrt: a map of type bloom_filter does not say what is in it"

@@ -438,6 +438,16 @@ static int elem_lookup(struct ebpf_call *call, struct ebpf_map_obj *m, const voi
 	return err;
 }
 
+/* A filter is asked for a value. */
+static int elem_ask(struct ebpf_call *call, struct ebpf_map_obj *m)
+{
+	const void *value = ebpf_call_in(call, EBPF_KEY(value), m->meta.value_size);
+
+	if (call->cmd != BPF_MAP_LOOKUP_ELEM)
+		return -ENOTSUPP;
+	return value ? m->map.ops->peek(&m->map, (void *)value) : -EFAULT;
+}
+
 static int elem_update(struct ebpf_call *call, struct ebpf_map_obj *m, const void *key)
 {
 	const void *value = ebpf_call_in(call, EBPF_KEY(value), ebpf_map_user_value_size(&m->meta));
@@ -459,6 +469,8 @@ static int elem(struct ebpf_call *call, struct ebpf_map_obj *m, const void *key)
 	switch (call->cmd) {
 	case BPF_MAP_LOOKUP_ELEM:
 	case BPF_MAP_LOOKUP_AND_DELETE_ELEM:
+		if (m->meta.type == BPF_MAP_TYPE_BLOOM_FILTER)
+			return elem_ask(call, m);
 		return elem_lookup(call, m, key);
 	case BPF_MAP_UPDATE_ELEM:
 		return elem_update(call, m, key);
@@ -500,8 +512,12 @@ int ebpf_cmd_map_elem(struct ebpf_call *call)
 	err = check_elem_flags(call, m);
 	if (err)
 		return err;
+	if (call->cmd == BPF_MAP_GET_NEXT_KEY && !m->meta.key_size)
+		return call->attr.key ? -EINVAL : m->map.ops->next(&m->map, NULL, NULL);
 	if (call->cmd == BPF_MAP_GET_NEXT_KEY)
 		return elem_next(call, m, ebpf_call_in(call, EBPF_KEY(key), m->meta.key_size));
+	if (!m->meta.key_size)
+		return call->attr.key ? -EINVAL : elem(call, m, NULL);
 	key = ebpf_call_in(call, EBPF_KEY(key), m->meta.key_size);
 	if (!key)
 		return -EFAULT;

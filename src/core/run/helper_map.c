@@ -136,6 +136,15 @@ static u64 give(struct ebpf_map *map, int (*get)(struct ebpf_map *map, void *val
 	return 0;
 }
 
+/* A filter: is the value at @from in it? */
+static u64 ask(struct ebpf_map *map, u64 from)
+{
+	u64 buf[COPY_MAX / 8];
+	const void *value = take(from, map->meta.value_size, buf);
+
+	return value ? (u64)(s64)map->ops->peek(map, (void *)value) : (u64)-EFAULT;
+}
+
 EBPF_HELPER(map_pop_elem)
 {
 	struct ebpf_map *map = ebpf_arg_map(r1, run);
@@ -147,7 +156,9 @@ EBPF_HELPER(map_peek_elem)
 {
 	struct ebpf_map *map = ebpf_arg_map(r1, run);
 
-	return map && map->ops->peek ? give(map, map->ops->peek, r2) : (u64)-EINVAL;
+	if (unlikely(!map || !map->ops->peek))
+		return (u64)-EINVAL;
+	return map->ops->pop ? give(map, map->ops->peek, r2) : ask(map, r2);
 }
 
 EBPF_HELPER(for_each_map_elem)

@@ -320,6 +320,46 @@ Test(syscall, elements_as_the_kernel)
 	close(hash);
 }
 
+static void keyless(const char *what, u32 cmd, int fd, u64 flags)
+{
+	u64 value[16] = {1};
+	union bpf_attr a = {.map_fd = fd, .flags = flags};
+
+	if (cmd != BPF_MAP_DELETE_ELEM)
+		a.value = (u64)value;
+	BOTH(what, cmd, a, {KEY(value), 128, 128});
+}
+
+Test(syscall, elements_without_keys_as_the_kernel)
+{
+	const u32 types[] = {BPF_MAP_TYPE_QUEUE, BPF_MAP_TYPE_STACK, BPF_MAP_TYPE_BLOOM_FILTER};
+	int fd_of[ARRAY_SIZE(types)];
+
+	NEED_KERNEL();
+	for (u32 i = 0; i < ARRAY_SIZE(types); i++) {
+		int fd = fd_of[i] = make(types[i], 0, 8, 2);
+
+		keyless("nothing there", BPF_MAP_LOOKUP_ELEM, fd, 0);
+		keyless("nothing to take", BPF_MAP_LOOKUP_AND_DELETE_ELEM, fd, 0);
+		keyless("push", BPF_MAP_UPDATE_ELEM, fd, 0);
+		keyless("push again", BPF_MAP_UPDATE_ELEM, fd, 0);
+		keyless("push once more", BPF_MAP_UPDATE_ELEM, fd, 0);
+		keyless("push, exist", BPF_MAP_UPDATE_ELEM, fd, BPF_EXIST);
+		keyless("push, noexist", BPF_MAP_UPDATE_ELEM, fd, BPF_NOEXIST);
+		keyless("peek", BPF_MAP_LOOKUP_ELEM, fd, 0);
+		keyless("peek, flags", BPF_MAP_LOOKUP_ELEM, fd, 1);
+		keyless("pop", BPF_MAP_LOOKUP_AND_DELETE_ELEM, fd, 0);
+		keyless("pop, lock", BPF_MAP_LOOKUP_AND_DELETE_ELEM, fd, BPF_F_LOCK);
+		keyless("delete", BPF_MAP_DELETE_ELEM, fd, 0);
+		elem("lookup with a key", BPF_MAP_LOOKUP_ELEM, fd, 1, 0);
+		elem("update with a key", BPF_MAP_UPDATE_ELEM, fd, 1, 0);
+		elem("delete with a key", BPF_MAP_DELETE_ELEM, fd, 1, 0);
+		elem("next of a key", BPF_MAP_GET_NEXT_KEY, fd, 1, 0);
+	}
+	for (u32 i = 0; i < ARRAY_SIZE(types); i++)
+		close(fd_of[i]); /* not before: a number stands for one map here */
+}
+
 Test(syscall, references_as_the_kernel)
 {
 	int progs, events;

@@ -159,6 +159,7 @@ static const u32 types[] = {0,
 			    BPF_MAP_TYPE_STACK_TRACE,
 			    BPF_MAP_TYPE_QUEUE,
 			    BPF_MAP_TYPE_STACK,
+			    BPF_MAP_TYPE_BLOOM_FILTER,
 			    200};
 
 static void compare_create(u32 type, u32 key, u32 value, u32 max, u32 flags)

@@ -125,6 +125,14 @@ Test(helper_map, values_without_keys)
 		cr_assert_eq(CALL(map_peek_elem, &fake_map, bad[i]), -EFAULT);
 		cr_assert_eq(CALL(map_pop_elem, bad[i], &value), -EINVAL);
 	}
+	/* what can't be popped is asked */
+	ops.pop = NULL;
+	pop_result = -ENOENT;
+	value = 4;
+	cr_assert_eq(CALL(map_peek_elem, &fake_map, &value), -ENOENT);
+	cr_assert_eq(value, 4);
+	for (u32 i = 0; i < ARRAY_SIZE(bad); i++)
+		cr_assert_eq(CALL(map_peek_elem, &fake_map, bad[i]), -EFAULT);
 	ops.push = NULL;
 	ops.pop = ops.peek = NULL;
 	cr_assert_eq(CALL(map_push_elem, &fake_map, &value, 0), -EINVAL);

@@ -35,6 +35,8 @@ const struct ebpf_map_ops *ebpf_map_ops_of(u32 type)
 		return &ebpf_queue_ops;
 	case BPF_MAP_TYPE_STACK:
 		return &ebpf_stack_ops;
+	case BPF_MAP_TYPE_BLOOM_FILTER:
+		return &ebpf_bloom_ops;
 	case EBPF_MAP_PERF_RING:
 		return &ebpf_perf_ring_ops;
 	default:

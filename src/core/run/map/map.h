@@ -87,7 +87,8 @@ struct ebpf_map_ops {
 	void *(*lookup_cpu)(struct ebpf_map *map, const void *key, u32 cpu);
 	/*
 	 * Optional, maps without keys. A value of at most EBPF_COPY_FIRST bytes is private memory;
-	 * a larger one may go away meanwhile: -EFAULT. A peek at a filter asks for @value.
+	 * a larger one may go away meanwhile: -EFAULT. Without pop it is a filter, which a peek
+	 * asks for @value.
 	 */
 	int (*push)(struct ebpf_map *map, const void *value, u64 flags);
 	int (*pop)(struct ebpf_map *map, void *value);

@@ -78,10 +78,12 @@ static const struct ebpf_map_meta *map_by_fd(void *cookie, s32 fd, bool is_index
 	return &meta;
 }
 
-static int load(struct engine *e, const struct ebpf_vprog *prog, bool jit)
+static int load(struct engine *e, const struct ebpf_vprog *prog, const struct ebpf_facts *facts,
+		bool jit)
 {
 	int r;
 
+	e->load.facts = facts;
 	e->load.map_by_fd = map_by_fd;
 	e->load.check_flags = EBPF_CHECK_STRUCTURE | EBPF_CHECK_VERIFIED | EBPF_CHECK_ANY_HELPER;
 	r = engine_load(e, prog->insns, prog->ninsns, jit);
@@ -116,24 +118,34 @@ struct result {
 	bool aborted;
 };
 
+/* What the frames of the run find on the stack. */
+__attribute__((noinline)) static void soil_stack(u64 seed)
+{
+	volatile u64 words[2048];
+
+	for (u32 i = 0; i < ARRAY_SIZE(words); i++)
+		words[i] = seed = seed * 6364136223846793005ull + 1;
+}
+
 static void run_one(struct engine *e, const struct checked *k, u64 seed, struct result *out)
 {
 	struct ebpf_run run = {.kind = EBPF_RUN_TEST};
 
 	world = k->w;
 	checked_world_reset(k->w, seed);
+	soil_stack(seed);
 	out->r0 = ebpf_prog_run(&e->prog, k->w->ctx, &run);
 	out->aborted = run.aborted;
 	out->hash = checked_world_hash(k->w);
 }
 
-static int engine(const struct ebpf_vprog *prog, struct checked *const *k, u32 n, bool jit,
-		  char *why, u64 *compared)
+static int engine(const struct ebpf_vprog *prog, const struct ebpf_facts *facts,
+		  struct checked *const *k, u32 n, bool jit, char *why, u64 *compared)
 {
 	struct engine e __attribute__((cleanup(engine_close))) = {0};
 	struct result got;
 
-	if (load(&e, prog, jit)) {
+	if (load(&e, prog, facts, jit)) {
 		snprintf(why, 200, "not loaded: %.150s", e.text);
 		return -1;
 	}
@@ -169,7 +181,8 @@ int verify_engines(const struct ebpf_vprog *prog, const struct ebpf_facts *facts
 		left += comparable(k[i]);
 	if (!left)
 		return 0;
-	return engine(prog, k, n, false, why, compared) || engine(prog, k, n, true, why, compared)
+	return engine(prog, facts, k, n, false, why, compared) ||
+			       engine(prog, facts, k, n, true, why, compared)
 		       ? -1
 		       : 0;
 }

@@ -150,7 +150,6 @@ static int stack_read(struct checked *k, const struct checked_object *o, u64 at,
 			k->depends = true;
 		if (f->init[i])
 			continue;
-		k->depends = true;
 		if (!(k->facts->subprog[f->subprog].zero >> slot & 1))
 			return checked_error(k,
 					     "byte %d of the stack is read, never written, and "
@@ -412,8 +411,11 @@ static int push_frame(struct checked *k, u32 subprog, bool callback)
 	if (at == EBPF_MAX_FRAMES)
 		return checked_error(k, "more than %u frames", EBPF_MAX_FRAMES);
 	memset(f, 0, sizeof(*f));
-	for (u32 i = 0; i < EBPF_STACK_SIZE; i++)
+	for (u32 i = 0; i < EBPF_STACK_SIZE; i++) {
 		bottom[i] = (u8)checked_random(&k->random);
+		if (k->facts->subprog[subprog].zero >> stack_slot(i) & 1)
+			bottom[i] = 0;
+	}
 	f->callsite = k->pc;
 	f->subprog = subprog;
 	f->callback = callback;

@@ -121,7 +121,7 @@ struct checked {
 	u64 seed;
 	u64 steps;
 	bool exited;	 /* else: steps ran out */
-	bool depends;	 /* on addresses, on memory that was never written: engines may differ */
+	bool depends;	 /* on addresses: engines may differ */
 	bool unlike;	 /* a thing the engines do in their own way */
 	char error[400]; /* what was violated, "" when nothing was */
 };

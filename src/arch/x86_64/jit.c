@@ -52,6 +52,7 @@ struct func {
 	u32 epilogue;
 	u32 thunk;   /* of the entry for C callers, when it is a callback */
 	u32 stack;   /* bytes of frame with its guard, 0: none */
+	u64 zeros;   /* slots of it to clear */
 	u8 saved[4]; /* callee-saved registers it names */
 	u8 nsaved;
 	bool cached; /* the reference .cached_ref is in CACHED throughout */
@@ -210,7 +211,9 @@ static void plan_frame(struct jit *j, struct func *f)
 	u32 words = 1 + f->nsaved + (f == j->funcs);
 
 	if (f->stack) {
-		f->stack = ALIGN_UP(f->stack, 8) + GUARD;
+		f->stack = ALIGN_UP(f->stack, 8);
+		f->zeros &= ~0ULL >> (64 - f->stack / 8);
+		f->stack += GUARD;
 		words += 1 + f->stack / 8;
 	}
 	if (!f->calls || words % 2 == 0)
@@ -224,10 +227,12 @@ static void plan_frame(struct jit *j, struct func *f)
 static void analyse(struct jit *j, const struct ebpf_image *img)
 {
 	const u32 *starts = ebpf_image_subprogs(img);
+	const u64 *zeros = ebpf_image_zeros(img);
 	u32 s, i;
 
 	for (s = 0; s < j->nfuncs; s++) {
 		j->funcs[s].start = starts[s];
+		j->funcs[s].zeros = zeros[s];
 		j->funcs[s].end = s + 1 < j->nfuncs ? starts[s + 1] : j->n;
 	}
 	for (s = 0; s < j->nfuncs; s++) {
@@ -252,6 +257,18 @@ static void load_ref(struct jit *j, u8 dst, u32 ref)
 	emit_rm(&j->e, 0, true, 0x8b, dst, R11, (s32)(ref * 8), false);
 }
 
+/* r0 holds nothing yet */
+static void clear_stack(struct jit *j)
+{
+	u64 mask = j->f->stack ? j->f->zeros : 0;
+
+	if (mask)
+		emit_mov_imm(&j->e, RAX, 0);
+	for (s32 off = -8; mask; off -= 8, mask >>= 1)
+		if (mask & 1)
+			emit_rm(&j->e, 0, true, 0x89, RAX, RBP, off, false);
+}
+
 static void prologue(struct jit *j)
 {
 	struct func *f = j->f;
@@ -273,6 +290,7 @@ static void prologue(struct jit *j)
 		emit_mov(&j->e, true, RUN, RSI);
 	if (f->cached)
 		load_ref(j, CACHED, f->cached_ref);
+	clear_stack(j);
 }
 
 /* back to the caller's registers and stack; rcx is dead at every end of a function */

@@ -30,7 +30,8 @@ int ebpf_image_build(const struct ebpf_image_parts *parts, u8 **out, u32 *size)
 
 	img.refs = img.insns + parts->ninsns * (u32)sizeof(*parts->insns);
 	img.subprogs = img.refs + parts->nrefs * (u32)sizeof(*parts->refs);
-	img.size = ALIGN_UP(img.subprogs + img.nsubprogs * (u32)sizeof(u32), 8);
+	img.zeros = ALIGN_UP(img.subprogs + img.nsubprogs * (u32)sizeof(u32), 8);
+	img.size = img.zeros + img.nsubprogs * (u32)sizeof(u64);
 	img.code = img.size;
 	p = calloc(1, img.size);
 	if (!p)
@@ -40,6 +41,10 @@ int ebpf_image_build(const struct ebpf_image_parts *parts, u8 **out, u32 *size)
 	if (parts->nrefs)
 		memcpy(p + img.refs, parts->refs, parts->nrefs * sizeof(*parts->refs));
 	memcpy(p + img.subprogs, parts->layout->starts, img.nsubprogs * sizeof(u32));
+	if (parts->zeros)
+		memcpy(p + img.zeros, parts->zeros, img.nsubprogs * sizeof(u64));
+	else
+		memset(p + img.zeros, 0xff, img.nsubprogs * sizeof(u64));
 	*out = p;
 	*size = img.size;
 	return 0;

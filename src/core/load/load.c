@@ -31,6 +31,7 @@ struct build {
 	u32 maps[EBPF_MAX_USED_MAPS];
 	u32 nmaps;
 	u32 flags;
+	u64 zeros[EBPF_MAX_SUBPROGS]; /* stack slots to clear, of each function */
 };
 
 static int use_map(struct build *b, u32 id, u32 *index)
@@ -194,6 +195,7 @@ static int make_image(struct build *b, const struct ebpf_layout *layout)
 		.prog_type = b->load->prog_type,
 		.flags = b->flags,
 		.layout = layout,
+		.zeros = b->zeros,
 	};
 	_cleanup_free_ u8 *image = NULL;
 	u32 size;
@@ -245,6 +247,23 @@ static int verify(const struct build *b, struct ebpf_facts *facts)
 	return r ? r : ebpf_verify(&prog, load->log, facts);
 }
 
+/*
+ * Slots that the proof says may be read before they are written. Of a function it does not speak
+ * of, and without a proof, all.
+ */
+static void stack_to_clear(struct build *b, const struct ebpf_layout *layout,
+			   const struct ebpf_facts *facts)
+{
+	memset(b->zeros, 0xff, sizeof(b->zeros));
+	for (u32 i = 0, s = 0; i < facts->nsubprogs; i++) {
+		while (s < layout->nsubprogs && layout->starts[s] != facts->subprog[i].start)
+			s++;
+		if (s == layout->nsubprogs)
+			return;
+		b->zeros[s] = facts->subprog[i].zero;
+	}
+}
+
 static int prepare(struct build *b, const struct ebpf_layout *layout)
 {
 	struct ebpf_load *load = b->load;
@@ -258,6 +277,7 @@ static int prepare(struct build *b, const struct ebpf_layout *layout)
 	r = resolve(b);
 	if (!r && !load->check_flags)
 		r = verify(b, facts);
+	stack_to_clear(b, layout, load->facts ? load->facts : facts);
 	r = r ? r : make_image(b, layout);
 	ebpf_facts_free(facts);
 	return r;

@@ -39,6 +39,7 @@ void ebpf_log_end(struct ebpf_log *log);
 #define EBPF_MAX_SUBPROGS 256u
 
 struct ebpf_vmap;
+struct ebpf_facts;
 
 struct ebpf_load {
 	/* in */
@@ -55,6 +56,8 @@ struct ebpf_load {
 	void *cookie;
 	struct ebpf_log *log; /* never NULL */
 	u32 check_flags;      /* EBPF_CHECK_*; 0 for PROG_LOAD: then the program is verified */
+	/* for engines under test, with EBPF_CHECK_VERIFIED: what the proof said; or NULL */
+	const struct ebpf_facts *facts;
 	/* what verification looks at besides */
 	u32 prog_flags; /* BPF_F_STRICT_ALIGNMENT, … */
 	bool gpl;

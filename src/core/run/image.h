@@ -6,7 +6,7 @@
  *process-specific inside):
  *
  *	struct ebpf_image | insns (8 bytes each) | refs (struct ebpf_image_ref) | subprogs (u32 pc
- *each) | code
+ *each) | zeros (u64 each) | code
  *
  * In the instructions, a lddw that names a map or a map's value has been rewritten to
  * src_reg = BPF_PSEUDO_MAP_IDX_VALUE-like "reference": src_reg = EBPF_LD_REF and imm = index into
@@ -19,7 +19,7 @@
 #include "core/uapi.h"
 
 #define EBPF_IMAGE_MAGIC 0x474d4942u /* "BIMG" */
-#define EBPF_IMAGE_VERSION 1u
+#define EBPF_IMAGE_VERSION 2u
 #define EBPF_LD_REF                                                                                \
 	7 /* src_reg of a lddw whose value is refs[imm]; not a kernel value, only inside images */
 
@@ -54,7 +54,9 @@ struct ebpf_image {
 	u32 prog_type;	 /* BPF_PROG_TYPE_* */
 	u32 flags;	 /* EBPF_IMAGE_* */
 	u32 stack_depth; /* bytes, of the deepest call chain */
-	u32 pad[15];
+	u32 zeros; /* offset of u64[nsubprogs]: the stack slots that are zero when the function
+		      begins; bit n: the 8 bytes at r10 - 8n - 8 */
+	u32 pad[14];
 };
 
 #define EBPF_IMAGE_TAIL_CALLS 1u /* makes tail calls */
@@ -72,4 +74,9 @@ static inline const struct ebpf_image_ref *ebpf_image_refs(const struct ebpf_ima
 static inline const u32 *ebpf_image_subprogs(const struct ebpf_image *img)
 {
 	return (const u32 *)((const char *)img + img->subprogs);
+}
+
+static inline const u64 *ebpf_image_zeros(const struct ebpf_image *img)
+{
+	return (const u64 *)((const char *)img + img->zeros);
 }

@@ -417,6 +417,21 @@ static bool call_helper(struct frame *f, u64 id)
 	return !f->run->aborted;
 }
 
+/* The stack holds what earlier calls left; the slots a function may read first are cleared. */
+static void clear_stack(struct frame *f, u32 pc)
+{
+	const struct ebpf_image *img = f->prog->image;
+	const u32 *starts = ebpf_image_subprogs(img);
+	u64 mask = ~0ULL;
+
+	for (u32 s = 0; s < img->nsubprogs; s++)
+		if (starts[s] == pc)
+			mask = ebpf_image_zeros(img)[s];
+	for (u32 slot = 0; mask; slot++, mask >>= 1)
+		if (mask & 1)
+			f->stack[ARRAY_SIZE(f->stack) - 1 - slot] = 0;
+}
+
 /* True when the frame now runs another program, from its start. */
 static bool tail_call(struct frame *f)
 {
@@ -427,6 +442,7 @@ static bool tail_call(struct frame *f)
 		return false;
 	frame_set_prog(f, next);
 	f->regs[1] = (u64)(uintptr_t)f->run->ctx;
+	clear_stack(f, 0);
 	return true;
 }
 
@@ -523,6 +539,7 @@ static u64 exec(struct ebpf_run *run, u32 pc, const u64 args[5])
 	for (i = 0; i < ARRAY_SIZE(f.regs); i++)
 		f.regs[i] = i >= 1 && i <= 5 ? args[i - 1] : 0;
 	f.regs[BPF_REG_10] = (u64)(uintptr_t)(f.stack + ARRAY_SIZE(f.stack));
+	clear_stack(&f, pc);
 	it->depth++;
 	ret = run_frame(&f, pc);
 	it->depth--;

@@ -113,7 +113,8 @@ static bool image_ok(const struct ebpf_image *img, size_t len)
 	       img->nsubprogs && part_ok(img, img->insns, img->ninsns, sizeof(struct bpf_insn)) &&
 	       part_ok(img, img->refs, img->nrefs, sizeof(struct ebpf_image_ref)) &&
 	       part_ok(img, img->subprogs, img->nsubprogs, sizeof(u32)) &&
-	       part_ok(img, img->code, img->code_size, 1) &&
+	       part_ok(img, img->zeros, img->nsubprogs, sizeof(u64)) &&
+	       !(img->zeros % sizeof(u64)) && part_ok(img, img->code, img->code_size, 1) &&
 	       (!img->code_size || img->entry < img->code_size);
 }
 

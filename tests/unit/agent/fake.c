@@ -72,6 +72,7 @@ static int program(u32 count, u32 reg, s32 wild)
 		struct bpf_insn insns[ARRAY_SIZE(insns)];
 		struct ebpf_image_ref ref;
 		u32 sub[2];
+		u64 zeros;
 	} image = {
 		.img =
 			{
@@ -86,6 +87,7 @@ static int program(u32 count, u32 reg, s32 wild)
 				.nsubprogs = 1,
 				.subprogs = sizeof(struct ebpf_image) + sizeof(insns) +
 					    sizeof(struct ebpf_image_ref),
+				.zeros = sizeof(image) - sizeof(u64),
 				.code = sizeof(image),
 				.prog_type = BPF_PROG_TYPE_KPROBE,
 			},

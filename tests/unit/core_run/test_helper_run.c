@@ -31,6 +31,7 @@ static struct {
 	struct bpf_insn insns[64];
 	struct ebpf_image_ref ref;
 	u32 subprog;
+	u64 zeros;
 } image;
 static struct ebpf_map ring;
 static u64 refs[1], dropped;
@@ -81,6 +82,7 @@ static u64 run_insns(const struct bpf_insn *insns, u32 n)
 					.nmaps = 1,
 					.nsubprogs = 1,
 					.subprogs = offsetof(__typeof__(image), subprog),
+					.zeros = offsetof(__typeof__(image), zeros),
 					.code = sizeof(image),
 					.stack_depth = 512};
 	memcpy(image.insns, insns, n * sizeof(*insns));

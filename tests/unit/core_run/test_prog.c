@@ -352,3 +352,68 @@ Test(prog, a_handler_that_knows_the_run_can_end_it_anywhere)
 	}
 	cr_assert_eq(handled, 2);
 }
+
+/* --- the stack ------------------------------------------------------------------------------- */
+
+__attribute__((noinline)) static void soil_stack(void)
+{
+	volatile u64 words[4096];
+
+	for (u32 i = 0; i < ARRAY_SIZE(words); i++)
+		words[i] = ~0ULL;
+}
+
+static u64 run_on_soiled_stack(void)
+{
+	struct ebpf_run run;
+
+	soil_stack();
+	return run_first(NULL, &run);
+}
+
+/* every word of the stack, in the program, in a function it calls, and behind a tail call */
+#define SUM_STACK                                                                                  \
+	MOV_REG(7, 10), ALU64_IMM(BPF_ADD, 7, -512), MOV_IMM(8, 64), MOV_IMM(9, 0),                \
+		LDX(BPF_DW, 0, 7, 0), ALU64_REG(BPF_OR, 9, 0), ALU64_IMM(BPF_ADD, 7, 8),           \
+		ALU64_IMM(BPF_SUB, 8, 1), JMP_IMM(BPF_JNE, 8, 0, -5)
+
+Test(prog, a_stack_begins_with_zeroes)
+{
+	const struct bpf_insn p[] = {MOV_REG(6, 1), SUM_STACK, CALL_BPF(10),
+				     ALU64_REG(BPF_OR, 9, 0), JMP_IMM(BPF_JNE, 9, 0, 6),
+				     TAIL_CALL(2), MOV_IMM(9, 1), MOV_REG(0, 9), EXIT(),
+				     /* called: */
+				     SUM_STACK, MOV_REG(0, 9), EXIT()};
+	const struct bpf_insn next[] = {SUM_STACK, MOV_REG(0, 9), EXIT()};
+
+	BOTH_ENGINES(jit)
+	{
+		LOAD_PROG(1, p, jit);
+		LOAD_PROG(2, next, jit);
+		array_slots[2] = 2;
+		cr_assert_eq(run_on_soiled_stack(), 0, "jit %d", jit);
+	}
+}
+
+/* what a proof says need not be cleared isn't */
+Test(prog, only_what_is_read_first_is_cleared)
+{
+	const struct bpf_insn p[] = {ST(BPF_DW, 10, -8, 1), LDX(BPF_DW, 0, 10, -8),
+				     LDX(BPF_B, 1, 10, -13), ALU64_REG(BPF_ADD, 0, 1), CALL_BPF(1),
+				     EXIT(),
+				     /* called: */
+				     ST(BPF_DW, 10, -24, 0), LDX(BPF_DW, 0, 10, -24), EXIT()};
+	struct engine e __attribute__((cleanup(engine_close))) = {0};
+
+	e.log = (struct ebpf_log){.buf = e.text, .size = sizeof(e.text), .level = 1};
+	e.load = (struct ebpf_load){.insns = p,
+				    .ninsns = ARRAY_SIZE(p),
+				    .prog_type = BPF_PROG_TYPE_KPROBE,
+				    .nr_cpus = 1,
+				    .log = &e.log};
+	cr_assert_eq(ebpf_load_build(&e.load), 0, "%s", e.text);
+	cr_assert_eq(engine_map(&e), 0);
+	cr_assert_eq(e.prog.image->nsubprogs, 2);
+	cr_expect_eq(ebpf_image_zeros(e.prog.image)[0], 1ULL << 1);
+	cr_expect_eq(ebpf_image_zeros(e.prog.image)[1], 0);
+}

@@ -145,12 +145,15 @@ static void called(struct gen *g, bool result)
 
 /* --- numbers --------------------------------------------------------------------------------- */
 
-static const u8 alu_ops[] = {BPF_ADD, BPF_SUB, BPF_MUL, BPF_DIV, BPF_OR,  BPF_AND,
-			     BPF_LSH, BPF_RSH, BPF_MOD, BPF_XOR, BPF_ARSH};
+#define KERNEL_OPS 8u
+static const u8 alu_ops[] = {BPF_ADD, BPF_SUB,	BPF_OR,	 BPF_AND, BPF_LSH, BPF_RSH,
+			     BPF_XOR, BPF_ARSH, BPF_MUL, BPF_DIV, BPF_MOD};
 
 static void gen_alu(struct gen *g)
 {
-	u8 op = alu_ops[pick(g, ARRAY_SIZE(alu_ops))], class = pick(g, 2) ? BPF_ALU64 : BPF_ALU;
+	/* the first ones: what our numbers know no more of than the kernel's */
+	u32 nops = g->flags & VGEN_KERNEL ? KERNEL_OPS : ARRAY_SIZE(alu_ops);
+	u8 op = alu_ops[pick(g, nops)], class = pick(g, 2) ? BPF_ALU64 : BPF_ALU;
 	u32 dst = any_reg(g, g->have & ~g->keep);
 	s16 off = (op == BPF_DIV || op == BPF_MOD) && !pick(g, 3);
 	s32 imm = constant(g);
@@ -199,7 +202,7 @@ static void gen_unary(struct gen *g)
 {
 	u32 dst = any_reg(g, g->have & ~g->keep);
 
-	if (!(g->have & ~g->keep))
+	if (!(g->have & ~g->keep) || (g->flags & VGEN_KERNEL))
 		return;
 	if (pick(g, 2))
 		emit(g, (pick(g, 2) ? BPF_ALU64 : BPF_ALU) | BPF_NEG, dst, 0, 0, 0);
@@ -257,6 +260,8 @@ static void gen_spill_pointer(struct gen *g)
 
 /* --- places ---------------------------------------------------------------------------------- */
 
+static const u8 bound_ways[] = {0, 2, 3, 4, 5}; /* not the remainder */
+
 /* Make @reg less than @limit, or nearly. Leaves how many instructions the jumps go over. */
 static void bound(struct gen *g, u32 reg, u32 limit)
 {
@@ -266,7 +271,7 @@ static void bound(struct gen *g, u32 reg, u32 limit)
 
 	while (pow2 * 2 <= limit)
 		pow2 *= 2;
-	switch (pick(g, 6)) {
+	switch (g->flags & VGEN_KERNEL ? bound_ways[pick(g, 5)] : pick(g, 6)) {
 	case 0:
 		emit(g, (pick(g, 2) ? BPF_ALU64 : BPF_ALU) | BPF_AND | BPF_K, reg, 0, 0,
 		     (s32)pow2 - (pick(g, 12) ? 1 : 0));

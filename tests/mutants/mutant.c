@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Which bug is in (core/load/mutant.h): the number in EBPF_MUTANT, from before main(). */
+/* Which of the planted bugs is in: the number in EBPF_MUTANT. Only in the build for `make mutants`.
+ */
 #include <stdlib.h>
 
 int ebpf_mutant;

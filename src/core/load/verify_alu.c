@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "core/load/mutant.h"
 #include "core/load/verify_node.h"
 
 #define MAX_OFFSET (1ll << 29)
@@ -100,7 +101,7 @@ static int may_move(struct verify *v, u32 dst, const struct ebpf_vreg *ptr,
 {
 	char name[64];
 
-	if (ptr->flags & VREG_NULL)
+	if (EBPF_MUTANT(117, ptr->flags & VREG_NULL, 0))
 		return verify_fail(v, EACCES,
 				   "R%u pointer arithmetic on %s prohibited, null-check it first\n",
 				   dst, verify_type_name(ptr, name));
@@ -219,7 +220,8 @@ static void number_alu(struct verify *v, const struct bpf_insn *in, const struct
 {
 	struct ebpf_vreg *dst = verify_reg(v, in->dst_reg), by = *src;
 
-	keep_link(in, dst, &by);
+	if (EBPF_MUTANT(122, true, false))
+		keep_link(in, dst, &by);
 	ebpf_scalar_alu(&dst->val, &by.val, BPF_OP(in->code), BPF_CLASS(in->code) == BPF_ALU64,
 			in->off == 1);
 	dst->def = verify_def(v, dst->def, by.def);

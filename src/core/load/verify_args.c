@@ -8,6 +8,7 @@
  */
 #include <string.h>
 
+#include "core/load/mutant.h"
 #include "core/load/verify_args.h"
 #include "core/load/verify_ctx.h"
 #include "core/uapi.h"
@@ -192,8 +193,8 @@ int verify_size_arg(struct verify *v, struct verify_call *call, u32 regno, bool 
 				   "R%d unbounded memory access, use 'var &= const' or 'if (var < "
 				   "const)'\n",
 				   regno);
-	r = verify_mem_arg(v, regno - 1, (u32)reg->val.umax, write, zero,
-			   ebpf_scalar_is_const(&reg->val) ? &call->raw : NULL);
+	r = verify_mem_arg(v, regno - 1, (u32)EBPF_MUTANT(116, reg->val.umax, reg->val.umin), write,
+			   zero, ebpf_scalar_is_const(&reg->val) ? &call->raw : NULL);
 	return r ? r : verify_precise(v, regno);
 }
 

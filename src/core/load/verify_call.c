@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "core/load/mutant.h"
 #include "core/load/verify_node.h"
 
 int verify_push_frame(struct ebpf_vstate *st, struct verify_path *path, u32 subprog, u32 callsite)
@@ -184,7 +185,7 @@ static int check_callback_return(struct verify *v, const struct ebpf_vframe *f)
 	r = verify_precise(v, 0);
 	if (r)
 		return r;
-	if (val->smin < f->ret_min || val->smax > f->ret_max)
+	if (EBPF_MUTANT(118, val->smin < f->ret_min || val->smax > f->ret_max, false))
 		return invalid_return(v, f);
 	return 0;
 }

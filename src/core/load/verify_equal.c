@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/macros.h"
+#include "core/load/mutant.h"
 #include "core/load/verify_node.h"
 
 #define MAX_PAIRS 1024
@@ -29,7 +30,7 @@ static bool same_id(struct compare *c, u32 old, u32 cur)
 
 	for (i = 0; i < c->npairs; i++) {
 		if (c->pair[i].old == old)
-			return c->pair[i].cur == cur;
+			return EBPF_MUTANT(106, c->pair[i].cur == cur, true);
 		if (c->pair[i].cur == cur)
 			return false;
 	}
@@ -64,7 +65,9 @@ static bool same_kind(const struct ebpf_vreg *a, const struct ebpf_vreg *b)
 static bool value_included(const struct compare *c, const struct ebpf_scalar *old,
 			   const struct ebpf_scalar *cur)
 {
-	return c->level == VERIFY_EXACT ? ebpf_scalar_equal(old, cur) : ebpf_scalar_in(cur, old);
+	if (c->level == VERIFY_EXACT)
+		return ebpf_scalar_equal(old, cur);
+	return EBPF_MUTANT(107, ebpf_scalar_in(cur, old), true);
 }
 
 static bool number_included(struct compare *c, const struct ebpf_vreg *old,
@@ -86,7 +89,7 @@ static bool number_included(struct compare *c, const struct ebpf_vreg *old,
 static bool pointer_included(struct compare *c, const struct ebpf_vreg *old,
 			     const struct ebpf_vreg *cur)
 {
-	if (!same_kind(old, cur) || old->off != cur->off)
+	if (!same_kind(old, cur) || EBPF_MUTANT(110, old->off != cur->off, false))
 		return false;
 	if (old->type == VT_PKT ? old->mem_size > cur->mem_size : old->mem_size != cur->mem_size)
 		return false;
@@ -142,7 +145,7 @@ static bool byte_included(u8 old, u8 cur)
 		return true;
 	if (old == VB_MISC)
 		return cur == VB_NONE || cur == VB_MISC || cur == VB_ZERO;
-	return old == cur;
+	return EBPF_MUTANT(108, old == cur, true);
 }
 
 static bool slot_included(struct compare *c, const struct ebpf_vslot *old,
@@ -209,7 +212,7 @@ static bool refs_included(struct compare *c, const struct ebpf_vstate *old,
 {
 	u32 i;
 
-	if (old->nrefs != cur->nrefs)
+	if (EBPF_MUTANT(109, old->nrefs != cur->nrefs, old->nrefs > cur->nrefs))
 		return false;
 	for (i = 0; i < old->nrefs; i++) {
 		const struct ebpf_vref *a = &old->refs[i], *b = &cur->refs[i];

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/macros.h"
+#include "core/load/mutant.h"
 #include "core/load/verify_node.h"
 
 struct cond {
@@ -196,7 +197,7 @@ static void sync_link(struct ebpf_vreg *reg, void *arg)
 
 	if (reg == l->self || reg->type != VT_SCALAR || reg->id != l->known->id)
 		return;
-	delta = (reg->flags & VREG_DELTA ? reg->delta : 0) -
+	delta = EBPF_MUTANT(111, (reg->flags & VREG_DELTA ? reg->delta : 0), 0) -
 		(s64)(l->known->flags & VREG_DELTA ? l->known->delta : 0);
 	reg->val = l->known->val;
 	if (delta) {
@@ -308,7 +309,7 @@ static void pointers_tested(struct verify *v, struct ebpf_vstate *other, const s
 	}
 	if (c->is32 || c->in->imm || !may_be_null(dst) || (c->op != BPF_JEQ && c->op != BPF_JNE))
 		return;
-	null_tested(v, other, c->in->dst_reg, c->op == BPF_JEQ);
+	null_tested(v, other, c->in->dst_reg, EBPF_MUTANT(112, c->op == BPF_JEQ, false));
 	null_tested(v, v->cur, c->in->dst_reg, c->op == BPF_JNE);
 }
 

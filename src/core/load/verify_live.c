@@ -12,6 +12,7 @@
 
 #include "base/cleanup.h"
 #include "base/macros.h"
+#include "core/load/mutant.h"
 #include "core/load/verify_node.h"
 
 #define CALLER_SAVED 0x3fu /* R0-R5 */
@@ -173,5 +174,5 @@ u16 verify_live_regs(const struct verify *v, const struct ebpf_vstate *st, u32 i
 	callee = st->frame[i + 1];
 	if (callee->callback)
 		return v->insn[callee->callsite].live | 1u << 10;
-	return (live_after(v, callee->callsite) & (u16)~CALLER_SAVED) | 1u << 10;
+	return (u16)EBPF_MUTANT(101, live_after(v, callee->callsite) & ~CALLER_SAVED, 0) | 1u << 10;
 }

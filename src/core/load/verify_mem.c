@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/load/mutant.h"
 #include "core/load/verify_ctx.h"
 #include "core/load/verify_mem.h"
 #include "core/uapi.h"
@@ -137,7 +138,8 @@ static int outside(struct verify *v, u32 regno, s32 off, u32 size, u32 mem_size)
 /* [@off, @off + size) inside [0, @mem_size)? */
 static int inside(struct verify *v, const struct verify_access *a, s64 off, u32 mem_size)
 {
-	if (off >= 0 && (a->size || a->zero) && (u64)off + a->size <= mem_size)
+	if (off >= 0 && (a->size || a->zero) &&
+	    (u64)off + a->size <= EBPF_MUTANT(114, mem_size, mem_size + 1))
 		return 0;
 	return outside(v, a->regno, (s32)off, a->size, mem_size);
 }

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/macros.h"
+#include "core/load/mutant.h"
 #include "core/load/verify_node.h"
 
 #define PLACE 0x80000000u /* .b of a name that a node gave: PLACE | frame << 8 | slot or register  \
@@ -120,11 +121,11 @@ static int mark_segment(struct verify *v, struct verify_node *node, struct names
 		d->done = true;
 		if (d->b & PLACE) {
 			mark_place(node, d->b);
-			r = names_add(before, d->a);
+			r = names_add(before, EBPF_MUTANT(105, d->a, 0));
 			continue;
 		}
 		r = names_add(now, d->a);
-		r = r ? r : names_add(now, d->b);
+		r = r ? r : names_add(now, EBPF_MUTANT(102, d->b, 0));
 	}
 	return r;
 }
@@ -181,7 +182,7 @@ void verify_mark_read(struct verify_node *node, u32 frameno, u64 slots)
 		slots &= ~m->read;
 		if (!slots || node->state.curframe < frameno)
 			return;
-		m->read |= slots;
+		m->read |= EBPF_MUTANT(103, slots, 0);
 		slots &= ~m->written;
 	}
 }
@@ -260,7 +261,7 @@ int verify_flow(struct verify *v, const struct verify_node *old, const struct ve
 				       ? m->regs >> (names[i].slot - VERIFY_NAME_REG) & 1
 				       : m->slots >> names[i].slot & 1;
 
-		if (matters)
+		if (EBPF_MUTANT(104, matters, false))
 			r = verify_mark(v, path->parent, names[i].def);
 	}
 	return r;

@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "base/macros.h"
+#include "core/load/mutant.h"
 #include "core/load/verify_node.h"
 
 /* --- loops ----------------------------------------------------------------------------------- */
@@ -149,7 +150,7 @@ struct verify_node *verify_previous(struct verify_node *from, const struct ebpf_
 
 static void widen_reg(const struct ebpf_vreg *prev, struct ebpf_vreg *cur, bool matters)
 {
-	if (prev->type != VT_SCALAR || cur->type != VT_SCALAR || matters ||
+	if (prev->type != VT_SCALAR || cur->type != VT_SCALAR || EBPF_MUTANT(119, matters, true) ||
 	    (cur->flags & VREG_PRECISE))
 		return;
 	if (ebpf_scalar_equal(&prev->val, &cur->val))
@@ -247,7 +248,8 @@ static bool bounded_by_runtime(struct verify *v, const struct verify_node *old)
 		return verify_included(v, old, v->cur, VERIFY_RANGE) && iterator_active(v->cur);
 	if (info->sync_callback)
 		return verify_included(v, old, v->cur, VERIFY_RANGE);
-	return is_may_goto(v, v->insn_idx) && old->state.may_goto_depth != v->cur->may_goto_depth &&
+	return EBPF_MUTANT(120, is_may_goto(v, v->insn_idx), true) &&
+	       old->state.may_goto_depth != v->cur->may_goto_depth &&
 	       verify_included(v, old, v->cur, VERIFY_RANGE);
 }
 

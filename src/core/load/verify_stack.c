@@ -13,6 +13,7 @@
  */
 #include <string.h>
 
+#include "core/load/mutant.h"
 #include "core/load/verify_mem.h"
 #include "core/uapi.h"
 
@@ -168,7 +169,8 @@ static void spill_scalar(struct verify *v, struct ebpf_vslot *slot, struct ebpf_
 	verify_spill(slot, value, size);
 	if (whole)
 		return;
-	unlink_value(&slot->spilled);
+	if (EBPF_MUTANT(113, true, false))
+		unlink_value(&slot->spilled);
 	slot->spilled.def = verify_def(v, value->def, 0);
 }
 
@@ -197,7 +199,8 @@ static int write_bytes(struct verify *v, struct ebpf_vframe *f, s32 off, u32 siz
 	for (i = 0; i < size; i++)
 		*kind_at(f, off + (s32)i) = kind;
 	/* that byte kind remembers no origin: the zero must be one on every path */
-	return kind == VB_ZERO && regno != ~0u ? verify_precise(v, regno) : 0;
+	return EBPF_MUTANT(121, kind == VB_ZERO, false) && regno != ~0u ? verify_precise(v, regno)
+									: 0;
 }
 
 static int write_fixed(struct verify *v, u32 frameno, s32 off, u32 size, struct ebpf_vreg *value,

@@ -494,12 +494,13 @@ static void soup(struct gen *g, u32 n);
 
 static void gen_block(struct gen *g)
 {
-	u32 have = g->have, at, other = 0;
+	u32 have = g->have, at = g->n, other = 0, a = source(g), b = source(g);
 	bool is32 = pick(g, 2), k = pick(g, 2);
 
-	at = g->n;
-	emit(g, (is32 ? BPF_JMP32 : BPF_JMP) | any_cond(g) | (k ? BPF_K : BPF_X), source(g),
-	     k ? 0 : source(g), 0, k ? constant(g) : 0);
+	/* of a register compared with itself ours knows which way it goes */
+	k |= (g->flags & VGEN_KERNEL) && a == b;
+	emit(g, (is32 ? BPF_JMP32 : BPF_JMP) | any_cond(g) | (k ? BPF_K : BPF_X), a, k ? 0 : b, 0,
+	     k ? constant(g) : 0);
 	soup(g, 1 + pick(g, 3));
 	if (pick(g, 2)) {
 		other = g->n;

@@ -2,7 +2,7 @@
 /*
  * What a BPF program for ebpfrt may include in place of a vmlinux.h: the context of a uprobe and
  * the integer names, nothing that needs the kernel's types. Works with bpf/bpf_helpers.h and
- * bpf/bpf_tracing.h, included after this.
+ * bpf/bpf_tracing.h, included after this; kernel functions are in bpf/ebpfrt_kfuncs.bpf.h.
  *
  * The members carry the kernel's names and CO-RE access (preserve_access_index), so that an object
  * built with this header and one built with a vmlinux.h are the same.
@@ -12,6 +12,7 @@
 
 #ifndef __VMLINUX_H__
 #define __VMLINUX_H__ /* bpf_tracing.h: registers have the kernel's names */
+#define EBPFRT_TYPES  /* but this is not it */
 
 #include <linux/bpf.h>
 

@@ -7,7 +7,7 @@ set -u
 cd "${top_srcdir:-.}" || exit 99
 cc=${CC:-cc}
 
-headers=$(find src agent include cli -name '*.h' ! -path '*/generic/*' ! -name 'ebpfrt.bpf.h' | sort)
+headers=$(find src agent include cli -name '*.h' ! -path '*/generic/*' ! -name '*.bpf.h' | sort)
 public=$(find include/ebpfrt -name '*.h' | sort)
 bpf_headers=$(find include/bpf -name '*.h' | sort)
 echo "1..$(($(printf '%s\n' "$headers" | wc -l) + 2 * $(printf '%s\n' "$public" | wc -l) +

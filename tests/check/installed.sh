@@ -33,7 +33,7 @@ result() { # name, trouble
 programs="$bindir/ebpfrt $pkglibexecdir/ebpfrtd"
 libraries="$pkglibdir/libebpfrt-surface.so $libdir/libebpfrt.so.0 $libdir/libebpfrt.so"
 [ -z "$probes" ] || libraries="$libraries $pkglibdir/libebpfrt-agent.so"
-files="$includedir/ebpfrt/ebpfrt.h $includedir/bpf/ebpfrt.bpf.h $libdir/pkgconfig/ebpfrt.pc
+files="$includedir/ebpfrt/ebpfrt.h $includedir/bpf/ebpfrt.bpf.h $includedir/bpf/ebpfrt_kfuncs.bpf.h $libdir/pkgconfig/ebpfrt.pc
 $datadir/bash-completion/completions/ebpfrt.bash"
 for f in "$srcdir"/man/*.scd; do
 	page=$(basename "$f" .scd)
@@ -83,7 +83,15 @@ cat >"$work/use.bpf.c" <<'C'
 #include <bpf/ebpfrt.bpf.h>
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
-SEC("uprobe/libc.so.6:malloc") int BPF_KPROBE(on_malloc, u64 size) { return size != 0; }
+#include <bpf/ebpfrt_kfuncs.bpf.h>
+u64 sizes[8];
+SEC("uprobe/libc.so.6:malloc") int BPF_KPROBE(on_malloc, u64 size)
+{
+	int i;
+
+	bpf_for(i, 0, 8) sizes[i] += size >> i;
+	return 0;
+}
 char _license[] SEC("license") = "GPL";
 C
 if [ -n "${BPF_CLANG:-}" ] && [ -n "$probes" ]; then

@@ -4,40 +4,14 @@
 #include <linux/ptrace.h>
 #include <stdbool.h>
 #include <bpf/bpf_helpers.h>
+#include <bpf/ebpfrt_kfuncs.bpf.h>
 
 #include "kfuncs.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-/* as vmlinux.h and newer headers of libbpf have them */
-struct bpf_iter_num___t {
-	__u64 opaque;
-};
-extern int bpf_iter_num_new(struct bpf_iter_num___t *it, int start, int end) __weak __ksym;
-extern int *bpf_iter_num_next(struct bpf_iter_num___t *it) __weak __ksym;
-extern void bpf_iter_num_destroy(struct bpf_iter_num___t *it) __weak __ksym;
-extern int bpf_dynptr_adjust(const struct bpf_dynptr *p, __u32 start, __u32 end) __weak __ksym;
-extern __u32 bpf_dynptr_size(const struct bpf_dynptr *p) __weak __ksym;
-/* a bool: of the register only the lowest byte */
-extern int bpf_dynptr_is_null(const struct bpf_dynptr *p) __weak __ksym;
-extern int bpf_dynptr_is_rdonly(const struct bpf_dynptr *p) __weak __ksym;
-extern int bpf_dynptr_clone(const struct bpf_dynptr *p, struct bpf_dynptr *clone) __weak __ksym;
-extern void *bpf_dynptr_slice(const struct bpf_dynptr *p, __u32 offset, void *buffer,
-			      __u32 size) __weak __ksym;
-extern void bpf_rcu_read_lock(void) __weak __ksym;
-extern void bpf_rcu_read_unlock(void) __weak __ksym;
 extern void bpf_no_such_function(void) __weak __ksym;
 
-#define FOR(i, start, end)                                                                         \
-	for (struct bpf_iter_num___t it_                                                           \
-	     __attribute__((aligned(8), cleanup(bpf_iter_num_destroy))),                           \
-	     *at_ __attribute__((unused)) =                                                        \
-		     (bpf_iter_num_new(&it_, start, end), (void)bpf_iter_num_destroy, (void *)0);  \
-	     ({                                                                                    \
-		     int *n_ = bpf_iter_num_next(&it_);                                            \
-		     (i) = n_ ? *n_ : 0;                                                           \
-		     n_;                                                                           \
-	     });)
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
@@ -58,8 +32,8 @@ static __noinline long long sum_to(int end)
 	long long sum = 0;
 	int i;
 
-	FOR(i, 0, end)
-	sum += i;
+	bpf_for (i, 0, end)
+		sum += i;
 	return sum;
 }
 
@@ -68,47 +42,55 @@ static long callback(__u32 index, void *ctx)
 	long long sum = 0;
 	int i;
 
-	FOR(i, index, index + three)
-	sum += i;
+	bpf_for (i, index, index + three)
+		sum += i;
 	r.in_callback += sum;
 	return 0;
 }
+
+static char bytes[32];
+
+static char bytes[32];
 
 static void loops(void)
 {
 	int i, j;
 
-	FOR(i, 0, ten)
-	r.for_sum += 100 + i;
-	FOR(i, ten, ten)
-	r.for_empty++;
-	FOR(i, ten, three)
-	r.for_backwards++;
-	FOR(i, 0, (8 << 20) + ten)
-	r.for_too_many++;
-	FOR(i, -ten, three)
-	r.for_negative += i;
-	FOR(i, 0, 1 << 20)
-	{
+	bpf_for (i, 0, ten)
+		r.for_sum += 100 + i;
+	bpf_for (i, ten, ten)
+		r.for_empty++;
+	bpf_for (i, ten, three)
+		r.for_backwards++;
+	bpf_for (i, 0, (8 << 20) + ten)
+		r.for_too_many++;
+	bpf_for (i, -ten, three)
+		r.for_negative += i;
+	bpf_for (i, 0, 1 << 20) {
 		if (i == ten)
 			break;
 		r.for_break++;
 	}
-	FOR(i, 0, ten)
-	{
-		FOR(j, i, ten)
-		r.for_nested += 1 + j;
+	bpf_for (i, 0, ten) {
+		bpf_for (j, i, ten)
+			r.for_nested += 1 + j;
 	}
-	FOR(i, 0, 100000)
-	r.repeat++;
+	bpf_repeat (100000)
+		r.repeat++;
+	bpf_for (i, 0, (int)sizeof(bytes)) {
+		if (i == three)
+			continue;
+		bytes[i] = i;
+	}
+	r.for_bounded = bytes[3] * 10000 + bytes[7] * 100 + bytes[31];
 }
 
 static void fill(struct value *v)
 {
 	int i;
 
-	FOR(i, 0, 8)
-	v->words[i & 7] = 0x1111111111111111ull * i;
+	bpf_for (i, 0, 8)
+		v->words[i] = 0x1111111111111111ull * i;
 }
 
 static void no_memory(struct value *v)
@@ -122,7 +104,7 @@ static void no_memory(struct value *v)
 	r.mem_null_size = (int)bpf_dynptr_size(&d);
 	r.mem_null_adjust = bpf_dynptr_adjust(&d, 0, 0);
 	r.mem_null_clone = bpf_dynptr_clone(&d, &copy);
-	r.mem_null_is_null = bpf_dynptr_is_null(&copy) & 0xff;
+	r.mem_null_is_null = bpf_dynptr_is_null(&copy);
 }
 
 static void accesses(struct value *v, const struct bpf_dynptr *d)
@@ -175,8 +157,8 @@ static void memory(struct value *v)
 	fill(v);
 	no_memory(v);
 	r.mem = bpf_dynptr_from_mem(v, sizeof(*v), 0, &d);
-	r.is_null = bpf_dynptr_is_null(&d) & 0xff;
-	r.is_rdonly = bpf_dynptr_is_rdonly(&d) & 0xff;
+	r.is_null = bpf_dynptr_is_null(&d);
+	r.is_rdonly = bpf_dynptr_is_rdonly(&d);
 	r.size = bpf_dynptr_size(&d);
 	accesses(v, &d);
 	parts(&d);
@@ -189,8 +171,7 @@ static void rings(void)
 	__u32 i;
 
 	/* of a size that only the run knows */
-	FOR(i, 1, three + 2)
-	{
+	bpf_for (i, 1, three + 2) {
 		r.ring += bpf_ringbuf_reserve_dynptr(&ring, 8 * i, 0, &d);
 		r.ring_write += bpf_dynptr_write(&d, 8 * i - 8, &word, 8, 0);
 		r.ring_size += bpf_dynptr_size(&d);

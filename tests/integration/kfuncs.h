@@ -12,6 +12,7 @@
 	X(for_break)                                                                               \
 	X(for_nested)                                                                              \
 	X(repeat)                                                                                  \
+	X(for_bounded)                                                                             \
 	X(in_subprogram)                                                                           \
 	X(in_callback)                                                                             \
 	X(in_rcu)                                                                                  \

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The kernel functions that ebpfrt serves, for programs whose other headers don't declare them: a
+ * libbpf before 1.2 has no bpf_for(), and a vmlinux.h no functions. Objects made with it run in a kernel, too.
+ */
+#ifndef EBPFRT_KFUNCS_BPF_H
+#define EBPFRT_KFUNCS_BPF_H
+
+#ifndef __VMLINUX_H__
+#include <linux/bpf.h>
+#endif
+#include <bpf/bpf_helpers.h>
+
+#if !defined(__VMLINUX_H__) || defined(EBPFRT_TYPES)
+#define EBPFRT_KFUNC(declaration) extern declaration __attribute__((weak)) __ksym
+
+struct bpf_dynptr;
+EBPFRT_KFUNC(int bpf_dynptr_adjust(const struct bpf_dynptr *p, __u32 start, __u32 end));
+EBPFRT_KFUNC(int bpf_dynptr_clone(const struct bpf_dynptr *p, struct bpf_dynptr *clone));
+EBPFRT_KFUNC(__u32 bpf_dynptr_size(const struct bpf_dynptr *p));
+EBPFRT_KFUNC(void *bpf_dynptr_slice(const struct bpf_dynptr *p, __u32 offset, void *buffer,
+				    __u32 buffer_size));
+/* They return a bool: only the lowest byte means something, which old compilers don't know. */
+EBPFRT_KFUNC(int bpf_dynptr_is_null(const struct bpf_dynptr *p));
+EBPFRT_KFUNC(int bpf_dynptr_is_rdonly(const struct bpf_dynptr *p));
+#define bpf_dynptr_is_null(p) ((bpf_dynptr_is_null(p) & 0xff) != 0)
+#define bpf_dynptr_is_rdonly(p) ((bpf_dynptr_is_rdonly(p) & 0xff) != 0)
+
+EBPFRT_KFUNC(void bpf_rcu_read_lock(void));
+EBPFRT_KFUNC(void bpf_rcu_read_unlock(void));
+
+#ifndef bpf_for
+struct bpf_iter_num___ebpfrt {
+	__u64 opaque;
+};
+EBPFRT_KFUNC(int bpf_iter_num_new(struct bpf_iter_num___ebpfrt *it, int start, int end));
+EBPFRT_KFUNC(int *bpf_iter_num_next(struct bpf_iter_num___ebpfrt *it));
+EBPFRT_KFUNC(void bpf_iter_num_destroy(struct bpf_iter_num___ebpfrt *it));
+
+/*
+ * for (i = start; i < end; i++), of any length up to 8388608: the verifier walks the body a few
+ * times only. break, continue and return are allowed. @start and @end are evaluated each time; what
+ * they are compared with tells the verifier where i lies.
+ */
+#define bpf_for(i, start, end)                                                                     \
+	EBPFRT_LOOP(start, end, ((i) = *ebpfrt_next, (i) >= (start) && (i) < (end)))
+
+/* @times times */
+#define bpf_repeat(times) EBPFRT_LOOP(0, times, 1)
+
+/* The second variable is there for its initialiser: the destructor must be named for its type. */
+#define EBPFRT_LOOP(start, end, more)                                                              \
+	for (struct bpf_iter_num___ebpfrt ebpfrt_it                                                \
+	     __attribute__((aligned(8), cleanup(bpf_iter_num_destroy))),                           \
+	     *ebpfrt_begin                                                                         \
+	     __attribute__((unused)) = (bpf_iter_num_new(&ebpfrt_it, (start), (end)),              \
+					(void)bpf_iter_num_destroy, (void *)0);                    \
+	     ({                                                                                    \
+		     int *ebpfrt_next = bpf_iter_num_next(&ebpfrt_it);                             \
+		     ebpfrt_next && (more);                                                        \
+	     });)
+#endif
+#endif
+#endif

@@ -586,11 +586,13 @@ static int add_ref(struct checked *k, u32 kind, bool null)
 	return (int)k->nrefs++;
 }
 
+/* No object has its number: that of the last one can be given again. */
 static int drop_kind(struct checked *k, u32 kind)
 {
 	for (u32 i = k->nrefs; i-- > 0;)
 		if (k->ref[i].kind == kind + 1) {
 			k->ref[i].kind = 0;
+			k->nrefs -= i + 1 == k->nrefs;
 			return 0;
 		}
 	return checked_error(k, "what is given back is not held");
@@ -749,6 +751,8 @@ static int call_helper(struct checked *k, const struct bpf_insn *in)
 
 /* --- iterators ------------------------------------------------------------------------------- */
 
+#define REF_ITER 100u /* unlike VREF_PTR, which an object has */
+
 static int iter_slot(struct checked *k, u32 *slot, struct checked_frame **f)
 {
 	const struct checked_value *v = reg(k, BPF_REG_1);
@@ -795,12 +799,12 @@ static int call_kfunc(struct checked *k, const struct bpf_insn *in)
 		stack_written(k, &k->obj[reg(k, BPF_REG_1)->obj], reg(k, BPF_REG_1)->n, 8);
 		f->iter[slot] = VITER_ACTIVE;
 		f->left[slot] = (u32)(checked_random(&k->random) % 4);
-		add_ref(k, VREF_PTR, false);
+		add_ref(k, REF_ITER, false);
 	} else if (in->imm == EKFUNC_ITER_NUM_NEXT) {
 		r0 = iter_next(k, f, slot);
 	} else {
 		f->iter[slot] = 0;
-		r = drop_kind(k, VREF_PTR);
+		r = drop_kind(k, REF_ITER);
 	}
 	clobber(k);
 	if (in->imm != EKFUNC_ITER_NUM_DESTROY)

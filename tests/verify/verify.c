@@ -13,6 +13,7 @@
 
 #include "core/load/verify_btf.h"
 #include "core/load/verify_proto.h"
+#include "core/load/vstate.h"
 
 #define LOG_SIZE (1u << 20)
 #define MAX_INSNS 16384
@@ -222,6 +223,24 @@ static void func_info(const struct vcase *c, struct bpf_func_info *out)
 		out[i] = (struct bpf_func_info){c->funcs[i].insn, func_id[c->funcs[i].type]};
 }
 
+/* What the checker finds by itself is not more than what the explorer refuses programs by: a
+ * pointer that goes with a length of 0 is no use of the stack. */
+static void same_depth(const struct vcase *c, const struct ebpf_vprog *prog,
+		       const struct ebpf_facts *facts)
+{
+	struct ebpf_log silent = {0};
+	struct ebpf_proof proof = {0};
+	_cleanup_free_ struct ebpf_facts *claimed = calloc(1, sizeof(*claimed));
+
+	cr_assert(claimed);
+	cr_assert_eq(ebpf_explore(prog, &silent, &proof, claimed), 0);
+	cr_expect(facts->stack_depth && facts->stack_depth <= claimed->stack_depth,
+		  "%s: stack depth %u, explored %u", c->name, facts->stack_depth,
+		  claimed->stack_depth);
+	ebpf_facts_free(claimed);
+	ebpf_proof_free(&proof);
+}
+
 int verify_case(const struct vcase *c, struct ebpf_log *log, struct ebpf_facts *facts)
 {
 	struct bpf_func_info funcs[MAX_FUNCS];
@@ -244,6 +263,8 @@ int verify_case(const struct vcase *c, struct ebpf_log *log, struct ebpf_facts *
 	func_info(c, funcs);
 	r = ebpf_verify(&prog, log, facts);
 	ebpf_log_end(log);
+	if (!r)
+		same_depth(c, &prog, facts);
 	return r;
 }
 

@@ -317,6 +317,58 @@ static void find_ids(struct proof_check *c)
 	}
 }
 
+/* --- how much stack the deepest chain of calls uses ------------------------------------------ */
+
+static bool runs_later(const struct proof_check *c, u32 subprog)
+{
+	for (u32 i = 0; i < c->nentries; i++)
+		if (c->entries[i].subprog == subprog && c->entries[i].map != PROOF_NONE)
+			return true;
+	return false;
+}
+
+/* The function that runs on top of the one with instruction @pc, or PROOF_NONE. */
+static u32 function_above(const struct proof_check *c, u32 pc)
+{
+	const struct bpf_insn *in = proof_at(c, pc);
+	bool call = in->code == (BPF_JMP | BPF_CALL) && in->src_reg == BPF_PSEUDO_CALL;
+	bool address = in->code == (BPF_LD | BPF_IMM | BPF_DW) && in->src_reg == BPF_PSEUDO_FUNC;
+	u32 to;
+
+	if (!(c->facts->insn[pc] & EBPF_FACT_SEEN) || (!call && !address))
+		return PROOF_NONE;
+	to = proof_subprog_at(c, pc + 1 + (u32)in->imm);
+	return to == PROOF_NONE || (address && runs_later(c, to)) ? PROOF_NONE : to;
+}
+
+/* A frame is a multiple of 16 bytes, as in the kernel, and not empty. */
+static u32 frame_bytes(const struct proof_check *c, u32 subprog)
+{
+	return ALIGN_UP(MAX(c->subprog[subprog].stack, 1u), 16u);
+}
+
+/* Once more for each frame that a chain can have: then every chain is counted to its end. */
+static u32 stack_depth(const struct proof_check *c)
+{
+	u32 depth[EBPF_MAX_SUBPROGS] = {0}, deepest = 0;
+
+	for (u32 round = 0; round < EBPF_MAX_FRAMES; round++)
+		for (u32 s = c->nsubprogs; s-- > 0;) {
+			u32 own = frame_bytes(c, s);
+
+			depth[s] = MAX(depth[s], own);
+			for (u32 pc = c->subprog[s].start; pc < c->subprog[s].end; pc++) {
+				u32 above = function_above(c, pc);
+
+				if (above != PROOF_NONE)
+					depth[s] = MAX(depth[s], own + depth[above]);
+			}
+		}
+	for (u32 i = 0; i < c->nentries; i++)
+		deepest = MAX(deepest, depth[c->entries[i].subprog]);
+	return MIN(deepest, EBPF_MAX_FRAMES * (u32)EBPF_STACK_SIZE);
+}
+
 /* --- the whole ------------------------------------------------------------------------------- */
 
 static void fill_facts(struct proof_check *c)
@@ -328,6 +380,7 @@ static void fill_facts(struct proof_check *c)
 		c->facts->subprog[i].callback = c->subprog[i].callback;
 		c->facts->subprog[i].global = c->subprog[i].global;
 	}
+	c->facts->stack_depth = stack_depth(c);
 	c->facts->processed += c->steps;
 }
 

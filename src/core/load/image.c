@@ -24,7 +24,7 @@ int ebpf_image_build(const struct ebpf_image_parts *parts, u8 **out, u32 *size)
 		.nsubprogs = parts->layout->nsubprogs,
 		.prog_type = parts->prog_type,
 		.flags = parts->flags,
-		.stack_depth = parts->layout->frames * EBPF_STACK_SIZE,
+		.stack_depth = parts->stack_depth,
 	};
 	u8 *p;
 

@@ -127,6 +127,7 @@ extern struct agent agent;
 /* mem.c */
 void *memcpy(void *dst, const void *src, size_t len);
 int memcmp(const void *a, const void *b, size_t len);
+void *memset(void *dst, int c, size_t len);
 
 /* --- state.c ------------------------------------------------------------------------------------
  */
@@ -186,6 +187,8 @@ void site_unhook_all(void);
  * because other threads run.
  */
 bool site_restore_all(bool others_stopped);
+/* Are the masks guarded: is a site armed that keeps our signals unblocked? */
+bool site_guarded(void);
 
 /* --- poke.c -------------------------------------------------------------------------------------
  */
@@ -241,6 +244,8 @@ static inline bool ret_is_stub(u64 addr)
 }
 /* Put this thread's return addresses at @sp and above back; their returns count as missed. */
 void ret_give_up(u64 sp);
+/* Is there a call of @thread that will return to a stub? */
+bool ret_pending(u64 thread);
 /* The stub at @addr was returned to: the place and, in regs->ip, where the call came from. */
 const struct agent_place *ret_pop(u64 addr, struct arch_regs *regs);
 
@@ -265,11 +270,19 @@ void sig_chain(int sig, siginfo_t *info, struct osl_ucontext *uc, bool again);
 /* The syscall instruction at a sanitised site: true when it has been emulated. */
 bool sig_emulate(const struct agent_plan *plan, struct arch_regs *regs, struct osl_ucontext *uc);
 
+/* The masks of the application's handlers as it set them; when the guards have gone. */
+void sig_close_masks(void);
 /* Around a system call that waits with a mask of its own: true when @regs have changed. */
 bool sig_guard_wait(const struct agent_plan *plan, struct arch_regs *regs);
 /* waitmask.c */
 bool waitmask_before(u64 nr, struct arch_regs *regs);
 bool waitmask_behind(struct arch_regs *regs);
+/* withheld.c: which of our signals a thread would block */
+u64 withheld_get(u64 thread);
+void withheld_set(u64 thread, u32 tid, u64 which);
+void withheld_forked(void);
+void withheld_take(const struct agent_withheld_list *l);
+void withheld_give_back(struct agent_withheld_list *l);
 
 /* --- fork.c, inert.c ----------------------------------------------------------------------------
  */
@@ -301,7 +314,7 @@ int exchange_run(u32 reason, int fd, u64 token);
 /* The same from a trap: waits while another thread is in one. */
 int exchange_from_trap(u32 reason);
 u64 start_text_base(void);
-u64 agent_enter(u64 reason, u64 fd);
+u64 agent_enter(u64 reason, u64 fd, struct agent_withheld_list *withheld);
 
 /* entry.S */
 void agent_entry(void);

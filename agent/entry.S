@@ -13,7 +13,7 @@
 	.endm
 
 /*
- * agent_entry(reason, fd): called by the injection with a stack of its own. Ends in a break trap
+ * agent_entry(reason, fd, withheld): called by the injection with a stack of its own. Ends in a break trap
  * with the result in rax; the injector takes over from there.
  */
 	.p2align 4

@@ -266,8 +266,6 @@ static int on_setup(struct exchange *x)
 	ebpf_owner_dead = owner_dead;
 	osl_trap_init(&self);
 	ret = sig_install();
-	if (x->injected)
-		sig_open_masks();
 	store_release(&agent.inert, 0);
 	store_release(&agent.ready, ret == 0);
 	return ret;

@@ -42,6 +42,7 @@ void fork_begin(void)
 	if (!agent.mark || load_acquire(agent.mark) == FORK_KNOWN || agent.pid == sys_getpid())
 		return;
 	active_reset();
+	withheld_forked();
 	agent.exchange = 0;
 	agent_entry_sp = 0;
 	agent.pid = sys_getpid();

@@ -163,6 +163,17 @@ void ret_give_up(u64 sp)
 	}
 }
 
+bool ret_pending(u64 thread)
+{
+	u64 now;
+
+	for (u32 i = 1; i < STUBS; i++)
+		if (load_acquire(&instances[i].live) == 1 && instances[i].thread == thread &&
+		    osl_read(&now, (void *)instances[i].slot, 8) == 0 && now == stub_of(i))
+			return true;
+	return false;
+}
+
 __hot const struct agent_place *ret_pop(u64 addr, struct arch_regs *regs)
 {
 	u32 i = index_of(addr);

@@ -67,6 +67,9 @@ int sig_install(void)
 	return ret;
 }
 
+/* What the application's handlers would block of our signals, by signal. */
+static u32 handler_withheld[65];
+
 /* Handlers that were set before we came block our signals while they run: no longer. */
 void sig_open_masks(void)
 {
@@ -75,8 +78,22 @@ void sig_open_masks(void)
 	for (int sig = 1; sig <= 64; sig++) {
 		if (index_of((u64)sig) >= 0 || raw_action(sig, NULL, &act) || !(act.mask & OURS))
 			continue;
+		handler_withheld[sig] |= (u32)(act.mask & OURS);
 		act.mask &= ~OURS;
 		raw_action(sig, &act, NULL);
+	}
+}
+
+void sig_close_masks(void)
+{
+	struct agent_sigaction act;
+
+	for (int sig = 1; sig <= 64; sig++) {
+		if (handler_withheld[sig] && raw_action(sig, NULL, &act) == 0) {
+			act.mask |= handler_withheld[sig];
+			raw_action(sig, &act, NULL);
+		}
+		handler_withheld[sig] = 0;
 	}
 }
 
@@ -138,7 +155,8 @@ void sig_chain(int sig, siginfo_t *info, struct osl_ucontext *uc, bool again)
 
 static long emulate_mask(const struct arch_regs *regs, struct osl_ucontext *uc)
 {
-	u64 old = uc->sigmask, set, new = old;
+	u64 self = arch_thread_pointer(), set;
+	u64 old = uc->sigmask | withheld_get(self), new = old;
 
 	if (regs->r10 != MASK_BYTES)
 		return -EINVAL;
@@ -160,6 +178,8 @@ static long emulate_mask(const struct arch_regs *regs, struct osl_ucontext *uc)
 		}
 	}
 	uc->sigmask = new & ~(OURS | BIT(SIGKILL) | BIT(SIGSTOP));
+	if (new != old && sys_getpid() == agent.pid)
+		withheld_set(self, sys_gettid(), new &OURS);
 	if (regs->dx && osl_write((void *)regs->dx, &old, MASK_BYTES))
 		return -EFAULT;
 	return 0;
@@ -180,6 +200,22 @@ static long emulate_own_action(int i, const struct arch_regs *regs)
 	return 0;
 }
 
+/* The mask that the kernel has is without our signals; the one that the application sees is not. */
+static long emulate_masked_action(u64 sig, struct agent_sigaction *act, u64 to)
+{
+	struct agent_sigaction old;
+	u32 *withheld = &handler_withheld[sig], was = *withheld;
+	long ret;
+
+	if (act && sys_getpid() == agent.pid)
+		*withheld = (u32)(act->mask & OURS);
+	if (act)
+		act->mask &= ~OURS;
+	ret = raw_action((int)sig, act, &old);
+	old.mask |= was;
+	return ret ? ret : to && osl_write((void *)to, &old, sizeof(old)) ? -EFAULT : 0;
+}
+
 static long emulate_action(const struct arch_regs *regs)
 {
 	struct agent_sigaction act;
@@ -191,8 +227,9 @@ static long emulate_action(const struct arch_regs *regs)
 		return emulate_own_action(i, regs);
 	if (regs->si && osl_read(&act, (void *)regs->si, sizeof(act)))
 		return -EFAULT;
-	act.mask &= ~OURS;
-	return raw_action((int)regs->di, regs->si ? &act : NULL, (void *)regs->dx);
+	if (regs->di - 1 >= 64)
+		return -EINVAL;
+	return emulate_masked_action(regs->di, regs->si ? &act : NULL, regs->dx);
 }
 
 /* Where the system call ends that begins at the site, 0 when there is none: the site is at the

@@ -329,6 +329,14 @@ static bool guards_signals(const struct agent_place *p)
 	return p->plan->flags & (AGENT_SITE_SIGMASK | AGENT_SITE_SIGACTION);
 }
 
+bool site_guarded(void)
+{
+	for (struct agent_place *p = load_acquire(&agent.places); p; p = p->older)
+		if (site_is_armed(p) && guards_signals(p))
+			return true;
+	return false;
+}
+
 static bool site_is_plain(const struct agent_place *p)
 {
 	return site_is_armed(p) && !guards_signals(p);

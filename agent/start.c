@@ -143,8 +143,11 @@ static void start_preloaded(const struct start *s)
 	SYS6(__NR_rt_sigprocmask, SIG_BLOCK, &mask, &old, 8, 0, 0);
 	exchange_run(AGENT_START, -1, parse_token(s->token));
 	SYS6(__NR_rt_sigprocmask, SIG_SETMASK, &old, NULL, 8, 0, 0);
-	if (agent.ready)
-		sig_unblock();
+	if (!agent.ready)
+		return;
+	sig_unblock();
+	if (site_guarded())
+		withheld_set(arch_thread_pointer(), sys_gettid(), old & SIG_OURS);
 }
 
 static void constructor(void)
@@ -165,10 +168,11 @@ static void (*const constructors[])(void)
 	__attribute__((section(".init_array"), used, aligned(8))) = {constructor};
 
 /*
- * Called by agent_entry. @reason START or COMMAND; @fd a connected socket, owned by us. Returns the
- * result in the lower half; bit 32 says that the agent is set up and must not be unloaded.
+ * Called by agent_entry. @reason START or COMMAND; @fd a connected socket, owned by us; @withheld
+ * says what the injection has unblocked, and gets what it is to block. Returns the result in the
+ * lower half; bit 32 says that the agent is set up and must not be unloaded.
  */
-u64 agent_enter(u64 reason, u64 fd)
+u64 agent_enter(u64 reason, u64 fd, struct agent_withheld_list *withheld)
 {
 	struct start s = {0};
 	int ret;
@@ -178,6 +182,12 @@ u64 agent_enter(u64 reason, u64 fd)
 		read_auxv(&s);
 		agent.dl_debug = loader_debug(&s);
 	}
+	withheld_take(withheld);
+	sig_open_masks();
 	ret = exchange_run((u32)reason, (int)fd, 0);
+	if (!site_guarded()) {
+		sig_close_masks();
+		withheld_give_back(withheld);
+	}
 	return (u64)(agent.mark != NULL) << 32 | (u32)ret;
 }

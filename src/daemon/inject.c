@@ -29,7 +29,7 @@
 #include "probe/probe.h"
 #include "proto/shm_abi.h"
 
-#define STACK_SIZE (256u << 10)
+#define STACK_SIZE (256u << 10) /* its low end: struct agent_withheld_list */
 #define SPAN_MAX (16u << 20)
 #define CLEAR_TRIES 8u		 /* some 400 ms */
 #define AGENT_READY (1ULL << 32) /* in the result of agent_entry(): it is set up and must stay */
@@ -55,6 +55,7 @@ struct work {
 	bool cut;    /* the agent was interrupted half-way: all it uses must stay */
 	u64 stack;   /* remote; 0: none */
 	int remote_fd;
+	struct agent_withheld_list withheld;
 	char why[INJECT_WHY_MAX];
 };
 
@@ -339,17 +340,33 @@ static u64 find_loaded(struct work *w)
 	return 0;
 }
 
-static int call_agent(struct work *w, u32 reason)
+/* The list of signals withheld is at the low end of the stack. */
+static int call_with_list(struct work *w, u32 reason, s64 *ret)
 {
 	u64 entry = w->base + w->file.eh->e_entry;
-	int fd = w->remote_fd;
+	size_t head = offsetof(struct agent_withheld_list, v);
+	int err;
+
+	crowd_given(&w->crowd, &w->withheld);
+	err = thread_write(&w->thread, w->stack, &w->withheld,
+			   head + w->withheld.given * sizeof(w->withheld.v[0]));
+	if (err == 0)
+		err = thread_call(&w->thread, entry, w->stack + STACK_SIZE, reason,
+				  (u64)w->remote_fd, w->stack, w->base, w->base + w->file.span,
+				  ret);
+	return err;
+}
+
+static int call_agent(struct work *w, u32 reason)
+{
 	s64 ret;
-	int err = thread_call(&w->thread, entry, w->stack + STACK_SIZE, reason, (u64)fd, w->base,
-			      w->base + w->file.span, &ret);
+	int err = call_with_list(w, reason, &ret);
 
 	w->cut = err != 0;
 	if (err)
 		return err;
+	if (thread_read(&w->thread, w->stack, &w->withheld, sizeof(w->withheld)) == 0)
+		crowd_back(&w->crowd, &w->withheld);
 	w->remote_fd = -1;
 	if ((u64)ret & AGENT_READY)
 		w->loaded = false; /* for good */

@@ -21,6 +21,7 @@
 #include "daemon/inject_crowd.h"
 #include "osl/osl.h"
 #include "probe/probe.h"
+#include "proto/shm_abi.h"
 
 #define NS_PER_MS 1000000ULL
 #define STOP_WAIT_NS (50 * NS_PER_MS)
@@ -33,6 +34,7 @@ struct crowd_one {
 	pid_t tid;    /* 0: gone */
 	bool stopped; /* where ptrace can look at it */
 	bool job;     /* with its whole process, by SIGSTOP and the like */
+	u64 opened;   /* signals to block when it is let go */
 };
 
 static void nap(u64 ns)
@@ -195,6 +197,14 @@ int crowd_hold(struct crowd *c, struct thread *t)
 /* --- letting go --------------------------------------------------------------------------------
  */
 
+static bool get_regs(const struct crowd_one *one, struct remote_regs *regs)
+{
+	struct iovec iov = {&regs->user, sizeof(regs->user)};
+
+	return !ptrace(PTRACE_GETREGSET, one->tid, (void *)NT_PRSTATUS, &iov) &&
+	       iov.iov_len == sizeof(regs->user);
+}
+
 /* A wait that failed with EINTR because of the mere stop is entered again. */
 static void repeat_wait(const struct crowd *c, const struct crowd_one *one)
 {
@@ -202,13 +212,23 @@ static void repeat_wait(const struct crowd *c, const struct crowd_one *one)
 	struct iovec iov = {&regs.user, sizeof(regs.user)};
 	struct task task;
 
-	if (ptrace(PTRACE_GETREGSET, one->tid, (void *)NT_PRSTATUS, &iov) ||
-	    iov.iov_len != sizeof(regs.user) || !remote_spurious_eintr(&regs))
+	if (!get_regs(one, &regs) || !remote_spurious_eintr(&regs))
 		return;
 	if (task_read(c->t->pid, one->tid, &task) || task.pending & ~task.blocked & task.caught)
 		return;
 	remote_repeat_syscall(&regs);
 	ptrace(PTRACE_SETREGSET, one->tid, (void *)NT_PRSTATUS, &iov);
+}
+
+/* One that waits with another mask will wait again, and save this one before. */
+static void block_again(const struct crowd_one *one)
+{
+	u64 mask;
+
+	if (!one->opened || ptrace(PTRACE_GETSIGMASK, one->tid, (void *)sizeof(mask), &mask))
+		return;
+	mask |= one->opened;
+	ptrace(PTRACE_SETSIGMASK, one->tid, (void *)sizeof(mask), &mask);
 }
 
 void crowd_release(struct crowd *c)
@@ -221,6 +241,7 @@ void crowd_release(struct crowd *c)
 		await_one(one, 0);
 		if (!one->tid || !one->stopped)
 			continue;
+		block_again(one);
 		repeat_wait(c, one);
 		ptrace(PTRACE_DETACH, one->tid, NULL, NULL);
 	}
@@ -236,10 +257,10 @@ void crowd_release(struct crowd *c)
  * unblocked, as these calls would have done. Not so while a thread waits with another mask
  * (sigsuspend, ppoll): a handler would run with that one.
  */
-static bool blocks_trap(const struct crowd *c, const struct crowd_one *one)
+static bool blocks_trap(const struct crowd *c, struct crowd_one *one)
 {
 	struct task task;
-	u64 mask;
+	u64 mask, open;
 
 	if (!one->tid || task_read(c->t->pid, one->tid, &task))
 		return false;
@@ -249,8 +270,11 @@ static bool blocks_trap(const struct crowd *c, const struct crowd_one *one)
 		return false;
 	if (!c->guarded || mask != task.blocked)
 		return true;
-	mask &= ~GUARDED;
-	return ptrace(PTRACE_SETSIGMASK, one->tid, (void *)sizeof(mask), &mask) != 0;
+	open = mask & ~GUARDED;
+	if (ptrace(PTRACE_SETSIGMASK, one->tid, (void *)sizeof(open), &open))
+		return true;
+	one->opened |= mask & GUARDED;
+	return false;
 }
 
 static bool worker_blocks_trap(const struct crowd *c)
@@ -261,6 +285,7 @@ static bool worker_blocks_trap(const struct crowd *c)
 		return false;
 	if (!c->guarded || t->mask != t->seen)
 		return true;
+	t->opened |= t->mask & GUARDED;
 	t->mask &= ~GUARDED; /* what it will get back */
 	return false;
 }
@@ -311,4 +336,46 @@ int crowd_clear(struct crowd *c, bool guarded)
 			return err;
 	}
 	return 0;
+}
+
+/* --- what the agent knows ----------------------------------------------------------------------
+ */
+
+static void give(struct agent_withheld_list *out, u64 thread, pid_t tid, u64 *opened)
+{
+	if (!*opened || out->given == AGENT_WITHHELD_MAX)
+		return;
+	out->v[out->given++] = (struct agent_withheld){thread, (u32)tid, (u32)*opened};
+	*opened = 0;
+}
+
+void crowd_given(struct crowd *c, struct agent_withheld_list *out)
+{
+	struct remote_regs regs;
+
+	out->given = out->back = 0;
+	give(out, remote_thread_pointer(&c->t->saved), c->t->tid, &c->t->opened);
+	for (u32 i = 0; i < c->n; i++)
+		if (c->v[i].opened && get_regs(&c->v[i], &regs))
+			give(out, remote_thread_pointer(&regs), c->v[i].tid, &c->v[i].opened);
+}
+
+static u64 back_for(const struct agent_withheld_list *in, u64 thread)
+{
+	for (u32 i = 0; i < MIN(in->back, AGENT_WITHHELD_MAX); i++)
+		if (in->v[i].thread == thread)
+			return in->v[i].which & GUARDED;
+	return 0;
+}
+
+void crowd_back(struct crowd *c, const struct agent_withheld_list *in)
+{
+	struct remote_regs regs;
+
+	if (!in->back)
+		return;
+	c->t->opened |= back_for(in, remote_thread_pointer(&c->t->saved));
+	for (u32 i = 0; i < c->n; i++)
+		if (c->v[i].stopped && get_regs(&c->v[i], &regs))
+			c->v[i].opened |= back_for(in, remote_thread_pointer(&regs));
 }

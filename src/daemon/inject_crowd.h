@@ -12,6 +12,7 @@
 
 #include "daemon/inject_thread.h"
 
+struct agent_withheld_list;
 struct crowd_one;
 
 struct crowd {
@@ -25,9 +26,14 @@ struct crowd {
 int crowd_hold(struct crowd *c, struct thread *t);
 /*
  * Nobody blocks SIGTRAP: 0. Where the sites that guard the masks are there or about to come
- * (@guarded) threads that do are unblocked; else they may run for a moment, while the others stay.
- * -EAGAIN when that does not help: everybody has to be let go; the sentence names one.
+ * (@guarded) threads that do are unblocked for as long as they are held; else they may run for a
+ * moment, while the others stay. -EAGAIN when that does not help: everybody has to be let go; the
+ * sentence names one.
  */
 int crowd_clear(struct crowd *c, bool guarded);
+/* What was unblocked: the agent is told, and takes over. */
+void crowd_given(struct crowd *c, struct agent_withheld_list *out);
+/* What is to be blocked when they are let go, in place of what crowd_clear() has unblocked. */
+void crowd_back(struct crowd *c, const struct agent_withheld_list *in);
 /* Let them go as if nothing had happened. Idempotent. */
 void crowd_release(struct crowd *c);

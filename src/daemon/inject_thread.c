@@ -315,7 +315,7 @@ static int restore(struct thread *t)
 
 	if (ptrace(PTRACE_SETREGSET, t->tid, (void *)NT_X86_XSTATE, &x) && ret == 0)
 		ret = -errno;
-	set_mask(t, t->mask);
+	set_mask(t, t->mask | t->opened);
 	for (int sig = 1; sig <= 64; sig++)
 		if (t->kept & BIT(sig))
 			syscall(SYS_tgkill, t->pid, t->tid, sig);
@@ -333,6 +333,7 @@ u64 thread_release(struct thread *t)
 		held = osl_now_ns() - t->held_at_ns;
 	}
 	t->held = false;
+	t->opened = 0;
 	if (t->mem >= 0)
 		close(t->mem);
 	t->mem = -1;
@@ -551,13 +552,13 @@ static int call_signal(struct thread *t, int sig, u64 lo, u64 hi, s64 *ret, int 
 	return -EAGAIN;
 }
 
-int thread_call(struct thread *t, u64 entry, u64 sp, u64 a, u64 b, u64 lo, u64 hi, s64 *ret)
+int thread_call(struct thread *t, u64 entry, u64 sp, u64 a, u64 b, u64 c, u64 lo, u64 hi, s64 *ret)
 {
 	struct remote_regs regs = t->saved;
 	int sig, err, deliver = 0;
 	enum halt halt;
 
-	remote_set_call(&regs, entry, sp, a, b);
+	remote_set_call(&regs, entry, sp, a, b, c);
 	err = set_regs(t, &regs);
 	while (err == 0) {
 		err = go(t, PTRACE_CONT, deliver, t->deadline_ns, &halt, &sig);

@@ -20,9 +20,10 @@ struct thread {
 	int mem;	 /* /proc/PID/mem */
 	u64 deadline_ns; /* CLOCK_MONOTONIC: of everything */
 	u64 held_at_ns;
-	u64 insn; /* a system call instruction in the target */
-	u64 kept; /* signals kept back */
-	u64 mask; /* saved signal mask */
+	u64 insn;   /* a system call instruction in the target */
+	u64 kept;   /* signals kept back */
+	u64 mask;   /* saved signal mask */
+	u64 opened; /* to be blocked in addition when it is let go */
 	u64 seen; /* what it blocked when it was chosen: system calls that wait have another mask */
 	bool held, gone;
 	struct remote_regs saved;
@@ -50,8 +51,8 @@ u64 thread_release(struct thread *t);
 /* Execute a system call: 0 and *ret (which may be -errno), or -errno when that could not be done.
  */
 int thread_syscall(struct thread *t, s64 *ret, long nr, const u64 args[6]);
-/* Call @entry(a, b) on the stack below @sp; it ends at a break instruction within [lo, hi). */
-int thread_call(struct thread *t, u64 entry, u64 sp, u64 a, u64 b, u64 lo, u64 hi, s64 *ret);
+/* Call @entry(a, b, c) on the stack below @sp; it ends at a break instruction within [lo, hi). */
+int thread_call(struct thread *t, u64 entry, u64 sp, u64 a, u64 b, u64 c, u64 lo, u64 hi, s64 *ret);
 int thread_read(struct thread *t, u64 addr, void *buf, size_t len);
 int thread_write(struct thread *t, u64 addr, const void *buf, size_t len);
 int thread_fail(struct thread *t, int err, const char *fmt, ...)

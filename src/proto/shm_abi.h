@@ -20,7 +20,7 @@
 #include "core/run/map/map.h"
 #include "core/run/prog.h"
 
-#define AGENT_ABI 1u
+#define AGENT_ABI 2u
 #define AGENT_MSG_MAX 65536u
 #define AGENT_TIMEOUT_MS                                                                           \
 	2000u /* an agent waits no longer for a silent daemon; then it goes on unprobed */
@@ -164,6 +164,23 @@ struct agent_perf_ring {
 	u64 size;  /* bytes of the ring's mmap page and data; 0: entry is cleared, no fd */
 	u32 id;	   /* of the event */
 	u32 bell;
+};
+
+/*
+ * Between the injection, which can change the masks of threads it holds, and the agent, which knows
+ * what they should be: passed to agent_entry(). .given is what the injection has unblocked; .back
+ * what it is to block when the agent has no site any more that guards the masks.
+ */
+struct agent_withheld {
+	u64 thread; /* its thread pointer */
+	u32 tid;
+	u32 which; /* signal set: of SIGTRAP, SIGSEGV, SIGBUS */
+};
+#define AGENT_WITHHELD_MAX 4096u
+struct agent_withheld_list {
+	u32 given;
+	u32 back;
+	struct agent_withheld v[AGENT_WITHHELD_MAX];
 };
 
 /* The statistics page: written by the agent, advisory to everybody else. */

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * A target whose probed function is called while a signal mask blocks everything: by handlers that
- *run under the mask of a waiting system call, and by threads that blocked all signals before
- *anybody came. Says "ready PID", then obeys:
+ * run under the mask of a waiting system call, and by threads that blocked all signals before
+ * anybody came. Says "ready PID", then obeys:
  *
- *	suspend|ppoll|pselect|epoll N   wait N times with all signals but SIGUSR1 blocked, whose
- *handler calls work(): "sum S" threads N                       N calls in each of the threads that
- *block all signals: "sum S" mask                            what the process thinks that it blocks:
- *"mask HEX" block                           block all signals quit
+ * - suspend|ppoll|pselect|epoll N: wait N times with all signals but SIGUSR1 blocked, whose
+ *   handler calls work(): "sum S"
+ * - threads N: N calls in each of the threads that block all signals: "sum S"
+ * - mask: what the main thread, another one and the handler believe to block: "mask HEX HEX HEX"
+ * - block, unblock: all signals; what was blocked at the start
+ * - quit
  */
 #define _GNU_SOURCE
 #include <poll.h>
@@ -27,6 +29,7 @@ static volatile long sum;
 static pthread_barrier_t begin, done;
 static long calls;
 static int epfd;
+static unsigned long others_mask; /* of the threads */
 
 __attribute__((noinline, noclone, visibility("default"))) long work(long n)
 {
@@ -39,12 +42,23 @@ static void on_signal(int sig)
 	sum += work(sum & 7);
 }
 
+static unsigned long own_mask(void)
+{
+	unsigned long mask = 0;
+	sigset_t set;
+
+	pthread_sigmask(SIG_BLOCK, NULL, &set);
+	memcpy(&mask, &set, sizeof(mask));
+	return mask;
+}
+
 static void *worker(void *arg)
 {
 	for (;;) {
 		pthread_barrier_wait(&begin);
 		for (long i = 0; i < calls; i++)
 			__sync_fetch_and_add(&sum, work(i));
+		others_mask = own_mask();
 		pthread_barrier_wait(&done);
 	}
 	return arg;
@@ -68,10 +82,15 @@ static void wait_once(const char *how, const sigset_t *mask)
 
 static void print_mask(void)
 {
-	unsigned long mask = 0;
+	struct sigaction sa;
+	unsigned long mask;
 
-	syscall(SYS_rt_sigprocmask, SIG_BLOCK, NULL, &mask, 8);
-	printf("mask %lx\n", mask);
+	calls = 0;
+	pthread_barrier_wait(&begin);
+	pthread_barrier_wait(&done);
+	sigaction(SIGUSR1, NULL, &sa);
+	memcpy(&mask, &sa.sa_mask, sizeof(mask));
+	printf("mask %lx %lx %lx\n", own_mask(), others_mask, mask);
 }
 
 int main(void)
@@ -109,6 +128,8 @@ int main(void)
 			pthread_barrier_wait(&done);
 		} else if (!strcmp(how, "block")) {
 			pthread_sigmask(SIG_SETMASK, &all, NULL);
+		} else if (!strcmp(how, "unblock")) {
+			pthread_sigmask(SIG_SETMASK, &usr1, NULL);
 		}
 		if (!strcmp(how, "mask")) {
 			print_mask();

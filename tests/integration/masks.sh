@@ -3,7 +3,7 @@
 # Probes hit by handlers that run under the mask of a waiting system call, and in threads that block all signals: a break trap
 # that is blocked would be the target's death.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
-plan 14
+plan 19
 
 target_program=$bin/masks
 target_start
@@ -11,6 +11,12 @@ for how in suspend ppoll pselect epoll threads; do
 	say $how 20
 	eval "plain_$how=\$answer"
 done
+blocked() {
+	grep -h SigBlk /proc/$target/task/*/status
+}
+say mask
+own=$answer
+before=$(blocked)
 attach_start "$target" "$bin/count.bpf.o" --prog on_work=uprobe:masks:work --prog on_work_done=uretprobe:masks:work
 total=0
 for how in suspend ppoll pselect epoll threads; do
@@ -24,12 +30,29 @@ for how in suspend ppoll pselect epoll threads; do
 	is "$how: all calls were hits" "$(map_value counts 0) $(map_value counts 2)" "$total $total"
 done
 say mask
-is "the mask it sees is its own" "$answer" "mask 200"
+is "the masks it sees are its own" "$answer" "$own"
+say block
+say mask
+is "and those that it sets" "$answer" "$(echo "$own" | sed 's/ 200 / fffffffe7ffbfeff /')"
+say unblock
 attach_stop INT
+is "afterwards every thread blocks what it did before" "$(blocked)" "$before"
+say mask
+is "so do its handlers" "$answer" "$own"
 for how in suspend threads; do
 	say $how 20
 	eval "want=\$plain_$how"
 	is "$how: the same afterwards" "$answer" "$want"
 done
+
+# what it asks to block while it is probed is blocked when it is no more
+say block
+before=$(blocked)
+say unblock
+attach_start "$target" "$bin/count.bpf.o" --prog on_work=uprobe:masks:work
+say block
+is "nothing blocks SIGTRAP while it is probed" "$(blocked | grep -c '[13579bdf].$')" 0
+attach_stop INT
+is "what it has asked for in between is done now" "$(blocked)" "$before"
 target_quit
 is "it ends well" "$target_status" 0

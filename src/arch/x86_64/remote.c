@@ -80,7 +80,7 @@ void remote_set_syscall(struct remote_regs *r, u64 insn, long nr, const u64 args
 	r->user.eflags = FLAGS_CLEAN;
 }
 
-void remote_set_call(struct remote_regs *r, u64 entry, u64 sp, u64 a, u64 b)
+void remote_set_call(struct remote_regs *r, u64 entry, u64 sp, u64 a, u64 b, u64 c)
 {
 	r->user.rip = entry;
 	r->user.rsp = (sp & ~15ULL) - 8; /* as after a call instruction */
@@ -89,7 +89,13 @@ void remote_set_call(struct remote_regs *r, u64 entry, u64 sp, u64 a, u64 b)
 	r->user.orig_rax = -1;
 	r->user.rdi = a;
 	r->user.rsi = b;
+	r->user.rdx = c;
 	r->user.eflags = FLAGS_CLEAN;
+}
+
+u64 remote_thread_pointer(const struct remote_regs *r)
+{
+	return r->user.fs_base;
 }
 
 s64 remote_result(const struct remote_regs *r)

@@ -33,8 +33,9 @@ void remote_repeat_syscall(struct remote_regs *r);
 
 /* Make the thread execute system call @nr by the instruction at @insn. */
 void remote_set_syscall(struct remote_regs *r, u64 insn, long nr, const u64 args[6]);
-/* Make it call @entry(a, b) on the stack below @sp. */
-void remote_set_call(struct remote_regs *r, u64 entry, u64 sp, u64 a, u64 b);
+/* Make it call @entry(a, b, c) on the stack below @sp. */
+void remote_set_call(struct remote_regs *r, u64 entry, u64 sp, u64 a, u64 b, u64 c);
+u64 remote_thread_pointer(const struct remote_regs *r);
 s64 remote_result(const struct remote_regs *r);
 /* Did a break instruction in [lo, hi) stop it? */
 bool remote_at_break(const struct remote_regs *r, u64 lo, u64 hi);

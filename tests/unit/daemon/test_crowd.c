@@ -142,8 +142,9 @@ Test(crowd, with_guards_it_is_unblocked, .timeout = 20)
 	start(THREADS);
 	hold();
 	cr_expect_eq(crowd_clear(&crowd, true), 0, "%s", why);
-	let_go();
 	cr_expect_eq(blocking(), 0);
+	let_go();
+	cr_expect_eq(blocking(), THREADS, "nobody took care of their masks: they are as they were");
 	for (int i = 0; i < THREADS; i++)
 		cr_assert_eq(kill(child, SIGUSR1), 0);
 	/* standard signals do not queue: one is certain */

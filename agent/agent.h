@@ -146,6 +146,7 @@ struct agent_map_entry *agent_map_find(u32 id);
 const struct ebpf_prog *agent_prog_find(u32 id);			/* any context */
 struct ebpf_map *agent_perf_ring_at(struct ebpf_map *array, u32 index); /* any context */
 int agent_map_add(const struct agent_map *m, int fd);
+int agent_inner_add(const struct agent_inner_map *m);
 int agent_prog_add(const struct agent_prog *p, const u32 *map_ids, int fd);
 /* ringmap.c */
 int agent_ring_pages(const struct agent_map *m, int fd, long *out);

@@ -368,6 +368,11 @@ static int on_perf_ring(struct exchange *x)
 	return agent_perf_ring_set(r, x->nfds ? x->fds[0] : -1);
 }
 
+static int on_inner_map(struct exchange *x)
+{
+	return agent_inner_add(body());
+}
+
 static const struct {
 	int (*fn)(struct exchange *x);
 	u32 least; /* bytes of body */
@@ -384,6 +389,7 @@ static const struct {
 	[AGENT_RESTORE_ALL] = {on_restore_all, 0, 0, true},
 	[AGENT_UPDATE_LINK] = {on_update_link, sizeof(struct agent_update), 0, false},
 	[AGENT_PERF_RING] = {on_perf_ring, sizeof(struct agent_perf_ring), 0, false},
+	[AGENT_INNER_MAP] = {on_inner_map, sizeof(struct agent_inner_map), 0, false},
 };
 
 static int dispatch(struct exchange *x)

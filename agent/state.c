@@ -10,12 +10,14 @@
 #include <errno.h>
 
 #include "agent/agent.h"
+#include "core/run/map/inner.h"
 
 struct agent agent;
 
 #define CHUNK (256u << 10)
 #define LENT_CHUNK (64u << 10)
 #define PROG_BUCKETS 256u
+#define INNER_FIRST 8u /* room of the first set of inner maps */
 
 static u8 *chunk;
 static u64 chunk_left;
@@ -183,6 +185,40 @@ int agent_map_add(const struct agent_map *m, int fd)
 	if (m->meta.id == agent.trace_map)
 		store_release(&agent.env.trace, &e->map);
 	return 0;
+}
+
+/* A set with room for one more; threads may be looking into the one that it replaces. */
+static struct ebpf_inner *larger_set(const struct ebpf_inner *old)
+{
+	u32 room = old ? old->n : INNER_FIRST;
+	struct ebpf_inner *set = agent_lend(ebpf_inner_size(room));
+
+	if (!set)
+		return NULL;
+	ebpf_inner_init(set, room);
+	if (old)
+		ebpf_inner_copy(set, old);
+	return set;
+}
+
+int agent_inner_add(const struct agent_inner_map *m)
+{
+	struct agent_map_entry *outer = agent_map_find(m->outer), *inner = agent_map_find(m->inner);
+	struct ebpf_inner *set;
+	int ret;
+
+	if (!outer || !inner || !ebpf_is_map_of_maps(outer->map.meta.type))
+		return -ENOENT;
+	set = outer->map.inner;
+	ret = set ? ebpf_inner_add(set, &inner->map) : -ENOSPC;
+	if (ret != -ENOSPC)
+		return ret;
+	set = larger_set(set);
+	if (!set)
+		return -ENOMEM;
+	ret = ebpf_inner_add(set, &inner->map);
+	store_release(&outer->map.inner, set);
+	return ret;
 }
 
 struct ebpf_map *agent_perf_ring_at(struct ebpf_map *array, u32 index)

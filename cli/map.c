@@ -161,11 +161,28 @@ static const char *value_key(const struct map_view *view)
 }
 
 /* As bpftool: by type for people; bytes, and "formatted" by type, for programs. */
+static struct json_object *outer_json(const struct map_view *view, const void *key,
+				      const void *value, bool bytes)
+{
+	struct json_object *o = json_object_new_object();
+	u32 id;
+
+	memcpy(&id, value, sizeof(id));
+	out_add(o, "key",
+		bytes ? value_bytes_json(key, view->info.key_size)
+		      : value_json(view->btf, view->key_type, key, view->info.key_size));
+	out_add_u64(o, "inner_map_id", id);
+	return o;
+}
+
 static struct json_object *element_json(const struct map_view *view, const void *key,
 					const void *value, bool bytes_too)
 {
-	struct json_object *typed = json_object_new_object(), *o;
+	struct json_object *typed, *o;
 
+	if (map_is_outer(view->info.type))
+		return outer_json(view, key, value, bytes_too);
+	typed = json_object_new_object();
 	out_add(typed, "key", value_json(view->btf, view->key_type, key, view->info.key_size));
 	out_add(typed, value_key(view), values_json(view, value, true));
 	if (!bytes_too)
@@ -191,7 +208,14 @@ static void element_print(const struct map_view *view, const void *key, const vo
 {
 	size_t stride = ALIGN_UP((size_t)view->info.value_size, 8);
 
+	u32 id;
+
 	print_bytes("key", key, view->info.key_size);
+	if (map_is_outer(view->info.type)) {
+		memcpy(&id, value, sizeof(id));
+		printf("  inner_map_id: %u\n", id);
+		return;
+	}
 	if (!map_is_percpu(view->info.type)) {
 		print_bytes("  value", value, view->info.value_size);
 		putchar('\n');
@@ -350,12 +374,31 @@ static void spread(const struct map_view *view, u8 *value)
 		memcpy(value + at, value, stride);
 }
 
+/* The value: DATA, or for a map of maps which MAP. An inner map's descriptor stays in *inner. */
+static int parse_update(const struct open_map *m, char **words, int n, u8 *value, int *inner)
+{
+	char why[256];
+
+	if (!map_is_outer(m->view.info.type)) {
+		if (value_parse(m->view.btf, m->view.value_type, words, n, value,
+				m->view.info.value_size, why, sizeof(why)))
+			return out_error("the value: %s", why);
+		spread(&m->view, value);
+		return 0;
+	}
+	*inner = select_object(SELECT_MAP, words, n);
+	if (*inner < 0)
+		return *inner;
+	memcpy(value, inner, sizeof(*inner));
+	return 0;
+}
+
 static int update(char **words, int n)
 {
 	_cleanup_(close_map) struct open_map m = {.fd = -1};
 	_cleanup_free_ void *key = NULL;
 	_cleanup_free_ u8 *value = NULL;
-	char why[256];
+	_cleanup_close_ int inner = -1;
 	u64 flags = BPF_ANY;
 	int used;
 
@@ -374,10 +417,8 @@ static int update(char **words, int n)
 		n--;
 	if (n < 2)
 		return opt_usage_error("map", "which value? value DATA");
-	if (value_parse(m.view.btf, m.view.value_type, words + 1, n - 1, value,
-			m.view.info.value_size, why, sizeof(why)))
-		return out_error("the value: %s", why);
-	spread(&m.view, value);
+	if (parse_update(&m, words + 1, n - 1, value, &inner))
+		return EXIT_FAILURE;
 	if (bpf_map_update_elem(m.fd, key, value, flags))
 		return element_error(&m, errno);
 	return EXIT_SUCCESS;

@@ -149,7 +149,7 @@ static int parse(struct bpf_call *b)
 
 static bool map_is_local(const struct ebpf_map_obj *m)
 {
-	return !m->slots;
+	return !m->slots && !m->outer;
 }
 
 static void describe(struct daemon *d, struct ebpf_obj *obj, struct msg_object *out)
@@ -597,6 +597,7 @@ const struct ebpf_backend daemon_backend = {
 	.test_run = testrun_start,
 	.prog_build = progbuild_start,
 	.slot_set = attach_slot_set,
+	.inner_reach = inner_reach,
 	.prog_stats = attach_prog_stats,
 	.enable_stats = enable_stats,
 	.map_pages = map_pages,

@@ -203,6 +203,11 @@ int attach_link(struct ebpf_call *call, struct ebpf_link_obj *l);
 void attach_detach(struct ebpf_link_obj *l);
 int attach_update(struct ebpf_call *call, struct ebpf_link_obj *l, struct ebpf_prog_obj *old);
 int attach_slot_set(struct ebpf_map_obj *map, u32 index, struct ebpf_obj *obj);
+
+/* inner.c */
+bool inner_reach(struct ebpf_map_obj *outer, struct ebpf_map_obj *inner); /* of the backend */
+/* Changes of maps of maps that no target has to be told of any more become visible. */
+void inner_publish(struct daemon *d);
 void attach_prog_stats(struct ebpf_prog_obj *prog, u64 *cnt, u64 *ns, u64 *missed);
 
 void agent_accept(struct daemon *d, int fd); /* takes @fd */

@@ -284,12 +284,18 @@ static u64 vdso_of(s32 pid)
 	return 0;
 }
 
-static void put_map(struct exchange *x, struct ebpf_map_obj *m)
+/* A program only reads what a map of maps holds. */
+static bool is_readonly(const struct ebpf_map_obj *m)
+{
+	return m->outer || m->meta.map_flags & BPF_F_RDONLY_PROG;
+}
+
+void deliver_put_map(struct exchange *x, struct ebpf_map_obj *m)
 {
 	struct agent_map am = {.meta = m->meta,
 			       .size = m->obj.size,
 			       .ring = m->meta.type == BPF_MAP_TYPE_RINGBUF,
-			       .readonly = !!(m->meta.map_flags & BPF_F_RDONLY_PROG)};
+			       .readonly = is_readonly(m)};
 	struct given_one *g = given_add(&x->t->maps, m->obj.id);
 	struct xmsg *msg;
 
@@ -340,9 +346,10 @@ static void put_setup(struct exchange *x)
 		t->progs.v[i].sent = false;
 	for (u32 i = 0; i < t->nrings; i++)
 		t->rings[i].done = false;
+	inner_forget(t);
 	t->arenas_sent = 0;
 	if (d->trace_map)
-		put_map(x, d->trace_map);
+		deliver_put_map(x, d->trace_map);
 }
 
 static void put_drops(struct exchange *x)
@@ -399,7 +406,7 @@ static void put_prog(struct exchange *x, struct ebpf_prog_obj *p)
 		body.prog.stat = TARGET_STATS - 1;
 		for (u32 i = 0; i < p->nmaps; i++) {
 			body.ids[i] = p->maps[i]->obj.id;
-			put_map(x, p->maps[i]);
+			deliver_put_map(x, p->maps[i]);
 		}
 		m = exchange_enqueue(x, AGENT_PROG, &body,
 				     sizeof(body.prog) + p->nmaps * sizeof(u32));
@@ -414,13 +421,16 @@ static void put_prog(struct exchange *x, struct ebpf_prog_obj *p)
 		put_tail_calls(x, p->maps[i]);
 }
 
-static void put_new_tail_calls(struct exchange *x)
+static void put_new_elements(struct exchange *x)
 {
 	struct ebpf_obj *o;
 
-	list_for_each_entry (o, &x->t->d->table.objs[EBPF_OBJ_MAP], node)
-		if (given_index(&x->t->maps, o->id) < x->t->maps.n)
-			put_tail_calls(x, ebpf_obj_map(o));
+	list_for_each_entry (o, &x->t->d->table.objs[EBPF_OBJ_MAP], node) {
+		if (given_index(&x->t->maps, o->id) == x->t->maps.n)
+			continue;
+		put_tail_calls(x, ebpf_obj_map(o));
+		inner_put(x, ebpf_obj_map(o));
+	}
 }
 
 static struct ring_given *ring_given(struct target *t, u32 map, u32 index)
@@ -483,7 +493,7 @@ static void put_programs(struct exchange *x)
 	list_for_each_entry (tl, &x->t->links, in_target)
 		if (tl->state == TLINK_FLYING || tl->update)
 			put_prog(x, tl->a->l->prog);
-	put_new_tail_calls(x);
+	put_new_elements(x);
 	put_rings(x);
 	x->t->slots_changed = false;
 }

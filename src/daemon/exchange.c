@@ -107,9 +107,11 @@ void exchange_finish(struct exchange *x)
 	if (err) {
 		/* nobody knows how far it got: the next one says everything again */
 		t->setup = false;
+		t->slots_changed |= t->npairs != 0;
 		finish_badly(t, err, why);
 		return;
 	}
+	inner_publish(t->d);
 	t->busy_retries = 0;
 	t->modules = t->dirty = false;
 	target_advanced(t);

@@ -66,6 +66,11 @@ void deliver_put_all(struct exchange *x);
 void deliver_ack_nothing(struct exchange *x, const struct xmsg *m, s32 err, const u8 *body,
 			 u32 len);
 struct tlink *deliver_find(struct target *t, u64 link);
+void deliver_put_map(struct exchange *x, struct ebpf_map_obj *m);
+
+/* inner.c: what the map of maps @outer holds */
+void inner_put(struct exchange *x, struct ebpf_map_obj *outer);
+void inner_forget(struct target *t); /* the agent has nothing */
 
 /* want.c: plan what is wanted; without that, go on at once. May end the exchange. */
 int want_start(struct exchange *x);

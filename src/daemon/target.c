@@ -336,6 +336,7 @@ void target_free(struct target *t)
 	free(t->maps.v);
 	free(t->progs.v);
 	free(t->rings);
+	free(t->pairs);
 	free(t->sites);
 	free(t->arenas);
 	free(t);
@@ -393,6 +394,7 @@ void target_reconcile(struct target *t)
 {
 	if (t->gone)
 		return;
+	t->failed = false;
 	if (t->x)
 		t->dirty = true;
 	else if (list_empty(&t->retry.node))
@@ -415,6 +417,7 @@ void target_settled(struct target *t, int err, const char *why)
 	struct list_head done;
 
 	t->rounds = 0;
+	inner_publish(t->d);
 	if (t->stats && t->gone)
 		tally_settle(t);
 	if (!t->gone)
@@ -470,6 +473,7 @@ void target_fail(struct target *t, int err, const char *why)
 			tlink_fail(tl, err, why);
 	list_for_each_entry (tl, &t->links, in_target)
 		tl->update = false;
+	t->failed = true;
 	if (target_owes_bytes(t))
 		loop_timer_arm(&t->d->loop, &t->restore,
 			       RESTORE_AGAIN_NS << MIN(t->restores++, RESTORE_SLOWER));

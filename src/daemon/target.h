@@ -93,6 +93,12 @@ struct ring_given {
 	bool done;
 };
 
+/* an inner map that programs there find in an outer one */
+struct pair_given {
+	u32 outer, inner;
+	bool sent, there;
+};
+
 struct exchange;
 
 struct target {
@@ -119,6 +125,7 @@ struct target {
 	bool dirty;   /* look again when the exchange is over */
 	bool modules; /* the loader has something new */
 	bool gone;
+	bool failed;  /* the last attempt; nothing is under way */
 	u64 swept_by; /* cookie of the target whose unknown child it was, 0: it came by itself */
 	bool sweep;   /* it was restored: its children are to be looked for */
 	bool forked;  /* has to be told what it inherited */
@@ -136,6 +143,8 @@ struct target {
 	struct given maps, progs;
 	struct ring_given *rings;
 	u32 nrings;
+	struct pair_given *pairs;
+	u32 npairs, pairs_room;
 	struct site *sites;
 	u32 nsites, sites_room;
 	struct plan_arena *arenas;

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "core/run/map/inner.h"
 #include "core/run/prog.h"
 #include "daemon/daemon.h"
 
@@ -58,12 +59,40 @@ static struct {
 	struct ebpf_table *table;
 } run_progs;
 
+static void count_one(struct ebpf_map_obj *inner, void *cookie)
+{
+	++*(u32 *)cookie;
+}
+
+static void add_one(struct ebpf_map_obj *inner, void *cookie)
+{
+	ebpf_inner_add(cookie, &inner->map);
+}
+
+/* What a program finds in a map of maps. */
+static void load_inner(struct ebpf_map_obj *m)
+{
+	struct ebpf_inner *set;
+	u32 n = 0;
+
+	if (!m->outer || m->map.inner)
+		return;
+	ebpf_inner_each(m, count_one, &n);
+	set = calloc(1, ebpf_inner_size(n));
+	if (!set)
+		return;
+	ebpf_inner_init(set, n);
+	ebpf_inner_each(m, add_one, set);
+	m->map.inner = set;
+}
+
 static u64 resolve(const struct ebpf_prog_obj *p, const struct ebpf_image_ref *ref)
 {
 	struct ebpf_map *m;
 
 	if (ref->map >= p->nmaps)
 		return 0;
+	load_inner(p->maps[ref->map]);
 	m = &p->maps[ref->map]->map;
 	if (ref->kind == EBPF_REF_MAP)
 		return (u64)m;

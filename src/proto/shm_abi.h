@@ -45,6 +45,7 @@ enum agent_msg_type {
 	AGENT_UPDATE_LINK, /* daemon: struct agent_update: this link's consumers run another program
 			      from now on */
 	AGENT_PERF_RING,   /* daemon: struct agent_perf_ring + 1 fd: entry of a PERF_EVENT_ARRAY */
+	AGENT_INNER_MAP,   /* daemon: struct agent_inner_map: a map that an outer one leads to */
 	AGENT_DONE,	   /* daemon: no body: close, go on; not acknowledged */
 };
 
@@ -181,6 +182,11 @@ struct agent_withheld_list {
 	u32 given;
 	u32 back;
 	struct agent_withheld v[AGENT_WITHHELD_MAX];
+};
+
+struct agent_inner_map {
+	u32 outer; /* ids of maps that the agent has */
+	u32 inner;
 };
 
 /* The statistics page: written by the agent, advisory to everybody else. */

@@ -314,6 +314,104 @@ static void mappings(int t, __u32 flags, const char *what)
 	close(fd);
 }
 
+/* --- maps of maps ----------------------------------------------------------------------------- */
+
+static int create_outer(__u32 type, int inner, __u32 key, __u32 value, __u32 flags)
+{
+	LIBBPF_OPTS(bpf_map_create_opts, o, .inner_map_fd = (__u32)inner, .map_flags = flags);
+	int fd = bpf_map_create(type, "outer", key, value, 2, &o);
+
+	return fd < 0 ? -errno : fd;
+}
+
+static void try_inner(const char *n, __u32 type, const char *what, int inner)
+{
+	int fd = create_outer(type, inner, 4, 4, 0);
+
+	say(fd, "%s of %s", n, what);
+	if (fd >= 0)
+		close(fd);
+	if (inner >= 0)
+		close(inner);
+}
+
+static void outer_creations(const char *n, __u32 type, int inner)
+{
+	const __u32 flags[] = {BPF_F_RDONLY,	  BPF_F_WRONLY,	   BPF_F_RDONLY_PROG,
+			       BPF_F_WRONLY_PROG, BPF_F_MMAPABLE,  BPF_F_INNER_MAP,
+			       BPF_F_NO_PREALLOC, BPF_F_ZERO_SEED, BPF_F_NUMA_NODE};
+
+	for (size_t t = 0; t < NTYPES; t++)
+		try_inner(n, type, types[t].name,
+			  create(types[t].type, types[t].key, types[t].value, types[t].entries, 0));
+	try_inner(n, type, "outer", create_outer(BPF_MAP_TYPE_ARRAY_OF_MAPS, inner, 4, 4, 0));
+	try_inner(n, type, "no map", open("/dev/null", O_RDWR));
+	say(create_outer(type, 9999, 4, 4, 0), "%s of no descriptor", n);
+	say(create_outer(type, inner, 8, 4, 0), "%s key 8", n);
+	say(create_outer(type, inner, 4, 8, 0), "%s value 8", n);
+	say(create_outer(type, inner, 0, 4, 0), "%s key 0", n);
+	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)
+		say(create_outer(type, inner, 4, 4, flags[i]), "%s flags %#x", n, flags[i]);
+}
+
+static void outer_update(const char *n, int fd, const char *what, int inner)
+{
+	__u32 key = 0;
+
+	say(bpf_map_update_elem(fd, &key, &inner, 0), "%s update with %s", n, what);
+	if (inner >= 0)
+		close(inner);
+}
+
+static void outer_elements(const char *n, __u32 type, int inner)
+{
+	int fd = create_outer(type, inner, 4, 4, 0), null = 9999;
+	__u32 key[2] = {0, 0}, next, id = 0;
+
+	say(bpf_map_lookup_elem(fd, key, &id), "%s lookup of nothing", n);
+	say(bpf_map_delete_elem(fd, key), "%s delete of nothing", n);
+	say(bpf_map_get_next_key(fd, NULL, &next), "%s first key", n);
+	for (__u64 flags = 0; flags < 5; flags++)
+		say(bpf_map_update_elem(fd, key, &inner, flags), "%s update flags %llu", n, flags);
+	say(bpf_map_update_elem(fd, key, &null, 0), "%s update with no descriptor", n);
+	say(bpf_map_update_elem(fd, key, &null, 5), "%s update with nothing right", n);
+	outer_update(n, fd, "another type", create(BPF_MAP_TYPE_HASH, 4, 8, 3, 0));
+	outer_update(n, fd, "another value", create(BPF_MAP_TYPE_ARRAY, 4, 16, 3, 0));
+	outer_update(n, fd, "more entries", create(BPF_MAP_TYPE_ARRAY, 4, 8, 4, 0));
+	outer_update(n, fd, "other flags", create(BPF_MAP_TYPE_ARRAY, 4, 8, 3, BPF_F_MMAPABLE));
+	outer_update(n, fd, "the same", create(BPF_MAP_TYPE_ARRAY, 4, 8, 3, 0));
+	say(bpf_map_lookup_elem(fd, key, &id), "%s lookup", n);
+	say(bpf_map_lookup_elem_flags(fd, key, &id, BPF_F_LOCK), "%s lookup lock", n);
+	say(bpf_map_lookup_and_delete_elem(fd, key, &id), "%s lookup and delete", n);
+	for (key[0] = 1; key[0] < 4; key[0]++)
+		say(bpf_map_update_elem(fd, key, &inner, 0), "%s update %u", n, key[0]);
+	key[0] = 0;
+	if (type == BPF_MAP_TYPE_ARRAY_OF_MAPS) /* else it depends on a seed */
+		say(bpf_map_get_next_key(fd, key, &next), "%s key after", n);
+	say(bpf_map_delete_elem(fd, key), "%s delete", n);
+	say(bpf_map_delete_elem(fd, key), "%s delete again", n);
+	say(bpf_map_lookup_elem(fd, key, &id), "%s lookup deleted", n);
+	key[0] = 7;
+	say(bpf_map_lookup_elem(fd, key, &id), "%s lookup 7", n);
+	say(bpf_map_delete_elem(fd, key), "%s delete 7", n);
+	say(bpf_map_lookup_elem(fd, NULL, &id), "%s lookup NULL key", n);
+	say(bpf_map_update_elem(fd, key, NULL, 0), "%s update from NULL", n);
+	say(bpf_map_freeze(fd), "%s freeze", n);
+	say(bpf_map_update_elem(fd, key, &inner, 0), "%s update frozen", n);
+	close(fd);
+}
+
+static void outers(void)
+{
+	int inner = create(BPF_MAP_TYPE_ARRAY, 4, 8, 3, 0);
+
+	outer_creations("array_of_maps", BPF_MAP_TYPE_ARRAY_OF_MAPS, inner);
+	outer_creations("hash_of_maps", BPF_MAP_TYPE_HASH_OF_MAPS, inner);
+	outer_elements("array_of_maps", BPF_MAP_TYPE_ARRAY_OF_MAPS, inner);
+	outer_elements("hash_of_maps", BPF_MAP_TYPE_HASH_OF_MAPS, inner);
+	close(inner);
+}
+
 /* --- descriptors and attributes ------------------------------------------------------------- */
 
 static long raw(int cmd, void *attr, unsigned int size)
@@ -680,6 +778,10 @@ static void probes(void)
 	for (size_t t = 0; t < NTYPES; t++)
 		printf("probe map %s: %d\n", types[t].name,
 		       libbpf_probe_bpf_map_type(types[t].type, NULL));
+	printf("probe map array_of_maps: %d\n",
+	       libbpf_probe_bpf_map_type(BPF_MAP_TYPE_ARRAY_OF_MAPS, NULL));
+	printf("probe map hash_of_maps: %d\n",
+	       libbpf_probe_bpf_map_type(BPF_MAP_TYPE_HASH_OF_MAPS, NULL));
 	printf("probe prog kprobe: %d\n", libbpf_probe_bpf_prog_type(BPF_PROG_TYPE_KPROBE, NULL));
 	printf("probe helper attach_cookie: %d\n",
 	       libbpf_probe_bpf_helper(BPF_PROG_TYPE_KPROBE, BPF_FUNC_get_attach_cookie, NULL));
@@ -705,6 +807,7 @@ int main(int argc, char **argv)
 		mappings((int)t, BPF_F_MMAPABLE, "mmapable");
 		mappings((int)t, BPF_F_MMAPABLE | BPF_F_RDONLY_PROG, "mmapable rdonly_prog");
 	}
+	outers();
 	attributes();
 	infos();
 	programs();

@@ -34,6 +34,35 @@ struct {
 	__type(value, __u64);
 } bloom SEC(".maps");
 
+struct counts {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 4);
+	__type(key, __u32);
+	__type(value, __u64);
+};
+
+struct counts first SEC(".maps"), second SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 3);
+	__type(key, __u32);
+	__array(values, struct counts);
+} outer SEC(".maps") = {.values = {&first, &second}};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH_OF_MAPS);
+	__uint(max_entries, 3);
+	__type(key, __u32);
+	__array(
+		values, struct {
+			__uint(type, BPF_MAP_TYPE_HASH);
+			__uint(max_entries, 8);
+			__type(key, __u32);
+			__type(value, __u64);
+		});
+} hash_outer SEC(".maps");
+
 struct results r;
 const volatile __u32 nr_cpus = 1;
 
@@ -95,5 +124,35 @@ int use_bloom(void *ctx)
 	r.bloom.in = (int)bpf_map_peek_elem(&bloom, &value);
 	value = 77;
 	r.bloom.of_user = (int)bpf_map_peek_elem(&bloom, &value);
+	return 0;
+}
+
+SEC("uprobe")
+int use_inner(void *ctx)
+{
+	__u32 key, five = 5;
+	__u64 *p, value = 55;
+	void *map;
+
+	r.inner.runs++;
+	r.inner.found = r.inner.hash_found = 0;
+#pragma unroll
+	for (__u32 i = 0; i < 3; i++) {
+		key = i;
+		map = bpf_map_lookup_elem(&outer, &key);
+		if (!map)
+			continue;
+		r.inner.found |= 1u << i;
+		p = bpf_map_lookup_elem(map, &key);
+		if (p)
+			++*p;
+	}
+	if (!(r.inner.found & 1))
+		r.inner.missed++;
+	map = bpf_map_lookup_elem(&hash_outer, &five);
+	if (map) {
+		r.inner.hash_found = 1u << 5;
+		r.inner.update = (int)bpf_map_update_elem(map, &five, &value, BPF_NOEXIST);
+	}
 	return 0;
 }

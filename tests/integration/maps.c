@@ -11,6 +11,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +19,7 @@
 
 #include "maps.h"
 
-#define TESTS 33
+#define TESTS 50
 
 static struct bpf_object *obj;
 static struct results *r;
@@ -56,6 +57,14 @@ static void fetch(void)
 		printf("# .bss can't be read\n");
 }
 
+static void hello_for_long(void)
+{
+	struct pollfd pfd = {.fd = to_child[0], .events = POLLIN};
+
+	while (poll(&pfd, 1, 0) == 0)
+		hello();
+}
+
 static void serve(void)
 {
 	char c;
@@ -63,6 +72,8 @@ static void serve(void)
 	close(to_child[1]);
 	close(from_child[0]);
 	while (read(to_child[0], &c, 1) == 1) {
+		if (c == 'l') /* until somebody says something else */
+			hello_for_long();
 		hello();
 		if (write(from_child[1], &c, 1) != 1)
 			break;
@@ -81,21 +92,34 @@ static void start_child(void)
 	close(from_child[1]);
 }
 
-/* Have @name run once. */
-static void hit(const char *name)
+static struct bpf_link *attach(const char *name)
 {
 	LIBBPF_OPTS(bpf_uprobe_opts, opts, .func_name = "hello");
 	struct bpf_program *p = bpf_object__find_program_by_name(obj, name);
 	struct bpf_link *link =
 		bpf_program__attach_uprobe_opts(p, child, "/proc/self/exe", 0, &opts);
-	char c = 'x';
 
 	if (!link)
 		printf("# %s can't be attached: %s\n", name, strerror(errno));
+	return link;
+}
+
+static void call(void)
+{
+	char c = 'x';
+
 	if (write(to_child[1], &c, 1) != 1 || read(from_child[0], &c, 1) != 1)
 		printf("# no answer from the child\n");
-	bpf_link__destroy(link);
 	fetch();
+}
+
+/* Have @name run once. */
+static void hit(const char *name)
+{
+	struct bpf_link *link = attach(name);
+
+	call();
+	bpf_link__destroy(link);
 }
 
 static void lru_percpu(void)
@@ -167,6 +191,120 @@ static void bloom(void)
 	is(bpf_map_lookup_elem(fd, NULL, &value), -ENOENT, "bloom_filter: what nobody did");
 }
 
+static unsigned long long value_of(int fd, unsigned int key)
+{
+	unsigned long long value = 0;
+
+	return bpf_map_lookup_elem(fd, &key, &value) ? ~0ull : value;
+}
+
+static unsigned int id_of(int fd)
+{
+	struct bpf_map_info info = {0};
+	unsigned int len = sizeof(info);
+
+	return bpf_obj_get_info_by_fd(fd, &info, &len) ? 0 : info.id;
+}
+
+static int put(const char *outer, unsigned int key, int inner)
+{
+	return bpf_map_update_elem(map_fd(outer), &key, &inner, BPF_ANY);
+}
+
+static int new_counts(void)
+{
+	return bpf_map_create(BPF_MAP_TYPE_ARRAY, "new", 4, 8, 4, NULL);
+}
+
+/* New maps for the same element, each in use as soon as the update is over. */
+static void inner_swaps(void)
+{
+	int good = 0;
+
+	for (int i = 0; i < 20; i++) {
+		int fd = new_counts();
+
+		put("outer", 0, fd);
+		call();
+		good += value_of(fd, 0) == 1;
+		close(fd);
+	}
+	is(good, 20, "each new map is used from the update on");
+}
+
+/* A program that runs all the time finds a map, whichever. */
+static void inner_race(void)
+{
+	int fds[2] = {new_counts(), new_counts()};
+	unsigned long long before = r->inner.runs;
+	char c = 'l';
+
+	if (write(to_child[1], &c, 1) != 1)
+		return;
+	for (int i = 0; i < 30; i++) {
+		put("outer", 0, fds[i % 2]);
+		if (i % 10 == 0) {
+			close(fds[i % 2]);
+			fds[i % 2] = new_counts();
+		}
+	}
+	c = 'x';
+	if (read(from_child[0], &c, 0) || write(to_child[1], &c, 1) != 1 ||
+	    read(from_child[0], &c, 1) != 1 || read(from_child[0], &c, 1) != 1)
+		printf("# no answer from the child\n");
+	fetch();
+	check(r->inner.runs > before + 2, "the program ran meanwhile");
+	is((long)r->inner.missed, 0, "an element is never seen without its map");
+	close(fds[0]);
+	close(fds[1]);
+}
+
+static void inner_hash(void)
+{
+	int fd = bpf_map_create(BPF_MAP_TYPE_HASH, "in_hash", 4, 8, 8, NULL);
+	unsigned int key = 5, id = 0;
+
+	check(!r->inner.hash_found, "hash_of_maps: nothing there");
+	is(put("hash_outer", 5, fd), 0, "hash_of_maps: update");
+	call();
+	check(r->inner.hash_found && !r->inner.update && value_of(fd, 5) == 55,
+	      "hash_of_maps: the program updates the inner map");
+	bpf_map_lookup_elem(map_fd("hash_outer"), &key, &id);
+	check(id && id == id_of(fd), "hash_of_maps: lookup from outside gives the id");
+	is(bpf_map_delete_elem(map_fd("hash_outer"), &key), 0, "hash_of_maps: delete");
+	call();
+	check(!r->inner.hash_found, "hash_of_maps: nothing any more");
+	close(fd);
+}
+
+static void inner(void)
+{
+	struct bpf_link *link = attach("use_inner");
+	int third = new_counts(), other = bpf_map_create(BPF_MAP_TYPE_ARRAY, "", 4, 16, 4, NULL);
+	unsigned int key = 1, id = 0;
+
+	call();
+	is(r->inner.found, 3, "array_of_maps: the elements that the object came with");
+	check(value_of(map_fd("first"), 0) == 1 && value_of(map_fd("second"), 1) == 1,
+	      "array_of_maps: the inner maps are the object's");
+	bpf_map_lookup_elem(map_fd("outer"), &key, &id);
+	is(id, id_of(map_fd("second")), "array_of_maps: lookup from outside gives the id");
+	is(put("outer", 2, other), -EINVAL, "array_of_maps: a map of another kind");
+	is(put("outer", 2, third), 0, "array_of_maps: a map while the program is attached");
+	call();
+	check(r->inner.found == 7 && value_of(third, 2) == 1, "array_of_maps: it is used");
+	key = 2;
+	is(bpf_map_delete_elem(map_fd("outer"), &key), 0, "array_of_maps: delete");
+	call();
+	check(r->inner.found == 3 && value_of(third, 2) == 1, "array_of_maps: it is used no more");
+	inner_swaps();
+	inner_hash();
+	inner_race();
+	bpf_link__destroy(link);
+	close(third);
+	close(other);
+}
+
 static void load(const char *path)
 {
 	unsigned int *cpus;
@@ -208,10 +346,13 @@ int main(int argc, char **argv)
 	lru_percpu();
 	fifos();
 	bloom();
+	inner();
 	if (argc > 2) {
 		pin("queue");
 		pin("stack");
 		pin("bloom");
+		pin("outer");
+		pin("second");
 	}
 	return 0;
 }

@@ -16,6 +16,11 @@ struct results {
 	struct {
 		int push, flags, in, out, of_user;
 	} bloom;
+	struct {
+		unsigned int found, hash_found; /* bit n: element n leads to a map */
+		unsigned long long runs, missed;
+		int update;
+	} inner;
 };
 
 #endif

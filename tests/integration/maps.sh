@@ -6,7 +6,7 @@
 
 ebpfrt exec -- "$bin/maps" "$bin/maps.bpf.o" pin >maps.out
 tests=$(sed -n 's/^1\.\.//p' maps.out)
-plan $((tests + 9))
+plan $((tests + 13))
 grep -v '^1\.\.' maps.out
 
 # queues and stacks
@@ -30,3 +30,14 @@ like "there are no keys" "$status $err" "^1 ebpfrt: "
 # filters
 try ebpfrt map dump pinned /sys/fs/bpf/maps_bloom
 like "a filter can't be listed" "$status $err" "^1 ebpfrt: a map of type bloom_filter does not say what is in it"
+
+# maps of maps
+outer=/sys/fs/bpf/maps_outer
+second=$(ebpfrt map show pinned /sys/fs/bpf/maps_second --json | sed 's/.*"id":\([0-9]*\).*/\1/')
+is "an element is an id" "$(ebpfrt map lookup pinned $outer key 1)" "key: 01 00 00 00  inner_map_id: $second"
+ebpfrt map update pinned $outer key 2 value id "$second"
+is "an element is set by naming a map" "$(ebpfrt map dump pinned $outer | sed -n '/^key: 02/p')" \
+	"key: 02 00 00 00  inner_map_id: $second"
+like "the same for programs" "$(ebpfrt map dump pinned $outer --json)" "\{\"key\":.*,\"inner_map_id\":$second\}\]\$"
+try ebpfrt map update pinned $outer key 2 value id 1000000
+like "a map that isn't there" "$status $err" "^1 ebpfrt: there is no map"

@@ -6,6 +6,7 @@
 #include "core/load/syscall.h"
 #include "core/load/verify_btf.h"
 #include "core/run/map/idarray.h"
+#include "core/run/map/inner.h"
 #include "core/run/map/special.h"
 
 #include <stdlib.h>
@@ -24,6 +25,7 @@ static void map_release(struct ebpf_obj *obj)
 	for (u32 i = 0; m->slots && i < m->meta.max_entries; i++)
 		ebpf_obj_put(m->slots[i]);
 	free(m->slots);
+	ebpf_inner_free(m);
 	if (m->base)
 		obj->table->backend->unmap_pages(&m->meta, m->base, obj->size);
 	if (m->const_fd >= 0)
@@ -229,6 +231,45 @@ static int check_create(const union bpf_attr *a)
 	return 0;
 }
 
+/* The map that stands for the inner ones of a map of maps. */
+static int inner_like(struct ebpf_call *call, struct ebpf_map_meta *out)
+{
+	struct ebpf_obj *obj;
+	int err = ebpf_call_obj(call, (s32)call->attr.inner_map_fd, EBPF_OBJ_MAP, &obj);
+
+	if (!err)
+		err = ebpf_inner_check(&ebpf_obj_map(obj)->meta);
+	if (err)
+		return err;
+	*out = ebpf_obj_map(obj)->meta;
+	if (out->lock_at | out->timer_at) {
+		ebpf_call_why(call,
+			      "maps with a lock or a timer in their values can't be inner maps");
+		return -ENOTSUPP;
+	}
+	return 0;
+}
+
+static int map_create(struct ebpf_call *call, const struct ebpf_map_meta *meta,
+		      struct ebpf_map_obj **out)
+{
+	bool outer = ebpf_is_map_of_maps(meta->type);
+	struct ebpf_map_meta like;
+	struct ebpf_map_obj *m;
+	int err = outer ? inner_like(call, &like) : 0;
+
+	if (!err)
+		err = ebpf_map_new(call->table, meta, &m);
+	if (err)
+		return err;
+	err = outer ? ebpf_inner_make(m, &like) : 0;
+	if (err)
+		ebpf_obj_put(&m->obj);
+	else
+		*out = m;
+	return err;
+}
+
 int ebpf_cmd_map_create(struct ebpf_call *call)
 {
 	const union bpf_attr *a = &call->attr;
@@ -255,7 +296,7 @@ int ebpf_cmd_map_create(struct ebpf_call *call)
 	if (!err)
 		err = map_btf(call, &meta, &btf);
 	if (!err)
-		err = ebpf_map_new(call->table, &meta, &m);
+		err = map_create(call, &meta, &m);
 	if (err)
 		return err;
 	if (btf) {
@@ -514,6 +555,9 @@ int ebpf_cmd_map_elem(struct ebpf_call *call)
 		return err;
 	if (call->cmd == BPF_MAP_GET_NEXT_KEY && !m->meta.key_size)
 		return call->attr.key ? -EINVAL : m->map.ops->next(&m->map, NULL, NULL);
+	if (call->cmd == BPF_MAP_GET_NEXT_KEY && m->outer)
+		return ebpf_inner_elem(call, m,
+				       ebpf_call_in(call, EBPF_KEY(key), m->meta.key_size));
 	if (call->cmd == BPF_MAP_GET_NEXT_KEY)
 		return elem_next(call, m, ebpf_call_in(call, EBPF_KEY(key), m->meta.key_size));
 	if (!m->meta.key_size)
@@ -521,5 +565,7 @@ int ebpf_cmd_map_elem(struct ebpf_call *call)
 	key = ebpf_call_in(call, EBPF_KEY(key), m->meta.key_size);
 	if (!key)
 		return -EFAULT;
+	if (m->outer)
+		return ebpf_inner_elem(call, m, key);
 	return m->slots ? slot_elem(call, m, key) : elem(call, m, key);
 }

@@ -71,10 +71,30 @@ struct ebpf_map_obj {
 	void *base;
 	bool frozen;
 	bool delivered; /* a target has it */
-	int const_fd;	/* frozen, and what programs get: a sealed copy that nobody can write; or -1 */
+	int const_fd;	/* frozen, and what programs get: a sealed copy that nobody can write; or -1
+			 */
 	struct ebpf_btf_obj *btf;
 	u32 btf_key_type_id, btf_value_type_id;
-	struct ebpf_obj **slots; /* PROG_ARRAY, PERF_EVENT_ARRAY: max_entries references */
+	struct ebpf_obj **slots;  /* PROG_ARRAY, PERF_EVENT_ARRAY: max_entries references */
+	struct ebpf_outer *outer; /* maps of maps: what they hold (inner_cmd.c) */
+};
+
+/*
+ * What a map of maps holds. @own is the truth: an array or hash table of ids in private memory,
+ * with a reference to each object. The shared memory follows, at once or, while targets don't have
+ * the inner map yet, when they do: until then changes wait in @later, in order.
+ */
+struct ebpf_outer {
+	struct ebpf_map_meta like; /* the inner map it was made with */
+	struct ebpf_map own;
+	void *memory;		/* of @own */
+	struct list_head later; /* struct ebpf_inner_change */
+};
+
+struct ebpf_inner_change {
+	struct list_head node;
+	u32 id; /* 0: the element goes */
+	u8 key[];
 };
 
 struct ebpf_info_blob {
@@ -108,7 +128,7 @@ struct ebpf_link_obj {
 	struct osl_ident file; /* what @path names */
 	bool is_ret;
 	bool detached;
-	s32 pid;       /* -1: all targets of the session */
+	s32 pid; /* -1: all targets of the session */
 	u32 nsites;
 	u64 *offsets;
 	u64 *cookies; /* one a site */

@@ -356,6 +356,8 @@ static int map_view(void *cookie, u32 id, struct ebpf_vmap *out)
 		return -EINVAL;
 	m = ebpf_obj_map(obj);
 	*out = (struct ebpf_vmap){.meta = m->meta, .frozen = m->frozen, .has_btf = m->btf};
+	if (m->outer)
+		out->inner = &m->outer->like;
 	if (m->const_fd >= 0)
 		out->contents = m->map.base;
 	return m->btf && m->btf_value_type_id ? map_fields(m, out) : 0;

@@ -81,6 +81,11 @@ struct ebpf_backend {
 	int (*prog_build)(struct ebpf_call *call, struct ebpf_load *load);
 	/* A slot of a PROG_ARRAY or PERF_EVENT_ARRAY is about to hold @obj (NULL: cleared). */
 	int (*slot_set)(struct ebpf_map_obj *map, u32 index, struct ebpf_obj *obj);
+	/*
+	 * @inner is about to be an element of the map of maps @outer. True when all targets that
+	 * have @outer have @inner; else they are given it, then ebpf_inner_publish() is called.
+	 */
+	bool (*inner_reach)(struct ebpf_map_obj *outer, struct ebpf_map_obj *inner);
 	/* Add what living targets have counted. */
 	void (*prog_stats)(struct ebpf_prog_obj *prog, u64 *cnt, u64 *time_ns, u64 *missed);
 	/* BPF_ENABLE_STATS: the result is a descriptor the backend makes. */
@@ -149,6 +154,16 @@ int ebpf_pin_list(struct ebpf_table *t, const char *path, char **out, u32 *len);
 
 /* Make a map that no client asked for (the trace ring). */
 int ebpf_map_new(struct ebpf_table *t, const struct ebpf_map_meta *meta, struct ebpf_map_obj **out);
+
+/* inner_cmd.c: maps of maps */
+int ebpf_inner_make(struct ebpf_map_obj *m, const struct ebpf_map_meta *like);
+void ebpf_inner_free(struct ebpf_map_obj *m);
+int ebpf_inner_elem(struct ebpf_call *call, struct ebpf_map_obj *m, const void *key);
+/* Call @fn with each inner map that @m holds. */
+void ebpf_inner_each(struct ebpf_map_obj *m, void (*fn)(struct ebpf_map_obj *inner, void *cookie),
+		     void *cookie);
+/* What waited is stored where programs see it. */
+void ebpf_inner_publish(struct ebpf_map_obj *m);
 
 /* btf_check.c: is @data a well-formed BTF? The reason goes to @log. Pure, bounded. */
 int ebpf_btf_check(const u8 *data, u32 size, struct ebpf_log *log);

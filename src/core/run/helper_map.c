@@ -4,8 +4,28 @@
  * a lock in shared memory, where a fault could not be undone.
  */
 #include "core/run/helper_impl.h"
+#include "core/run/map/inner.h"
 
 #define COPY_MAX EBPF_COPY_FIRST /* larger values are looked at page by page instead */
+
+/* What a lookup in a map of maps gave: a map that can be reached through one of the program's. */
+static __noinline struct ebpf_map *inner_map(u64 arg, const struct ebpf_run *run)
+{
+	const struct ebpf_image *img = run->prog->image;
+	const struct ebpf_image_ref *refs = ebpf_image_refs(img);
+
+	for (u32 i = 0; i < img->nrefs; i++) {
+		const struct ebpf_map *outer = (const struct ebpf_map *)run->refs[i];
+		struct ebpf_map *map;
+
+		if (refs[i].kind != EBPF_REF_MAP)
+			continue;
+		map = ebpf_inner_by_addr(load_acquire(&outer->inner), arg);
+		if (map)
+			return map;
+	}
+	return NULL;
+}
 
 struct ebpf_map *ebpf_arg_map(u64 arg, const struct ebpf_run *run)
 {
@@ -15,7 +35,7 @@ struct ebpf_map *ebpf_arg_map(u64 arg, const struct ebpf_run *run)
 	for (u32 i = 0; i < img->nrefs; i++)
 		if (run->refs[i] == arg && refs[i].kind == EBPF_REF_MAP)
 			return (struct ebpf_map *)arg;
-	return NULL;
+	return inner_map(arg, run);
 }
 
 bool ebpf_readable(const void *p, u64 len)

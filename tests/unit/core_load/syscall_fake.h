@@ -58,6 +58,11 @@ static int fake_slot_set(struct ebpf_map_obj *map, u32 index, struct ebpf_obj *o
 	return 0;
 }
 
+static bool fake_inner_reach(struct ebpf_map_obj *outer, struct ebpf_map_obj *inner)
+{
+	return true;
+}
+
 static void fake_prog_stats(struct ebpf_prog_obj *prog, u64 *cnt, u64 *ns, u64 *missed)
 {
 }
@@ -106,6 +111,7 @@ static const struct ebpf_backend fake_backend = {
 	.test_run = fake_test_run,
 	.prog_build = fake_prog_build,
 	.slot_set = fake_slot_set,
+	.inner_reach = fake_inner_reach,
 	.prog_stats = fake_prog_stats,
 	.enable_stats = fake_enable_stats,
 	.map_pages = fake_map_pages,

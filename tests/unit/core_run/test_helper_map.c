@@ -2,6 +2,8 @@
 /* Map helpers over a map that records what it is asked: which pointers reach a map's code. */
 #include "helper_fake.h"
 
+#include "core/run/map/inner.h"
+
 static u64 seen_key, seen_value, seen_flags, found;
 static int calls;
 
@@ -138,6 +140,27 @@ Test(helper_map, values_without_keys)
 	cr_assert_eq(CALL(map_push_elem, &fake_map, &value, 0), -EINVAL);
 	cr_assert_eq(CALL(map_pop_elem, &fake_map, &value), -EINVAL);
 	cr_assert_eq(CALL(map_peek_elem, &fake_map, &value), -EINVAL);
+}
+
+Test(helper_map, maps_inside_maps)
+{
+	static u8 memory[4096];
+	struct ebpf_inner *set = (void *)memory;
+	static struct ebpf_map inner, stranger;
+	u64 key = 5;
+
+	inner = stranger = fake_map;
+	inner.meta.id = 7;
+	cr_assert_eq(CALL(map_lookup_elem, &inner, &key), 0);
+	cr_assert_leq(ebpf_inner_size(2), sizeof(memory));
+	ebpf_inner_init(set, 2);
+	cr_assert_eq(ebpf_inner_add(set, &inner), 0);
+	fake_map.inner = set;
+	cr_assert_eq(CALL(map_lookup_elem, &inner, &key), (s64)&found);
+	cr_assert_eq(CALL(map_delete_elem, &inner, &key), -ENOENT);
+	cr_assert_eq(CALL(map_lookup_elem, &stranger, &key), 0);
+	cr_assert_eq(CALL(map_lookup_elem, (u64)&inner + 8, &key), 0);
+	cr_assert_eq(CALL(map_lookup_elem, 7, &key), 0, "its id is not the map");
 }
 
 Test(helper_map, large_values)

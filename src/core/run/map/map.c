@@ -37,6 +37,10 @@ const struct ebpf_map_ops *ebpf_map_ops_of(u32 type)
 		return &ebpf_stack_ops;
 	case BPF_MAP_TYPE_BLOOM_FILTER:
 		return &ebpf_bloom_ops;
+	case BPF_MAP_TYPE_ARRAY_OF_MAPS:
+		return &ebpf_array_of_maps_ops;
+	case BPF_MAP_TYPE_HASH_OF_MAPS:
+		return &ebpf_hash_of_maps_ops;
 	case EBPF_MAP_PERF_RING:
 		return &ebpf_perf_ring_ops;
 	default:

@@ -57,7 +57,8 @@ struct ebpf_map_ops {
 	u64 (*size)(const struct ebpf_map_meta *meta);
 	/* Prepare private fields (map->mask, offsets) after map->base is set. */
 	void (*bind)(struct ebpf_map *map);
-	/* For programs: address of the value (this CPU's part), or NULL. */
+	/* For programs: address of the value (this CPU's part), of a map of maps the inner
+	 * struct ebpf_map, or NULL. */
 	void *(*lookup)(struct ebpf_map *map, const void *key);
 	int (*update)(struct ebpf_map *map, const void *key, const void *value, u64 flags);
 	int (*del)(struct ebpf_map *map, const void *key);
@@ -113,6 +114,8 @@ struct ebpf_map {
 	u32 stride;   /* type's own: bytes from element to element */
 	u64 off[8];   /* type's own: where its parts lie */
 	u32 readonly; /* this mapping can't be written: frozen or BPF_F_RDONLY_PROG */
+	struct ebpf_inner *inner; /* maps of maps: those that can be reached (inner.h), or NULL */
+	const struct ebpf_map_ops *plain; /* HASH_OF_MAPS: of its table of ids */
 };
 
 /* The ops of a type, or NULL when the type is unknown. Pure. */

@@ -34,6 +34,8 @@ extern const struct ebpf_map_ops ebpf_stackmap_ops;
 extern const struct ebpf_map_ops ebpf_queue_ops;
 extern const struct ebpf_map_ops ebpf_stack_ops;
 extern const struct ebpf_map_ops ebpf_bloom_ops;
+extern const struct ebpf_map_ops ebpf_array_of_maps_ops;
+extern const struct ebpf_map_ops ebpf_hash_of_maps_ops;
 
 /* Keys of an array, whatever its values are. */
 int ebpf_array_next(struct ebpf_map *map, const void *key, void *next);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The kernel functions that ebpfrt serves, for programs whose other headers don't declare them: a
- * libbpf before 1.2 has no bpf_for(), and a vmlinux.h no functions. Objects made with it run in a kernel, too.
+ * libbpf before 1.2 has no bpf_for(), and a vmlinux.h no functions. Objects made with it run in a
+ * kernel, too.
  */
 #ifndef EBPFRT_KFUNCS_BPF_H
 #define EBPFRT_KFUNCS_BPF_H

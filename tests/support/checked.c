@@ -474,7 +474,8 @@ static int leave(struct checked *k)
 {
 	struct checked_frame *f = checked_frame(k);
 	struct checked_value r0 = f->reg[BPF_REG_0];
-	int r = readable(k, BPF_REG_0);
+	/* what a function leaves there only counts when its caller reads it */
+	int r = k->nframes == 1 || f->callback ? readable(k, BPF_REG_0) : 0;
 
 	if (r)
 		return r;
@@ -575,10 +576,18 @@ static int check_arg(struct checked *k, u32 i, const struct ebpf_proto *p)
 
 /* --- helpers: results ------------------------------------------------------------------------ */
 
+/* The rest is not followed. */
+static int give_up(struct checked *k)
+{
+	k->unlike = true;
+	k->exited = true;
+	return 0;
+}
+
 static int add_ref(struct checked *k, u32 kind, bool null)
 {
 	if (k->nrefs == CHECKED_REFS) {
-		k->unlike = true;
+		give_up(k);
 		return CHECKED_REFS - 1;
 	}
 	k->ref[k->nrefs].kind = kind + 1;
@@ -724,13 +733,6 @@ static bool in_world(const struct ebpf_proto *p)
 	return p->callback == ECB_NONE || p->callback == ECB_LOOP || p->callback == ECB_FOR_EACH;
 }
 
-static int give_up(struct checked *k)
-{
-	k->unlike = true;
-	k->exited = true;
-	return 0;
-}
-
 static int call_helper(struct checked *k, const struct bpf_insn *in)
 {
 	const struct ebpf_proto *p = ebpf_proto_helper((u32)in->imm, k->prog->prog_type);
@@ -776,18 +778,33 @@ static struct checked_value iter_next(struct checked *k, struct checked_frame *f
 		f->iter[slot] = VITER_DRAINED;
 		return number(0);
 	}
-	f->number[slot] = checked_edge(&k->random);
+	f->number[slot] = k->unlike ? checked_edge(&k->random) : (u32)f->number[slot] + 1;
 	return pointer(object(k, &like), like.base);
+}
+
+/* Half of the executions count; the others are given numbers that only the verifier knows of. */
+static struct checked_value iter_new(struct checked *k, struct checked_frame *f, u32 slot)
+{
+	s64 start = (s32)reg(k, BPF_REG_2)->n, end = (s32)reg(k, BPF_REG_3)->n;
+	int err = start > end ? -EINVAL : end - start > EBPF_MAX_LOOPS ? -E2BIG : 0;
+
+	k->unlike |= k->seed & 1;
+	f->iter[slot] = VITER_ACTIVE;
+	f->number[slot] = (u64)start - 1;
+	f->left[slot] = err ? 0 : (u32)(end - start);
+	if (!k->unlike)
+		return number((u32)err);
+	f->left[slot] = (u32)(checked_random(&k->random) % 4);
+	return number((u32) - (s32)(checked_random(&k->random) % 2 * EINVAL));
 }
 
 static int call_kfunc(struct checked *k, const struct bpf_insn *in)
 {
-	struct checked_value r0 = number((u32) - (s32)(checked_random(&k->random) % 2 * EINVAL));
+	struct checked_value r0 = number(0);
 	struct checked_frame *f = NULL;
 	u32 slot = 0;
 	int r;
 
-	k->unlike = true; /* made-up numbers */
 	if (in->imm > EKFUNC_ITER_NUM_DESTROY)
 		return give_up(k);
 	r = iter_slot(k, &slot, &f);
@@ -797,13 +814,13 @@ static int call_kfunc(struct checked *k, const struct bpf_insn *in)
 		return checked_error(k, "there is no iterator");
 	if (in->imm == EKFUNC_ITER_NUM_NEW) {
 		stack_written(k, &k->obj[reg(k, BPF_REG_1)->obj], reg(k, BPF_REG_1)->n, 8);
-		f->iter[slot] = VITER_ACTIVE;
-		f->left[slot] = (u32)(checked_random(&k->random) % 4);
+		r0 = iter_new(k, f, slot);
 		add_ref(k, REF_ITER, false);
 	} else if (in->imm == EKFUNC_ITER_NUM_NEXT) {
 		r0 = iter_next(k, f, slot);
 	} else {
 		f->iter[slot] = 0;
+		memset((void *)reg(k, BPF_REG_1)->n, 0, 8);
 		r = drop_kind(k, REF_ITER);
 	}
 	clobber(k);

@@ -21,9 +21,9 @@ EBPF_KFUNC(iter_num_new)
 
 	*it = (struct iter_num){0};
 	if (start > end)
-		return (u64)-EINVAL;
+		return (u32)-EINVAL; /* an int, of which the upper half is 0 */
 	if ((s64)end - start > EBPF_MAX_LOOPS)
-		return (u64)-E2BIG;
+		return (u32)-E2BIG;
 	it->at = (s32)((u32)start - 1);
 	it->left = (u32)end - (u32)start;
 	return 0;

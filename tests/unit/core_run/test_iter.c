@@ -72,6 +72,15 @@ Test(iter, as_many_as_a_loop_may_have)
 	cr_expect_eq(engine_r0(p, ARRAY_SIZE(p), arch_jit_machine != 0, NULL), EBPF_MAX_LOOPS);
 }
 
+/* what the verifier says of an int */
+Test(iter, the_upper_half_of_an_error_is_zero)
+{
+	const struct bpf_insn p[] = {NEW(3, 2), MOV_REG(6, 0), DESTROY, MOV_REG(0, 6), EXIT()};
+
+	BOTH_ENGINES(jit)
+	cr_expect_eq(engine_r0(p, ARRAY_SIZE(p), jit, NULL), (u32)-EINVAL);
+}
+
 /* a loop in a loop, each with its own slot */
 Test(iter, nested)
 {

@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -22,11 +23,18 @@
 
 #define CPU_LIMIT_S 10
 #define WALL_LIMIT_NS (20ull * 1000000000)
-#define CTX_MAX 4096u
-#define CTX_MIN 512u /* what a program may look at when no context was given */
+#define CTX_MAX 65536u /* no program can reach beyond (verify_ctx.c) */
+#define CTX_MIN 512u   /* what a program may look at when no context was given */
 #define DATA_MAX (1u << 20)
 #define REPEAT_MAX 100000000u
 #define ETH_HLEN 14u
+
+/* Addresses of packets are 32 bits in a context. */
+#ifdef MAP_32BIT
+#define MAP_LOW MAP_32BIT
+#else
+#define MAP_LOW 0
+#endif
 
 /* shared with the worker */
 struct result {
@@ -110,6 +118,8 @@ static const struct ebpf_prog *load_prog(const struct ebpf_prog_obj *p)
 	if (run_progs.n == PROGS_MAX || osl_image_map(p->obj.fd, p->image_size, &base))
 		return NULL;
 	img = base;
+	if (img->ctx_size > CTX_MAX)
+		return NULL;
 	refs = calloc(img->nrefs ? img->nrefs : 1, sizeof(*refs));
 	if (!refs)
 		return NULL;
@@ -227,6 +237,56 @@ static int copy_out(struct ebpf_call *call, u32 key, u64 ptr, u32 room, const vo
 	return len > room ? -ENOSPC : 0;
 }
 
+static bool takes_data(u32 type)
+{
+	return type == BPF_PROG_TYPE_SOCKET_FILTER || type == BPF_PROG_TYPE_SCHED_CLS ||
+	       type == BPF_PROG_TYPE_SCHED_ACT || type == BPF_PROG_TYPE_XDP ||
+	       type == BPF_PROG_TYPE_CGROUP_SKB;
+}
+
+/* Where the pointers to a packet are in the context. */
+struct packet_fields {
+	u32 data, data_end, data_meta;
+};
+
+static bool packet_fields(u32 type, struct packet_fields *f)
+{
+	if (type == BPF_PROG_TYPE_XDP)
+		*f = (struct packet_fields){offsetof(struct xdp_md, data),
+					    offsetof(struct xdp_md, data_end),
+					    offsetof(struct xdp_md, data_meta)};
+	else
+		*f = (struct packet_fields){offsetof(struct __sk_buff, data),
+					    offsetof(struct __sk_buff, data_end),
+					    offsetof(struct __sk_buff, data_meta)};
+	return takes_data(type);
+}
+
+static void set_packet(struct worker *w, u32 data, u32 end)
+{
+	struct packet_fields f;
+
+	if (!packet_fields(w->prog->type, &f))
+		return;
+	memcpy(w->result->ctx + f.data, &data, sizeof(data));
+	memcpy(w->result->ctx + f.data_meta, &data, sizeof(data));
+	memcpy(w->result->ctx + f.data_end, &end, sizeof(end));
+}
+
+/*
+ * The program follows the context's pointers to the packet: they are ours, whatever the caller
+ * gave. A packet that has no address of 32 bits is empty.
+ */
+static void point_to_packet(struct worker *w)
+{
+	u64 data = (u64)(uintptr_t)w->result->data;
+
+	if (data + w->data_len > UINT32_MAX)
+		set_packet(w, 0, 0);
+	else
+		set_packet(w, (u32)data, (u32)data + w->data_len);
+}
+
 static int deliver(struct worker *w)
 {
 	union bpf_attr *a = &w->call->attr;
@@ -234,6 +294,7 @@ static int deliver(struct worker *w)
 	u32 data_room = a->test.data_size_out, ctx_room = a->test.ctx_size_out;
 	int err;
 
+	set_packet(w, 0, 0);
 	ctx_len = MIN(ctx_len, CTX_MAX);
 	a->test.retval = w->result->retval;
 	a->test.duration = MIN(w->result->duration_ns, (u64)UINT32_MAX);
@@ -271,13 +332,6 @@ static void worker_overdue(struct loop_timer *t)
 	kill(container_of(t, struct worker, wall)->child.pid, SIGKILL);
 }
 
-static bool takes_data(u32 type)
-{
-	return type == BPF_PROG_TYPE_SOCKET_FILTER || type == BPF_PROG_TYPE_SCHED_CLS ||
-	       type == BPF_PROG_TYPE_SCHED_ACT || type == BPF_PROG_TYPE_XDP ||
-	       type == BPF_PROG_TYPE_CGROUP_SKB;
-}
-
 static int fill_input(struct worker *w)
 {
 	union bpf_attr *a = &w->call->attr;
@@ -299,7 +353,33 @@ static int fill_input(struct worker *w)
 	/* the first word of struct __sk_buff is the length */
 	if (takes_data(w->prog->type) && w->prog->type != BPF_PROG_TYPE_XDP)
 		memcpy(w->result->ctx, &w->data_len, sizeof(w->data_len));
+	point_to_packet(w);
 	return 0;
+}
+
+/* The most that is given as a context where that is all there is; 0: contexts are longer. */
+static u32 context_limit(u32 type)
+{
+	switch (type) {
+	case BPF_PROG_TYPE_SYSCALL:
+		return UINT16_MAX;
+	case BPF_PROG_TYPE_RAW_TRACEPOINT:
+	case BPF_PROG_TYPE_RAW_TRACEPOINT_WRITABLE:
+		return 12 * sizeof(u64);
+	default:
+		return 0;
+	}
+}
+
+/* It has to hold what the program looks at then. */
+static int check_context(const union bpf_attr *a, const struct ebpf_prog_obj *prog)
+{
+	const struct ebpf_image *img = (const struct ebpf_image *)prog->image;
+	u32 limit = context_limit(prog->type);
+
+	if (limit && (a->test.ctx_size_in < img->ctx_size || a->test.ctx_size_in > limit))
+		return -EINVAL;
+	return img->ctx_size > CTX_MAX ? -EINVAL : 0;
 }
 
 static int check_input(const union bpf_attr *a, u32 type)
@@ -327,7 +407,8 @@ static struct worker *worker_new(struct ebpf_call *call, struct ebpf_prog_obj *p
 	w->child.fn = worker_done;
 	w->participant = participant_new(w->d);
 	w->size = sizeof(*w->result) + MAX(call->attr.test.data_size_in, CTX_MIN);
-	w->result = mmap(NULL, w->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	w->result = mmap(NULL, w->size, PROT_READ | PROT_WRITE,
+			 MAP_SHARED | MAP_ANONYMOUS | MAP_LOW, -1, 0);
 	if (w->result == MAP_FAILED) {
 		w->result = NULL;
 		worker_free(w);
@@ -339,10 +420,11 @@ static struct worker *worker_new(struct ebpf_call *call, struct ebpf_prog_obj *p
 int testrun_start(struct ebpf_call *call, struct ebpf_prog_obj *prog)
 {
 	u32 repeat = call->attr.test.repeat ? call->attr.test.repeat : 1;
-	int err = check_input(&call->attr, prog->type);
+	int err = check_context(&call->attr, prog);
 	struct worker *w;
 	pid_t pid;
 
+	err = err ? err : check_input(&call->attr, prog->type);
 	if (err)
 		return err;
 	w = worker_new(call, prog);

@@ -642,6 +642,76 @@ static int load_filter(void)
 	return fd < 0 ? -errno : fd;
 }
 
+/* R0 = the number at @off of the context */
+static int load_reader(enum bpf_prog_type type, short off)
+{
+	const struct bpf_insn read[] = {
+		{.code = BPF_LDX | BPF_MEM | BPF_DW, .dst_reg = 0, .src_reg = 1, .off = off},
+		{.code = BPF_JMP | BPF_EXIT}};
+	LIBBPF_OPTS(bpf_prog_load_opts, o,
+		    .prog_flags = type == BPF_PROG_TYPE_SYSCALL ? BPF_F_SLEEPABLE : 0);
+	int fd = bpf_prog_load(type, "reader", "GPL", read, 2, &o);
+
+	return fd < 0 ? -errno : fd;
+}
+
+/* A context must be as long as what the program reads of it. */
+static void runs_with_context(enum bpf_prog_type type)
+{
+	static __u64 in[8300] = {[1] = 7, [11] = 9};
+	int near = load_reader(type, 8), far = load_reader(type, 88);
+
+	for (__u32 n = 0; n <= 96; n += 8) {
+		LIBBPF_OPTS(bpf_test_run_opts, o, .ctx_in = n ? in : NULL, .ctx_size_in = n);
+		int err = bpf_prog_test_run_opts(near, &o);
+
+		say(err, "test run, type %d, %u bytes of context: %u", type, n, o.retval);
+		err = bpf_prog_test_run_opts(far, &o);
+		say(err, "test run, more of a context of %u bytes: %u", n, o.retval);
+	}
+	for (__u32 n = 104; n < 66000; n += 65528 - 104) {
+		LIBBPF_OPTS(bpf_test_run_opts, o, .ctx_in = in, .ctx_size_in = n);
+
+		say(bpf_prog_test_run_opts(near, &o), "test run, %u bytes of context", n);
+	}
+	close(near);
+	close(far);
+}
+
+/* R0 = byte 12 of the packet, whose pointers are at @data and @end of the context */
+static int load_packet(enum bpf_prog_type type, short data, short end)
+{
+	const struct bpf_insn read[] = {
+		{.code = BPF_LDX | BPF_MEM | BPF_W, .dst_reg = 2, .src_reg = 1, .off = data},
+		{.code = BPF_LDX | BPF_MEM | BPF_W, .dst_reg = 3, .src_reg = 1, .off = end},
+		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .imm = 1},
+		{.code = BPF_ALU64 | BPF_MOV | BPF_X, .dst_reg = 4, .src_reg = 2},
+		{.code = BPF_ALU64 | BPF_ADD | BPF_K, .dst_reg = 4, .imm = 14},
+		{.code = BPF_JMP | BPF_JGT | BPF_X, .dst_reg = 4, .src_reg = 3, .off = 1},
+		{.code = BPF_LDX | BPF_MEM | BPF_B, .dst_reg = 0, .src_reg = 2, .off = 12},
+		{.code = BPF_JMP | BPF_EXIT}};
+	int fd = bpf_prog_load(type, "packet", "GPL", read, 8, NULL);
+
+	return fd < 0 ? -errno : fd;
+}
+
+static void runs_with_packet(void)
+{
+	char in[64] = {[12] = 77};
+	LIBBPF_OPTS(bpf_test_run_opts, o, .data_in = in, .data_size_in = sizeof(in));
+	int xdp = load_packet(BPF_PROG_TYPE_XDP, offsetof(struct xdp_md, data),
+			      offsetof(struct xdp_md, data_end));
+	int cls = load_packet(BPF_PROG_TYPE_SCHED_CLS, offsetof(struct __sk_buff, data),
+			      offsetof(struct __sk_buff, data_end));
+	int err = bpf_prog_test_run_opts(xdp, &o);
+
+	say(err, "test run, a packet's byte %u", o.retval);
+	err = bpf_prog_test_run_opts(cls, &o);
+	say(err, "test run, a packet's byte %u", o.retval);
+	close(xdp);
+	close(cls);
+}
+
 static void test_runs(void)
 {
 	char in[64] = "", out[64] = "";
@@ -676,6 +746,9 @@ static void test_runs(void)
 	((char *)&a)[sizeof(a) - 1] = 1;
 	say(raw(BPF_PROG_TEST_RUN, &a, sizeof(a)), "test run, end set");
 	close(fd);
+	runs_with_context(BPF_PROG_TYPE_SYSCALL);
+	runs_with_context(BPF_PROG_TYPE_RAW_TRACEPOINT);
+	runs_with_packet();
 }
 
 static void ids(void)

@@ -29,6 +29,7 @@ struct ebpf_image_parts {
 	u32 flags;
 	const struct ebpf_layout *layout;
 	u32 stack_depth;  /* bytes of the deepest call chain */
+	u32 ctx_size;	  /* bytes of the context that are read or written */
 	const u64 *zeros; /* one a subprogram; NULL: every slot of each */
 };
 int ebpf_image_build(const struct ebpf_image_parts *parts, u8 **out, u32 *size);

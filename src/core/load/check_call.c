@@ -362,7 +362,7 @@ static void callback_args(struct proof_check *c, const struct args *a, const str
 		proof_unknown(&f->regs[BPF_REG_1]);
 		f->regs[BPF_REG_2] = *ctx;
 		break;
-	default:
+	default: /* its bytes are the map's, and there as long as that: no reference is needed */
 		proof_pointer(&f->regs[BPF_REG_1], VT_DYNPTR, 0, VREG_RDONLY);
 		f->regs[BPF_REG_1].dyn = VDYN_LOCAL;
 		f->regs[BPF_REG_2] = *ctx;

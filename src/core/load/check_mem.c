@@ -153,6 +153,7 @@ static int context(struct proof_check *c, u32 regno, s32 off, u32 size, bool wri
 	if (!ebpf_ctx_access(c->prog->prog_type, c->prog->expected_attach_type, (u32)at, size,
 			     write, &a))
 		return proof_fail(c, "no such field in the context");
+	c->facts->ctx_size = MAX(c->facts->ctx_size, (u32)at + size);
 	for (s64 i = at; !write && i < at + size && i < 256; i++)
 		c->facts->ctx_read[i / 64] |= 1ull << (i % 64);
 	if (write)

@@ -25,6 +25,7 @@ int ebpf_image_build(const struct ebpf_image_parts *parts, u8 **out, u32 *size)
 		.prog_type = parts->prog_type,
 		.flags = parts->flags,
 		.stack_depth = parts->stack_depth,
+		.ctx_size = parts->ctx_size,
 	};
 	u8 *p;
 

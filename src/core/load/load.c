@@ -32,7 +32,7 @@ struct build {
 	u32 nmaps;
 	u32 flags;
 	u64 zeros[EBPF_MAX_SUBPROGS]; /* stack slots to clear, of each function */
-	u32 stack_depth;
+	u32 stack_depth, ctx_size;
 };
 
 static int use_map(struct build *b, u32 id, u32 *index)
@@ -197,6 +197,7 @@ static int make_image(struct build *b, const struct ebpf_layout *layout)
 		.flags = b->flags,
 		.layout = layout,
 		.stack_depth = b->stack_depth,
+		.ctx_size = b->ctx_size,
 		.zeros = b->zeros,
 	};
 	_cleanup_free_ u8 *image = NULL;
@@ -266,11 +267,12 @@ static void stack_to_clear(struct build *b, const struct ebpf_layout *layout,
 	}
 }
 
-/* Without a proof, all that there can be. */
-static void stack_to_use(struct build *b, const struct ebpf_layout *layout,
-			 const struct ebpf_facts *facts)
+/* Without a proof, all the stack that there can be. */
+static void memory_to_use(struct build *b, const struct ebpf_layout *layout,
+			  const struct ebpf_facts *facts)
 {
 	b->stack_depth = facts->stack_depth ? facts->stack_depth : layout->frames * EBPF_STACK_SIZE;
+	b->ctx_size = facts->ctx_size;
 }
 
 static int prepare(struct build *b, const struct ebpf_layout *layout)
@@ -287,7 +289,7 @@ static int prepare(struct build *b, const struct ebpf_layout *layout)
 	if (!r && !load->check_flags)
 		r = verify(b, facts);
 	stack_to_clear(b, layout, load->facts ? load->facts : facts);
-	stack_to_use(b, layout, load->facts ? load->facts : facts);
+	memory_to_use(b, layout, load->facts ? load->facts : facts);
 	r = r ? r : make_image(b, layout);
 	ebpf_facts_free(facts);
 	return r;

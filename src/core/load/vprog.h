@@ -76,6 +76,7 @@ struct ebpf_vprog {
 struct ebpf_facts {
 	u8 *insn;	 /* EBPF_FACT_* */
 	u64 ctx_read[4]; /* bit n: byte n of the context is read by a load, n < 256 */
+	u32 ctx_size;	 /* bytes of the context, from its start, that are read or written */
 	u64 helpers[4];	 /* bit n: helper n is called */
 	u32 nsubprogs;
 	struct {

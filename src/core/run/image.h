@@ -54,9 +54,10 @@ struct ebpf_image {
 	u32 prog_type;	 /* BPF_PROG_TYPE_* */
 	u32 flags;	 /* EBPF_IMAGE_* */
 	u32 stack_depth; /* bytes, of the deepest call chain */
-	u32 zeros; /* offset of u64[nsubprogs]: the stack slots that are zero when the function
-		      begins; bit n: the 8 bytes at r10 - 8n - 8 */
-	u32 pad[14];
+	u32 zeros;    /* offset of u64[nsubprogs]: the stack slots that are zero when the function
+			 begins; bit n: the 8 bytes at r10 - 8n - 8 */
+	u32 ctx_size; /* bytes of the context, from its start, that are read or written */
+	u32 pad[13];
 };
 
 #define EBPF_IMAGE_TAIL_CALLS 1u /* makes tail calls */

@@ -427,6 +427,23 @@ static int refuse_verified(const struct object *obj, const struct verdict *v, in
 	return err;
 }
 
+/* libbpf found no such function or variable: extern (func ksym) 'NAME': not found in ... */
+static bool refuse_extern(const struct object *obj)
+{
+	const char *line = last_line_about("extern ("), *name = line ? strchr(line, '\'') : NULL;
+	char raw[128], clean[512];
+
+	if (!name || !strstr(line, "ksym) ") || !strstr(line, "not found"))
+		return false;
+	snprintf(raw, sizeof(raw), "%.*s", (int)strcspn(name + 1, "'"), name + 1);
+	out_error(
+		"%s cannot be loaded: it uses '%s', which is not one of the kernel functions there "
+		"are here\n  ebpfrt(1) lists them; declare it __weak and test it with "
+		"bpf_ksym_exists() to do without",
+		obj->file, out_clean(raw, clean, sizeof(clean)));
+	return true;
+}
+
 static int refuse_load(const struct object *obj, int err)
 {
 	const char *line = last_line_about("failed"), *said = surface_error(), *next = "";
@@ -440,6 +457,8 @@ static int refuse_load(const struct object *obj, int err)
 		show_log(lines, n);
 	if (v.word && !strstr(v.word, "invalid func") && !strstr(v.word, "map type"))
 		return refuse_verified(obj, &v, err);
+	if (!v.word && refuse_extern(obj))
+		return err;
 	if (v.word)
 		word = v.word;
 	if (strstr(word, "invalid func") || strstr(word, "map type"))

@@ -11,6 +11,10 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 static long (*no_such_helper)(void) = (void *)9999;
 #endif
 
+#ifdef BAD_KFUNC
+extern void bpf_preempt_disable(void) __ksym;
+#endif
+
 #ifdef BAD_MAP
 struct {
 	__uint(type, 999);
@@ -46,6 +50,9 @@ int bad(struct pt_regs *ctx)
 
 	if (n)
 		__sync_fetch_and_add(n, 1);
+#ifdef BAD_KFUNC
+	bpf_preempt_disable();
+#endif
 #ifdef BAD_HELPER
 	return no_such_helper();
 #else

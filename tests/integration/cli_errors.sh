@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Bad input: each is an error that names the cause and the next step, and nothing is touched.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
-plan 57
+plan 58
 
 # NAME STATUS PATTERN COMMAND...: exit status and words
 refused() {
@@ -82,6 +82,9 @@ is "objects that are cut or bent" "$trouble" ""
 if [ -f "$bin/bad-helper.bpf.o" ]; then
 	refused "an unknown helper" 1 'bad-helper\.bpf\.o was refused: invalid func unknown#9999$' ebpfrt check "$bin/bad-helper.bpf.o"
 	like "and where those known are" "$err" '^  ebpfrt\(1\) lists the helpers and map types there are$'
+	refused "a kernel function that isn't here" 1 \
+		"bad-kfunc\\.bpf\\.o cannot be loaded: it uses 'bpf_preempt_disable', which is not one of the kernel functions there are here\$" \
+		ebpfrt check "$bin/bad-kfunc.bpf.o"
 	refused "an unknown map type" 1 'bad-map\.bpf\.o cannot be loaded: map type 999 is not one this runtime has$' \
 		ebpfrt check "$bin/bad-map.bpf.o"
 	refused "an unknown section" 1 "program 'bad' is for 'uprobe\.fast/libc\.so\.6:getenv', which has no meaning in user space" \
@@ -91,7 +94,7 @@ if [ -f "$bin/bad-helper.bpf.o" ]; then
 	refused "maps without their types" 1 'bad-nobtf\.bpf\.o is not a valid BPF object \(BTF is required' ebpfrt check "$bin/bad-nobtf.bpf.o"
 	like "and how to add them" "$err" '^  compile it with .clang -g '
 else
-	skip 7 "no clang for BPF"
+	skip 8 "no clang for BPF"
 fi
 refused "types of a target that has none" 125 \
 	"core\.bpf\.o reads struct data of its target, but .*core_bare has no BTF to say how that looks there\$" \

@@ -241,9 +241,8 @@ static void same_depth(const struct vcase *c, const struct ebpf_vprog *prog,
 	ebpf_proof_free(&proof);
 }
 
-int verify_case(const struct vcase *c, struct ebpf_log *log, struct ebpf_facts *facts)
+static struct ebpf_vprog program(const struct vcase *c, struct bpf_func_info *funcs)
 {
-	struct bpf_func_info funcs[MAX_FUNCS];
 	struct ebpf_vprog prog = {
 		.insns = c->insns,
 		.ninsns = c->n,
@@ -256,15 +255,35 @@ int verify_case(const struct vcase *c, struct ebpf_log *log, struct ebpf_facts *
 		.funcs = c->nfuncs ? funcs : NULL,
 		.nfuncs = c->nfuncs,
 	};
-	int r;
 
 	btf_make();
 	prog.btf.size = (u32)sizeof(btf.head) + types_len + strs_len;
 	func_info(c, funcs);
-	r = ebpf_verify(&prog, log, facts);
+	return prog;
+}
+
+int verify_case(const struct vcase *c, struct ebpf_log *log, struct ebpf_facts *facts)
+{
+	struct bpf_func_info funcs[MAX_FUNCS];
+	struct ebpf_vprog prog = program(c, funcs);
+	int r = ebpf_verify(&prog, log, facts);
+
 	ebpf_log_end(log);
 	if (!r)
 		same_depth(c, &prog, facts);
+	return r;
+}
+
+int verify_check_alone(const struct vcase *c, struct ebpf_log *log)
+{
+	struct bpf_func_info funcs[MAX_FUNCS];
+	struct ebpf_vprog prog = program(c, funcs);
+	struct ebpf_proof none = {0};
+	struct ebpf_facts facts = {0};
+	int r = ebpf_check_proof(&prog, &none, log, &facts);
+
+	ebpf_facts_free(&facts);
+	ebpf_log_end(log);
 	return r;
 }
 

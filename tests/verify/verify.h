@@ -2,9 +2,10 @@
 /*
  * Conformance cases of the verifier: programs, and what is to be said to each.
  *
- * Model: a theme is a file with a table of cases. Every case goes to ebpf_verify(), and where this
- * process may use the kernel's bpf(2), to the kernel's verifier: same verdict, same errno, same
- * first error line. All cases see the same maps (enum vmap_id) and the same BTF (enum vtype_id).
+ * Model: a theme is a file with a table of cases. Every case goes to ebpf_verify(), a refused one
+ * also to the checker alone (checker.c), and where this process may use the kernel's bpf(2), to the
+ * kernel's verifier: same verdict, same errno, same first error line. All cases see the same maps
+ * (enum vmap_id) and the same BTF (enum vtype_id).
  *
  * Rules: a refused case names the words that the log must contain. A case about which the kernel
  * has another opinion says why in `policy`; nothing is compared then. A case the kernel's own
@@ -128,13 +129,18 @@ struct vcase {
 #define LEVEL(n) .level = (n)
 
 void verify_theme(const char *theme, const struct vcase *cases, u32 n);
+void verify_theme_checker(const char *theme, const struct vcase *cases, u32 n);
 void verify_theme_kernel(const char *theme, const struct vcase *cases, u32 n);
 
-/* Both tests of a theme whose table is `cases`. */
+/* The tests of a theme whose table is `cases`. */
 #define VERIFY_THEME(theme)                                                                        \
 	Test(verify, theme)                                                                        \
 	{                                                                                          \
 		verify_theme(#theme, cases, ARRAY_SIZE(cases));                                    \
+	}                                                                                          \
+	Test(verify_checker, theme)                                                                \
+	{                                                                                          \
+		verify_theme_checker(#theme, cases, ARRAY_SIZE(cases));                            \
 	}                                                                                          \
 	Test(verify_kernel, theme)                                                                 \
 	{                                                                                          \
@@ -143,6 +149,8 @@ void verify_theme_kernel(const char *theme, const struct vcase *cases, u32 n);
 
 /* For themes that look closer: verify one case with this log. */
 int verify_case(const struct vcase *c, struct ebpf_log *log, struct ebpf_facts *facts);
+/* The checker alone, with nothing but the program. */
+int verify_check_alone(const struct vcase *c, struct ebpf_log *log);
 /* Map @id as the verifier sees it. */
 const struct ebpf_vmap *verify_map(enum vmap_id id);
 /* Make the maps in the kernel; false: no bpf(2) here. Then load: descriptor or -errno. */

@@ -215,7 +215,7 @@ int proof_stack_read(struct proof_check *c, u32 frame, const struct proof_span *
 		return 0;
 	zero = read_bytes(c, f, span);
 	proof_unknown(value);
-	if (EBPF_MUTANT(65, zero, true) && zero)
+	if (EBPF_MUTANT(65, zero, true))
 		ebpf_scalar_const(&value->val, 0);
 	return 0;
 }

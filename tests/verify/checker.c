@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The refused cases before the checker alone.
+ *
+ * Model: the explorer may be wrong, the checker may not. So what is refused must be refused by the
+ * checker, too, were the explorer to let it through. A program without loops needs no proof; the
+ * others would be refused for want of one and show nothing.
+ *
+ * Rules: the checker proves that a program stays inside its memory, ends and gives back what it
+ * holds. What the kernel refuses for another reason, it accepts: named below with the reason.
+ */
+#include "tests/verify/verify.h"
+
+#define LOG_SIZE (64u << 10)
+
+#define SECRET "an address is no secret: the program runs in its user's own process"
+#define ALIGNED "the machine's loads and stores need no alignment"
+#define FORM "a rule of form: what is executed touches nothing else"
+#define CLOSER "the checker knows more: the access stays inside"
+#define RUN_TIME "the helper looks at run time"
+
+static const struct {
+	const char *name, *reason;
+} beyond[] = {
+	{"more than 512 in two", "frames are 512 bytes each here"},
+	{"in a subprogram, much stack above it", "frames are 512 bytes each here"},
+	{"a function that nobody calls", FORM},
+	{"func_info at another instruction", FORM},
+	{"bpf_loop without func_info", FORM},
+	{"a global function as a callback", FORM},
+	{"code that nothing reaches", FORM},
+	{"an unreachable end", FORM},
+	{"may_goto with an immediate", FORM},
+	{"a fixed offset added", FORM},
+	{"a GPL helper from another license", "a licence isn't about safety"},
+	{"two kinds of pointer met at one instruction", "loads are not rewritten by kind here"},
+	{"two kinds of pointer at one load", "loads are not rewritten by kind here"},
+	{"overwritten by a helper", "it is none then, and nothing uses it as one"},
+	{"its bytes read", SECRET},
+	{"its bytes as a key", SECRET},
+	{"half a pointer was filled as a whole", SECRET},
+	{"half a pointer read", SECRET},
+	{"upper half of a pointer read", SECRET},
+	{"a byte of a pointer read", SECRET},
+	{"half a pointer spilled", "what is filled from it is a number"},
+	{"a slice of a length that varies, by kernel function", RUN_TIME},
+	{"no byte, where it isn't", "nothing is touched"},
+	{"may be none, where it mustn't", "nothing is touched"},
+	{"snprintf with arguments of 12 bytes", RUN_TIME},
+	{"strtol, its result unaligned", ALIGNED},
+	{"2017-17856: alignment of the stack was not enforced", ALIGNED},
+	{"misaligned by one", ALIGNED},
+	{"misaligned load", ALIGNED},
+	{"strict alignment of the stack is the same", ALIGNED},
+	{"unaligned, when alignment is asked for", ALIGNED},
+	{"variable offset, alignment not known", ALIGNED},
+	{"the stack pointer might be 0", "it never is"},
+	{"stack pointer minus a constant", "nothing is accessed"},
+	{"too far in one step", "nothing is accessed"},
+	{"too far in two steps", "nothing is accessed"},
+	{"an unbounded number added to the stack pointer", "nothing is accessed"},
+	{"division by 0", "the result is 0"},
+	{"32-bit division by 0", "the result is 0"},
+	{"signed division by 0", "the result is 0"},
+	{"constants beside each other are no word", CLOSER},
+	{"variable minus variable has no lower bound here", CLOSER},
+	{"a register that is 0 checks nothing", CLOSER},
+	{"the context as a key", "the context is memory, and the key is inside"},
+	{"delete from a stack trace's map by key of the context",
+	 "the context is memory, and the key is inside"},
+	{"update of a read-only map", "constants are in frozen maps, mapped for reading only"},
+	{"of another map", "nothing here executes timers"},
+};
+
+static bool may_accept(const char *name)
+{
+	for (u32 i = 0; i < ARRAY_SIZE(beyond); i++)
+		if (!strcmp(beyond[i].name, name))
+			return true;
+	return false;
+}
+
+static bool loops(const struct vcase *c)
+{
+	for (u32 i = 0; i < c->n; i++) {
+		u8 class = BPF_CLASS(c->insns[i].code), op = BPF_OP(c->insns[i].code);
+
+		if ((class == BPF_JMP || class == BPF_JMP32) && op != BPF_CALL && op != BPF_EXIT &&
+		    (c->insns[i].off < 0 || (op == BPF_JA && c->insns[i].imm < 0)))
+			return true;
+	}
+	return false;
+}
+
+void verify_theme_checker(const char *theme, const struct vcase *cases, u32 n)
+{
+	_cleanup_free_ char *text = malloc(LOG_SIZE);
+	u32 bad = 0;
+
+	cr_assert(text);
+	for (u32 i = 0; i < n; i++) {
+		struct ebpf_log log = {.buf = text, .size = LOG_SIZE, .level = 1};
+
+		if (!cases[i].err || loops(&cases[i]) || verify_check_alone(&cases[i], &log) ||
+		    may_accept(cases[i].name))
+			continue;
+		cr_log_error("%s: the checker accepts it", cases[i].name);
+		bad++;
+	}
+	cr_assert_eq(bad, 0, "%s: the checker accepts %u of %u", theme, bad, n);
+}

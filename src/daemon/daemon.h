@@ -58,6 +58,7 @@ struct daemon {
 	/* trace.c */
 	struct ebpf_map_obj *trace_map;
 	struct loop_source trace_src;
+	struct timers *timers; /* timer.c */
 };
 
 /* --- main.c ---------------------------------------------------------------------------------- */
@@ -226,6 +227,13 @@ void trace_settle_all(struct daemon *d);
 /* Tell @c how many lines it has lost since the last one it got. */
 void trace_tell_lost(struct client *c);
 void trace_log_request(struct client *c, const struct frame *f);
+
+/* --- timer.c: bpf_timer ---------------------------------------------------------------------- */
+
+int timers_start(struct daemon *d);
+void timers_stop(struct daemon *d);
+/* A record of the trace ring that says that a timer was started at @ts (CLOCK_MONOTONIC, ns). */
+void timers_record(struct daemon *d, u64 ts, const void *data, u32 len);
 
 /* --- testrun.c ------------------------------------------------------------------------------- */
 

@@ -526,6 +526,8 @@ static int bring_up(struct daemon *d)
 	if (!err)
 		err = join(d);
 	if (!err)
+		err = timers_start(d);
+	if (!err)
 		err = trace_start(d);
 	return err;
 }
@@ -566,6 +568,7 @@ static void shut_down(struct daemon *d)
 	while (!list_empty(&d->clients))
 		client_free(list_entry(d->clients.next, struct client, node));
 	ebpf_table_drop_pins(&d->table);
+	timers_stop(d);
 	handle_drop_all(d);
 	trace_stop(d);
 	waker_stop(d);

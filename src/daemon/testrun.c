@@ -11,15 +11,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "core/run/map/inner.h"
 #include "core/run/prog.h"
 #include "daemon/daemon.h"
+#include "daemon/runner.h"
 
 #define CPU_LIMIT_S 10
 #define WALL_LIMIT_NS (20ull * 1000000000)
@@ -60,118 +59,12 @@ struct worker {
 
 /* --- in the worker --------------------------------------------------------------------------- */
 
-#define PROGS_MAX 64u
-static struct {
-	struct ebpf_prog prog[PROGS_MAX];
-	u32 n;
-	struct ebpf_table *table;
-} run_progs;
-
-static void count_one(struct ebpf_map_obj *inner, void *cookie)
-{
-	++*(u32 *)cookie;
-}
-
-static void add_one(struct ebpf_map_obj *inner, void *cookie)
-{
-	ebpf_inner_add(cookie, &inner->map);
-}
-
-/* What a program finds in a map of maps. */
-static void load_inner(struct ebpf_map_obj *m)
-{
-	struct ebpf_inner *set;
-	u32 n = 0;
-
-	if (!m->outer || m->map.inner)
-		return;
-	ebpf_inner_each(m, count_one, &n);
-	set = calloc(1, ebpf_inner_size(n));
-	if (!set)
-		return;
-	ebpf_inner_init(set, n);
-	ebpf_inner_each(m, add_one, set);
-	m->map.inner = set;
-}
-
-static u64 resolve(const struct ebpf_prog_obj *p, const struct ebpf_image_ref *ref)
-{
-	struct ebpf_map *m;
-
-	if (ref->map >= p->nmaps)
-		return 0;
-	load_inner(p->maps[ref->map]);
-	m = &p->maps[ref->map]->map;
-	if (ref->kind == EBPF_REF_MAP)
-		return (u64)m;
-	return m->ops->value_addr ? (u64)m->ops->value_addr(m, ref->off) : 0;
-}
-
-/* Programs are mapped before the first run: a tail call finds them without a system call. */
-static const struct ebpf_prog *load_prog(const struct ebpf_prog_obj *p)
-{
-	struct ebpf_prog *out = &run_progs.prog[run_progs.n];
-	const struct ebpf_image *img;
-	void *base;
-	u64 *refs;
-
-	if (run_progs.n == PROGS_MAX || osl_image_map(p->obj.fd, p->image_size, &base))
-		return NULL;
-	img = base;
-	if (img->ctx_size > CTX_MAX)
-		return NULL;
-	refs = calloc(img->nrefs ? img->nrefs : 1, sizeof(*refs));
-	if (!refs)
-		return NULL;
-	for (u32 i = 0; i < img->nrefs; i++)
-		refs[i] = resolve(p, &ebpf_image_refs(img)[i]);
-	if (ebpf_prog_bind(out, base, p->image_size, refs, p->obj.id))
-		return NULL;
-	run_progs.n++;
-	return out;
-}
-
-static const struct ebpf_prog *prog_by_id(u32 id)
-{
-	for (u32 i = 0; i < run_progs.n; i++)
-		if (run_progs.prog[i].id == id)
-			return &run_progs.prog[i];
-	return NULL;
-}
-
-/* What @p may tail-call, and what that may. */
-static void load_tail_calls(const struct ebpf_prog_obj *p)
-{
-	for (u32 i = 0; i < p->nmaps; i++) {
-		struct ebpf_map_obj *m = p->maps[i];
-
-		for (u32 k = 0; m->slots && k < m->meta.max_entries; k++) {
-			struct ebpf_obj *o = m->slots[k];
-
-			if (!o || o->kind != EBPF_OBJ_PROG || prog_by_id(o->id))
-				continue;
-			if (load_prog(ebpf_obj_prog(o)))
-				load_tail_calls(ebpf_obj_prog(o));
-		}
-	}
-}
-
-static bool fix_fault(struct arch_regs *regs)
-{
-	for (u32 i = 0; i < run_progs.n; i++)
-		if (ebpf_prog_fixup(&run_progs.prog[i], regs))
-			return true;
-	return false;
-}
-
 static void run_all(struct worker *w, const struct ebpf_prog *prog, u32 repeat)
 {
-	static u64 dropped;
-	struct ebpf_env env = {.trace = w->d->trace_map ? &w->d->trace_map->map : NULL,
-			       .trace_dropped = &dropped,
-			       .prog_by_id = prog_by_id};
+	struct ebpf_env env;
 	u64 start = osl_ktime_ns();
 
+	runner_env(w->d, &env);
 	for (u32 i = 0; i < repeat; i++) {
 		struct ebpf_run run = {.kind = EBPF_RUN_TEST, .env = &env};
 
@@ -184,25 +77,13 @@ static void __attribute__((noreturn)) worker_main(struct worker *w, u32 repeat)
 {
 	struct rlimit cpu = {CPU_LIMIT_S, CPU_LIMIT_S + 1};
 	const struct ebpf_prog *prog;
-	struct osl_self self;
-	sigset_t none;
 
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	setrlimit(RLIMIT_CPU, &cpu);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-	osl_self_fill(&self);
-	self.bells = w->d->bells;
-	self.life = w->d->life;
-	osl_trap_init(&self);
-	ebpf_map_self = w->participant;
-	prog = load_prog(w->prog);
+	prog = runner_init(w->d, w->prog, w->participant, CTX_MAX);
 	if (!prog) {
 		w->result->err = -ENOMEM;
 		_exit(1);
 	}
-	load_tail_calls(w->prog);
-	osl_fault_hook(fix_fault);
 	run_all(w, prog, repeat);
 	store_release(&w->result->done, 1);
 	_exit(0);

@@ -5,6 +5,8 @@
  *
  * A client that asked for its own targets' lines gets those of processes that belong to its
  * session, a client without targets every line. Who is slow loses lines and learns how many.
+ *
+ * Timers that programs start come by the same ring, and go on to timer.c.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -98,6 +100,10 @@ static int on_record(void *ctx, const void *data, u32 len)
 	if (len < sizeof(r))
 		return 0;
 	memcpy(&r, data, sizeof(r));
+	if (r.len == EBPF_TRACE_TIMER) {
+		timers_record(ctx, r.ts, (const u8 *)data + sizeof(r), len - (u32)sizeof(r));
+		return 0;
+	}
 	n = MIN(MIN(r.len, len - (u32)sizeof(r)), (u32)sizeof(text));
 	memcpy(text, (const u8 *)data + sizeof(r), n);
 	fan_out(ctx, &line, format(&line, &r, text, n), r.tgid);

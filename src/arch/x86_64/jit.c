@@ -311,9 +311,13 @@ static void leave_frame(struct jit *j)
 	}
 }
 
-/* The entry of a callback for C: the run comes as sixth argument. */
+/*
+ * The entry of a callback for C: the run comes as sixth argument. Before it stands which callback
+ * it is (ebpf_callback_pc()).
+ */
 static void thunk(struct jit *j, struct func *f)
 {
+	emit_bytes(&j->e, f->start, 4);
 	set_addr(j, &f->thunk);
 	emit_push(&j->e, RUN);
 	emit_mov(&j->e, true, RUN, R9);

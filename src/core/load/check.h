@@ -31,6 +31,8 @@ struct ebpf_image_parts {
 	u32 stack_depth;  /* bytes of the deepest call chain */
 	u32 ctx_size;	  /* bytes of the context that are read or written */
 	const u64 *zeros; /* one a subprogram; NULL: every slot of each */
+	const struct ebpf_image_timer *timers;
+	u32 ntimers;
 };
 int ebpf_image_build(const struct ebpf_image_parts *parts, u8 **out, u32 *size);
 

@@ -371,7 +371,24 @@ static u32 stack_depth(const struct proof_check *c)
 
 /* --- the whole ------------------------------------------------------------------------------- */
 
-static void fill_facts(struct proof_check *c)
+/* What is entered as a timer's callback: nothing else may be called as one. */
+static int fill_timers(struct proof_check *c)
+{
+	struct ebpf_facts *f = c->facts;
+
+	for (u32 i = 0; i < c->nentries; i++) {
+		if (c->entries[i].map == PROOF_NONE)
+			continue;
+		if (f->ntimers == EBPF_MAX_TIMER_CALLBACKS)
+			return proof_fail(c, "more than %u callbacks of timers",
+					  EBPF_MAX_TIMER_CALLBACKS);
+		f->timer[f->ntimers++] = (struct ebpf_image_timer){
+			.pc = c->subprog[c->entries[i].subprog].start, .map = c->entries[i].map};
+	}
+	return 0;
+}
+
+static int fill_facts(struct proof_check *c)
 {
 	c->facts->nsubprogs = c->nsubprogs;
 	for (u32 i = 0; i < c->nsubprogs; i++) {
@@ -382,6 +399,7 @@ static void fill_facts(struct proof_check *c)
 	}
 	c->facts->stack_depth = stack_depth(c);
 	c->facts->processed += c->steps;
+	return fill_timers(c);
 }
 
 static int check_all(struct proof_check *c)
@@ -397,9 +415,7 @@ static int check_all(struct proof_check *c)
 		r = r ? r : walk_stored(c, &more);
 	}
 	r = r ? r : proof_ends(c);
-	if (!r)
-		fill_facts(c);
-	return r;
+	return r ? r : fill_facts(c);
 }
 
 static void check_free(struct proof_check *c)

@@ -26,13 +26,15 @@ int ebpf_image_build(const struct ebpf_image_parts *parts, u8 **out, u32 *size)
 		.flags = parts->flags,
 		.stack_depth = parts->stack_depth,
 		.ctx_size = parts->ctx_size,
+		.ntimers = parts->ntimers,
 	};
 	u8 *p;
 
 	img.refs = img.insns + parts->ninsns * (u32)sizeof(*parts->insns);
 	img.subprogs = img.refs + parts->nrefs * (u32)sizeof(*parts->refs);
 	img.zeros = ALIGN_UP(img.subprogs + img.nsubprogs * (u32)sizeof(u32), 8);
-	img.size = img.zeros + img.nsubprogs * (u32)sizeof(u64);
+	img.timers = img.zeros + img.nsubprogs * (u32)sizeof(u64);
+	img.size = img.timers + img.ntimers * (u32)sizeof(*parts->timers);
 	img.code = img.size;
 	p = calloc(1, img.size);
 	if (!p)
@@ -46,6 +48,8 @@ int ebpf_image_build(const struct ebpf_image_parts *parts, u8 **out, u32 *size)
 		memcpy(p + img.zeros, parts->zeros, img.nsubprogs * sizeof(u64));
 	else
 		memset(p + img.zeros, 0xff, img.nsubprogs * sizeof(u64));
+	if (parts->ntimers)
+		memcpy(p + img.timers, parts->timers, parts->ntimers * sizeof(*parts->timers));
 	*out = p;
 	*size = img.size;
 	return 0;

@@ -185,7 +185,8 @@ static int add_code(u8 **image, u32 *size)
 	return r == -EOPNOTSUPP ? 0 : r;
 }
 
-static int make_image(struct build *b, const struct ebpf_layout *layout)
+static int make_image(struct build *b, const struct ebpf_layout *layout,
+		      const struct ebpf_facts *facts)
 {
 	struct ebpf_image_parts parts = {
 		.insns = b->insns,
@@ -199,6 +200,8 @@ static int make_image(struct build *b, const struct ebpf_layout *layout)
 		.stack_depth = b->stack_depth,
 		.ctx_size = b->ctx_size,
 		.zeros = b->zeros,
+		.timers = facts->timer,
+		.ntimers = facts->ntimers,
 	};
 	_cleanup_free_ u8 *image = NULL;
 	u32 size;
@@ -290,7 +293,7 @@ static int prepare(struct build *b, const struct ebpf_layout *layout)
 		r = verify(b, facts);
 	stack_to_clear(b, layout, load->facts ? load->facts : facts);
 	memory_to_use(b, layout, load->facts ? load->facts : facts);
-	r = r ? r : make_image(b, layout);
+	r = r ? r : make_image(b, layout, facts);
 	ebpf_facts_free(facts);
 	return r;
 }

@@ -89,6 +89,8 @@ struct ebpf_facts {
 	u32 stack_depth; /* bytes of the deepest chain */
 	u32 processed;	 /* instructions, both phases */
 	u32 may_goto;	 /* there is one */
+	struct ebpf_image_timer timer[EBPF_MAX_TIMER_CALLBACKS];
+	u32 ntimers;
 };
 void ebpf_facts_free(struct ebpf_facts *facts);
 

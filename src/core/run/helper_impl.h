@@ -63,6 +63,10 @@ EBPF_HELPER(ringbuf_query);
 EBPF_HELPER(perf_event_output);
 EBPF_HELPER(get_stackid);
 EBPF_HELPER(get_stack);
+EBPF_HELPER(timer_init);
+EBPF_HELPER(timer_set_callback);
+EBPF_HELPER(timer_start);
+EBPF_HELPER(timer_cancel);
 EBPF_HELPER(spin_lock);
 EBPF_HELPER(spin_unlock);
 

@@ -36,6 +36,13 @@ struct ebpf_image_ref {
 	u32 pad;
 };
 
+/* What the verifier has found to be a timer's callback, and for which map's values. */
+struct ebpf_image_timer {
+	u32 pc;
+	u32 map; /* as in struct ebpf_image_ref */
+};
+#define EBPF_MAX_TIMER_CALLBACKS 64
+
 struct ebpf_image {
 	u32 magic;
 	u32 version;
@@ -57,7 +64,9 @@ struct ebpf_image {
 	u32 zeros;    /* offset of u64[nsubprogs]: the stack slots that are zero when the function
 			 begins; bit n: the 8 bytes at r10 - 8n - 8 */
 	u32 ctx_size; /* bytes of the context, from its start, that are read or written */
-	u32 pad[13];
+	u32 timers;   /* offset of what may be called as a timer's callback */
+	u32 ntimers;
+	u32 pad[11];
 };
 
 #define EBPF_IMAGE_TAIL_CALLS 1u /* makes tail calls */
@@ -70,6 +79,11 @@ static inline const struct bpf_insn *ebpf_image_insns(const struct ebpf_image *i
 static inline const struct ebpf_image_ref *ebpf_image_refs(const struct ebpf_image *img)
 {
 	return (const struct ebpf_image_ref *)((const char *)img + img->refs);
+}
+
+static inline const struct ebpf_image_timer *ebpf_image_timers(const struct ebpf_image *img)
+{
+	return (const struct ebpf_image_timer *)((const char *)img + img->timers);
 }
 
 static inline const u32 *ebpf_image_subprogs(const struct ebpf_image *img)

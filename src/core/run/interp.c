@@ -546,15 +546,36 @@ static u64 exec(struct ebpf_run *run, u32 pc, const u64 args[5])
 	return ret;
 }
 
-u64 ebpf_interp(void *ctx, struct ebpf_run *run)
+static u64 start(struct ebpf_run *run, u32 pc, const u64 args[5])
 {
-	const u64 args[5] = {(u64)(uintptr_t)ctx};
 	struct interp it = {0};
 	u64 ret;
 
 	run->engine = &it;
 	run->callback = callback;
-	ret = exec(run, 0, args);
+	ret = exec(run, pc, args);
 	run->engine = NULL;
 	return run->aborted ? 0 : ret;
+}
+
+u64 ebpf_interp(void *ctx, struct ebpf_run *run)
+{
+	const u64 args[5] = {(u64)(uintptr_t)ctx};
+
+	return start(run, 0, args);
+}
+
+u64 ebpf_interp_call(void *ctx, struct ebpf_run *run)
+{
+	const struct ebpf_interp_call *call = ctx;
+
+	return start(run, call->pc, call->args);
+}
+
+bool ebpf_interp_callback(const struct ebpf_image *img, u64 fn, u32 *pc)
+{
+	if ((fn & FUNC_MASK) != FUNC_TAG || !is_subprog(img, (u32)fn))
+		return false;
+	*pc = (u32)fn;
+	return true;
 }

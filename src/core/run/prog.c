@@ -72,6 +72,16 @@ static u64 jit_callback(struct ebpf_run *run, u64 fn, u64 r1, u64 r2, u64 r3, u6
 	return ret;
 }
 
+bool ebpf_callback_pc(const struct ebpf_run *run, u64 fn, u32 *pc)
+{
+	if (run->engine)
+		return ebpf_interp_callback(run->prog->image, fn, pc);
+	if (!in_code(run->prog, fn - sizeof(*pc)) || !in_code(run->prog, fn))
+		return false;
+	__builtin_memcpy(pc, (const void *)(uintptr_t)(fn - sizeof(*pc)), sizeof(*pc));
+	return true;
+}
+
 static u64 run_end(struct ebpf_run *run, u64 ret)
 {
 	if (unlikely(run->nresv || run->lock))
@@ -101,6 +111,18 @@ u64 ebpf_prog_run_interp(const struct ebpf_prog *prog, void *ctx, struct ebpf_ru
 	return run_end(run, ret);
 }
 
+u64 ebpf_prog_call(const struct ebpf_prog *prog, u32 pc, const u64 args[3], void *timer,
+		   struct ebpf_run *run)
+{
+	struct ebpf_interp_call call = {.pc = pc, .args = {args[0], args[1], args[2]}};
+	u64 ret;
+
+	run_init(prog, timer, run);
+	ret = arch_prog_enter(ebpf_interp_call, &call, run);
+	run->engine = NULL;
+	return run_end(run, ret);
+}
+
 static bool part_ok(const struct ebpf_image *img, u32 off, u32 count, u32 size)
 {
 	return off >= sizeof(*img) && off <= img->size && count <= (img->size - off) / size;
@@ -114,7 +136,10 @@ static bool image_ok(const struct ebpf_image *img, size_t len)
 	       part_ok(img, img->refs, img->nrefs, sizeof(struct ebpf_image_ref)) &&
 	       part_ok(img, img->subprogs, img->nsubprogs, sizeof(u32)) &&
 	       part_ok(img, img->zeros, img->nsubprogs, sizeof(u64)) &&
-	       !(img->zeros % sizeof(u64)) && part_ok(img, img->code, img->code_size, 1) &&
+	       !(img->zeros % sizeof(u64)) &&
+	       (!img->ntimers ||
+		part_ok(img, img->timers, img->ntimers, sizeof(struct ebpf_image_timer))) &&
+	       part_ok(img, img->code, img->code_size, 1) &&
 	       (!img->code_size || img->entry < img->code_size);
 }
 

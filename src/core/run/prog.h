@@ -51,6 +51,7 @@ enum ebpf_run_kind {
 	EBPF_RUN_TEST,	    /* BPF_PROG_TEST_RUN or the conformance plugin */
 	EBPF_RUN_UPROBE,    /* function entry or offset */
 	EBPF_RUN_URETPROBE, /* function return */
+	EBPF_RUN_TIMER,	    /* callback of the timer at .ctx */
 };
 
 /* What a process provides to all executions in it. Set up before the first run, constant
@@ -129,6 +130,16 @@ void ebpf_run_leave(struct ebpf_run *run);
 
 /* The same on the interpreter, whatever the image holds: the reference for tests. */
 u64 ebpf_prog_run_interp(const struct ebpf_prog *prog, void *ctx, struct ebpf_run *run);
+
+/*
+ * Run a callback of @prog, the function at @pc, by itself: as that of @timer. On the interpreter.
+ * The caller knows that it is one and what it takes (ebpf_image_timers()).
+ */
+u64 ebpf_prog_call(const struct ebpf_prog *prog, u32 pc, const u64 args[3], void *timer,
+		   struct ebpf_run *run);
+
+/* Which function of the program that @run runs is behind the value @fn of a BPF_PSEUDO_FUNC? */
+bool ebpf_callback_pc(const struct ebpf_run *run, u64 fn, u32 *pc);
 
 /*
  * Bind @prog to an image mapped at @base, @len bytes (the caller's mapping; must outlive the

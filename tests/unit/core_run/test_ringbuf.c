@@ -167,6 +167,36 @@ Test(ringbuf, a_record_left_open_is_dropped_and_counted)
 	cr_assert_eq(ebpf_ringbuf_dropped(&map), 1, "the program's own decision");
 }
 
+struct late {
+	struct ebpf_map *map;
+	u32 left, seen;
+};
+
+/* A record comes while one is read: its producer finds the reader behind it, and does not ring. */
+static int write_another(void *ctx, const void *data, u32 len)
+{
+	struct late *l = ctx;
+
+	l->seen++;
+	if (l->left && l->left--) {
+		ebpf_ringbuf_submit(l->map, ebpf_ringbuf_reserve(l->map, 8, 0), 0);
+		cr_assert_not(rung());
+	}
+	return 0;
+}
+
+Test(ringbuf, what_comes_while_it_reads_is_read)
+{
+	struct ebpf_map map;
+	struct late l = {.map = &map, .left = 3};
+
+	test_ring(&map, 4096);
+	ebpf_ringbuf_submit(&map, ebpf_ringbuf_reserve(&map, 8, 0), 0);
+	cr_assert(rung());
+	cr_assert_eq(ebpf_ringbuf_consume(&map, write_another, &l), 4);
+	cr_assert_eq(l.seen, 4);
+}
+
 Test(ringbuf, what_waits_behind_an_open_record_is_known)
 {
 	struct ebpf_map map;

@@ -225,6 +225,18 @@ static void *array_value_addr(struct ebpf_map *map, u32 off)
 	return map->base + off;
 }
 
+static int array_elem_of(struct ebpf_map *map, u64 off, u32 *index, void **key, void **value)
+{
+	u64 i = off / map->stride;
+
+	if (i >= map->meta.max_entries)
+		return -ENOENT;
+	*index = (u32)i;
+	*key = index;
+	*value = elem(map, *index);
+	return 0;
+}
+
 static s64 array_for_each(struct ebpf_map *map, struct ebpf_run *run, u64 fn, u64 cb_ctx)
 {
 	bool percpu = map->meta.type == BPF_MAP_TYPE_PERCPU_ARRAY;
@@ -254,6 +266,7 @@ const struct ebpf_map_ops ebpf_array_ops = {
 	.lookup_user = array_lookup_user,
 	.update_user = array_update,
 	.value_addr = array_value_addr,
+	.elem_of = array_elem_of,
 	.for_each = array_for_each,
 };
 

@@ -949,8 +949,8 @@ static void htab_bind(struct ebpf_map *map);
 		.lookup = F##_lookup, .update = F##_update, .del = htab_del, .next = htab_next,    \
 		.next_in = htab_next_in, .lookup_user = htab_lookup_user,                          \
 		.update_user = htab_update_user, .lookup_delete_user = htab_lookup_delete,         \
-		.for_each = htab_for_each, .lookup_cpu = (PERCPU) ? htab_lookup_cpu : NULL,        \
-		.reap = htab_reap,                                                                 \
+		.for_each = htab_for_each, .elem_of = ebpf_htab_elem_of,                           \
+		.lookup_cpu = (PERCPU) ? htab_lookup_cpu : NULL, .reap = htab_reap,                \
 	}
 
 #define HTAB_CODE(F, KSZ, LRU, PERCPU)                                                             \

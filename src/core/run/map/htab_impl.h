@@ -162,6 +162,9 @@ int ebpf_htab_check(const struct ebpf_map_meta *meta);
 u64 ebpf_htab_size(const struct ebpf_map_meta *meta);
 void ebpf_htab_layout(struct ebpf_map *map);
 
+/* ebpf_map_ops.elem_of */
+int ebpf_htab_elem_of(struct ebpf_map *map, u64 off, u32 *index, void **key, void **value);
+
 /* Can a value be replaced by storing over it? */
 bool ebpf_htab_in_place(const struct ebpf_map_meta *meta);
 

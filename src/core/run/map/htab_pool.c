@@ -344,3 +344,21 @@ int ebpf_htab_reap_unused(struct ebpf_map *map, u32 link, u32 state, bool *done)
 	ebpf_unlock(&p->lock);
 	return 0;
 }
+
+/* --- elements by their place ------------------------------------------------------------------ */
+
+int ebpf_htab_elem_of(struct ebpf_map *map, u64 off, u32 *index, void **key, void **value)
+{
+	u64 at = (u64)(uintptr_t)map->base + off - map->off[AT_ELEMS];
+	u64 i = at / map->stride;
+	struct htab_elem *e;
+
+	if (i >= map->off[NR_ELEMS])
+		return -ENOENT;
+	e = elem_at(map, (u32)i + 1);
+	if (state_kind(READ_ONCE(e->state)) != LINKED)
+		return -ENOENT;
+	*key = map->meta.key_size <= 4 ? (void *)&e->small : (void *)(e + 1);
+	*value = elem_value(map, e);
+	return 0;
+}

@@ -94,6 +94,12 @@ struct ebpf_map_ops {
 	int (*push)(struct ebpf_map *map, const void *value, u64 flags);
 	int (*pop)(struct ebpf_map *map, void *value);
 	int (*peek)(struct ebpf_map *map, void *value);
+	/*
+	 * Optional, of types whose values may hold timers: the element in whose value byte @off of
+	 * the memory lies. *@key is what a program's callback gets, @index its room where keys are
+	 * not in memory. 0 or -ENOENT: no element there, at the moment.
+	 */
+	int (*elem_of)(struct ebpf_map *map, u64 off, u32 *index, void **key, void **value);
 	/* Optional: ebpf_map_reap(). */
 	u32 (*reap)(struct ebpf_map *map);
 };

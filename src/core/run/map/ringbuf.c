@@ -276,34 +276,58 @@ void ebpf_ringbuf_reset(struct ebpf_map *map)
 	ebpf_unlock(&p->lock);
 }
 
-s64 ebpf_ringbuf_consume(struct ebpf_map *map, ebpf_ringbuf_fn fn, void *ctx)
+struct reading {
+	ebpf_ringbuf_fn fn;
+	void *ctx;
+	bool enough; /* fn wants no more */
+	s64 n;	     /* records handed over */
+};
+
+/* The committed records from the reader's position on. 1: there were any, 0, or -EIO. */
+static int consume_some(struct ebpf_map *map, struct reading *r)
 {
 	u64 pos, prod;
-	bool more = true;
-	s64 n = 0;
+	int any = 0;
 
 	if (!positions(map, &pos, &prod))
-		goto corrupt;
-	while (more && pos != prod) {
+		return -EIO;
+	while (!r->enough && pos != prod) {
 		struct ring_header *hdr = record_at(map, pos);
 		u32 word = load_acquire(&hdr->len);
 		u64 span = record_span(pos, prod, word);
 
 		if (!span)
-			goto corrupt;
+			return -EIO;
 		if (word & BPF_RINGBUF_BUSY_BIT)
 			break;
 		if (!(word & BPF_RINGBUF_DISCARD_BIT)) {
-			more = !fn(ctx, hdr + 1, word & LEN_MASK);
-			n++;
+			r->enough = r->fn(r->ctx, hdr + 1, word & LEN_MASK);
+			r->n++;
 		}
+		any = 1;
 		pos += span;
 		store_release(&consumer(map)->pos, pos);
 	}
-	return n;
-corrupt:
-	ebpf_ringbuf_reset(map);
-	return -EIO;
+	return any;
+}
+
+/*
+ * A producer that finds the reader short of its record does not ring: the reader comes to it by
+ * itself. So it looks again until there was nothing, each time after a fence that orders its
+ * position before that look.
+ */
+s64 ebpf_ringbuf_consume(struct ebpf_map *map, ebpf_ringbuf_fn fn, void *ctx)
+{
+	struct reading r = {.fn = fn, .ctx = ctx};
+	int any;
+
+	do {
+		any = consume_some(map, &r);
+		__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	} while (any > 0 && !r.enough);
+	if (any < 0)
+		ebpf_ringbuf_reset(map);
+	return any < 0 ? any : r.n;
 }
 
 /*

@@ -70,9 +70,9 @@ bool ebpf_ringbuf_contains(const struct ebpf_map *map, const void *sample);
 
 /*
  * For our own readers: hand every complete record to @fn, until it returns non-zero, up to the
- * first record in progress. Returns the number of records handed over, or -EIO when the ring's
- * words make no sense: then everything in it is skipped. The memory @fn sees can be written by
- * others meanwhile; it copies, then checks. One reader at a time.
+ * first record in progress; those that come meanwhile, too. Returns the number of records handed
+ * over, or -EIO when the ring's words make no sense: then everything in it is skipped. The memory
+ * @fn sees can be written by others meanwhile; it copies, then checks. One reader at a time.
  */
 typedef int (*ebpf_ringbuf_fn)(void *ctx, const void *data, u32 len);
 s64 ebpf_ringbuf_consume(struct ebpf_map *map, ebpf_ringbuf_fn fn, void *ctx);

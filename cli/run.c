@@ -6,8 +6,10 @@
  * preloaded; its first exchange with the daemon makes the probes real before main() runs. Its
  * standard streams, status and signals are its own: our results go to standard error or to -o FILE.
  *
- * Exit status: the command's; killed by a signal, the same signal kills us; 125 we failed before it
- * ran, 126 it can't be executed, 127 it isn't there (as env(1) and timeout(1)).
+ * Exit status: the command's; killed by a signal, the same signal kills us; 125 we failed, 126 it
+ * can't be executed, 127 it isn't there (as env(1) and timeout(1)). We fail before it ran, or after
+ * it: when it left a process behind that our probes could not be taken out of. The command's own
+ * failure says more than that one.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -154,7 +156,7 @@ static int prepare_all(const char *exe, struct object **objs)
 static int trace(struct session *s, char **argv, const char *path, char **env)
 {
 	struct child child = {0};
-	int err;
+	int err, unrestored, status;
 
 	if (ebpfrt_log_start(EBPFRT_LOG_SESSION)) {
 		out_error("%s", ebpfrt_error());
@@ -173,8 +175,9 @@ static int trace(struct session *s, char **argv, const char *path, char **env)
 		session_announce(s);
 	/* whatever becomes of the session, the command goes on to its own end */
 	session_run(s);
-	session_finish(s);
-	return status_of(child.pid);
+	unrestored = session_finish(s);
+	status = status_of(child.pid);
+	return !status && unrestored ? STATUS_FAILED : status;
 }
 
 static int run_under(const char *path, char **argv)
@@ -205,7 +208,7 @@ static int run_under(const char *path, char **argv)
 	session_deinit(&s);
 	for (u32 i = 0; i < config.progs.n; i++)
 		object_free(&objs[i]);
-	/* the status is the command's, whatever became of our results */
+	/* results that could not be written were said; they don't change the status */
 	session_close_output(&s, config.output);
 	return status;
 }

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Start a command under the agent: its output, status and signals are its own.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
-plan 23
+plan 29
 
 try ebpfrt run -q -P "$samples/hello.bpf.o" -- sh -c 'echo out; echo diag >&2; exit 7'
 is "the status is the command's" "$status" 7
@@ -60,3 +60,63 @@ is "what ends with its reader" "$(cat yes.status yes.out)" "141
 y"
 try ebpfrt run -P "$bin/count.bpf.o" -- env -i "$bin/target" <ten
 is "a program that is given no environment goes on unprobed" "$status $(echo "$out" | tail -n 1)" "0 sum 100"
+
+# what the command leaves behind is restored with the session; where another tracer keeps us from it, words and status say so
+cat >leave.sh <<'EOT'
+"$1" <left.in >left.out 2>left.err &
+until [ -e leave ]; do sleep 0.01; done
+exit "$2"
+EOT
+left_says() {
+	echo "$*" >&6
+	read -r answer <&7
+}
+leave_start() { # the command's status
+	rm -f left.in left.out leave
+	mkfifo left.in left.out
+	ebpfrt run --no-maps -P "$bin/count.bpf.o" -- sh leave.sh "$bin/target" "$1" </dev/null >run.out 2>run.err &
+	run_child=$!
+	exec 6>left.in 7<left.out
+	read -r word left <&7
+	left_says call 2
+	left_says text
+	probed=$answer
+}
+leave_end() {
+	: >leave
+	wait "$run_child"
+	run_status=$?
+}
+tracer_start() {
+	rm -f tracer.out
+	mkfifo tracer.out
+	python3 -c 'import ctypes, sys, time
+sys.exit(1) if ctypes.CDLL(None).ptrace(0x4206, int(sys.argv[1]), 0, 0) else print("traced", flush=True)
+time.sleep(60)' "$left" >tracer.out &
+	tracer=$!
+	read -r answer <tracer.out
+}
+text_is_back() {
+	left_says text
+	[ "$answer" = "$clean" ]
+}
+leave_start 0
+leave_end
+left_says text
+clean=$answer
+is "what is left behind costs nothing" "$run_status" 0
+unlike "its probes are taken out" "$clean" "^$probed\$"
+left_says quit
+for status_of_command in 0 3; do
+	leave_start $status_of_command
+	tracer_start
+	leave_end
+	[ $status_of_command != 0 ] || want=125
+	[ $status_of_command = 0 ] || want=3
+	is "what cannot be restored: status $want after the command's $status_of_command" "$answer $run_status" "traced $want"
+	like "and which process it is" "$(cat run.err)" "^ebpfrt: .*probes are still in process $left: .*trac.* goes on trying"
+	kill -KILL "$tracer"
+	until_true text_is_back || echo "# process $left is not restored"
+	left_says quit
+done
+exec 6>&- 7<&-

@@ -264,6 +264,32 @@ static void chatter(int sock)
 	}
 }
 
+static void unasked(int sock)
+{
+	struct msg m = {.type = (u16)fake->unasked.type, .abi = MSG_ABI};
+
+	if (m.type)
+		frame_send(sock, &m, fake->unasked.body, fake->unasked.len, NULL, 0, NULL, 0);
+	fake->unasked.type = 0;
+}
+
+/* What a test said that the answer is. */
+static bool scripted(int sock, const struct frame *f)
+{
+	fake->asked_type = f->hdr.type;
+	fake->asked_len = (u32)MIN(f->len, sizeof(fake->asked_body));
+	memcpy(fake->asked_body, f->body, fake->asked_len);
+	for (u32 i = 0; i < ARRAY_SIZE(fake->answers); i++) {
+		const struct fake_answer *a = &fake->answers[i];
+
+		if (a->type != f->hdr.type)
+			continue;
+		reply(sock, f, a->err, a->body, a->len, NULL, 0, a->text[0] ? a->text : NULL);
+		return true;
+	}
+	return false;
+}
+
 static bool serve(int sock)
 {
 	_cleanup_frame_ struct frame f = FRAME_INIT;
@@ -271,6 +297,9 @@ static bool serve(int sock)
 	if (frame_recv(sock, &f, 0))
 		return false;
 	chatter(sock);
+	unasked(sock);
+	if (scripted(sock, &f))
+		return true;
 	switch (f.hdr.type) {
 	case MSG_HELLO:
 		hello(sock, &f);
@@ -359,6 +388,22 @@ void fake_stop(void)
 	snprintf(sock, sizeof(sock), "%s/ctl", fake->dir);
 	unlink(sock);
 	rmdir(fake->dir);
+}
+
+void fake_answer(u32 type, s32 err, const void *body, u32 len, const char *text)
+{
+	struct fake_answer *a = fake->answers;
+
+	while (a->type && a->type != type)
+		a++;
+	cr_assert_lt(a - fake->answers, (long)ARRAY_SIZE(fake->answers));
+	cr_assert_leq(len, sizeof(a->body));
+	a->err = err;
+	a->len = len;
+	if (len)
+		memcpy(a->body, body, len);
+	snprintf(a->text, sizeof(a->text), "%s", text ? text : "");
+	a->type = type;
 }
 
 void fake_ring(void)

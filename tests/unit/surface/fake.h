@@ -16,6 +16,15 @@
 #define FAKE_DIR "/sys/fs/bpf/dir"
 #define FAKE_LOG "the program is no good"
 
+/* What requests of @type are answered with, before the fake thinks of an answer of its own. */
+struct fake_answer {
+	u32 type;
+	s32 err;
+	u32 len;
+	u8 body[4096];
+	char text[256];
+};
+
 struct fake {
 	int pid;
 	char dir[64];
@@ -28,12 +37,18 @@ struct fake {
 	struct msg_perf_ioctl last_ioctl;
 	u32 answer_next_id;
 	u32 chatter; /* log lines before the next answer */
+	struct fake_answer answers[8];
+	struct fake_answer unasked; /* comes once, before the next answer */
+	u32 asked_type, asked_len;  /* the last request */
+	u8 asked_body[256];
 };
 
 extern struct fake *fake;
 
 void fake_start(void);
 void fake_stop(void);
+/* From now on requests of @type are answered like this; @text may be NULL. */
+void fake_answer(u32 type, s32 err, const void *body, u32 len, const char *text);
 /* Ring every eventfd that was handed out. */
 void fake_ring(void);
 /* Wait until *@counter is @value; fails the test after two seconds. */

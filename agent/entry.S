@@ -13,28 +13,51 @@
 	.endm
 
 /*
- * agent_entry(reason, fd, withheld): called by the injection with a stack of its own. Ends in a break trap
- * with the result in rax; the injector takes over from there.
+ * agent_entry(reason, fd, withheld, back): called by the injection with a stack of its own. Ends in
+ * a SIGURG to itself, with the result in rbx; the injector takes over from there. When that one is
+ * gone the signal is ignored, as it is by default, and the way back comes next.
+ *
+ * Why that signal: a break trap would be death where there is nobody to take it.
  */
+	.set sigurg, 23
+	.set sig_unblock_how, 1
 	.p2align 4
 	func agent_entry
 	cld
 	andq	$-16, %rsp
+	pushq	$1 << (sigurg - 1)
+	pushq	%rcx
 	movq	%rsp, agent_entry_sp(%rip)
 	call	agent_enter
-	movq	$0, agent_entry_sp(%rip)
-	int3
-	ud2
+	movq	%rax, %rbx
+1:	movq	$0, agent_entry_sp(%rip)
+	movl	$14, %eax		/* rt_sigprocmask */
+	movl	$sig_unblock_how, %edi
+	leaq	8(%rsp), %rsi
+	xorl	%edx, %edx
+	movl	$8, %r10d
+	syscall
+	movl	$39, %eax		/* getpid */
+	syscall
+	movl	%eax, %r12d
+	movl	$186, %eax		/* gettid */
+	syscall
+	movl	%eax, %esi
+	movl	%r12d, %edi
+	movl	$sigurg, %edx
+	movl	$234, %eax		/* tgkill */
+	syscall
+	cmpq	$0, (%rsp)
+	je	2f
+	jmp	*(%rsp)
+2:	ud2
 	.size agent_entry, .-agent_entry
 
 /* The fault handler sends an injected call that went wrong here: back with -EFAULT. */
 	func agent_entry_abort
 	movq	agent_entry_sp(%rip), %rsp
-	movq	$0, agent_entry_sp(%rip)
-	movabsq	$0x1fffffff2, %rax	/* -EFAULT, and the agent stays */
-	int3
-	ud2
-	.size agent_entry_abort, .-agent_entry_abort
+	movabsq	$0x1fffffff2, %rbx	/* -EFAULT, and the agent stays */
+	jmp	1b
 
 /*
  * Signal handlers. The kernel clears DF but leaves the application's AC flag, which would turn our

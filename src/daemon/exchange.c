@@ -369,7 +369,9 @@ static void on_report(struct loop_source *s, u32 events)
 	}
 	if (err) {
 		ev = (struct inject_event){.err = err};
-		snprintf(ev.why, sizeof(ev.why), "the injection into process %d broke off",
+		snprintf(ev.why, sizeof(ev.why),
+			 "the injection into process %d broke off, because the process that did "
+			 "it was killed; the target goes on as before, try again",
 			 x->t->pid);
 	}
 	loop_del(&x->t->d->loop, &x->report);

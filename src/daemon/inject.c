@@ -224,7 +224,14 @@ static void remote_quietly(struct work *w, long nr, u64 a, u64 b, u64 c)
 
 static int make_stack(struct work *w)
 {
-	return remote_mmap(w, 0, STACK_SIZE, PROT_READ | PROT_WRITE, 0, &w->stack);
+	int err = remote_mmap(w, 0, STACK_SIZE, PROT_READ | PROT_WRITE, 0, &w->stack);
+
+	if (err == 0) {
+		w->thread.extra.stack = w->stack;
+		w->thread.extra.stack_size = STACK_SIZE;
+		thread_update_way_back(&w->thread);
+	}
+	return err;
 }
 
 /* Give memory a name in /proc/PID/maps; the stack holds the string meanwhile. */
@@ -236,6 +243,14 @@ static void name_memory(struct work *w, u64 addr, u64 size)
 
 	if (thread_write(&w->thread, w->stack, name, sizeof(name)) == 0)
 		thread_syscall(&w->thread, &ret, SYS_prctl, args);
+}
+
+/* What the thread would close by itself; numbers that are closed already may be another's. */
+static void set_extra_fds(struct work *w, int a, int b)
+{
+	w->thread.extra.fds[0] = a;
+	w->thread.extra.fds[1] = b;
+	thread_update_way_back(&w->thread);
 }
 
 static int make_socket(struct work *w)
@@ -254,9 +269,11 @@ static int make_socket(struct work *w)
 		return thread_fail(&w->thread, err, "cannot read the memory of process %d: %s",
 				   w->req.pid, error_name(err));
 	w->remote_fd = fds[0];
+	set_extra_fds(w, fds[0], fds[1]);
 	pidfd = (int)syscall(SYS_pidfd_open, w->req.pid, 0);
 	ours = pidfd < 0 ? -1 : (int)syscall(SYS_pidfd_getfd, pidfd, fds[1], 0);
 	err = ours < 0 ? -errno : 0;
+	set_extra_fds(w, fds[0], -1);
 	remote_quietly(w, SYS_close, (u64)fds[1], 0, 0);
 	if (err)
 		return thread_fail(&w->thread, err, "cannot take a socket out of process %d: %s",
@@ -309,7 +326,8 @@ static int load(struct work *w)
 	err = build_image(f, w->base);
 	if (err)
 		return thread_fail(&w->thread, err, "the agent's file can't be loaded");
-	for (int i = 0; i < f->eh->e_phnum && err == 0; i++)
+	/* the file's head comes last: where it is, all of it is (see find_loaded) */
+	for (int i = f->eh->e_phnum - 1; i >= 0 && err == 0; i--)
 		if (f->ph[i].p_type == PT_LOAD)
 			err = load_segment(w, &f->ph[i]);
 	if (err)
@@ -350,6 +368,7 @@ static int call_with_list(struct work *w, u32 reason, s64 *ret)
 	crowd_given(&w->crowd, &w->withheld);
 	err = thread_write(&w->thread, w->stack, &w->withheld,
 			   head + w->withheld.given * sizeof(w->withheld.v[0]));
+	set_extra_fds(w, -1, -1); /* the agent's from here on */
 	if (err == 0)
 		err = thread_call(&w->thread, entry, w->stack + STACK_SIZE, reason,
 				  (u64)w->remote_fd, w->stack, w->base, w->base + w->file.span,
@@ -440,8 +459,11 @@ static void tidy(struct work *w)
 		return;
 	if (w->cut)
 		return;
+	set_extra_fds(w, -1, -1);
 	if (w->remote_fd >= 0)
 		remote_quietly(w, SYS_close, (u64)w->remote_fd, 0, 0);
+	w->thread.extra.stack_size = 0;
+	thread_update_way_back(&w->thread);
 	if (w->stack)
 		remote_quietly(w, SYS_munmap, w->stack, STACK_SIZE, 0);
 	if (w->loaded) {

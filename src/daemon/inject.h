@@ -13,8 +13,8 @@
  * Events: INJECT_SOCKET once (not when it failed before), then INJECT_DONE once. A child that dies
  * shows as -ECONNRESET. Nothing here blocks: a child that outlives the interest in it is reaped
  * later, and until it has let go of its process no other one goes there. Children ignore every
- * signal they can: one that is killed in its work leaves its thread with registers that are not its
- * own.
+ * signal they can; the thread of one that is killed all the same finds its way back by itself
+ * (inject_thread.h).
  */
 #pragma once
 

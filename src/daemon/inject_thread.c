@@ -17,6 +17,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
@@ -305,21 +306,30 @@ static int save(struct thread *t)
 	if (remote_spurious_eintr(&t->saved) && task_read(t->pid, t->tid, &task) == 0 &&
 	    !(task.pending & ~task.blocked & task.caught))
 		remote_repeat_syscall(&t->saved);
-	return set_mask(t, ~SYNCHRONOUS);
+	return 0;
+}
+
+static void remove_way_back(struct thread *t)
+{
+	static const u8 zeros[REMOTE_WAY_BACK];
+
+	if (t->back)
+		thread_write(t, t->back, zeros, sizeof(zeros));
+	t->back = 0;
 }
 
 static int restore(struct thread *t)
 {
 	struct iovec x = {t->xstate, t->xstate_len};
-	int ret = set_regs(t, &t->saved);
+	int ret = ptrace(PTRACE_SETREGSET, t->tid, (void *)NT_X86_XSTATE, &x) ? -errno : 0, err;
 
-	if (ptrace(PTRACE_SETREGSET, t->tid, (void *)NT_X86_XSTATE, &x) && ret == 0)
-		ret = -errno;
 	set_mask(t, t->mask | t->opened);
+	err = set_regs(t, &t->saved);
+	remove_way_back(t);
 	for (int sig = 1; sig <= 64; sig++)
 		if (t->kept & BIT(sig))
 			syscall(SYS_tgkill, t->pid, t->tid, sig);
-	return ret;
+	return err ? err : ret;
 }
 
 u64 thread_release(struct thread *t)
@@ -334,6 +344,7 @@ u64 thread_release(struct thread *t)
 	}
 	t->held = false;
 	t->opened = 0;
+	t->begun = false;
 	if (t->mem >= 0)
 		close(t->mem);
 	t->mem = -1;
@@ -396,6 +407,124 @@ static int find_insn(struct thread *t)
 static int find_insn_again(struct thread *t)
 {
 	return insn_is_there(t) ? 0 : find_insn(t);
+}
+
+/* --- the way back -------------------------------------------------------------------------------
+ */
+
+static bool all_zeros(const u8 *p, size_t n)
+{
+	while (n && !*p)
+		p++, n--;
+	return n == 0;
+}
+
+static bool is_mapped(pid_t pid, u64 addr)
+{
+	_cleanup_fclose_ FILE *f = NULL;
+	char path[64], line[512];
+	u64 start, end;
+	bool found = false;
+
+	snprintf(path, sizeof(path), "/proc/%d/maps", pid);
+	f = fopen(path, "re");
+	while (f && !found && fgets(line, sizeof(line), f))
+		found = sscanf(line, "%" SCNx64 "-%" SCNx64, &start, &end) == 2 && addr >= start &&
+			addr < end;
+	return found;
+}
+
+/* Where a thread is, ~0 when that can't be told. */
+static u64 where_is(pid_t pid, pid_t tid)
+{
+	_cleanup_fclose_ FILE *f = NULL;
+	char path[64], line[256], *last;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/syscall", pid, tid);
+	f = fopen(path, "re");
+	if (!f || !fgets(line, sizeof(line), f))
+		return ~0ULL;
+	last = strrchr(line, ' ');
+	return last ? strtoull(last, NULL, 16) : ~0ULL;
+}
+
+static bool anybody_in(pid_t pid, u64 start, u64 len)
+{
+	char path[64];
+	struct dirent *e;
+	bool found = false;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	dir = opendir(path);
+	if (!dir)
+		return true;
+	while (!found && (e = readdir(dir))) {
+		pid_t tid = (pid_t)strtol(e->d_name, NULL, 10);
+		u64 at = tid > 0 ? where_is(pid, tid) : 0;
+
+		found = at == ~0ULL || at - start < len;
+	}
+	closedir(dir);
+	return found;
+}
+
+/* Zeros, or the way back of an earlier child that was killed, if nobody needs it any more. */
+static bool is_room(struct thread *t, u64 at)
+{
+	u8 now[REMOTE_WAY_BACK];
+	u64 stack;
+
+	if (thread_read(t, at, now, sizeof(now)))
+		return false;
+	if (all_zeros(now, sizeof(now)))
+		return true;
+	return remote_is_way_back(now, &stack) && !is_mapped(t->pid, stack) &&
+	       !anybody_in(t->pid, at, sizeof(now));
+}
+
+/* Where the text of a file has ended and its page has not. */
+static u64 find_room(struct thread *t)
+{
+	_cleanup_fclose_ FILE *f = NULL;
+	char path[64], line[512], perms[8];
+	u64 start, end, inode;
+
+	snprintf(path, sizeof(path), "/proc/%d/maps", t->pid);
+	f = fopen(path, "re");
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %7s %*s %*s %" SCNu64, &start, &end,
+			   perms, &inode) == 4 &&
+		    !strcmp(perms, "r-xp") && (inode || strstr(line, "[vdso]")) &&
+		    is_room(t, end - REMOTE_WAY_BACK))
+			return end - REMOTE_WAY_BACK;
+	return 0;
+}
+
+static int write_code(struct thread *t, u64 at)
+{
+	u8 code[REMOTE_WAY_BACK] = {0};
+
+	remote_way_back(&t->saved, t->mask | t->opened, &t->extra, at, code);
+	return thread_write(t, at, code, sizeof(code));
+}
+
+static void write_way_back(struct thread *t)
+{
+	u64 at = find_room(t);
+
+	t->extra = (struct remote_extra){.fds = {-1, -1}};
+	if (!at || write_code(t, at))
+		return;
+	t->back = at;
+	t->insn = at;
+}
+
+/* Only numbers in it change. */
+void thread_update_way_back(struct thread *t)
+{
+	if (t->back)
+		write_code(t, t->back);
 }
 
 /* --- holding ------------------------------------------------------------------------------------
@@ -503,12 +632,18 @@ int thread_syscall(struct thread *t, s64 *ret, long nr, const u64 args[6])
 	enum halt halt;
 	int sig, err, stops = 0;
 
+	if (!t->begun)
+		write_way_back(t);
 	err = find_insn_again(t);
 	if (err)
 		return thread_fail(t, err, "found no system call instruction in process %d",
 				   t->pid);
 	remote_set_syscall(&regs, t->insn, nr, args);
 	err = set_regs(t, &regs);
+	/* in this order: with its own registers it must have its own mask */
+	if (err == 0 && !t->begun)
+		err = set_mask(t, ~SYNCHRONOUS);
+	t->begun = true;
 	while (err == 0 && stops < 2) {
 		err = go(t, PTRACE_SYSCALL, 0, t->deadline_ns, &halt, &sig);
 		if (err == 0 && halt == HALT_SYSCALL)
@@ -532,13 +667,16 @@ static int call_signal(struct thread *t, int sig, u64 lo, u64 hi, s64 *ret, int 
 {
 	struct remote_regs regs;
 	struct task task;
+	siginfo_t info;
 	int err = get_regs(t, &regs);
 
 	*deliver = 0;
 	if (err)
 		return err;
-	if (sig == SIGTRAP && remote_at_break(&regs, lo, hi)) {
-		*ret = remote_result(&regs);
+	if (sig == SIGURG && remote_within(&regs, lo, hi)) {
+		if (ptrace(PTRACE_GETSIGINFO, t->tid, NULL, &info) || info.si_code != SI_TKILL)
+			keep(t, sig); /* somebody else's, let in a moment earlier */
+		*ret = remote_call_result(&regs);
 		return 0;
 	}
 	if (sig == SIGSYS || (BIT(sig) & SYNCHRONOUS && sig != SIGTRAP)) {
@@ -555,10 +693,11 @@ static int call_signal(struct thread *t, int sig, u64 lo, u64 hi, s64 *ret, int 
 int thread_call(struct thread *t, u64 entry, u64 sp, u64 a, u64 b, u64 c, u64 lo, u64 hi, s64 *ret)
 {
 	struct remote_regs regs = t->saved;
+	const u64 args[4] = {a, b, c, t->back ? t->back + REMOTE_SYSCALL_LEN : 0};
 	int sig, err, deliver = 0;
 	enum halt halt;
 
-	remote_set_call(&regs, entry, sp, a, b, c);
+	remote_set_call(&regs, entry, sp, args);
 	err = set_regs(t, &regs);
 	while (err == 0) {
 		err = go(t, PTRACE_CONT, deliver, t->deadline_ns, &halt, &sig);

@@ -6,6 +6,11 @@
  * Rules: what is saved when the thread is held is restored by thread_release(), whatever happened
  * in between, as long as the thread lives. Signals that come in meanwhile are kept back and sent
  * again.
+ *
+ * When the child is killed, the kernel lets the thread go on with the registers it has. So what it
+ * executes for us ends in a *way back*: code that restores mask and registers and goes on where it
+ * was. It is written to unused zeros at the end of a text mapping, and removed at the end. (No
+ * vector register is ever changed.) Where there is no such room the thread would be lost.
  */
 #pragma once
 
@@ -20,7 +25,10 @@ struct thread {
 	int mem;	 /* /proc/PID/mem */
 	u64 deadline_ns; /* CLOCK_MONOTONIC: of everything */
 	u64 held_at_ns;
-	u64 insn;   /* a system call instruction in the target */
+	u64 insn; /* a system call instruction in the target */
+	u64 back; /* the way back is written here, 0: nowhere */
+	struct remote_extra extra;
+	bool begun; /* it executes something for us: its mask is not its own */
 	u64 kept;   /* signals kept back */
 	u64 mask;   /* saved signal mask */
 	u64 opened; /* to be blocked in addition when it is let go */
@@ -46,12 +54,15 @@ int task_read(pid_t pid, pid_t tid, struct task *out);
 
 /* Choose and stop a thread of @t->pid. 0 or -errno with the sentence. */
 int thread_hold(struct thread *t);
+/* thread->extra has changed. */
+void thread_update_way_back(struct thread *t);
 /* The time it was held comes back, in ns. Idempotent. */
 u64 thread_release(struct thread *t);
 /* Execute a system call: 0 and *ret (which may be -errno), or -errno when that could not be done.
  */
 int thread_syscall(struct thread *t, s64 *ret, long nr, const u64 args[6]);
-/* Call @entry(a, b, c) on the stack below @sp; it ends at a break instruction within [lo, hi). */
+/* Call @entry(a, b, c, way back) on the stack below @sp; it ends by
+ * a SIGURG to itself within [lo, hi). */
 int thread_call(struct thread *t, u64 entry, u64 sp, u64 a, u64 b, u64 c, u64 lo, u64 hi, s64 *ret);
 int thread_read(struct thread *t, u64 addr, void *buf, size_t len);
 int thread_write(struct thread *t, u64 addr, const void *buf, size_t len);

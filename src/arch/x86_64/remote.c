@@ -2,6 +2,8 @@
 /* See remote.h. x86-64: orig_rax of -1 says "not in a system call", so that the kernel neither
  * rewinds nor rewrites anything on the way back to user space. */
 #include <errno.h>
+#include <signal.h>
+#include <string.h>
 #include <sys/syscall.h>
 
 #include "remote.h"
@@ -80,16 +82,123 @@ void remote_set_syscall(struct remote_regs *r, u64 insn, long nr, const u64 args
 	r->user.eflags = FLAGS_CLEAN;
 }
 
-void remote_set_call(struct remote_regs *r, u64 entry, u64 sp, u64 a, u64 b, u64 c)
+/* What the kernel would do on the way to user space with a system call that was interrupted. */
+static void restart(struct remote_regs *r)
+{
+	s64 ret = (s64)r->user.rax;
+
+	if (!remote_in_syscall(r) || ret > -512 || ret < -516 || ret == -515)
+		return;
+	r->user.rip -= REMOTE_SYSCALL_LEN;
+	r->user.rax =
+		ret == -516 /* ERESTART_RESTARTBLOCK */ ? SYS_restart_syscall : r->user.orig_rax;
+}
+
+static u8 *emit(u8 *p, const void *bytes, size_t n)
+{
+	memcpy(p, bytes, n);
+	return p + n;
+}
+
+static u8 *emit_load32(u8 *p, u8 reg, u32 value)
+{
+	const u8 op[] = {0x41, 0xb8 | (reg & 7)};
+
+	p = reg < 8 ? emit(p, op + 1, 1) : emit(p, op, 2);
+	return emit(p, &value, sizeof(value));
+}
+
+/* mov $@value,%@reg of all 64 bits; flags stay */
+static u8 *emit_load(u8 *p, u8 reg, u64 value)
+{
+	const u8 op[] = {0x48 | reg >> 3, 0xb8 | (reg & 7)};
+
+	return emit(emit(p, op, sizeof(op)), &value, sizeof(value));
+}
+
+#define EMIT(p, ...) emit(p, (const u8[]){__VA_ARGS__}, sizeof((const u8[]){__VA_ARGS__}))
+enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15 };
+#define RED_ZONE 128
+
+static u8 *emit_registers(u8 *p, const struct user_regs_struct *u)
+{
+	p = emit_load(p, RAX, u->eflags);
+	p = EMIT(p, 0x50, 0x9d); /* push %rax; popf */
+	p = emit_load(p, RSP, u->rsp);
+	p = emit_load(p, RCX, u->rcx);
+	p = emit_load(p, RDX, u->rdx);
+	p = emit_load(p, RBX, u->rbx);
+	p = emit_load(p, RBP, u->rbp);
+	p = emit_load(p, RSI, u->rsi);
+	p = emit_load(p, RDI, u->rdi);
+	p = emit_load(p, R8, u->r8);
+	p = emit_load(p, R9, u->r9);
+	p = emit_load(p, R10, u->r10);
+	p = emit_load(p, R11, u->r11);
+	p = emit_load(p, R12, u->r12);
+	p = emit_load(p, R13, u->r13);
+	p = emit_load(p, R14, u->r14);
+	p = emit_load(p, R15, u->r15);
+	return emit_load(p, RAX, u->rax);
+}
+
+#define TAIL (REMOTE_WAY_BACK - 16) /* data: the stack, the mask */
+static const u8 head[] = {0x0f, 0x05, 0xb8, SYS_rt_sigprocmask, 0, 0, 0, 0xbf, SIG_SETMASK,
+			  0,	0,    0};
+
+static u8 *emit_drop(u8 *p, const struct remote_extra *extra)
+{
+	p = emit_load32(p, RAX, SYS_munmap);
+	p = emit_load(p, RDI, extra->stack);
+	p = emit_load32(p, RSI, extra->stack_size); /* nothing at all is an error */
+	p = EMIT(p, 0x0f, 0x05);
+	for (int i = 0; i < 2; i++) {
+		p = emit_load32(p, RAX, SYS_close);
+		p = emit_load32(p, RDI, (u32)extra->fds[i]);
+		p = EMIT(p, 0x0f, 0x05);
+	}
+	return p;
+}
+
+void remote_way_back(const struct remote_regs *saved, u64 mask, const struct remote_extra *extra,
+		     u64 addr, u8 code[REMOTE_WAY_BACK])
+{
+	struct remote_regs r = *saved;
+	u8 *p = emit(code, head, sizeof(head));
+
+	restart(&r);
+	p = emit_load(p, RSP, r.user.rsp - RED_ZONE);
+	p = emit_load(p, RSI, addr + TAIL + 8);
+	p = emit_load32(p, RDX, 0);
+	p = emit_load32(p, R10, sizeof(mask));
+	p = EMIT(p, 0x0f, 0x05);
+	p = emit_drop(p, extra);
+	p = emit_registers(p, &r.user);
+	p = EMIT(p, 0xff, 0x25, 0, 0, 0, 0); /* jmp *0(%rip) */
+	emit(p, &r.user.rip, 8);
+	emit(code + TAIL, &extra->stack, 8);
+	emit(code + TAIL + 8, &mask, 8);
+}
+
+bool remote_is_way_back(const u8 code[REMOTE_WAY_BACK], u64 *stack)
+{
+	if (memcmp(code, head, sizeof(head)))
+		return false;
+	memcpy(stack, code + TAIL, 8);
+	return true;
+}
+
+void remote_set_call(struct remote_regs *r, u64 entry, u64 sp, const u64 args[4])
 {
 	r->user.rip = entry;
 	r->user.rsp = (sp & ~15ULL) - 8; /* as after a call instruction */
 	r->user.rbp = 0;
 	r->user.rax = 0;
 	r->user.orig_rax = -1;
-	r->user.rdi = a;
-	r->user.rsi = b;
-	r->user.rdx = c;
+	r->user.rdi = args[0];
+	r->user.rsi = args[1];
+	r->user.rdx = args[2];
+	r->user.rcx = args[3];
 	r->user.eflags = FLAGS_CLEAN;
 }
 
@@ -103,7 +212,12 @@ s64 remote_result(const struct remote_regs *r)
 	return (s64)r->user.rax;
 }
 
-bool remote_at_break(const struct remote_regs *r, u64 lo, u64 hi)
+s64 remote_call_result(const struct remote_regs *r)
 {
-	return r->user.rip > lo && r->user.rip <= hi;
+	return (s64)r->user.rbx;
+}
+
+bool remote_within(const struct remote_regs *r, u64 lo, u64 hi)
+{
+	return r->user.rip >= lo && r->user.rip < hi;
 }

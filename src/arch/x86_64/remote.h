@@ -33,9 +33,26 @@ void remote_repeat_syscall(struct remote_regs *r);
 
 /* Make the thread execute system call @nr by the instruction at @insn. */
 void remote_set_syscall(struct remote_regs *r, u64 insn, long nr, const u64 args[6]);
-/* Make it call @entry(a, b, c) on the stack below @sp. */
-void remote_set_call(struct remote_regs *r, u64 entry, u64 sp, u64 a, u64 b, u64 c);
+/*
+ * A system call instruction with the way back behind it: code for address @addr that drops @extra,
+ * puts the mask @mask and the registers @saved back and goes on where the thread was, without
+ * anybody's help. It writes 8 bytes beyond the red zone of the thread's stack, as a signal would.
+ */
+#define REMOTE_WAY_BACK 296
+struct remote_extra { /* what the thread has for us */
+	u64 stack;
+	u32 stack_size; /* 0: none */
+	int fds[2];	/* -1: none */
+};
+void remote_way_back(const struct remote_regs *saved, u64 mask, const struct remote_extra *extra,
+		     u64 addr, u8 code[REMOTE_WAY_BACK]);
+/* Does @code look like one, and if so, which stack does it drop? */
+bool remote_is_way_back(const u8 code[REMOTE_WAY_BACK], u64 *stack);
+
+/* Make it call @entry(a, b, c, d) on the stack below @sp. */
+void remote_set_call(struct remote_regs *r, u64 entry, u64 sp, const u64 args[4]);
 u64 remote_thread_pointer(const struct remote_regs *r);
 s64 remote_result(const struct remote_regs *r);
-/* Did a break instruction in [lo, hi) stop it? */
-bool remote_at_break(const struct remote_regs *r, u64 lo, u64 hi);
+/* Of a call; in a register that system calls leave alone. */
+s64 remote_call_result(const struct remote_regs *r);
+bool remote_within(const struct remote_regs *r, u64 lo, u64 hi);

@@ -26,9 +26,9 @@
 #include "arch/arch.h"
 #include "base/cleanup.h"
 #include "core/run/helper.h"
-#include "jit_div.h"
 #include "jit_emit.h"
 #include "jit_map.h"
+#include "jit_ops.h"
 
 #define INT3 0xcc
 #define RUN R12
@@ -43,8 +43,6 @@
 #define LONGEST_INSN 128 /* bytes no instruction's code exceeds: the first pass's guess */
 
 bool x86_jit_avoid_bmi2;
-
-static const u8 reg_of[11] = {RAX, RDI, RSI, RDX, RCX, R8, RBX, R13, R14, R15, RBP};
 
 struct func {
 	u32 start, end; /* instructions */
@@ -77,7 +75,6 @@ struct jit {
 	s32 *loops; /* n + 1: change in the number of loops around each instruction */
 	bool moved; /* an address differs from the previous pass */
 	bool long_jumps;
-	bool bmi2;
 	bool tail_calls; /* the program makes some */
 };
 
@@ -131,9 +128,9 @@ static void note_reg(struct func *f, u8 reg)
 	if (reg < BPF_REG_6 || reg > BPF_REG_9)
 		return;
 	for (i = 0; i < f->nsaved; i++)
-		if (f->saved[i] == reg_of[reg])
+		if (f->saved[i] == jit_reg[reg])
 			return;
-	f->saved[f->nsaved++] = reg_of[reg];
+	f->saved[f->nsaved++] = jit_reg[reg];
 }
 
 /* bytes below the frame pointer that @in touches; all of it when r10 gets away */
@@ -362,12 +359,12 @@ static void compare(struct jit *j, const struct bpf_insn *in)
 {
 	bool wide = BPF_CLASS(in->code) == BPF_JMP, x = BPF_SRC(in->code) == BPF_X;
 	bool set = BPF_OP(in->code) == BPF_JSET;
-	u8 dst = reg_of[in->dst_reg];
+	u8 dst = jit_reg[in->dst_reg];
 
 	if (x && set)
-		emit_test(&j->e, wide, dst, reg_of[in->src_reg]);
+		emit_test(&j->e, wide, dst, jit_reg[in->src_reg]);
 	else if (x)
-		emit_alu(&j->e, wide, X86_CMP, dst, reg_of[in->src_reg]);
+		emit_alu(&j->e, wide, X86_CMP, dst, jit_reg[in->src_reg]);
 	else if (set)
 		emit_test_imm(&j->e, wide, dst, in->imm);
 	else if (!in->imm)
@@ -533,7 +530,7 @@ static void emit_call(struct jit *j, u32 i)
 	const struct bpf_insn *in = &j->insns[i];
 
 	if (BPF_SRC(in->code) == BPF_X)
-		call_reg(j, reg_of[in->dst_reg]);
+		call_reg(j, jit_reg[in->dst_reg]);
 	else if (in->src_reg == BPF_PSEUDO_CALL)
 		call_bpf(j, i + 1 + (u32)in->imm);
 	else if (in->imm == HELPER_TAIL_CALL)
@@ -545,288 +542,9 @@ static void emit_call(struct jit *j, u32 i)
 		call_helper(j, (u32)in->imm);
 }
 
-/* --- arithmetic ------------------------------------------------------------------------------ */
-
-static void emit_end(struct jit *j, const struct bpf_insn *in)
-{
-	bool swap = BPF_CLASS(in->code) == BPF_ALU64 || BPF_SRC(in->code) == BPF_TO_BE;
-	u8 dst = reg_of[in->dst_reg];
-
-	if (in->imm == 16) {
-		if (swap) {
-			emit_bytes(&j->e, 0x66, 1);
-			emit_shift_imm(&j->e, false, X86_ROL, dst, 8);
-		}
-		emit_zext16(&j->e, dst, dst);
-	} else if (swap) {
-		emit_bswap(&j->e, in->imm == 64, dst);
-	} else if (in->imm == 32) {
-		emit_mov(&j->e, false, dst, dst);
-	}
-}
-
-static void sign_extend(struct jit *j, bool wide, u8 dst, u8 src, s16 bits)
-{
-	u32 opcode = bits == 8 ? 0x0fbe : bits == 16 ? 0x0fbf : 0x63;
-
-	emit_rr(&j->e, wide, opcode, dst, src, bits == 8);
-}
-
-static void emit_move(struct jit *j, const struct bpf_insn *in, bool wide)
-{
-	u8 dst = reg_of[in->dst_reg];
-
-	if (BPF_SRC(in->code) == BPF_K)
-		emit_mov_imm(&j->e, dst, wide ? (u64)(s64)in->imm : (u32)in->imm);
-	else if (in->off)
-		sign_extend(j, wide, dst, reg_of[in->src_reg], in->off);
-	else if (!wide || in->dst_reg != in->src_reg)
-		emit_mov(&j->e, wide, dst, reg_of[in->src_reg]);
-}
-
-static enum x86_shift shift_op(u8 op)
-{
-	return op == BPF_LSH ? X86_SHL : op == BPF_RSH ? X86_SHR : X86_SAR;
-}
-
-/* Without BMI2 the count is in cl, which is BPF's r4. */
-static void shift_by_cl(struct jit *j, bool wide, enum x86_shift op, u8 dst, u8 src)
-{
-	u8 reg = dst;
-
-	if (src == RCX && dst != RCX) {
-		emit_shift_cl(&j->e, wide, op, dst);
-		return;
-	}
-	emit_mov(&j->e, true, R11, RCX);
-	if (dst == RCX)
-		reg = R11;
-	if (src != RCX)
-		emit_mov(&j->e, true, RCX, src);
-	emit_shift_cl(&j->e, wide, op, reg);
-	emit_mov(&j->e, true, RCX, R11);
-}
-
-static void emit_shift(struct jit *j, const struct bpf_insn *in, bool wide)
-{
-	enum x86_shift op = shift_op(BPF_OP(in->code));
-	u8 dst = reg_of[in->dst_reg], src = reg_of[in->src_reg];
-	u8 count = (u8)in->imm & (wide ? 63 : 31);
-
-	if (BPF_SRC(in->code) == BPF_X && !j->bmi2)
-		shift_by_cl(j, wide, op, dst, src);
-	else if (BPF_SRC(in->code) == BPF_X)
-		emit_shiftx(&j->e, wide, op, dst, dst, src);
-	else if (count)
-		emit_shift_imm(&j->e, wide, op, dst, count);
-	else if (!wide)
-		emit_mov(&j->e, false, dst, dst);
-}
-
-/* The mask decides how much of the register matters. */
-static void and_imm(struct jit *j, bool wide, u8 dst, s32 imm)
-{
-	if (imm == 0xff)
-		emit_zext8(&j->e, dst, dst);
-	else if (imm == 0xffff)
-		emit_zext16(&j->e, dst, dst);
-	else if (imm != -1)
-		emit_alu_imm(&j->e, wide && imm < 0, X86_AND, dst, imm);
-	else if (!wide)
-		emit_mov(&j->e, false, dst, dst);
-}
-
-static void emit_multiply(struct jit *j, const struct bpf_insn *in, bool wide)
-{
-	u8 dst = reg_of[in->dst_reg];
-
-	if (BPF_SRC(in->code) == BPF_X)
-		emit_imul(&j->e, wide, dst, reg_of[in->src_reg]);
-	else if (in->imm > 1 && IS_POW2((u32)in->imm))
-		emit_shift_imm(&j->e, wide, X86_SHL, dst, (u8)__builtin_ctz((u32)in->imm));
-	else
-		emit_imul_imm(&j->e, wide, dst, dst, in->imm);
-}
-
-static void emit_divide(struct jit *j, const struct bpf_insn *in, bool wide)
-{
-	struct jit_div d = {
-		.wide = wide,
-		.sign = in->off == 1,
-		.modulo = BPF_OP(in->code) == BPF_MOD,
-		.dst = reg_of[in->dst_reg],
-	};
-
-	if (BPF_SRC(in->code) == BPF_X)
-		jit_div_reg(&j->e, &d, reg_of[in->src_reg]);
-	else
-		jit_div_imm(&j->e, &d, in->imm);
-}
-
-static void emit_simple(struct jit *j, const struct bpf_insn *in, bool wide, enum x86_alu op)
-{
-	u8 dst = reg_of[in->dst_reg];
-
-	if (BPF_SRC(in->code) == BPF_X)
-		emit_alu(&j->e, wide, op, dst, reg_of[in->src_reg]);
-	else if (op == X86_AND)
-		and_imm(j, wide, dst, in->imm);
-	else
-		emit_alu_imm(&j->e, wide, op, dst, in->imm);
-}
-
-static int emit_arith(struct jit *j, const struct bpf_insn *in)
-{
-	bool wide = BPF_CLASS(in->code) == BPF_ALU64;
-
-	switch (BPF_OP(in->code)) {
-	case BPF_ADD:
-		emit_simple(j, in, wide, X86_ADD);
-		break;
-	case BPF_SUB:
-		emit_simple(j, in, wide, X86_SUB);
-		break;
-	case BPF_OR:
-		emit_simple(j, in, wide, X86_OR);
-		break;
-	case BPF_AND:
-		emit_simple(j, in, wide, X86_AND);
-		break;
-	case BPF_XOR:
-		emit_simple(j, in, wide, X86_XOR);
-		break;
-	case BPF_MUL:
-		emit_multiply(j, in, wide);
-		break;
-	case BPF_DIV:
-	case BPF_MOD:
-		emit_divide(j, in, wide);
-		break;
-	case BPF_LSH:
-	case BPF_RSH:
-	case BPF_ARSH:
-		emit_shift(j, in, wide);
-		break;
-	case BPF_NEG:
-		emit_unary(&j->e, wide, X86_NEG, reg_of[in->dst_reg]);
-		break;
-	case BPF_MOV:
-		emit_move(j, in, wide);
-		break;
-	case BPF_END:
-		emit_end(j, in);
-		break;
-	default:
-		return -EOPNOTSUPP;
-	}
-	return 0;
-}
-
-/* --- memory ---------------------------------------------------------------------------------- */
-
-static int emit_load(struct jit *j, const struct bpf_insn *in)
-{
-	static const u16 plain[4] = {0x8b, 0x0fb7, 0x0fb6, 0x8b}; /* W, H, B, DW */
-	static const u16 sign[3] = {0x63, 0x0fbf, 0x0fbe};
-	u32 size = BPF_SIZE(in->code) >> 3;
-	bool sx = BPF_MODE(in->code) == BPF_MEMSX;
-
-	emit_rm(&j->e, 0, sx || BPF_SIZE(in->code) == BPF_DW, sx ? sign[size] : plain[size],
-		reg_of[in->dst_reg], reg_of[in->src_reg], in->off, false);
-	return 0;
-}
-
-static int emit_store(struct jit *j, const struct bpf_insn *in)
-{
-	bool imm = BPF_CLASS(in->code) == BPF_ST;
-	u8 size = BPF_SIZE(in->code);
-	u32 opcode = imm ? 0xc7 : 0x89;
-	u32 bytes = size == BPF_B ? 1 : size == BPF_H ? 2 : 4;
-
-	if (size == BPF_B)
-		opcode--;
-	emit_rm(&j->e, size == BPF_H ? 0x66 : 0, size == BPF_DW, opcode,
-		imm ? 0 : reg_of[in->src_reg], reg_of[in->dst_reg], in->off, size == BPF_B && !imm);
-	if (imm)
-		emit_bytes(&j->e, (u32)in->imm, bytes);
-	return 0;
-}
-
-static enum x86_alu atomic_op(s32 imm)
-{
-	switch (imm & ~BPF_FETCH) {
-	case BPF_AND:
-		return X86_AND;
-	case BPF_OR:
-		return X86_OR;
-	case BPF_XOR:
-		return X86_XOR;
-	default:
-		return X86_ADD;
-	}
-}
-
-/*
- * fetch_and, fetch_or, fetch_xor have no instruction: compare-and-exchange until it holds. rax is
- * the old value, r10 the new one; r11 keeps r0, and takes its part when r0 is an operand.
- */
-static void fetch_loop(struct jit *j, const struct bpf_insn *in, bool wide)
-{
-	u8 base = reg_of[in->dst_reg], src = reg_of[in->src_reg];
-	u32 again, place;
-
-	emit_mov(&j->e, true, R11, RAX);
-	base = base == RAX ? R11 : base;
-	emit_rm(&j->e, 0, wide, 0x8b, RAX, base, in->off, false);
-	again = j->e.len;
-	emit_mov(&j->e, true, R10, RAX);
-	emit_alu(&j->e, wide, atomic_op(in->imm), R10, src == RAX ? R11 : src);
-	emit_rm(&j->e, 0xf0, wide, 0x0fb1, R10, base, in->off, false);
-	place = emit_jcc8(&j->e, CC_NE);
-	if (place < j->e.cap)
-		j->e.out[place] = (u8)(again - place - 1);
-	emit_mov(&j->e, wide, src, RAX);
-	if (src != RAX)
-		emit_mov(&j->e, true, RAX, R11);
-}
-
-static int emit_atomic(struct jit *j, const struct bpf_insn *in)
-{
-	bool wide = BPF_SIZE(in->code) == BPF_DW;
-	u8 base = reg_of[in->dst_reg], src = reg_of[in->src_reg];
-
-	switch (in->imm) {
-	case BPF_ADD:
-	case BPF_AND:
-	case BPF_OR:
-	case BPF_XOR:
-		emit_rm(&j->e, 0xf0, wide, (u32)atomic_op(in->imm) << 3 | 1, src, base, in->off,
-			false);
-		return 0;
-	case BPF_ADD | BPF_FETCH:
-		emit_rm(&j->e, 0xf0, wide, 0x0fc1, src, base, in->off, false);
-		return 0;
-	case BPF_XCHG:
-		emit_rm(&j->e, 0, wide, 0x87, src, base, in->off, false);
-		return 0;
-	case BPF_CMPXCHG:
-		emit_rm(&j->e, 0xf0, wide, 0x0fb1, src, base, in->off, false);
-		if (!wide)
-			emit_mov(&j->e, false, RAX, RAX);
-		return 0;
-	case BPF_AND | BPF_FETCH:
-	case BPF_OR | BPF_FETCH:
-	case BPF_XOR | BPF_FETCH:
-		fetch_loop(j, in, wide);
-		return 0;
-	default:
-		return -EOPNOTSUPP;
-	}
-}
-
 static void emit_lddw(struct jit *j, const struct bpf_insn *in)
 {
-	u8 dst = reg_of[in->dst_reg];
+	u8 dst = jit_reg[in->dst_reg];
 
 	if (in->src_reg == EBPF_LD_REF && j->f->cached && j->f->cached_ref == (u32)in->imm) {
 		emit_mov(&j->e, true, dst, CACHED);
@@ -843,56 +561,13 @@ static void emit_lddw(struct jit *j, const struct bpf_insn *in)
 	}
 }
 
-/* --- pairs of instructions that are one on this CPU --------------------------------------------
- */
-
-/* a = b; a += c */
-static bool pair_lea(struct jit *j, const struct bpf_insn *a, const struct bpf_insn *b)
-{
-	u8 class = BPF_CLASS(a->code);
-	u8 dst = reg_of[a->dst_reg], src = reg_of[a->src_reg], add = reg_of[b->src_reg];
-	bool wide = class == BPF_ALU64;
-
-	if ((class != BPF_ALU && class != BPF_ALU64) || a->code != (class | BPF_MOV | BPF_X) ||
-	    a->off || a->dst_reg == a->src_reg || b->dst_reg != a->dst_reg)
-		return false;
-	if (b->code == (class | BPF_ADD | BPF_K)) {
-		if (wide)
-			emit_lea(&j->e, dst, src, b->imm);
-		else
-			emit_lea32(&j->e, dst, src, b->imm);
-		return true;
-	}
-	if (b->code != (class | BPF_ADD | BPF_X))
-		return false;
-	emit_lea_sum(&j->e, wide, dst, src, add == dst ? src : add);
-	return true;
-}
-
-/* a <<= 32; a >>= 32 (or s>>=): how compilers without 32-bit operations extend */
-static bool pair_extend(struct jit *j, const struct bpf_insn *a, const struct bpf_insn *b)
-{
-	u8 dst = reg_of[a->dst_reg];
-
-	if (a->code != (BPF_ALU64 | BPF_LSH | BPF_K) || a->imm != 32 || b->imm != 32 ||
-	    a->dst_reg != b->dst_reg)
-		return false;
-	if (b->code == (BPF_ALU64 | BPF_RSH | BPF_K))
-		emit_mov(&j->e, false, dst, dst);
-	else if (b->code == (BPF_ALU64 | BPF_ARSH | BPF_K))
-		sign_extend(j, true, dst, dst, 32);
-	else
-		return false;
-	return true;
-}
-
 static bool emit_pair(struct jit *j, u32 i)
 {
 	const struct bpf_insn *in = &j->insns[i];
 
 	if (i + 1 >= j->f->end || j->target[i + 1] || is_lddw(in))
 		return false;
-	return pair_lea(j, in, in + 1) || pair_extend(j, in, in + 1);
+	return jit_pair(&j->e, in, in + 1);
 }
 
 /* --- passes ---------------------------------------------------------------------------------- */
@@ -904,13 +579,11 @@ static int emit_insn(struct jit *j, u32 i)
 	switch (BPF_CLASS(in->code)) {
 	case BPF_ALU:
 	case BPF_ALU64:
-		return emit_arith(j, in);
+		return jit_arith(&j->e, in);
 	case BPF_LDX:
-		return emit_load(j, in);
 	case BPF_ST:
-		return emit_store(j, in);
 	case BPF_STX:
-		return BPF_MODE(in->code) == BPF_ATOMIC ? emit_atomic(j, in) : emit_store(j, in);
+		return jit_memory(&j->e, in);
 	case BPF_LD:
 		emit_lddw(j, in);
 		return 0;
@@ -1001,7 +674,9 @@ int arch_jit(const struct ebpf_image *img, u8 *out, size_t cap, u32 *len, u32 *e
 	_cleanup_free_ u8 *target = calloc(img->ninsns + 1, 1);
 	_cleanup_free_ s32 *loops = calloc(img->ninsns + 1, sizeof(*loops));
 	struct jit j = {
-		.e = {.out = out, .cap = cap},
+		.e = {.out = out,
+		      .cap = cap,
+		      .bmi2 = __builtin_cpu_supports("bmi2") && !x86_jit_avoid_bmi2},
 		.insns = ebpf_image_insns(img),
 		.n = img->ninsns,
 		.refs = ebpf_image_refs(img),
@@ -1011,7 +686,6 @@ int arch_jit(const struct ebpf_image *img, u8 *out, size_t cap, u32 *len, u32 *e
 		.stop = stop,
 		.target = target,
 		.loops = loops,
-		.bmi2 = __builtin_cpu_supports("bmi2") && !x86_jit_avoid_bmi2,
 		.tail_calls = img->flags & EBPF_IMAGE_TAIL_CALLS,
 	};
 	int r;

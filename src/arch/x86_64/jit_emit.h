@@ -43,6 +43,7 @@ struct emit {
 	u8 *out;
 	size_t cap;
 	u32 len;
+	bool bmi2; /* the CPU has it */
 };
 
 void emit_bytes(struct emit *e, u64 bytes, u32 n);

@@ -28,7 +28,7 @@ int agent_ring_pages(const struct agent_map *m, int fd, long *out)
 	u64 size;
 	long p, q = 0;
 
-	if (m->meta.type != BPF_MAP_TYPE_RINGBUF || ebpf_map_check(&m->meta) ||
+	if (!ebpf_is_ring(m->meta.type) || ebpf_map_check(&m->meta) ||
 	    m->size != ebpf_map_shm_size(&m->meta))
 		return -EINVAL;
 	size = ebpf_ringbuf_layout(&m->meta, part);

@@ -491,7 +491,7 @@ static u32 random_word(void)
 
 static u64 pages_span(const struct ebpf_map_meta *meta, u64 size, struct ebpf_map_part part[2])
 {
-	if (meta->type == BPF_MAP_TYPE_RINGBUF)
+	if (ebpf_is_ring(meta->type))
 		return ebpf_ringbuf_layout(meta, part);
 	part[0] = (struct ebpf_map_part){.len = size};
 	return size;
@@ -529,7 +529,7 @@ static int map_new(struct ebpf_map_obj *m)
 {
 	int bell;
 
-	if (m->meta.type != BPF_MAP_TYPE_RINGBUF)
+	if (!ebpf_is_ring(m->meta.type))
 		return 0;
 	bell = waker_bell_new(daemon_of(m->obj.table), NULL);
 	if (bell < 0)

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "core/run/map/ringbuf.h"
 #include "daemon/exchange.h"
 
 #define RET_INSTANCES 65536u
@@ -294,7 +295,7 @@ void deliver_put_map(struct exchange *x, struct ebpf_map_obj *m)
 {
 	struct agent_map am = {.meta = m->meta,
 			       .size = m->obj.size,
-			       .ring = m->meta.type == BPF_MAP_TYPE_RINGBUF,
+			       .ring = ebpf_is_ring(m->meta.type),
 			       .readonly = is_readonly(m)};
 	struct given_one *g = given_add(&x->t->maps, m->obj.id);
 	struct xmsg *msg;

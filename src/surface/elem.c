@@ -10,6 +10,7 @@
  */
 #include <string.h>
 
+#include "core/run/map/ringbuf.h"
 #include "surface/internal.h"
 
 #define END(field) (offsetof(union bpf_attr, field) + sizeof(((union bpf_attr *)0)->field))
@@ -205,7 +206,7 @@ long surface_elem(struct surface_cmd *c)
 		err = -EINVAL;
 	if (err)
 		return err;
-	if (o->meta.type == BPF_MAP_TYPE_RINGBUF)
+	if (ebpf_is_ring(o->meta.type))
 		return ringbuf_elem(c, r->batch);
 	if (!o->local)
 		return r->batch ? -SURFACE_ENOTSUPP : surface_command(c, o);

@@ -181,7 +181,6 @@ long surface_batch(struct surface_cmd *c, struct surface_obj *obj, u32 mode);
 /* Are all bytes of the attribute from @end on zero? */
 bool surface_attr_ends(const struct surface_cmd *c, size_t end);
 
-
 /* --- perf.c --------------------------------------------------------------------------------- */
 
 #define SURFACE_PASS (-4096L) /* not ours: make the system call */
@@ -199,6 +198,8 @@ long surface_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t off
  * Records whose lengths leave the ring are dropped, with one line to the person.
  */
 bool surface_ring_ready(struct surface_obj *obj);
+/* What a wait is for: EPOLLIN, or EPOLLOUT of a ring this process produces. */
+u32 surface_ring_wants(const struct surface_obj *obj);
 bool surface_is_ring(const struct surface_obj *obj);
 
 long surface_epoll_ctl(int epfd, int op, int fd, struct epoll_event *ev);

@@ -3,6 +3,8 @@
  * Mapping the memory of maps and events as the kernel would, and looking over ring records before
  * their reader gets them.
  *
+ * A user ring, which this process writes and programs read, is ready when there is room in it.
+ *
  * A ring buffer's memfd is the kernel's layout once: consumer page, producer page, data. The
  * program sees the data twice in a row, so the mapping is put together from pieces.
  *
@@ -20,6 +22,7 @@
 #include <linux/perf_event.h>
 #include <string.h>
 
+#include "core/run/map/ringbuf.h"
 #include "surface/internal.h"
 
 #define PAGE EBPFRT_PAGE_SIZE
@@ -27,8 +30,13 @@
 
 bool surface_is_ring(const struct surface_obj *o)
 {
-	return o->kind == MSG_OBJ_PERF ||
-	       (o->kind == MSG_OBJ_MAP && o->meta.type == BPF_MAP_TYPE_RINGBUF);
+	return o->kind == MSG_OBJ_PERF || (o->kind == MSG_OBJ_MAP && ebpf_is_ring(o->meta.type));
+}
+
+u32 surface_ring_wants(const struct surface_obj *o)
+{
+	return o->kind == MSG_OBJ_MAP && o->meta.type == BPF_MAP_TYPE_USER_RINGBUF ? EPOLLOUT
+										   : EPOLLIN;
 }
 
 /* --- mmap ----------------------------------------------------------------------------------------
@@ -80,6 +88,14 @@ static long map_pieces(u8 *base, size_t len, int prot, int fd, u64 off, u64 data
 	return (long)base;
 }
 
+/* Whoever consumes may write the first page only, whoever produces all but that one. */
+static bool may_write(const struct surface_obj *o, size_t len, off_t off)
+{
+	if (o->meta.type == BPF_MAP_TYPE_USER_RINGBUF)
+		return off != 0;
+	return off == 0 && len == PAGE;
+}
+
 static long map_ringbuf(struct surface_obj *o, void *addr, size_t len, int prot, int flags, int fd,
 			off_t off)
 {
@@ -91,7 +107,7 @@ static long map_ringbuf(struct surface_obj *o, void *addr, size_t len, int prot,
 	len = ALIGN_UP(len, PAGE);
 	if (!is_shared(flags))
 		return -EINVAL;
-	if ((prot & PROT_WRITE) && (o->frozen || off != 0 || len != PAGE))
+	if ((prot & PROT_WRITE) && (o->frozen || !may_write(o, len, off)))
 		return -EPERM;
 	if (len == 0 || (u64)off % PAGE || (u64)off > 2 * PAGE + 2 * data ||
 	    len > 2 * PAGE + 2 * data - (u64)off)
@@ -115,7 +131,7 @@ long surface_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t off
 		return surface_perf_mmap(o, addr, len, prot, flags, off);
 	if (o->kind != MSG_OBJ_MAP)
 		return -ENODEV;
-	if (o->meta.type == BPF_MAP_TYPE_RINGBUF)
+	if (ebpf_is_ring(o->meta.type))
 		return map_ringbuf(o, addr, len, prot, flags, fd, off);
 	return check_array(o, len, prot, flags, off);
 }
@@ -223,9 +239,19 @@ static bool perf_ready(struct surface_obj *o)
 	return false;
 }
 
+/* Is there any room? It is the program that is hurt by what lies there, and it checks. */
+static bool user_ring_ready(struct surface_obj *o)
+{
+	u64 cons = load_acquire((u64 *)o->ring), prod = load_acquire((u64 *)(o->ring + PAGE));
+
+	return prod - cons < o->meta.max_entries;
+}
+
 bool surface_ring_ready(struct surface_obj *o)
 {
 	if (!load_acquire(&o->ring))
 		return false;
+	if (surface_ring_wants(o) == EPOLLOUT)
+		return user_ring_ready(o);
 	return o->kind == MSG_OBJ_PERF ? perf_ready(o) : ringbuf_ready(o);
 }

@@ -162,6 +162,16 @@ void surface_wait_forget_epfd(int epfd)
 	surface_unlock();
 }
 
+/* The stand-in becomes readable, whatever the program waits for. */
+static u32 stand_in_events(const struct surface_obj *o, u32 events)
+{
+	u32 wants = surface_ring_wants(o);
+
+	if (wants == EPOLLIN)
+		return events;
+	return (events & ~(u32)(EPOLLIN | EPOLLOUT)) | (events & wants ? EPOLLIN : 0);
+}
+
 static long ctl_ring(int epfd, int op, int fd, struct epoll_event *ev, struct surface_obj *o)
 {
 	struct epoll_event edge;
@@ -179,7 +189,7 @@ static long ctl_ring(int epfd, int op, int fd, struct epoll_event *ev, struct su
 		return sys_call4(SYS_epoll_ctl, epfd, op, stand_in, NULL);
 	}
 	edge = *ev;
-	edge.events |= EPOLLET;
+	edge.events = stand_in_events(o, ev->events) | EPOLLET;
 	ret = sys_call4(SYS_epoll_ctl, epfd, op, stand_in, &edge);
 	return ret < 0 ? ret : set_reg(epfd, o, ev);
 }
@@ -228,12 +238,24 @@ static void release(struct reg *copy, u32 n)
 	free(copy);
 }
 
-static bool reported(const struct epoll_event *evs, long n, const struct epoll_event *ev)
+static bool reported(const struct epoll_event *evs, long n, const struct epoll_event *ev, u32 what)
 {
 	for (long i = 0; i < n; i++)
-		if (evs[i].data.u64 == ev->data.u64 && (evs[i].events & EPOLLIN))
+		if (evs[i].data.u64 == ev->data.u64 && (evs[i].events & what))
 			return true;
 	return false;
+}
+
+/* What a stand-in said, in the words the program waits for. */
+static void translate(const struct reg *copy, u32 n, struct epoll_event *evs, long have)
+{
+	for (u32 i = 0; i < n; i++) {
+		if (surface_ring_wants(copy[i].obj) == EPOLLIN)
+			continue;
+		for (long k = 0; k < have; k++)
+			if (evs[k].data.u64 == copy[i].ev.data.u64 && evs[k].events & EPOLLIN)
+				evs[k].events = (evs[k].events & ~(u32)EPOLLIN) | EPOLLOUT;
+	}
 }
 
 /* Look the rings over; those with something to read join @evs, of which @have are filled. */
@@ -242,11 +264,12 @@ static long add_ready(struct reg *copy, u32 n, struct epoll_event *evs, long hav
 	for (u32 i = 0; i < n; i++) {
 		const struct epoll_event *ev = &copy[i].ev;
 		bool ready = surface_ring_ready(copy[i].obj);
+		u32 what = surface_ring_wants(copy[i].obj);
 
-		if (!ready || !(ev->events & EPOLLIN) || (ev->events & (EPOLLET | EPOLLONESHOT)))
+		if (!ready || !(ev->events & what) || (ev->events & (EPOLLET | EPOLLONESHOT)))
 			continue;
-		if (have < room && !reported(evs, have, ev))
-			evs[have++] = (struct epoll_event){.events = EPOLLIN, .data = ev->data};
+		if (have < room && !reported(evs, have, ev, what))
+			evs[have++] = (struct epoll_event){.events = what, .data = ev->data};
 	}
 	return have;
 }
@@ -266,6 +289,7 @@ long surface_epoll_wait(int epfd, struct epoll_event *evs, int room, int timeout
 	ret = blocking(SYS_epoll_pwait, epfd, (long)evs, room, ready ? 0 : timeout, (long)mask,
 		       (long)mask_size);
 	surface_enter();
+	translate(copy, n, evs, ret);
 	if (n && room > 0 && (ret > 0 || (ret == 0 && (ready || timeout))))
 		ret = add_ready(copy, n, evs, ret, room);
 	release(copy, n);
@@ -308,6 +332,7 @@ static int polled_init(struct polled *p)
 		if (o && surface_is_ring(o) && map_ring(o, p->user[i].fd) == 0 &&
 		    event_fd(o) >= 0) {
 			p->real[i].fd = o->event_fd;
+			p->real[i].events = (short)stand_in_events(o, p->user[i].events);
 			p->objs[i] = o;
 			p->any = true;
 		} else if (o) {
@@ -327,7 +352,8 @@ static long rings_ready(struct polled *p)
 		if (!p->objs[i])
 			continue;
 		sys_call3(SYS_read, p->objs[i]->event_fd, &unused, sizeof(unused));
-		ready += (p->user[i].events & POLLIN) && surface_ring_ready(p->objs[i]);
+		ready += (p->user[i].events & surface_ring_wants(p->objs[i])) &&
+			 surface_ring_ready(p->objs[i]);
 	}
 	return ready;
 }
@@ -342,7 +368,9 @@ static long poll_result(struct polled *p)
 			bool edge = p->real[i].revents && !p->objs[i]->ring_writable;
 			bool ready = edge || surface_ring_ready(p->objs[i]);
 
-			p->user[i].revents = ready ? p->user[i].events & POLLIN : 0;
+			p->user[i].revents =
+				ready ? p->user[i].events & (short)surface_ring_wants(p->objs[i])
+				      : 0;
 		}
 		n += p->user[i].revents != 0;
 	}

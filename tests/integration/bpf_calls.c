@@ -51,6 +51,7 @@ static const struct {
 	{BPF_MAP_TYPE_LRU_HASH, "lru_hash", 4, 8, 3},
 	{BPF_MAP_TYPE_LRU_PERCPU_HASH, "lru_percpu_hash", 4, 8, 3},
 	{BPF_MAP_TYPE_RINGBUF, "ringbuf", 0, 0, PAGE},
+	{BPF_MAP_TYPE_USER_RINGBUF, "user_ringbuf", 0, 0, PAGE},
 	{BPF_MAP_TYPE_QUEUE, "queue", 0, 8, 3},
 	{BPF_MAP_TYPE_STACK, "stack", 0, 8, 3},
 	{BPF_MAP_TYPE_BLOOM_FILTER, "bloom_filter", 0, 8, 3},
@@ -58,6 +59,11 @@ static const struct {
 	{BPF_MAP_TYPE_PROG_ARRAY, "prog_array", 4, 4, 2},
 };
 #define NTYPES (sizeof(types) / sizeof(types[0]))
+
+static int is_ring(int t)
+{
+	return types[t].type == BPF_MAP_TYPE_RINGBUF || types[t].type == BPF_MAP_TYPE_USER_RINGBUF;
+}
 
 static int create(__u32 type, __u32 key, __u32 value, __u32 entries, __u32 flags)
 {
@@ -226,8 +232,7 @@ static void modes(int t, __u32 flags, const char *what)
 static void batches(int t)
 {
 	const char *n = types[t].name;
-	int fd = create(types[t].type, types[t].key, types[t].value,
-			types[t].type == BPF_MAP_TYPE_RINGBUF ? PAGE : 8, 0);
+	int fd = create(types[t].type, types[t].key, types[t].value, is_ring(t) ? PAGE : 8, 0);
 	LIBBPF_OPTS(bpf_map_batch_opts, elem, .elem_flags = BPF_NOEXIST);
 	LIBBPF_OPTS(bpf_map_batch_opts, lock, .elem_flags = BPF_F_LOCK);
 	LIBBPF_OPTS(bpf_map_batch_opts, other, .flags = 1);
@@ -292,7 +297,7 @@ static long try_map(int fd, size_t len, int prot, int flags, off_t off)
 static void mappings(int t, __u32 flags, const char *what)
 {
 	const char *n = types[t].name;
-	__u32 entries = types[t].type == BPF_MAP_TYPE_RINGBUF ? 2 * PAGE : 1000;
+	__u32 entries = is_ring(t) ? 2 * PAGE : 1000;
 	int fd = create(types[t].type, types[t].key, types[t].value, entries, flags);
 	const int rw = PROT_READ | PROT_WRITE;
 

@@ -63,6 +63,11 @@ struct {
 		});
 } hash_outer SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_USER_RINGBUF);
+	__uint(max_entries, 4096);
+} commands SEC(".maps");
+
 struct results r;
 const volatile __u32 nr_cpus = 1;
 
@@ -154,5 +159,24 @@ int use_inner(void *ctx)
 		r.inner.hash_found = 1u << 5;
 		r.inner.update = (int)bpf_map_update_elem(map, &five, &value, BPF_NOEXIST);
 	}
+	return 0;
+}
+
+static long command(struct bpf_dynptr *sample, void *ctx)
+{
+	__u64 value = 0, *p;
+
+	if (!bpf_dynptr_read(&value, sizeof(value), sample, 0, 0))
+		r.commands.sum += value;
+	p = bpf_dynptr_data(sample, 8, sizeof(*p));
+	if (p)
+		r.commands.tagged += *p;
+	return 0;
+}
+
+SEC("uprobe")
+int use_commands(void *ctx)
+{
+	r.commands.drained = bpf_user_ringbuf_drain(&commands, command, 0, 0);
 	return 0;
 }

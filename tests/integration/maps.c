@@ -15,11 +15,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "maps.h"
 
-#define TESTS 50
+#define TESTS 59
 
 static struct bpf_object *obj;
 static struct results *r;
@@ -305,6 +306,80 @@ static void inner(void)
 	close(other);
 }
 
+/* How many samples of 64 bytes go in. */
+static int fill_up(struct user_ring_buffer *rb)
+{
+	unsigned long long *sample;
+	int n = 0;
+
+	while ((sample = user_ring_buffer__reserve(rb, 64))) {
+		memset(sample, 0, 64);
+		sample[0] = 1;
+		user_ring_buffer__submit(rb, sample);
+		n++;
+	}
+	return errno == ENOSPC ? n : -1;
+}
+
+static long ms_now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+/* A full ring: who waits for room is told when a program has made some. */
+static void commands_wait(struct user_ring_buffer *rb)
+{
+	long start = ms_now(), cpu = clock();
+	void *sample = user_ring_buffer__reserve_blocking(rb, 64, 100);
+	char c = 'x';
+
+	check(!sample && ms_now() - start >= 99, "user_ringbuf: nobody drains, the wait ends");
+	check(clock() - cpu < 50 * CLOCKS_PER_SEC / 1000, "user_ringbuf: a wait, not a loop");
+	if (write(to_child[1], &c, 1) != 1)
+		return;
+	sample = user_ring_buffer__reserve_blocking(rb, 64, 10000);
+	check(sample && ms_now() - start < 5000, "user_ringbuf: there is room after a drain");
+	if (sample)
+		user_ring_buffer__discard(rb, sample);
+	if (read(from_child[0], &c, 1) != 1)
+		printf("# no answer from the child\n");
+	fetch();
+}
+
+static void commands(void)
+{
+	struct user_ring_buffer *rb = user_ring_buffer__new(map_fd("commands"), NULL);
+	struct bpf_link *link = attach("use_commands");
+	unsigned long long *sample;
+	int n;
+
+	check(rb != NULL, "user_ringbuf: libbpf's user_ring_buffer");
+	call();
+	is(r->commands.drained, 0, "user_ringbuf: nothing to drain");
+	for (unsigned long long i = 1; i <= 4; i++) {
+		sample = user_ring_buffer__reserve(rb, 16);
+		sample[0] = i;
+		sample[1] = i * 100;
+		if (i == 3)
+			user_ring_buffer__discard(rb, sample);
+		else
+			user_ring_buffer__submit(rb, sample);
+	}
+	call();
+	is(r->commands.drained, 3, "user_ringbuf: samples are drained");
+	check(r->commands.sum == 7 && r->commands.tagged == 700,
+	      "user_ringbuf: read and looked at");
+	n = fill_up(rb);
+	check(n > 50, "user_ringbuf: it is full at some point");
+	commands_wait(rb);
+	is(r->commands.drained, n, "user_ringbuf: all are drained at once");
+	user_ring_buffer__free(rb);
+	bpf_link__destroy(link);
+}
+
 static void load(const char *path)
 {
 	unsigned int *cpus;
@@ -347,6 +422,7 @@ int main(int argc, char **argv)
 	fifos();
 	bloom();
 	inner();
+	commands();
 	if (argc > 2) {
 		pin("queue");
 		pin("stack");

@@ -21,6 +21,10 @@ struct results {
 		unsigned long long runs, missed;
 		int update;
 	} inner;
+	struct {
+		long drained;
+		unsigned long long sum, tagged;
+	} commands;
 };
 
 #endif

@@ -52,6 +52,7 @@ const struct ebpf_helper ebpf_helpers[EBPF_MAX_HELPER_ID] = {
 	ROW(ringbuf_submit, EBPF_H_ANY),
 	ROW(ringbuf_discard, EBPF_H_ANY),
 	ROW(ringbuf_query, EBPF_H_ANY),
+	ROW(user_ringbuf_drain, EBPF_H_ANY),
 	ROW(perf_event_output, EBPF_H_TRACING),
 	ROW(get_stackid, EBPF_H_TRACING),
 	ROW(get_stack, EBPF_H_TRACING),

@@ -60,6 +60,7 @@ EBPF_HELPER(ringbuf_reserve);
 EBPF_HELPER(ringbuf_submit);
 EBPF_HELPER(ringbuf_discard);
 EBPF_HELPER(ringbuf_query);
+EBPF_HELPER(user_ringbuf_drain);
 EBPF_HELPER(perf_event_output);
 EBPF_HELPER(get_stackid);
 EBPF_HELPER(get_stack);

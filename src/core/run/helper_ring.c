@@ -128,9 +128,23 @@ EBPF_HELPER(ringbuf_query)
 	return map ? ebpf_ringbuf_query(map, r2) : 0;
 }
 
+/* The program was cut short with a sample in its hands: that one is consumed. */
+static void end_drain(struct ebpf_run *run)
+{
+	struct ebpf_map *map = run->drain.map;
+
+	ebpf_user_ring_consume(map, run->drain.next);
+	ebpf_user_ring_unlock(map);
+	osl_ring(map->meta.bell);
+	run->drain.map = NULL;
+}
+
 u32 ebpf_run_finish(struct ebpf_run *run)
 {
 	u32 n = run->nresv;
+
+	if (run->drain.map)
+		end_drain(run);
 
 	if (run->lock) {
 		ebpf_unlock(run->lock);

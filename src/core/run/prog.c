@@ -43,6 +43,7 @@ static void run_init(const struct ebpf_prog *prog, void *ctx, struct ebpf_run *r
 	run->nresv = 0;
 	run->may_goto = EBPF_MAX_LOOPS;
 	run->lock = NULL;
+	run->drain.map = NULL;
 }
 
 static bool in_code(const struct ebpf_prog *prog, u64 addr)
@@ -84,7 +85,7 @@ bool ebpf_callback_pc(const struct ebpf_run *run, u64 fn, u32 *pc)
 
 static u64 run_end(struct ebpf_run *run, u64 ret)
 {
-	if (unlikely(run->nresv || run->lock))
+	if (unlikely(run->nresv || run->lock || run->drain.map))
 		ebpf_run_finish(run);
 	return run->aborted ? 0 : ret;
 }

@@ -25,6 +25,8 @@ const struct ebpf_map_ops *ebpf_map_ops_of(u32 type)
 		return &ebpf_lru_percpu_hash_ops;
 	case BPF_MAP_TYPE_RINGBUF:
 		return &ebpf_ringbuf_ops;
+	case BPF_MAP_TYPE_USER_RINGBUF:
+		return &ebpf_user_ringbuf_ops;
 	case BPF_MAP_TYPE_PROG_ARRAY:
 		return &ebpf_prog_array_ops;
 	case BPF_MAP_TYPE_PERF_EVENT_ARRAY:

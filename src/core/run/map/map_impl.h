@@ -27,6 +27,7 @@ extern const struct ebpf_map_ops ebpf_percpu_hash_ops;
 extern const struct ebpf_map_ops ebpf_lru_hash_ops;
 extern const struct ebpf_map_ops ebpf_lru_percpu_hash_ops;
 extern const struct ebpf_map_ops ebpf_ringbuf_ops;
+extern const struct ebpf_map_ops ebpf_user_ringbuf_ops;
 extern const struct ebpf_map_ops ebpf_perf_ring_ops;
 extern const struct ebpf_map_ops ebpf_prog_array_ops;
 extern const struct ebpf_map_ops ebpf_perf_event_array_ops;

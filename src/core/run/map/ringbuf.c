@@ -375,3 +375,17 @@ const struct ebpf_map_ops ebpf_ringbuf_ops = {
 	.update_user = ebpf_no_update,
 	.reap = ringbuf_reap,
 };
+
+const struct ebpf_map_ops ebpf_user_ringbuf_ops = {
+	.name = "user_ringbuf",
+	.check = ringbuf_check,
+	.size = ringbuf_size,
+	.bind = ringbuf_bind,
+	.lookup = ebpf_no_lookup,
+	.update = ebpf_no_update,
+	.del = ebpf_no_del,
+	.next = ebpf_no_next,
+	.lookup_user = ebpf_no_lookup_user,
+	.update_user = ebpf_no_update,
+	.reap = ebpf_user_ring_reap,
+};

@@ -94,3 +94,39 @@ u32 ebpf_ringbuf_unread(const struct ebpf_map *map);
  */
 #define EBPF_RINGBUF_DROPPED (EBPFRT_PAGE_SIZE + 16)
 u64 ebpf_ringbuf_dropped(const struct ebpf_map *map);
+
+/*
+ * USER_RINGBUF: the same layout the other way round. User space produces, in the kernel's format
+ * that libbpf's user_ring_buffer writes; programs consume, one at a time, which an owned lock in
+ * the consumer's page sees to. Producers serialise among themselves. A sample is checked as the
+ * kernel does before it is handed out; what is in it can change at any time.
+ */
+static inline bool ebpf_is_ring(u32 type)
+{
+	return type == BPF_MAP_TYPE_RINGBUF || type == BPF_MAP_TYPE_USER_RINGBUF;
+}
+
+struct ebpf_user_sample {
+	void *data;
+	u32 size;
+	u64 next; /* position behind it */
+};
+
+/* Become the consumer. 0; -EBUSY: somebody is; -EPERM. */
+int ebpf_user_ring_lock(struct ebpf_map *map);
+/* The next sample: 0; -ENODATA: none yet; -EAGAIN: one was skipped; -EINVAL, -E2BIG: nonsense. */
+int ebpf_user_ring_peek(struct ebpf_map *map, struct ebpf_user_sample *out);
+
+#define EBPF_USER_RING_LOCK 64u /* offset of the consumer's lock */
+
+static inline void ebpf_user_ring_unlock(struct ebpf_map *map)
+{
+	store_release((u32 *)(map->base + EBPF_USER_RING_LOCK), 0);
+}
+
+/* Everything before position @next is consumed. */
+static inline void ebpf_user_ring_consume(struct ebpf_map *map, u64 next)
+{
+	store_release((u64 *)map->base, next);
+}
+u32 ebpf_user_ring_reap(struct ebpf_map *map); /* of the map's operations */

@@ -2,7 +2,9 @@
 /*
  * Reads test cases and prints one line for each, ready for a shell loop:
  *
- *	name TAB program in hex TAB memory in hex TAB expected r0 TAB expected error
+ *	name TAB program in hex TAB memory in hex TAB expected r0 TAB expected error TAB maps
+ *
+ * maps are the options by which the plugin makes them.
  *
  * With --elf the program is an object file whose section .text holds it.
  *
@@ -11,15 +13,17 @@
  *	-- asm      instructions, one a line (below)
  *	-- raw      instructions as 64-bit numbers, in place of those of asm
  *	-- mem      bytes in hex: the program's memory
+ *	-- map      NAME TYPE KEY_SIZE VALUE_SIZE MAX_ENTRIES, one a line, the type as a number
  *	-- result   r0
  *	-- error    the program is refused; the text is part of the message
  * and, of ours, `-- case NAME` begins another case in the same file; without it the case has the
  * file's name. Other sections are skipped. # begins a comment.
  *
  * Instructions: mov %r0, 1 · add32 %r1, %r2 · movsx8 %r1, %r2 · be16 %r1 · ldxw %r0, [%r1+4] ·
- * ldxsb · stxw [%r1+4], %r2 · stw [%r1], 5 · lddw %r1, 0x1122334455667788 · jeq %r1, %r2, label ·
- * ja +3 · ja32 label · call [helper] 5 · call [helper] %r2 · call local label · call runtime 5 ·
- *lock [fetch] add[32] [%r1+0], %r2 · exit. A number may stand for a label as +N or -N.
+ * ldxsb · stxw [%r1+4], %r2 · stw [%r1], 5 · lddw %r1, 0x1122334455667788 · lddw %r1,
+ * map_by_fd(NAME) · lddw %r1, map_val(NAME)+8 · jeq %r1, %r2, label · ja +3 · ja32 label · call
+ * [helper] 5 · call bpf_map_lookup_elem · call [helper] %r2 · call local label · call runtime 5 ·
+ * lock [fetch] add[32] [%r1+0], %r2 · exit. A number may stand for a label as +N or -N.
  */
 #include <ctype.h>
 #include <elf.h>
@@ -34,6 +38,7 @@
 #define MAX_LABELS 64
 #define MAX_MEM 4096
 #define MAX_WORDS 6
+#define MAX_MAPS 8
 
 struct insn {
 	u8 code, regs;
@@ -51,6 +56,11 @@ struct source {
 		u32 at;
 	} labels[MAX_LABELS];
 	u32 nlabels;
+	struct {
+		char name[40];
+		u32 type, key, value, entries;
+	} maps[MAX_MAPS];
+	u32 nmaps;
 	u8 mem[MAX_MEM];
 	u32 nmem;
 	char name[64], result[64], error[128];
@@ -255,6 +265,16 @@ static bool asm_lock(struct insn *in, char *w[])
 	return true;
 }
 
+/* The calls that cases with maps make have names; all others are numbers. */
+static s32 helper_number(const char *text)
+{
+	static const char *const names[] = {NULL, "bpf_map_lookup_elem", "bpf_map_update_elem",
+					    "bpf_map_delete_elem"};
+	int i = find(names, ARRAY_SIZE(names), text, strlen(text));
+
+	return i > 0 ? i : (s32)number(text);
+}
+
 static void asm_call(struct insn *in, char *w[])
 {
 	bool local = !strcmp(w[1], "local"), runtime = !strcmp(w[1], "runtime");
@@ -268,8 +288,48 @@ static void asm_call(struct insn *in, char *w[])
 	} else if (local) {
 		refer(in, to, true);
 	} else {
-		in->imm = (s32)number(to);
+		in->imm = runtime ? (s32)number(to) : helper_number(to);
 	}
+}
+
+static void add(struct insn in)
+{
+	if (s.n >= MAX_INSNS)
+		die("too many instructions", "");
+	s.insns[s.n++] = in;
+}
+
+/* A map by its place in the list: a program's descriptors are ours to number. */
+static s32 map_number(const char *name, size_t len)
+{
+	for (u32 i = 0; i < s.nmaps; i++)
+		if (strlen(s.maps[i].name) == len && !memcmp(s.maps[i].name, name, len))
+			return (s32)i;
+	die("no such map:", name);
+	return -1;
+}
+
+/* "map_by_fd(NAME)", "map_val(NAME)+OFFSET", or a number */
+static void asm_lddw(char *w[])
+{
+	struct insn in[2] = {{BPF_LD | BPF_IMM | BPF_DW, reg(w[1]), 0, 0}, {0}};
+	const char *open = strchr(w[2], '('), *end = open ? strchr(open, ')') : NULL;
+	u64 v;
+
+	if (!end) {
+		v = number(w[2]);
+		in[0].imm = (s32)v;
+		in[1].imm = (s32)(v >> 32);
+	} else {
+		if (!strncmp(w[2], "map_val(", 8) && end[1] == '+')
+			in[1].imm = (s32)number(end + 2);
+		else if (strncmp(w[2], "map_by_fd(", 10) || end[1])
+			die("not a constant:", w[2]);
+		in[0].imm = map_number(open + 1, (size_t)(end - open - 1));
+		set_regs(&in[0], reg(w[1]), end[1] ? BPF_PSEUDO_MAP_VALUE : BPF_PSEUDO_MAP_FD);
+	}
+	add(in[0]);
+	add(in[1]);
 }
 
 static bool asm_jump(struct insn *in, char *w[])
@@ -305,13 +365,6 @@ static void label(const char *name, size_t len)
 	s.labels[s.nlabels++].at = s.n;
 }
 
-static void add(struct insn in)
-{
-	if (s.n >= MAX_INSNS)
-		die("too many instructions", "");
-	s.insns[s.n++] = in;
-}
-
 static void asm_line(char *text)
 {
 	char *w[MAX_WORDS + 1] = {0};
@@ -326,12 +379,8 @@ static void asm_line(char *text)
 		label(w[0], strlen(w[0]) - 1);
 		return;
 	}
-	if (!strcmp(w[0], "lddw")) {
-		u64 v = number(w[2]);
-
-		in = (struct insn){BPF_LD | BPF_IMM | BPF_DW, reg(w[1]), 0, (s32)v};
-		add(in);
-		add((struct insn){.imm = (s32)(v >> 32)});
+	if (!strcmp(w[0], "lddw") && w[2]) {
+		asm_lddw(w);
 		return;
 	}
 	if (!asm_end(&in, w) && !asm_lock(&in, w) && !asm_mem(&in, w) && !asm_jump(&in, w) &&
@@ -408,7 +457,11 @@ static void flush(void)
 		print_hex(s.insns, s.n * sizeof(s.insns[0]));
 		putchar('\t');
 		print_hex(s.mem, s.nmem);
-		printf("\t%s\t%s\n", s.result, s.error);
+		printf("\t%s\t%s\t", s.result, s.error);
+		for (u32 i = 0; i < s.nmaps; i++)
+			printf("%s--map %u,%u,%u,%u", i ? " " : "", s.maps[i].type, s.maps[i].key,
+			       s.maps[i].value, s.maps[i].entries);
+		putchar('\n');
 	}
 	memset(&s, 0, sizeof(s));
 }
@@ -420,6 +473,20 @@ static void hex_line(char *text)
 			die("too much memory", "");
 		s.mem[s.nmem++] = (u8)strtoul(p, NULL, 16);
 	}
+}
+
+static void map_line(const char *text)
+{
+	u32 n = s.nmaps;
+
+	if (!*text)
+		return;
+	if (n == MAX_MAPS)
+		die("too many maps:", text);
+	if (sscanf(text, "%39s %u %u %u %u", s.maps[n].name, &s.maps[n].type, &s.maps[n].key,
+		   &s.maps[n].value, &s.maps[n].entries) != 5)
+		die("not a map:", text);
+	s.nmaps++;
 }
 
 /* The words stand for what asm said, whichever section comes first. */
@@ -459,6 +526,8 @@ static char section(const char *word)
 	}
 	if (!strcmp(word, "error"))
 		snprintf(s.error, sizeof(s.error), "refused");
+	if (!strcmp(word, "map"))
+		return 'M';
 	if (!strcmp(word, "asm") || !strcmp(word, "mem") || !strcmp(word, "result") ||
 	    !strcmp(word, "error"))
 		return *word;
@@ -471,6 +540,8 @@ static void body(char kind, char *text)
 		asm_line(text);
 	else if (kind == 'm')
 		hex_line(text);
+	else if (kind == 'M')
+		map_line(text);
 	else if (kind == 'w')
 		raw_line(text);
 	else if (kind == 'r' && *text)
@@ -515,7 +586,7 @@ static void read_file(const char *path)
 
 int main(int argc, char **argv)
 {
-	want_elf = argc > 1 && !strcmp(argv[1], "--elf");
+	want_elf = argc > 1 && strcmp(argv[1], "--elf") == 0;
 	for (int i = 1 + want_elf; i < argc; i++)
 		read_file(argv[i]);
 	return 0;

@@ -3,12 +3,14 @@
  * Runs one program for an outside judge: the plugin protocol of the public bpf_conformance suite
  * (README.md here says how to run that suite).
  *
- *	plugin [MEMORY] [--interpret | --jit] [--elf] [--debug] [--program HEX]
+ *	plugin [MEMORY] [--interpret | --jit] [--elf] [--map SPEC] [--debug] [--program HEX]
  *
  * The program is one line of hex bytes on standard input: instructions, or with --elf an object
  * whose first executable section they are. It runs with r1 = address and r2 = length of MEMORY (hex
  * bytes). r0 is printed in hex, exit status 0; a program that is refused, faults or does not end
  * gives a message on standard error and status 1.
+ *
+ * Maps are made empty, as the options say; descriptor 0 in the program is the first, 1 the next.
  *
  * An execution here has one argument, so two instructions that load r2 and r1 from a pair of words
  * precede the program; they are checked with it.
@@ -18,6 +20,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -28,6 +31,7 @@
 
 #define PROLOG 2
 #define TIME_LIMIT 20 /* seconds: the suites' programs end at once */
+#define MAPS_MAX 8
 
 struct bytes {
 	u8 *p;
@@ -41,6 +45,8 @@ struct options {
 	bool elf;
 	bool debug;
 	bool help;
+	const char *maps[MAPS_MAX];
+	u32 nmaps;
 };
 
 struct args {
@@ -49,8 +55,11 @@ struct args {
 
 static struct ebpf_prog prog;
 
+static struct ebpf_map maps[MAPS_MAX];
+static u32 nmaps;
+
 static const char usage[] = "usage: plugin [MEMORY] [--interpret | --jit] [--elf] [--debug] "
-			    "[--program HEX]\n";
+			    "[--map TYPE,KEY,VALUE,ENTRIES] [--program HEX]\n";
 
 static const char help[] =
 	"Runs one BPF program with ebpfrt's engines and prints r0 in hex: the plugin of the\n"
@@ -62,6 +71,9 @@ static const char help[] =
 	"  --interpret    run with the interpreter (default)\n"
 	"  --jit          compile to machine code and run that\n"
 	"  --elf          the bytes are an object: run its first executable section\n"
+	"  --map TYPE,KEY,VALUE,ENTRIES\n"
+	"                 a map: its type's number, sizes in bytes; may be given again.\n"
+	"                 lddw with source 1 and number 0 is the first one's address\n"
 	"  --debug        print the program and the checker's log on standard error\n"
 	"  --program HEX  the program, instead of standard input\n"
 	"  --help         this text\n"
@@ -210,15 +222,73 @@ static bool fault(struct arch_regs *regs)
 	return ebpf_prog_fixup(&prog, regs);
 }
 
+/* --- maps --- */
+
+static const struct ebpf_map_meta *map_by_fd(void *cookie, s32 fd, bool is_index)
+{
+	return fd >= 0 && (u32)fd < nmaps ? &maps[fd].meta : NULL;
+}
+
+/* "TYPE,KEY,VALUE,ENTRIES" */
+static int make_map(const char *spec)
+{
+	struct ebpf_map_meta m = {.id = nmaps + 1, .nr_cpus = osl_nr_cpus()};
+	void *base;
+	u64 size;
+
+	if (nmaps == MAPS_MAX ||
+	    sscanf(spec, "%u,%u,%u,%u", &m.type, &m.key_size, &m.value_size, &m.max_entries) != 4)
+		return -EINVAL;
+	if (!ebpf_map_ops_of(m.type) || ebpf_map_check(&m))
+		return -EINVAL;
+	size = ALIGN_UP(ebpf_map_shm_size(&m), (u64)EBPFRT_PAGE_SIZE);
+	base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (base == MAP_FAILED)
+		return -errno;
+	ebpf_map_self = 1;
+	return ebpf_map_bind(&maps[nmaps++], &m, base, size);
+}
+
+static int make_maps(const struct options *opt)
+{
+	for (u32 i = 0; i < opt->nmaps; i++) {
+		if (make_map(opt->maps[i])) {
+			fprintf(stderr, "plugin: no map can be made of %s\n", opt->maps[i]);
+			return -EINVAL;
+		}
+	}
+	return 0;
+}
+
+/* What the program's references to maps are in this process. */
+static u64 *resolve_refs(const struct ebpf_load *load, const struct ebpf_image *image)
+{
+	u64 *refs = calloc(image->nrefs + 1, sizeof(*refs));
+
+	for (u32 i = 0; refs && i < image->nrefs; i++) {
+		const struct ebpf_image_ref *r = &ebpf_image_refs(image)[i];
+		struct ebpf_map *m = &maps[load->used_maps[r->map] - 1];
+
+		refs[i] = r->kind == EBPF_REF_MAP ? (u64)(uintptr_t)m
+			  : m->ops->value_addr != NULL
+				  ? (u64)(uintptr_t)m->ops->value_addr(m, r->off)
+				  : 0;
+	}
+	return refs;
+}
+
 static int run(const struct ebpf_load *load, const struct options *opt, struct bytes *memory)
 {
 	struct args args = {(u64)(uintptr_t)memory->p, memory->len};
 	struct ebpf_run r = {.kind = EBPF_RUN_TEST};
-	u64 refs[1] = {0}, ret;
+	_cleanup_free_ u64 *refs = NULL;
 	void *base;
+	u64 ret;
 	int err;
 
 	err = map_image(load, &base);
+	if (!err && !(refs = resolve_refs(load, base)))
+		err = -ENOMEM;
 	if (!err)
 		err = ebpf_prog_bind(&prog, base, load->image_size, refs, 1);
 	if (err)
@@ -269,6 +339,7 @@ static int load_and_run(const struct options *opt, const struct bytes *code, str
 	}
 	load.insns = insns = with_prolog(code, &load.ninsns);
 	load.want_jit = opt->jit;
+	load.map_by_fd = map_by_fd;
 	load.check_flags = EBPF_CHECK_ISA | EBPF_CHECK_CALLX | EBPF_CHECK_ANY_HELPER;
 	if (!insns)
 		return -ENOMEM;
@@ -309,6 +380,8 @@ static int parse_options(int argc, char **argv, struct options *opt)
 	for (i = 1; i < argc; i++) {
 		if (!strcmp(argv[i], "--program") && i + 1 < argc)
 			opt->program = argv[++i];
+		else if (!strcmp(argv[i], "--map") && i + 1 < argc && opt->nmaps < MAPS_MAX)
+			opt->maps[opt->nmaps++] = argv[++i];
 		else if (parse_flag(argv[i], opt) || !*argv[i])
 			continue;
 		else if (*argv[i] == '-' || *opt->memory)
@@ -355,6 +428,8 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	err = read_input(&opt, &code, &memory);
+	if (!err)
+		err = make_maps(&opt);
 	if (!err)
 		err = load_and_run(&opt, &code, &memory);
 	free(code.p);

@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
 # Every case of the *.data files (or of the files given), on the interpreter and on the JIT, as TAP.
-# PLUGIN=PROGRAM tries another engine that speaks the same protocol.
+# PLUGIN=PROGRAM tries another engine that speaks the same protocol; ELF=all gives it every case as an object, too, and not
+# only some.
 set -u
 : "${top_srcdir:=.}" "${top_builddir:=.}"
 dir=$top_builddir/tests/conformance
@@ -32,7 +33,7 @@ say()
 # one case on one engine: r0 in hex, or the words of the refusal
 try()
 {
-	out=$(echo "$program" | "$PLUGIN" $memory "$1" $elf 2>"$work/err")
+	out=$(echo "$program" | "$PLUGIN" $memory "$1" $elf $maps 2>"$work/err")
 	status=$?
 	if [ -n "$error" ]; then
 		if [ $status -ne 1 ]; then
@@ -53,8 +54,9 @@ try()
 all()
 {
 	sed "s/$tab$tab/$tab-$tab/g; s/$tab$tab/$tab-$tab/g; s/$tab\$/$tab-/" "$1" >"$work/list"
-	while IFS=$tab read -r name program memory result error; do
+	while IFS=$tab read -r name program memory result error maps; do
 		[ "$memory" = - ] && memory=
+		[ "$maps" = - ] && maps=
 		[ "$error" = - ] && error=
 		name=$name${elf:+ $elf}
 		for engine in $engines; do
@@ -66,7 +68,11 @@ all()
 elf=
 all "$work/cases"
 elf=--elf
-"$dir/assemble" --elf "$1" | sed -n 1,20p >"$work/cases.elf"
+if [ "${ELF:-}" = all ]; then
+	"$dir/assemble" --elf "$@" >"$work/cases.elf"
+else
+	"$dir/assemble" --elf "$1" | sed -n 1,20p >"$work/cases.elf"
+fi
 all "$work/cases.elf"
 echo "1..$n"
 [ $n -gt 0 ]

@@ -62,10 +62,13 @@ static void start(int threads)
 
 static void end(void)
 {
-	if (child > 0) {
-		kill(child, SIGKILL);
-		waitpid(child, NULL, __WALL);
-	}
+	if (child <= 0)
+		return;
+	kill(child, SIGKILL);
+	/* Threads that did not stop in time are still ours, and the child is not gone before each
+	 * of them has been waited for. */
+	while (waitpid(-1, NULL, __WALL) > 0 || errno == EINTR)
+		;
 }
 
 TestSuite(crowd, .fini = end);

@@ -54,6 +54,9 @@ static int region(struct proof_check *c, u32 regno, u32 size, u32 arg)
 	e = proof_access(c, regno, 0, size, write, &span);
 	if (e || r->type != VT_STACK)
 		return e;
+	/* else what was there may be read afterwards, and has to be zero */
+	if ((arg & EARG_WHOLE) && span.fixed)
+		return proof_stack_write(c, r->obj, &span, NULL);
 	return proof_stack_arg(c, r->obj, &span, EBPF_MUTANT(81, write, false));
 }
 
@@ -66,6 +69,8 @@ static int sized(struct proof_check *c, u32 regno, u32 arg, struct args *a)
 	a->longest = MAX(a->longest, size->val.umax);
 	if (ebpf_scalar_is_const(&size->val))
 		a->alloc = (u32)size->val.umin;
+	else
+		arg &= ~EARG_WHOLE;
 	if (is_null(proof_reg(c, regno)) && (arg & EARG_NULL))
 		return size->val.umax ? proof_fail(c, "R%u is NULL", regno) : 0;
 	return region(c, regno, (u32)EBPF_MUTANT(82, size->val.umax, size->val.umin), arg);

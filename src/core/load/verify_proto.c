@@ -32,6 +32,7 @@
 #define IN (EARG_MEM | EARG_RDONLY)
 #define IN_NULL (EARG_MEM | EARG_RDONLY | EARG_NULL)
 #define OUT (EARG_MEM | EARG_UNINIT | EARG_WRITE)
+#define OUT_WHOLE (OUT | EARG_WHOLE)
 #define OUT8 (EARG_MEM | EARG_UNINIT | EARG_WRITE | EARG_FIXED | EARG_ALIGNED)
 #define SIZE EARG_SIZE
 #define SIZE0 EARG_SIZE0
@@ -81,16 +82,19 @@ static const struct ebpf_proto helpers[] = {
 	HELPER(timer_cancel, EPROG_ANY, ERET_INT, ARGS(EARG_TIMER), .flags = EPROTO_GPL),
 
 	/* memory of the process */
-	HELPER(probe_read, EPROG_TRACING, ERET_INT, ARGS(OUT, SIZE0, ANY), .flags = EPROTO_GPL),
-	HELPER(probe_read_user, EPROG_ANY, ERET_INT, ARGS(OUT, SIZE0, ANY), .flags = EPROTO_GPL),
-	HELPER(probe_read_kernel, EPROG_ANY, ERET_INT, ARGS(OUT, SIZE0, ANY), .flags = EPROTO_GPL),
+	HELPER(probe_read, EPROG_TRACING, ERET_INT, ARGS(OUT_WHOLE, SIZE0, ANY),
+	       .flags = EPROTO_GPL),
+	HELPER(probe_read_user, EPROG_ANY, ERET_INT, ARGS(OUT_WHOLE, SIZE0, ANY),
+	       .flags = EPROTO_GPL),
+	HELPER(probe_read_kernel, EPROG_ANY, ERET_INT, ARGS(OUT_WHOLE, SIZE0, ANY),
+	       .flags = EPROTO_GPL),
 	HELPER(probe_read_str, EPROG_TRACING, ERET_LENGTH, ARGS(OUT, SIZE0, ANY),
 	       .flags = EPROTO_GPL),
 	HELPER(probe_read_user_str, EPROG_ANY, ERET_LENGTH, ARGS(OUT, SIZE0, ANY),
 	       .flags = EPROTO_GPL),
 	HELPER(probe_read_kernel_str, EPROG_ANY, ERET_LENGTH, ARGS(OUT, SIZE0, ANY),
 	       .flags = EPROTO_GPL),
-	HELPER(copy_from_user, EPROG_TRACING, ERET_INT, ARGS(OUT, SIZE0, ANY),
+	HELPER(copy_from_user, EPROG_TRACING, ERET_INT, ARGS(OUT_WHOLE, SIZE0, ANY),
 	       .flags = EPROTO_SLEEPS),
 
 	/* time, place, identity */
@@ -105,7 +109,7 @@ static const struct ebpf_proto helpers[] = {
 	HELPER(get_current_pid_tgid, EPROG_ANY, ERET_INT, ARGS()),
 	HELPER(get_ns_current_pid_tgid, EPROG_ANY, ERET_INT, ARGS(ANY, ANY, OUT, SIZE)),
 	HELPER(get_current_uid_gid, EPROG_TRACING | EPROG_CGROUP_SKB, ERET_INT, ARGS()),
-	HELPER(get_current_comm, EPROG_TRACING | EPROG_CGROUP_SKB, ERET_INT, ARGS(OUT, SIZE)),
+	HELPER(get_current_comm, EPROG_TRACING | EPROG_CGROUP_SKB, ERET_INT, ARGS(OUT_WHOLE, SIZE)),
 	HELPER(get_current_cgroup_id, EPROG_ANY, ERET_INT, ARGS()),
 	HELPER(get_attach_cookie, EPROG_TRACING & ~EPROG_SYSCALL, ERET_INT, ARGS(CTX)),
 	HELPER(get_func_ip, EPROG_TRACING, ERET_INT, ARGS(CTX), .flags = EPROTO_GPL),

@@ -48,6 +48,7 @@ enum ebpf_arg {
 #define EARG_LOCAL 0x8000u    /* EARG_DYNPTR: becomes or must be a local one */
 #define EARG_RINGBUF 0x10000u /* EARG_DYNPTR: becomes or must be a ring-buffer one */
 #define EARG_CONST 0x20000u   /* EARG_SIZE: must be a constant */
+#define EARG_WHOLE 0x40000u   /* EARG_UNINIT: every byte is written, whatever is returned */
 
 /* what is returned */
 enum ebpf_ret {

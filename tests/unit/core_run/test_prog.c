@@ -396,6 +396,23 @@ Test(prog, a_stack_begins_with_zeroes)
 }
 
 /* what a proof says need not be cleared isn't */
+static u64 cleared(const struct bpf_insn *p, u32 n, u32 function)
+{
+	struct engine e __attribute__((cleanup(engine_close))) = {0};
+
+	e.log = (struct ebpf_log){.buf = e.text, .size = sizeof(e.text), .level = 1};
+	e.load = (struct ebpf_load){.insns = p,
+				    .ninsns = n,
+				    .prog_type = BPF_PROG_TYPE_KPROBE,
+				    .gpl = true,
+				    .nr_cpus = 1,
+				    .log = &e.log};
+	cr_assert_eq(ebpf_load_build(&e.load), 0, "%s", e.text);
+	cr_assert_eq(engine_map(&e), 0);
+	cr_assert_lt(function, e.prog.image->nsubprogs);
+	return ebpf_image_zeros(e.prog.image)[function];
+}
+
 Test(prog, only_what_is_read_first_is_cleared)
 {
 	const struct bpf_insn p[] = {ST(BPF_DW, 10, -8, 1), LDX(BPF_DW, 0, 10, -8),
@@ -403,17 +420,27 @@ Test(prog, only_what_is_read_first_is_cleared)
 				     EXIT(),
 				     /* called: */
 				     ST(BPF_DW, 10, -24, 0), LDX(BPF_DW, 0, 10, -24), EXIT()};
-	struct engine e __attribute__((cleanup(engine_close))) = {0};
 
-	e.log = (struct ebpf_log){.buf = e.text, .size = sizeof(e.text), .level = 1};
-	e.load = (struct ebpf_load){.insns = p,
-				    .ninsns = ARRAY_SIZE(p),
-				    .prog_type = BPF_PROG_TYPE_KPROBE,
-				    .nr_cpus = 1,
-				    .log = &e.log};
-	cr_assert_eq(ebpf_load_build(&e.load), 0, "%s", e.text);
-	cr_assert_eq(engine_map(&e), 0);
-	cr_assert_eq(e.prog.image->nsubprogs, 2);
-	cr_expect_eq(ebpf_image_zeros(e.prog.image)[0], 1ULL << 1);
-	cr_expect_eq(ebpf_image_zeros(e.prog.image)[1], 0);
+	cr_expect_eq(cleared(p, ARRAY_SIZE(p), 0), 1ULL << 1);
+	cr_expect_eq(cleared(p, ARRAY_SIZE(p), 1), 0);
+}
+
+/* what @helper writes at r10 - 24, as many bytes as @size puts into r2, is read */
+#define FILL(helper, size)                                                                         \
+	{                                                                                          \
+		LDX(BPF_DW, 2, 1, 0), MOV_REG(3, 1), MOV_REG(1, 10), ALU64_IMM(BPF_ADD, 1, -24),   \
+			size, CALL(helper), LDX(BPF_DW, 0, 10, -24), EXIT()                        \
+	}
+#define SIXTEEN MOV_IMM(2, 16)
+#define LESS ALU64_IMM(BPF_AND, 2, 15)
+
+Test(prog, what_a_helper_always_fills_is_not_cleared)
+{
+	const struct bpf_insn all[] = FILL(BPF_FUNC_probe_read_user, SIXTEEN);
+	const struct bpf_insn some[] = FILL(BPF_FUNC_probe_read_user, LESS);
+	const struct bpf_insn text[] = FILL(BPF_FUNC_probe_read_user_str, SIXTEEN);
+
+	cr_expect_eq(cleared(all, ARRAY_SIZE(all), 0), 0);
+	cr_expect_eq(cleared(some, ARRAY_SIZE(some), 0), 6);
+	cr_expect_eq(cleared(text, ARRAY_SIZE(text), 0), 6);
 }

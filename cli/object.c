@@ -370,21 +370,32 @@ static void choose_programs(const struct object *obj, const struct object_opts *
 	}
 }
 
+/* The file that has the target's types: --btf, or the environment's where an object needs one. */
+static const char *btf_file(const struct object *obj, const struct object_opts *opts)
+{
+	const char *env = getenv("EBPFRT_BTF_PATH");
+
+	if (opts->btf || !obj->nneeds || !env || !*env)
+		return opts->btf;
+	return env;
+}
+
 int object_open(struct object *obj, const struct object_opts *opts)
 {
 	LIBBPF_OPTS(bpf_object_open_opts, open_opts);
 	_cleanup_free_ const char **binaries = binaries_of(obj);
+	const char *user_file = btf_file(obj, opts);
 	char path[64], why[512] = "";
 	int found = 0, err;
 
 	if (!binaries)
 		return out_error("out of memory"), -ENOMEM;
-	if (obj->nneeds || opts->btf) {
-		err = btf_for_object(opts->btf, binaries, &obj->btf_fd, path, &found, why,
+	if (obj->nneeds || user_file) {
+		err = btf_for_object(user_file, binaries, &obj->btf_fd, path, &found, why,
 				     sizeof(why));
 		if (err)
 			return out_error("%s: %s", obj->file, why), err;
-		err = check_needs(obj, path, binaries, opts->btf, found);
+		err = check_needs(obj, path, binaries, user_file, found);
 		if (err)
 			return err;
 		open_opts.btf_custom_path = path;

@@ -289,6 +289,7 @@ static void call_init(struct bpf_call *b, struct client *c)
 	b->call.uid = c->uid;
 	b->call.pid = c->pid;
 	b->call.session = c->session;
+	b->call.interpret = c->interpret;
 }
 
 static void call_run(struct bpf_call *b, int err)

@@ -232,6 +232,7 @@ static void hello(struct client *c, const struct frame *f)
 		return;
 	}
 	c->hello = true;
+	c->interpret = h.flags & MSG_HELLO_INTERPRET;
 	c->heard_ns = osl_now_ns();
 	loop_timer_stop(&c->d->loop, &c->silence);
 	loop_timer_arm(&c->d->loop, &c->silence, client_idle_ns(c->d));

@@ -124,6 +124,7 @@ struct client {
 	s32 pid;
 	u32 uid;
 	bool hello, owns_daemon, dying;
+	bool interpret; /* its programs get no machine code */
 	bool batching;
 	u32 busy; /* an unanswered request: no further one is read */
 	bool log, log_all;

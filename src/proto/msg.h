@@ -16,7 +16,7 @@
 #include "core/run/map/map.h"
 #include "osl/osl.h"
 
-#define MSG_ABI 3u
+#define MSG_ABI 4u
 #define MSG_INLINE_MAX 60000u
 #define MSG_PAYLOAD_MAX (64u << 20)
 #define MSG_FDS_MAX 4u
@@ -81,7 +81,8 @@ struct msg_hello {
 	u32 flags;     /* MSG_HELLO_* */
 	char name[32]; /* of the program, for `ebpfrt ps` */
 };
-#define MSG_HELLO_PRIVATE 1u /* the daemon belongs to this client and leaves with it */
+#define MSG_HELLO_PRIVATE 1u   /* the daemon belongs to this client and leaves with it */
+#define MSG_HELLO_INTERPRET 2u /* the programs it loads get no machine code */
 
 struct msg_welcome {
 	u32 participant;

@@ -199,6 +199,13 @@ static int conn_setup(const struct frame *reply)
 static int exchange(struct msg *req, const void *body, size_t len, const int *fds, u32 nfds,
 		    struct frame *reply);
 
+static bool is_set_to(const char *name, const char *value)
+{
+	const char *v = secure_getenv(name);
+
+	return v && strcmp(v, value) == 0;
+}
+
 static int hello(void)
 {
 	struct msg_hello h = {.pid = sys_getpid(),
@@ -209,6 +216,8 @@ static int hello(void)
 
 	if (conn.private_dir[0] && conn.private_pid == (int)h.pid)
 		h.flags |= MSG_HELLO_PRIVATE;
+	if (is_set_to("EBPFRT_JIT", "0"))
+		h.flags |= MSG_HELLO_INTERPRET;
 	sys_call2(SYS_prctl, PR_GET_NAME, h.name);
 	err = exchange(&req, &h, sizeof(h), NULL, 0, &reply);
 	if (!err)
@@ -227,7 +236,6 @@ static int hello(void)
 
 static int runtime_dir(char *dir, size_t size)
 {
-	const char *private = secure_getenv("EBPFRT_PRIVATE");
 	char why[256] = "";
 	int err;
 
@@ -238,7 +246,7 @@ static int runtime_dir(char *dir, size_t size)
 		surface_say("%s", why);
 		return err;
 	}
-	if (!private || strcmp(private, "1") != 0)
+	if (!is_set_to("EBPFRT_PRIVATE", "1"))
 		return 0;
 	snprintf(conn.parent_dir, sizeof(conn.parent_dir), "%s", dir);
 	conn.private_pid = sys_getpid();

@@ -391,7 +391,7 @@ static int job_fill(struct ebpf_call *call, struct job *job)
 				       .ninsns = a->insn_cnt,
 				       .prog_type = a->prog_type,
 				       .expected_attach_type = a->expected_attach_type,
-				       .want_jit = true,
+				       .want_jit = !call->interpret,
 				       .map_by_fd = map_by_fd,
 				       .map_view = map_view,
 				       .cookie = call,

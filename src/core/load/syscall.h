@@ -48,6 +48,7 @@ struct ebpf_call {
 	u32 uid;
 	s32 pid; /* of the calling process */
 	u32 session;
+	bool interpret; /* PROG_LOAD: without machine code */
 	void *job; /* what a command that is answered later needs, freed by ebpf_call_deinit() */
 	void (*job_free)(void *job);
 	/* out */

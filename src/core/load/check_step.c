@@ -197,18 +197,18 @@ static int alu_pointer(struct proof_check *c, const struct bpf_insn *in,
 	return move_pointer(c, in->dst_reg, src, &by, op);
 }
 
-/* r += constant: the difference to what it was is known */
+/* r += constant, r -= constant: the difference to what it was is known */
 static void keep_delta(struct ebpf_vreg *dst, const struct ebpf_vreg *src,
 		       const struct bpf_insn *in)
 {
+	u8 op = BPF_OP(in->code);
 	s64 by = (s64)src->val.umin;
+	bool fits = by == (s32)by;
 
-	if (in->code != (BPF_ALU64 | BPF_ADD | BPF_K) &&
-	    in->code != (BPF_ALU64 | BPF_ADD | BPF_X)) {
-		unlink_reg(dst);
-		return;
-	}
-	if (!dst->id || (dst->flags & VREG_DELTA) || !ebpf_scalar_is_const(&src->val) ||
+	if (op == BPF_SUB && fits)
+		by = -by;
+	if (BPF_CLASS(in->code) != BPF_ALU64 || (op != BPF_ADD && op != BPF_SUB) || !dst->id ||
+	    (dst->flags & VREG_DELTA) || !ebpf_scalar_is_const(&src->val) || !fits ||
 	    by != (s32)by) {
 		unlink_reg(dst);
 		return;

@@ -201,19 +201,32 @@ static int pointer_alu(struct verify *v, const struct bpf_insn *in, const struct
 
 /* --- numbers --------------------------------------------------------------------------------- */
 
+/* What is added to the number, when that is a constant. */
+static bool known_step(const struct bpf_insn *in, const struct ebpf_vreg *src, s32 *step)
+{
+	bool itself = BPF_SRC(in->code) == BPF_X && in->src_reg == in->dst_reg;
+	s64 by = (s64)src->val.umin;
+
+	if (BPF_CLASS(in->code) != BPF_ALU64 || itself || !ebpf_scalar_is_const(&src->val) ||
+	    by != (s32)by)
+		return false;
+	if (BPF_OP(in->code) == BPF_SUB)
+		by = -by;
+	*step = (s32)by;
+	return (BPF_OP(in->code) == BPF_ADD || BPF_OP(in->code) == BPF_SUB) && by == *step;
+}
+
 /* r1 = r2; r1 += 4: what a test says of one it says of the other */
 static void keep_link(const struct bpf_insn *in, struct ebpf_vreg *dst, const struct ebpf_vreg *src)
 {
-	bool adds = in->code == (BPF_ALU64 | BPF_ADD | BPF_K) ||
-		    (in->code == (BPF_ALU64 | BPF_ADD | BPF_X) && in->src_reg != in->dst_reg);
+	s32 step;
 
-	if (!adds || !dst->id || (dst->flags & VREG_DELTA) || !ebpf_scalar_is_const(&src->val) ||
-	    src->val.umin > INT32_MAX) {
+	if (!dst->id || (dst->flags & VREG_DELTA) || !known_step(in, src, &step)) {
 		unlink_number(dst);
 		return;
 	}
 	dst->flags |= VREG_DELTA;
-	dst->delta = (s32)src->val.umin;
+	dst->delta = step;
 }
 
 static void number_alu(struct verify *v, const struct bpf_insn *in, const struct ebpf_vreg *src)

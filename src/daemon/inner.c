@@ -3,9 +3,10 @@
  * Inner maps and targets: a target that has a map of maps is given what that one holds, and what it
  * is to hold is given before programs see it there.
  *
- * Rules: a target that can't be told (it is stopped, say) keeps nobody waiting for longer than its
- * exchange: then the change is published, and in that target the lookup finds nothing until the
- * next exchange.
+ * Rules: each inner map is a mapping in the target, which may not have any number of them: behind
+ * INNER_MAX a program finds nothing. A target that can't be told (it is stopped, say) keeps nobody
+ * waiting for longer than its exchange: then the change is published, and in that target the lookup
+ * finds nothing until the next exchange.
  */
 #include "daemon/exchange.h"
 
@@ -13,6 +14,8 @@
 #include <string.h>
 
 #include "core/run/map/inner.h"
+
+#define INNER_MAX 8192u
 
 static struct pair_given *pair_find(struct target *t, u32 outer, u32 inner)
 {
@@ -28,6 +31,8 @@ static struct pair_given *pair_add(struct target *t, u32 outer, u32 inner)
 
 	if (p)
 		return p;
+	if (t->npairs == INNER_MAX)
+		return NULL;
 	if (t->npairs == t->pairs_room) {
 		u32 room = t->pairs_room ? 2 * t->pairs_room : 16;
 		struct pair_given *v = realloc(t->pairs, room * sizeof(*v));
@@ -37,6 +42,10 @@ static struct pair_given *pair_add(struct target *t, u32 outer, u32 inner)
 		t->pairs = v;
 		t->pairs_room = room;
 	}
+	if (t->npairs == INNER_MAX - 1)
+		log_line("target %d has had %u inner maps: it is given no more until all its "
+			 "links are detached",
+			 t->pid, INNER_MAX);
 	t->pairs[t->npairs] = (struct pair_given){.outer = outer, .inner = inner};
 	return &t->pairs[t->npairs++];
 }
@@ -111,7 +120,7 @@ bool inner_reach(struct ebpf_map_obj *outer, struct ebpf_map_obj *inner)
 		if (!uses(t, outer))
 			continue;
 		p = pair_find(t, outer->obj.id, inner->obj.id);
-		if (p && p->there)
+		if ((p && p->there) || (!p && t->npairs == INNER_MAX))
 			continue;
 		all = false;
 		if (p && p->sent)

@@ -474,7 +474,7 @@ void target_fail(struct target *t, int err, const char *why)
 	list_for_each_entry (tl, &t->links, in_target)
 		tl->update = false;
 	t->failed = true;
-	if (target_owes_bytes(t))
+	if (target_owes_bytes(t) || (t->loaded && t->slots_changed && !t->gone))
 		loop_timer_arm(&t->d->loop, &t->restore,
 			       RESTORE_AGAIN_NS << MIN(t->restores++, RESTORE_SLOWER));
 	target_settled(t, err, why);

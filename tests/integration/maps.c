@@ -12,6 +12,7 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +21,7 @@
 
 #include "maps.h"
 
-#define TESTS 59
+#define TESTS 62
 
 static struct bpf_object *obj;
 static struct results *r;
@@ -192,6 +193,14 @@ static void bloom(void)
 	is(bpf_map_lookup_elem(fd, NULL, &value), -ENOENT, "bloom_filter: what nobody did");
 }
 
+static long ms_now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
 static unsigned long long value_of(int fd, unsigned int key)
 {
 	unsigned long long value = 0;
@@ -260,6 +269,24 @@ static void inner_race(void)
 	close(fds[1]);
 }
 
+/* A process that is stopped keeps nobody waiting for long, and catches up. */
+static void inner_stopped(void)
+{
+	int fd = new_counts();
+	long start = ms_now();
+
+	kill(child, SIGSTOP);
+	is(put("outer", 0, fd), 0, "an update while the process is stopped");
+	check(ms_now() - start < 8000, "it does not wait for the process");
+	kill(child, SIGCONT);
+	for (int i = 0; i < 100 && value_of(fd, 0) != 1; i++) {
+		usleep(100000); /* its agent is told again some time later */
+		call();
+	}
+	check(value_of(fd, 0) >= 1, "the process uses the new map when it runs again");
+	close(fd);
+}
+
 static void inner_hash(void)
 {
 	int fd = bpf_map_create(BPF_MAP_TYPE_HASH, "in_hash", 4, 8, 8, NULL);
@@ -301,6 +328,7 @@ static void inner(void)
 	inner_swaps();
 	inner_hash();
 	inner_race();
+	inner_stopped();
 	bpf_link__destroy(link);
 	close(third);
 	close(other);
@@ -319,14 +347,6 @@ static int fill_up(struct user_ring_buffer *rb)
 		n++;
 	}
 	return errno == ENOSPC ? n : -1;
-}
-
-static long ms_now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
 /* A full ring: who waits for room is told when a program has made some. */

@@ -47,8 +47,9 @@ struct verify_backedge;
 
 struct verify_insn { /* what is known of an instruction besides its bytes */
 	bool seen;
-	bool prune; /* compare states here */
-	bool force; /* and keep one each time */
+	bool prune;   /* compare states here */
+	bool force;   /* and keep one each time */
+	bool evicted; /* an unfinished node was taken out of the list */
 	bool jump_target;
 	bool iter_next;	    /* a call of bpf_iter_*_next() */
 	bool sync_callback; /* a call that calls back at once */

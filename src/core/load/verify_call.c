@@ -203,7 +203,7 @@ static void log_return(struct verify *v, u32 to)
 /* Back at the call that calls back: what the callback changed and did not matter is unknown. */
 static void widen_after_callback(struct verify *v)
 {
-	struct verify_node *prev = verify_previous(v->path->parent, v->cur, v->insn_idx);
+	struct verify_node *prev = verify_previous(v, v->path->parent, v->cur, v->insn_idx);
 
 	if (prev)
 		verify_widen_to(prev, v->cur);

@@ -88,8 +88,8 @@ int verify_path_end(struct verify *v, struct verify_node *parent);
 int verify_collect(struct verify *v, struct ebpf_proof *proof);
 void verify_nodes_free(struct verify *v);
 /* The node before @from (itself excluded) on its path that is at @insn with the same callers. */
-struct verify_node *verify_previous(struct verify_node *from, const struct ebpf_vstate *st,
-				    u32 insn);
+struct verify_node *verify_previous(struct verify *v, struct verify_node *from,
+				    const struct ebpf_vstate *st, u32 insn);
 void verify_widen_to(const struct verify_node *prev, struct ebpf_vstate *st);
 
 /* verify_precise.c */

@@ -137,12 +137,27 @@ static bool same_callers(const struct ebpf_vstate *a, const struct ebpf_vstate *
 	return true;
 }
 
-struct verify_node *verify_previous(struct verify_node *from, const struct ebpf_vstate *st,
-				    u32 insn)
+static bool descends(const struct verify_node *n, const struct verify_node *from)
+{
+	while (n->depth > from->depth)
+		n = n->parent;
+	return n == from;
+}
+
+/*
+ * The newest unfinished node there usually is the one, a turn of a loop away: paths can be long,
+ * and this is asked at every turn. Only where one was evicted the whole way is looked at.
+ */
+struct verify_node *verify_previous(struct verify *v, struct verify_node *from,
+				    const struct ebpf_vstate *st, u32 insn)
 {
 	struct verify_node *n;
 
-	for (n = from; n; n = n->parent)
+	for (n = from ? v->nodes[insn] : NULL; n; n = n->next)
+		if (n->branches && n->depth <= from->depth && same_callers(&n->state, st) &&
+		    descends(from, n))
+			return n;
+	for (n = v->insn[insn].evicted ? from : NULL; n; n = n->parent)
 		if (n->insn == insn && same_callers(&n->state, st))
 			return n;
 	return NULL;
@@ -185,7 +200,7 @@ int verify_widen(struct verify *v, struct ebpf_vstate *queued)
 	struct verify_node *here = v->path->parent, *prev;
 
 	/* the newest node is the one that was made for this visit */
-	prev = here ? verify_previous(here->parent, queued, v->insn_idx) : NULL;
+	prev = here ? verify_previous(v, here->parent, queued, v->insn_idx) : NULL;
 	if (prev)
 		verify_widen_to(prev, queued);
 	return 0;
@@ -390,6 +405,7 @@ static bool evict(struct verify *v, struct verify_node **link)
 	if (n->misses <= n->hits * limit + limit)
 		return false;
 	*link = n->next;
+	v->insn[n->insn].evicted |= !!n->branches;
 	v->peak_states -= !n->branches && !n->used;
 	if (!n->branches && !n->used && !n->loops && !loop_of(n)) {
 		u32 frames = n->state.curframe;

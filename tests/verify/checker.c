@@ -11,6 +11,8 @@
  */
 #include "tests/verify/verify.h"
 
+#include "core/load/vstate.h"
+
 #define LOG_SIZE (64u << 10)
 
 #define SECRET "an address is no secret: the program runs in its user's own process"
@@ -92,6 +94,19 @@ static bool loops(const struct vcase *c)
 	return false;
 }
 
+static int check(const struct vcase *c, struct ebpf_proof *proof, char *text)
+{
+	struct bpf_func_info funcs[VERIFY_MAX_FUNCS];
+	struct ebpf_vprog prog = verify_program(c, funcs);
+	struct ebpf_log log = {.buf = text, .size = LOG_SIZE, .level = 1};
+	struct ebpf_facts facts = {0};
+	int r = ebpf_check_proof(&prog, proof, &log, &facts);
+
+	ebpf_facts_free(&facts);
+	ebpf_log_end(&log);
+	return r;
+}
+
 void verify_theme_checker(const char *theme, const struct vcase *cases, u32 n)
 {
 	_cleanup_free_ char *text = malloc(LOG_SIZE);
@@ -99,13 +114,46 @@ void verify_theme_checker(const char *theme, const struct vcase *cases, u32 n)
 
 	cr_assert(text);
 	for (u32 i = 0; i < n; i++) {
-		struct ebpf_log log = {.buf = text, .size = LOG_SIZE, .level = 1};
+		struct ebpf_proof none = {0};
 
-		if (!cases[i].err || loops(&cases[i]) || verify_check_alone(&cases[i], &log) ||
+		if (!cases[i].err || loops(&cases[i]) || check(&cases[i], &none, text) ||
 		    may_accept(cases[i].name))
 			continue;
 		cr_log_error("%s: the checker accepts it", cases[i].name);
 		bad++;
 	}
 	cr_assert_eq(bad, 0, "%s: the checker accepts %u of %u", theme, bad, n);
+}
+
+/*
+ * bpf_loop() calls as often as it may, then @again ends the program or starts over. Its callback
+ * sets what is 0 before: were that not done, the program would end.
+ */
+#define CALLS_AND(again)                                                                           \
+	MAIN_AND({13, T_STATIC}),                                                                  \
+		VINSNS(MOV_IMM(1, 2), LDFUNC(2, 11), MOV_REG(3, 10), ALU64_IMM(BPF_ADD, 3, -8),    \
+		       MOV_IMM(4, 0), ST(BPF_DW, 10, -8, 0), CALL(BPF_FUNC_loop),                  \
+		       LDX(BPF_DW, 1, 10, -8), JMP_IMM(BPF_JEQ, 1, 0, 1),                          \
+		       INSN(BPF_JMP | BPF_JA, 0, 0, again, 0), RET(0), ST(BPF_DW, 2, 0, 1),        \
+		       RET(0))
+
+/* The budget of one call of a helper bounds no loop around it. */
+Test(verify_checker, a_budget_ends_with_its_call)
+{
+	const struct vcase ends = {.name = "ends", CALLS_AND(0)};
+	const struct vcase endless = {.name = "endless", CALLS_AND(-11)};
+	_cleanup_free_ char *text = malloc(LOG_SIZE);
+	struct bpf_func_info funcs[VERIFY_MAX_FUNCS];
+	struct ebpf_vprog prog = verify_program(&ends, funcs);
+	struct ebpf_proof proof = {0};
+	struct ebpf_facts facts = {0};
+	struct ebpf_log silent = {0};
+
+	cr_assert(text);
+	cr_assert_eq(ebpf_explore(&prog, &silent, &proof, &facts), 0);
+	ebpf_facts_free(&facts);
+	cr_expect_eq(check(&ends, &proof, text), 0, "%s", text);
+	cr_expect_eq(check(&endless, &proof, text), -EFAULT);
+	cr_expect(strstr(text, "a loop that nothing bounds"), "%s", text);
+	ebpf_proof_free(&proof);
 }

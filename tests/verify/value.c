@@ -43,6 +43,10 @@ static const struct vcase cases[] = {
 	NO("variable minus variable has no lower bound here", EACCES, "R0 unbounded memory access",
 	   RANDOM(6), VALUE, ALU64_IMM(BPF_AND, 6, 7), ALU64_IMM(BPF_ADD, 0, 7),
 	   ALU64_REG(BPF_SUB, 0, 6), LDX(BPF_B, 1, 0, 8), RET(0)),
+	NO("another fixed offset on each of two paths", EACCES,
+	   "invalid access to map value, value_size=16 off=16 size=4", RANDOM(6), VALUE,
+	   JMP_IMM(BPF_JGT, 6, 5, 2), ALU64_IMM(BPF_ADD, 0, 8), INSN(BPF_JMP | BPF_JA, 0, 0, 1, 0),
+	   ALU64_IMM(BPF_ADD, 0, 12), LDX(BPF_W, 1, 0, 4), RET(0)),
 	/* NULL */
 	NO("not checked", EACCES, "R0 invalid mem access 'map_value_or_null'", LOOKUP4(M_LRU),
 	   LDX(BPF_B, 1, 0, 0), RET(0)),

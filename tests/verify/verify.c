@@ -17,7 +17,6 @@
 
 #define LOG_SIZE (1u << 20)
 #define MAX_INSNS 16384
-#define MAX_FUNCS 64
 
 /* --- BTF ------------------------------------------------------------------------------------- */
 
@@ -241,7 +240,7 @@ static void same_depth(const struct vcase *c, const struct ebpf_vprog *prog,
 	ebpf_proof_free(&proof);
 }
 
-static struct ebpf_vprog program(const struct vcase *c, struct bpf_func_info *funcs)
+struct ebpf_vprog verify_program(const struct vcase *c, struct bpf_func_info *funcs)
 {
 	struct ebpf_vprog prog = {
 		.insns = c->insns,
@@ -264,26 +263,13 @@ static struct ebpf_vprog program(const struct vcase *c, struct bpf_func_info *fu
 
 int verify_case(const struct vcase *c, struct ebpf_log *log, struct ebpf_facts *facts)
 {
-	struct bpf_func_info funcs[MAX_FUNCS];
-	struct ebpf_vprog prog = program(c, funcs);
+	struct bpf_func_info funcs[VERIFY_MAX_FUNCS];
+	struct ebpf_vprog prog = verify_program(c, funcs);
 	int r = ebpf_verify(&prog, log, facts);
 
 	ebpf_log_end(log);
 	if (!r)
 		same_depth(c, &prog, facts);
-	return r;
-}
-
-int verify_check_alone(const struct vcase *c, struct ebpf_log *log)
-{
-	struct bpf_func_info funcs[MAX_FUNCS];
-	struct ebpf_vprog prog = program(c, funcs);
-	struct ebpf_proof none = {0};
-	struct ebpf_facts facts = {0};
-	int r = ebpf_check_proof(&prog, &none, log, &facts);
-
-	ebpf_facts_free(&facts);
-	ebpf_log_end(log);
 	return r;
 }
 
@@ -307,7 +293,7 @@ static const char *tail(const char *log)
 	return p;
 }
 
-static bool ours_right(const struct vcase *c, char *text)
+static bool ours_right(const struct vcase *c, char *text, const char *how)
 {
 	struct ebpf_log log = {.buf = text, .size = LOG_SIZE, .level = c->level ? c->level : 1};
 	struct ebpf_facts facts = {0};
@@ -320,7 +306,7 @@ static bool ours_right(const struct vcase *c, char *text)
 		ebpf_facts_free(&facts);
 	if (r == -c->err && (!c->words || strstr(text, c->words)))
 		return true;
-	cr_log_error("%s: expected %s%s%s, got %s\n%s", c->name, verdict(-c->err, want),
+	cr_log_error("%s%s: expected %s%s%s, got %s\n%s", c->name, how, verdict(-c->err, want),
 		     c->words ? ", " : "", c->words ? c->words : "", verdict(r, got), tail(text));
 	return false;
 }
@@ -339,7 +325,22 @@ void verify_theme(const char *theme, const struct vcase *cases, u32 n)
 	u32 bad = 0;
 
 	for (u32 i = 0; i < n; i++)
-		bad += !ours_right(&cases[i], text);
+		bad += !ours_right(&cases[i], text, "");
+	cr_assert_eq(bad, 0, "%s: %u of %u cases are not as expected", theme, bad, n);
+}
+
+/* With a state remembered at every place where paths can meet, nothing is to be said otherwise. */
+void verify_theme_states(const char *theme, const struct vcase *cases, u32 n)
+{
+	_cleanup_free_ char *text = log_room();
+	u32 bad = 0;
+
+	for (u32 i = 0; i < n; i++) {
+		struct vcase c = cases[i];
+
+		c.flags |= BPF_F_TEST_STATE_FREQ;
+		bad += !ours_right(&c, text, ", states everywhere");
+	}
 	cr_assert_eq(bad, 0, "%s: %u of %u cases are not as expected", theme, bad, n);
 }
 
@@ -452,7 +453,7 @@ static void for_kernel(struct bpf_insn *insns, u32 n)
 
 int verify_kernel(const struct vcase *c, char *log, u32 size)
 {
-	struct bpf_func_info funcs[MAX_FUNCS];
+	struct bpf_func_info funcs[VERIFY_MAX_FUNCS];
 	static struct bpf_insn insns[MAX_INSNS];
 	union bpf_attr a = {.prog_type = prog_type(c),
 			    .insns = (u64)(uintptr_t)insns,

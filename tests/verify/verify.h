@@ -129,6 +129,7 @@ struct vcase {
 #define LEVEL(n) .level = (n)
 
 void verify_theme(const char *theme, const struct vcase *cases, u32 n);
+void verify_theme_states(const char *theme, const struct vcase *cases, u32 n);
 void verify_theme_checker(const char *theme, const struct vcase *cases, u32 n);
 void verify_theme_kernel(const char *theme, const struct vcase *cases, u32 n);
 
@@ -137,6 +138,10 @@ void verify_theme_kernel(const char *theme, const struct vcase *cases, u32 n);
 	Test(verify, theme)                                                                        \
 	{                                                                                          \
 		verify_theme(#theme, cases, ARRAY_SIZE(cases));                                    \
+	}                                                                                          \
+	Test(verify_states, theme)                                                                 \
+	{                                                                                          \
+		verify_theme_states(#theme, cases, ARRAY_SIZE(cases));                             \
 	}                                                                                          \
 	Test(verify_checker, theme)                                                                \
 	{                                                                                          \
@@ -149,8 +154,9 @@ void verify_theme_kernel(const char *theme, const struct vcase *cases, u32 n);
 
 /* For themes that look closer: verify one case with this log. */
 int verify_case(const struct vcase *c, struct ebpf_log *log, struct ebpf_facts *facts);
-/* The checker alone, with nothing but the program. */
-int verify_check_alone(const struct vcase *c, struct ebpf_log *log);
+/* What it is for both verifiers; @funcs (of VERIFY_MAX_FUNCS) must stay. */
+#define VERIFY_MAX_FUNCS 64
+struct ebpf_vprog verify_program(const struct vcase *c, struct bpf_func_info *funcs);
 /* Map @id as the verifier sees it. */
 const struct ebpf_vmap *verify_map(enum vmap_id id);
 /* Make the maps in the kernel; false: no bpf(2) here. Then load: descriptor or -errno. */

@@ -5,6 +5,8 @@
 static const struct vcase cases[] = {
 	NO("stack pointer minus a constant", EACCES, "R1 subtraction from stack pointer prohibited",
 	   MOV_REG(1, 10), ALU64_IMM(BPF_SUB, 1, 8), ST(BPF_DW, 1, 0, 0), RET(0)),
+	OK("its low half less a number is a number", MOV_REG(2, 10), ALU32_IMM(BPF_SUB, 2, 8),
+	   MOV_REG(0, 2), EXIT()),
 	OK("value minus a constant", LOOKUP4(M_ARRAY), NONNULL, ALU64_IMM(BPF_ADD, 0, 8),
 	   ALU64_IMM(BPF_SUB, 0, 8), ST(BPF_DW, 0, 0, 0), RET(0)),
 	NO("value minus too much", EACCES,

@@ -181,6 +181,10 @@ static int alu_pointer(struct proof_check *c, const struct bpf_insn *in,
 	u8 op = BPF_OP(in->code);
 	struct ebpf_vreg by;
 
+	if (BPF_CLASS(in->code) == BPF_ALU && op == BPF_SUB) { /* the rest of an address */
+		proof_unknown(dst);
+		return 0;
+	}
 	if (BPF_CLASS(in->code) != BPF_ALU64 || (op != BPF_ADD && op != BPF_SUB))
 		return proof_fail(c, "arithmetic on a pointer other than + and -");
 	if (ebpf_vreg_is_ptr(dst) && ebpf_vreg_is_ptr(src)) {

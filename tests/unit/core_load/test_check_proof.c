@@ -169,6 +169,15 @@ Test(check_proof, locks)
 	       EXIT);
 }
 
+Test(check_proof, the_low_half_of_an_address)
+{
+	ACCEPT(MOV(2, 10), INSN(BPF_ALU | BPF_SUB | BPF_K, 2, 0, 0, 8), MOV(0, 2), EXIT);
+	REFUSE("no pointer", MOV(2, 10), INSN(BPF_ALU | BPF_SUB | BPF_K, 2, 0, 0, 8),
+	       LDX(BPF_DW, 0, 2, 0), EXIT);
+	REFUSE("other than", MOV(2, 10), INSN(BPF_ALU | BPF_XOR | BPF_K, 2, 0, 0, 8), MOV(0, 2),
+	       EXIT);
+}
+
 Test(check_proof, functions)
 {
 	ACCEPT(MOVK(1, 5), CALL_SUB(1), EXIT, MOV(0, 1), EXIT);

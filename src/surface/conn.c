@@ -300,13 +300,11 @@ static void adopt_named_targets(void)
 	}
 }
 
-static int connect_locked(bool start)
+/* Reach the daemon and greet it. */
+static int connect_once(bool start)
 {
-	int fd, err;
+	int fd = dial(start), err;
 
-	if (conn_usable())
-		return 0;
-	fd = dial(start);
 	if (fd < 0)
 		return fd;
 	fd = surface_private_fd(fd);
@@ -318,10 +316,25 @@ static int connect_locked(bool start)
 	conn.fd = fd;
 	conn.pid = sys_getpid();
 	err = hello();
-	if (err) {
+	if (err)
 		conn_drop();
-		return err;
+	return err;
+}
+
+static int connect_locked(bool start)
+{
+	int err;
+
+	if (conn_usable())
+		return 0;
+	err = connect_once(start);
+	/* one that is just ending took the call, and will not take another */
+	if (err == -ECONNRESET || err == -EPIPE) {
+		surface_say_clear();
+		err = connect_once(start);
 	}
+	if (err)
+		return err;
 	surface_activate();
 	adopt_named_targets();
 	if (conn.lost) {

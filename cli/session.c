@@ -257,32 +257,37 @@ static const char *prog_of_link(const struct session *s, u32 id)
 }
 
 /* The session ends with its last target. */
-static void target_done(struct session *s, u32 i, bool left)
+enum end { END_PROCESS, END_DETACHED, END_PROGRAM /* it executes another one */ };
+static void target_done(struct session *s, u32 i, enum end how)
 {
 	if (s->targets[i].done)
 		return;
 	s->targets[i].done = true;
-	s->left += left;
+	s->left += how != END_PROCESS;
 	if (--s->alive)
 		return;
 	s->over = true;
 	s->ended = !s->left;
-	if (s->left)
+	if (how == END_DETACHED)
 		out_note("no process is traced any more: another client detached %s",
 			 s->left == 1 ? "it" : "them");
 }
 
 /* Another client detached it, or it became another program that can't be followed. */
-static void on_left(struct session *s, pid_t pid)
+static void on_left(struct session *s, pid_t pid, bool executed)
 {
+	const char *why = executed ? "has started another program (exec), where nothing is probed; "
+				     "attach to it again"
+				   : "is no longer traced";
+
 	for (u32 i = 0; s->pids && i < s->pids->n; i++) {
 		if (s->pids->v[i] == pid && !s->targets[i].done) {
-			out_note("process %d is no longer traced", pid);
-			target_done(s, i, true);
+			out_note("process %d %s", pid, why);
+			target_done(s, i, executed ? END_PROGRAM : END_DETACHED);
 			return;
 		}
 	}
-	out_debug("process %d is no longer traced", pid);
+	out_debug("process %d %s", pid, why);
 }
 
 /* Is there a probe that nobody has detached? What libbpf hides from us counts as one. */
@@ -344,7 +349,7 @@ static void on_event(const struct ebpfrt_event *ev, void *cookie)
 				 strerror(-ev->err));
 		break;
 	case EBPFRT_EVENT_TARGET_LEFT:
-		on_left(s, ev->pid);
+		on_left(s, ev->pid, ev->err != 0);
 		break;
 	case EBPFRT_EVENT_TARGET_END:
 		out_debug("process %d has ended", ev->pid);
@@ -420,7 +425,7 @@ static void on_ready(struct session *s, u64 who)
 	case WHO_TARGET:
 		/* the pidfd leaves the set with its descriptor */
 		close(s->targets[who >> 32].fd);
-		target_done(s, (u32)(who >> 32), false);
+		target_done(s, (u32)(who >> 32), END_PROCESS);
 		break;
 	default:
 		drain(s);

@@ -135,7 +135,7 @@ EBPFRT_API int ebpfrt_surface_path(char *path, size_t size);
 enum ebpfrt_event_type {
 	EBPFRT_EVENT_LOG = 1,	    /* a bpf_printk line: text */
 	EBPFRT_EVENT_TARGET_END,    /* pid ended */
-	EBPFRT_EVENT_TARGET_LEFT,   /* pid runs on, unprobed: exec, or detached by another client */
+	EBPFRT_EVENT_TARGET_LEFT,   /* pid runs on, unprobed: detached by another client, or (err) exec */
 	EBPFRT_EVENT_LINK_ATTACHED, /* a pending link found its place: link, pid */
 	EBPFRT_EVENT_LINK_FAILED,   /* link, pid, err */
 	EBPFRT_EVENT_LINK_DETACHED, /* link was detached, by whomever */

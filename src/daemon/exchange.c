@@ -87,6 +87,8 @@ static bool perhaps_ended(int err)
 
 static void finish_badly(struct target *t, int err, const char *why)
 {
+	if (target_executed(t)) /* that is why, and whoever waits will be told so */
+		return;
 	if ((exchange_passing(err) || perhaps_ended(err)) && t->busy_retries++ < RETRIES_MAX) {
 		land(t);
 		loop_timer_arm(&t->d->loop, &t->retry, (10ull << t->busy_retries) * NS_PER_MS);
@@ -436,6 +438,10 @@ static void inject(struct exchange *x)
 		exchange_fail(
 			x, req.agent_fd,
 			"the agent libebpfrt-agent.so is not beside ebpfrtd; set EBPFRT_AGENT");
+		return;
+	}
+	if (target_executed(t)) {
+		exchange_fail(x, -ESRCH, "process %d has started another program (exec)", t->pid);
 		return;
 	}
 	err = may_inject(t, why);

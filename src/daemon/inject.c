@@ -339,21 +339,26 @@ static int load(struct work *w)
 	return 0;
 }
 
+static bool is_loaded_at(struct work *w, u64 base)
+{
+	const u64 head = MIN(w->file.ph[0].p_type == PT_LOAD ? w->file.ph[0].p_filesz : 512, 4096);
+	u8 now[4096];
+
+	return thread_read(&w->thread, base, now, head) == 0 &&
+	       memcmp(now, w->file.data, head) == 0;
+}
+
 /* Is the same agent there from an earlier time (an earlier daemon's, or preloaded)? */
 static u64 find_loaded(struct work *w)
 {
 	_cleanup_fclose_ FILE *f = NULL;
-	const u64 head = MIN(w->file.ph[0].p_type == PT_LOAD ? w->file.ph[0].p_filesz : 512, 4096);
-	u8 now[4096];
 	char path[64], line[512];
 	u64 start;
 
 	snprintf(path, sizeof(path), "/proc/%d/maps", w->req.pid);
 	f = fopen(path, "re");
 	while (f && fgets(line, sizeof(line), f))
-		if (sscanf(line, "%" SCNx64 "-%*x r--p", &start) == 1 &&
-		    thread_read(&w->thread, start, now, head) == 0 &&
-		    memcmp(now, w->file.data, head) == 0)
+		if (sscanf(line, "%" SCNx64 "-%*x r--p", &start) == 1 && is_loaded_at(w, start))
 			return start;
 	return 0;
 }
@@ -441,6 +446,11 @@ static int inject(struct work *w)
 	if (err)
 		return err;
 	w->base = w->req.kind == INJECT_COMMAND ? w->req.base : find_loaded(w);
+	if (w->req.kind == INJECT_COMMAND && !is_loaded_at(w, w->base))
+		return thread_fail(&w->thread, -ESRCH,
+				   "process %d has started another program (exec), the agent went "
+				   "with the old one; attach to it again",
+				   w->req.pid);
 	w->found = w->base != 0;
 	err = make_stack(w);
 	if (err == 0 && !w->base)

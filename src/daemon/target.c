@@ -2,7 +2,10 @@
 /* Targets: coming, going, and what belongs to them. See target.h. */
 #include "daemon/target.h"
 
+#include <elf.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -13,6 +16,7 @@
 #include "base/cleanup.h"
 
 #define TARGETS_MAX 1024u
+#define LOOK_NS (500ull * 1000000)
 #define ROUNDS_MAX 64u
 #define RESTORE_AGAIN_NS (1000ull * 1000000)
 #define RESTORE_SLOWER 6u
@@ -188,6 +192,44 @@ static void on_exit_of(struct loop_source *s, u32 events)
 	target_free(t);
 }
 
+/* What can't be read says nothing: it may have made itself undumpable. */
+static bool agent_vanished(const struct target *t)
+{
+	_cleanup_close_ int mem = -1;
+	char path[64], magic[SELFMAG];
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/%d/mem", t->pid);
+	mem = open(path, O_RDONLY | O_CLOEXEC);
+	if (mem < 0)
+		return false;
+	n = pread(mem, magic, SELFMAG, (off_t)t->base);
+	return n < 0 ? errno == EIO : n == SELFMAG && memcmp(magic, ELFMAG, SELFMAG);
+}
+
+bool target_executed(struct target *t)
+{
+	if (!t->executed && t->loaded && t->base)
+		t->executed = agent_vanished(t);
+	if (t->executed)
+		loop_timer_arm(&t->d->loop, &t->look, 0);
+	return t->executed;
+}
+
+/* Nobody says that a process executes another program; a preloaded one's new agent does. */
+static void on_look(struct loop_timer *timer)
+{
+	struct target *t = container_of(timer, struct target, look);
+
+	if (t->how != 1 && !t->x && target_executed(t)) {
+		trace_settle(t);
+		target_event(t->d, t, 4, 0, -ESRCH);
+		target_free(t);
+		return;
+	}
+	loop_timer_arm(&t->d->loop, &t->look, LOOK_NS);
+}
+
 static void on_retry(struct loop_timer *timer)
 {
 	struct target *t = container_of(timer, struct target, retry);
@@ -262,12 +304,14 @@ struct target *target_new(struct daemon *d, s32 pid, int *err, char why[PROBE_WH
 	list_init(&t->waiters);
 	loop_timer_init(&t->retry, on_retry);
 	loop_timer_init(&t->restore, on_restore);
+	loop_timer_init(&t->look, on_look);
 	list_add_tail(&t->node, &d->targets);
 	*err = target_init(t, why);
 	if (*err) {
 		target_free(t);
 		return NULL;
 	}
+	loop_timer_arm(&d->loop, &t->look, LOOK_NS);
 	t->how = 2;
 	return t;
 }
@@ -284,6 +328,12 @@ static void reap_maps(struct target *t)
 		ebpf_map_reap(&t->d->trace_map->map);
 }
 
+static const char *why_gone(const struct target *t)
+{
+	return t->executed ? "the process has started another program (exec); attach to it again"
+			   : "the process has ended";
+}
+
 static void drop_links(struct target *t)
 {
 	while (!list_empty(&t->links)) {
@@ -292,13 +342,16 @@ static void drop_links(struct target *t)
 		bool waiting = a->waiting && a->l->pid == t->pid;
 
 		if (waiting)
-			tlink_fail(tl, -ESRCH, "the process has ended");
+			tlink_fail(tl, -ESRCH, why_gone(t));
 		/* a link of one process outlives it, as in the kernel, without a place */
 		if (waiting && a->waiting) {
 			struct ebpf_call *call = a->waiting;
 
 			a->waiting = NULL;
-			ebpf_call_why(call, "process %d has ended", t->pid);
+			ebpf_call_why(call, "process %d has %s", t->pid,
+				      t->executed
+					      ? "started another program (exec); attach to it again"
+					      : "ended");
 			tlink_free(tl);
 			bpf_done(call, -ESRCH);
 			continue;
@@ -319,6 +372,7 @@ void target_free(struct target *t)
 	exchange_abort(t);
 	loop_timer_stop(&d->loop, &t->retry);
 	loop_timer_stop(&d->loop, &t->restore);
+	loop_timer_stop(&d->loop, &t->look);
 	loop_del(&d->loop, &t->exit);
 	if (fd >= 0)
 		close(fd);
@@ -326,7 +380,7 @@ void target_free(struct target *t)
 	reap_maps(t);
 	if (t->stats)
 		drop_links(t);
-	target_settled(t, -ESRCH, "the process has ended");
+	target_settled(t, -ESRCH, why_gone(t));
 	list_del_init(&t->node);
 	if (t->stats)
 		osl_shm_unmap(t->stats, t->stats_size);

@@ -106,6 +106,7 @@ struct target {
 	struct daemon *d;
 	struct loop_source exit; /* pidfd */
 	struct loop_timer retry;
+	struct loop_timer look;	   /* is it still the program it was? */
 	struct loop_timer restore; /* what could not be restored is tried again */
 	struct list_head links;	   /* struct tlink */
 	struct list_head leaving;  /* struct leaving, see tally.c */
@@ -125,10 +126,11 @@ struct target {
 	bool dirty;   /* look again when the exchange is over */
 	bool modules; /* the loader has something new */
 	bool gone;
-	bool failed;  /* the last attempt; nothing is under way */
-	u64 swept_by; /* cookie of the target whose unknown child it was, 0: it came by itself */
-	bool sweep;   /* it was restored: its children are to be looked for */
-	bool forked;  /* has to be told what it inherited */
+	bool executed; /* another program, without our agent */
+	bool failed;   /* the last attempt; nothing is under way */
+	u64 swept_by;  /* cookie of the target whose unknown child it was, 0: it came by itself */
+	bool sweep;    /* it was restored: its children are to be looked for */
+	bool forked;   /* has to be told what it inherited */
 	u32 busy_retries;
 	u32 restores; /* failed ones in a row */
 	u32 rounds;   /* exchanges since somebody waits, without an end in sight */
@@ -188,6 +190,9 @@ u32 given_index(const struct given *g, u32 id);	      /* n: not there */
 struct given_one *given_add(struct given *g, u32 id); /* NULL: no memory */
 /* Links that cover it and have no tlink yet get one. */
 void target_link_up(struct target *t);
+/* Its agent has vanished: it executes another program. It is forgotten, but not before the caller
+ * is through. */
+bool target_executed(struct target *t);
 bool target_has_work(const struct target *t);
 /* Links have gone that its agent does not know to be gone. */
 bool target_owes_bytes(const struct target *t);

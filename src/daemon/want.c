@@ -204,6 +204,10 @@ static void plan_done(struct plan *p)
 	struct target *t = x->t;
 
 	o->why[sizeof(o->why) - 1] = 0;
+	if (target_executed(t)) {
+		exchange_fail(x, -ESRCH, "process %d has started another program (exec)", t->pid);
+		return;
+	}
 	if (!o->err)
 		o->err = adopt_arenas(t, o);
 	remember_scans(o);

@@ -40,7 +40,7 @@
 #define HELPER_TAIL_CALL 12
 #define GUARD 8 /* bytes above r10 */
 #define MAX_PASSES 24
-#define LONGEST_INSN 128 /* bytes no instruction's code exceeds: the first pass's guess */
+#define LONGEST_INSN 192 /* bytes no instruction's code exceeds: the first pass's guess */
 
 bool x86_jit_avoid_bmi2;
 
@@ -71,6 +71,7 @@ struct jit {
 	struct func *f; /* the one being emitted */
 	u32 *addr;  /* n + 1: offset of each instruction's code, the previous pass's ahead of us */
 	u32 *stop;  /* n: where the code of each instruction ends */
+	u32 *slow;  /* n: where its rest is, behind its function; 0: it has none */
 	u8 *target; /* n: something jumps here */
 	s32 *loops; /* n + 1: change in the number of loops around each instruction */
 	bool moved; /* an address differs from the previous pass */
@@ -469,11 +470,14 @@ static u32 writer_of(const struct jit *j, u32 i, u8 reg)
 	return i;
 }
 
-static bool is_map_at(const struct jit *j, u32 i, u8 reg)
+/* The reference to a map that is in @reg, or NULL. */
+static const struct ebpf_image_ref *map_at(const struct jit *j, u32 i, u8 reg)
 {
 	const struct bpf_insn *in = &j->insns[writer_of(j, i, reg)];
 
-	return is_lddw(in) && in->src_reg == EBPF_LD_REF && j->refs[in->imm].kind == EBPF_REF_MAP;
+	if (!is_lddw(in) || in->src_reg != EBPF_LD_REF || j->refs[in->imm].kind != EBPF_REF_MAP)
+		return NULL;
+	return &j->refs[in->imm];
 }
 
 /* r10 and a constant that leads into the frame */
@@ -525,6 +529,18 @@ static void tail_call(struct jit *j)
 	emit_patch8(&j->e, stay);
 }
 
+/* False: the helper is to be called. */
+static bool map_lookup(struct jit *j, u32 i)
+{
+	const struct ebpf_image_ref *map = map_at(j, i, BPF_REG_1);
+
+	if (!map || !is_stack_at(j, i, BPF_REG_2))
+		return false;
+	if (jit_map_lookup(&j->e, map->shape, j->slow[i]) && !j->slow[i])
+		j->slow[i] = j->n * LONGEST_INSN;
+	return true;
+}
+
 static void emit_call(struct jit *j, u32 i)
 {
 	const struct bpf_insn *in = &j->insns[i];
@@ -535,10 +551,7 @@ static void emit_call(struct jit *j, u32 i)
 		call_bpf(j, i + 1 + (u32)in->imm);
 	else if (in->imm == HELPER_TAIL_CALL)
 		tail_call(j);
-	else if (in->imm == BPF_FUNC_map_lookup_elem && is_map_at(j, i, BPF_REG_1) &&
-		 is_stack_at(j, i, BPF_REG_2))
-		jit_map_lookup(&j->e);
-	else
+	else if (in->imm != BPF_FUNC_map_lookup_elem || !map_lookup(j, i))
 		call_helper(j, (u32)in->imm);
 }
 
@@ -631,6 +644,19 @@ static void late_epilogue(struct jit *j)
 	emit_bytes(&j->e, 0xc3, 1);
 }
 
+/* What its instructions do seldom. */
+static void slow_paths(struct jit *j)
+{
+	for (u32 i = j->f->start; i < j->f->end; i++) {
+		if (!j->slow[i])
+			continue;
+		set_addr(j, &j->slow[i]);
+		jit_map_lookup_slow(&j->e);
+		emit_bytes(&j->e, 0xe9, 1);
+		emit_bytes(&j->e, j->stop[i] - (j->e.len + 4), 4);
+	}
+}
+
 static int one_pass(struct jit *j)
 {
 	u32 s;
@@ -644,6 +670,7 @@ static int one_pass(struct jit *j)
 		if (r)
 			return r;
 		late_epilogue(j);
+		slow_paths(j);
 		if (j->f->is_callback)
 			thunk(j, j->f);
 	}
@@ -671,6 +698,7 @@ int arch_jit(const struct ebpf_image *img, u8 *out, size_t cap, u32 *len, u32 *e
 	_cleanup_free_ struct func *funcs = calloc(img->nsubprogs + 1, sizeof(*funcs));
 	_cleanup_free_ u32 *addr = calloc(img->ninsns + 1, sizeof(*addr));
 	_cleanup_free_ u32 *stop = calloc(img->ninsns + 1, sizeof(*stop));
+	_cleanup_free_ u32 *slow = calloc(img->ninsns + 1, sizeof(*slow));
 	_cleanup_free_ u8 *target = calloc(img->ninsns + 1, 1);
 	_cleanup_free_ s32 *loops = calloc(img->ninsns + 1, sizeof(*loops));
 	struct jit j = {
@@ -684,13 +712,14 @@ int arch_jit(const struct ebpf_image *img, u8 *out, size_t cap, u32 *len, u32 *e
 		.nfuncs = img->nsubprogs,
 		.addr = addr,
 		.stop = stop,
+		.slow = slow,
 		.target = target,
 		.loops = loops,
 		.tail_calls = img->flags & EBPF_IMAGE_TAIL_CALLS,
 	};
 	int r;
 
-	if (!funcs || !addr || !stop || !target || !loops)
+	if (!funcs || !addr || !stop || !slow || !target || !loops)
 		return -ENOMEM;
 	analyse(&j, img);
 	r = all_passes(&j);

@@ -67,6 +67,16 @@ void emit_rm(struct emit *e, u8 prefix, bool wide, u32 opcode, u8 reg, u8 base, 
 	emit_mem(e, reg, base, disp);
 }
 
+void emit_rm_index(struct emit *e, bool wide, u32 opcode, u8 reg, u8 base, u8 index, u8 scale,
+		   s8 disp)
+{
+	emit_rex(e, wide, reg, index, base, false);
+	emit_opcode(e, opcode);
+	emit_bytes(e, 0x40u | (reg & 7u) << 3 | 4u, 1);
+	emit_bytes(e, (u32)__builtin_ctz(scale) << 6 | (index & 7u) << 3 | (base & 7u), 1);
+	emit_bytes(e, (u8)disp, 1);
+}
+
 void emit_mov(struct emit *e, bool wide, u8 dst, u8 src)
 {
 	emit_rr(e, wide, 0x89, src, dst, false);
@@ -219,6 +229,12 @@ u32 emit_jmp8(struct emit *e)
 {
 	emit_bytes(e, 0xeb, 2);
 	return e->len - 1;
+}
+
+void emit_jcc32(struct emit *e, enum x86_cc cc, u32 to)
+{
+	emit_bytes(e, 0x800fu | (u32)cc << 8, 2);
+	emit_bytes(e, to - (e->len + 4), 4);
 }
 
 void emit_patch8(struct emit *e, u32 place)

@@ -5,7 +5,10 @@
 #include "jit_emit.h"
 
 /*
- * bpf_map_lookup_elem() as JIT code has its arguments: rdi a map of the program, rsi the key, which
- * must be readable; the value's address in rax. Like any call it costs the argument registers.
+ * bpf_map_lookup_elem() as JIT code has its arguments: rdi a map of the program, of @shape
+ * (EBPF_MAP_SHAPE()), rsi the key, which must be readable; the value's address in rax. Like any
+ * call it costs the argument registers. True when it may jump to offset @slow in the code, where
+ * jit_map_lookup_slow() and a jump back are to be.
  */
-void jit_map_lookup(struct emit *e);
+bool jit_map_lookup(struct emit *e, u32 shape, u32 slow);
+void jit_map_lookup_slow(struct emit *e);

@@ -103,6 +103,8 @@ static int resolve_map(struct build *b, struct bpf_insn *in)
 		r = check_value_off(b, meta, ref.off);
 		if (r)
 			return r;
+	} else {
+		ref.shape = ebpf_map_shape(meta);
 	}
 	r = use_map(b, meta->id, &ref.map);
 	if (r)

@@ -29,11 +29,13 @@ enum ebpf_ref_kind {
 			       arrays) */
 };
 
+#define EBPF_MAP_SHAPE(type, key_size) ((u32)(type) << 8 | (key_size))
+
 struct ebpf_image_ref {
 	u32 kind; /* enum ebpf_ref_kind */
 	u32 map;  /* index into the program's used maps, in the order of prog_info.map_ids */
 	u32 off;
-	u32 pad;
+	u32 shape; /* of a map: EBPF_MAP_SHAPE(), for code that does its operations in place */
 };
 
 /* What the verifier has found to be a timer's callback, and for which map's values. */

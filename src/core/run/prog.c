@@ -19,11 +19,12 @@ _Static_assert(offsetof(struct ebpf_run, refs) == 16, "jit: refs");
 _Static_assert(offsetof(struct ebpf_run, ctx) == 40, "jit: ctx");
 _Static_assert(offsetof(struct ebpf_run, recover) == 88, "enter.S: recover");
 _Static_assert(offsetof(struct ebpf_run, may_goto) == 224, "jit: may_goto");
-_Static_assert(offsetof(struct ebpf_map, meta.type) == 4, "jit_map: type");
 _Static_assert(offsetof(struct ebpf_map, meta.max_entries) == 16, "jit_map: max_entries");
 _Static_assert(offsetof(struct ebpf_map, ops) == 64, "jit_map: ops");
 _Static_assert(offsetof(struct ebpf_map, base) == 72, "jit_map: base");
 _Static_assert(offsetof(struct ebpf_map, stride) == 92, "jit_map: stride");
+_Static_assert(offsetof(struct ebpf_map, meta.seed) == 56, "jit_map: seed");
+_Static_assert(offsetof(struct ebpf_map, off) == 96, "jit_map: off");
 _Static_assert(offsetof(struct ebpf_map_ops, lookup) == 32, "jit_map: lookup");
 
 static u64 no_such_helper(u64 r1, u64 r2, u64 r3, u64 r4, u64 r5, struct ebpf_run *run)
@@ -144,11 +145,26 @@ static bool image_ok(const struct ebpf_image *img, size_t len)
 	       (!img->code_size || img->entry < img->code_size);
 }
 
+/* Code that looks into a map itself was made for a map of this type and size of key. */
+static bool maps_fit(const struct ebpf_image *img, const u64 *refs)
+{
+	const struct ebpf_image_ref *ref = ebpf_image_refs(img);
+
+	for (u32 i = 0; refs && i < img->nrefs; i++) {
+		const struct ebpf_map *map = (const void *)(uintptr_t)refs[i];
+
+		if (map && ref[i].kind == EBPF_REF_MAP &&
+		    ref[i].shape != ebpf_map_shape(&map->meta))
+			return false;
+	}
+	return true;
+}
+
 int ebpf_prog_bind(struct ebpf_prog *prog, const void *base, size_t len, u64 *refs, u32 id)
 {
 	const struct ebpf_image *img = base;
 
-	if (!image_ok(img, len))
+	if (!image_ok(img, len) || !maps_fit(img, refs))
 		return -EINVAL;
 	prog->image = img;
 	prog->code = NULL;

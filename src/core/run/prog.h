@@ -148,7 +148,7 @@ bool ebpf_callback_pc(const struct ebpf_run *run, u64 fn, u32 *pc);
 /*
  * Bind @prog to an image mapped at @base, @len bytes (the caller's mapping; must outlive the
  * program). @refs is memory for image->nrefs words, already resolved by the caller. 0, or -EINVAL
- * when the image is not one.
+ * when the image is not one, or was not made for these maps.
  */
 int ebpf_prog_bind(struct ebpf_prog *prog, const void *base, size_t len, u64 *refs, u32 id);
 

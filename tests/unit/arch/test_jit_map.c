@@ -4,6 +4,8 @@
  * every kind, and nothing without the helper's care that needs it.
  */
 #include <criterion/criterion.h>
+#include <pthread.h>
+#include <stdlib.h>
 
 #include "arch/arch.h"
 #include "core/run/map/map.h"
@@ -185,4 +187,219 @@ Test(jit_map, arguments_from_elsewhere)
 		cr_assert_eq(RUN(no_map, jit, 0), 0);
 		cr_assert_eq(RUN(swapped, jit, 0), 0);
 	}
+}
+
+/* --- in place -----------------------------------------------------------------------------------
+ */
+
+/* the address that a lookup of the key at the context gives */
+static const struct bpf_insn address[] = {
+	LDX(BPF_DW, 3, 1, 0),
+	STX(BPF_DW, 10, 3, -16),
+	LDX(BPF_DW, 3, 1, 8),
+	STX(BPF_DW, 10, 3, -8),
+	MOV_REG(2, 10),
+	ALU64_IMM(BPF_ADD, 2, -16),
+	MAP_AT(1),
+	CALL(LOOKUP),
+	EXIT(),
+};
+
+static void load_for_map(bool jit)
+{
+	e.load.map_by_fd = by_fd;
+	cr_assert_eq(engine_load(&e, address, ARRAY_SIZE(address), jit), 0, "%s", e.text);
+	e.refs[0] = (u64)(uintptr_t)&map;
+}
+
+static u64 lookup(u64 *key)
+{
+	struct ebpf_run run = {.kind = EBPF_RUN_TEST};
+	u64 ret = ebpf_prog_run(&e.prog, key, &run);
+
+	cr_assert(!run.aborted);
+	return ret;
+}
+
+static u64 state;
+
+static u32 any(void)
+{
+	state ^= state << 13, state ^= state >> 7, state ^= state << 17;
+	return (u32)(state >> 32);
+}
+
+static void seed(void)
+{
+	const char *given = getenv("EBPFRT_TEST_SEED");
+
+	state = given ? strtoull(given, NULL, 0) : 0x6a09e667f3bcc909ull;
+	fprintf(stderr, "# EBPFRT_TEST_SEED=%#llx\n", (unsigned long long)state);
+}
+
+static void bind_large(u32 type, u32 key_size, u32 value_size, u32 max)
+{
+	struct ebpf_map_meta meta = {.id = 1,
+				     .type = type,
+				     .key_size = key_size,
+				     .value_size = value_size,
+				     .max_entries = max,
+				     .nr_cpus = 1,
+				     .seed = any()};
+	u64 size = ebpf_map_shm_size(&meta);
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	cr_assert_eq(ebpf_map_bind(&map, &meta, p, size), 0);
+}
+
+static void random_key(u64 key[2], u32 key_size, u32 keys)
+{
+	memset(key, 0, 16);
+	for (u32 i = 0, k = any() % keys; i < key_size; i++)
+		((u8 *)key)[i] = (u8)(k * (i + 1) >> i % 4 * 2);
+}
+
+/* Whatever is in the map, a program finds what the map's own code finds. */
+static void same_answers(u32 type, u32 key_size, u32 value_size, u32 max, bool jit)
+{
+	u8 value[64] = {0};
+	u64 key[2];
+
+	bind_large(type, key_size, value_size, max);
+	load_for_map(jit);
+	for (u32 i = 0; i < 4000; i++) {
+		random_key(key, key_size, 2 * max);
+		if (any() % 4 == 0)
+			map.ops->update(&map, key, value, BPF_ANY);
+		else if (any() % 4 == 0)
+			map.ops->del(&map, key);
+		random_key(key, key_size, 2 * max);
+		cr_assert_eq(lookup(key), (u64)(uintptr_t)map.ops->lookup(&map, key),
+			     "type %u, keys of %u bytes, after %u", type, key_size, i);
+	}
+	engine_close(&e);
+	munmap(map.base, map.size);
+}
+
+Test(jit_map, random_tables)
+{
+	static const u32 types[] = {BPF_MAP_TYPE_ARRAY,	       BPF_MAP_TYPE_HASH,
+				    BPF_MAP_TYPE_LRU_HASH,     BPF_MAP_TYPE_PERCPU_HASH,
+				    BPF_MAP_TYPE_PERCPU_ARRAY, BPF_MAP_TYPE_LRU_PERCPU_HASH};
+
+	seed();
+	BOTH_ENGINES(jit)
+	for (u32 i = 0; i < ARRAY_SIZE(types); i++) {
+		bool array =
+			types[i] == BPF_MAP_TYPE_ARRAY || types[i] == BPF_MAP_TYPE_PERCPU_ARRAY;
+
+		for (u32 size = array ? 4 : 1; size <= (array ? 4u : 16u); size++)
+			same_answers(types[i], size, any() % 64 + 1, any() % 100 + 1, jit);
+	}
+}
+
+/* A lookup marks the element of an LRU table as used, and what can't be written is not marked. */
+Test(jit_map, lru_marks)
+{
+	for (u32 key_size = 4; key_size <= 8; key_size += 4) {
+		u64 key[2] = {3};
+
+		bind(BPF_MAP_TYPE_LRU_HASH, key_size);
+		BOTH_ENGINES(jit)
+		{
+			u8 *used = (u8 *)(uintptr_t)map.off[2];
+
+			memset(used, 0, KEYS);
+			load_for_map(jit);
+			map.readonly = 1;
+			cr_assert_neq(lookup(key), 0);
+			for (u32 i = 0; i < KEYS; i++)
+				cr_assert_eq(used[i], 0);
+			map.readonly = 0;
+			cr_assert_neq(lookup(key), 0);
+			cr_assert_eq(used[3], 1);
+			cr_assert_neq(lookup(key), 0);
+			engine_close(&e);
+		}
+	}
+}
+
+static u32 stop;
+
+static void *scribbler(void *arg)
+{
+	u64 x = *(u64 *)arg | 1;
+
+	while (!__atomic_load_n(&stop, __ATOMIC_RELAXED)) {
+		u32 *at;
+
+		x ^= x << 13, x ^= x >> 7, x ^= x << 17;
+		at = (u32 *)(map.base + (x >> 20) % (map.size / 4) * 4);
+		__atomic_store_n(at, (u32)(x >> 40) % (x & 2 ? 80 : ~0u), __ATOMIC_RELAXED);
+	}
+	return NULL;
+}
+
+static void scribbled(u32 type, u32 key_size)
+{
+	u64 first, last, at, key[2], start = any();
+	pthread_t thread;
+
+	bind_large(type, key_size, 8, 64);
+	first = (u64)(uintptr_t)map.base;
+	last = first + map.size - 8;
+	load_for_map(arch_jit_machine != 0);
+	stop = 0;
+	cr_assert_eq(pthread_create(&thread, NULL, scribbler, &start), 0);
+	for (u32 i = 0; i < 60000; i++) {
+		random_key(key, key_size, 80);
+		at = lookup(key);
+		cr_assert(!at || (at >= first && at <= last), "a value at %#llx of %#llx",
+			  (unsigned long long)(at - first), (unsigned long long)map.size);
+	}
+	__atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
+	pthread_join(thread, NULL);
+	engine_close(&e);
+	munmap(map.base, map.size);
+}
+
+Test(jit_map, scribbling_leads_nowhere, .timeout = 30)
+{
+	seed();
+	for (u32 key_size = 4; key_size <= 8; key_size += 4) {
+		scribbled(BPF_MAP_TYPE_HASH, key_size);
+		scribbled(BPF_MAP_TYPE_LRU_HASH, key_size);
+	}
+	scribbled(BPF_MAP_TYPE_ARRAY, 4);
+}
+
+/* Every link there is, right at the bounds: only elements are looked at. */
+Test(jit_map, links_at_the_bounds)
+{
+	u64 key[2] = {0xdeadbeef}, want;
+	u32 links[] = {0, 1, KEYS, KEYS + 1, 1u << 31, ~0u, 1u << 30};
+
+	bind(BPF_MAP_TYPE_HASH, 4);
+	for (u32 i = 0; i < KEYS; i++) /* all elements have the key */
+		((u32 *)(uintptr_t)(map.off[1] + i * map.stride))[3] = 0xdeadbeef;
+	load_for_map(arch_jit_machine != 0);
+	for (u32 i = 0; i < ARRAY_SIZE(links); i++) {
+		for (u32 *p = (u32 *)map.off[0]; p < (u32 *)map.off[1]; p += 2)
+			p[1] = links[i];
+		want = links[i] - 1 < KEYS ? map.off[1] + (u64)(links[i] - 1) * map.stride + 16 : 0;
+		cr_assert_eq(lookup(key), want, "link %#x", links[i]);
+	}
+	engine_close(&e);
+}
+
+Test(jit_map, made_for_another_map)
+{
+	bind(BPF_MAP_TYPE_HASH, 4);
+	load_for_map(true);
+	cr_assert_eq(ebpf_prog_bind(&e.prog, e.base, e.load.image_size, e.refs, 1), 0);
+	bind(BPF_MAP_TYPE_HASH, 8);
+	cr_assert_eq(ebpf_prog_bind(&e.prog, e.base, e.load.image_size, e.refs, 1), -EINVAL);
+	bind(BPF_MAP_TYPE_ARRAY, 4);
+	cr_assert_eq(ebpf_prog_bind(&e.prog, e.base, e.load.image_size, e.refs, 1), -EINVAL);
+	engine_close(&e);
 }

@@ -6,6 +6,14 @@
 #include "base/hash.h"
 #include "core/run/map/htab_impl.h"
 
+/* what arch/x86_64/jit_map.c knows of the tables */
+_Static_assert(AT_BUCKETS == 0 && AT_ELEMS == 1 && AT_USED == 2, "jit_map: addresses");
+_Static_assert(NR_ELEMS == 5 && SHIFT == 7, "jit_map: bounds");
+_Static_assert(sizeof(struct htab_bucket) == 8 && offsetof(struct htab_bucket, head) == 4,
+	       "jit_map: bucket");
+_Static_assert(sizeof(struct htab_elem) == 16 && offsetof(struct htab_elem, small) == 12,
+	       "jit_map: element");
+
 #define HTAB_FLAGS                                                                                 \
 	(BPF_F_NO_PREALLOC | BPF_F_NO_COMMON_LRU | BPF_F_NUMA_NODE | BPF_F_ZERO_SEED |             \
 	 EBPF_MAP_ACCESS_FLAGS)

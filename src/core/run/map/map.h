@@ -19,6 +19,7 @@
 #pragma once
 
 #include "base/macros.h"
+#include "core/run/image.h"
 #include "core/uapi.h"
 
 struct ebpf_run;
@@ -123,6 +124,17 @@ struct ebpf_map {
 	struct ebpf_inner *inner; /* maps of maps: those that can be reached (inner.h), or NULL */
 	const struct ebpf_map_ops *plain; /* HASH_OF_MAPS: of its table of ids */
 };
+
+/*
+ * Type and size of key in one word: what code that does an operation in place is made for, and
+ * ebpf_prog_bind() asks for. 0: none does with such a map.
+ */
+static inline u32 ebpf_map_shape(const struct ebpf_map_meta *meta)
+{
+	bool fits = meta->type < 1u << 8 && meta->key_size < 1u << 8;
+
+	return fits ? EBPF_MAP_SHAPE(meta->type, meta->key_size) : 0;
+}
 
 /* The ops of a type, or NULL when the type is unknown. Pure. */
 const struct ebpf_map_ops *ebpf_map_ops_of(u32 type);

@@ -50,6 +50,7 @@ int BPF_KPROBE(on_malloc, __u64 size)
 	struct wide w = {{size, bpf_ktime_get_ns(), bpf_get_current_pid_tgid()}};
 	__u32 key = size % 256, slot = size % 8;
 	__u64 wide_key = size, one = 1, *n;
+	struct wide *found;
 
 	n = bpf_map_lookup_elem(&array, &slot);
 	if (n)
@@ -60,6 +61,12 @@ int BPF_KPROBE(on_malloc, __u64 size)
 	bpf_map_update_elem(&table, &key, &w, BPF_ANY);
 	bpf_map_update_elem(&recent, &wide_key, &w, BPF_ANY);
 	bpf_map_update_elem(&table_cpus, &key, &one, BPF_ANY);
+	found = bpf_map_lookup_elem(&table, &key);
+	if (found)
+		found->w[3]++;
+	found = bpf_map_lookup_elem(&recent, &wide_key);
+	if (found)
+		found->w[3]++;
 	if (size % 3 == 0)
 		bpf_map_delete_elem(&table, &key);
 	bpf_get_stackid(ctx, &stacks, BPF_F_USER_STACK);

@@ -42,6 +42,7 @@ static struct {
 	{"math between ", more_is_known, "the number has bounds for us"},
 	{"pointer be out of bounds", more_is_known, "the number's bounds are closer for us"},
 	{"unbounded memory access", more_is_known, "the number has an upper bound for us"},
+	{"variable-offset", more_is_known, "the number's bounds are closer for us"},
 	{"min value is negative", more_is_known, "the number has a lower bound for us"},
 	{"min value is outside of", more_is_known, "the number's lower bound is higher for us"},
 	{"max value is outside of", more_is_known, "the number's upper bound is lower for us"},

@@ -52,6 +52,7 @@ finds() { # TEST
 	case $1 in
 	test_*) run "$build/tests/unit/core_load/$1" --tap=- ;;
 	verify) run "$build/tests/verify/verify" --tap=- ;;
+	verify_fuzz) run "$build/tests/fuzz/verify_fuzz" -keep="$keep" ;;
 	*) run "$build/tests/fuzz/$1" ;;
 	esac || {
 		status=$?

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "core/run/map/perf.h"
 #include "daemon/daemon.h"
 
 #define RING_BYTES_MAX (256ull << 20)
@@ -23,6 +24,7 @@ struct perf_event {
 	struct daemon *d;
 	bool output; /* a ring, else a uprobe */
 	bool has_prog;
+	bool timed; /* samples carry their time */
 	s32 pid, cpu;
 	/* uprobe */
 	char *path;
@@ -83,9 +85,15 @@ static int init_uprobe(struct client *c, struct perf_event *e, const struct perf
 	return e->path ? 0 : -ENOMEM;
 }
 
-static int init_output(struct daemon *d, struct perf_event *e)
+static int init_output(struct daemon *d, struct perf_event *e, const struct perf_event_attr *attr)
 {
-	int bell = waker_bell_new(d, NULL);
+	int bell;
+
+	/* other fields of a sample have their place before the data: better none than wrong ones */
+	if (attr->sample_type & ~(u64)(PERF_SAMPLE_RAW | PERF_SAMPLE_TIME))
+		return -EOPNOTSUPP;
+	e->timed = attr->sample_type & PERF_SAMPLE_TIME;
+	bell = waker_bell_new(d, NULL);
 
 	if (bell < 0)
 		return bell;
@@ -114,7 +122,7 @@ static int init_event(struct client *c, struct perf_event *e, const struct msg_p
 	if (attr.type == MSG_PERF_TYPE_UPROBE)
 		return init_uprobe(c, e, &attr, path);
 	if (attr.type == PERF_TYPE_SOFTWARE && attr.config == PERF_COUNT_SW_BPF_OUTPUT)
-		return init_output(c->d, e);
+		return init_output(c->d, e, &attr);
 	return -ENOENT;
 }
 
@@ -192,6 +200,7 @@ static int ring_new(struct perf_event *e, u64 size)
 		return err;
 	page->data_offset = EBPFRT_PAGE_SIZE;
 	page->data_size = data;
+	*(u32 *)((u8 *)page + EBPF_PERF_TIMED) = e->timed;
 	osl_shm_unmap(page, EBPFRT_PAGE_SIZE);
 	err = osl_shm_seal(fd, OSL_SEAL_SIZE);
 	if (err)

@@ -105,6 +105,7 @@ struct surface_obj {
 	u8 *ring;	     /* perf events: the ring's memory; ring maps: map.base */
 	u64 ring_size;
 	bool ring_writable; /* the program consumes: it mapped the perf ring writable */
+	bool ring_timed;    /* and samples in it begin with their time */
 };
 
 void surface_obj_put(struct surface_obj *obj);

@@ -6,6 +6,7 @@
 #include <linux/perf_event.h>
 #include <string.h>
 
+#include "core/run/map/perf.h"
 #include "surface/internal.h"
 
 #define IOC_TYPE_PERF '$'
@@ -149,6 +150,7 @@ static long map_both(struct surface_obj *o, void *addr, size_t len, int prot, in
 	}
 	o->ring_size = len;
 	o->ring_writable = prot & PROT_WRITE;
+	o->ring_timed = READ_ONCE(*(u32 *)((u8 *)ours + EBPF_PERF_TIMED));
 	store_release(&o->ring, (u8 *)ours);
 	return (long)theirs;
 }

@@ -176,7 +176,8 @@ static int walk_ringbuf(const struct ring *r)
 	return pos != r->tail;
 }
 
-static int walk_perf(const struct ring *r)
+/* @raw: where in a sample the length of its raw data is. */
+static int walk_perf(const struct ring *r, u32 raw)
 {
 	u64 pos = r->tail;
 
@@ -188,7 +189,8 @@ static int walk_perf(const struct ring *r)
 		if (size < sizeof(struct perf_event_header) || size % PERF_RECORD_ALIGN ||
 		    size > r->head - pos)
 			return -EPROTO;
-		if (type == PERF_RECORD_SAMPLE && (size < 16 || ring_u32(r, pos + 8) > size - 12))
+		if (type == PERF_RECORD_SAMPLE &&
+		    (size < raw + 8 || ring_u32(r, pos + raw) > size - raw - 4))
 			return -EPROTO;
 		if (type == PERF_RECORD_LOST && size < 24)
 			return -EPROTO;
@@ -231,7 +233,7 @@ static bool perf_ready(struct surface_obj *o)
 
 	r.tail = load_acquire(&page->data_tail);
 	r.head = load_acquire(&page->data_head);
-	ret = walk_perf(&r);
+	ret = walk_perf(&r, sizeof(struct perf_event_header) + (o->ring_timed ? sizeof(u64) : 0));
 	if (ret >= 0)
 		return ret && o->ring_writable;
 	complain(o, "perf buffer", r.head - r.tail);

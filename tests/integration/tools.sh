@@ -124,7 +124,8 @@ else
 	kill -INT $pipe
 	wait $pipe
 	is "bpftool map event_pipe ends with Ctrl-C" "$?" 0
-	like "and has shown that events came" "$(cat pipe.out)" '^\[\{"type":9,"cpu":[0-9]+,'
+	like "and has shown events with their time and data" "$(cat pipe.out)" \
+		'^\[\{"type":9,"cpu":[0-9]+,"index":[0-9]+,"timestamp":[0-9]{9,},"data":\[[0-9]+,'
 	try $bt btf dump prog name on_work
 	like "bpftool btf dump prog" "$status $out" "INT 'int' size=4"
 	attach_stop INT

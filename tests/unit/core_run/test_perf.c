@@ -85,6 +85,28 @@ Test(perf, a_sample_is_laid_out_as_the_kernels)
 	cr_assert_null(next_record(&map));
 }
 
+Test(perf, a_sample_has_its_time_when_that_is_asked_for)
+{
+	struct ebpf_map map;
+	u64 before = osl_ktime_ns(), time;
+	struct sample *s;
+	u8 *at;
+
+	test_ring(&map, 1 << 17, 0);
+	*(u32 *)(map.base + EBPF_PERF_TIMED) = 1;
+	cr_assert_eq(ebpf_perf_output(&map, "hello", 5, "you", 3), 0);
+	s = next_record(&map);
+	at = (u8 *)s + sizeof(s->header);
+	cr_assert_eq(s->header.size, 32);
+	memcpy(&time, at, sizeof(time));
+	cr_assert(time >= before && time <= osl_ktime_ns());
+	cr_assert_eq(*(u32 *)(at + 8), 12);
+	cr_assert_arr_eq(at + 12, "helloyou\0\0\0\0", 12);
+	/* the largest sample has no room for it */
+	cr_assert_eq(ebpf_perf_output(&map, map.base, EBPF_PERF_MAX_SAMPLE, NULL, 0), -E2BIG);
+	cr_assert_eq(ebpf_perf_output(&map, map.base, EBPF_PERF_MAX_SAMPLE - 8, NULL, 0), 0);
+}
+
 Test(perf, sizes_wrap_and_keep_their_bytes)
 {
 	struct ebpf_map map;

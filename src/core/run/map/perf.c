@@ -24,7 +24,10 @@ struct perf_state {
 	u32 since_wakeup;
 	u64 lost; /* not yet told to the reader */
 	u64 corrupt;
+	u32 timed; /* what the reader asked for: a sample begins with its time */
 };
+_Static_assert(PERF_OURS + offsetof(struct perf_state, timed) == EBPF_PERF_TIMED,
+	       "where the daemon puts it");
 
 struct perf_header {
 	u32 type;
@@ -38,10 +41,8 @@ struct perf_lost {
 	u64 lost;
 };
 
-struct perf_sample {
-	struct perf_header header;
-	u32 size; /* of the raw data, its padding included */
-};
+/* A sample: the header, the time if wanted, bytes of raw data (padding included) and these. */
+#define SAMPLE_FIXED (sizeof(struct perf_header) + sizeof(u32))
 
 static struct perf_words *words(const struct ebpf_map *ring)
 {
@@ -125,19 +126,26 @@ static void put_lost(struct ebpf_map *ring, u64 *pos, u64 lost)
 	put(ring, pos, &rec, sizeof(rec));
 }
 
-static int put_sample(struct ebpf_map *ring, u64 *pos, u32 total, const void *data, u32 size,
-		      const void *extra, u32 extra_size)
+static void put_head(struct ebpf_map *ring, u64 *pos, u32 total, bool timed)
 {
-	struct perf_sample rec = {
-		.header = {.type = PERF_RECORD_SAMPLE,
-			   .misc = PERF_RECORD_MISC_USER,
-			   .size = (u16)total},
-		.size = total - (u32)sizeof(rec),
-	};
+	struct perf_header header = {
+		.type = PERF_RECORD_SAMPLE, .misc = PERF_RECORD_MISC_USER, .size = (u16)total};
+	u32 raw = total - (u32)SAMPLE_FIXED - (timed ? (u32)sizeof(u64) : 0);
+	u64 now = timed ? osl_ktime_ns() : 0;
+
+	put(ring, pos, &header, sizeof(header));
+	if (timed)
+		put(ring, pos, &now, sizeof(now));
+	put(ring, pos, &raw, sizeof(raw));
+}
+
+static int put_sample(struct ebpf_map *ring, u64 *pos, u32 total, const void *data, u32 size,
+		      const void *extra, u32 extra_size, bool timed)
+{
 	u64 end = *pos + total, zero = 0;
 	int err;
 
-	put(ring, pos, &rec, sizeof(rec));
+	put_head(ring, pos, total, timed);
 	err = put_from(ring, pos, data, size);
 	if (!err && extra)
 		err = put_from(ring, pos, extra, extra_size);
@@ -163,19 +171,23 @@ static bool wakeup_due(struct ebpf_map *ring)
 	return due;
 }
 
-static int write_locked(struct ebpf_map *ring, u32 total, const void *data, u32 size,
+static int write_locked(struct ebpf_map *ring, u64 raw, const void *data, u32 size,
 			const void *extra, u32 extra_size)
 {
+	bool timed = READ_ONCE(state(ring)->timed);
+	u32 total = (u32)ALIGN_UP(raw + SAMPLE_FIXED + (timed ? sizeof(u64) : 0), 8ull);
 	u64 pos = ALIGN_DOWN(READ_ONCE(words(ring)->head), 8ull);
 	u64 lost = READ_ONCE(state(ring)->lost);
 	u64 need = total + (lost ? sizeof(struct perf_lost) : 0);
 	int err;
 
+	if (total > UINT16_MAX)
+		return -E2BIG;
 	if (need >= room(ring, pos))
 		return -ENOSPC;
 	if (lost)
 		put_lost(ring, &pos, lost);
-	err = put_sample(ring, &pos, total, data, size, extra, extra_size);
+	err = put_sample(ring, &pos, total, data, size, extra, extra_size, timed);
 	if (err)
 		return err; /* what was written lies beyond the head */
 	if (lost)
@@ -188,7 +200,6 @@ s64 ebpf_perf_output(struct ebpf_map *ring, const void *data, u32 size, const vo
 		     u32 extra_size)
 {
 	u64 raw = (u64)size + (extra ? extra_size : 0);
-	u32 total = (u32)ALIGN_UP(raw + sizeof(struct perf_sample), 8ull);
 	bool wake = false;
 	int err;
 
@@ -198,7 +209,7 @@ s64 ebpf_perf_output(struct ebpf_map *ring, const void *data, u32 size, const vo
 		return -EPERM;
 	err = ebpf_lock(&state(ring)->lock);
 	if (err >= 0) {
-		err = write_locked(ring, total, data, size, extra, extra_size);
+		err = write_locked(ring, raw, data, size, extra, extra_size);
 		wake = !err && wakeup_due(ring);
 		ebpf_unlock(&state(ring)->lock);
 	}

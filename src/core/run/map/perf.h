@@ -28,6 +28,9 @@
 s64 ebpf_perf_output(struct ebpf_map *ring, const void *data, u32 size, const void *extra,
 		     u32 extra_size);
 
+/* Where in page 0 a u32 says that samples carry their time (PERF_SAMPLE_TIME): the daemon's. */
+#define EBPF_PERF_TIMED (2048 + 24)
+
 /* Fill in page 0 what readers may look at: the daemon, once, before anyone else maps the ring. */
 void ebpf_perf_init(struct ebpf_map *ring);
 

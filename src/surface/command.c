@@ -651,7 +651,9 @@ static long call(const struct surface_cmd *c, const struct rule *r, const struct
 		return -ENOMEM;
 	ret = surface_request(&req, body, len, NULL, 0, &reply);
 	err = deliver(c, r, &w, &reply, &info);
-	if (err && ret >= 0)
+	/* what does not fit was written as far as it goes: the kernel then tells of the fault first
+	 */
+	if (err && (ret >= 0 || ret == -ENOSPC))
 		ret = err;
 	if (ret >= 0 && reply.nfds)
 		ret = take_fd(c, &reply, &info);

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
@@ -812,6 +813,171 @@ static void bindings(void)
 	close(fd);
 }
 
+/* --- what a descriptor traces ---------------------------------------------------------------- */
+
+static char query_path[4096];
+
+static long query(pid_t pid, int fd, __u32 flags, __u64 addr, __u32 room, union bpf_attr *a)
+{
+	memset(a, 0, sizeof(*a));
+	a->task_fd_query.pid = (__u32)pid;
+	a->task_fd_query.fd = (__u32)fd;
+	a->task_fd_query.flags = flags;
+	a->task_fd_query.buf = addr;
+	a->task_fd_query.buf_len = room;
+	return raw(BPF_TASK_FD_QUERY, a, sizeof(*a));
+}
+
+static void try_query(const char *what, pid_t pid, int fd, __u32 flags)
+{
+	union bpf_attr a;
+
+	say(query(pid, fd, flags, (__u64)query_path, sizeof(query_path), &a), "query %s", what);
+}
+
+/* What is answered, path and all, as @event of @prog; the path in a buffer of every awkward size.
+ */
+static void try_answers(const char *what, int event, __u32 prog, const char *path, __u64 offset)
+{
+	__u32 n = (__u32)strlen(path), rooms[] = {n + 1, n, 2, 1, 0};
+	__u64 p = (__u64)query_path;
+	union bpf_attr a;
+
+	for (size_t i = 0; i < sizeof(rooms) / sizeof(rooms[0]); i++) {
+		memset(query_path, 'x', sizeof(query_path));
+		say(query(getpid(), event, 0, p, rooms[i], &a), "query %s, room %zu", what, i);
+		printf("says: prog %d type %u offset %d addr %llu length %d, written %d\n",
+		       a.task_fd_query.prog_id == prog, a.task_fd_query.fd_type,
+		       a.task_fd_query.probe_offset == offset, a.task_fd_query.probe_addr,
+		       (int)(a.task_fd_query.buf_len - n),
+		       rooms[i] && !strncmp(query_path, path, rooms[i] - 1) &&
+			       strlen(query_path) == rooms[i] - 1);
+	}
+	say(query(getpid(), event, 0, 0, 100, &a), "query %s, no buffer", what);
+	printf("says: length %d\n", (int)(a.task_fd_query.buf_len - n));
+	say(query(getpid(), event, 0, 8, n + 1, &a), "query %s, wrong address", what);
+	say(query(getpid(), event, 0, 8, 1, &a), "query %s, wrong address, no room", what);
+}
+
+/* Never called: what is traced only has to be a function in this file. */
+__attribute__((noinline, used)) void traced(void);
+void traced(void)
+{
+	__asm__ volatile("nop");
+}
+
+/* A uprobe event on that function, or -errno. */
+static int open_uprobe(const char *path, __u64 offset, int ret)
+{
+	struct perf_event_attr a = {.size = sizeof(a), .config = (__u64)ret};
+	FILE *f = fopen("/sys/bus/event_source/devices/uprobe/type", "r");
+	int fd;
+
+	if (!f || fscanf(f, "%u", &a.type) != 1)
+		a.type = ~0u;
+	if (f)
+		fclose(f);
+	a.uprobe_path = (__u64)path;
+	a.probe_offset = offset;
+	fd = (int)syscall(SYS_perf_event_open, &a, getpid(), -1, -1, PERF_FLAG_FD_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+/* Where in its file the function is. */
+static __u64 file_offset(const void *p)
+{
+	FILE *f = fopen("/proc/self/maps", "r");
+	unsigned long lo, hi, off, at = (unsigned long)p;
+	__u64 found = 0;
+	char line[4352];
+
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "%lx-%lx %*s %lx", &lo, &hi, &off) == 3 && at >= lo && at < hi)
+			found = at - lo + off;
+	if (f)
+		fclose(f);
+	return found;
+}
+
+static int load_kprobe(void)
+{
+	struct bpf_insn insns[] = {{BPF_ALU64 | BPF_MOV | BPF_K, 0, 0, 0, 0},
+				   {BPF_JMP | BPF_EXIT, 0, 0, 0, 0}};
+
+	return bpf_prog_load(BPF_PROG_TYPE_KPROBE, "traces", "GPL", insns, 2, NULL);
+}
+
+static void query_event(const char *what, int prog, int ret)
+{
+	__u64 offset = file_offset((const void *)traced);
+	struct bpf_prog_info info = {0};
+	__u32 len = sizeof(info);
+	char path[4096] = "";
+	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
+	int event = open_uprobe(path, offset, ret), copy;
+
+	say(event, "open %s%s", what, n > 0 && offset ? "" : " without a name");
+	try_query(what, getpid(), event, 0); /* no program yet */
+	bpf_obj_get_info_by_fd(prog, &info, &len);
+	say(ioctl(event, PERF_EVENT_IOC_SET_BPF, prog), "give %s a program", what);
+	try_answers(what, event, info.id, path, offset);
+	copy = dup(event);
+	close(event);
+	try_query("the closed", getpid(), event, 0);
+	try_query("a copy", getpid(), copy, 0);
+	close(copy);
+}
+
+static void query_link(int prog)
+{
+	char path[4096] = "";
+	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
+	int event = open_uprobe(n > 0 ? path : "", file_offset((const void *)traced), 0);
+	int link = bpf_link_create(prog, event, BPF_PERF_EVENT, NULL);
+
+	say(link < 0 ? -errno : link, "a link");
+	try_query("a link", getpid(), link, 0);
+	try_query("its event", getpid(), event, 0);
+	close(link);
+	try_query("its event, detached", getpid(), event, 0);
+	close(event);
+}
+
+static void queries(void)
+{
+	int prog = load_kprobe(), map = create(BPF_MAP_TYPE_ARRAY, 4, 8, 1, 0);
+	int file = open("/dev/null", O_RDONLY), pair[2] = {-1, -1};
+	struct perf_event_attr sw = {
+		.type = PERF_TYPE_SOFTWARE, .size = sizeof(sw), .config = PERF_COUNT_SW_BPF_OUTPUT};
+	int ring = (int)syscall(SYS_perf_event_open, &sw, -1, 0, -1, PERF_FLAG_FD_CLOEXEC);
+	char attr[256] = {0};
+
+	try_query("no process", 0, file, 0);
+	try_query("a process that is not", 0x3fffffff, file, 0);
+	try_query("process -1", -1, file, 0);
+	try_query("flags", getpid(), file, 1);
+	try_query("flags of no process", 0, file, 1);
+	try_query("a file", getpid(), file, 0);
+	try_query("fd 9999", getpid(), 9999, 0);
+	try_query("fd -1", getpid(), -1, 0);
+	try_query("a map", getpid(), map, 0);
+	try_query("a program", getpid(), prog, 0);
+	if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0)
+		try_query("a socket", getpid(), pair[0], 0);
+	try_query("a ring", getpid(), ring, 0);
+	attr[offsetof(union bpf_attr, task_fd_query.probe_addr) + 8] = 1;
+	say(raw(BPF_TASK_FD_QUERY, (union bpf_attr *)attr, sizeof(attr)), "query with more");
+	query_event("uprobe", prog, 0);
+	query_event("uretprobe", prog, 1);
+	query_link(prog);
+	close(ring);
+	close(pair[0]);
+	close(pair[1]);
+	close(file);
+	close(map);
+	close(prog);
+}
+
 static void btfs(void)
 {
 	/* a header, one INT, its name */
@@ -893,6 +1059,7 @@ int main(int argc, char **argv)
 	test_runs();
 	ids();
 	bindings();
+	queries();
 	btfs();
 	probes();
 	return 0;

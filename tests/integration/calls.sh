@@ -13,7 +13,10 @@ no_probe_needed=1
 plan 2
 
 LD_PRELOAD="$stage/libebpfrt-surface.so" "$bin/bpf_calls" >calls.out 2>calls.err
-diff "$stage/integration/bpf_calls.expect" calls.out >calls.diff
+cp "$stage/integration/bpf_calls.expect" calls.expect
+# where nothing is probed, no event gets a program
+[ "${EBPFRT_ARCH:-}" != generic ] || sed -i '/^open uprobe/,/^query its event, detached/d' calls.out calls.expect
+diff calls.expect calls.out >calls.diff
 if [ -s calls.out ] && [ ! -s calls.diff ]; then
 	ok "$(wc -l <calls.out) calls are answered as the kernel answers them"
 else

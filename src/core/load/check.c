@@ -87,6 +87,17 @@ static int check_dst(struct check *c, u8 reg)
 	return check_reg(c, reg);
 }
 
+/* What would be wrong only where a path comes by is the verifier's matter. */
+static bool left_to_paths(const struct check *c)
+{
+	return c->flags & (EBPF_CHECK_VERIFIED | EBPF_CHECK_PATHS);
+}
+
+static int check_alu_dst(struct check *c, u8 reg)
+{
+	return left_to_paths(c) ? check_reg(c, reg) : check_dst(c, reg);
+}
+
 static int unknown(struct check *c, const struct bpf_insn *in)
 {
 	return refuse(c, EINVAL, "unknown opcode %02x\n", in->code);
@@ -103,7 +114,7 @@ static int check_end(struct check *c, const struct bpf_insn *in)
 		return unknown(c, in);
 	if (in->src_reg || in->off || (in->imm != 16 && in->imm != 32 && in->imm != 64))
 		return reserved(c, "BPF_END");
-	return check_dst(c, in->dst_reg);
+	return check_alu_dst(c, in->dst_reg);
 }
 
 static bool mov_off_ok(const struct bpf_insn *in)
@@ -119,15 +130,15 @@ static int check_shift(struct check *c, const struct bpf_insn *in)
 	s32 width = BPF_CLASS(in->code) == BPF_ALU64 ? 64 : 32;
 
 	if (BPF_SRC(in->code) == BPF_K && (in->imm < 0 || in->imm >= width) &&
-	    !(c->flags & (EBPF_CHECK_ISA | EBPF_CHECK_VERIFIED)))
+	    !(c->flags & EBPF_CHECK_ISA) && !left_to_paths(c))
 		return refuse(c, EINVAL, "invalid shift %d\n", in->imm);
 	return 0;
 }
 
 static int check_div(struct check *c, const struct bpf_insn *in)
 {
-	if (BPF_SRC(in->code) == BPF_K && !in->imm &&
-	    !(c->flags & (EBPF_CHECK_ISA | EBPF_CHECK_VERIFIED)))
+	if (BPF_SRC(in->code) == BPF_K && !in->imm && !(c->flags & EBPF_CHECK_ISA) &&
+	    !left_to_paths(c))
 		return refuse(c, EINVAL, "div by zero\n");
 	return 0;
 }
@@ -142,7 +153,7 @@ static int check_alu_fields(struct check *c, const struct bpf_insn *in, bool off
 		return reserved(c, what);
 	if (x && check_reg(c, in->src_reg))
 		return -EINVAL;
-	return check_dst(c, in->dst_reg);
+	return check_alu_dst(c, in->dst_reg);
 }
 
 static int check_alu(struct check *c, const struct bpf_insn *in)

@@ -270,6 +270,8 @@ static int alu(struct proof_check *c, const struct bpf_insn *in)
 	u8 op = BPF_OP(in->code);
 	int r;
 
+	if (in->dst_reg == BPF_REG_10)
+		return proof_fail(c, "the frame pointer is read only");
 	if (op == BPF_MOV)
 		return mov(c, in);
 	r = proof_readable(c, in->dst_reg);

@@ -308,8 +308,9 @@ static int build(struct ebpf_load *load)
 	struct ebpf_layout layout;
 	int r;
 
-	r = ebpf_check_layout(load->insns, load->ninsns, load->prog_type, load->check_flags,
-			      load->log, &layout);
+	r = ebpf_check_layout(load->insns, load->ninsns, load->prog_type,
+			      load->check_flags ? load->check_flags : EBPF_CHECK_PATHS, load->log,
+			      &layout);
 	if (r)
 		return r;
 	insns = b.insns = calloc(load->ninsns, sizeof(*insns));

@@ -404,6 +404,8 @@ static int alu_mov(struct verify *v, const struct bpf_insn *in)
 
 int verify_alu(struct verify *v, const struct bpf_insn *in)
 {
+	if (in->dst_reg == BPF_REG_10)
+		return verify_fail(v, EACCES, "frame pointer is read only\n");
 	v->scratched_regs |= 1u << in->dst_reg;
 	switch (BPF_OP(in->code)) {
 	case BPF_NEG:

@@ -13,6 +13,7 @@ bpf=$tree/tools/testing/selftests/bpf
 : "${KSELFTESTS_VERDICTS:=99}"
 : "${KSELFTESTS_MESSAGES:=95}"
 run=$top_builddir/tests/kselftests/run
+policy=$(dirname "$0")/policy.txt
 
 if ! test -d "$bpf/progs"; then
 	echo "kselftests.sh: $tree has no tools/testing/selftests/bpf/progs: give EBPFRT_KSELFTESTS a kernel's source tree" >&2
@@ -59,4 +60,4 @@ if ! test "$said" -nt "$run" && test "$(id -u)" = 0 && "$run" -w "$said.part" $o
 fi
 test -s "$said" && k="-k $said"
 "$run" -b "$work/vmlinux.btf" && EBPFRT_VMLINUX_BTF=$work/vmlinux.btf && export EBPFRT_VMLINUX_BTF
-exec "$top_builddir/ebpfrt" exec -- "$run" $k -V "$KSELFTESTS_VERDICTS" -M "$KSELFTESTS_MESSAGES" $objects
+exec "$top_builddir/ebpfrt" exec -- "$run" $k -p "$policy" -V "$KSELFTESTS_VERDICTS" -M "$KSELFTESTS_MESSAGES" $objects

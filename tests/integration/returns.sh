@@ -1,0 +1,65 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
+# Functions that are left by return, jump, exception, cancellation and tail call, on stacks of their own: a target whose
+# functions are probed at entry and return does and sees what it does without probes, and what was counted is exact.
+. "${top_srcdir:-.}/tests/integration/lib.sh"
+
+c_commands="leaf:3 longjmp:100000 siglongjmp:2000 recurse:1000 hop:100 tail:5 exit:5 cancel:5 coroutines:3"
+cc_commands="leaf:3 throw:10 direct:10 rethrow:10 within:10 carry:10 recurse:10 cancel:5 exit:5 noexcept uncaught"
+if [ -s "$bin/returns_cc" ]; then # made only where there is a compiler for C++
+	programs="returns returns_cc"
+else
+	programs=returns
+fi
+set -- $c_commands $c_commands
+[ "$programs" = returns ] || set -- "$@" $cc_commands $cc_commands
+plan $#
+
+commands_of() {
+	case $1 in
+	returns) echo "$c_commands" ;;
+	returns_cc) echo "$cc_commands" ;;
+	esac
+}
+
+counted() {
+	ebpfrt map dump name returns --json | python3 -c '
+import json, sys
+v = {}
+for e in json.loads(sys.stdin.read() or "[]"):
+    e = e.get("formatted", e)
+    v[e["key"]] = e["value"]
+print("counts", *(v.get(i) for i in range(int(sys.argv[1]))))' "$1"
+}
+
+# every command again: the same answer, and counts that agree with the program's own
+commands() { # what is tested, program
+	for c in $(commands_of "$2"); do
+		say "${c%%:*} ${c#*:}"
+		got=$answer
+		want=$(sed -n "s/^$c=//p" "$2.want")
+		say counts
+		set -- "$1" "$2" $answer
+		is "$1: $2 $c" "$got | $(counted $(($# - 3)))" "$want | $answer"
+	done
+}
+
+for p in $programs; do
+	target_program=$bin/$p
+	target_start
+	for c in $(commands_of "$p"); do
+		say "${c%%:*} ${c#*:}"
+		echo "$c=$answer"
+	done >"$p.want"
+	target_quit
+
+	target_start
+	attach_start "$target" "$bin/$p.bpf.o"
+	commands attached "$p"
+	attach_stop INT
+	target_quit
+
+	target_start ebpfrt run -q -o run.out -P "$bin/$p.bpf.o" --
+	commands run "$p"
+	target_quit
+done

@@ -75,9 +75,9 @@ static const struct ebpf_map_meta *map_by_fd(void *cookie, s32 fd, bool is_index
 	(void)is_index;
 	meta = checked_maps[fd].meta;
 	meta.id = (u32)fd + 1;
-	/* a hash of the world is none in memory, and code of its own would look into it */
+	/* a hash of the world is none in memory: no code is to be made that looks into one */
 	if (meta.type == BPF_MAP_TYPE_HASH)
-		meta.type = BPF_MAP_TYPE_PERCPU_HASH;
+		meta.key_size = 16;
 	return &meta;
 }
 

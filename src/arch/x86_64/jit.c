@@ -536,7 +536,7 @@ static bool map_lookup(struct jit *j, u32 i)
 
 	if (!map || !is_stack_at(j, i, BPF_REG_2))
 		return false;
-	if (jit_map_lookup(&j->e, map->shape, j->slow[i]) && !j->slow[i])
+	if (jit_map_lookup(&j->e, &map->shape, j->slow[i]) && !j->slow[i])
 		j->slow[i] = j->n * LONGEST_INSN;
 	return true;
 }

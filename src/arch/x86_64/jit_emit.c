@@ -68,13 +68,15 @@ void emit_rm(struct emit *e, u8 prefix, bool wide, u32 opcode, u8 reg, u8 base, 
 }
 
 void emit_rm_index(struct emit *e, bool wide, u32 opcode, u8 reg, u8 base, u8 index, u8 scale,
-		   s8 disp)
+		   s32 disp)
 {
+	bool small = disp == (s8)disp;
+
 	emit_rex(e, wide, reg, index, base, false);
 	emit_opcode(e, opcode);
-	emit_bytes(e, 0x40u | (reg & 7u) << 3 | 4u, 1);
+	emit_bytes(e, (small ? 0x40u : 0x80u) | (reg & 7u) << 3 | 4u, 1);
 	emit_bytes(e, (u32)__builtin_ctz(scale) << 6 | (index & 7u) << 3 | (base & 7u), 1);
-	emit_bytes(e, (u8)disp, 1);
+	emit_bytes(e, (u32)disp, small ? 1 : 4);
 }
 
 void emit_mov(struct emit *e, bool wide, u8 dst, u8 src)

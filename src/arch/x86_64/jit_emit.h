@@ -54,9 +54,9 @@ void emit_rr(struct emit *e, bool wide, u32 opcode, u8 reg, u8 rm, bool byte_op)
 /* The same with the memory operand [base + disp]. @prefix 0, 0x66 or 0xf0. */
 void emit_rm(struct emit *e, u8 prefix, bool wide, u32 opcode, u8 reg, u8 base, s32 disp,
 	     bool byte_op);
-/* The same with [base + index * scale + disp8]; @index is not rsp. */
+/* The same with [base + index * scale + disp]; @index is not rsp. */
 void emit_rm_index(struct emit *e, bool wide, u32 opcode, u8 reg, u8 base, u8 index, u8 scale,
-		   s8 disp);
+		   s32 disp);
 
 void emit_mov(struct emit *e, bool wide, u8 dst, u8 src);
 void emit_mov_imm(struct emit *e, u8 dst, u64 imm); /* shortest form for the 64-bit value */

@@ -2,8 +2,9 @@
 /*
  * A lookup without the helper: that of an array, and of a hash table's key of 4 or 8 bytes that is
  * the first of its bucket, is done in place; any other goes straight to the map's own code. What
- * the map is the reference says, and ebpf_prog_bind() makes sure of; its geometry comes from the
- * process's private struct ebpf_map.
+ * the map is and where its parts lie is in the reference's shape, of which the code is made, and
+ * ebpf_prog_bind() makes sure of; only the address of its memory is loaded, from the process's
+ * private struct ebpf_map.
  *
  * In shared memory lie the bucket's link, the element's key and an LRU table's mark of use. The
  * link is loaded once and compared with the number of elements before it leads anywhere, as in
@@ -12,81 +13,134 @@
 #include "jit_map.h"
 
 #include "base/hash.h"
-#include "core/run/image.h"
 
-/* offsets in struct ebpf_map and struct ebpf_map_ops, asserted in core/run/prog.c */
-enum { MAP_MAX_ENTRIES = 16, MAP_SEED = 56, MAP_OPS = 64, MAP_BASE = 72, MAP_STRIDE = 92 };
-enum { MAP_BUCKETS = 96, MAP_ELEMS = 104, MAP_USED = 112, MAP_NR_ELEMS = 136, MAP_SHIFT = 152 };
-enum { OPS_LOOKUP = 32 };
+/* offsets in struct ebpf_run, struct ebpf_map and struct ebpf_map_ops, asserted in core/run/prog.c
+ */
+enum { RUN_HELPERS = 0, MAP_OPS = 64, MAP_BASE = 72, OPS_LOOKUP = 32 };
 /* and in the tables of htab_impl.h, asserted in htab_pool.c */
-enum { BUCKET_HEAD = 4, ELEM_SMALL = 12, ELEM_END = 16 };
+enum { BUCKET_SIZE = 8, BUCKET_HEAD = 4, ELEM_SMALL = 12, ELEM_END = 16 };
 
-#define ARRAY EBPF_MAP_SHAPE(BPF_MAP_TYPE_ARRAY, 4)
-#define HASH(key_size) EBPF_MAP_SHAPE(BPF_MAP_TYPE_HASH, key_size)
-#define LRU_HASH(key_size) EBPF_MAP_SHAPE(BPF_MAP_TYPE_LRU_HASH, key_size)
+static u32 type_of(const struct ebpf_map_shape *map)
+{
+	return map->kind >> 8;
+}
+
+static u32 key_size(const struct ebpf_map_shape *map)
+{
+	return map->kind & 0xff;
+}
 
 static void load(struct emit *e, bool wide, u8 dst, u8 base, s32 disp)
 {
 	emit_rm(e, 0, wide, 0x8b, dst, base, disp, false);
 }
 
-static void multiply_by(struct emit *e, u8 dst, u64 by)
+/* @dst = @index * @size / 8, for an address that counts in eights; returns the register it is in */
+static u8 scaled(struct emit *e, u8 dst, u8 index, u32 size)
 {
-	emit_mov_imm(e, R11, by);
-	emit_imul(e, true, dst, R11);
+	u32 words = size / 8, odd = words >> __builtin_ctz(words);
+	u8 shift = (u8)__builtin_ctz(words);
+
+	if (words == 1)
+		return index;
+	if (odd == 1)
+		emit_mov(e, false, dst, index);
+	else if (odd == 3 || odd == 5 || odd == 9)
+		emit_rm_index(e, true, 0x8d, dst, index, index, (u8)(odd - 1), 0);
+	else
+		emit_imul_imm(e, true, dst, index, (s32)odd);
+	if (shift)
+		emit_shift_imm(e, true, X86_SHL, dst, shift);
+	return dst;
 }
 
-static void lookup_array(struct emit *e)
+/* rax += the CPU's part of the values; costs all registers that a call does */
+static void add_cpu(struct emit *e, const struct ebpf_map_shape *map)
+{
+	u32 known;
+
+	emit_push(e, RAX);
+	emit_push(e, RAX);
+	emit_mov(e, true, R9, R12);
+	load(e, true, R11, R12, RUN_HELPERS);
+	emit_rm(e, 0, false, 0xff, 2, R11, BPF_FUNC_get_smp_processor_id * 8, false);
+	emit_alu_imm(e, true, X86_CMP, RAX, (s32)map->nr_cpus);
+	known = emit_jcc8(e, CC_B);
+	emit_mov_imm(e, RCX, map->nr_cpus);
+	emit_alu(e, false, X86_XOR, RDX, RDX);
+	emit_unary(e, true, X86_DIV, RCX);
+	emit_mov(e, false, RAX, RDX);
+	emit_patch8(e, known);
+	emit_imul_imm(e, true, RAX, RAX, (s32)map->area);
+	emit_pop(e, RCX);
+	emit_pop(e, RDX);
+	emit_alu(e, true, X86_ADD, RAX, RDX);
+}
+
+static void lookup_array(struct emit *e, const struct ebpf_map_shape *map)
 {
 	u32 beyond;
+	u8 at;
 
 	load(e, false, RCX, RSI, 0);
 	emit_alu(e, false, X86_XOR, RAX, RAX);
-	emit_rm(e, 0, false, 0x3b, RCX, RDI, MAP_MAX_ENTRIES, false);
+	emit_alu_imm(e, false, X86_CMP, RCX, (s32)map->nr_elems);
 	beyond = emit_jcc8(e, CC_AE);
-	load(e, false, RAX, RDI, MAP_STRIDE);
-	emit_imul(e, true, RAX, RCX);
-	emit_rm(e, 0, true, 0x03, RAX, RDI, MAP_BASE, false);
+	load(e, true, RDX, RDI, MAP_BASE);
+	at = scaled(e, RCX, RCX, map->nr_cpus ? map->value_stride : map->stride);
+	emit_rm_index(e, true, 0x8d, RAX, RDX, at, 8,
+		      (s32)(map->nr_cpus ? map->values : map->elems));
+	if (map->nr_cpus)
+		add_cpu(e, map);
 	emit_patch8(e, beyond);
 }
 
 /* rcx: the bucket of the key in rax (base/hash.h, bucket_of()) */
-static void hash_bucket(struct emit *e, bool wide)
+static void hash_bucket(struct emit *e, const struct ebpf_map_shape *map, bool wide)
 {
-	load(e, false, RCX, RDI, MAP_SEED);
+	emit_mov_imm(e, RCX, map->seed);
+	emit_mov_imm(e, R11, HASH_K1);
 	emit_alu(e, wide, X86_XOR, RCX, RAX);
-	multiply_by(e, RCX, HASH_K1);
+	emit_imul(e, true, RCX, R11);
 	if (wide) {
-		emit_mov(e, true, RDX, RCX);
-		emit_shift_imm(e, true, X86_SHR, RDX, 32);
-		emit_alu(e, true, X86_XOR, RCX, RDX);
-		multiply_by(e, RCX, HASH_K2);
+		emit_mov_imm(e, R11, HASH_K2);
+		emit_mov(e, true, R8, RCX);
+		emit_shift_imm(e, true, X86_SHR, R8, 32);
+		emit_alu(e, true, X86_XOR, RCX, R8);
+		emit_imul(e, true, RCX, R11);
 	}
-	load(e, false, RDX, RDI, MAP_SHIFT);
-	emit_shiftx(e, true, X86_SHR, RCX, RCX, RDX);
+	emit_shift_imm(e, true, X86_SHR, RCX, (u8)map->shift);
 }
 
-static void lookup_hash(struct emit *e, bool wide, bool lru, u32 slow)
+static void lookup_hash(struct emit *e, const struct ebpf_map_shape *map, u32 slow)
 {
+	bool wide = key_size(map) == 8;
+	s32 end = wide ? ELEM_END + 8 : ELEM_END;
+	u8 at;
+
 	load(e, wide, RAX, RSI, 0);
-	hash_bucket(e, wide);
-	load(e, true, RDX, RDI, MAP_BUCKETS);
-	emit_rm_index(e, false, 0x8b, RCX, RDX, RCX, 8, BUCKET_HEAD);
+	load(e, true, RDX, RDI, MAP_BASE);
+	hash_bucket(e, map, wide);
+	emit_rm_index(e, false, 0x8b, RCX, RDX, RCX, BUCKET_SIZE, (s32)map->buckets + BUCKET_HEAD);
 	emit_alu_imm(e, false, X86_SUB, RCX, 1);
-	emit_rm(e, 0, false, 0x3b, RCX, RDI, MAP_NR_ELEMS, false);
+	emit_alu_imm(e, false, X86_CMP, RCX, (s32)map->nr_elems);
 	emit_jcc32(e, CC_AE, slow);
-	load(e, false, RDX, RDI, MAP_STRIDE);
-	emit_imul(e, true, RDX, RCX);
-	emit_rm(e, 0, true, 0x03, RDX, RDI, MAP_ELEMS, false);
-	emit_rm(e, 0, wide, 0x39, RAX, RDX, wide ? ELEM_END : ELEM_SMALL, false);
+	at = scaled(e, R8, RCX, map->stride);
+	emit_rm_index(e, wide, 0x39, RAX, RDX, at, 8,
+		      (s32)map->elems + (wide ? ELEM_END : ELEM_SMALL));
 	emit_jcc32(e, CC_NE, slow);
-	if (lru) { /* what is not marked yet is marked by the map's own code */
-		load(e, true, R8, RDI, MAP_USED);
-		emit_rm_index(e, false, 0x80, X86_CMP, R8, RCX, 1, 0);
+	if (map->used) { /* what is not marked yet is marked by the map's own code */
+		emit_rm_index(e, false, 0x80, X86_CMP, RDX, RCX, 1, (s32)map->used);
 		emit_bytes(e, 0, 1);
 		emit_jcc32(e, CC_E, slow);
 	}
-	emit_lea(e, RAX, RDX, wide ? ELEM_END + 8 : ELEM_END);
+	if (!map->nr_cpus) {
+		emit_rm_index(e, true, 0x8d, RAX, RDX, at, 8, (s32)map->elems + end);
+		return;
+	}
+	at = scaled(e, RCX, RCX, map->value_stride);
+	emit_rm_index(e, true, 0x8d, RAX, RDX, at, 8, (s32)map->values);
+	add_cpu(e, map);
 }
 
 void jit_map_lookup_slow(struct emit *e)
@@ -95,18 +149,19 @@ void jit_map_lookup_slow(struct emit *e)
 	emit_rm(e, 0, false, 0xff, 2, RAX, OPS_LOOKUP, false);
 }
 
-bool jit_map_lookup(struct emit *e, u32 shape, u32 slow)
+bool jit_map_lookup(struct emit *e, const struct ebpf_map_shape *map, u32 slow)
 {
-	bool lru = shape == LRU_HASH(4) || shape == LRU_HASH(8);
-	bool hash = e->bmi2 && (lru || shape == HASH(4) || shape == HASH(8));
+	bool array =
+		type_of(map) == BPF_MAP_TYPE_ARRAY || type_of(map) == BPF_MAP_TYPE_PERCPU_ARRAY;
 
-	if (shape != ARRAY && !hash) {
-		jit_map_lookup_slow(e);
+	if (map->nr_elems && array) {
+		lookup_array(e, map);
 		return false;
 	}
-	if (hash)
-		lookup_hash(e, shape == HASH(8) || shape == LRU_HASH(8), lru, slow);
-	else
-		lookup_array(e);
-	return hash;
+	if (map->nr_elems && (key_size(map) == 4 || key_size(map) == 8)) {
+		lookup_hash(e, map, slow);
+		return true;
+	}
+	jit_map_lookup_slow(e);
+	return false;
 }

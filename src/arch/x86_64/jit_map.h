@@ -2,13 +2,14 @@
 /* Map operations that JIT code does without their helper. */
 #pragma once
 
+#include "core/run/image.h"
 #include "jit_emit.h"
 
 /*
- * bpf_map_lookup_elem() as JIT code has its arguments: rdi a map of the program, of @shape
- * (EBPF_MAP_SHAPE()), rsi the key, which must be readable; the value's address in rax. Like any
- * call it costs the argument registers. True when it may jump to offset @slow in the code, where
+ * bpf_map_lookup_elem() as JIT code has its arguments: rdi a map of the program, of shape @map, rsi
+ * the key, which must be readable; the value's address in rax. Like any call it costs the argument
+ * registers and wants the stack aligned. True when it may jump to offset @slow in the code, where
  * jit_map_lookup_slow() and a jump back are to be.
  */
-bool jit_map_lookup(struct emit *e, u32 shape, u32 slow);
+bool jit_map_lookup(struct emit *e, const struct ebpf_map_shape *map, u32 slow);
 void jit_map_lookup_slow(struct emit *e);

@@ -104,7 +104,7 @@ static int resolve_map(struct build *b, struct bpf_insn *in)
 		if (r)
 			return r;
 	} else {
-		ref.shape = ebpf_map_shape(meta);
+		ebpf_map_shape(meta, &ref.shape);
 	}
 	r = use_map(b, meta->id, &ref.map);
 	if (r)

@@ -19,7 +19,7 @@
 #include "core/uapi.h"
 
 #define EBPF_IMAGE_MAGIC 0x474d4942u /* "BIMG" */
-#define EBPF_IMAGE_VERSION 2u
+#define EBPF_IMAGE_VERSION 3u
 #define EBPF_LD_REF                                                                                \
 	7 /* src_reg of a lddw whose value is refs[imm]; not a kernel value, only inside images */
 
@@ -31,11 +31,32 @@ enum ebpf_ref_kind {
 
 #define EBPF_MAP_SHAPE(type, key_size) ((u32)(type) << 8 | (key_size))
 
+/*
+ * A map's kind and where its elements lie: what code is made for that looks them up in place, and
+ * what ebpf_prog_bind() compares with the map it gets. Offsets are from the start of the map's
+ * memory; none of the numbers but the seed is above EBPF_SHAPE_MAX.
+ */
+struct ebpf_map_shape {
+	u32 kind;	  /* EBPF_MAP_SHAPE(), 0: type or key size are too large for it */
+	u32 nr_elems;	  /* an index below it is an element's; 0: nothing is done in place */
+	u32 elems;	  /* offset of the elements */
+	u32 stride;	  /* bytes from element to element, a multiple of 8 */
+	u32 seed;	  /* of a hash, */
+	u32 buckets;	  /* offset of its buckets: */
+	u32 shift;	  /* 64 - log2 of how many there are */
+	u32 used;	  /* LRU: offset of a byte for each element */
+	u32 nr_cpus;	  /* per-CPU values: parts, 0: the value is in the element */
+	u32 values;	  /* offset of the first CPU's */
+	u32 value_stride; /* bytes from element to element, a multiple of 8, */
+	u32 area;	  /* and from CPU to CPU */
+};
+#define EBPF_SHAPE_MAX ((u32)INT32_MAX)
+
 struct ebpf_image_ref {
 	u32 kind; /* enum ebpf_ref_kind */
 	u32 map;  /* index into the program's used maps, in the order of prog_info.map_ids */
 	u32 off;
-	u32 shape; /* of a map: EBPF_MAP_SHAPE(), for code that does its operations in place */
+	struct ebpf_map_shape shape; /* of a map */
 };
 
 /* What the verifier has found to be a timer's callback, and for which map's values. */

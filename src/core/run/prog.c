@@ -19,12 +19,8 @@ _Static_assert(offsetof(struct ebpf_run, refs) == 16, "jit: refs");
 _Static_assert(offsetof(struct ebpf_run, ctx) == 40, "jit: ctx");
 _Static_assert(offsetof(struct ebpf_run, recover) == 88, "enter.S: recover");
 _Static_assert(offsetof(struct ebpf_run, may_goto) == 224, "jit: may_goto");
-_Static_assert(offsetof(struct ebpf_map, meta.max_entries) == 16, "jit_map: max_entries");
 _Static_assert(offsetof(struct ebpf_map, ops) == 64, "jit_map: ops");
 _Static_assert(offsetof(struct ebpf_map, base) == 72, "jit_map: base");
-_Static_assert(offsetof(struct ebpf_map, stride) == 92, "jit_map: stride");
-_Static_assert(offsetof(struct ebpf_map, meta.seed) == 56, "jit_map: seed");
-_Static_assert(offsetof(struct ebpf_map, off) == 96, "jit_map: off");
 _Static_assert(offsetof(struct ebpf_map_ops, lookup) == 32, "jit_map: lookup");
 
 static u64 no_such_helper(u64 r1, u64 r2, u64 r3, u64 r4, u64 r5, struct ebpf_run *run)
@@ -145,16 +141,19 @@ static bool image_ok(const struct ebpf_image *img, size_t len)
 	       (!img->code_size || img->entry < img->code_size);
 }
 
-/* Code that looks into a map itself was made for a map of this type and size of key. */
+/* Code that looks into a map itself was made for a map that lies in memory as this one does. */
 static bool maps_fit(const struct ebpf_image *img, const u64 *refs)
 {
 	const struct ebpf_image_ref *ref = ebpf_image_refs(img);
+	struct ebpf_map_shape shape;
 
 	for (u32 i = 0; refs && i < img->nrefs; i++) {
 		const struct ebpf_map *map = (const void *)(uintptr_t)refs[i];
 
-		if (map && ref[i].kind == EBPF_REF_MAP &&
-		    ref[i].shape != ebpf_map_shape(&map->meta))
+		if (!map || ref[i].kind != EBPF_REF_MAP)
+			continue;
+		ebpf_map_shape(&map->meta, &shape);
+		if (__builtin_memcmp(&ref[i].shape, &shape, sizeof(shape)))
 			return false;
 	}
 	return true;

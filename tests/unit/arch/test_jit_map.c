@@ -392,14 +392,79 @@ Test(jit_map, links_at_the_bounds)
 	engine_close(&e);
 }
 
+static int bind_to(struct ebpf_map_meta meta)
+{
+	u64 size = ebpf_map_shm_size(&meta);
+
+	cr_assert_eq(ebpf_map_bind(&map, &meta, map.base, size), 0);
+	return ebpf_prog_bind(&e.prog, e.base, e.load.image_size, e.refs, 1);
+}
+
+/* What code knows of its map is what the map must be. */
 Test(jit_map, made_for_another_map)
 {
-	bind(BPF_MAP_TYPE_HASH, 4);
-	load_for_map(true);
-	cr_assert_eq(ebpf_prog_bind(&e.prog, e.base, e.load.image_size, e.refs, 1), 0);
-	bind(BPF_MAP_TYPE_HASH, 8);
-	cr_assert_eq(ebpf_prog_bind(&e.prog, e.base, e.load.image_size, e.refs, 1), -EINVAL);
+	static const u32 types[] = {BPF_MAP_TYPE_HASH, BPF_MAP_TYPE_PERCPU_HASH,
+				    BPF_MAP_TYPE_LRU_HASH};
+	struct ebpf_map_meta meta, other;
+
+	for (u32 i = 0; i < ARRAY_SIZE(types); i++) {
+		bind(types[i], 4);
+		load_for_map(true);
+		other = meta = map.meta;
+		cr_assert_eq(bind_to(meta), 0);
+		for (u32 type = 0; type < ARRAY_SIZE(types); type++) {
+			other.type = types[type];
+			cr_assert_eq(bind_to(other), type == i ? 0 : -EINVAL);
+		}
+#define REFUSED(what)                                                                              \
+	other = meta, other.what;                                                                  \
+	cr_assert_eq(bind_to(other), -EINVAL)
+		REFUSED(type = BPF_MAP_TYPE_ARRAY);
+		REFUSED(key_size = 8);
+		REFUSED(key_size = 3);
+		REFUSED(value_size = 16);
+		REFUSED(max_entries = KEYS - 1);
+		REFUSED(max_entries = KEYS + 1);
+		REFUSED(seed = 1);
+		if (types[i] == BPF_MAP_TYPE_PERCPU_HASH) {
+			REFUSED(nr_cpus = 2);
+		}
+		engine_close(&e);
+	}
+}
+
+Test(jit_map, made_for_another_array)
+{
+	struct ebpf_map_meta meta, other;
+
 	bind(BPF_MAP_TYPE_ARRAY, 4);
-	cr_assert_eq(ebpf_prog_bind(&e.prog, e.base, e.load.image_size, e.refs, 1), -EINVAL);
+	load_for_map(true);
+	meta = map.meta;
+	cr_assert_eq(bind_to(meta), 0);
+	REFUSED(type = BPF_MAP_TYPE_PERCPU_ARRAY);
+	REFUSED(value_size = 9);
+	REFUSED(max_entries = KEYS - 1);
+	REFUSED(max_entries = KEYS + 1);
 	engine_close(&e);
+}
+
+/* Too large for immediates: the map's own code is asked. */
+Test(jit_map, large_maps_have_no_shape)
+{
+	struct ebpf_map_meta meta = {
+		.type = BPF_MAP_TYPE_ARRAY, .key_size = 4, .value_size = 1 << 20, .nr_cpus = 1};
+	struct ebpf_map_shape shape;
+
+	meta.max_entries = 2047;
+	ebpf_map_shape(&meta, &shape);
+	cr_assert_eq(shape.nr_elems, 2047);
+	meta.max_entries = 2048;
+	ebpf_map_shape(&meta, &shape);
+	cr_assert_eq(shape.nr_elems, 0);
+	meta.type = BPF_MAP_TYPE_LRU_PERCPU_HASH;
+	meta.value_size = 1024;
+	meta.max_entries = 1u << 21;
+	ebpf_map_shape(&meta, &shape);
+	cr_assert_eq(shape.nr_elems, 0);
+	cr_assert_eq(shape.kind, EBPF_MAP_SHAPE(BPF_MAP_TYPE_LRU_PERCPU_HASH, 4));
 }

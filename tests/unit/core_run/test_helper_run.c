@@ -85,7 +85,7 @@ static u64 run_insns(const struct bpf_insn *insns, u32 n)
 					.zeros = offsetof(__typeof__(image), zeros),
 					.code = sizeof(image),
 					.stack_depth = 512};
-	image.ref.shape = ebpf_map_shape(&ring.meta);
+	ebpf_map_shape(&ring.meta, &image.ref.shape);
 	memcpy(image.insns, insns, n * sizeof(*insns));
 	cr_assert_eq(ebpf_prog_bind(&prog, &image, sizeof(image), refs, 1), 0);
 	return ebpf_prog_run_interp(&prog, NULL, &run);

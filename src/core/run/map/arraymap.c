@@ -61,6 +61,22 @@ static void array_bind(struct ebpf_map *map)
 	map->off[0] = cpu_area(&map->meta);
 }
 
+static bool array_shape(const struct ebpf_map_meta *meta, struct ebpf_map_shape *shape)
+{
+	shape->nr_elems = meta->max_entries;
+	shape->stride = ebpf_value_stride(meta);
+	return array_size(meta) <= EBPF_SHAPE_MAX;
+}
+
+static bool percpu_array_shape(const struct ebpf_map_meta *meta, struct ebpf_map_shape *shape)
+{
+	shape->nr_elems = meta->max_entries;
+	shape->nr_cpus = meta->nr_cpus;
+	shape->value_stride = ebpf_value_stride(meta);
+	shape->area = (u32)cpu_area(meta);
+	return percpu_array_size(meta) <= EBPF_SHAPE_MAX;
+}
+
 static bool load_index(const struct ebpf_map *map, const void *key, u32 *index)
 {
 	__builtin_memcpy(index, key, 4);
@@ -268,6 +284,7 @@ const struct ebpf_map_ops ebpf_array_ops = {
 	.value_addr = array_value_addr,
 	.elem_of = array_elem_of,
 	.for_each = array_for_each,
+	.shape = array_shape,
 };
 
 const struct ebpf_map_ops ebpf_percpu_array_ops = {
@@ -283,4 +300,5 @@ const struct ebpf_map_ops ebpf_percpu_array_ops = {
 	.update_user = percpu_array_update_user,
 	.for_each = array_for_each,
 	.lookup_cpu = percpu_array_lookup_cpu,
+	.shape = percpu_array_shape,
 };

@@ -951,6 +951,7 @@ static void htab_bind(struct ebpf_map *map);
 		.update_user = htab_update_user, .lookup_delete_user = htab_lookup_delete,         \
 		.for_each = htab_for_each, .elem_of = ebpf_htab_elem_of,                           \
 		.lookup_cpu = (PERCPU) ? htab_lookup_cpu : NULL, .reap = htab_reap,                \
+		.shape = ebpf_htab_shape,                                                          \
 	}
 
 #define HTAB_CODE(F, KSZ, LRU, PERCPU)                                                             \

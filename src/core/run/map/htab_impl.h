@@ -157,9 +157,10 @@ static inline void set_linked(struct htab_elem *e)
 	set_state(e, LINKED, READ_ONCE(e->state), NOBODY);
 }
 
-/* A type's check, size and bind. */
+/* A type's check, size, shape and bind. */
 int ebpf_htab_check(const struct ebpf_map_meta *meta);
 u64 ebpf_htab_size(const struct ebpf_map_meta *meta);
+bool ebpf_htab_shape(const struct ebpf_map_meta *meta, struct ebpf_map_shape *shape);
 void ebpf_htab_layout(struct ebpf_map *map);
 
 /* ebpf_map_ops.elem_of */

@@ -7,8 +7,6 @@
 #include "core/run/map/htab_impl.h"
 
 /* what arch/x86_64/jit_map.c knows of the tables */
-_Static_assert(AT_BUCKETS == 0 && AT_ELEMS == 1 && AT_USED == 2, "jit_map: addresses");
-_Static_assert(NR_ELEMS == 5 && SHIFT == 7, "jit_map: bounds");
 _Static_assert(sizeof(struct htab_bucket) == 8 && offsetof(struct htab_bucket, head) == 4,
 	       "jit_map: bucket");
 _Static_assert(sizeof(struct htab_elem) == 16 && offsetof(struct htab_elem, small) == 12,
@@ -57,6 +55,11 @@ int ebpf_htab_check(const struct ebpf_map_meta *meta)
 static u32 nr_buckets(const struct ebpf_map_meta *meta)
 {
 	return 2 * ebpf_round_up_pow2(meta->max_entries);
+}
+
+static u32 bucket_shift(const struct ebpf_map_meta *meta)
+{
+	return 64u - (u32)__builtin_ctz(nr_buckets(meta));
 }
 
 /* Pools besides that of the spares. */
@@ -140,7 +143,27 @@ void ebpf_htab_layout(struct ebpf_map *map)
 	map->off[OFF_VALUE] = value_offset(meta);
 	map->off[NR_ELEMS] = nr_elems(meta);
 	map->off[CPU_AREA] = cpu_area(meta);
-	map->off[SHIFT] = 64u - (u32)__builtin_ctz(nr_buckets(meta));
+	map->off[SHIFT] = bucket_shift(meta);
+}
+
+bool ebpf_htab_shape(const struct ebpf_map_meta *meta, struct ebpf_map_shape *shape)
+{
+	*shape = (struct ebpf_map_shape){
+		.nr_elems = nr_elems(meta),
+		.elems = (u32)elems_offset(meta),
+		.stride = elem_size(meta),
+		.seed = meta->seed,
+		.buckets = (u32)buckets_offset(meta),
+		.shift = bucket_shift(meta),
+		.used = is_lru(meta->type) ? (u32)lru_offset(meta) : 0,
+	};
+	if (is_percpu(meta->type)) {
+		shape->nr_cpus = meta->nr_cpus;
+		shape->values = (u32)tail_offset(meta);
+		shape->value_stride = ebpf_value_stride(meta);
+		shape->area = (u32)cpu_area(meta);
+	}
+	return ebpf_htab_size(meta) <= EBPF_SHAPE_MAX;
 }
 
 /* ---- pools ----------------------------------------------------------------------------------- */

@@ -88,6 +88,18 @@ int ebpf_map_bind(struct ebpf_map *map, const struct ebpf_map_meta *meta, void *
 	return 0;
 }
 
+void ebpf_map_shape(const struct ebpf_map_meta *meta, struct ebpf_map_shape *shape)
+{
+	const struct ebpf_map_ops *ops = ebpf_map_ops_of(meta->type);
+	bool fits = meta->type < 1u << 8 && meta->key_size < 1u << 8;
+	struct ebpf_map_shape out = {0};
+
+	if (!ops || !ops->shape || !ops->shape(meta, &out))
+		out = (struct ebpf_map_shape){0};
+	*shape = out;
+	shape->kind = fits ? EBPF_MAP_SHAPE(meta->type, meta->key_size) : 0;
+}
+
 static bool is_percpu(u32 type)
 {
 	return type == BPF_MAP_TYPE_PERCPU_ARRAY || type == BPF_MAP_TYPE_PERCPU_HASH ||

@@ -103,6 +103,11 @@ struct ebpf_map_ops {
 	int (*elem_of)(struct ebpf_map *map, u64 off, u32 *index, void **key, void **value);
 	/* Optional: ebpf_map_reap(). */
 	u32 (*reap)(struct ebpf_map *map);
+	/*
+	 * Optional: fill in what the type has of a shape, which is all zero. False: it is too
+	 * large for one. Pure.
+	 */
+	bool (*shape)(const struct ebpf_map_meta *meta, struct ebpf_map_shape *shape);
 };
 
 /*
@@ -125,16 +130,8 @@ struct ebpf_map {
 	const struct ebpf_map_ops *plain; /* HASH_OF_MAPS: of its table of ids */
 };
 
-/*
- * Type and size of key in one word: what code that does an operation in place is made for, and
- * ebpf_prog_bind() asks for. 0: none does with such a map.
- */
-static inline u32 ebpf_map_shape(const struct ebpf_map_meta *meta)
-{
-	bool fits = meta->type < 1u << 8 && meta->key_size < 1u << 8;
-
-	return fits ? EBPF_MAP_SHAPE(meta->type, meta->key_size) : 0;
-}
+/* Pure. */
+void ebpf_map_shape(const struct ebpf_map_meta *meta, struct ebpf_map_shape *shape);
 
 /* The ops of a type, or NULL when the type is unknown. Pure. */
 const struct ebpf_map_ops *ebpf_map_ops_of(u32 type);

@@ -70,6 +70,8 @@ void daemon_leave(struct daemon *d);
 /* --- log.c ----------------------------------------------------------------------------------- */
 
 void log_open(const char *path, bool foreground);
+/* In the background: standard error is the log from here on. */
+void log_take_stderr(void);
 void log_line(const char *fmt, ...) __printf_like(1, 2);
 
 /* --- waker.c --------------------------------------------------------------------------------- */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The daemon's own log: standard error in the foreground, else a file that is started anew when it
- * has grown to LOG_MAX, the one before kept as FILE.1.
+ * has grown to LOG_MAX, the one before kept as FILE.1. In the background the file is standard error
+ * too: what a library or a sanitizer says last would be heard by nobody.
  */
 #include <fcntl.h>
 #include <limits.h>
@@ -18,11 +19,14 @@
 
 static int log_fd = -1;
 static bool log_is_file;
+static bool log_is_stderr;
 static char log_path[PATH_MAX];
 
 static void open_file(void)
 {
 	log_fd = open(log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (log_is_stderr && log_fd >= 0)
+		dup2(log_fd, STDERR_FILENO);
 }
 
 void log_open(const char *path, bool foreground)
@@ -34,6 +38,13 @@ void log_open(const char *path, bool foreground)
 	snprintf(log_path, sizeof(log_path), "%s", path);
 	log_is_file = true;
 	open_file();
+}
+
+void log_take_stderr(void)
+{
+	log_is_stderr = true;
+	if (log_fd >= 0)
+		dup2(log_fd, STDERR_FILENO);
 }
 
 static void rotate(void)

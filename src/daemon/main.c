@@ -450,6 +450,7 @@ static int to_background(void)
 		dup2(null, fd);
 	if (null > 2)
 		close(null);
+	log_take_stderr();
 	write_pid();
 	return 0;
 }

@@ -40,6 +40,25 @@ if [ -z "${EBPFRT_STAGE:-}" ]; then
 	env -u XDG_RUNTIME_DIR EBPFRT_STAGE="$stage" EBPFRT_RUNTIME_DIR="$stage/run/ebpfrt" HOME="$stage" TMPDIR="$stage/tmp" \
 		PATH="$stage:$stage/bin:$PATH:/usr/sbin:/sbin" EBPFRT_IDLE=1 "$@" </dev/null
 	status=$?
+	# built with sanitizers: nobody sees the daemon's end, so what they say about it is looked for in its log
+	if [ -n "${ASAN_OPTIONS:-}" ]; then
+		daemons() {
+			for exe in /proc/[0-9]*/exe; do
+				[ "$(readlink "$exe")" != "$stage/ebpfrtd" ] || return 0
+			done
+			return 1
+		}
+		i=0
+		while daemons && [ $i -lt 50 ]; do
+			i=$((i + 1))
+			sleep 0.1
+		done
+		reports=$(find "$stage" -name daemon.log -exec grep -hA30 -e 'ERROR: .*Sanitizer' -e ': runtime error: ' {} +)
+		[ -z "$reports" ] || {
+			printf '%s\n' "$reports" | sed 's/^/# /'
+			status=1
+		}
+	fi
 	exit $status
 fi
 

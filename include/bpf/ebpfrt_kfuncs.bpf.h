@@ -30,6 +30,18 @@ EBPFRT_KFUNC(int bpf_dynptr_is_rdonly(const struct bpf_dynptr *p));
 EBPFRT_KFUNC(void bpf_rcu_read_lock(void));
 EBPFRT_KFUNC(void bpf_rcu_read_unlock(void));
 
+/*
+ * Over the bits that are set in up to 511 words: bpf_iter_bits_next() gives their numbers. What is
+ * beyond the first word is read as the loop gets there.
+ */
+struct bpf_iter_bits___ebpfrt {
+	__u64 opaque[2];
+} __attribute__((aligned(8)));
+EBPFRT_KFUNC(int bpf_iter_bits_new(struct bpf_iter_bits___ebpfrt *it, const __u64 *words,
+				   __u32 count));
+EBPFRT_KFUNC(int *bpf_iter_bits_next(struct bpf_iter_bits___ebpfrt *it));
+EBPFRT_KFUNC(void bpf_iter_bits_destroy(struct bpf_iter_bits___ebpfrt *it));
+
 #ifndef bpf_for
 struct bpf_iter_num___ebpfrt {
 	__u64 opaque;

@@ -187,21 +187,24 @@ static void add_task(struct builder *b)
 
 /*
  * What they take and give, a letter each, the result first: v nothing, i int, u u32, b bool, p void
- * pointer, P int pointer, I iterator, D const dynptr, N new dynptr.
+ * pointer, P int pointer, I iterator over numbers, B one over bits, W const u64 pointer, D const
+ * dynptr, N new dynptr.
  */
 static const struct {
 	const char *name, *types;
 } functions[] = {
-	{"bpf_iter_num_new", "iIii"},	{"bpf_iter_num_next", "PI"},
-	{"bpf_iter_num_destroy", "vI"}, {"bpf_dynptr_adjust", "iDuu"},
-	{"bpf_dynptr_size", "uD"},	{"bpf_dynptr_is_null", "bD"},
-	{"bpf_dynptr_is_rdonly", "bD"}, {"bpf_dynptr_clone", "iDN"},
-	{"bpf_dynptr_slice", "pDupu"},	{"bpf_dynptr_slice_rdwr", "pDupu"},
-	{"bpf_rcu_read_lock", "v"},	{"bpf_rcu_read_unlock", "v"},
+	{"bpf_iter_num_new", "iIii"},	 {"bpf_iter_num_next", "PI"},
+	{"bpf_iter_num_destroy", "vI"},	 {"bpf_dynptr_adjust", "iDuu"},
+	{"bpf_dynptr_size", "uD"},	 {"bpf_dynptr_is_null", "bD"},
+	{"bpf_dynptr_is_rdonly", "bD"},	 {"bpf_dynptr_clone", "iDN"},
+	{"bpf_dynptr_slice", "pDupu"},	 {"bpf_dynptr_slice_rdwr", "pDupu"},
+	{"bpf_rcu_read_lock", "v"},	 {"bpf_rcu_read_unlock", "v"},
+	{"bpf_iter_bits_new", "iBWu"},	 {"bpf_iter_bits_next", "PB"},
+	{"bpf_iter_bits_destroy", "vB"},
 };
 
 struct function_types {
-	u32 ptr, int_ptr, iter_ptr, dynptr_ptr, const_dynptr_ptr;
+	u32 ptr, int_ptr, word_ptr, iter_ptr, bits_ptr, dynptr_ptr, const_dynptr_ptr;
 };
 
 /* Their numbers; the types they refer to come at the end. */
@@ -228,12 +231,15 @@ static u32 add_ptr(struct builder *b, u32 to)
 
 static struct function_types add_function_types(struct builder *b)
 {
-	u32 iter = add_opaque(b, "bpf_iter_num", 1), dynptr = add_opaque(b, "bpf_dynptr", 2);
+	u32 iter = add_opaque(b, "bpf_iter_num", 1), bits = add_opaque(b, "bpf_iter_bits", 2);
+	u32 dynptr = add_opaque(b, "bpf_dynptr", 2);
 	struct function_types t;
 
 	t.ptr = add_ptr(b, 0);
 	t.int_ptr = add_ptr(b, b->s32_id);
+	t.word_ptr = add_ptr(b, add_type(b, "", BTF_KIND_CONST, b->u64_id));
 	t.iter_ptr = add_ptr(b, iter);
+	t.bits_ptr = add_ptr(b, bits);
 	t.dynptr_ptr = add_ptr(b, dynptr);
 	t.const_dynptr_ptr = add_ptr(b, add_type(b, "", BTF_KIND_CONST, dynptr));
 	return t;
@@ -252,8 +258,12 @@ static u32 type_of(const struct builder *b, const struct function_types *t, char
 		return t->ptr;
 	case 'P':
 		return t->int_ptr;
+	case 'W':
+		return t->word_ptr;
 	case 'I':
 		return t->iter_ptr;
+	case 'B':
+		return t->bits_ptr;
 	case 'D':
 		return t->const_dynptr_ptr;
 	case 'N':

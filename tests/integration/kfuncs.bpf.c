@@ -85,6 +85,32 @@ static void loops(void)
 	r.for_bounded = bytes[3] * 10000 + bytes[7] * 100 + bytes[31];
 }
 
+/* 1000 + n, summed over the bits that are set; or what new said */
+static __noinline long long bits_of(const __u64 *words, __u32 n)
+{
+	struct bpf_iter_bits___ebpfrt it;
+	long long sum = 0;
+	int *bit, err;
+
+	err = bpf_iter_bits_new(&it, words, n);
+	while ((bit = bpf_iter_bits_next(&it)))
+		sum += 1000 + *bit;
+	bpf_iter_bits_destroy(&it);
+	return err ? err : sum;
+}
+
+static void bits(void)
+{
+	static __u64 words[3] = {1ull << 63 | 1ull << 5, 0, 1ull << 63 | 2};
+
+	r.bits_word = bits_of(words, 1);
+	r.bits_words = bits_of(words, 3);
+	r.bits_null = bits_of(0, 1);
+	r.bits_none = bits_of(words, 0);
+	r.bits_too_many = bits_of(words, 512);
+	r.bits_wrong = bits_of((void *)-4095l, 4);
+}
+
 static void fill(struct value *v)
 {
 	int i;
@@ -203,6 +229,7 @@ int probe(struct pt_regs *ctx)
 		memory(v);
 	rings();
 	loops();
+	bits();
 	r.in_subprogram = sum_to(ten) + sum_to(three);
 	bpf_loop(4, callback, 0, 0);
 	bpf_rcu_read_lock();

@@ -13,6 +13,12 @@
 	X(for_nested)                                                                              \
 	X(repeat)                                                                                  \
 	X(for_bounded)                                                                             \
+	X(bits_word)                                                                               \
+	X(bits_words)                                                                              \
+	X(bits_null)                                                                               \
+	X(bits_none)                                                                               \
+	X(bits_too_many)                                                                           \
+	X(bits_wrong)                                                                              \
 	X(in_subprogram)                                                                           \
 	X(in_callback)                                                                             \
 	X(in_rcu)                                                                                  \

@@ -40,6 +40,7 @@ static const struct {
 	{"overwritten by a helper", "it is none then, and nothing uses it as one"},
 	{"its bytes read", SECRET},
 	{"its bytes as a key", SECRET},
+	{"bits read from the stack", SECRET},
 	{"half a pointer was filled as a whole", SECRET},
 	{"half a pointer read", SECRET},
 	{"upper half of a pointer read", SECRET},

@@ -11,6 +11,14 @@
 #define NEXT MOV_REG(1, 10), ALU64_IMM(BPF_ADD, 1, -8), KFUNC(EKFUNC_ITER_NUM_NEXT)
 #define DESTROY MOV_REG(1, 10), ALU64_IMM(BPF_ADD, 1, -8), KFUNC(EKFUNC_ITER_NUM_DESTROY)
 
+/* an iterator over the bits of @n words at fp-8, which is 0; at fp-24 */
+#define BITS_AT(off) MOV_REG(1, 10), ALU64_IMM(BPF_ADD, 1, off)
+#define NEW_BITS(off, n)                                                                           \
+	ST(BPF_DW, 10, -8, 0), MOV_REG(2, 10), ALU64_IMM(BPF_ADD, 2, -8), MOV_IMM(3, n),           \
+		BITS_AT(off), KFUNC(EKFUNC_ITER_BITS_NEW)
+#define NEXT_BIT BITS_AT(-24), KFUNC(EKFUNC_ITER_BITS_NEXT)
+#define END_BITS BITS_AT(-24), KFUNC(EKFUNC_ITER_BITS_DESTROY)
+
 static const struct vcase cases[] = {
 	/* counted */
 	OK("to 10", MOV_IMM(6, 0), ALU64_IMM(BPF_ADD, 6, 1), JMP_IMM(BPF_JLT, 6, 10, -2), RET(0)),
@@ -93,6 +101,62 @@ static const struct vcase cases[] = {
 	OK("two at a time", NEW(0, 10), MOV_REG(1, 10), ALU64_IMM(BPF_ADD, 1, -16), MOV_IMM(2, 0),
 	   MOV_IMM(3, 5), KFUNC(EKFUNC_ITER_NUM_NEW), NEXT, JMP_IMM(BPF_JNE, 0, 0, -4), DESTROY,
 	   MOV_REG(1, 10), ALU64_IMM(BPF_ADD, 1, -16), KFUNC(EKFUNC_ITER_NUM_DESTROY), RET(0)),
+	/* iterators over bits */
+	OK("over bits", NEW_BITS(-24, 1), MOV_IMM(6, 0), NEXT_BIT, JMP_IMM(BPF_JEQ, 0, 0, 3),
+	   LDX(BPF_W, 1, 0, 0), ALU64_REG(BPF_ADD, 6, 1), JA(-7), END_BITS, RET(0)),
+	OK("over bits of any address", LDX(BPF_DW, 2, 1, 0), MOV_IMM(3, 7), BITS_AT(-24),
+	   KFUNC(EKFUNC_ITER_BITS_NEW), NEXT_BIT, JMP_IMM(BPF_JNE, 0, 0, -4), END_BITS, RET(0)),
+	OK("over more bits in the loop over bits", NEW_BITS(-24, 1), NEXT_BIT,
+	   JMP_IMM(BPF_JEQ, 0, 0, 15), NEW_BITS(-40, 1), BITS_AT(-40), KFUNC(EKFUNC_ITER_BITS_NEXT),
+	   JMP_IMM(BPF_JNE, 0, 0, -4), BITS_AT(-40), KFUNC(EKFUNC_ITER_BITS_DESTROY), JA(-19),
+	   END_BITS, RET(0)),
+	NO("bits, never destroyed", EINVAL, "Unreleased reference", NEW_BITS(-24, 1), NEXT_BIT,
+	   RET(0)),
+	NO("bits, never made", EINVAL, "expected an initialized iter_bits as arg #0",
+	   ST(BPF_DW, 10, -24, 0), ST(BPF_DW, 10, -16, 0), NEXT_BIT, RET(0)),
+	NO("bits, made twice", EINVAL, "expected uninitialized iter_bits as arg #0",
+	   NEW_BITS(-24, 1), NEW_BITS(-24, 1), END_BITS, RET(0)),
+	NO("bits, made in the half of another", EINVAL,
+	   "expected uninitialized iter_bits as arg #0", ST(BPF_DW, 10, -32, 0), NEW_BITS(-24, 1),
+	   NEW_BITS(-32, 1), END_BITS, RET(0)),
+	NO("the same where the stack wasn't used before", EINVAL,
+	   "expected an initialized iter_bits as arg #0", NEW_BITS(-24, 1), NEW_BITS(-32, 1),
+	   END_BITS, RET(0)),
+	NO("numbers in the half of bits", EINVAL, "expected uninitialized iter_num as arg #0",
+	   NEW_BITS(-24, 1), BITS_AT(-16), MOV_IMM(2, 0), MOV_IMM(3, 1), KFUNC(EKFUNC_ITER_NUM_NEW),
+	   END_BITS, RET(0)),
+	NO("bits, followed as numbers", EINVAL, "expected an initialized iter_num as arg #0",
+	   NEW_BITS(-24, 1), BITS_AT(-24), KFUNC(EKFUNC_ITER_NUM_NEXT), END_BITS, RET(0)),
+	NO("numbers, followed as bits", EINVAL, "expected an initialized iter_bits as arg #0",
+	   NEW(0, 9), ST(BPF_DW, 10, -16, 0), BITS_AT(-16), KFUNC(EKFUNC_ITER_BITS_NEXT), DESTROY,
+	   RET(0)),
+	NO("bits, from the second half", EINVAL, "expected an initialized iter_bits as arg #0",
+	   NEW_BITS(-24, 1), BITS_AT(-16), KFUNC(EKFUNC_ITER_BITS_NEXT), END_BITS, RET(0)),
+	NO("bits, the first half overwritten", EINVAL,
+	   "expected an initialized iter_bits as arg #0", NEW_BITS(-24, 1), ST(BPF_DW, 10, -24, 0),
+	   NEXT_BIT, END_BITS, RET(0)),
+	NO("bits, the second half overwritten", EINVAL,
+	   "expected an initialized iter_bits as arg #0", NEW_BITS(-24, 1), ST(BPF_B, 10, -9, 0),
+	   NEXT_BIT, END_BITS, RET(0)),
+	NO("bits read from the stack", EACCES, "invalid read from stack", NEW_BITS(-24, 1),
+	   LDX(BPF_W, 0, 10, -12), END_BITS, RET(0)),
+	NO("a bit's number written", EACCES, "R0 cannot write into", NEW_BITS(-24, 1), NEXT_BIT,
+	   JMP_IMM(BPF_JEQ, 0, 0, 1), ST(BPF_W, 0, 0, 1), END_BITS, RET(0)),
+	NO("a bit's number after the end", EACCES, "R6 invalid mem access 'scalar'",
+	   NEW_BITS(-24, 1), NEXT_BIT, MOV_REG(6, 0), END_BITS, JMP_IMM(BPF_JEQ, 6, 0, 1),
+	   LDX(BPF_W, 0, 6, 0), RET(0)),
+	NO("a bit's number is no index", EACCES, "", LOOKUP4(M_ARRAY), NONNULL, MOV_REG(7, 0),
+	   NEW_BITS(-24, 1), NEXT_BIT, JMP_IMM(BPF_JEQ, 0, 0, 4), LDX(BPF_W, 1, 0, 0),
+	   ALU64_REG(BPF_ADD, 7, 1), ST(BPF_B, 7, 0, 1), JA(0), END_BITS, RET(0)),
+	NO("bits at an address that isn't a slot's", EINVAL, "", NEW_BITS(-28, 1), RET(0)),
+	NO("bits above the stack's end", EINVAL, "", MOV_IMM(2, 0), MOV_IMM(3, 1), BITS_AT(-8),
+	   KFUNC(EKFUNC_ITER_BITS_NEW), RET(0)),
+	NO("a pointer as the number of words", EINVAL, "R3 is not a scalar", MOV_REG(3, 10),
+	   MOV_REG(2, 10), BITS_AT(-24), KFUNC(EKFUNC_ITER_BITS_NEW), END_BITS, RET(0)),
+	NOW("words whose address was never written",
+	    (POLICY("the kernel doesn't look at what it may read anything from")), EACCES,
+	    "R2 !read_ok", MOV_IMM(3, 1), BITS_AT(-24), KFUNC(EKFUNC_ITER_BITS_NEW), END_BITS,
+	    RET(0)),
 	/* may_goto */
 	OK("may_goto", MOV_IMM(6, 0), MAY_GOTO(2), ALU64_IMM(BPF_ADD, 6, 1), JA(-3), RET(0)),
 	OK("may_goto backwards out of a loop", MOV_IMM(6, 0), ALU64_IMM(BPF_ADD, 6, 1), MAY_GOTO(1),

@@ -194,6 +194,7 @@ static int one_arg(struct proof_check *c, u32 regno, u32 arg, struct args *a)
 	case EARG_SIZE: /* with the memory before */
 	case EARG_SIZE0:
 	case EARG_ITER_NUM: /* with the function */
+	case EARG_ITER_BITS:
 		return 0;
 	case EARG_SCALAR:
 	case EARG_ALLOC_SIZE:
@@ -492,7 +493,7 @@ static int next(struct proof_check *c, const struct args *a)
 	struct proof_path *end, *self = c->p;
 	struct ebpf_vreg *r0;
 	u32 ref;
-	int e = proof_iter_next(c, BPF_REG_1, &end, &ref);
+	int e = proof_iter_next(c, BPF_REG_1, a->proto->arg[0], &end, &ref);
 
 	if (e)
 		return e;
@@ -514,9 +515,9 @@ static int by_flags(struct proof_check *c, const struct args *a)
 	switch (a->proto->flags & (EPROTO_ITER_NEW | EPROTO_ITER_DESTROY | EPROTO_RCU_LOCK |
 				   EPROTO_RCU_UNLOCK | EPROTO_PREEMPT_OFF | EPROTO_PREEMPT_ON)) {
 	case EPROTO_ITER_NEW:
-		return proof_iter_new(c, BPF_REG_1);
+		return proof_iter_new(c, BPF_REG_1, a->proto->arg[0]);
 	case EPROTO_ITER_DESTROY:
-		return proof_iter_destroy(c, BPF_REG_1);
+		return proof_iter_destroy(c, BPF_REG_1, a->proto->arg[0]);
 	case EPROTO_RCU_LOCK:
 		return region_lock(c, VREF_RCU, true);
 	case EPROTO_RCU_UNLOCK:

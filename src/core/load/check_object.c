@@ -11,6 +11,7 @@
 
 #include "core/load/check_proof.h"
 #include "core/load/mutant.h"
+#include "core/load/verify_proto.h"
 
 int proof_acquire(struct proof_check *c, const struct ebpf_vref *like, u32 *id)
 {
@@ -215,40 +216,63 @@ int proof_dynptr_release(struct proof_check *c, u32 ref)
 
 /* --- iterators ------------------------------------------------------------------------------- */
 
-int proof_iter_new(struct proof_check *c, u32 regno)
+/* slot @i of an iterator of @arg's kind and reference @ref */
+static void iter_slot(struct ebpf_vreg *as, u32 arg, u32 i, u32 ref)
+{
+	proof_none(as);
+	as->dyn = (arg & EARG_KIND) == EARG_ITER_BITS ? VITER_BITS : VITER_NUM;
+	as->uid = ebpf_proto_iter_slots(arg) > 1 ? i + 1 : 0;
+	as->obj = i ? 0 : VITER_ACTIVE;
+	as->ref_id = ref;
+}
+
+int proof_iter_new(struct proof_check *c, u32 regno, u32 arg)
 {
 	struct ebpf_vref ref = {.kind = VREF_PTR};
 	struct ebpf_vreg as;
-	u32 frame, slot;
-	int e = clear(c, regno, 1, &frame, &slot);
+	u32 frame, slot, id, n = ebpf_proto_iter_slots(arg);
+	int e = clear(c, regno, n, &frame, &slot);
 
-	proof_none(&as);
-	as.obj = VITER_ACTIVE;
-	e = e ? e : proof_acquire(c, &ref, &as.ref_id);
+	e = e ? e : proof_acquire(c, &ref, &id);
 	if (e)
 		return e;
-	set_slot(slot_at(c, frame, slot), VB_ITER, &as);
+	for (u32 i = 0; i < n; i++) {
+		iter_slot(&as, arg, i, id);
+		set_slot(slot_at(c, frame, slot - i), VB_ITER, &as);
+	}
 	/* not the one that may have been there before */
 	proof_budget_drop(&c->p->budgets, BUDGET_ITER, frame, slot);
 	return 0;
 }
 
-static int iter(struct proof_check *c, u32 regno, u32 *frame, u32 *slot, struct ebpf_vslot **out)
+/* R@regno is the address of a whole iterator of @arg's kind. */
+static int iter(struct proof_check *c, u32 regno, u32 arg, u32 *frame, u32 *slot,
+		struct ebpf_vslot **out)
 {
-	int e = object_slot(c, regno, 1, frame, slot);
+	u32 n = ebpf_proto_iter_slots(arg);
+	int e = object_slot(c, regno, n, frame, slot);
+	struct ebpf_vreg want;
 
 	if (e)
 		return e;
 	*out = slot_at(c, *frame, *slot);
-	return *out && (*out)->kind[0] == VB_ITER ? 0 : proof_fail(c, "there is no iterator");
+	for (u32 i = 0; *out && i < n; i++) {
+		const struct ebpf_vslot *s = slot_at(c, *frame, *slot - i);
+
+		iter_slot(&want, arg, i, (*out)->spilled.ref_id);
+		if (s->kind[0] != VB_ITER || s->spilled.dyn != want.dyn ||
+		    s->spilled.uid != want.uid || s->spilled.ref_id != want.ref_id)
+			*out = NULL;
+	}
+	return *out ? 0 : proof_fail(c, "there is no such iterator");
 }
 
 /* Two ways: an element, on this path; none, on *end. */
-int proof_iter_next(struct proof_check *c, u32 regno, struct proof_path **end, u32 *ref)
+int proof_iter_next(struct proof_check *c, u32 regno, u32 arg, struct proof_path **end, u32 *ref)
 {
 	struct ebpf_vslot *s, *other;
 	u32 frame, slot;
-	int e = iter(c, regno, &frame, &slot, &s);
+	int e = iter(c, regno, arg, &frame, &slot, &s);
 
 	e = e ? e : proof_fork(c, c->p->pc + 1, end);
 	if (e)
@@ -260,17 +284,20 @@ int proof_iter_next(struct proof_check *c, u32 regno, struct proof_path **end, u
 	return 0;
 }
 
-int proof_iter_destroy(struct proof_check *c, u32 regno)
+int proof_iter_destroy(struct proof_check *c, u32 regno, u32 arg)
 {
 	struct ebpf_vslot *s;
 	u32 frame, slot, ref;
-	int e = iter(c, regno, &frame, &slot, &s);
+	int e = iter(c, regno, arg, &frame, &slot, &s);
 
 	if (e)
 		return e;
 	ref = s->spilled.ref_id;
-	proof_none(&s->spilled);
-	memset(s->kind, VB_MISC, sizeof(s->kind));
+	for (u32 i = 0; i < ebpf_proto_iter_slots(arg); i++) {
+		s = slot_at(c, frame, slot - i);
+		proof_none(&s->spilled);
+		memset(s->kind, VB_MISC, sizeof(s->kind));
+	}
 	proof_budget_drop(&c->p->budgets, BUDGET_ITER, frame, slot);
 	return proof_release(c, ref);
 }

@@ -207,9 +207,10 @@ int proof_dynptr(struct proof_check *c, u32 regno, struct ebpf_vreg *out);
 /* Make one at R@regno's place: dyn, flags and ref_id as @like's. */
 int proof_dynptr_new(struct proof_check *c, u32 regno, const struct ebpf_vreg *like);
 int proof_dynptr_release(struct proof_check *c, u32 ref);
-int proof_iter_new(struct proof_check *c, u32 regno);
-int proof_iter_next(struct proof_check *c, u32 regno, struct proof_path **end, u32 *ref);
-int proof_iter_destroy(struct proof_check *c, u32 regno);
+/* @arg: EARG_ITER_* */
+int proof_iter_new(struct proof_check *c, u32 regno, u32 arg);
+int proof_iter_next(struct proof_check *c, u32 regno, u32 arg, struct proof_path **end, u32 *ref);
+int proof_iter_destroy(struct proof_check *c, u32 regno, u32 arg);
 
 /* --- check_stack.c: @frame's bytes lo..hi, negative, from its top ---------------------------- */
 

@@ -66,7 +66,7 @@ void proof_budgets_start(struct proof_budgets *b, const struct ebpf_vstate *st, 
 		if (i && f->callback)
 			add(b, BUDGET_CALLBACK, i - 1, f->callsite);
 		for (k = 0; k < f->nslots; k++)
-			if (f->slots[k].kind[0] == VB_ITER)
+			if (f->slots[k].kind[0] == VB_ITER && f->slots[k].spilled.uid != 2)
 				add(b, BUDGET_ITER, i, k);
 	}
 }

@@ -64,14 +64,14 @@ static void scrub(struct ebpf_vslot *s)
 static void break_object(struct proof_check *c, struct ebpf_vframe *f, u32 slot)
 {
 	struct ebpf_vslot *s = &f->slots[slot];
-	u32 part = s->kind[0] == VB_DYNPTR ? s->spilled.uid : 0;
+	bool iter = s->kind[0] == VB_ITER;
+	u32 part = iter || s->kind[0] == VB_DYNPTR ? s->spilled.uid : 0;
 
-	if (part)
+	if (part && !iter)
 		proof_forget(c, s->spilled.id); /* its slices */
-	if (s->kind[0] == VB_ITER)
-		for (u32 i = 0; i <= c->p->st.curframe; i++)
-			if (c->p->st.frame[i] == f)
-				proof_budget_drop(&c->p->budgets, BUDGET_ITER, i, slot);
+	for (u32 i = 0; iter && i <= c->p->st.curframe; i++)
+		if (c->p->st.frame[i] == f)
+			proof_budget_drop(&c->p->budgets, BUDGET_ITER, i, slot + (part == 2));
 	to_misc(s);
 	if (part == 1 && slot)
 		to_misc(&f->slots[slot - 1]);

@@ -2,7 +2,7 @@
 /*
  * Objects that live in the stack and only functions may touch: dynptrs and iterators.
  *
- * Model: a dynptr is two slots, an iterator over numbers one (vstate.h). A function makes it from
+ * Model: a dynptr is two slots, an iterator one or two (vstate.h). A function makes it from
  * slots that may hold anything; a store into one of them ends it. A dynptr of a ring buffer and an
  * iterator are references: they must be given back before the function returns, so a ring buffer's
  * dynptr may not be overwritten. Memory got from a dynptr (a slice) lives no longer than it.
@@ -241,63 +241,111 @@ static bool holds_iter(const struct ebpf_vslot *slot)
 	return memchr(slot->kind, VB_ITER, sizeof(slot->kind));
 }
 
-static int uninit_iter(struct verify *v, u32 regno)
+static enum ebpf_viter_sort sort_of(u32 arg)
 {
-	const struct ebpf_vreg *ptr = verify_reg(v, regno);
-	u32 slot;
-	int r = slot_named(v, ptr, "iter", 1, &slot);
-
-	if (r == -ERANGE || (!r && !holds_iter(&frame_of(v, ptr)->slots[slot])))
-		return 0;
-	return verify_fail(v, EINVAL, "expected uninitialized iter_num as arg #%d\n", regno - 1);
+	return (arg & EARG_KIND) == EARG_ITER_BITS ? VITER_BITS : VITER_NUM;
 }
 
-int verify_iter_new(struct verify *v, u32 regno)
+static const char *iter_name(u32 arg)
+{
+	return sort_of(arg) == VITER_BITS ? "iter_bits" : "iter_num";
+}
+
+/* nothing of an iterator in the slots that a new one takes */
+static int uninit_iter(struct verify *v, u32 regno, u32 arg)
 {
 	const struct ebpf_vreg *ptr = verify_reg(v, regno);
-	struct ebpf_vslot *s;
-	u32 slot = 0, ref = 0;
+	const struct ebpf_vframe *f = frame_of(v, ptr);
+	u32 slot, n = ebpf_proto_iter_slots(arg);
+	int r = slot_named(v, ptr, "iter", n, &slot);
+	bool held = r;
+
+	if (r == -ERANGE)
+		return 0;
+	for (u32 i = 0; !held && i < n; i++)
+		held = holds_iter(&f->slots[slot - i]);
+	if (!held)
+		return 0;
+	return verify_fail(v, EINVAL, "expected uninitialized %s as arg #%d\n", iter_name(arg),
+			   regno - 1);
+}
+
+int verify_iter_new(struct verify *v, u32 regno, u32 arg)
+{
+	const struct ebpf_vreg *ptr = verify_reg(v, regno);
+	u32 slot = 0, ref = 0, n = ebpf_proto_iter_slots(arg);
 	int r = on_stack(v, regno);
 
-	r = r ? r : uninit_iter(v, regno);
-	r = r ? r : verify_store_unknown(v, regno, 0, 8);
-	r = r ? r : slot_named(v, ptr, "iter", 1, &slot);
+	r = r ? r : uninit_iter(v, regno, arg);
+	for (u32 i = 0; !r && i < n; i++)
+		r = verify_store_unknown(v, regno, (s32)i * 8, 8);
+	r = r ? r : slot_named(v, ptr, "iter", n, &slot);
 	r = r ? r : verify_ref_acquire(v, VREF_PTR, &ref);
 	if (r)
 		return r;
-	s = &frame_of(v, ptr)->slots[slot];
-	clear_slot(s, VB_ITER);
-	s->spilled.obj = VITER_ACTIVE;
-	s->spilled.ref_id = ref;
+	for (u32 i = 0; i < n; i++) {
+		struct ebpf_vslot *s = &frame_of(v, ptr)->slots[slot - i];
+
+		clear_slot(s, VB_ITER);
+		s->spilled.obj = i ? 0 : VITER_ACTIVE;
+		s->spilled.dyn = (u8)sort_of(arg);
+		s->spilled.uid = n > 1 ? i + 1 : 0;
+		s->spilled.ref_id = ref;
+	}
 	return 0;
 }
 
-int verify_iter_arg(struct verify *v, u32 regno, struct ebpf_vslot **slot)
+/* Do the slots from @slot on hold a whole iterator of this kind? */
+static bool iter_made(const struct ebpf_vframe *f, u32 slot, u32 arg)
+{
+	u32 n = ebpf_proto_iter_slots(arg);
+
+	for (u32 i = 0; i < n; i++) {
+		const struct ebpf_vslot *s = &f->slots[slot - i];
+
+		if (!slot_is(s, VB_ITER) || !s->spilled.ref_id || s->spilled.dyn != sort_of(arg) ||
+		    s->spilled.uid != (n > 1 ? i + 1 : 0) ||
+		    s->spilled.ref_id != f->slots[slot].spilled.ref_id)
+			return false;
+	}
+	return true;
+}
+
+static int made_iter(struct verify *v, u32 regno, u32 arg, u32 *slot)
 {
 	const struct ebpf_vreg *ptr = verify_reg(v, regno);
-	u32 n = 0;
+	u32 n = ebpf_proto_iter_slots(arg);
 	int r = on_stack(v, regno);
 
 	if (r)
 		return r;
-	r = slot_named(v, ptr, "iter", 1, &n);
-	if (r || !slot_is(&frame_of(v, ptr)->slots[n], VB_ITER) ||
-	    !frame_of(v, ptr)->slots[n].spilled.ref_id)
-		return verify_fail(v, EINVAL, "expected an initialized iter_num as arg #%d\n",
-				   regno - 1);
-	verify_slot_read(v, ptr->obj, n, n);
-	*slot = &frame_of(v, ptr)->slots[n];
+	r = slot_named(v, ptr, "iter", n, slot);
+	if (r || !iter_made(frame_of(v, ptr), *slot, arg))
+		return verify_fail(v, EINVAL, "expected an initialized %s as arg #%d\n",
+				   iter_name(arg), regno - 1);
+	for (u32 i = 0; i < n; i++)
+		verify_slot_read(v, ptr->obj, *slot - i, *slot - i);
 	return 0;
 }
 
-int verify_iter_destroy(struct verify *v, u32 regno)
+int verify_iter_arg(struct verify *v, u32 regno, u32 arg)
 {
-	struct ebpf_vslot *slot;
-	int r = verify_iter_arg(v, regno, &slot);
+	u32 slot = 0;
 
-	r = r ? r : verify_ref_release(v, slot->spilled.ref_id);
+	return made_iter(v, regno, arg, &slot);
+}
+
+int verify_iter_destroy(struct verify *v, u32 regno, u32 arg)
+{
+	struct ebpf_vframe *f;
+	u32 slot = 0;
+	int r = made_iter(v, regno, arg, &slot);
+
 	if (r)
 		return r;
-	clear_slot(slot, VB_NONE);
-	return 0;
+	f = frame_of(v, verify_reg(v, regno));
+	r = verify_ref_release(v, f->slots[slot].spilled.ref_id);
+	for (u32 i = 0; !r && i < ebpf_proto_iter_slots(arg); i++)
+		clear_slot(&f->slots[slot - i], VB_NONE);
+	return r;
 }

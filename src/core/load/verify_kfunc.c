@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Calls of kernel functions (kfuncs): iterators over numbers, more of dynptrs, sections.
+ * Calls of kernel functions (kfuncs): iterators, more of dynptrs, sections.
  *
  * Model: they are named by the id of their FUNC in the BTF that stands for the kernel's, fixed by
  * enum ebpf_kfunc; the rows of the same table as the helpers' say what they take. Where a helper
@@ -66,15 +66,13 @@ static int buffer_arg(struct verify *v, struct verify_call *call, u32 regno, u32
 	return verify_precise(v, regno + 1);
 }
 
-static int iter_arg(struct verify *v, u32 regno, u32 flags)
+static int iter_arg(struct verify *v, u32 regno, u32 arg, u32 flags)
 {
-	struct ebpf_vslot *slot;
-
 	if (flags & EPROTO_ITER_NEW)
-		return verify_iter_new(v, regno);
+		return verify_iter_new(v, regno, arg);
 	if (flags & EPROTO_ITER_DESTROY)
-		return verify_iter_destroy(v, regno);
-	return verify_iter_arg(v, regno, &slot);
+		return verify_iter_destroy(v, regno, arg);
+	return verify_iter_arg(v, regno, arg);
 }
 
 static int one_arg(struct verify *v, struct verify_call *call, u32 i)
@@ -88,6 +86,8 @@ static int one_arg(struct verify *v, struct verify_call *call, u32 i)
 	if ((arg & EARG_KIND) == EARG_SIZE)
 		return 0; /* with the buffer before it */
 	r = verify_readable(v, regno);
+	if ((arg & EARG_KIND) == EARG_ANY)
+		return r; /* any address: reading there can't fault */
 	r = r ? r : verify_arg_offset(v, verify_reg(v, regno), regno, false);
 	if (r)
 		return r;
@@ -95,7 +95,8 @@ static int one_arg(struct verify *v, struct verify_call *call, u32 i)
 	case EARG_DYNPTR:
 		return dynptr_arg(v, call, regno, arg);
 	case EARG_ITER_NUM:
-		return iter_arg(v, regno, call->proto->flags);
+	case EARG_ITER_BITS:
+		return iter_arg(v, regno, arg, call->proto->flags);
 	case EARG_MEM:
 		return buffer_arg(v, call, regno, next);
 	default:

@@ -245,7 +245,8 @@ static void slot_text(const struct ebpf_vslot *s, char text[9])
 
 static void log_iter(struct verify *v, const struct ebpf_vreg *it)
 {
-	verify_log(v, "=iter_num(ref_id=%u,state=%s,depth=%u)", it->ref_id,
+	verify_log(v, "=iter_%s(ref_id=%u,state=%s,depth=%u)",
+		   it->dyn == VITER_BITS ? "bits" : "num", it->ref_id,
 		   it->obj == VITER_ACTIVE ? "active" : "drained", it->mem_size);
 }
 
@@ -274,8 +275,9 @@ static void log_slot(struct verify *v, const struct ebpf_vslot *s, u32 i, u32 fr
 {
 	char text[9];
 
-	/* a dynptr is told once, at its first slot */
-	if (slot_empty(s) || (s->kind[0] == VB_DYNPTR && s->spilled.uid != 1))
+	/* an object is told once, at its first slot */
+	if (slot_empty(s) || (s->kind[0] == VB_DYNPTR && s->spilled.uid != 1) ||
+	    (s->kind[0] == VB_ITER && s->spilled.uid == 2))
 		return;
 	verify_log(v, " fp%d", -(s32)(i + 1) * 8);
 	switch (s->kind[0]) {

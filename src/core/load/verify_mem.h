@@ -73,10 +73,11 @@ bool verify_dynptr_owned(struct verify *v, u32 regno);
 /* It is released: the slots, its clones, and every slice of them end. */
 int verify_dynptr_release(struct verify *v, u32 regno);
 
-int verify_iter_new(struct verify *v, u32 regno);
-/* An iterator that was made, as argument @regno; *slot is where it lives. */
-int verify_iter_arg(struct verify *v, u32 regno, struct ebpf_vslot **slot);
-int verify_iter_destroy(struct verify *v, u32 regno);
+/* Argument @regno is an iterator of the kind @arg (EARG_ITER_*): to be made, made before, to end.
+ */
+int verify_iter_new(struct verify *v, u32 regno, u32 arg);
+int verify_iter_arg(struct verify *v, u32 regno, u32 arg);
+int verify_iter_destroy(struct verify *v, u32 regno, u32 arg);
 
 /* --- what is held (verify_ref.c) ------------------------------------------------------------- */
 

@@ -197,6 +197,13 @@ static const struct ebpf_proto kfuncs[EKFUNC_MAX] = {
 	      ARGS(DYNPTR_RD, EARG_SCALAR, SLICE_BUF, EARG_SIZE | EARG_CONST)),
 	KFUNC(RCU_READ_LOCK, "rcu_read_lock", ERET_VOID, ARGS(), .flags = EPROTO_RCU_LOCK),
 	KFUNC(RCU_READ_UNLOCK, "rcu_read_unlock", ERET_VOID, ARGS(), .flags = EPROTO_RCU_UNLOCK),
+	KFUNC(ITER_BITS_NEW, "iter_bits_new", ERET_S32,
+	      ARGS(EARG_ITER_BITS | EARG_UNINIT | EARG_WRITE, ANY, EARG_SCALAR),
+	      .flags = EPROTO_ITER_NEW),
+	KFUNC(ITER_BITS_NEXT, "iter_bits_next", ERET_INT_PTR, ARGS(EARG_ITER_BITS),
+	      .flags = EPROTO_ITER_NEXT, .fixed = 4),
+	KFUNC(ITER_BITS_DESTROY, "iter_bits_destroy", ERET_VOID,
+	      ARGS(EARG_ITER_BITS | EARG_RELEASE), .flags = EPROTO_ITER_DESTROY),
 	KFUNC(PREEMPT_DISABLE, "preempt_disable", ERET_VOID, ARGS(), .flags = EPROTO_PREEMPT_OFF),
 	KFUNC(PREEMPT_ENABLE, "preempt_enable", ERET_VOID, ARGS(), .flags = EPROTO_PREEMPT_ON),
 };

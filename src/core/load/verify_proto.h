@@ -36,6 +36,7 @@ enum ebpf_arg {
 	EARG_TIMER,	  /* the timer in a map's value */
 	EARG_DYNPTR,	  /* a dynptr in the stack, or one that was passed in */
 	EARG_ITER_NUM,	  /* a bpf_iter_num in the stack */
+	EARG_ITER_BITS,	  /* a bpf_iter_bits in the stack */
 };
 #define EARG_KIND 0xffu
 #define EARG_NULL 0x100u      /* may be NULL (a constant 0) */
@@ -63,7 +64,7 @@ enum ebpf_ret {
 	ERET_RINGBUF_MEM, /* as many bytes as EARG_ALLOC_SIZE says, or NULL; must be released */
 	ERET_DYNPTR_MEM,  /* the same, valid as long as the dynptr argument */
 	ERET_SLICE,	  /* bytes of the dynptr argument or of the buffer argument, or NULL */
-	ERET_INT_PTR,	  /* bpf_iter_num_next(): a readable int, or NULL when drained */
+	ERET_INT_PTR,	  /* an iterator's next: a readable int, or NULL when drained */
 };
 
 /* what is called back, and with what */
@@ -126,6 +127,12 @@ const char *ebpf_proto_name(u32 id);
 static inline bool ebpf_proto_map_ok(const struct ebpf_proto *p, u32 map_type)
 {
 	return map_type < 64 && (p->maps >> map_type & 1);
+}
+
+/* Eight bytes of stack that an iterator of this kind takes. */
+static inline u32 ebpf_proto_iter_slots(u32 arg)
+{
+	return (arg & EARG_KIND) == EARG_ITER_BITS ? 2 : 1;
 }
 
 /* The row of kfunc @id (1 .. EKFUNC_MAX - 1), or NULL. */

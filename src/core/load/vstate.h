@@ -48,7 +48,7 @@ enum ebpf_vtype {
 
 struct ebpf_vreg {
 	u8 type; /* enum ebpf_vtype */
-	u8 dyn;	 /* in a dynptr's slots, or VT_DYNPTR: enum ebpf_vdynptr */
+	u8 dyn;	 /* in a dynptr's slots, or VT_DYNPTR: enum ebpf_vdynptr; an iterator's: its sort */
 	u16 flags;
 	s32 off;		/* pointers: fixed part of the offset */
 	u32 obj;		/* which map, frame, subprogram, type */
@@ -85,6 +85,11 @@ enum ebpf_viter { /* spilled.obj of an iterator's first slot */
 		  VITER_DRAINED,
 };
 
+enum ebpf_viter_sort { /* spilled.dyn of an iterator's slots */
+		       VITER_NUM,
+		       VITER_BITS,
+};
+
 /*
  * Eight bytes of stack. kind[i] is the byte at the slot's lowest address plus i; a spill of n bytes
  * (n = 8, 4, 2, 1, of the register's low part) starts at the lowest address: kind[0..n) is
@@ -92,8 +97,10 @@ enum ebpf_viter { /* spilled.obj of an iterator's first slot */
  *
  * A dynptr is two slots, the one at the lower address first: spilled.dyn, spilled.id (its own id),
  * spilled.ref_id, spilled.flags & VREG_RDONLY; spilled.uid = 1 in the first, 2 in the second.
- * An iterator (bpf_iter_num) is one slot: spilled.obj = enum ebpf_viter, spilled.ref_id,
- * spilled.mem_size = how often the explorer followed it ("depth").
+ * An iterator over numbers is one slot, one over bits two: spilled.dyn = enum ebpf_viter_sort,
+ * spilled.ref_id in each; of two, spilled.uid = 1 in the first and 2 in the second, else 0. In the
+ * first, spilled.obj = enum ebpf_viter, spilled.mem_size = how often the explorer followed it
+ * ("depth").
  */
 struct ebpf_vslot {
 	u8 kind[8]; /* enum ebpf_vbyte */

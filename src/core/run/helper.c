@@ -74,12 +74,21 @@ const struct ebpf_helper ebpf_helpers[EBPF_MAX_HELPER_ID] = {
 #define KFUNC(id, name) [EKFUNC_##id] = ebpf_k_##name
 
 static const ebpf_helper_fn kfuncs[EKFUNC_MAX] = {
-	KFUNC(ITER_NUM_NEW, iter_num_new),	   KFUNC(ITER_NUM_NEXT, iter_num_next),
-	KFUNC(ITER_NUM_DESTROY, iter_num_destroy), KFUNC(DYNPTR_ADJUST, dynptr_adjust),
-	KFUNC(DYNPTR_SIZE, dynptr_size),	   KFUNC(DYNPTR_IS_NULL, dynptr_is_null),
-	KFUNC(DYNPTR_IS_RDONLY, dynptr_is_rdonly), KFUNC(DYNPTR_CLONE, dynptr_clone),
-	KFUNC(DYNPTR_SLICE, dynptr_slice),	   KFUNC(DYNPTR_SLICE_RDWR, dynptr_slice),
-	KFUNC(RCU_READ_LOCK, rcu_read_lock),	   KFUNC(RCU_READ_UNLOCK, rcu_read_unlock),
+	KFUNC(ITER_NUM_NEW, iter_num_new),
+	KFUNC(ITER_NUM_NEXT, iter_num_next),
+	KFUNC(ITER_NUM_DESTROY, iter_num_destroy),
+	KFUNC(DYNPTR_ADJUST, dynptr_adjust),
+	KFUNC(DYNPTR_SIZE, dynptr_size),
+	KFUNC(DYNPTR_IS_NULL, dynptr_is_null),
+	KFUNC(DYNPTR_IS_RDONLY, dynptr_is_rdonly),
+	KFUNC(DYNPTR_CLONE, dynptr_clone),
+	KFUNC(DYNPTR_SLICE, dynptr_slice),
+	KFUNC(DYNPTR_SLICE_RDWR, dynptr_slice),
+	KFUNC(ITER_BITS_NEW, iter_bits_new),
+	KFUNC(ITER_BITS_NEXT, iter_bits_next),
+	KFUNC(ITER_BITS_DESTROY, iter_bits_destroy),
+	KFUNC(RCU_READ_LOCK, rcu_read_lock),
+	KFUNC(RCU_READ_UNLOCK, rcu_read_unlock),
 };
 
 ebpf_helper_fn ebpf_helper_table[EBPF_MAX_HELPER_ID];

@@ -88,6 +88,9 @@ EBPF_KFUNC(dynptr_slice);
 EBPF_KFUNC(iter_num_new);
 EBPF_KFUNC(iter_num_next);
 EBPF_KFUNC(iter_num_destroy);
+EBPF_KFUNC(iter_bits_new);
+EBPF_KFUNC(iter_bits_next);
+EBPF_KFUNC(iter_bits_destroy);
 EBPF_KFUNC(rcu_read_lock);
 EBPF_KFUNC(rcu_read_unlock);
 

@@ -117,6 +117,7 @@ Test(target, builtin_functions_have_fixed_numbers)
 	cr_assert_not(btf_is_func(btf__type_by_id(btf, EKFUNC_PREEMPT_DISABLE)));
 	cr_expect_eq(btf__resolve_size(btf, btf__find_by_name(btf, "bpf_dynptr")), 16);
 	cr_expect_eq(btf__resolve_size(btf, btf__find_by_name(btf, "bpf_iter_num")), 8);
+	cr_expect_eq(btf__resolve_size(btf, btf__find_by_name(btf, "bpf_iter_bits")), 16);
 	btf__free(btf);
 }
 

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Iterators over numbers, called by programs of both engines as bpf_for() calls them. */
+/* Iterators over numbers, called by programs of both engines as bpf_for() calls them; over bits. */
 #include <criterion/criterion.h>
+#include <sys/mman.h>
 
 #include "arch/arch.h"
+#include "osl/osl.h"
 #include "tests/support/engine.h"
 
 #define BOTH_ENGINES(jit) for (int jit = 0; jit <= (arch_jit_machine != 0); jit++)
@@ -96,6 +98,108 @@ Test(iter, nested)
 
 	BOTH_ENGINES(jit)
 	cr_expect_eq(engine_r0(p, ARRAY_SIZE(p), jit, NULL), 35);
+}
+
+/* --- bits ------------------------------------------------------------------------------------ */
+
+static u64 words[511];
+
+#define BITS MOV_REG(1, 10), ALU64_IMM(BPF_ADD, 1, -16)
+
+/* 1000 + n summed over the bits of @n words at @at, after what new said in the upper half */
+static u64 bits(const void *at, u32 n, bool jit)
+{
+	const struct bpf_insn p[] = {
+		LDDW(2, (u64)(uintptr_t)at), MOV_IMM(3, (s32)n), BITS, KFUNC(EKFUNC_ITER_BITS_NEW),
+		ALU64_IMM(BPF_LSH, 0, 32), MOV_REG(7, 0), MOV_IMM(6, 0),
+		/* next: */
+		BITS, KFUNC(EKFUNC_ITER_BITS_NEXT), JMP_IMM(BPF_JEQ, 0, 0, 4), LDX(BPF_W, 1, 0, 0),
+		ALU64_IMM(BPF_ADD, 6, 1000), ALU64_REG(BPF_ADD, 6, 1), JA(-8),
+		/* drained stays drained */
+		BITS, KFUNC(EKFUNC_ITER_BITS_NEXT), JMP_IMM(BPF_JNE, 0, 0, 6), BITS,
+		KFUNC(EKFUNC_ITER_BITS_DESTROY), MOV_REG(0, 6), ALU64_REG(BPF_OR, 0, 7), EXIT(),
+		MOV_IMM(0, -1), EXIT()};
+
+	return engine_r0(p, ARRAY_SIZE(p), jit, NULL);
+}
+
+Test(iter, bits_of_one_word)
+{
+	BOTH_ENGINES(jit)
+	{
+		words[0] = 0;
+		cr_expect_eq(bits(words, 1, jit), said(0, 0));
+		words[0] = 1;
+		cr_expect_eq(bits(words, 1, jit), said(0, 1000));
+		words[0] = 1ull << 63;
+		cr_expect_eq(bits(words, 1, jit), said(0, 1063));
+		words[0] = ~0ull;
+		cr_expect_eq(bits(words, 1, jit), said(0, 64 * 1000 + 63 * 32));
+		words[0] = 0x8000000100000010;
+		cr_expect_eq(bits(words, 1, jit), said(0, 3000 + 4 + 32 + 63));
+	}
+}
+
+Test(iter, bits_of_many_words)
+{
+	memset(words, 0, sizeof(words));
+	words[0] = 1ull << 63;
+	words[1] = 1;
+	words[2] = 6;
+	words[510] = 1ull << 63;
+	BOTH_ENGINES(jit)
+	{
+		cr_expect_eq(bits(words, 2, jit), said(0, 2000 + 63 + 64));
+		cr_expect_eq(bits(words, 3, jit), said(0, 4000 + 63 + 64 + 129 + 130));
+		cr_expect_eq(bits(words, 511, jit), said(0, 5000 + 63 + 64 + 129 + 130 + 32703));
+		cr_expect_eq(bits((u8 *)words + 1, 2, jit), said(0, 4000 + 55 + 56 + 121 + 122));
+	}
+}
+
+Test(iter, bits_that_are_not_there)
+{
+	u8 *page = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	cr_assert_eq(osl_fault_handler_install(), 0);
+	osl_trap_init_self();
+	cr_assert_neq(page, MAP_FAILED);
+	cr_assert_eq(mprotect(page + 4096, 4096, PROT_NONE), 0);
+	BOTH_ENGINES(jit)
+	{
+		cr_expect_eq(bits(NULL, 1, jit), said(-EINVAL, 0));
+		cr_expect_eq(bits(words, 0, jit), said(-EINVAL, 0));
+		cr_expect_eq(bits(words, 512, jit), said(-E2BIG, 0));
+		cr_expect_eq(bits(words, 0x04000001, jit), said(-E2BIG, 0));
+		cr_expect_eq(bits((void *)-4095l, 1, jit), said(-EFAULT, 0));
+		cr_expect_eq(bits((void *)-4095l, 4, jit), said(-EFAULT, 0));
+		cr_expect_eq(bits(page + 4088, 1, jit), said(0, 0));
+		cr_expect_eq(bits(page + 4089, 1, jit), said(-EFAULT, 0));
+		cr_expect_eq(bits(page + 4088, 2, jit), said(-EFAULT, 0));
+	}
+}
+
+/* Words that are gone when their turn comes end the loop. */
+Test(iter, bits_that_go_away)
+{
+	u8 *page = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct {
+		u64 state[2];
+	} it;
+	struct ebpf_run run = {0};
+	ebpf_helper_fn new = ebpf_kfunc_get(EKFUNC_ITER_BITS_NEW),
+		       next = ebpf_kfunc_get(EKFUNC_ITER_BITS_NEXT);
+	u64 at = (u64)(uintptr_t)&it;
+
+	cr_assert_eq(osl_fault_handler_install(), 0);
+	osl_trap_init_self();
+	cr_assert_neq(page, MAP_FAILED);
+	page[4095] = 0x80;
+	page[4096] = 1;
+	cr_assert_eq(new (at, (u64)(uintptr_t)page + 4088, 2, 0, 0, &run), 0);
+	cr_assert_eq(*(s32 *)(uintptr_t)next(at, 0, 0, 0, 0, &run), 63);
+	cr_assert_eq(mprotect(page + 4096, 4096, PROT_NONE), 0);
+	cr_expect_eq(next(at, 0, 0, 0, 0, &run), 0);
+	cr_expect_eq(next(at, 0, 0, 0, 0, &run), 0);
 }
 
 Test(iter, sections_do_nothing)

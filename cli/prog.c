@@ -47,14 +47,19 @@ static int read_prog(int fd, struct prog *p)
 	return 0;
 }
 
-/* Seconds since the epoch: the kernel counts from boot. */
+/*
+ * Seconds since the epoch: the kernel counts from boot. The difference is taken to the nanosecond:
+ * of whole seconds it would be another one each time they are read at different parts of a second.
+ */
 static s64 loaded_at(const struct prog *p)
 {
 	struct timespec real, boot;
+	s64 ns;
 
 	clock_gettime(CLOCK_REALTIME, &real);
 	clock_gettime(CLOCK_BOOTTIME, &boot);
-	return real.tv_sec - boot.tv_sec + (s64)(p->info.load_time / 1000000000);
+	ns = real.tv_nsec - boot.tv_nsec + (s64)p->info.load_time;
+	return real.tv_sec - boot.tv_sec + ns / 1000000000;
 }
 
 static const char *type_name(u32 type)

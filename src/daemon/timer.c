@@ -147,11 +147,13 @@ static void worker_free(struct worker *w)
 
 static void worker_over(struct worker *w, const char *how)
 {
+	struct daemon *d = w->all->d;
+
 	if (w->njobs)
 		log_line("a timer's callback of program %u %s; %u more were dropped",
 			 w->prog->obj.id, how, w->njobs - 1);
 	worker_free(w);
-	daemon_check_idle(w->all->d);
+	daemon_check_idle(d);
 }
 
 static void on_worker_end(struct loop_child *c, int status)

@@ -132,6 +132,41 @@ static int receive(struct exchange *x)
 	return 0;
 }
 
+/*
+ * Where Yama restricts ptrace only descendants may be traced, and those who were told so: the
+ * daemon at the other end, who could not read our text otherwise, nor come back to restore it. The
+ * kernel forgets it when that process ends; without Yama there is nothing to tell.
+ */
+static void admit_daemon(int fd)
+{
+	s32 cred[3] = {0}; /* pid, uid, gid */
+	u32 len = sizeof(cred);
+
+	if (SYS6(__NR_getsockopt, fd, SYS_SOL_SOCKET, SYS_SO_PEERCRED, cred, &len, 0) == 0 &&
+	    cred[0] > 0)
+		SYS3(__NR_prctl, PR_SET_PTRACER, cred[0], 0);
+}
+
+/* The greeting of one who comes by itself: with its memory, for a daemon that may not open that. */
+static int send_with_memory(int fd, void *m, u32 len)
+{
+	union {
+		struct sys_cmsg c;
+		u8 room[sizeof(struct sys_cmsg) + sizeof(u64)];
+	} control = {.c = {sizeof(struct sys_cmsg) + sizeof(s32), SYS_SOL_SOCKET, SYS_SCM_RIGHTS}};
+	struct sys_iov iov = {m, len};
+	struct sys_msghdr h = {
+		.iov = &iov, .iovlen = 1, .control = &control, .controllen = sizeof(control)};
+	long mem = sys_open("/proc/self/mem", O_RDONLY), n;
+
+	if (mem < 0)
+		return send_all(fd, m, len);
+	control.c.fd[0] = (s32)mem;
+	n = SYS3(__NR_sendmsg, fd, &h, SYS_MSG_NOSIGNAL);
+	sys_close((int)mem);
+	return n == (long)len ? 0 : n < 0 ? (int)n : -EIO;
+}
+
 static int hello(struct exchange *x, u64 token)
 {
 	struct {
@@ -153,7 +188,10 @@ static int hello(struct exchange *x, u64 token)
 			},
 	};
 
-	return send_all(x->fd, &m, sizeof(m));
+	if (x->injected)
+		return send_all(x->fd, &m, sizeof(m));
+	admit_daemon(x->fd);
+	return send_with_memory(x->fd, &m, sizeof(m));
 }
 
 /* --- set-up -------------------------------------------------------------------------------------

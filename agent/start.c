@@ -150,6 +150,15 @@ static void start_preloaded(const struct start *s)
 		withheld_set(arch_thread_pointer(), sys_gettid(), old & SIG_OURS);
 }
 
+/*
+ * Preloaded by somebody who means to attach later. Where Yama restricts ptrace a process says
+ * itself who may trace it, and nobody knows yet which daemon that will be: all of this user's.
+ */
+static void admit_later(void)
+{
+	SYS3(__NR_prctl, PR_SET_PTRACER, PR_SET_PTRACER_ANY, 0);
+}
+
 static void constructor(void)
 {
 	struct start s = {0};
@@ -158,8 +167,12 @@ static void constructor(void)
 	if (!s.auxv || s.secure)
 		return;
 	read_environ(&s);
-	if (!agent.socket[0] || s.disable[0] == '1')
+	if (s.disable[0] == '1')
 		return;
+	if (!agent.socket[0]) {
+		admit_later();
+		return;
+	}
 	agent.dl_debug = loader_debug(&s);
 	start_preloaded(&s);
 }

@@ -130,12 +130,44 @@ static bool parse(const u8 *buf, ssize_t n, struct agent_hello *h)
 	return m.len == n && m.type == AGENT_HELLO && m.abi == AGENT_ABI;
 }
 
+/* One message, and the descriptor with it, or -1. */
+static ssize_t receive(int sock, u8 *buf, size_t size, int *fd)
+{
+	union {
+		char room[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control;
+	struct iovec iov = {buf, size};
+	struct msghdr h = {.msg_iov = &iov,
+			   .msg_iovlen = 1,
+			   .msg_control = &control,
+			   .msg_controllen = CMSG_LEN(sizeof(int))}; /* no second one */
+	ssize_t n = recvmsg(sock, &h, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	struct cmsghdr *c = n >= 0 ? CMSG_FIRSTHDR(&h) : NULL;
+
+	*fd = -1;
+	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
+	    c->cmsg_len == CMSG_LEN(sizeof(*fd)))
+		memcpy(fd, CMSG_DATA(c), sizeof(*fd));
+	return n;
+}
+
+static void take_memory(struct target *t, int *mem)
+{
+	if (*mem < 0)
+		return; /* it can't open it any more, and has not got another one */
+	if (t->mem >= 0)
+		close(t->mem);
+	t->mem = TAKE_FD(*mem);
+}
+
 static void on_greeting(struct loop_source *s, u32 events)
 {
 	struct greeter *g = container_of(s, struct greeter, src);
 	struct daemon *d = g->d;
+	_cleanup_close_ int mem = -1;
 	u8 buf[512];
-	ssize_t n = recv(s->fd, buf, sizeof(buf), MSG_DONTWAIT);
+	ssize_t n = receive(s->fd, buf, sizeof(buf), &mem);
 	s32 pid = g->pid;
 	struct agent_hello h;
 	struct target *t;
@@ -151,10 +183,12 @@ static void on_greeting(struct loop_source *s, u32 events)
 		return;
 	}
 	t = greeted(d, pid, &h);
-	if (t)
-		exchange_serve(t, fd, &h);
-	else
+	if (!t) {
 		close(fd);
+		return;
+	}
+	take_memory(t, &mem);
+	exchange_serve(t, fd, &h);
 }
 
 static void on_silence(struct loop_timer *timer)

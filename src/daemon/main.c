@@ -37,6 +37,7 @@
 #define ADMIT_AGAIN_MS 50u
 #define SETTLED_MS 500 /* after the last removal in the runtime directory */
 #define GREETERS_MAX 256u
+#define BACKLOG 128
 
 struct options {
 	bool foreground;
@@ -146,11 +147,17 @@ static int listen_on(const struct daemon *d, const char *name)
 	path_in(d, sa.sun_path, sizeof(sa.sun_path), "new");
 	path_in(d, final, sizeof(final), name);
 	unlink(sa.sun_path);
-	if (bind(fd, (struct sockaddr *)&sa, sizeof(sa)) || listen(fd, 128))
+	if (bind(fd, (struct sockaddr *)&sa, sizeof(sa)) || listen(fd, BACKLOG))
 		return -errno;
 	if (rename(sa.sun_path, final))
 		return -errno;
 	return TAKE_FD(fd);
+}
+
+/* Who connects asks the kernel who is at the other end: whoever called listen() last. */
+static int listen_again(const struct daemon *d)
+{
+	return listen(d->ctl.fd, BACKLOG) || listen(d->agent.fd, BACKLOG) ? -errno : 0;
 }
 
 static int accept_one(int fd)
@@ -594,6 +601,8 @@ static int serve(struct daemon *d, const struct options *o)
 	 */
 	if (!o->foreground)
 		err = to_background();
+	if (!err)
+		err = listen_again(d);
 	if (!err)
 		err = bring_up(d);
 	if (err)

@@ -116,10 +116,20 @@ static struct planned_file *open_file(struct worker *w, const struct osl_ident *
 
 /* --- memory ---------------------------------------------------------------------------------- */
 
+static ssize_t read_memory(const struct worker *w, u64 addr, void *buf, size_t len)
+{
+	ssize_t n = probe_read_memory(w->job->pid, addr, buf, len);
+
+	if ((n != -EPERM && n != -EACCES) || w->job->mem < 0)
+		return n;
+	n = pread(w->job->mem, buf, len, (off_t)addr);
+	return n < 0 ? -errno : n;
+}
+
 /* The target's text at @addr as it would be without us. */
 static ssize_t read_text(const struct worker *w, u64 addr, u8 *buf, size_t len)
 {
-	ssize_t n = probe_read_memory(w->job->pid, addr, buf, len);
+	ssize_t n = read_memory(w, addr, buf, len);
 
 	for (u32 i = 0; n > 0 && i < w->job->nsites; i++) {
 		const struct site *s = &w->job->sites[i];
@@ -402,7 +412,7 @@ static void plan_hook(struct worker *w)
 	u64 brk = 0, offset;
 
 	if (!w->job->dl_debug ||
-	    probe_read_memory(w->job->pid, w->job->dl_debug + 16, &brk, sizeof(brk)) != sizeof(brk))
+	    read_memory(w, w->job->dl_debug + 16, &brk, sizeof(brk)) != sizeof(brk))
 		return;
 	m = mapping_of(w, brk);
 	if (!m || !m->file.ino || !(m->prot & PROT_EXEC))

@@ -104,6 +104,7 @@ static inline struct plan_site *plan_sites(struct plan_out *o)
 struct plan_job {
 	s32 pid;
 	s32 tid;      /* a thread of ours at the moment: its signal mask does not count; 0: none */
+	int mem;      /* its memory as its agent gave it, or -1: where the kernel denies it to us */
 	u64 dl_debug; /* 0: unknown */
 	bool want_hook, want_sanitise, want_unwind;
 	const struct plan_scan *scans; /* known ones */

@@ -298,7 +298,7 @@ struct target *target_new(struct daemon *d, s32 pid, int *err, char why[PROBE_WH
 	}
 	t->d = d;
 	t->pid = pid;
-	t->exit.fd = t->stats_fd = -1;
+	t->exit.fd = t->stats_fd = t->mem = -1;
 	list_init(&t->links);
 	list_init(&t->leaving);
 	list_init(&t->waiters);
@@ -386,6 +386,8 @@ void target_free(struct target *t)
 		osl_shm_unmap(t->stats, t->stats_size);
 	if (t->stats_fd >= 0)
 		close(t->stats_fd);
+	if (t->mem >= 0)
+		close(t->mem);
 	free(t->members);
 	free(t->maps.v);
 	free(t->progs.v);

@@ -119,6 +119,7 @@ struct target {
 	u32 participant;
 	u32 how; /* msg_target_info.how */
 	u64 base, dl_debug;
+	int mem; /* its memory, from its agent: only workers read it, it may be anything; or -1 */
 	bool found; /* the agent was there, from an earlier time */
 	u64 stopped_ns;
 	bool setup;   /* the agent has our pages */

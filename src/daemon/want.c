@@ -251,6 +251,7 @@ static int start_worker(struct exchange *x)
 	struct target *t = x->t;
 	struct plan_job job = {.pid = t->pid,
 			       .tid = x->tid,
+			       .mem = t->mem,
 			       .dl_debug = t->dl_debug,
 			       .want_hook = !stays(x, AGENT_SITE_MODULES),
 			       .want_sanitise = !stays(x, AGENT_SITE_SIGMASK),

@@ -88,7 +88,7 @@ static void run(const struct plan_job *job)
 
 Test(plan, a_library_function_is_found, .timeout = 20)
 {
-	struct plan_job job = {.pid = copy_of_me()};
+	struct plan_job job = {.pid = copy_of_me(), .mem = -1};
 	u64 offset;
 	const char *path = libc_path(&offset);
 
@@ -126,7 +126,7 @@ Test(plan, a_library_function_is_found, .timeout = 20)
 Test(plan, known_sites_keep_their_slots, .timeout = 20)
 {
 	struct site known = {.armed = true};
-	struct plan_job job = {.pid = copy_of_me(), .sites = &known, .nsites = 1};
+	struct plan_job job = {.pid = copy_of_me(), .mem = -1, .sites = &known, .nsites = 1};
 	u64 offset;
 	const char *path = libc_path(&offset);
 
@@ -183,7 +183,7 @@ Test(plan, a_thread_that_blocks_traps_is_a_reason_to_refuse, .timeout = 20)
 Test(plan, signal_mask_calls_are_remembered, .timeout = 30)
 {
 	static struct plan_scan scans[PLAN_SCANS];
-	struct plan_job job = {.pid = copy_of_me(), .want_sanitise = true};
+	struct plan_job job = {.pid = copy_of_me(), .mem = -1, .want_sanitise = true};
 	u64 offset;
 	const char *path = libc_path(&offset);
 	u32 nsites;

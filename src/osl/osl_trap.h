@@ -58,6 +58,11 @@ u64 osl_ktime_tai_ns(void);
 
 /* Identity. The tid is cached per thread (one system call at a thread's first hit). */
 u32 osl_cpu(void);
+/*
+ * The same where a load is enough, else no CPU's number. On x86-64 it changes rax and rdi and no
+ * other register, which emitted code relies on.
+ */
+s64 osl_fault_cpu(void);
 u32 osl_numa_node(void);
 u32 osl_tgid(void);
 u32 osl_tid(void);

@@ -24,7 +24,7 @@
 #define ROUNDS 51
 #define CPUS 2 /* parts of a per-CPU value */
 
-static struct ebpf_map hash, percpu_hash, lru_hash, array, ring, perf;
+static struct ebpf_map hash, percpu_hash, lru_hash, array, percpu_array, ring, perf;
 static struct {
 	u32 lock;
 	u32 key;
@@ -188,14 +188,19 @@ INLINE u64 *element(const u32 *key)
 	return *key < KEYS ? &parts[0][*key] : NULL;
 }
 
+INLINE u64 *element_part(const u32 *key)
+{
+	return *key < KEYS ? &parts[(u32)sched_getcpu() % CPUS][*key] : NULL;
+}
+
 /* Both forms of a floor: of the loop that calls it, and of that which contains it. */
 #define FLOOR(name, of)                                                                            \
-	static __attribute__((noinline)) u64 *name##_fn(const u32 *key)                            \
+	static __noinline __cacheline_aligned u64 *name##_fn(const u32 *key)                       \
 	{                                                                                          \
 		return of(key);                                                                    \
 	}                                                                                          \
 	static u64 *(*volatile name##_called)(const u32 *key) = name##_fn;                         \
-	static void name(bool inlined)                                                             \
+	static __cacheline_aligned void name(bool inlined)                                         \
 	{                                                                                          \
 		u64 *(*fn)(const u32 *key) = name##_called;                                        \
 		u32 key;                                                                           \
@@ -209,6 +214,7 @@ INLINE u64 *element(const u32 *key)
 	}
 
 FLOOR(plain_element, element)
+FLOOR(plain_element_part, element_part)
 FLOOR(plain_find, find)
 FLOOR(plain_find_mark, find_mark)
 FLOOR(plain_find_part, find_part)
@@ -220,7 +226,7 @@ FLOOR(plain_append, append)
  */
 
 #define OPERATION(name, ...)                                                                       \
-	static void name(struct ebpf_map *map)                                                     \
+	static __cacheline_aligned void name(struct ebpf_map *map)                                 \
 	{                                                                                          \
 		for (u32 i = 0; i < OPS; i++) {                                                    \
 			u32 key = i % KEYS;                                                        \
@@ -277,7 +283,7 @@ static const struct bpf_insn lookups[] = {
 static struct {
 	struct ebpf_map *map;
 	struct engine engine;
-} programs[] = {{&array}, {&hash}, {&percpu_hash}, {&lru_hash}};
+} programs[] = {{&array}, {&percpu_array}, {&hash}, {&percpu_hash}, {&lru_hash}};
 
 static const struct ebpf_map_meta *some_map(void *cookie, s32 fd, bool is_index)
 {
@@ -327,6 +333,8 @@ static const struct row {
 	{"array lookup in a program", &array, prog_lookup, plain_element},
 	{"array lookup + atomic add", &array, map_add, NULL},
 	{"array update", &array, map_update, NULL},
+	{"percpu_array lookup", &percpu_array, map_lookup, plain_element_part},
+	{"percpu_array lookup in a program", &percpu_array, prog_lookup, plain_element_part},
 	{"hash lookup", &hash, map_lookup, plain_find},
 	{"hash lookup in a program", &hash, prog_lookup, plain_find},
 	{"hash lookup + atomic add", &hash, map_add, plain_add},
@@ -391,6 +399,7 @@ int main(void)
 	ebpf_map_self = 1;
 	fill_table();
 	bind_elems(&array, BPF_MAP_TYPE_ARRAY);
+	bind_elems(&percpu_array, BPF_MAP_TYPE_PERCPU_ARRAY);
 	bind_elems(&hash, BPF_MAP_TYPE_HASH);
 	bind_elems(&percpu_hash, BPF_MAP_TYPE_PERCPU_HASH);
 	bind_elems(&lru_hash, BPF_MAP_TYPE_LRU_HASH);

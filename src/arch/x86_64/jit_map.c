@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A lookup without the helper: that of an array, and of a hash table's key of 4 or 8 bytes that is
- * the first of its bucket, is done in place; any other goes straight to the map's own code. What
- * the map is and where its parts lie is in the reference's shape, of which the code is made, and
- * ebpf_prog_bind() makes sure of; only the address of its memory is loaded, from the process's
- * private struct ebpf_map.
+ * the first of its bucket, is done in place, with per-CPU values, too; any other goes straight to
+ * the map's own code. What the map is and where its parts lie is in the reference's shape, of which
+ * the code is made, and ebpf_prog_bind() makes sure of; only the address of its memory is loaded,
+ * from the process's private struct ebpf_map.
  *
  * In shared memory lie the bucket's link, the element's key and an LRU table's mark of use. The
  * link is loaded once and compared with the number of elements before it leads anywhere, as in
@@ -13,6 +13,7 @@
 #include "jit_map.h"
 
 #include "base/hash.h"
+#include "core/run/helper.h"
 
 /* offsets in struct ebpf_run, struct ebpf_map and struct ebpf_map_ops, asserted in core/run/prog.c
  */
@@ -54,27 +55,48 @@ static u8 scaled(struct emit *e, u8 dst, u8 index, u32 size)
 	return dst;
 }
 
-/* rax += the CPU's part of the values; costs all registers that a call does */
-static void add_cpu(struct emit *e, const struct ebpf_map_shape *map)
+static void call_helper(struct emit *e, u32 id)
 {
-	u32 known;
-
-	emit_push(e, RAX);
-	emit_push(e, RAX);
-	emit_mov(e, true, R9, R12);
 	load(e, true, R11, R12, RUN_HELPERS);
-	emit_rm(e, 0, false, 0xff, 2, R11, BPF_FUNC_get_smp_processor_id * 8, false);
-	emit_alu_imm(e, true, X86_CMP, RAX, (s32)map->nr_cpus);
-	known = emit_jcc8(e, CC_B);
-	emit_mov_imm(e, RCX, map->nr_cpus);
+	emit_rm(e, 0, false, 0xff, 2, R11, (s32)(id * 8), false);
+}
+
+/* What to do when a load did not tell the CPU: its number or, as map_impl.h has it, part in rax. */
+static void ask_for_cpu(struct emit *e, u32 nr_cpus)
+{
+	emit_push(e, RDX);
+	emit_push(e, RDX);
+	emit_mov(e, true, R9, R12);
+	call_helper(e, BPF_FUNC_get_smp_processor_id);
+	emit_mov_imm(e, RCX, nr_cpus);
 	emit_alu(e, false, X86_XOR, RDX, RDX);
 	emit_unary(e, true, X86_DIV, RCX);
 	emit_mov(e, false, RAX, RDX);
-	emit_patch8(e, known);
-	emit_imul_imm(e, true, RAX, RAX, (s32)map->area);
 	emit_pop(e, RCX);
 	emit_pop(e, RDX);
+}
+
+/* rax: where this CPU has what CPU 0 has at rdx */
+static void this_cpu(struct emit *e, const struct ebpf_map_shape *map)
+{
+	u32 known;
+
+	call_helper(e, EBPF_HELPER_CPU);
+	emit_alu_imm(e, true, X86_CMP, RAX, (s32)map->nr_cpus);
+	known = emit_jcc8(e, CC_B);
+	ask_for_cpu(e, map->nr_cpus);
+	emit_patch8(e, known);
+	emit_imul_imm(e, true, RAX, RAX, (s32)map->area);
 	emit_alu(e, true, X86_ADD, RAX, RDX);
+}
+
+/* rax: the value of element rcx, whose map's memory begins at rdx, per CPU */
+static void percpu_value(struct emit *e, const struct ebpf_map_shape *map)
+{
+	u8 at = scaled(e, RCX, RCX, map->value_stride);
+
+	emit_rm_index(e, true, 0x8d, RDX, RDX, at, 8, (s32)map->values);
+	this_cpu(e, map);
 }
 
 static void lookup_array(struct emit *e, const struct ebpf_map_shape *map)
@@ -87,11 +109,12 @@ static void lookup_array(struct emit *e, const struct ebpf_map_shape *map)
 	emit_alu_imm(e, false, X86_CMP, RCX, (s32)map->nr_elems);
 	beyond = emit_jcc8(e, CC_AE);
 	load(e, true, RDX, RDI, MAP_BASE);
-	at = scaled(e, RCX, RCX, map->nr_cpus ? map->value_stride : map->stride);
-	emit_rm_index(e, true, 0x8d, RAX, RDX, at, 8,
-		      (s32)(map->nr_cpus ? map->values : map->elems));
-	if (map->nr_cpus)
-		add_cpu(e, map);
+	if (map->nr_cpus) {
+		percpu_value(e, map);
+	} else {
+		at = scaled(e, RCX, RCX, map->stride);
+		emit_rm_index(e, true, 0x8d, RAX, RDX, at, 8, (s32)map->elems);
+	}
 	emit_patch8(e, beyond);
 }
 
@@ -134,13 +157,10 @@ static void lookup_hash(struct emit *e, const struct ebpf_map_shape *map, u32 sl
 		emit_bytes(e, 0, 1);
 		emit_jcc32(e, CC_E, slow);
 	}
-	if (!map->nr_cpus) {
+	if (map->nr_cpus)
+		percpu_value(e, map);
+	else
 		emit_rm_index(e, true, 0x8d, RAX, RDX, at, 8, (s32)map->elems + end);
-		return;
-	}
-	at = scaled(e, RCX, RCX, map->value_stride);
-	emit_rm_index(e, true, 0x8d, RAX, RDX, at, 8, (s32)map->values);
-	add_cpu(e, map);
 }
 
 void jit_map_lookup_slow(struct emit *e)

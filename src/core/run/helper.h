@@ -42,4 +42,5 @@ void ebpf_helper_table_init(void);
  * ebpf_prog_internal_helpers() (prog.h) after filling the table.
  */
 #define EBPF_HELPER_TAIL_CALL 255
-_Static_assert(EBPF_HELPER_KFUNC + EKFUNC_MAX <= EBPF_HELPER_TAIL_CALL, "kfuncs have their slots");
+#define EBPF_HELPER_CPU 254 /* osl_fault_cpu() */
+_Static_assert(EBPF_HELPER_KFUNC + EKFUNC_MAX <= EBPF_HELPER_CPU, "kfuncs have their slots");

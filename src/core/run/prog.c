@@ -223,6 +223,7 @@ void ebpf_prog_internal_helpers(ebpf_helper_fn *table)
 		if (!table[i])
 			table[i] = no_such_helper;
 	table[EBPF_HELPER_TAIL_CALL] = tail_call_code;
+	table[EBPF_HELPER_CPU] = (ebpf_helper_fn)(void (*)(void))osl_fault_cpu;
 }
 
 /* --- cutting a run short --------------------------------------------------------------------- */

@@ -36,7 +36,7 @@ u64 osl_fault_self_pointer(void)
 	return 0;
 }
 
-s64 osl_fault_thread_u32(s64 off)
+s64 osl_fault_cpu(void)
 {
 	return -EFAULT;
 }

@@ -143,12 +143,16 @@ FUNC osl_fault_self_pointer
 	ret
 	.size	osl_fault_self_pointer, . - osl_fault_self_pointer
 
-/* s64 osl_fault_thread_u32(s64 off) */
+/* s64 osl_fault_cpu(void), which costs no registers but these */
+	.hidden	osl_cpu_at
 	.balign	16
-FUNC osl_fault_thread_u32
+FUNC osl_fault_cpu
+	mov	osl_cpu_at(%rip), %rdi
+	test	%rdi, %rdi
+	jz	osl_fault_return
 	mov	%fs:(%rdi), %eax
 	ret
-	.size	osl_fault_thread_u32, . - osl_fault_thread_u32
+	.size	osl_fault_cpu, . - osl_fault_cpu
 
 osl_fault_end:
 

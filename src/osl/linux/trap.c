@@ -60,7 +60,6 @@ static struct {
 	int (*clock_gettime)(int clock, struct ns_time *out);
 	long (*getcpu)(u32 *cpu, u32 *node, void *unused);
 	u64 pidns_dev, pidns_ino; /* 0: could not be seen */
-	s64 rseq;		  /* osl_rseq_find() */
 	bool cpu_node;		  /* osl_hw_cpu_node() works */
 	bool thread_pointer;	  /* osl_hw_thread_pointer() works */
 	u32 epoch;
@@ -68,6 +67,7 @@ static struct {
 	u32 tries;
 } state;
 
+s64 osl_cpu_at;
 static u64 random_state __cacheline_aligned;
 static struct thread threads[THREADS];
 
@@ -117,16 +117,10 @@ static __noinline u32 cpu_node(void)
 
 u32 osl_cpu(void)
 {
-	s64 off = load_relaxed(&state.rseq);
+	s64 cpu = osl_fault_cpu();
 
-	/* a thread that registered none has a number there that is no CPU's */
-	if (likely(off)) {
-		s64 cpu = osl_fault_thread_u32(off + RSEQ_CPU);
-
-		if (likely((u64)cpu < MAX_CPUS))
-			return (u32)cpu;
-	}
-	return cpu_node() & 0xfff;
+	/* a thread that registered no struct rseq has a number there that is no CPU's */
+	return likely((u64)cpu < MAX_CPUS) ? (u32)cpu : cpu_node() & 0xfff;
 }
 
 u32 osl_numa_node(void)
@@ -445,6 +439,8 @@ static void seed_random(void)
 
 void osl_trap_init(const struct osl_self *self)
 {
+	s64 off;
+
 	state.self = *self;
 	state.epoch++;
 	state.tries = 0;
@@ -452,7 +448,8 @@ void osl_trap_init(const struct osl_self *self)
 	state.getcpu = osl_vdso_sym(self->vdso, "__vdso_getcpu");
 	state.cpu_node = osl_hw_has_cpu_node();
 	state.thread_pointer = osl_hw_has_thread_pointer(hwcap2());
-	state.rseq = osl_rseq_find();
+	off = osl_rseq_find();
+	store_relaxed(&osl_cpu_at, off ? off + RSEQ_CPU : 0);
 	find_pidns();
 	seed_random();
 	osl_tid();

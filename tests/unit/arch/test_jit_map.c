@@ -5,10 +5,12 @@
  */
 #include <criterion/criterion.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 
 #include "arch/arch.h"
 #include "core/run/map/map.h"
+#include "osl/linux/cpu.h"
 #include "tests/support/engine.h"
 
 #define LOOKUP 1
@@ -40,6 +42,16 @@ static void bind(u32 type, u32 key_size)
 		cr_assert_eq(map.ops->update(&map, key, &(u64){100 + key[0]}, BPF_ANY), 0);
 }
 
+/* Two lookups are to be of the same CPU's value. */
+static void stay_here(void)
+{
+	cpu_set_t here;
+
+	CPU_ZERO(&here);
+	CPU_SET(sched_getcpu(), &here);
+	cr_assert_eq(sched_setaffinity(0, sizeof(here), &here), 0);
+}
+
 static void init(void)
 {
 	u8 *p = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -50,6 +62,7 @@ static void init(void)
 	osl_trap_init_self();
 	ebpf_helper_table_init();
 	cr_assert_eq(osl_fault_handler_install(), 0);
+	stay_here();
 }
 
 TestSuite(jit_map, .init = init);
@@ -244,7 +257,7 @@ static void bind_large(u32 type, u32 key_size, u32 value_size, u32 max)
 				     .key_size = key_size,
 				     .value_size = value_size,
 				     .max_entries = max,
-				     .nr_cpus = 1,
+				     .nr_cpus = any() % 3 + 1,
 				     .seed = any()};
 	u64 size = ebpf_map_shm_size(&meta);
 	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -369,8 +382,60 @@ Test(jit_map, scribbling_leads_nowhere, .timeout = 30)
 	for (u32 key_size = 4; key_size <= 8; key_size += 4) {
 		scribbled(BPF_MAP_TYPE_HASH, key_size);
 		scribbled(BPF_MAP_TYPE_LRU_HASH, key_size);
+		scribbled(BPF_MAP_TYPE_PERCPU_HASH, key_size);
+		scribbled(BPF_MAP_TYPE_LRU_PERCPU_HASH, key_size);
 	}
 	scribbled(BPF_MAP_TYPE_ARRAY, 4);
+	scribbled(BPF_MAP_TYPE_PERCPU_ARRAY, 4);
+}
+
+static void same_part(u32 type, u32 key_size, const char *what)
+{
+	u8 value[64] = {0};
+	u64 key[2] = {5}, want;
+
+	bind_large(type, key_size, 24, 64);
+	cr_assert_eq(map.ops->update(&map, key, value, BPF_ANY), 0);
+	load_for_map(arch_jit_machine != 0);
+	want = (u64)(uintptr_t)map.ops->lookup(&map, key);
+	cr_assert_neq(want, 0);
+	for (u32 i = 0; i < 3; i++) /* the second finds its element marked */
+		cr_assert_eq(lookup(key), want, "type %u, %u CPUs, %s", type, map.meta.nr_cpus,
+			     what);
+	engine_close(&e);
+	munmap(map.base, map.size);
+}
+
+static void each_part(const char *what)
+{
+	for (u32 i = 0; i < 8; i++) {
+		same_part(BPF_MAP_TYPE_PERCPU_ARRAY, 4, what);
+		for (u32 key_size = 4; key_size <= 8; key_size += 4) {
+			same_part(BPF_MAP_TYPE_PERCPU_HASH, key_size, what);
+			same_part(BPF_MAP_TYPE_LRU_PERCPU_HASH, key_size, what);
+		}
+	}
+}
+
+/* A thread's word for its CPU may be missing, nowhere, or say anything. */
+Test(jit_map, part_of_this_cpu)
+{
+	static const u32 numbers[] = {0, 1, 2, 3, 4, 0xfff, 0x1000, 0x7fffffff, 0xfffffffe, ~0u};
+	static __thread u32 number;
+
+	seed();
+	each_part("as it is");
+	osl_cpu_at = 0;
+	each_part("nothing known");
+	osl_cpu_at = (s64)1 << 62;
+	each_part("a thread without it");
+	if (!osl_thread_pointer())
+		return;
+	osl_cpu_at = (s64)((u64)(uintptr_t)&number - osl_thread_pointer());
+	for (u32 i = 0; i < ARRAY_SIZE(numbers); i++) {
+		number = numbers[i];
+		each_part("any number");
+	}
 }
 
 /* Every link there is, right at the bounds: only elements are looked at. */

@@ -938,8 +938,7 @@ static u32 htab_reap(struct ebpf_map *map)
 	return recovered;
 }
 
-/* ---- the tables: one for each type and size of key that has code of its own -------------------
- */
+/* ---- the tables: one for each type and size of key that has code of its own ------------------ */
 
 static void htab_bind(struct ebpf_map *map);
 
@@ -954,12 +953,14 @@ static void htab_bind(struct ebpf_map *map);
 		.shape = ebpf_htab_shape,                                                          \
 	}
 
+/* Each begins a line of its own: what it costs does not depend on what stands before it. */
 #define HTAB_CODE(F, KSZ, LRU, PERCPU)                                                             \
-	static void *F##_lookup(struct ebpf_map *map, const void *key)                             \
+	static __cacheline_aligned void *F##_lookup(struct ebpf_map *map, const void *key)         \
 	{                                                                                          \
 		return lookup_as(map, key, KSZ, LRU, PERCPU);                                      \
 	}                                                                                          \
-	static int F##_update(struct ebpf_map *map, const void *key, const void *value, u64 flags) \
+	static __cacheline_aligned int F##_update(struct ebpf_map *map, const void *key,           \
+						  const void *value, u64 flags)                    \
 	{                                                                                          \
 		return update_as(map, key, value, flags, KSZ, PERCPU);                             \
 	}

@@ -75,9 +75,9 @@ static inline bool ebpf_map_access_ok(u32 flags)
 /* This CPU's part; a CPU number we were not told about (hotplug, a wrong meta) shares a part. */
 static inline u32 ebpf_map_cpu(const struct ebpf_map *map)
 {
-	u32 cpu = osl_cpu();
+	s64 cpu = osl_fault_cpu();
 
-	return likely(cpu < map->meta.nr_cpus) ? cpu : cpu % map->meta.nr_cpus;
+	return likely((u64)cpu < map->meta.nr_cpus) ? (u32)cpu : osl_cpu() % map->meta.nr_cpus;
 }
 
 /*

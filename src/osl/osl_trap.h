@@ -55,6 +55,8 @@ u64 osl_ktime_ns(void);	     /* CLOCK_MONOTONIC */
 u64 osl_ktime_boot_ns(void); /* CLOCK_BOOTTIME */
 u64 osl_ktime_coarse_ns(void);
 u64 osl_ktime_tai_ns(void);
+/* The kernel's timer ticks, counted from where it does: five minutes before it overflows 32 bits. */
+u64 osl_ticks(void);
 
 /* Identity. The tid is cached per thread (one system call at a thread's first hit). */
 u32 osl_cpu(void);

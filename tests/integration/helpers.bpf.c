@@ -106,6 +106,7 @@ static void clocks(int i)
 	if (!in_kernel) /* where programs of this type can't have it */
 		r.coarse[i] = bpf_ktime_get_coarse_ns();
 	r.tai[i] = bpf_ktime_get_tai_ns();
+	r.jiffies[i] = bpf_jiffies64();
 }
 
 static void who(void)

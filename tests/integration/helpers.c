@@ -27,7 +27,7 @@
 
 #include "helpers.h"
 
-#define TESTS 67
+#define TESTS 68
 
 static int tests, to_child[2], from_child[2];
 static pid_t child;
@@ -158,8 +158,23 @@ static int advances(const unsigned long long t[2], clockid_t clock)
 	return t[0] <= t[1] && t[1] <= n && n - t[1] < 10000000000ull;
 }
 
+/* Ticks of the kernel's timer, from 300 s before 32 bits overflow: within some seconds. */
+static int ticks(const unsigned long long t[2])
+{
+	struct timespec res;
+	long long hz, expected;
+
+	if (clock_getres(CLOCK_MONOTONIC_COARSE, &res) || !res.tv_nsec)
+		return 0;
+	hz = (1000000000 + res.tv_nsec / 2) / res.tv_nsec;
+	expected = (long long)(unsigned int)(-300 * hz) +
+		   (long long)(now(CLOCK_MONOTONIC) / (unsigned long long)res.tv_nsec);
+	return t[0] <= t[1] && llabs((long long)t[1] - expected) < 10 * hz;
+}
+
 static void judge_clocks(const struct results *r, int kernel)
 {
+	check(ticks(r->jiffies), "jiffies64 is the timer's ticks");
 	check(advances(r->ktime, CLOCK_MONOTONIC), "ktime_get_ns is CLOCK_MONOTONIC");
 	check(advances(r->boot, CLOCK_BOOTTIME), "ktime_get_boot_ns is CLOCK_BOOTTIME");
 	check(kernel || advances(r->coarse, CLOCK_MONOTONIC),

@@ -13,7 +13,7 @@ struct results {
 	long read_null, read_wrong, read_kernel_wrong, read_nowhere, read_str_wrong, copy_wrong,
 		zeroed;
 	/* clocks, in pairs that must not run backwards */
-	unsigned long long ktime[2], boot[2], coarse[2], tai[2];
+	unsigned long long ktime[2], boot[2], coarse[2], tai[2], jiffies[2];
 	/* who and where */
 	unsigned long long pid_tgid, uid_gid, cgroup;
 	long comm_ret, ns_ret, ns_pid, ns_tgid, ns_wrong;

@@ -15,7 +15,7 @@ is "map types" "$(found map)" "1 2 3 4 5 6 7 9 10 12 13 22 23 27 30 31"
 # raw_tracepoint, raw_tracepoint_writable and syscall can be loaded, most of them for BPF_PROG_TEST_RUN
 is "program types" "$(found prog)" "1 2 3 4 5 6 7 8 9 17 24 31"
 # by number, as bpf.h has them: map_lookup_elem 1 to tail_call 12, ... get_retval 186, ktime_get_tai_ns 208
-is "helpers" "$(found helper)" "1 2 3 4 5 6 7 8 12 14 15 16 25 27 42 45 67 80 87 88 89 93 94 105 106 112 113 114 115 120 125 130 131 132 133 \
+is "helpers" "$(found helper)" "1 2 3 4 5 6 7 8 12 14 15 16 25 27 42 45 67 80 87 88 89 93 94 105 106 112 113 114 115 118 120 125 130 131 132 133 \
 134 148 160 164 165 169 170 171 172 173 174 177 181 182 186 195 197 198 199 200 201 \
 202 203 208 209"
 # less of them where there is no process to ask about

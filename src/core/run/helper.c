@@ -30,6 +30,7 @@ const struct ebpf_helper ebpf_helpers[EBPF_MAX_HELPER_ID] = {
 	ROW(ktime_get_boot_ns, EBPF_H_ANY),
 	ROW(ktime_get_coarse_ns, EBPF_H_ANY),
 	ROW(ktime_get_tai_ns, EBPF_H_ANY),
+	ROW(jiffies64, EBPF_H_ANY),
 	ROW(get_prandom_u32, EBPF_H_ANY),
 	ROW(get_smp_processor_id, EBPF_H_ANY),
 	ROW(get_numa_node_id, EBPF_H_ANY),

@@ -38,6 +38,7 @@ EBPF_HELPER(ktime_get_ns);
 EBPF_HELPER(ktime_get_boot_ns);
 EBPF_HELPER(ktime_get_coarse_ns);
 EBPF_HELPER(ktime_get_tai_ns);
+EBPF_HELPER(jiffies64);
 EBPF_HELPER(get_prandom_u32);
 EBPF_HELPER(get_smp_processor_id);
 EBPF_HELPER(get_numa_node_id);

@@ -21,3 +21,8 @@ EBPF_HELPER(ktime_get_tai_ns)
 {
 	return osl_ktime_tai_ns();
 }
+
+EBPF_HELPER(jiffies64)
+{
+	return osl_ticks();
+}

@@ -35,6 +35,7 @@
 #define MAX_CPUS 0x1000u
 #define COMM_AGE_NS 10000000ull
 #define NSEC_PER_SEC 1000000000ull
+#define TICKS_EARLY_SEC 300u /* before their count leaves 32 bits */
 
 #ifndef PR_GET_TID_ADDRESS
 #define PR_GET_TID_ADDRESS 40
@@ -62,6 +63,7 @@ static struct {
 	u64 pidns_dev, pidns_ino; /* 0: could not be seen */
 	bool cpu_node;		  /* osl_hw_cpu_node() works */
 	bool thread_pointer;	  /* osl_hw_thread_pointer() works */
+	u64 tick_ns;		  /* of the kernel's timer; 0: not asked yet */
 	u32 epoch;
 	u32 tid_off; /* of the tid in a control block, 0: not known */
 	u32 tries;
@@ -100,6 +102,26 @@ u64 osl_ktime_coarse_ns(void)
 u64 osl_ktime_tai_ns(void)
 {
 	return clock_ns(CLOCK_TAI);
+}
+
+/* A coarse clock moves once a tick. */
+static u64 tick_ns(void)
+{
+	struct ns_time t = {0, 0};
+
+	if (unlikely(!READ_ONCE(state.tick_ns))) {
+		osl_hw_syscall(__NR_clock_getres, CLOCK_MONOTONIC_COARSE, (long)&t, 0, 0);
+		WRITE_ONCE(state.tick_ns, t.nsec ? (u64)t.nsec : NSEC_PER_SEC / 1000);
+	}
+	return READ_ONCE(state.tick_ns);
+}
+
+u64 osl_ticks(void)
+{
+	u64 tick = tick_ns();
+	u32 per_second = (u32)((NSEC_PER_SEC + tick / 2) / tick);
+
+	return (u64)(u32) - (TICKS_EARLY_SEC * per_second) + osl_ktime_coarse_ns() / tick;
 }
 
 /* --- CPU --- */

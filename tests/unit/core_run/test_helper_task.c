@@ -63,6 +63,8 @@ Test(helper_task, clocks_advance)
 	cr_assert_geq((u64)CALL(ktime_get_boot_ns, 0), a);
 	cr_assert_leq((u64)CALL(ktime_get_coarse_ns, 0), osl_ktime_ns());
 	cr_assert_gt((u64)CALL(ktime_get_tai_ns, 0), 1600000000ull * 1000000000);
+	a = (u64)CALL(jiffies64, 0);
+	cr_assert_geq((u64)CALL(jiffies64, 0), a);
 }
 
 Test(helper_task, hit)

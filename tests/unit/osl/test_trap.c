@@ -52,6 +52,25 @@ static void check_clocks(void)
 	check_clock(osl_ktime_tai_ns, CLOCK_TAI);
 }
 
+/* as often a second as the coarse clock moves */
+static void check_ticks(void)
+{
+	struct timespec res;
+	u64 hz, before, t, after;
+
+	cr_assert_eq(clock_getres(CLOCK_MONOTONIC_COARSE, &res), 0);
+	hz = (1000000000u + (u64)res.tv_nsec / 2) / (u64)res.tv_nsec;
+	before = libc_ns(CLOCK_MONOTONIC_COARSE) / (u64)res.tv_nsec;
+	t = osl_ticks() - (u32)(-300 * (s64)hz);
+	after = libc_ns(CLOCK_MONOTONIC_COARSE) / (u64)res.tv_nsec;
+	cr_assert(before <= t && t <= after);
+}
+
+Test(trap, ticks)
+{
+	check_ticks();
+}
+
 Test(trap, clocks)
 {
 	check_clocks();

@@ -221,6 +221,19 @@ static const struct vcase cases[] = {
 	    "tail_calls are not allowed when call stack of previous frames is",
 	    ST(BPF_DW, 10, -304, 0), CALL_BPF(1), EXIT(), LDMAP(2, M_PROGS), MOV_IMM(3, 0),
 	    CALL(BPF_FUNC_tail_call), RET(0)),
+	/* where exceptions end; nothing here throws */
+	NOW("what exceptions end in, called", (FUNCS({0, T_MAIN_EXC}, {3, T_G_INT})), EINVAL,
+	    "insn 1 cannot call exception cb directly", MOV_IMM(1, 0), CALL_BPF(1), EXIT(), RET(0)),
+	NOW("two functions that exceptions end in",
+	    (FUNCS({0, T_MAIN_EXC2}, {3, T_G_INT}, {5, T_G_VOID})), EEXIST,
+	    "multiple exception callback tags for main subprog", MOV_IMM(1, 0), CALL_BPF(1), EXIT(),
+	    CALL_BPF(1), EXIT(), RET(0)),
+	NOW("exceptions that end in a function of another program",
+	    (FUNCS({0, T_MAIN_EXCS}, {3, T_G_INT})), EINVAL,
+	    "exception callback type id not found in func_info", MOV_IMM(1, 0), CALL_BPF(1), EXIT(),
+	    RET(0)),
+	OKW("another function called", (FUNCS({0, T_MAIN}, {3, T_G_INT})), MOV_IMM(1, 0),
+	    CALL_BPF(1), EXIT(), RET(0)),
 };
 
 VERIFY_THEME(calls)

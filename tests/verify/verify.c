@@ -110,6 +110,23 @@ static void value_types(u32 i, u32 l)
 	member("x", l, 16);
 }
 
+static void exception_tag(enum vtype_id id, const char *tag)
+{
+	type(tag, BTF_KIND_DECL_TAG, 0, func_id[id]);
+	word(~0u);
+}
+
+static void exception_types(u32 i)
+{
+	FUNC(T_MAIN_EXC, "main_exc", 1, i, i);
+	exception_tag(T_MAIN_EXC, "exception_callback:g_int");
+	FUNC(T_MAIN_EXC2, "main_exc2", 1, i, i);
+	exception_tag(T_MAIN_EXC2, "exception_callback:g_int");
+	exception_tag(T_MAIN_EXC2, "exception_callback:g_void");
+	FUNC(T_MAIN_EXCS, "main_excs", 1, i, i);
+	exception_tag(T_MAIN_EXCS, "exception_callback:g_six");
+}
+
 static void global_types(u32 i, u32 l)
 {
 	u32 pi = pointer(i), pl = pointer(l), s, regs, dyn, opaque;
@@ -137,6 +154,7 @@ static void global_types(u32 i, u32 l)
 	FUNC(T_G_NOSIZE, "g_nosize", 1, i, pointer(opaque));
 	FUNC(T_G_VOIDRET, "g_voidret", 1, 0, i);
 	FUNC(T_G_PTRRET, "g_ptrret", 1, pi, i);
+	exception_types(i);
 	FUNC(T_G_SIX, "g_six", 1, i, i, i, i, i, i, i);
 }
 
@@ -247,6 +265,9 @@ struct ebpf_vprog verify_program(const struct vcase *c, struct bpf_func_info *fu
 		.ninsns = c->n,
 		.prog_type = prog_type(c),
 		.prog_flags = c->flags,
+		/* what the kernel makes of none */
+		.expected_attach_type =
+			prog_type(c) == BPF_PROG_TYPE_CGROUP_SOCK ? BPF_CGROUP_INET_SOCK_CREATE : 0,
 		.gpl = !c->not_gpl,
 		.maps = maps,
 		.nmaps = M_COUNT,

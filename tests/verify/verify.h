@@ -70,6 +70,9 @@ enum vtype_id {
 	T_G_NOSIZE,  /* int g(struct opaque *) */
 	T_G_VOIDRET, /* void g(int) */
 	T_G_PTRRET,  /* int *g(int) */
+	T_MAIN_EXC,  /* int f(void *ctx), global, whose exceptions end in g_int */
+	T_MAIN_EXC2, /* the same, and in g_void, too */
+	T_MAIN_EXCS, /* in a function that isn't in the program */
 	T_G_SIX,     /* int g(int, int, int, int, int, int) */
 	T_LAST,
 };

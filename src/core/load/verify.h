@@ -63,8 +63,9 @@ struct verify_subprog {
 	bool global; /* checked by itself, from the types of its arguments */
 	bool called; /* global: by code that is walked */
 	bool verified;
-	bool callback; /* its address is taken */
-	bool async;    /* as a timer's */
+	bool callback;	/* its address is taken */
+	bool async;	/* as a timer's */
+	bool exception; /* what bpf_throw() would end in */
 	bool has_tail_call, has_ld_abs;
 	bool changes_pkt;
 	u32 func_type;	     /* BTF id of its FUNC, 0: none */

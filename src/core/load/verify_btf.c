@@ -256,6 +256,22 @@ static u32 tag_of(const char *text)
 	return 0;
 }
 
+u32 ebpf_btf_tags(const struct ebpf_btf *b, u32 id, const char *prefix, const char **rest)
+{
+	size_t len = strlen(prefix);
+	struct ebpf_btf_type t;
+	u32 n = 0;
+
+	for (u32 tag = 1; tag <= b->ntypes; tag++) {
+		if (!ebpf_btf_type(b, tag, &t) || t.kind != KIND_DECL_TAG || t.ref != id ||
+		    word(b, t.tail) != ~0u || strncmp(t.name, prefix, len))
+			continue;
+		*rest = t.name + len;
+		n++;
+	}
+	return n;
+}
+
 /* Tags "arg:…" of argument @i. */
 static u32 arg_tags(const struct ebpf_btf *b, u32 func, u32 i, struct ebpf_sig *sig)
 {

@@ -47,6 +47,10 @@ bool ebpf_btf_param(const struct ebpf_btf *b, const struct ebpf_btf_type *t, u32
 /* Bytes of type @id; -EINVAL: not known. */
 s64 ebpf_btf_size(const struct ebpf_btf *b, u32 id);
 
+/* Declaration tags of type @id itself that begin with @prefix: how many, and the rest of the last.
+ */
+u32 ebpf_btf_tags(const struct ebpf_btf *b, u32 id, const char *prefix, const char **rest);
+
 /* --- functions ------------------------------------------------------------------------------- */
 
 enum ebpf_sig_arg {

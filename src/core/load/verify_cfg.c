@@ -237,6 +237,9 @@ static int check_chain(struct verify *v, u32 sub, struct chain c)
 		callee = verify_subprog_at(v, i + 1 + (u32)in->imm);
 		if (v->subprog[callee].async && in->code != (BPF_JMP | BPF_CALL))
 			continue; /* runs on a stack of its own */
+		if (v->subprog[callee].exception && in->code == (BPF_JMP | BPF_CALL))
+			return verify_fail(v, EINVAL, "insn %d cannot call exception cb directly\n",
+					   i);
 		if (++below.frame >= EBPF_MAX_FRAMES)
 			return verify_fail(v, E2BIG, "the call stack of %u frames is too deep !\n",
 					   below.frame);

@@ -6,6 +6,8 @@
  * function is entered with the most its arguments may be; a call of it must give no more. A static
  * one is walked with what it gets, its types are not looked at.
  */
+#include <string.h>
+
 #include "core/load/verify_btf.h"
 #include "core/load/verify_mem.h"
 #include "core/load/verify_proto.h"
@@ -49,6 +51,33 @@ static int set_type(struct verify *v, const struct ebpf_btf *b, u32 i)
 	return 0;
 }
 
+/*
+ * The main program may name the function that exceptions end in. Nothing throws here; what is left
+ * is that nobody may call it.
+ */
+static int exception_callback(struct verify *v, const struct ebpf_btf *b)
+{
+	const char *name = NULL;
+	u32 n = ebpf_btf_tags(b, v->subprog[0].func_type, "exception_callback:", &name);
+	u32 i = 1;
+
+	if (!n)
+		return 0;
+	if (n > 1)
+		return verify_fail(v, EEXIST,
+				   "multiple exception callback tags for main subprog\n");
+	while (i < v->nsubprogs && strcmp(v->subprog[i].name, name))
+		i++;
+	if (i == v->nsubprogs)
+		return verify_fail(v, EINVAL,
+				   "exception callback type id not found in func_info\n");
+	if (!v->subprog[i].global)
+		return verify_fail(v, EINVAL, "exception callback '%s' must have global linkage\n",
+				   v->subprog[i].name);
+	v->subprog[i].exception = true;
+	return 0;
+}
+
 int verify_btf_subprogs(struct verify *v)
 {
 	struct ebpf_btf b;
@@ -66,6 +95,7 @@ int verify_btf_subprogs(struct verify *v)
 		return r == -ENOMEM ? r : verify_fail(v, EINVAL, "the program's BTF is damaged\n");
 	for (u32 i = 0; !r && i < v->nsubprogs; i++)
 		r = set_type(v, &b, i);
+	r = r ? r : exception_callback(v, &b);
 	ebpf_btf_close(&b);
 	return r;
 }

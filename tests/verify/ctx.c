@@ -73,6 +73,22 @@ static const struct vcase cases[] = {
 	   LDMAP(1, M_RING), MOV_IMM(2, 8), MOV_IMM(3, 0), CALL(BPF_FUNC_ringbuf_reserve),
 	   JMP_IMM(BPF_JEQ, 0, 0, 3), MOV_REG(1, 0), MOV_IMM(2, 0), CALL(BPF_FUNC_ringbuf_submit),
 	   EXIT()),
+/* programs of sockets, only judged */
+#define SOCK (TYPE(CGROUP_SOCK))
+	OKW("a socket's family", SOCK, LDX(BPF_W, 0, 1, 4), ALU64_IMM(BPF_AND, 0, 1), EXIT()),
+	OKW("a byte of a socket's type", SOCK, LDX(BPF_B, 2, 1, 8), RET(1)),
+	OKW("a socket's device set", SOCK, ST(BPF_W, 1, 0, 1), RET(0)),
+	NOW("half a socket's device", SOCK, EACCES, "invalid bpf_context access off=0 size=2",
+	    LDX(BPF_H, 2, 1, 0), RET(0)),
+	NOW("a socket's family set", SOCK, EACCES, "invalid bpf_context access off=4 size=4",
+	    ST(BPF_W, 1, 4, 1), RET(0)),
+	NOW("a socket's address before it has one", SOCK, EACCES,
+	    "invalid bpf_context access off=24 size=4", LDX(BPF_W, 2, 1, 24), RET(0)),
+	NOW("2 of a socket", SOCK, EINVAL, "should have been in [0, 1]", RET(2)),
+	NOW("any number of a socket", SOCK, EINVAL, "should have been in [0, 1]",
+	    LDX(BPF_W, 0, 1, 0), EXIT()),
+	NOW("the context of a socket returned", SOCK, EINVAL, "R0 is not a known value (ctx)",
+	    MOV_REG(0, 1), EXIT()),
 };
 
 VERIFY_THEME(context)

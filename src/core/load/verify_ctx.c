@@ -121,6 +121,28 @@ static const struct ctx_row cgroup_skb_rows[] = {
 	SKB_ROW(hwtstamp, hwtstamp, 8, 0),
 };
 
+#define SOCK_ROW(first, last, l, s, attach)                                                        \
+	{                                                                                          \
+		offsetof(struct bpf_sock, first),                                                  \
+			offsetof(struct bpf_sock, last) + sizeof(((struct bpf_sock *)0)->last), l, \
+			s, 0, 0, attach                                                            \
+	}
+/* What a socket may be told, and in whose address there is something, depends on the moment. */
+static const struct ctx_row cgroup_sock_rows[] = {
+	SOCK_ROW(bound_dev_if, bound_dev_if, 4, 4, BPF_CGROUP_INET_SOCK_CREATE),
+	SOCK_ROW(bound_dev_if, bound_dev_if, 4, 4, BPF_CGROUP_INET_SOCK_RELEASE),
+	SOCK_ROW(bound_dev_if, bound_dev_if, 4, 0, 0),
+	SOCK_ROW(family, protocol, SIZE_NARROW, 0, 0),
+	SOCK_ROW(mark, priority, 4, 4, BPF_CGROUP_INET_SOCK_CREATE),
+	SOCK_ROW(mark, priority, 4, 4, BPF_CGROUP_INET_SOCK_RELEASE),
+	SOCK_ROW(mark, priority, 4, 0, 0),
+	SOCK_ROW(src_ip4, src_ip4, SIZE_NARROW, 0, BPF_CGROUP_INET4_POST_BIND),
+	SOCK_ROW(src_ip6, src_ip6, SIZE_NARROW, 0, BPF_CGROUP_INET6_POST_BIND),
+	SOCK_ROW(src_port, src_port, SIZE_NARROW, 0, BPF_CGROUP_INET4_POST_BIND),
+	SOCK_ROW(src_port, src_port, SIZE_NARROW, 0, BPF_CGROUP_INET6_POST_BIND),
+	SOCK_ROW(dst_ip4, rx_queue_mapping, SIZE_NARROW, 0, 0),
+};
+
 #define XDP(field) offsetof(struct xdp_md, field)
 static const struct ctx_row xdp_rows[] = {
 	{XDP(data), XDP(data) + 4, 4, 0, VT_PKT, 0, 0},
@@ -149,6 +171,7 @@ static const struct ctx_table tables[] = {
 				     .pkt_w = true},
 	[BPF_PROG_TYPE_CGROUP_SKB] = {"__sk_buff", ROWS(cgroup_skb_rows), .pkt_r = true,
 				      .returns = true},
+	[BPF_PROG_TYPE_CGROUP_SOCK] = {"bpf_sock", ROWS(cgroup_sock_rows), .returns = true},
 	[BPF_PROG_TYPE_XDP] = {"xdp_md", ROWS(xdp_rows), .pkt_r = true, .pkt_w = true},
 };
 

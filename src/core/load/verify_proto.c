@@ -232,6 +232,8 @@ static u32 prog_bit(u32 prog_type)
 		return EPROG_XDP;
 	case BPF_PROG_TYPE_CGROUP_SKB:
 		return EPROG_CGROUP_SKB;
+	case BPF_PROG_TYPE_CGROUP_SOCK:
+		return EPROG_CGROUP_SOCK;
 	default:
 		return 0;
 	}

@@ -86,6 +86,7 @@ enum ebpf_callback {
 #define EPROG_SCHED 64u /* classifiers and actions */
 #define EPROG_XDP 128u
 #define EPROG_CGROUP_SKB 256u
+#define EPROG_CGROUP_SOCK 512u
 #define EPROG_TRACING 31u /* all that run here */
 #define EPROG_SKB (EPROG_SOCKET_FILTER | EPROG_SCHED | EPROG_CGROUP_SKB)
 #define EPROG_ANY 0xffffu

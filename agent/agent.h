@@ -231,6 +231,7 @@ void agent_on_trap(int sig, siginfo_t *info, struct osl_ucontext *uc);
 void trap_run(const struct agent_place *p, const struct arch_regs *regs, bool ret,
 	      struct agent_active *a);
 void trap_missed(const struct agent_place *p, bool ret);
+void trap_left(const struct agent_place *p); /* a call ended, but not by a return */
 
 /* --- ret.c --------------------------------------------------------------------------------------
  */
@@ -243,8 +244,20 @@ static inline bool ret_is_stub(u64 addr)
 {
 	return addr - (u64)agent_ret_stubs < (u64)(agent_ret_stubs_end - agent_ret_stubs);
 }
-/* Put this thread's return addresses at @sp and above back; their returns count as missed. */
-void ret_give_up(u64 sp);
+/* Where a thread is: its stack pointer, and the stack that it set up for signals. */
+struct ret_stack {
+	u64 sp;
+	u64 alternate, alternate_size;
+};
+/*
+ * Put this thread's return addresses at @at and above back: until ret_resume(), or @for_good, then
+ * the returns count as missed.
+ */
+void ret_suspend(const struct ret_stack *at, bool for_good);
+/* An unwinder has done its work: control goes on with the stack as in @at. */
+void ret_resume(const struct ret_stack *at);
+/* What is behind the stubs at @ip: where the calls came from in the end. */
+u64 ret_origin(u64 ip);
 /* Is there a call of @thread that will return to a stub? */
 bool ret_pending(u64 thread);
 /* The stub at @addr was returned to: the place and, in regs->ip, where the call came from. */

@@ -91,7 +91,7 @@
 	.size agent_restorer, .-agent_restorer
 
 /*
- * Stubs of return instances: 8 pages; the first quad of each is the distance to the page's part of
+ * Stubs of return instances: 32 pages; the first quad of each is the distance to the page's part of
  * agent_ret_saved[]. Unwind rule of all of them: the return address is the quad at that distance
  * from the stub, the frame is empty. It starts one byte early, because unwinders look up the byte
  * before a return address; that byte belongs to the first quad.
@@ -110,7 +110,7 @@ agent_ret_stubs:
 	 */
 	.cfi_escape 0x10, 16, 10, 0x80, 0, 0x12, 0x0a, 0xff, 0x0f, 0x20, 0x1a, 0x06, 0x22
 	.set page, 0
-	.rept 8
+	.rept 32
 	.quad	agent_ret_saved + page - .
 	.rept 511
 	int3

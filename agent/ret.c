@@ -5,16 +5,21 @@
  *
  * Model: stubs are 8 bytes, the first of them int3, in pages of the agent's text (entry.S); the
  * return address an instance replaced lies in agent_ret_saved[] at the stub's index, so that one
- * static unwind rule describes all stubs. Free instances are on a lock-free list. An instance is
- * released when its stub is reached. A function left by longjmp or an exception never gets there:
- * such instances are found when the list has run dry, by their stack slot not holding the stub's
- * address any more.
+ * static unwind rule describes all stubs. Indices that were never used are handed out in order,
+ * then those on a lock-free list. An instance is released when its stub is reached. A function left
+ * by longjmp never gets there: such instances are found when there are no others, by their stack
+ * slot not holding the stub's address any more. Where a slot lies tells nothing: coroutines have
+ * stacks above and below.
  *
- * Unwinders know nothing of stubs (where the agent was injected, not even the rule above): before
- * one looks at a stack, the daemon has a site that puts the thread's return addresses back.
+ * Unwinders know nothing of stubs (where the agent was injected, not even the rule above), and what
+ * they show must be true. So the daemon has sites at their entries, where the thread's return
+ * addresses are put back (the instances are *suspended*), and at their exits, where they are
+ * replaced again. Between two landing pads of an exception everything is as ever. A frame below
+ * the stack pointer of an exit is one that an exception left.
  *
  * A function entered by a tail call finds a stub as its return address and takes it as the address
- * to return to: the chain unwinds by itself, one trap each.
+ * to return to: the chain unwinds by itself, one trap each. In a slot only the last of a chain is
+ * to be seen, its top; the others are *chained*, and found through agent_ret_saved[].
  *
  * All this is private memory: a forked child has its own copy, and needs it.
  */
@@ -23,21 +28,33 @@
 #include "agent/agent.h"
 
 #define STUB_SIZE 8u
-#define STUBS 4096u /* as many as entry.S has; the first of each page is not one */
+#define STUBS 16384u /* as many as entry.S has; the first of each page is not one */
 #define STUBS_PER_PAGE (EBPFRT_PAGE_SIZE / STUB_SIZE)
+#define PRUNE_PAUSE 256u /* calls that do not look again, after looking in vain */
+
+enum state {
+	FREE,
+	LIVE,
+	SUSPENDED, /* its slot holds the true address */
+	CHAINED,   /* its slot holds another's stub, or that one's true address */
+};
+#define STATE_BITS 2u
 
 struct instance {
 	u64 slot; /* where on the stack the return address was */
 	u64 thread;
+	u64 unwound; /* suspended: stack pointer at the entry of the unwinder */
 	const struct agent_place *place;
 	u32 next; /* free list */
-	u32 live;
+	u32 word; /* changes << STATE_BITS | state: a state seen twice is not taken for the same */
 };
 
 extern u64 agent_ret_saved[STUBS];
 u64 agent_ret_saved[STUBS] __attribute__((aligned(4096)));
 static struct instance instances[STUBS];
-static u64 free_list; /* version << 32 | index; 0: empty */
+static u64 free_list;  /* version << 32 | index; 0: empty */
+static u32 fresh = 1;  /* first index never used */
+static u32 pause_left; /* of PRUNE_PAUSE */
 
 static u64 stub_of(u32 i)
 {
@@ -49,11 +66,28 @@ static u32 index_of(u64 stub)
 	return (u32)((stub - (u64)agent_ret_stubs) / STUB_SIZE);
 }
 
-static void release(u32 i)
+static enum state state_of(u32 word)
+{
+	return word & ((1u << STATE_BITS) - 1);
+}
+
+/* From what was seen to @to, unless somebody changed it since. */
+static bool change(struct instance *in, u32 seen, enum state to)
+{
+	u32 word = ((seen >> STATE_BITS) + 1) << STATE_BITS | to;
+
+	return __atomic_compare_exchange_n(&in->word, &seen, word, false, __ATOMIC_ACQ_REL,
+					   __ATOMIC_RELAXED);
+}
+
+/* --- indices ------------------------------------------------------------------------------------
+ */
+
+/* Of an instance that is FREE already. */
+static void give(u32 i)
 {
 	u64 head = load_relaxed(&free_list), new;
 
-	store_release(&instances[i].live, 0);
 	do {
 		store_relaxed(&instances[i].next, (u32)head);
 		new = ((head >> 32) + 1) << 32 | i;
@@ -61,7 +95,7 @@ static void release(u32 i)
 					      __ATOMIC_RELAXED));
 }
 
-static u32 take(void)
+static u32 take_used(void)
 {
 	u64 head = load_acquire(&free_list), new;
 
@@ -74,115 +108,267 @@ static u32 take(void)
 	return (u32)head;
 }
 
+static u32 take_fresh(void)
+{
+	u32 i = load_relaxed(&fresh), next;
+
+	do {
+		if (i > agent.ret_limit)
+			return 0;
+		next = i + ((i + 1) % STUBS_PER_PAGE ? 1 : 2);
+	} while (!__atomic_compare_exchange_n(&fresh, &i, next, true, __ATOMIC_RELAXED,
+					      __ATOMIC_RELAXED));
+	return i;
+}
+
+static u32 take(void)
+{
+	u32 i = take_used();
+
+	return i ? i : take_fresh();
+}
+
 void ret_init(u32 limit)
 {
-	u32 done = 0;
-
-	if (agent.ret_limit) /* a later set-up finds them in use */
-		return;
-	for (u32 i = 1; i < STUBS && done < limit; i++) {
-		if (i % STUBS_PER_PAGE == 0)
-			continue;
-		release(i);
-		done++;
-	}
-	agent.ret_limit = done;
+	if (!agent.ret_limit) /* a later set-up finds them in use */
+		agent.ret_limit = MIN(limit, STUBS - 1);
 }
 
-/* Claimed from here on: nobody else releases it. */
-static bool claim(struct instance *in)
+/* The indices that are or were in use are below. */
+static u32 end_of_used(void)
 {
-	u32 live = 1;
-
-	return __atomic_compare_exchange_n(&in->live, &live, 2, false, __ATOMIC_ACQ_REL,
-					   __ATOMIC_RELAXED);
+	return MIN(load_relaxed(&fresh), STUBS);
 }
 
-/*
- * Release instances whose call can't return any more. `live` goes 1 -> 2 to claim one, so that two
- * threads never release the same; an instance in the making is 0 until its stub is on the stack.
+/* --- one instance -------------------------------------------------------------------------------
  */
+
+static bool slot_holds(const struct instance *in, u64 value)
+{
+	u64 now;
+
+	return osl_read(&now, (void *)in->slot, 8) == 0 && now == value;
+}
+
+/* Where the calls of the chain at @ip came from in the end: what programs see as ip. */
+u64 ret_origin(u64 ip)
+{
+	for (u32 depth = 0; depth < STUBS && ret_is_stub(ip); depth++)
+		ip = agent_ret_saved[index_of(ip)];
+	return ip;
+}
+
+/* @i, which is FREE by now, was the top of a chain whose calls will not be seen to return. */
+static void end_chain(u32 i, void (*count)(const struct agent_place *p))
+{
+	u64 below = agent_ret_saved[i];
+
+	count(instances[i].place);
+	give(i);
+	for (u32 depth = 0; depth < STUBS && ret_is_stub(below); depth++) {
+		struct instance *in = &instances[index_of(below)];
+		u32 word = load_acquire(&in->word);
+
+		if (state_of(word) != CHAINED)
+			return;
+		i = index_of(below);
+		below = agent_ret_saved[i];
+		if (!change(in, word, FREE))
+			return;
+		count(in->place);
+		give(i);
+	}
+}
+
+static void count_left(const struct agent_place *p)
+{
+	trap_left(p);
+}
+
+static void count_missed(const struct agent_place *p)
+{
+	trap_missed(p, true);
+}
+
+/* --- calls and returns --------------------------------------------------------------------------
+ */
+
+/* Is it certain that nobody returns to the top @i any more? */
+static bool is_stale(u32 i, enum state state)
+{
+	u64 now;
+
+	if (state != LIVE && state != SUSPENDED)
+		return false;
+	/* read once: the thread may be about to exchange one for the other */
+	if (osl_read(&now, (void *)instances[i].slot, 8))
+		return true;
+	return now != stub_of(i) && (state == LIVE || now != ret_origin(stub_of(i)));
+}
+
+/* Release instances whose call can't return any more. */
 static u32 prune(void)
 {
 	u32 n = 0;
 
-	for (u32 i = 1; i < STUBS; i++) {
-		u64 now;
+	for (u32 i = 1; i < end_of_used(); i++) {
+		u32 word = load_acquire(&instances[i].word);
 
-		if (load_acquire(&instances[i].live) != 1)
+		if (!is_stale(i, state_of(word)) || !change(&instances[i], word, FREE))
 			continue;
-		if (osl_read(&now, (void *)instances[i].slot, 8) == 0 && now == stub_of(i))
-			continue;
-		if (claim(&instances[i])) {
-			release(i);
-			n++;
-		}
+		end_chain(i, count_left);
+		n++;
 	}
 	return n;
 }
 
+/* To look at all of them takes time: not at every call, when it was in vain. */
+static u32 take_stale(void)
+{
+	u32 left = load_relaxed(&pause_left);
+
+	if (left) {
+		store_relaxed(&pause_left, left - 1);
+		return 0;
+	}
+	if (!prune())
+		store_relaxed(&pause_left, PRUNE_PAUSE);
+	return take();
+}
+
+/* @ra is what an instance replaces: when that is a stub, its instance is no longer the top. */
+static void chain(u64 ra)
+{
+	struct instance *in;
+	u32 word;
+
+	if (!ret_is_stub(ra))
+		return;
+	in = &instances[index_of(ra)];
+	word = load_acquire(&in->word);
+	if (state_of(word) == LIVE)
+		change(in, word, CHAINED);
+}
+
 __hot bool ret_push(const struct agent_place *p, const struct arch_regs *regs)
 {
+	struct instance *in;
 	u64 ra, stub;
 	u32 i;
 
 	if (osl_read(&ra, (void *)regs->sp, 8))
 		return false;
 	i = take();
-	if (!i && prune())
-		i = take();
+	if (!i)
+		i = take_stale();
 	if (!i)
 		return false;
+	in = &instances[i];
 	stub = stub_of(i);
 	agent_ret_saved[i] = ra;
-	instances[i].slot = regs->sp;
-	instances[i].thread = arch_thread_pointer();
-	instances[i].place = p;
+	in->slot = regs->sp;
+	in->thread = arch_thread_pointer();
+	in->place = p;
 	if (osl_write((void *)regs->sp, &stub, 8)) {
-		release(i);
+		give(i);
 		return false;
 	}
-	store_release(&instances[i].live, 1);
+	change(in, load_relaxed(&in->word), LIVE);
+	chain(ra);
 	return true;
-}
-
-void ret_give_up(u64 sp)
-{
-	u64 self = arch_thread_pointer(), now;
-
-	for (u32 i = 1; i < STUBS; i++) {
-		struct instance *in = &instances[i];
-
-		if (load_acquire(&in->live) != 1 || in->thread != self || in->slot < sp)
-			continue;
-		if (osl_read(&now, (void *)in->slot, 8) || now != stub_of(i) || !claim(in))
-			continue;
-		osl_write((void *)in->slot, &agent_ret_saved[i], 8);
-		trap_missed(in->place, true);
-		release(i);
-	}
-}
-
-bool ret_pending(u64 thread)
-{
-	u64 now;
-
-	for (u32 i = 1; i < STUBS; i++)
-		if (load_acquire(&instances[i].live) == 1 && instances[i].thread == thread &&
-		    osl_read(&now, (void *)instances[i].slot, 8) == 0 && now == stub_of(i))
-			return true;
-	return false;
 }
 
 __hot const struct agent_place *ret_pop(u64 addr, struct arch_regs *regs)
 {
-	u32 i = index_of(addr);
+	u32 i = index_of(addr), word;
 	const struct agent_place *p = instances[i].place;
 
 	if (addr != stub_of(i) || i % STUBS_PER_PAGE == 0 || !p)
 		return NULL;
 	regs->ip = agent_ret_saved[i];
-	if (claim(&instances[i]))
-		release(i);
+	word = load_acquire(&instances[i].word);
+	if (state_of(word) != FREE && change(&instances[i], word, FREE))
+		give(i);
 	return p;
+}
+
+bool ret_pending(u64 thread)
+{
+	for (u32 i = 1; i < end_of_used(); i++)
+		if (state_of(load_acquire(&instances[i].word)) == LIVE &&
+		    instances[i].thread == thread && slot_holds(&instances[i], stub_of(i)))
+			return true;
+	return false;
+}
+
+/* --- unwinders ----------------------------------------------------------------------------------
+ */
+
+static void put_back(u32 i, u32 word, u64 sp, bool for_good)
+{
+	struct instance *in = &instances[i];
+	u64 ra = ret_origin(stub_of(i));
+
+	in->unwound = sp;
+	if (!change(in, word, SUSPENDED))
+		return;
+	osl_write((void *)in->slot, &ra, 8);
+	word = load_acquire(&in->word);
+	if (for_good && change(in, word, FREE))
+		end_chain(i, count_missed);
+}
+
+void ret_suspend(const struct ret_stack *at, bool for_good)
+{
+	u64 self = arch_thread_pointer();
+
+	/* what is left of an unwinder that was itself left, by a jump */
+	ret_resume(at);
+	for (u32 i = 1; i < end_of_used(); i++) {
+		const struct instance *in = &instances[i];
+		u32 word = load_acquire(&in->word);
+
+		if (state_of(word) == LIVE && in->thread == self && in->slot >= at->sp &&
+		    slot_holds(in, stub_of(i)))
+			put_back(i, word, at->sp, for_good);
+	}
+}
+
+static bool on_alternate(const struct ret_stack *at, u64 sp)
+{
+	return sp - at->alternate < at->alternate_size;
+}
+
+/* An exception may leave the handler of a signal, and so its stack: then addresses say nothing. */
+static bool same_stack(const struct instance *in, const struct ret_stack *at)
+{
+	return on_alternate(at, in->unwound) == on_alternate(at, at->sp);
+}
+
+static void resume(u32 i, u32 word, const struct ret_stack *at)
+{
+	struct instance *in = &instances[i];
+	u64 stub = stub_of(i);
+
+	if ((same_stack(in, at) && in->slot < at->sp) || !slot_holds(in, ret_origin(stub))) {
+		if (change(in, word, FREE))
+			end_chain(i, count_left);
+		return;
+	}
+	osl_write((void *)in->slot, &stub, 8);
+	change(in, word, LIVE);
+}
+
+void ret_resume(const struct ret_stack *at)
+{
+	u64 self = arch_thread_pointer();
+
+	for (u32 i = 1; i < end_of_used(); i++) {
+		const struct instance *in = &instances[i];
+		u32 word = load_acquire(&in->word);
+
+		if (state_of(word) == SUSPENDED && in->thread == self &&
+		    (in->unwound <= at->sp || !same_stack(in, at)))
+			resume(i, word, at);
+	}
 }

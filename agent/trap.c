@@ -74,6 +74,18 @@ void trap_missed(const struct agent_place *p, bool ret)
 	}
 }
 
+void trap_left(const struct agent_place *p)
+{
+	const struct agent_hooks *hooks = load_acquire(&p->hooks);
+
+	for (u32 i = 0; hooks && i < hooks->n; i++) {
+		struct agent_stat *st = agent_stat_at(hooks->v[i].stat);
+
+		if (hooks->v[i].ret && st)
+			agent_count(&st->left);
+	}
+}
+
 static bool wants_return(const struct agent_place *p)
 {
 	const struct agent_hooks *hooks = load_acquire(&p->hooks);
@@ -83,16 +95,6 @@ static bool wants_return(const struct agent_place *p)
 
 /* --- a return -----------------------------------------------------------------------------------
  */
-
-/* Where the call came from in the end, whatever stubs are in between: what programs see as ip. */
-static u64 true_return(u64 ip)
-{
-	extern u64 agent_ret_saved[];
-
-	for (u32 depth = 0; depth < 64 && ret_is_stub(ip); depth++)
-		ip = agent_ret_saved[(ip - (u64)agent_ret_stubs) / 8];
-	return ip;
-}
 
 static __hot bool serve_return(u64 addr, struct arch_regs *regs, struct osl_ucontext *uc,
 			       bool settled)
@@ -105,7 +107,7 @@ static __hot bool serve_return(u64 addr, struct arch_regs *regs, struct osl_ucon
 		return false;
 	agent_count(&agent.stats->hits);
 	frame_set_ip(uc, regs->ip);
-	regs->ip = true_return(regs->ip);
+	regs->ip = ret_origin(regs->ip);
 	a = settled ? active_enter((u64)uc, &nested) : NULL;
 	if (a) {
 		trap_run(p, regs, true, a);
@@ -166,6 +168,17 @@ static void modules_changed(void)
 		exchange_from_trap(AGENT_MODULES);
 }
 
+/* The entry or an exit of an unwinder. */
+static void serve_unwinder(u32 flags, const struct osl_ucontext *uc)
+{
+	struct ret_stack at = {uc->sp, uc->stack_sp, uc->stack_size};
+
+	if (flags & AGENT_SITE_RESUME)
+		ret_resume(&at);
+	else
+		ret_suspend(&at, !(flags & AGENT_SITE_SUSPEND));
+}
+
 static void serve_site(const struct agent_place *p, struct arch_regs *regs, siginfo_t *info,
 		       struct osl_ucontext *uc, bool settled)
 {
@@ -184,9 +197,9 @@ static void serve_site(const struct agent_place *p, struct arch_regs *regs, sigi
 		osl_regs_to_ucontext(regs, uc);
 	if (plan->flags & AGENT_SITE_MODULES)
 		modules_changed();
-	if (plan->flags & AGENT_SITE_UNWIND)
-		ret_give_up(regs->sp);
 	serve_consumers(p, regs, uc, settled);
+	if (plan->flags & (AGENT_SITE_UNWIND | AGENT_SITE_RESUME))
+		serve_unwinder(plan->flags, uc);
 	execute(plan, regs, info, uc);
 }
 

@@ -75,7 +75,8 @@ struct arch_patch {
 	u8 slot_bytes[ARCH_SLOT_SIZE];
 };
 
-/* why an instruction can't be probed: the reasons callers tell apart; an arch adds its own behind */
+/* why an instruction can't be probed: the reasons callers tell apart; an arch adds its own behind
+ */
 enum arch_refusal {
 	ARCH_REFUSED_UNKNOWN = 1, /* does not decode */
 	ARCH_REFUSED_CUT,	  /* the bytes end within it */
@@ -116,6 +117,13 @@ int arch_patch_plan_syscall(const u8 *code, size_t len, u64 addr, u32 nr, struct
  */
 #define ARCH_SYSCALL_SITE_MAX 128
 int arch_syscall_site(const u8 *code, size_t len, u32 *nr, u32 *call_len);
+/*
+ * Where does control leave the function that @code is all of? Offsets of its returns and of its
+ * jumps to a landing pad: how many, -EINVAL when it doesn't decode, -ENOSPC for more than @max.
+ * With @lands it is one that unwinds for good: -ENOENT when no exit of it takes another stack
+ * pointer along.
+ */
+int arch_unwind_exits(const u8 *code, size_t len, bool lands, u32 *offsets, u32 max);
 /* ELF e_machine of what can be probed here, 0 when nothing can. */
 extern const u16 arch_elf_machine;
 

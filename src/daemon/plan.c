@@ -26,6 +26,7 @@
 #define FILES_MAX 64u
 #define TEXT_LEN 64u
 #define SYSCALL_LEN 2u
+#define OWN_SITES (1 + 2 * PLAN_SYSCALL_SITES + PLAN_UNWIND_SITES) /* and the loader's */
 #ifdef __SANITIZE_ADDRESS__
 #define MEMORY_MAX RLIM_INFINITY
 #else
@@ -596,27 +597,83 @@ static bool armed_at(const struct worker *w, u64 addr, u32 flags)
 	return false;
 }
 
-static void unwind_one(struct worker *w, const struct probe_mapping *m, struct planned_file *f,
-		       const char *name)
-{
-	struct probe_symbol sym;
-	char why[PROBE_WHY_MAX];
-	u64 addr;
+/* --- unwinders: who looks at return addresses must see the true ones -------------------------- */
 
-	if (probe_elf_symbol(f->elf, name, &sym, why) || sym.offset < m->offset ||
-	    sym.offset - m->offset >= m->end - m->start)
-		return;
-	addr = m->start + (sym.offset - m->offset);
-	if (!armed_at(w, addr, AGENT_SITE_UNWIND))
-		want_site(w, f->elf, &m->file, sym.offset, addr, AGENT_SITE_UNWIND, why);
+#define UNWIND_EXITS 8u
+
+struct unwinder {
+	const char *name;
+	bool lands; /* ends in a landing pad and not, or not only, in a return */
+};
+
+/* The first is called by cleanups that were landed in: without it the next can't be suspended. */
+static const struct unwinder unwinders[] = {
+	{"_Unwind_Resume", true},	{"_Unwind_RaiseException", true},
+	{"_Unwind_ForcedUnwind", true}, {"_Unwind_Resume_or_Rethrow", true},
+	{"_Unwind_Backtrace", false},	{"unw_backtrace", false},
+};
+
+static bool unwind_symbol(const struct probe_mapping *m, struct planned_file *f, const char *name,
+			  struct probe_symbol *out)
+{
+	char why[PROBE_WHY_MAX];
+
+	return probe_elf_symbol(f->elf, name, out, why) == 0 && out->offset >= m->offset &&
+	       out->offset - m->offset < m->end - m->start;
 }
 
-/* Who looks at return addresses must see the true ones: the entries of the unwinder. */
+static bool unwind_site(struct worker *w, const struct probe_mapping *m, struct planned_file *f,
+			u64 offset, u32 flags)
+{
+	u64 addr = m->start + (offset - m->offset);
+	char why[PROBE_WHY_MAX];
+
+	return armed_at(w, addr, flags) ||
+	       want_site(w, f->elf, &m->file, offset, addr, flags, why) >= 0;
+}
+
+/* All exits of the function: without one of them, what is suspended would stay so. */
+static bool unwind_exits(struct worker *w, const struct probe_mapping *m, struct planned_file *f,
+			 const struct unwinder *u)
+{
+	u64 exits[UNWIND_EXITS];
+	struct probe_symbol sym;
+	int n;
+
+	if (!unwind_symbol(m, f, u->name, &sym))
+		return false;
+	n = probe_unwind_exits(f->elf, &sym, u->lands, exits, UNWIND_EXITS);
+	for (int i = 0; i < n; i++)
+		if (!unwind_site(w, m, f, exits[i], AGENT_SITE_RESUME))
+			return false;
+	return n > 0;
+}
+
+/*
+ * Where an exit is not found (other unwinders leave through code of their own) return addresses are
+ * put back for good.
+ */
+static void unwind_file(struct worker *w, const struct probe_mapping *m, struct planned_file *f)
+{
+	struct probe_symbol sym;
+	bool lands = true, known[ARRAY_SIZE(unwinders)];
+
+	for (u32 i = 0; i < ARRAY_SIZE(unwinders); i++) {
+		known[i] = unwind_exits(w, m, f, &unwinders[i]);
+		if (unwinders[i].lands && !known[i])
+			lands &= i && !unwind_symbol(m, f, unwinders[i].name, &sym);
+	}
+	for (u32 i = 0; i < ARRAY_SIZE(unwinders); i++) {
+		bool suspend = known[i] && (lands || !unwinders[i].lands);
+
+		if (unwind_symbol(m, f, unwinders[i].name, &sym) && (i || suspend))
+			unwind_site(w, m, f, sym.offset,
+				    AGENT_SITE_UNWIND | (suspend ? AGENT_SITE_SUSPEND : 0));
+	}
+}
+
 static void plan_unwind(struct worker *w)
 {
-	static const char *const names[] = {"_Unwind_RaiseException", "_Unwind_ForcedUnwind",
-					    "_Unwind_Backtrace"};
-
 	for (size_t i = 0; i < w->maps.n; i++) {
 		const struct probe_mapping m = w->maps.v[i];
 		const char *base = strrchr(m.path, '/');
@@ -627,8 +684,8 @@ static void plan_unwind(struct worker *w)
 		     strncmp(base, "/libunwind", 10)))
 			continue;
 		f = open_file(w, &m.file, m.path, m.path);
-		for (u32 k = 0; f && !f->err && k < ARRAY_SIZE(names); k++)
-			unwind_one(w, &m, f, names[k]);
+		if (f && !f->err)
+			unwind_file(w, &m, f);
 	}
 }
 
@@ -673,7 +730,7 @@ int plan_init(struct plan *p, struct loop *loop, u32 nitems)
 {
 	size_t size = sizeof(*p->out) +
 		      nitems * (sizeof(struct plan_item) + sizeof(struct plan_site)) +
-		      (1 + 2 * PLAN_SYSCALL_SITES) * sizeof(struct plan_site);
+		      OWN_SITES * sizeof(struct plan_site);
 	struct plan_out *o =
 		mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
@@ -684,7 +741,7 @@ int plan_init(struct plan *p, struct loop *loop, u32 nitems)
 	p->out = o;
 	o->size = size;
 	o->nitems = nitems;
-	o->max_sites = nitems + 1 + 2 * PLAN_SYSCALL_SITES;
+	o->max_sites = nitems + OWN_SITES;
 	list_init(&p->timer.node);
 	p->child.src.fd = -1;
 	return 0;

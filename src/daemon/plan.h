@@ -17,6 +17,7 @@
 #define PLAN_TIMEOUT_NS (10ull * 1000000000)
 #define PLAN_ARENAS 64u
 #define PLAN_SYSCALL_SITES 64u
+#define PLAN_UNWIND_SITES 64u
 
 struct plan_arena {
 	u64 addr, size, used;

@@ -181,6 +181,30 @@ int probe_code_boundary(struct probe_elf *elf, u64 start, u64 addr, u64 *insn, i
 	return start + at == addr ? 0 : -EINVAL;
 }
 
+/* --- exits --- */
+
+#define EXITS_MAX 16u
+
+int probe_unwind_exits(struct probe_elf *elf, const struct probe_symbol *sym, bool lands,
+		       u64 *offsets, u32 max)
+{
+	_cleanup_free_ u8 *code = NULL;
+	u32 at[EXITS_MAX];
+	u64 start, end;
+	size_t len;
+	int n;
+
+	n = probe_code_bounds(elf, sym->addr, &start, &end);
+	if (n || start != sym->addr || end - start > FUNCTION_MAX)
+		return -ENOENT;
+	n = read_code(elf, start, end - start, &code, &len);
+	if (!n)
+		n = arch_unwind_exits(code, len, lands, at, MIN(max, EXITS_MAX));
+	for (int i = 0; i < n; i++)
+		offsets[i] = sym->offset + at[i];
+	return n;
+}
+
 /* --- system call sites --- */
 
 bool probe_code_syscall_site(struct probe_elf *elf, u64 addr, struct probe_site *out)

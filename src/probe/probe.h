@@ -127,5 +127,12 @@ typedef int (*probe_syscall_fn)(u32 nr, u64 load_offset, u64 call_offset, void *
 int probe_libc_syscall_sites(struct probe_elf *elf, const u32 *nrs, u32 n, probe_syscall_fn fn,
 			     void *cookie);
 
+/*
+ * File offsets of the exits of the unwinder's function @sym (arch_unwind_exits()): how many, or
+ * -errno.
+ */
+int probe_unwind_exits(struct probe_elf *elf, const struct probe_symbol *sym, bool lands,
+		       u64 *offsets, u32 max);
+
 /* Read @len bytes of a process's memory. Bytes read (may be short) or -errno. */
 ssize_t probe_read_memory(pid_t pid, u64 addr, void *buf, size_t len);

@@ -20,7 +20,7 @@
 #include "core/run/map/map.h"
 #include "core/run/prog.h"
 
-#define AGENT_ABI 2u
+#define AGENT_ABI 3u
 #define AGENT_MSG_MAX 65536u
 #define AGENT_TIMEOUT_MS                                                                           \
 	2000u /* an agent waits no longer for a silent daemon; then it goes on unprobed */
@@ -125,10 +125,13 @@ enum agent_site_flags {
 		2, /* `mov $rt_sigprocmask,%eax ... syscall`: emulate, keep our signals unblocked */
 	AGENT_SITE_SIGACTION =
 		4, /* `mov $rt_sigaction,%eax ... syscall`: emulate, keep our handlers */
-	AGENT_SITE_UNWIND = 8, /* entry of a function that looks at the stack's return addresses
-				  (_Unwind_RaiseException, _Unwind_ForcedUnwind, _Unwind_Backtrace):
-				  this thread's return instances are given up first; wanted
-				  wherever there are AGENT_CONSUMER_RET consumers */
+	AGENT_SITE_UNWIND = 8,	 /* entry of a function that looks at the stack's return addresses
+				    (_Unwind_RaiseException and the like): this thread's are put
+				    back first; wanted wherever there are AGENT_CONSUMER_RET
+				    consumers */
+	AGENT_SITE_SUSPEND = 16, /* with UNWIND: until an exit is reached; else for good */
+	AGENT_SITE_RESUME = 32,	 /* exit of such a function: by return, or to a landing pad with the
+				    stack pointer that this has */
 };
 
 /* one place in the text; consumers refer to it by address */
@@ -197,6 +200,7 @@ struct agent_stat {
 		       start */
 	u64 aborted;	 /* runs cut short by a fault */
 	u64 run_time_ns; /* only while stats are enabled */
+	u64 left;	 /* calls that were seen to end otherwise than by a return */
 };
 
 struct agent_stats {

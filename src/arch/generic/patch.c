@@ -42,6 +42,12 @@ bool arch_patch_needs_slot(const struct arch_patch *p)
 	return false;
 }
 
+int arch_unwind_exits(const u8 *code, size_t len, bool lands, u32 *offsets, u32 max)
+{
+	(void)code, (void)len, (void)lands, (void)offsets, (void)max;
+	return -EOPNOTSUPP;
+}
+
 void arch_patch_slot_range(const struct arch_patch *p, u64 *lo, u64 *hi)
 {
 	(void)p;

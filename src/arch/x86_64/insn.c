@@ -539,3 +539,49 @@ int arch_insn_len(const u8 *code, size_t len)
 
 	return err ? err : in.len;
 }
+
+/* --- exits of an unwinder -----------------------------------------------------------------------
+ */
+
+static bool is_return(const struct arch_insn *in)
+{
+	return in->encoding == INSN_LEGACY && in->map == 0 &&
+	       (in->opcode == 0xc3 || in->opcode == 0xc2);
+}
+
+/* mov %rcx,%rsp: what compilers make of __builtin_eh_return() */
+static bool takes_stack(const struct arch_insn *in)
+{
+	return in->encoding == INSN_LEGACY && in->map == 0 && in->rex == INSN_REX_W &&
+	       ((in->opcode == 0x89 && in->modrm == 0xcc) ||
+		(in->opcode == 0x8b && in->modrm == 0xe1));
+}
+
+/* jmp *%rcx, after pop %rcx: the same where there may be a shadow stack */
+static bool is_landing(const struct arch_insn *in, const struct arch_insn *before)
+{
+	return before->map == 0 && before->opcode == 0x59 && !before->rex && in->map == 0 &&
+	       in->opcode == 0xff && in->modrm == 0xe1 && !in->rex;
+}
+
+int arch_unwind_exits(const u8 *code, size_t len, bool lands, u32 *offsets, u32 max)
+{
+	struct arch_insn in = {0}, before;
+	bool taken = false, landed = false;
+	u32 n = 0;
+
+	for (size_t at = 0; at < len; at += in.len) {
+		before = in;
+		if (arch_insn_decode(code + at, len - at, &in))
+			return -EINVAL;
+		taken |= takes_stack(&in);
+		if (!is_return(&in) && !(taken && is_landing(&in, &before)))
+			continue;
+		if (n == max)
+			return -ENOSPC;
+		offsets[n++] = (u32)at;
+		landed |= taken;
+		taken = false;
+	}
+	return lands && !landed ? -ENOENT : (int)n;
+}

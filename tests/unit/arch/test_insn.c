@@ -263,3 +263,41 @@ Test(insn, as_objdump_says_of_libstdcxx)
 {
 	compare_file("/lib/x86_64-linux-gnu/libstdc++.so.6");
 }
+
+/* --- exits of an unwinder
+ * ----------------------------------------------------------------------------------------------------
+ */
+
+static int exits_of(const char *hex, bool lands, u32 *offsets)
+{
+	unsigned char code[64];
+	size_t n = 0;
+
+	for (; hex[0]; hex += 3, n++) {
+		code[n] = (unsigned char)strtoul(hex, NULL, 16);
+		if (!hex[2])
+			break;
+	}
+	return arch_unwind_exits(code, n + (hex[0] != 0), lands, offsets, 2);
+}
+
+Test(insn, exits_of_an_unwinder)
+{
+	u32 at[2] = {0};
+
+	/* ret; mov %rcx,%rsp; pop %rcx; jmp *%rcx */
+	cr_expect_eq(exits_of("c3 48 89 cc 59 ff e1", true, at), 2);
+	cr_expect(at[0] == 0 && at[1] == 5);
+	/* mov %rcx,%rsp; ret: as compilers without shadow stacks do it */
+	cr_expect_eq(exits_of("90 48 89 cc c3", true, at), 1);
+	cr_expect_eq(at[0], 4);
+	/* a jump table is no exit, and a plain return does not land */
+	cr_expect_eq(exits_of("ff e1 c3", false, at), 1);
+	cr_expect_eq(at[0], 2);
+	cr_expect_eq(exits_of("59 ff e1 c3", true, at), -ENOENT);
+	/* mov %rbp,%rsp; ret is how a function with a frame ends */
+	cr_expect_eq(exits_of("48 89 ec 5d c3", true, at), -ENOENT);
+	cr_expect_eq(exits_of("c3 c3 c3", false, at), -ENOSPC);
+	cr_expect_eq(exits_of("c3 06", false, at), -EINVAL);
+	cr_expect_eq(exits_of("90", false, at), 0);
+}

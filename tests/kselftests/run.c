@@ -76,6 +76,7 @@ static const char *only;
 struct share {
 	u32 verdict, message, total, wanted; /* wanted: of total, those that expect messages */
 	u32 policy;			     /* beside total: differ on purpose */
+	u32 policy_words; /* of total, beside wanted: refused, on purpose with other words */
 	u32 accepted_wrongly;
 };
 static struct share own, kprobe;
@@ -569,38 +570,39 @@ static bool unserved(const char *last)
 	return false;
 }
 
-/* Is this difference meant? Then it is in no other figure. */
-static bool by_policy(const char *key, const struct answer *a, bool right, struct share *share)
+/* Is what we say, if not what the kernel says, meant? Then it is in no other figure. */
+static bool by_policy(const char *key, const struct answer *a, bool right)
 {
 	struct policy *p = policy_of(key);
 	char buf[128];
 
-	if (!p)
+	if (!p || a->err >= ANSWER_TIMEOUT)
 		return false;
 	p->met = true;
 	if (right)
 		return false;
 	p->differs = true;
-	share->policy++;
 	printf("policy %s: %s: %s\n", key, err_name(a->err, buf, sizeof(buf)), p->reason);
-	return a->err < ANSWER_TIMEOUT;
+	return true;
 }
 
 static void judge(const char *key, const struct spec *sp, const struct answer *a,
 		  struct share *share)
 {
 	bool v = verdict_ok(sp, a), m = v && a->matched == sp->nmsgs;
+	bool meant = by_policy(key, a, m);
 
-	if (by_policy(key, a, v, share))
+	share->policy += meant && !v;
+	share->policy_words += meant && v;
+	if (meant && !v)
 		return;
-
 	share->total++;
 	share->verdict += v;
-	share->wanted += sp->nmsgs > 0;
+	share->wanted += sp->nmsgs > 0 && !meant;
 	share->message += m && sp->nmsgs > 0;
 	share->accepted_wrongly += !v && sp->fails && !a->err;
 	not_served += !v && !sp->fails && unserved(a->last);
-	if (!m || verbose)
+	if ((!m && !meant) || verbose)
 		difference(key, sp, a);
 }
 
@@ -699,10 +701,10 @@ static double percent(u32 part, u32 whole)
 static void print_share(const char *what, const struct share *s)
 {
 	printf("%s: verdict %u of %u (%.1f %%), messages %u of %u (%.1f %%), accepted wrongly %u; "
-	       "besides %u that differ by policy (of all %.1f %%)\n",
+	       "by policy %u other verdicts (%.1f %% of all are the kernel's), %u other words\n",
 	       what, s->verdict, s->total, percent(s->verdict, s->total), s->message, s->wanted,
 	       percent(s->message, s->wanted), s->accepted_wrongly, s->policy,
-	       percent(s->verdict, s->total + s->policy));
+	       percent(s->verdict, s->total + s->policy), s->policy_words);
 }
 
 /* Of ours only the functions keep their names: CO-RE wants one structure of a name. */

@@ -89,6 +89,36 @@ static const struct vcase cases[] = {
 	    LDX(BPF_W, 0, 1, 0), EXIT()),
 	NOW("the context of a socket returned", SOCK, EINVAL, "R0 is not a known value (ctx)",
 	    MOV_REG(0, 1), EXIT()),
+/* packets: how far one reaches where the end is compared with byte 7 */
+#define XDP_TO_7 LDX(BPF_W, 2, 1, 0), LDX(BPF_W, 3, 1, 4), MOV_REG(4, 2), ALU64_IMM(BPF_ADD, 4, 7)
+#define XDP (TYPE(XDP))
+	OKW("byte 7 isn't at or above the end", XDP, XDP_TO_7, JMP_REG(BPF_JGE, 4, 3, 1),
+	    LDX(BPF_DW, 0, 2, 0), RET(1)),
+	OKW("byte 7 is below the end", XDP, XDP_TO_7, JMP_REG(BPF_JLT, 4, 3, 2), RET(1),
+	    LDX(BPF_DW, 0, 2, 0), RET(1)),
+	OKW("the end is above byte 7", XDP, XDP_TO_7, JMP_REG(BPF_JGT, 3, 4, 2), RET(1),
+	    LDX(BPF_DW, 0, 2, 0), RET(1)),
+	OKW("the end isn't at or below byte 7", XDP, XDP_TO_7, JMP_REG(BPF_JLE, 3, 4, 1),
+	    LDX(BPF_DW, 0, 2, 0), RET(1)),
+	OKW("byte 7 is at the end or below", XDP, XDP_TO_7, JMP_REG(BPF_JLE, 4, 3, 2), RET(1),
+	    LDX(BPF_B, 0, 2, 6), RET(1)),
+	NOW("byte 7, which may be the end", XDP, EACCES, "invalid access to packet, off=7 size=1",
+	    XDP_TO_7, JMP_REG(BPF_JLE, 4, 3, 2), RET(1), LDX(BPF_B, 0, 2, 7), RET(1)),
+	NOW("byte 7, when it isn't above the end", XDP, EACCES,
+	    "invalid access to packet, off=7 size=1", XDP_TO_7, JMP_REG(BPF_JGT, 4, 3, 1),
+	    LDX(BPF_B, 0, 2, 7), RET(1)),
+	NOW("byte 7, when the end is at or above it", XDP, EACCES,
+	    "invalid access to packet, off=7 size=1", XDP_TO_7, JMP_REG(BPF_JGE, 3, 4, 2), RET(1),
+	    LDX(BPF_B, 0, 2, 7), RET(1)),
+	NOW("byte 7, when the end isn't below it", XDP, EACCES,
+	    "invalid access to packet, off=7 size=1", XDP_TO_7, JMP_REG(BPF_JLT, 3, 4, 1),
+	    LDX(BPF_B, 0, 2, 7), RET(1)),
+	NOW("byte 8, when byte 7 is below the end", XDP, EACCES,
+	    "invalid access to packet, off=8 size=1", XDP_TO_7, JMP_REG(BPF_JLT, 4, 3, 2), RET(1),
+	    LDX(BPF_B, 0, 2, 8), RET(1)),
+	NOW("9 bytes, when byte 7 is below the end", XDP, EACCES,
+	    "invalid access to packet, off=1 size=8", XDP_TO_7, JMP_REG(BPF_JLT, 4, 3, 2), RET(1),
+	    LDX(BPF_DW, 0, 2, 1), RET(1)),
 };
 
 VERIFY_THEME(context)

@@ -401,7 +401,7 @@ static void set_range(struct ebpf_vreg *r, void *arg)
 		r->mem_size = MAX(r->mem_size, range->bytes);
 }
 
-/* `data + n <= data_end`: the n bytes before are there. What `<` says beyond that isn't used. */
+/* `data + n <= data_end`: the n bytes before are there; with `<` one more. */
 static void refine_packet(struct cond *cond, struct ebpf_vstate *st, bool taken)
 {
 	struct ebpf_vreg *a = ebpf_vreg(st, cond->in->dst_reg), *b = right(cond, st);
@@ -409,6 +409,7 @@ static void refine_packet(struct cond *cond, struct ebpf_vstate *st, bool taken)
 	bool ge = cond->op == BPF_JGE || cond->op == BPF_JGT;
 	struct ebpf_vreg *low, *high;
 	struct range range;
+	bool strict;
 	s64 n;
 
 	if (cond->is32 || a->type != VT_PKT || b->type != VT_PKT || (!le && !ge))
@@ -418,7 +419,9 @@ static void refine_packet(struct cond *cond, struct ebpf_vstate *st, bool taken)
 	if (low->obj == 2 || !(high->obj == 2 || (high->obj == 0 && low->obj == 1)) ||
 	    !ebpf_scalar_is_const(&high->val) || high->val.umin || high->off)
 		return;
-	n = low->off;
+	/* what isn't at or above the other is below it */
+	strict = (cond->op == BPF_JLT || cond->op == BPF_JGT) == taken;
+	n = low->off + strict;
 	if (n <= 0 || n > 65535)
 		return;
 	range = (struct range){.uid = low->uid, .bytes = (u32)n};

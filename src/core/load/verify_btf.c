@@ -338,7 +338,15 @@ static void tagged_ctx(const struct ebpf_btf *b, u32 pointee, u32 i, u32 prog_ty
 		unfit(sig, EINVAL, "arg#%u type doesn't have a name\n", i);
 		return;
 	}
-	if (!t.kind || is_struct(&t, name) || (regs && is_struct(&t, "pt_regs")) ||
+	if (!t.kind)
+		return;
+	if (!*t.name) {
+		unfit(sig, EINVAL, "arg#%u type doesn't have a name\n", i);
+		return;
+	}
+	if (prog_type == BPF_PROG_TYPE_TRACEPOINT || prog_type == BPF_PROG_TYPE_SYSCALL)
+		return; /* theirs have no type: any will do */
+	if (is_struct(&t, name) || (regs && is_struct(&t, "pt_regs")) ||
 	    (prog_type == BPF_PROG_TYPE_RAW_TRACEPOINT && t.kind == BTF_KIND_INT && t.ref == 8))
 		return;
 	if (!name)

@@ -93,22 +93,49 @@ Test(verify_limits, branches_that_do_not_meet)
 	cr_assert(r < 0, "accepted");
 }
 
-/* pending branches: what waits to be looked at is bounded */
+/* what waits to be looked at is bounded: a branch from each of @branches places to the end */
+static void branches_to_the_end(u32 branches)
+{
+	n = 0;
+	for (u32 i = 0; i < branches; i++) {
+		add(BPF_LDX | BPF_MEM | BPF_DW, 6, 1, 0, 0);
+		add(BPF_JMP | BPF_JEQ | BPF_K, 6, 0, (s16)(2 * (branches - i) - 2), 0);
+	}
+	ret();
+}
+
 Test(verify_limits, pending_branches)
 {
 	char text[4096] = "";
 	int r;
 
-	n = 0;
-	add(BPF_LDX | BPF_MEM | BPF_DW, 6, 1, 0, 0);
-	for (u32 i = 0; i < 9000; i++) {
-		add(BPF_JMP | BPF_JEQ | BPF_K, 6, 0, 0, (s32)i);
-		add(BPF_LDX | BPF_MEM | BPF_DW, 6, 1, 0, 0);
-	}
-	ret();
+	branches_to_the_end(8192);
 	r = judge(text, sizeof(text), 4);
-	cr_assert(!r || (r == -E2BIG && strstr(text, "too complex")) || r == -EFAULT, "%d %s", r,
-		  text);
+	EXPECT(r, 0, text);
+	branches_to_the_end(8193);
+	r = judge(text, sizeof(text), 4);
+	EXPECT(r, -EFAULT, text);
+	cr_assert(strstr(text, "The sequence of 8193 jumps is too complex.\n"), "%s", text);
+}
+
+/* What the kernel says to that, where it can be asked. */
+Test(verify_limits, pending_branches_in_the_kernel)
+{
+	static char text[1u << 20];
+	struct vcase c = {.insns = prog, .level = 4};
+	int r;
+
+	if (!verify_kernel_maps())
+		cr_skip_test("no kernel to ask");
+	branches_to_the_end(8192);
+	c.n = n;
+	r = verify_kernel(&c, text, sizeof(text));
+	cr_assert_geq(r, 0, "%d %.300s", r, text);
+	branches_to_the_end(8193);
+	c.n = n;
+	r = verify_kernel(&c, text, sizeof(text));
+	EXPECT(r, -EFAULT, text);
+	cr_assert(strstr(text, "The sequence of 8193 jumps is too complex.\n"), "%s", text);
 }
 
 /* a jump further than 16 bits, by the long form */

@@ -16,7 +16,7 @@
 #include "core/load/vstate.h"
 
 #define LOG_SIZE (1u << 20)
-#define MAX_INSNS 16384
+#define MAX_INSNS 32768
 
 /* --- BTF ------------------------------------------------------------------------------------- */
 

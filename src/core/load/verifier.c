@@ -23,8 +23,9 @@ static struct verify_branch *new_branch(struct verify *v, u32 insn_idx, u32 prev
 	struct verify_branch *b;
 
 	if (v->nbranches >= VERIFY_MAX_BRANCHES) {
-		v->error = verify_fail(v, E2BIG, "The sequence of %u jumps is too complex.\n",
-				       v->nbranches);
+		/* the kernel's errno for this one, unlike the other limits' */
+		v->error = verify_fail(v, EFAULT, "The sequence of %u jumps is too complex.\n",
+				       v->nbranches + 1);
 		return NULL;
 	}
 	b = calloc(1, sizeof(*b));

@@ -91,7 +91,7 @@ static int seize(struct crowd *c, pid_t tid)
 {
 	struct task task;
 
-	if (ptrace(PTRACE_SEIZE, tid, NULL, (void *)PTRACE_O_TRACESYSGOOD)) {
+	if (ptrace(PTRACE_SEIZE, tid, NULL, (void *)THREAD_OPTIONS)) {
 		int err = -errno;
 
 		if (err == -ESRCH || task_read(c->t->pid, tid, &task) || task.state == 'X')
@@ -138,7 +138,7 @@ static int seize_new(struct crowd *c)
 	return ret < 0 ? ret : n;
 }
 
-static void await_one(struct crowd_one *one, u64 deadline)
+static void await_one(struct crowd *c, struct crowd_one *one, u64 deadline)
 {
 	while (one->tid && !one->stopped) {
 		int status;
@@ -150,6 +150,10 @@ static void await_one(struct crowd_one *one, u64 deadline)
 			nap(20000);
 		} else if (got < 0 || !WIFSTOPPED(status)) {
 			one->tid = 0;
+		} else if (status >> 16 == PTRACE_EVENT_EXEC) {
+			/* all other threads are gone, the worker, too */
+			one->tid = 0;
+			thread_gone(c->t, status);
 		} else if (status >> 16 == PTRACE_EVENT_STOP) {
 			one->stopped = true;
 			one->job = WSTOPSIG(status) != SIGTRAP;
@@ -172,8 +176,10 @@ static int hold_rest(struct crowd *c)
 					   "stopped; try again later",
 					   c->t->pid);
 		for (u32 i = 0; i < c->n; i++)
-			await_one(&c->v[i], deadline);
+			await_one(c, &c->v[i], deadline);
 	}
+	if (c->t->gone)
+		n = -ESRCH;
 	if (n == -EAGAIN)
 		return thread_fail(c->t, n,
 				   "another attach or detach is at work in process %d; try again",
@@ -183,9 +189,7 @@ static int hold_rest(struct crowd *c)
 				   "cannot stop all threads of process %d: is another debugger "
 				   "attached to one of them?",
 				   c->t->pid);
-	return n < 0 ? thread_fail(c->t, n, "process %d ended while it was being stopped",
-				   c->t->pid)
-		     : 0;
+	return n < 0 ? thread_fail_gone(c->t, "while it was being stopped") : 0;
 }
 
 int crowd_hold(struct crowd *c, struct thread *t)
@@ -238,7 +242,7 @@ void crowd_release(struct crowd *c)
 
 		/* one that has not stopped is let go at the end of our process; until then it
 		 * is ours, and another attempt finds it so */
-		await_one(one, 0);
+		await_one(c, one, 0);
 		if (!one->tid || !one->stopped)
 			continue;
 		block_again(one);
@@ -312,7 +316,7 @@ static void let_on(struct crowd *c)
 		if (c->v[i].tid && !c->v[i].stopped)
 			ptrace(PTRACE_INTERRUPT, c->v[i].tid, NULL, NULL);
 	for (u32 i = 0; i < c->n; i++)
-		await_one(&c->v[i], osl_now_ns() + NS_PER_MS);
+		await_one(c, &c->v[i], osl_now_ns() + NS_PER_MS);
 }
 
 int crowd_clear(struct crowd *c, bool guarded)

@@ -151,6 +151,60 @@ static int by_rank(const void *a, const void *b)
 /* --- stops --------------------------------------------------------------------------------------
  */
 
+static bool is_exec(int status)
+{
+	return WIFSTOPPED(status) && status >> 16 == PTRACE_EVENT_EXEC;
+}
+
+/* Seizing waits for a thread that is about to execute a program, which has another number then. */
+static bool met_afterwards(const struct thread *t)
+{
+	struct task task;
+
+	return !t->held && t->tid != t->pid && !task_read(t->pid, t->pid, &task) &&
+	       task.state != 'Z' && task.tracer == getpid();
+}
+
+/*
+ * Another program has our thread's process: nothing there is what it was, above all not what was
+ * saved. The thread that executed it has the process's number now, and had another one perhaps.
+ */
+static bool has_executed(const struct thread *t, int status)
+{
+	u64 deadline = osl_now_ns() + STOP_WAIT_NS;
+	pid_t got = 0;
+
+	if (met_afterwards(t))
+		return true; /* let go at the end of our process */
+	while (!is_exec(status)) {
+		got = waitpid(t->pid, &status, __WALL | WNOHANG);
+		if (got < 0 || (got && !is_exec(status)) || osl_now_ns() >= deadline)
+			return false;
+		if (!got)
+			usleep(200);
+	}
+	ptrace(PTRACE_DETACH, t->pid, NULL, NULL);
+	return true;
+}
+
+int thread_gone(struct thread *t, int status)
+{
+	if (!t->gone)
+		t->executed = has_executed(t, status);
+	t->gone = true;
+	return -ESRCH;
+}
+
+int thread_fail_gone(struct thread *t, const char *when)
+{
+	if (t->executed)
+		return thread_fail(t, -ESRCH,
+				   "process %d has started another program (exec) %s; attach to "
+				   "it again",
+				   t->pid, when);
+	return thread_fail(t, -ESRCH, "process %d ended %s", t->pid, when);
+}
+
 static int wait_stop(struct thread *t, u64 deadline, int *status)
 {
 	sigset_t chld;
@@ -162,12 +216,10 @@ static int wait_stop(struct thread *t, u64 deadline, int *status)
 		struct timespec nap = {0, 5000000};
 		pid_t got = waitpid(t->tid, status, __WALL | WNOHANG);
 
-		if (got == t->tid && WIFSTOPPED(*status))
+		if (got == t->tid && WIFSTOPPED(*status) && !is_exec(*status))
 			return 0;
-		if (got == t->tid || (got < 0 && errno != EINTR)) {
-			t->gone = true;
-			return -ESRCH;
-		}
+		if (got == t->tid || (got < 0 && errno != EINTR))
+			return thread_gone(t, got > 0 ? *status : 0);
 		if (osl_now_ns() >= deadline)
 			return -ETIMEDOUT;
 		sigtimedwait(&chld, NULL, &nap);
@@ -188,10 +240,8 @@ static int go(struct thread *t, int request, int sig, u64 deadline, enum halt *h
 {
 	int status, ret;
 
-	if (ptrace(request, t->tid, NULL, (void *)(long)sig)) {
-		t->gone = errno == ESRCH;
-		return -errno;
-	}
+	if (ptrace(request, t->tid, NULL, (void *)(long)sig))
+		return errno == ESRCH ? thread_gone(t, 0) : -errno;
 	ret = wait_stop(t, deadline, &status);
 	if (ret)
 		return ret;
@@ -247,7 +297,7 @@ static int first_stop(struct thread *t)
 
 		if (!asked && !passing) {
 			if (ptrace(PTRACE_INTERRUPT, t->tid, NULL, NULL))
-				return -errno;
+				return errno == ESRCH ? thread_gone(t, 0) : -errno;
 			asked = true;
 		}
 		ret = wait_stop(t, deadline, &status);
@@ -555,9 +605,8 @@ static int hold_one(struct thread *t, pid_t tid)
 	int ret;
 
 	t->tid = tid;
-	t->gone = false;
-	if (ptrace(PTRACE_SEIZE, tid, NULL, (void *)PTRACE_O_TRACESYSGOOD) &&
-	    !held_before(t->pid, tid))
+	t->gone = t->executed = false;
+	if (ptrace(PTRACE_SEIZE, tid, NULL, (void *)THREAD_OPTIONS) && !held_before(t->pid, tid))
 		return -errno;
 	t->held_at_ns = osl_now_ns();
 	ret = first_stop(t);
@@ -591,7 +640,7 @@ static int refused(struct thread *t, int err)
 		return thread_fail(t, err, "process %d runs 32-bit code, which is not supported",
 				   t->pid);
 	default:
-		return thread_fail(t, err, "process %d ended while it was being stopped", t->pid);
+		return thread_fail_gone(t, "while it was being stopped");
 	}
 }
 
@@ -605,7 +654,7 @@ int thread_hold(struct thread *t)
 	if (ret)
 		return ret;
 	qsort(v, n, sizeof(v[0]), by_rank);
-	for (u32 i = 0; i < n && !t->held; i++) {
+	for (u32 i = 0; i < n && !t->held && !t->executed; i++) {
 		ret = hold_one(t, v[i].tid);
 		t->seen = v[i].blocked;
 		if (ret && ret != -ESRCH)
@@ -653,10 +702,10 @@ int thread_syscall(struct thread *t, s64 *ret, long nr, const u64 args[6])
 	}
 	if (err == 0)
 		err = get_regs(t, &regs);
+	if (err && t->gone)
+		return thread_fail_gone(t, "during the injection");
 	if (err)
-		return thread_fail(t, err,
-				   t->gone ? "process %d ended during the injection"
-					   : "process %d did not finish a system call for us",
+		return thread_fail(t, err, "process %d did not finish a system call for us",
 				   t->pid);
 	*ret = remote_result(&regs);
 	return 0;
@@ -718,5 +767,5 @@ int thread_call(struct thread *t, u64 entry, u64 sp, u64 a, u64 b, u64 c, u64 lo
 			return thread_fail(t, err, "the agent in process %d did not finish in time",
 					   t->pid);
 	}
-	return thread_fail(t, err, "process %d ended while the agent was at work", t->pid);
+	return thread_fail_gone(t, "while the agent was at work");
 }

@@ -19,6 +19,8 @@
 #include "arch/x86_64/remote.h"
 
 #define THREAD_XSTATE_MAX 16384
+/* A stop, not a mere trap, where it executes another program: nothing of ours goes on there. */
+#define THREAD_OPTIONS (PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEEXEC)
 
 struct thread {
 	pid_t pid, tid;
@@ -34,6 +36,7 @@ struct thread {
 	u64 opened; /* to be blocked in addition when it is let go */
 	u64 seen; /* what it blocked when it was chosen: system calls that wait have another mask */
 	bool held, gone;
+	bool executed; /* gone: the process executes another program */
 	struct remote_regs saved;
 	size_t xstate_len;
 	u8 xstate[THREAD_XSTATE_MAX];
@@ -68,3 +71,9 @@ int thread_read(struct thread *t, u64 addr, void *buf, size_t len);
 int thread_write(struct thread *t, u64 addr, const void *buf, size_t len);
 int thread_fail(struct thread *t, int err, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+/*
+ * A wait for the thread gave @status, 0: there is no such thread. It has ended, or its process
+ * executes another program and has been let go. -ESRCH.
+ */
+int thread_gone(struct thread *t, int status);
+int thread_fail_gone(struct thread *t, const char *when); /* the sentence for it; -ESRCH */

@@ -2,12 +2,19 @@
 /* Injection and exchanges against a real target: where a thread is met, and what it notices. */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "daemon/inject_thread.h"
 #include "fake.h"
 #include "osl/osl.h"
 
@@ -602,5 +609,166 @@ Test(inject, no_such_process)
 	fake_open(&f);
 	cr_assert_eq(fake_inject(&f, 0x3ffffff, INJECT_LOAD, 0, silent, NULL, &e), -ESRCH);
 	cr_assert(e.why[0]);
+	fake_close(&f);
+}
+
+/* --- another program is executed while the threads are being stopped ---------------------------
+ */
+
+struct becoming {
+	pid_t pid, other,
+		executing; /* the process; a thread that holds the execution up; its thread */
+	int in, out;
+};
+
+static int own_ids[2], others_ids[2];
+
+static void *other_thread(void *arg)
+{
+	pid_t tid = gettid();
+
+	if (write(others_ids[1], &tid, sizeof(tid)) != sizeof(tid))
+		_exit(1);
+	for (;;)
+		pause();
+	return arg;
+}
+
+static void *executing_thread(void *arg)
+{
+	pid_t tid = gettid();
+	char c;
+
+	if (write(own_ids[1], &tid, sizeof(tid)) != sizeof(tid) || read(0, &c, 1) != 1)
+		_exit(1);
+	execl("/bin/cat", "cat", NULL);
+	_exit(1);
+	return arg;
+}
+
+static void become(const int in[2], const int out[2])
+{
+	pthread_t t;
+
+	dup2(in[0], 0);
+	dup2(out[1], 1);
+	pthread_create(&t, NULL, other_thread, NULL);
+	pthread_create(&t, NULL, executing_thread, NULL);
+	for (;;)
+		pause();
+}
+
+/*
+ * A thread of the process has begun to execute another program and waits in the kernel until the
+ * last of the other threads is gone: one that we trace, and whose end we have yet to take note of.
+ */
+static void becoming_start(struct becoming *b)
+{
+	struct task task;
+	int in[2], out[2];
+
+	cr_assert(pipe2(in, O_CLOEXEC) == 0 && pipe2(out, O_CLOEXEC) == 0);
+	cr_assert(pipe2(own_ids, O_CLOEXEC) == 0 && pipe2(others_ids, O_CLOEXEC) == 0);
+	b->pid = fork();
+	if (b->pid == 0)
+		become(in, out);
+	close(in[0]);
+	close(out[1]);
+	b->in = in[1];
+	b->out = out[0];
+	cr_assert_eq(read(others_ids[0], &b->other, sizeof(pid_t)), sizeof(pid_t));
+	cr_assert_eq(read(own_ids[0], &b->executing, sizeof(pid_t)), sizeof(pid_t));
+	cr_assert_eq(ptrace(PTRACE_SEIZE, b->other, NULL, NULL), 0);
+	cr_assert_eq(write(b->in, "x", 1), 1);
+	do {
+		usleep(200);
+		cr_assert_eq(task_read(b->pid, b->other, &task), 0);
+	} while (task.state != 'Z');
+	do {
+		usleep(200);
+		cr_assert_eq(task_read(b->pid, b->executing, &task), 0);
+	} while (task.state != 'D');
+}
+
+/* From now on nothing holds it up. */
+static void becoming_let_on(struct becoming *b)
+{
+	cr_assert_eq(waitpid(b->other, NULL, __WALL), b->other);
+}
+
+static void becoming_unharmed(struct becoming *b)
+{
+	struct pollfd p = {.fd = b->out, .events = POLLIN};
+	char text[8] = "";
+	int status;
+
+	cr_assert_eq(write(b->in, "hello", 5), 5);
+	cr_assert_eq(poll(&p, 1, 5000), 1, "the new program does not answer");
+	cr_expect_eq(read(b->out, text, sizeof(text) - 1), 5);
+	cr_expect_str_eq(text, "hello");
+	close(b->in);
+	cr_assert_eq(waitpid(b->pid, &status, 0), b->pid);
+	cr_expect_eq(status, 0);
+}
+
+/* Seizing a thread waits for the end of its execution, and nothing cuts that short. */
+static bool waits_to_seize(pid_t injector)
+{
+	char path[64], line[64] = "";
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/syscall", injector);
+	f = fopen(path, "re");
+	cr_assert(f);
+	cr_assert(fgets(line, sizeof(line), f));
+	fclose(f);
+	return atoi(line) == SYS_ptrace;
+}
+
+static void becoming_inject(struct fake *f, struct becoming *b, struct inject *inj)
+{
+	struct inject_request req = {.kind = INJECT_LOAD};
+
+	becoming_start(b);
+	req.pid = b->pid;
+	req.agent_fd = f->agent_file;
+	cr_assert_eq(inject_start(&req, inj), 0);
+	while (!waits_to_seize(inj->child))
+		usleep(200);
+}
+
+Test(inject, executes_while_it_is_being_stopped, .timeout = 30)
+{
+	struct inject inj = INJECT_INIT;
+	struct inject_event e;
+	struct becoming b;
+	struct fake f;
+
+	fake_open(&f);
+	becoming_inject(&f, &b, &inj);
+	becoming_let_on(&b);
+	cr_assert_eq(next_event(&inj, &e), 0);
+	cr_expect_eq(e.what, INJECT_DONE);
+	cr_expect_eq(e.err, -ESRCH);
+	cr_expect_eq(e.base, 0);
+	cr_expect(strstr(e.why, "has started another program (exec) while it was being stopped; "
+				"attach to it again"),
+		  "%s", e.why);
+	inject_finish(&inj);
+	becoming_unharmed(&b);
+	fake_close(&f);
+}
+
+Test(inject, executes_after_it_was_given_up, .timeout = 30)
+{
+	struct inject inj = INJECT_INIT;
+	struct becoming b;
+	struct fake f;
+
+	fake_open(&f);
+	becoming_inject(&f, &b, &inj);
+	inject_finish(&inj);
+	becoming_let_on(&b);
+	becoming_unharmed(&b);
 	fake_close(&f);
 }

@@ -254,6 +254,10 @@ struct ret_stack {
  * the returns count as missed.
  */
 void ret_suspend(const struct ret_stack *at, bool for_good);
+/* The same for all threads, which are held meanwhile, and for good. */
+void ret_put_back_all(void);
+/* Look for calls that ended otherwise than by a return. */
+void ret_count_left(void);
 /* An unwinder has done its work: control goes on with the stack as in @at. */
 void ret_resume(const struct ret_stack *at);
 /* What is behind the stubs at @ip: where the calls came from in the end. */

@@ -378,12 +378,14 @@ static int on_drop_link(struct exchange *x)
 {
 	const struct agent_drop *d = body();
 
+	ret_count_left();
 	site_drop_link(d->link);
 	return 0;
 }
 
 static int on_restore_all(struct exchange *x)
 {
+	ret_count_left();
 	if (!agent_go_inert(x->injected))
 		return -EAGAIN;
 	return agent_give_back() ? 0 : -EINPROGRESS;

@@ -15,7 +15,8 @@
  * they show must be true. So the daemon has sites at their entries, where the thread's return
  * addresses are put back (the instances are *suspended*), and at their exits, where they are
  * replaced again. Between two landing pads of an exception everything is as ever. A frame below
- * the stack pointer of an exit is one that an exception left.
+ * the stack pointer of an exit is one that an exception left. When these sites go, all return
+ * addresses are put back for good.
  *
  * A function entered by a tail call finds a stub as its return address and takes it as the address
  * to return to: the chain unwinds by itself, one trap each. In a slot only the last of a chain is
@@ -30,6 +31,7 @@
 #define STUB_SIZE 8u
 #define STUBS 16384u /* as many as entry.S has; the first of each page is not one */
 #define STUBS_PER_PAGE (EBPFRT_PAGE_SIZE / STUB_SIZE)
+#define NEVER UINT64_MAX /* no stack pointer: not to be resumed */
 #define PRUNE_PAUSE 256u /* calls that do not look again, after looking in vain */
 
 enum state {
@@ -158,24 +160,32 @@ u64 ret_origin(u64 ip)
 	return ip;
 }
 
+/* The calls of the chain whose top is @i. */
+static void count_chain(u32 i, void (*count)(const struct agent_place *p))
+{
+	u64 ra = stub_of(i);
+
+	for (u32 depth = 0; depth < STUBS && ret_is_stub(ra); depth++) {
+		count(instances[index_of(ra)].place);
+		ra = agent_ret_saved[index_of(ra)];
+	}
+}
+
 /* @i, which is FREE by now, was the top of a chain whose calls will not be seen to return. */
 static void end_chain(u32 i, void (*count)(const struct agent_place *p))
 {
 	u64 below = agent_ret_saved[i];
 
-	count(instances[i].place);
+	count_chain(i, count);
 	give(i);
 	for (u32 depth = 0; depth < STUBS && ret_is_stub(below); depth++) {
-		struct instance *in = &instances[index_of(below)];
-		u32 word = load_acquire(&in->word);
+		u32 word;
 
-		if (state_of(word) != CHAINED)
-			return;
 		i = index_of(below);
 		below = agent_ret_saved[i];
-		if (!change(in, word, FREE))
+		word = load_acquire(&instances[i].word);
+		if (state_of(word) != CHAINED || !change(&instances[i], word, FREE))
 			return;
-		count(in->place);
 		give(i);
 	}
 }
@@ -294,28 +304,35 @@ __hot const struct agent_place *ret_pop(u64 addr, struct arch_regs *regs)
 
 bool ret_pending(u64 thread)
 {
-	for (u32 i = 1; i < end_of_used(); i++)
-		if (state_of(load_acquire(&instances[i].word)) == LIVE &&
-		    instances[i].thread == thread && slot_holds(&instances[i], stub_of(i)))
+	for (u32 i = 1; i < end_of_used(); i++) {
+		const struct instance *in = &instances[i];
+		enum state state = state_of(load_acquire(&in->word));
+
+		if ((state == LIVE || (state == SUSPENDED && in->unwound == NEVER)) &&
+		    in->thread == thread && !is_stale(i, state))
 			return true;
+	}
 	return false;
+}
+
+void ret_count_left(void)
+{
+	prune();
 }
 
 /* --- unwinders ----------------------------------------------------------------------------------
  */
 
-static void put_back(u32 i, u32 word, u64 sp, bool for_good)
+static bool suspend(u32 i, u32 word, u64 sp)
 {
 	struct instance *in = &instances[i];
 	u64 ra = ret_origin(stub_of(i));
 
 	in->unwound = sp;
 	if (!change(in, word, SUSPENDED))
-		return;
+		return false;
 	osl_write((void *)in->slot, &ra, 8);
-	word = load_acquire(&in->word);
-	if (for_good && change(in, word, FREE))
-		end_chain(i, count_missed);
+	return true;
 }
 
 void ret_suspend(const struct ret_stack *at, bool for_good)
@@ -325,12 +342,30 @@ void ret_suspend(const struct ret_stack *at, bool for_good)
 	/* what is left of an unwinder that was itself left, by a jump */
 	ret_resume(at);
 	for (u32 i = 1; i < end_of_used(); i++) {
-		const struct instance *in = &instances[i];
+		struct instance *in = &instances[i];
 		u32 word = load_acquire(&in->word);
 
-		if (state_of(word) == LIVE && in->thread == self && in->slot >= at->sp &&
-		    slot_holds(in, stub_of(i)))
-			put_back(i, word, at->sp, for_good);
+		if (state_of(word) != LIVE || in->thread != self || in->slot < at->sp ||
+		    !slot_holds(in, stub_of(i)) || !suspend(i, word, at->sp) || !for_good)
+			continue;
+		word = load_acquire(&in->word);
+		if (change(in, word, FREE))
+			end_chain(i, count_missed);
+	}
+}
+
+/*
+ * A thread may be on its way from the stub to the handler, and looks like one that still has to
+ * return. So the instances stay until their slots hold something else.
+ */
+void ret_put_back_all(void)
+{
+	for (u32 i = 1; i < end_of_used(); i++) {
+		u32 word = load_acquire(&instances[i].word);
+
+		if (state_of(word) == LIVE && slot_holds(&instances[i], stub_of(i)) &&
+		    suspend(i, word, NEVER))
+			count_chain(i, count_missed);
 	}
 }
 
@@ -367,7 +402,7 @@ void ret_resume(const struct ret_stack *at)
 		const struct instance *in = &instances[i];
 		u32 word = load_acquire(&in->word);
 
-		if (state_of(word) == SUSPENDED && in->thread == self &&
+		if (state_of(word) == SUSPENDED && in->thread == self && in->unwound != NEVER &&
 		    (in->unwound <= at->sp || !same_stack(in, at)))
 			resume(i, word, at);
 	}

@@ -337,9 +337,15 @@ bool site_guarded(void)
 	return false;
 }
 
+/* What threads need that are on their way back to a stub. */
+static bool guards_returns(const struct agent_place *p)
+{
+	return p->plan->flags & (AGENT_SITE_UNWIND | AGENT_SITE_RESUME);
+}
+
 static bool site_is_plain(const struct agent_place *p)
 {
-	return site_is_armed(p) && !guards_signals(p);
+	return site_is_armed(p) && !guards_signals(p) && !guards_returns(p);
 }
 
 static bool single_threaded(void)
@@ -355,13 +361,15 @@ static bool single_threaded(void)
 
 /*
  * Those that guard the signals go last: a thread that blocks SIGTRAP for real must not meet a break
- * byte any more. They guard each other, too, so they go all at once, while nobody else runs.
+ * byte any more. They guard each other, too, so they go all at once, while nobody else runs. So do
+ * those at the unwinder, when there is no stub on any stack any more.
  */
 bool site_restore_all(bool others_stopped)
 {
 	restore_if(site_is_plain);
 	if (!others_stopped && !single_threaded())
 		return false;
+	ret_put_back_all();
 	restore_if(site_is_armed);
 	return true;
 }

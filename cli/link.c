@@ -59,6 +59,7 @@ static struct json_object *target_json(const struct ebpfrt_link *l)
 	out_add_u64(o, "hits", l->hits);
 	out_add_u64(o, "missed", l->missed);
 	out_add_u64(o, "aborted", l->aborted);
+	out_add_u64(o, "left", l->left);
 	return o;
 }
 
@@ -105,6 +106,8 @@ static void link_print(const struct ebpfrt_link *l, size_t n)
 		       l[i].pid, state_name(&l[i]), l[i].reason[0] ? ": " : "",
 		       out_clean(l[i].reason, text, sizeof(text)), l[i].hits, l[i].missed,
 		       l[i].aborted);
+		if (l[i].left)
+			printf("\t\t%" PRIu64 " calls ended without a return\n", l[i].left);
 	}
 }
 

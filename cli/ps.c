@@ -41,6 +41,7 @@ static struct json_object *target_json(const struct ebpfrt_target *t)
 	out_add_u64(o, "hits", t->hits);
 	out_add_u64(o, "missed", t->missed);
 	out_add_u64(o, "aborted", t->aborted);
+	out_add_u64(o, "left", t->left);
 	out_add_u64(o, "foreign", t->foreign);
 	out_add_u64(o, "dropped", t->dropped);
 	out_add_bool(o, "inert", t->inert);

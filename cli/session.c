@@ -458,7 +458,7 @@ int session_run(struct session *s)
 /* --- the end --- */
 
 struct totals {
-	u64 sites, hits, missed, aborted;
+	u64 sites, hits, missed, aborted, left;
 };
 
 /* Several links may share a patched place: each is restored once. */
@@ -513,6 +513,7 @@ static void count_hits(const struct session *s, struct totals *t)
 		t->hits += rows[i].hits;
 		t->missed += rows[i].missed;
 		t->aborted += rows[i].aborted;
+		t->left += rows[i].left;
 	}
 }
 
@@ -524,6 +525,7 @@ static void report_json(struct session *s, const struct totals *t)
 	out_add_u64(o, "hits", t->hits);
 	out_add_u64(o, "missed", t->missed);
 	out_add_u64(o, "aborted", t->aborted);
+	out_add_u64(o, "left", t->left);
 	out_add_u64(o, "lost", s->lost);
 	out_add_bool(o, "ended", s->ended);
 	out_json_event(s->stream, "detached", o);
@@ -547,6 +549,11 @@ static void report(struct session *s, const struct totals *t)
 	if (t->missed)
 		out_debug("%" PRIu64 " missed: they came while the same thread ran a program",
 			  t->missed);
+	if (t->left)
+		out_note("%" PRIu64
+			 " call%s ended without a return: exceptions, longjmp, threads that "
+			 "end",
+			 t->left, t->left == 1 ? "" : "s");
 	if (t->aborted)
 		out_note("%" PRIu64 " program run%s cut short by a fault", t->aborted,
 			 t->aborted == 1 ? " was" : "s were");

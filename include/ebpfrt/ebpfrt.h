@@ -55,6 +55,7 @@ struct ebpfrt_target {
 	uint64_t hits;	  /* programs run */
 	uint64_t missed;  /* hits that could not run a program (nested in another) */
 	uint64_t aborted; /* runs cut short by a fault */
+	uint64_t left;	  /* calls that were seen to end without a return: exception, longjmp */
 	uint64_t foreign; /* traps that belonged to the application and went there */
 	uint64_t dropped; /* bpf_printk lines that found no room */
 	char comm[16];
@@ -96,7 +97,7 @@ struct ebpfrt_link {
 	uint64_t addr;	 /* in the target's memory */
 	uint64_t offset; /* in the file */
 	uint64_t cookie;
-	uint64_t hits, missed, aborted;
+	uint64_t hits, missed, aborted, left;
 	char prog_name[16];
 	char path[240];
 	char symbol[96]; /* nearest, "" when unknown */
@@ -135,7 +136,8 @@ EBPFRT_API int ebpfrt_surface_path(char *path, size_t size);
 enum ebpfrt_event_type {
 	EBPFRT_EVENT_LOG = 1,	    /* a bpf_printk line: text */
 	EBPFRT_EVENT_TARGET_END,    /* pid ended */
-	EBPFRT_EVENT_TARGET_LEFT,   /* pid runs on, unprobed: detached by another client, or (err) exec */
+	EBPFRT_EVENT_TARGET_LEFT,   /* pid runs on, unprobed: detached by another client, or (err)
+				       exec */
 	EBPFRT_EVENT_LINK_ATTACHED, /* a pending link found its place: link, pid */
 	EBPFRT_EVENT_LINK_FAILED,   /* link, pid, err */
 	EBPFRT_EVENT_LINK_DETACHED, /* link was detached, by whomever */

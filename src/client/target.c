@@ -32,6 +32,7 @@ static void copy_target(struct ebpfrt_target *to, const struct msg_target_info *
 		.hits = from->hits,
 		.missed = from->missed,
 		.aborted = from->aborted,
+		.left = from->left,
 		.foreign = from->foreign,
 		.dropped = from->trace_dropped,
 	};
@@ -53,6 +54,7 @@ static void copy_link(struct ebpfrt_link *to, const struct msg_link_info *from)
 		.hits = from->hits,
 		.missed = from->missed,
 		.aborted = from->aborted,
+		.left = from->left,
 	};
 	copy_text(to->prog_name, sizeof(to->prog_name), from->prog_name, sizeof(from->prog_name));
 	copy_text(to->path, sizeof(to->path), from->path, sizeof(from->path));

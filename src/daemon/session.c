@@ -229,6 +229,7 @@ static void fill_info(const struct target *t, struct msg_target_info *o)
 		o->nlinks += tl->state == TLINK_DONE;
 		o->missed += st.missed;
 		o->aborted += st.aborted;
+		o->left += st.left;
 	}
 	o->hits = READ_ONCE(t->stats->hits);
 	o->foreign = READ_ONCE(t->stats->foreign);
@@ -430,6 +431,7 @@ static void fill_tlink(const struct tlink *tl, struct msg_link_info *o)
 	o->hits = st.hits;
 	o->missed = st.missed;
 	o->aborted = st.aborted;
+	o->left = st.left;
 	memcpy(o->symbol, tl->symbol, sizeof(o->symbol));
 	if (tl->state == TLINK_DONE)
 		o->state = MSG_LINK_ATTACHED;
@@ -451,6 +453,7 @@ static void fill_tally(const struct tally *y, struct msg_link_info *o)
 	o->hits = y->hits;
 	o->missed = y->missed;
 	o->aborted = y->aborted;
+	o->left = y->left;
 }
 
 static void list_rest(struct rows *rows, const struct ebpf_link_obj *l, const struct tally *y)
@@ -483,7 +486,7 @@ static void list_link(struct daemon *d, struct rows *rows, const struct ebpf_lin
 			if (o)
 				fill_tlink(tl, o);
 		}
-	if (!pid && (!any || (y && (y->hits || y->missed || y->aborted))))
+	if (!pid && (!any || (y && (y->hits || y->missed || y->aborted || y->left))))
 		list_rest(rows, l, y);
 }
 

@@ -103,6 +103,7 @@ static void take(struct target *t, struct leaving *l)
 		y->hits += now.hits - l->counted.hits;
 		y->missed += now.missed - l->counted.missed;
 		y->aborted += now.aborted - l->counted.aborted;
+		y->left += now.left - l->counted.left;
 	}
 	l->counted = now;
 }

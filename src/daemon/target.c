@@ -108,6 +108,7 @@ void target_stat(const struct target *t, u32 index, struct agent_stat *out)
 	out->missed = READ_ONCE(st->missed);
 	out->aborted = READ_ONCE(st->aborted);
 	out->run_time_ns = READ_ONCE(st->run_time_ns);
+	out->left = READ_ONCE(st->left);
 }
 
 /* --- sessions ----------------------------------------------------------------------------------

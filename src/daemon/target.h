@@ -229,7 +229,7 @@ struct tally {
 	struct list_head node;
 	u32 link, prog, session;
 	bool gone; /* the link is */
-	u64 hits, missed, aborted;
+	u64 hits, missed, aborted, left;
 };
 void tally_new(struct daemon *d, const struct ebpf_link_obj *l);
 struct tally *tally_find(struct daemon *d, u32 link);

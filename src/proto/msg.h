@@ -16,7 +16,7 @@
 #include "core/run/map/map.h"
 #include "osl/osl.h"
 
-#define MSG_ABI 4u
+#define MSG_ABI 5u
 #define MSG_INLINE_MAX 60000u
 #define MSG_PAYLOAD_MAX (64u << 20)
 #define MSG_FDS_MAX 4u
@@ -196,7 +196,7 @@ struct msg_target_info {
 	u64 stopped_ns; /* how long injection held a thread */
 	u32 nsites;
 	u32 nlinks;
-	u64 hits, missed, aborted, foreign, trace_dropped;
+	u64 hits, missed, aborted, left, foreign, trace_dropped;
 	u32 inert;
 	u32 sessions;
 	u32 found; /* 1: the agent was there already */
@@ -223,7 +223,7 @@ struct msg_link_info {
 	u64 addr;   /* in the target */
 	u64 offset; /* in the file */
 	u64 cookie;
-	u64 hits, missed, aborted;
+	u64 hits, missed, aborted, left;
 	u32 restored; /* MSG_LINK_DROP and detach: sites restored */
 	u32 pad;
 	char prog_name[16];

@@ -10,6 +10,7 @@
  *	carry N            thrown in a thread, rethrown in another
  *	above N            caught below functions that return in order afterwards
  *	cancel N, exit N   threads that end with objects to destroy
+ *	hold               waits for a line before it throws; first answers "holding"
  *	noexcept           a child that is terminated, and how
  *	uncaught           another
  *	who                backtrace() in the destructor and in the handler
@@ -39,6 +40,17 @@ static long act_throw(long n)
 {
 	Guard g;
 
+	throw std::runtime_error(std::to_string(n));
+}
+
+static long act_hold(long n)
+{
+	Guard g;
+	char line[64];
+
+	printf("holding\n");
+	if (!fgets(line, sizeof(line), stdin))
+		return n;
 	throw std::runtime_error(std::to_string(n));
 }
 
@@ -309,6 +321,8 @@ static void command(const char *word, long n)
 		repeat(word, n, caught, act_within);
 	else if (!strcmp(word, "carry"))
 		repeat(word, n, caught, act_carried);
+	else if (!strcmp(word, "hold"))
+		repeat(word, 1, caught, act_hold);
 	else if (!strcmp(word, "recurse"))
 		repeat(word, n, call_recurse, NULL);
 	else if (!strcmp(word, "cancel"))

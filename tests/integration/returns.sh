@@ -12,7 +12,7 @@ else
 	programs=returns
 fi
 set -- $c_commands $c_commands
-[ "$programs" = returns ] || set -- "$@" $cc_commands $cc_commands
+[ "$programs" = returns ] || set -- "$@" $cc_commands $cc_commands 1 2 3 4 5
 plan $#
 
 commands_of() {
@@ -63,3 +63,25 @@ for p in $programs; do
 	commands run "$p"
 	target_quit
 done
+
+[ "$programs" != returns ] || exit 0
+target_start
+attach_start "$target" "$bin/returns_cc.bpf.o"
+say throw 10
+say counts
+left=$(set -- ${answer#counts }; n=0; while [ $# -gt 0 ]; do n=$((n + $1 - $2)); shift 2; done; echo $n)
+like "calls that an exception left are counted by themselves" \
+	"$(ebpfrt ps --json | python3 -c 'import json, sys; print("left", json.load(sys.stdin)[0]["left"])')" "^left $left\$"
+say hold
+attach_stop INT
+like "and named at the end" "$(cat attach.out attach.err)" "$left calls ended without a return"
+is "left while a call is under way" "$answer" "holding"
+say go
+is "an exception passes through it" "$answer" "hold 0 1"
+attach_start "$target" "$bin/returns_cc.bpf.o"
+say hold
+kill -KILL "$(sed -n 1p "$stage/run/ebpfrt/pid")"
+wait "$attach_child"
+say go
+is "the same where the daemon has died meanwhile" "$answer" "hold 0 1"
+target_quit

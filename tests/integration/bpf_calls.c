@@ -95,7 +95,8 @@ static void creations(int t)
 	try_create(t, "key 8", 8, v, n, 0);
 	try_create(t, "no value", k, 0, n, 0);
 	try_create(t, "value 3", k, 3, n, 0);
-	try_create(t, "value huge", k, 1u << 30, n, 0);
+	if (types[t].type != BPF_MAP_TYPE_ARRAY) /* the memory of the machine would decide */
+		try_create(t, "value huge", k, 1u << 30, n, 0);
 	try_create(t, "key 513", 513, v, n, 0);
 	try_create(t, "odd entries", k, v, n + 1, 0);
 	try_create(t, "rdonly", k, v, n, BPF_F_RDONLY);

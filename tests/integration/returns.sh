@@ -12,7 +12,7 @@ else
 	programs=returns
 fi
 set -- $c_commands $c_commands
-[ "$programs" = returns ] || set -- "$@" $cc_commands $cc_commands 1 2 3 4 5
+[ "$programs" = returns ] || set -- "$@" $cc_commands $cc_commands 1 2 3 4 5 6
 plan $#
 
 commands_of() {
@@ -84,4 +84,26 @@ kill -KILL "$(sed -n 1p "$stage/run/ebpfrt/pid")"
 wait "$attach_child"
 say go
 is "the same where the daemon has died meanwhile" "$answer" "hold 0 1"
+target_quit
+
+# a debugger, which finds our rule for the stubs where the loader knows of the agent: every caller, and the stubs as frames
+callers() {
+	say hold
+	timeout 60 gdb -q -batch -nx -ex "set debuginfod enabled off" -p "$target" -ex bt 2>gdb.err </dev/null 8>&- 9<&- |
+		sed -n 's/^#[0-9]* *\(0x[0-9a-f]* in \)\{0,1\}\([^ ]*\) .*/\2/p' | grep -v '^agent_ret_stubs$'
+	say go
+}
+if ! command -v gdb >/dev/null 2>&1; then
+	skip 1 "no gdb"
+	exit 0
+fi
+target_start
+want=$(callers)
+target_quit
+if ! printf '%s\n' "$want" | grep -q '^outer$'; then
+	skip 1 "gdb may not look at another process here: $(head -n 1 gdb.err)"
+	exit 0
+fi
+target_start ebpfrt run -q -o run.out -P "$bin/returns_cc.bpf.o" --
+is "a debugger sees every caller" "$(callers)" "$want"
 target_quit

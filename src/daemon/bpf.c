@@ -414,63 +414,11 @@ void bpf_closed(struct client *c, const struct frame *f)
 	daemon_check_idle(c->d);
 }
 
-static int path_op(struct client *c, u32 op, const char *path, u32 *mode)
+/* Some name of an object may have gone: what hung on it is detached when this is answered. */
+void bpf_names(struct client *c, const struct frame *f)
 {
-	int r;
-
-	switch (op) {
-	case MSG_PATH_STAT:
-		r = ebpf_pin_stat(&c->d->table, path);
-		if (r > 0)
-			*mode = r == 2 ? S_IFDIR | 0700 : S_IFREG | 0600;
-		return MIN(r, 0);
-	case MSG_PATH_UNLINK:
-		return ebpf_pin_unlink(&c->d->table, path);
-	case MSG_PATH_MKDIR:
-		return ebpf_pin_mkdir(&c->d->table, path);
-	default:
-		return -EINVAL;
-	}
-}
-
-static void path_list(struct client *c, const struct frame *f, const char *path)
-{
-	u32 mode = S_IFDIR | 0700, len = 0;
-	_cleanup_free_ char *names = NULL, *body = NULL;
-	int err = ebpf_pin_list(&c->d->table, path, &names, &len);
-
-	body = malloc(sizeof(mode) + len);
-	if (!body)
-		err = -ENOMEM;
-	if (err) {
-		client_reply(c, &f->hdr, err, NULL, 0, NULL, 0, NULL);
-		return;
-	}
-	memcpy(body, &mode, sizeof(mode));
-	if (len)
-		memcpy(body + sizeof(mode), names, len);
-	client_reply(c, &f->hdr, 0, body, sizeof(mode) + len, NULL, 0, NULL);
-}
-
-void bpf_path(struct client *c, const struct frame *f)
-{
-	const char *path = (const char *)f->body + sizeof(struct msg_path);
-	struct msg_path m;
-	u32 mode = 0;
-	int err = -EINVAL;
-
-	if (f->len >= sizeof(m)) {
-		memcpy(&m, f->body, sizeof(m));
-		/* the frame's body ends in a NUL of its own */
-		if (m.len <= f->len - sizeof(m) && strlen(path) <= m.len) {
-			if (m.op == MSG_PATH_LIST) {
-				path_list(c, f, path);
-				return;
-			}
-			err = path_op(c, m.op, path, &mode);
-		}
-	}
-	client_reply(c, &f->hdr, err, &mode, sizeof(mode), NULL, 0, NULL);
+	ebpf_pin_sync(&c->d->table);
+	client_reply(c, &f->hdr, 0, NULL, 0, NULL, 0, NULL);
 	daemon_check_idle(c->d);
 }
 
@@ -606,4 +554,8 @@ const struct ebpf_backend daemon_backend = {
 	.random = random_word,
 	.map_new = map_new,
 	.map_gone = map_gone,
+	.pin_make = names_make,
+	.pin_find = names_find,
+	.pin_gone = names_gone,
+	.pin_free = names_free,
 };

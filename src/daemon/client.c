@@ -294,7 +294,7 @@ static bool dispatch(struct client *c, struct frame *f)
 		[MSG_OBJECT] = bpf_object,
 		[MSG_EVENTFD] = bpf_eventfd,
 		[MSG_CLOSED] = bpf_closed,
-		[MSG_PATH] = bpf_path,
+		[MSG_NAMES] = bpf_names,
 		[MSG_TARGET_ADOPT] = session_adopt_request,
 		[MSG_TARGET_DROP] = session_drop_request,
 		[MSG_TARGET_LIST] = session_targets_request,

@@ -35,7 +35,7 @@ struct daemon {
 	u32 nclients, ntallies, ngreeters;
 	u32 clients_max, greeters_max;
 	u32 next_session;
-	struct loop_source ctl, agent, signals, dir_src;
+	struct loop_source ctl, agent, signals, dir_src, names_src;
 	struct loop_timer idle;
 	struct loop_timer settled; /* see whether we can still be reached */
 	struct loop_timer admit;   /* nobody is admitted until then */
@@ -59,6 +59,7 @@ struct daemon {
 	struct ebpf_map_obj *trace_map;
 	struct loop_source trace_src;
 	struct timers *timers; /* timer.c */
+	int names_dir;	       /* names.c */
 };
 
 /* --- main.c ---------------------------------------------------------------------------------- */
@@ -170,11 +171,23 @@ void bpf_done(struct ebpf_call *call, int err);
 void bpf_object(struct client *c, const struct frame *f);
 void bpf_eventfd(struct client *c, const struct frame *f);
 void bpf_closed(struct client *c, const struct frame *f);
-void bpf_path(struct client *c, const struct frame *f);
+void bpf_names(struct client *c, const struct frame *f);
 /* PERF_EVENT_IOC_SET_BPF: a link that the event owns; answers the request itself. */
 void bpf_set_prog(struct client *c, const struct frame *f, struct ebpf_obj *event,
 		  const struct osl_ident *prog);
 extern const struct ebpf_backend daemon_backend;
+
+/* --- names.c: where pins have their names ---------------------------------------------------- */
+
+int names_start(struct daemon *d);
+void names_stop(struct daemon *d);
+/* Is there any name, a directory's included? */
+bool names_any(const struct daemon *d);
+/* struct ebpf_backend's */
+int names_make(struct ebpf_table *t, const char *name, struct ebpf_pin *pin);
+int names_find(struct ebpf_table *t, const char *name, struct osl_ident *out);
+bool names_gone(const struct ebpf_pin *pin);
+void names_free(struct ebpf_pin *pin);
 
 /* --- perf.c ---------------------------------------------------------------------------------- */
 

@@ -252,7 +252,8 @@ static bool in_use(struct daemon *d)
 {
 	if (d->unreachable)
 		return d->nclients || !list_empty(&d->handles);
-	return d->nclients || !list_empty(&d->handles) || d->table.npins || session_ntargets(d);
+	return d->nclients || !list_empty(&d->handles) || d->table.npins || session_ntargets(d) ||
+	       names_any(d);
 }
 
 void daemon_check_idle(struct daemon *d)
@@ -518,6 +519,7 @@ static void init_lists(struct daemon *d)
 	loop_timer_init(&d->admit, on_admit);
 	loop_timer_init(&d->settled, on_settled);
 	d->ctl.fd = d->agent.fd = d->signals.fd = d->trace_src.fd = d->dir_src.fd = -1;
+	d->names_src.fd = d->names_dir = -1;
 	d->next_participant = 1;
 	d->uid = geteuid();
 	d->started_ns = osl_now_ns();
@@ -537,6 +539,8 @@ static int bring_up(struct daemon *d)
 		err = timers_start(d);
 	if (!err)
 		err = trace_start(d);
+	if (!err)
+		err = names_start(d);
 	return err;
 }
 
@@ -576,6 +580,7 @@ static void shut_down(struct daemon *d)
 	while (!list_empty(&d->clients))
 		client_free(list_entry(d->clients.next, struct client, node));
 	ebpf_table_drop_pins(&d->table);
+	names_stop(d);
 	timers_stop(d);
 	handle_drop_all(d);
 	trace_stop(d);

@@ -16,7 +16,8 @@
 #include "core/run/map/map.h"
 #include "osl/osl.h"
 
-#define MSG_ABI 5u
+#define MSG_ABI 6u
+#define MSG_NAMES_DIR "bpf"
 #define MSG_INLINE_MAX 60000u
 #define MSG_PAYLOAD_MAX (64u << 20)
 #define MSG_FDS_MAX 4u
@@ -32,9 +33,8 @@ enum msg_type {
 	MSG_EVENTFD, /* struct osl_ident -> fd to poll in place of a ring or perf event */
 	MSG_CLOSED,  /* struct osl_ident; no reply: this process holds no descriptor of the object
 			any more */
-	MSG_PATH,    /* struct msg_path + path: stat, unlink, mkdir, list below the pin directory ->
-			u32 mode (of stat: S_IFREG or S_IFDIR and permissions), and what list finds:
-			for each name 'd' (a directory) or 'f', the name, NUL */
+	MSG_NAMES,   /* nothing -> nothing: names below the pin directory, which is MSG_NAMES_DIR in
+			the runtime directory, have gone; returns when their pins have */
 	MSG_TARGET_ADOPT, /* struct msg_target: cover this process by the session -> struct
 			     msg_target_info */
 	MSG_TARGET_DROP,  /* struct msg_target: detach it from all sessions */
@@ -175,12 +175,6 @@ struct msg_perf_ioctl {
 struct msg_perf_mmap {
 	struct osl_ident event;
 	u64 size; /* bytes: 1 + 2^n pages */
-};
-
-enum msg_path_op { MSG_PATH_STAT, MSG_PATH_UNLINK, MSG_PATH_MKDIR, MSG_PATH_LIST };
-struct msg_path {
-	u32 op;
-	u32 len;
 };
 
 struct msg_target {

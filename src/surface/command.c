@@ -16,12 +16,11 @@
 
 #define A(field) offsetof(union bpf_attr, field)
 #define LICENSE_MAX 128
-#define PATH_BYTES 4096
 #define FD_ARRAY_MAX 4096
 #define NO_FIELD 0xff
 #define NOWHERE 1 /* an address nobody can write to */
 
-enum dir { IN = 1, OUT = 2, INOUT = 3, STR = 4, STR_SHORT = 8, STR_FILE = 16 };
+enum dir { IN = 1, OUT = 2, INOUT = 3, STR_NAME = 4, STR_SHORT = 8, STR_FILE = 16 };
 
 /* a pointer field at @off; its bytes are u32 at @len times (@unit, or u32 at @unit_off) */
 struct ptr_rule {
@@ -64,8 +63,8 @@ static const struct rule rules[] = {
 				   {A(btf_log_buf), OUT, A(btf_log_size), 1, 0}},
 			  .nouts = 1, .outs = {{A(btf_log_level) + 4, 4}}},
 	[BPF_OBJ_PIN] = {1, .nfds = 1, .fds = {A(bpf_fd)}, .nptrs = 1,
-			 .ptrs = {{A(pathname), STR, NO_FIELD, 0, 0}}},
-	[BPF_OBJ_GET] = {1, .nptrs = 1, .ptrs = {{A(pathname), STR, NO_FIELD, 0, 0}}},
+			 .ptrs = {{A(pathname), STR_NAME, NO_FIELD, 0, 0}}},
+	[BPF_OBJ_GET] = {1, .nptrs = 1, .ptrs = {{A(pathname), STR_NAME, NO_FIELD, 0, 0}}},
 	[BPF_PROG_ATTACH] = {1, .nfds = 3,
 			     .fds = {A(target_fd), A(attach_bpf_fd), A(replace_bpf_fd)}},
 	[BPF_PROG_DETACH] = {1, .nfds = 2, .fds = {A(target_fd), A(attach_bpf_fd)}},
@@ -234,8 +233,8 @@ static int add_ptr(struct wire *w, const struct surface_cmd *c, const struct ptr
 	int err;
 
 	switch ((int)r->dir) {
-	case STR:
-		err = user_str(ptr, PATH_BYTES, &s);
+	case STR_NAME:
+		err = surface_pin_name(ptr, &s);
 		return add_str(w, r->off, err, s);
 	case STR_SHORT:
 		err = user_str(ptr, LICENSE_MAX, &s);

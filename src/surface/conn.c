@@ -258,6 +258,18 @@ static int runtime_dir(char *dir, size_t size)
 	return snprintf(dir, size, "%s", conn.private_dir) < (int)size ? 0 : -ENAMETOOLONG;
 }
 
+int surface_runtime_dir(char *dir, size_t size)
+{
+	int err = -ENOENT;
+
+	conn_enter();
+	/* a private daemon that is not there yet has no directory either */
+	if (conn.private_dir[0] || !is_set_to("EBPFRT_PRIVATE", "1"))
+		err = runtime_dir(dir, size);
+	conn_leave();
+	return err;
+}
+
 static int dial(bool start)
 {
 	char dir[108], sock[128];

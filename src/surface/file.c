@@ -5,25 +5,22 @@
  *	/sys/bus/event_source/devices/uprobe/...	how to ask for a uprobe event
  *	/sys/kernel/[debug/]tracing/uprobe_events	the older way, which is not here
  *	/sys/kernel/btf/vmlinux				the built-in types, or $EBPFRT_VMLINUX_BTF
- *	/sys/fs/bpf/...					names the daemon keeps
  *	/proc/mounts, /proc/self/mounts, /etc/mtab	with a line for /sys/fs/bpf
  *	/proc/self/fd/N, fdinfo/N			of our descriptors, as the kernel shows its
  *own
  *
- * Names are compared as they are written; every other one is the kernel's. Contents are handed out
- * as memfds.
+ * Names are compared as they are written; every other one is the kernel's, or a pin's (names.c).
+ * Contents are handed out as memfds.
  */
 #include <stdio.h>
 #include <string.h>
 #include <linux/memfd.h>
-#include <sys/vfs.h>
 
 #include "btf/builtin.h"
 #include "surface/internal.h"
 
 #define UPROBE_DIR "/sys/bus/event_source/devices/uprobe"
 #define PIN_DIR "/sys/fs/bpf"
-#define BPFFS_MAGIC 0xcafe4a11
 #define STRING_(x) #x
 #define STRING(x) STRING_(x)
 
@@ -57,21 +54,6 @@ static const struct file *find(const char *path)
 		if (strcmp(path, files[i].path) == 0)
 			return &files[i];
 	return NULL;
-}
-
-/* Below the pin directory, or the directory itself. */
-static bool is_pin(const char *path)
-{
-	size_t n = sizeof(PIN_DIR) - 1;
-
-	return strncmp(path, PIN_DIR, n) == 0 && (path[n] == '/' || path[n] == '\0');
-}
-
-static bool is_pin_root(const char *path)
-{
-	size_t n = sizeof(PIN_DIR) - 1;
-
-	return is_pin(path) && path[n + strspn(path + n, "/")] == '\0';
 }
 
 /* --- contents ------------------------------------------------------------------------------------
@@ -260,31 +242,6 @@ long surface_open(int dir, const char *path, int flags)
 /* --- names
  * ------------------------------------------------------------------------------------------ */
 
-static int ask_reply(u32 op, const char *path, struct frame *reply)
-{
-	struct msg req = {.type = MSG_PATH};
-	u8 body[sizeof(struct msg_path) + 4096];
-	struct msg_path m = {.op = op, .len = (u32)strnlen(path, 4096)};
-
-	if (m.len >= 4096)
-		return -ENAMETOOLONG;
-	memcpy(body, &m, sizeof(m));
-	memcpy(body + sizeof(m), path, m.len + 1);
-	return surface_request(&req, body, sizeof(m) + m.len + 1, NULL, 0, reply);
-}
-
-/* The daemon's answer about a name below the pin directory: its mode, or -errno. */
-static long ask(u32 op, const char *path)
-{
-	_cleanup_frame_ struct frame reply = FRAME_INIT;
-	u32 mode = 0;
-	int err = ask_reply(op, path, &reply);
-
-	if (err >= 0 && reply.len >= sizeof(mode))
-		memcpy(&mode, reply.body, sizeof(mode));
-	return err < 0 ? err : (long)mode;
-}
-
 /* 0 a file, 1 a directory, -errno, or SURFACE_PASS. */
 static long lookup(const char *path)
 {
@@ -297,12 +254,6 @@ static long lookup(const char *path)
 	f = find(path);
 	if (f)
 		ret = f->kind == FILE_ABSENT ? -ENOENT : f->kind == FILE_DIR;
-	else if (is_pin_root(path))
-		ret = 1;
-	else if (is_pin(path))
-		ret = ask(MSG_PATH_STAT, path);
-	if (ret > 1)
-		ret = S_ISDIR(ret);
 	surface_leave();
 	return ret;
 }
@@ -313,9 +264,7 @@ long surface_access(int dir, const char *path, int mode)
 
 	if (kind == SURFACE_PASS || kind < 0)
 		return kind;
-	if (!is_pin(path) && (mode & W_OK))
-		return -EACCES;
-	return kind == 0 && (mode & X_OK) ? -EACCES : 0;
+	return (mode & W_OK) || (kind == 0 && (mode & X_OK)) ? -EACCES : 0;
 }
 
 /* A number per name, as far as the programs that look for loops need it. */
@@ -340,107 +289,11 @@ long surface_stat(int dir, const char *path, struct stat *st)
 	if (!user_ok((u64)st, sizeof(*st)))
 		return -EFAULT;
 	memset(st, 0, sizeof(*st));
-	if (is_pin(path))
-		st->st_mode = kind ? S_IFDIR | 0700 : S_IFREG | 0600;
-	else
-		st->st_mode = kind ? S_IFDIR | 0755 : S_IFREG | 0444;
-	if (is_pin(path)) {
-		st->st_uid = geteuid();
-		st->st_gid = getegid();
-	}
+	st->st_mode = kind ? S_IFDIR | 0755 : S_IFREG | 0444;
 	st->st_ino = number_of(path);
 	st->st_nlink = 1;
 	st->st_blksize = EBPFRT_PAGE_SIZE;
 	return 0;
-}
-
-long surface_statfs(const char *path, struct statfs *st)
-{
-	long kind;
-
-	if (likely(!candidate(path)) || !is_pin(path))
-		return SURFACE_PASS;
-	kind = lookup(path);
-	if (kind == SURFACE_PASS || kind < 0)
-		return kind;
-	if (!user_ok((u64)st, sizeof(*st)))
-		return -EFAULT;
-	memset(st, 0, sizeof(*st));
-	st->f_type = (__typeof__(st->f_type))BPFFS_MAGIC;
-	st->f_bsize = EBPFRT_PAGE_SIZE;
-	st->f_namelen = 255;
-	return 0;
-}
-
-long surface_list(const char *path, char **names, size_t *len)
-{
-	_cleanup_frame_ struct frame reply = FRAME_INIT;
-	char *copy;
-	size_t n;
-	long ret;
-
-	if (likely(!candidate(path)) || !is_pin(path) || surface_inside)
-		return SURFACE_PASS;
-	surface_enter();
-	ret = ask_reply(MSG_PATH_LIST, path, &reply);
-	n = ret >= 0 && reply.len > sizeof(u32) ? reply.len - sizeof(u32) : 0;
-	copy = ret >= 0 ? malloc(n + 1) : NULL;
-	if (copy) {
-		memcpy(copy, reply.body + sizeof(u32), n);
-		copy[n] = '\0';
-		*names = copy;
-		*len = n;
-	} else if (ret >= 0) {
-		ret = -ENOMEM;
-	}
-	surface_leave();
-	return MIN(ret, 0L);
-}
-
-/* The daemon forgets names of both kinds by one request; which kind it may be is asked before. */
-static long forget(const char *path, bool dir)
-{
-	long kind = lookup(path), ret;
-
-	if (kind == SURFACE_PASS || kind < 0)
-		return kind;
-	if (is_pin_root(path))
-		return dir ? -EBUSY : -EISDIR;
-	if (kind != dir)
-		return dir ? -ENOTDIR : -EISDIR;
-	surface_enter();
-	ret = ask(MSG_PATH_UNLINK, path);
-	surface_leave();
-	return MIN(ret, 0L);
-}
-
-static bool is_ours(const char *path)
-{
-	return candidate(path) && is_pin(path) && !surface_inside;
-}
-
-long surface_unlink(const char *path)
-{
-	return unlikely(is_ours(path)) ? forget(path, false) : SURFACE_PASS;
-}
-
-long surface_rmdir(const char *path)
-{
-	return unlikely(is_ours(path)) ? forget(path, true) : SURFACE_PASS;
-}
-
-long surface_mkdir(const char *path)
-{
-	long ret;
-
-	if (likely(!is_ours(path)))
-		return SURFACE_PASS;
-	if (is_pin_root(path))
-		return -EEXIST;
-	surface_enter();
-	ret = ask(MSG_PATH_MKDIR, path);
-	surface_leave();
-	return MIN(ret, 0L);
 }
 
 long surface_readlink(const char *path, char *buf, size_t size)

@@ -82,6 +82,8 @@ bool surface_fd_is_private(int fd);
 void surface_fd_make_room(int fd);
 void surface_conn_after_fork(void);
 bool surface_conn_is_ours(void); /* connected, by this very process */
+/* The directory of the daemon that this process talks to, or would; -errno. */
+int surface_runtime_dir(char *dir, size_t size);
 /* Tell the daemon that this process holds no descriptor of @ident any more. */
 void surface_send_closed(const struct osl_ident *ident);
 
@@ -186,6 +188,13 @@ bool surface_attr_ends(const struct surface_cmd *c, size_t end);
 
 #define SURFACE_PASS (-4096L) /* not ours: make the system call */
 
+/* What the caller of libc gets: the answer, or that of the system call. */
+#define PASS_OR(ret, pass)                                                                         \
+	({                                                                                         \
+		long _r = (ret);                                                                   \
+		sys_ret(_r == SURFACE_PASS ? (long)(pass) : _r);                                   \
+	})
+
 long surface_perf_event_open(u64 uattr, s32 pid, s32 cpu, int group, u64 flags);
 long surface_ioctl(int fd, u64 request, u64 arg);
 long surface_perf_mmap(struct surface_obj *obj, void *addr, size_t len, int prot, int flags,
@@ -222,31 +231,37 @@ void surface_wait_forget_epfd(int epfd);
 long surface_open(int dir, const char *path, int flags);
 long surface_access(int dir, const char *path, int mode);
 long surface_stat(int dir, const char *path, struct stat *st);
-struct statfs;
-long surface_statfs(const char *path, struct statfs *st);
-long surface_unlink(const char *path);
-long surface_rmdir(const char *path);
-long surface_mkdir(const char *path);
 long surface_readlink(const char *path, char *buf, size_t size);
 /*
  * /proc/mounts with a line for the pin directory when the host's has none: a descriptor, or
  * SURFACE_PASS.
  */
 long surface_open_mounts(const char *path, int flags);
-/* The names in a directory below the pin directory, as MSG_PATH_LIST gives them, malloc'ed. */
-long surface_list(const char *path, char **names, size_t *len);
 
-/* --- dir.c: directories below the pin directory ------------------------------------------------
+/* --- names.c: names below the pin directory ----------------------------------------------------
  */
 
-struct surface_dir;
-long surface_opendir(const char *path, struct surface_dir **out);
-/* Is @dir one of ours? A libc DIR is not. */
-struct surface_dir *surface_dir_known(const void *dir);
-struct dirent *surface_readdir(struct surface_dir *d); /* NULL at the end */
-long surface_telldir(const struct surface_dir *d);
-void surface_seekdir(struct surface_dir *d, long pos);
-void surface_closedir(struct surface_dir *d);
-/* nftw() over names of ours: 0 with what @fn said last, -errno, or SURFACE_PASS. */
-typedef int surface_nftw_fn(const char *path, const struct stat *st, int type, void *ftw);
-long surface_nftw(const char *path, surface_nftw_fn *fn, int flags, int *said);
+struct surface_at {
+	const char *path; /* where it is */
+	bool ours;	  /* below the pin directory */
+	char buf[4096];
+};
+
+/* Where does the name lie? The path for the kernel, which is @path or in @at->buf. */
+const char *surface_lead(struct surface_at *at, int dir, const char *path);
+/* Is it the pin directory itself; is its last part one that bpffs does not make? */
+bool surface_at_root(const struct surface_at *at);
+bool surface_at_dotted(const struct surface_at *at);
+/* A path that the kernel told, in a buffer of PATH_MAX, as the program is to see it: its length. */
+size_t surface_shown(char *path);
+/* Has this process to do with the pin directory? Else nothing needs to be led back. */
+bool surface_names_used(void);
+bool surface_fd_below(int fd);
+/* The working directory may have become one of ours by a descriptor. */
+void surface_names_moved(void);
+/* The program took names away: returns when the daemon has noticed. */
+void surface_names_gone(void);
+struct statfs;
+void surface_magic(struct statfs *st);
+/* The name of a pin that bpf(2) was given at @src, absolute and as it is shown, malloc'ed. */
+int surface_pin_name(u64 src, char **out);

@@ -24,19 +24,6 @@ void ebpf_table_init(struct ebpf_table *t)
 	list_init(&t->pins);
 }
 
-void ebpf_table_drop_pins(struct ebpf_table *t)
-{
-	while (!list_empty(&t->pins)) {
-		struct ebpf_pin *pin = list_entry(t->pins.next, struct ebpf_pin, node);
-
-		list_del_init(&pin->node);
-		t->npins--;
-		if (pin->obj)
-			ebpf_obj_put_user(pin->obj);
-		free(pin);
-	}
-}
-
 /* The place in the ascending list where a new id goes; ids wrap after 2^31. */
 static u32 new_id(struct ebpf_table *t, u32 kind, struct list_head **before)
 {

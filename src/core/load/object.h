@@ -140,8 +140,9 @@ struct ebpf_link_obj {
 
 struct ebpf_pin {
 	struct list_head node;
-	struct ebpf_obj *obj; /* NULL: a directory */
-	char path[];
+	struct ebpf_obj *obj;
+	struct osl_ident file; /* the names are those of this file */
+	int fd;		       /* the backend's, keeps the file from being another one */
 };
 
 struct ebpf_backend;
@@ -159,7 +160,7 @@ struct ebpf_table {
 };
 
 void ebpf_table_init(struct ebpf_table *t);
-/* Drop all pins. Objects go when their last reference does. */
+/* pin.c: drop all pins. Objects go when their last reference does. */
 void ebpf_table_drop_pins(struct ebpf_table *t);
 
 /*

@@ -98,6 +98,15 @@ struct ebpf_backend {
 	u32 (*random)(void);
 	int (*map_new)(struct ebpf_map_obj *map);
 	void (*map_gone)(struct ebpf_map_obj *map);
+	/*
+	 * Names of objects are files in a directory of the backend's; @name is relative to it, and
+	 * a client's. Make one: fills in pin->file and pin->fd; find one, of whatever kind; has it
+	 * no name any more? NULL: there are no names.
+	 */
+	int (*pin_make)(struct ebpf_table *t, const char *name, struct ebpf_pin *pin);
+	int (*pin_find)(struct ebpf_table *t, const char *name, struct osl_ident *out);
+	bool (*pin_gone)(const struct ebpf_pin *pin);
+	void (*pin_free)(struct ebpf_pin *pin);
 };
 
 /* 0 or a positive result, -errno, or EBPF_LATER. */
@@ -142,16 +151,8 @@ int ebpf_cmd_info(struct ebpf_call *call);
 int ebpf_cmd_pin(struct ebpf_call *call);
 int ebpf_cmd_obj_get(struct ebpf_call *call);
 
-/* The pin directory from outside: stat, unlink, mkdir. stat returns 1 for an object, 2 for a
- * directory. */
-int ebpf_pin_stat(struct ebpf_table *t, const char *path);
-int ebpf_pin_unlink(struct ebpf_table *t, const char *path);
-int ebpf_pin_mkdir(struct ebpf_table *t, const char *path);
-/*
- * The names in the directory @path: for each one 'd' or 'f', the name, NUL; malloc'ed. 0, -ENOENT,
- * -ENOTDIR.
- */
-int ebpf_pin_list(struct ebpf_table *t, const char *path, char **out, u32 *len);
+/* Names have gone: drop the pins whose file has none any more. */
+void ebpf_pin_sync(struct ebpf_table *t);
 
 /* Make a map that no client asked for (the trace ring). */
 int ebpf_map_new(struct ebpf_table *t, const struct ebpf_map_meta *meta, struct ebpf_map_obj **out);

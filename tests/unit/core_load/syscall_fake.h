@@ -101,6 +101,47 @@ static void fake_map_gone(struct ebpf_map_obj *map)
 {
 }
 
+/* Names: a flat directory. */
+static char fake_names[4][32];
+
+static int fake_name_at(const char *name)
+{
+	for (int i = 0; i < 4; i++)
+		if (!strcmp(fake_names[i], name))
+			return i;
+	return -1;
+}
+
+static int fake_pin_make(struct ebpf_table *t, const char *name, struct ebpf_pin *pin)
+{
+	int free = fake_name_at("");
+
+	if (fake_name_at(name) >= 0)
+		return -EEXIST;
+	snprintf(fake_names[free], sizeof(fake_names[free]), "%s", name);
+	pin->file = (struct osl_ident){.dev = 7, .ino = (u64)free};
+	pin->fd = free;
+	return 0;
+}
+
+static int fake_pin_find(struct ebpf_table *t, const char *name, struct osl_ident *out)
+{
+	bool dir = !strcmp(name, ".");
+
+	*out = (struct osl_ident){.dev = dir ? 8 : 7, .ino = (u64)fake_name_at(name)};
+	return dir || fake_name_at(name) >= 0 ? 0 : -ENOENT;
+}
+
+static bool fake_pin_gone(const struct ebpf_pin *pin)
+{
+	return !fake_names[pin->fd][0];
+}
+
+static void fake_pin_free(struct ebpf_pin *pin)
+{
+	fake_names[pin->fd][0] = '\0';
+}
+
 static const struct ebpf_backend fake_backend = {
 	.link_at = fake_link_at,
 	.link_attach = fake_link_attach,
@@ -119,4 +160,8 @@ static const struct ebpf_backend fake_backend = {
 	.random = fake_random,
 	.map_new = fake_map_new,
 	.map_gone = fake_map_gone,
+	.pin_make = fake_pin_make,
+	.pin_find = fake_pin_find,
+	.pin_gone = fake_pin_gone,
+	.pin_free = fake_pin_free,
 };

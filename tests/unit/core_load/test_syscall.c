@@ -712,41 +712,43 @@ static int pin(u32 fd, const char *path)
 		    1, NULL);
 }
 
-Test(syscall, pins_are_names_in_directories)
+static int get(const char *path, u32 *id)
+{
+	union bpf_attr a = {.pathname = (u64)path};
+
+	return ours(BPF_OBJ_GET, &a, sizeof(a), &(struct mem){KEY(pathname), strlen(path) + 1, 0},
+		    1, id);
+}
+
+Test(syscall, pins_hold_objects_while_they_have_names)
 {
 	union bpf_attr a = array_attr();
-	u32 fd = make_ours(BPF_MAP_CREATE, a, NULL, 0), id = 0;
+	u32 fd = make_ours(BPF_MAP_CREATE, a, NULL, 0), id = 0, map_id;
 	struct ebpf_obj *map = ebpf_obj_by_ident(&table, &fds[0].ident);
-	const char *path = "/sys/fs/bpf/d/m";
-	char *names = NULL;
-	u32 len = 0;
 
-	cr_expect_eq(pin(fd, path), -ENOENT);
-	cr_expect_eq(ebpf_pin_mkdir(&table, "/sys/fs/bpf/d"), 0);
-	cr_expect_eq(ebpf_pin_mkdir(&table, "/sys//fs/bpf/./d/"), -EEXIST);
-	cr_expect_eq(pin(fd, path), 0);
-	cr_expect_eq(pin(fd, path), -EEXIST);
-	cr_expect_eq(pin(fd, "/sys/fs/bpf/a.b"), -EPERM);
+	map_id = map->id;
+	cr_expect_eq(pin(fd, "/sys/fs/bpf//m"), 0);
+	cr_expect_eq(pin(fd, "/sys/fs/bpf/m"), -EEXIST);
+	cr_expect_eq(pin(fd, "/sys/fs/bpf/other"), 0);
+	cr_expect_eq(pin(fd, "/sys/fs/bpf"), -EEXIST);
+	cr_expect_eq(pin(fd, "/sys/fs/bpfx"), -EPERM);
 	cr_expect_eq(pin(fd, "/tmp/m"), -EPERM);
-	cr_expect_eq(pin(fd, "/sys/fs/bpf/../x"), -EPERM);
-	cr_expect_eq(ebpf_pin_stat(&table, path), 1);
-	cr_expect_eq(ebpf_pin_stat(&table, "/sys/fs/bpf/d"), 2);
-	cr_expect_eq(ebpf_pin_list(&table, "/sys/fs/bpf/", &names, &len), 0);
-	cr_expect(len == 3 && !memcmp(names, "dd", 3), "what is deeper is not in it");
-	free(names);
-	cr_expect_eq(ebpf_pin_list(&table, "/sys/fs/bpf/d", &names, &len), 0);
-	cr_expect(len == 3 && !memcmp(names, "fm", 3));
-	free(names);
-	cr_expect_eq(ebpf_pin_list(&table, path, &names, &len), -ENOTDIR);
-	cr_expect_eq(ebpf_pin_list(&table, "/sys/fs/bpf/e", &names, &len), -ENOENT);
-	cr_expect_eq(ebpf_pin_unlink(&table, "/sys/fs/bpf/d"), -ENOTEMPTY);
+	cr_expect_eq(table.npins, 2);
 	ebpf_owner_drop(&owner, map);
-	a = (union bpf_attr){.pathname = (u64)path};
-	cr_expect_eq(ours(BPF_OBJ_GET, &a, sizeof(a), &(struct mem){KEY(pathname), 16, 0}, 1, &id),
-		     0);
-	cr_expect_eq(id, map->id);
-	cr_expect_eq(ebpf_pin_unlink(&table, path), 0);
-	cr_expect_eq(ebpf_pin_stat(&table, path), -ENOENT);
+	cr_expect_eq(get("/sys/fs/bpf/m", &id), 0);
+	cr_expect_eq(id, map_id);
+	cr_expect_eq(get("/sys/fs/bpf/", &id), -EACCES, "a directory");
+	cr_expect_eq(get("/sys/fs/bpf/none", &id), -ENOENT);
+	cr_expect_eq(get("/tmp/m", &id), -ENOENT);
+	ebpf_owner_drop(&owner, map);
+	fake_names[0][0] = '\0';
+	ebpf_pin_sync(&table);
+	cr_expect_eq(table.npins, 1);
+	cr_expect(ebpf_obj_by_id(&table, EBPF_OBJ_MAP, map_id), "it has another name");
+	fake_names[1][0] = '\0';
+	ebpf_pin_sync(&table);
+	cr_expect_eq(table.npins, 0);
+	cr_expect_not(ebpf_obj_by_id(&table, EBPF_OBJ_MAP, map_id));
 }
 
 static int multi(u32 prog_fd, const struct ebpf_attr_uprobe_multi *m)

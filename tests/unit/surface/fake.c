@@ -2,6 +2,7 @@
 #include "fake.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -228,27 +229,6 @@ static void perf_mmap(int sock, const struct frame *f)
 	close(fd);
 }
 
-static void path(int sock, const struct frame *f)
-{
-	const char *name = (const char *)f->body + sizeof(struct msg_path);
-	static const char list[] = "\0\0\0\0fpin\0ddir";
-	u32 mode = strcmp(name, FAKE_PIN) == 0	 ? S_IFREG | 0600
-		   : strcmp(name, FAKE_DIR) == 0 ? S_IFDIR | 0700
-						 : 0;
-
-	if (((const struct msg_path *)f->body)->op == MSG_PATH_LIST) {
-		bool root = strcmp(name, "/sys/fs/bpf") == 0, dir = mode && S_ISDIR(mode);
-
-		reply(sock, f,
-		      root || dir ? 0
-		      : mode	  ? -ENOTDIR
-				  : -ENOENT,
-		      list, root ? sizeof(list) : sizeof(u32), NULL, 0, NULL);
-		return;
-	}
-	reply(sock, f, mode ? 0 : -ENOENT, &mode, sizeof(mode), NULL, 0, NULL);
-}
-
 /* Two lines lost, one said: over and over. */
 static void chatter(int sock)
 {
@@ -327,8 +307,9 @@ static bool serve(int sock)
 	case MSG_PERF_MMAP:
 		perf_mmap(sock, &f);
 		break;
-	case MSG_PATH:
-		path(sock, &f);
+	case MSG_NAMES:
+		fake->names_gone++;
+		reply(sock, &f, 0, NULL, 0, NULL, 0, NULL);
 		break;
 	default:
 		reply(sock, &f, -EINVAL, NULL, 0, NULL, 0, "unknown to the fake");
@@ -357,6 +338,19 @@ static void run(int listener)
 	}
 }
 
+/* What a daemon has at FAKE_PIN and FAKE_DIR. */
+static void make_names(void)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/" MSG_NAMES_DIR, fake->dir);
+	cr_assert_eq(mkdir(path, 0700), 0);
+	strcat(path, "/dir");
+	cr_assert_eq(mkdir(path, 0700), 0);
+	strcpy(strrchr(path, '/'), "/pin");
+	close(open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+}
+
 void fake_start(void)
 {
 	struct sockaddr_un sa = {.sun_family = AF_UNIX};
@@ -366,6 +360,7 @@ void fake_start(void)
 	fake = mmap(NULL, sizeof(*fake), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	strcpy(fake->dir, "/tmp/ebpfrt-fake-XXXXXX");
 	cr_assert(mkdtemp(fake->dir));
+	make_names();
 	setenv("EBPFRT_RUNTIME_DIR", fake->dir, 1);
 	snprintf(sa.sun_path, sizeof(sa.sun_path), "%s/ctl", fake->dir);
 	cr_assert_eq(bind(listener, (struct sockaddr *)&sa, sizeof(sa)), 0);
@@ -382,9 +377,14 @@ void fake_start(void)
 
 void fake_stop(void)
 {
+	static const char *const names[] = {"/bpf/pin", "/bpf/dir", "/bpf"};
 	char sock[128];
 
 	kill(fake->pid, SIGKILL);
+	for (u32 i = 0; i < ARRAY_SIZE(names); i++) {
+		snprintf(sock, sizeof(sock), "%s%s", fake->dir, names[i]);
+		remove(sock);
+	}
 	snprintf(sock, sizeof(sock), "%s/ctl", fake->dir);
 	unlink(sock);
 	rmdir(fake->dir);

@@ -28,6 +28,7 @@ struct fake_answer {
 struct fake {
 	int pid;
 	char dir[64];
+	u32 names_gone; /* MSG_NAMES */
 	u32 connections, closed, asked, requests;
 	struct osl_ident last_closed;
 	u32 last_len;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <limits.h>
 #include <mntent.h>
 #include <stdio.h>
 #include <string.h>
@@ -51,7 +52,7 @@ Test(file, pins)
 
 	cr_assert_eq(statfs("/sys/fs/bpf", &fs), 0);
 	cr_assert_eq(fs.f_type, 0xcafe4a11);
-	cr_assert_eq(fake->connections, 0);
+	cr_assert_eq(fake->connections, 1, "the directory is there when the daemon is");
 	cr_assert_eq(stat(FAKE_PIN, &st), 0);
 	cr_assert(S_ISREG(st.st_mode));
 	cr_assert_eq(stat(FAKE_DIR, &st), 0);
@@ -60,11 +61,13 @@ Test(file, pins)
 	cr_assert_eq(fs.f_type, 0xcafe4a11);
 	cr_assert_eq(access("/sys/fs/bpf/none", F_OK), -1);
 	cr_assert_eq(errno, ENOENT);
-	cr_assert_eq(unlink(FAKE_PIN), 0);
-	cr_assert_eq(unlink(FAKE_DIR), -1);
-	cr_assert_eq(errno, EISDIR);
 	cr_assert_eq(rmdir(FAKE_PIN), -1);
 	cr_assert_eq(errno, ENOTDIR);
+	cr_assert_eq(unlink(FAKE_DIR), -1);
+	cr_assert_eq(errno, EISDIR);
+	cr_assert_eq(fake->names_gone, 0);
+	cr_assert_eq(unlink(FAKE_PIN), 0);
+	cr_assert_eq(fake->names_gone, 1, "the daemon hears of it");
 	cr_assert_eq(rmdir(FAKE_DIR), 0);
 	cr_assert_eq(mkdir("/sys/fs/bpf", 0700), -1);
 	cr_assert_eq(errno, EEXIST);
@@ -129,34 +132,85 @@ Test(file, memlock_may_be_raised)
 Test(file, directories_of_pins)
 {
 	DIR *d = opendir("/sys/fs/bpf");
-	char all[2048] = "";
-	struct dirent *e;
+	bool pin = false, dir = false;
 	struct stat st[2];
-	long at;
+	u32 n = 0;
 
 	cr_assert(d);
-	while ((e = readdir(d))) {
-		strcat(all, e->d_name);
-		strcat(all, e->d_type == DT_DIR ? "/ " : " ");
+	for (struct dirent *e; (e = readdir(d)); n++) {
+		pin |= strcmp(e->d_name, "pin") == 0 && e->d_type == DT_REG;
+		dir |= strcmp(e->d_name, "dir") == 0 && e->d_type == DT_DIR;
 	}
-	cr_assert_str_eq(all, "./ ../ pin dir/ ");
-	rewinddir(d);
-	for (int i = 0; i < 3; i++)
-		e = readdir(d);
-	cr_assert_str_eq(e->d_name, "pin");
-	at = telldir(d);
-	cr_assert_str_eq(readdir(d)->d_name, "dir");
-	seekdir(d, at);
-	cr_assert_str_eq(readdir(d)->d_name, "dir");
-	cr_assert_eq(dirfd(d), -1);
+	cr_assert(n == 4 && pin && dir);
+	cr_assert_eq(fstatat(dirfd(d), "pin", &st[0], 0), 0);
+	cr_assert_eq(stat(FAKE_PIN, &st[1]), 0);
+	cr_assert_eq(st[0].st_ino, st[1].st_ino);
 	cr_assert_eq(closedir(d), 0);
 	cr_assert_null(opendir(FAKE_PIN));
 	cr_assert_eq(errno, ENOTDIR);
 	cr_assert_null(opendir("/sys/fs/bpf/none"));
 	cr_assert_eq(errno, ENOENT);
-	cr_assert_eq(stat(FAKE_PIN, &st[0]), 0);
-	cr_assert_eq(stat(FAKE_DIR, &st[1]), 0);
-	cr_assert_neq(st[0].st_ino, st[1].st_ino);
+}
+
+static void expect_at(const char *path, const char *where)
+{
+	char got[PATH_MAX];
+
+	cr_expect_eq(chdir(path), 0, "%s: %s", path, strerror(errno));
+	cr_assert(getcwd(got, sizeof(got)));
+	cr_expect_str_eq(got, where, "%s leads to %s, not to %s", path, got, where);
+}
+
+Test(file, a_working_directory)
+{
+	char link[PATH_MAX], *real;
+	ssize_t n;
+	int fd;
+
+	expect_at("/sys/fs/bpf/./dir/../dir", FAKE_DIR);
+	n = readlink("/proc/self/cwd", link, sizeof(link));
+	cr_expect(n == sizeof(FAKE_DIR) - 1 && memcmp(link, FAKE_DIR, (size_t)n) == 0);
+	real = realpath("../pin", NULL);
+	cr_expect_str_eq(real, FAKE_PIN);
+	free(real);
+	expect_at("..", "/sys/fs/bpf");
+	expect_at("dir/../../bpf/dir", FAKE_DIR);
+	expect_at("../..", "/sys/fs");
+	expect_at("./bpf", "/sys/fs/bpf");
+	expect_at("/sys/fs/bpf/../../fs", "/sys/fs");
+	fd = open("bpf/dir", O_PATH | O_CLOEXEC);
+	cr_assert_eq(fchdir(fd), 0);
+	expect_at(".", FAKE_DIR);
+	close(fd);
+	errno = 0;
+	cr_expect_null(getcwd(link, sizeof(FAKE_DIR) - 1));
+	cr_expect_eq(errno, ERANGE);
+	expect_at("/", "/");
+}
+
+Test(file, only_pins_are_made)
+{
+	cr_expect_eq(open("/sys/fs/bpf/x", O_CREAT | O_RDWR, 0600), -1);
+	cr_expect_eq(errno, EACCES);
+	cr_expect_null(fopen("/sys/fs/bpf/x", "w"));
+	cr_expect_eq(errno, EACCES);
+	cr_expect_eq(open("/sys/fs/bpf/none/x", O_CREAT | O_RDWR, 0600), -1);
+	cr_expect_eq(errno, ENOENT);
+	cr_expect_eq(open("/sys/fs/bpf", O_TMPFILE | O_RDWR, 0600), -1);
+	cr_expect_eq(errno, EOPNOTSUPP);
+	cr_expect_eq(open(FAKE_PIN, O_RDONLY), -1);
+	cr_expect_eq(errno, EIO);
+	cr_expect_eq(mkdir("/sys/fs/bpf/a.b", 0700), -1);
+	cr_expect_eq(errno, EPERM);
+	cr_expect_eq(rename(FAKE_PIN, "/tmp/pin"), -1);
+	cr_expect_eq(errno, EXDEV);
+	cr_expect_eq(rmdir("/sys/fs/bpf/"), -1);
+	cr_expect_eq(errno, EBUSY);
+	cr_assert_eq(chdir("/sys/fs/bpf"), 0);
+	cr_expect_eq(open("x", O_CREAT | O_RDWR, 0600), -1);
+	cr_expect_eq(errno, EACCES);
+	cr_expect_eq(open("pin", O_RDONLY), -1);
+	cr_expect_eq(errno, EIO);
 }
 
 Test(file, other_directories_are_the_kernels)
@@ -178,6 +232,7 @@ static int stop_at;
 
 static int note(const char *path, const struct stat *st, int type, struct FTW *ftw)
 {
+	cr_assert(!strncmp(path, "/sys/fs/bpf", 11) || !strncmp(path, fake->dir, 11));
 	sprintf(walked + strlen(walked), "%s:%d:%d ", path + ftw->base, type, ftw->level);
 	return stop_at && type == stop_at ? -7 : 0;
 }
@@ -185,10 +240,12 @@ static int note(const char *path, const struct stat *st, int type, struct FTW *f
 Test(file, nftw)
 {
 	cr_assert_eq(nftw("/sys/fs/bpf", note, 8, FTW_PHYS), 0);
-	cr_assert_str_eq(walked, "bpf:1:0 pin:0:1 dir:1:1 ");
+	cr_assert_eq(strncmp(walked, "bpf:1:0 ", 8), 0);
+	cr_assert(strstr(walked, " pin:0:1 ") && strstr(walked, " dir:1:1 "), "%s", walked);
 	walked[0] = '\0';
-	cr_assert_eq(nftw("/sys/fs/bpf", note, 8, FTW_DEPTH), 0);
-	cr_assert_str_eq(walked, "pin:0:1 dir:5:1 bpf:5:0 ");
+	cr_assert_eq(nftw("/sys/fs/bpf", note, 8, FTW_DEPTH | FTW_CHDIR), 0);
+	cr_assert(strstr(walked, "pin:0:1 ") && strstr(walked, "dir:5:1 "), "%s", walked);
+	cr_assert_str_eq(walked + 16, "bpf:5:0 ");
 	walked[0] = '\0';
 	cr_assert_eq(nftw(FAKE_PIN, note, 8, 0), 0);
 	cr_assert_str_eq(walked, "pin:0:0 ");

@@ -260,8 +260,9 @@ static int iter(struct proof_check *c, u32 regno, u32 arg, u32 *frame, u32 *slot
 		const struct ebpf_vslot *s = slot_at(c, *frame, *slot - i);
 
 		iter_slot(&want, arg, i, (*out)->spilled.ref_id);
-		if (s->kind[0] != VB_ITER || s->spilled.dyn != want.dyn ||
-		    s->spilled.uid != want.uid || s->spilled.ref_id != want.ref_id)
+		if (s->kind[0] != VB_ITER || s->spilled.ref_id != want.ref_id ||
+		    EBPF_MUTANT(123, s->spilled.dyn != want.dyn || s->spilled.uid != want.uid,
+				false))
 			*out = NULL;
 	}
 	return *out ? 0 : proof_fail(c, "there is no such iterator");

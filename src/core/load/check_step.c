@@ -421,7 +421,7 @@ static void refine_packet(struct cond *cond, struct ebpf_vstate *st, bool taken)
 		return;
 	/* what isn't at or above the other is below it */
 	strict = (cond->op == BPF_JLT || cond->op == BPF_JGT) == taken;
-	n = low->off + strict;
+	n = low->off + EBPF_MUTANT(124, strict, 1);
 	if (n <= 0 || n > 65535)
 		return;
 	range = (struct range){.uid = low->uid, .bytes = (u32)n};

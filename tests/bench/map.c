@@ -24,12 +24,22 @@
 #define ROUNDS 51
 #define CPUS 2 /* parts of a per-CPU value */
 
-static struct ebpf_map hash, percpu_hash, lru_hash, array, percpu_array, ring, perf;
+static struct ebpf_map hash, hash8, percpu_hash, lru_hash, array, percpu_array, ring, perf;
 static struct {
 	u32 lock;
 	u32 key;
 	u64 value;
 } * table;
+static struct {
+	u64 key, value;
+} * table8;
+static struct {
+	u32 lock, head;
+} * chains;
+static struct {
+	u32 next, key;
+	u64 value;
+} * links;
 static u64 payload[8], *parts[CPUS];
 static u8 *marks;
 
@@ -56,13 +66,16 @@ static void bind(struct ebpf_map *map, struct ebpf_map_meta meta, void *base)
 	}
 }
 
-static void bind_elems(struct ebpf_map *map, u32 type)
+static void bind_elems(struct ebpf_map *map, u32 type, u32 key_size)
 {
-	struct ebpf_map_meta meta = {
-		.type = type, .key_size = 4, .value_size = 8, .max_entries = KEYS, .nr_cpus = 2};
+	struct ebpf_map_meta meta = {.type = type,
+				     .key_size = key_size,
+				     .value_size = 8,
+				     .max_entries = KEYS,
+				     .nr_cpus = 2};
 
 	bind(map, meta, NULL);
-	for (u32 key = 0; key < KEYS; key++)
+	for (u64 key = 0; key < KEYS; key++)
 		map->ops->update(map, &key, &(u64){0}, BPF_ANY);
 }
 
@@ -94,6 +107,9 @@ static u32 slot_of(u32 key)
 static void fill_table(void)
 {
 	table = memory(2 * KEYS * sizeof(*table));
+	table8 = memory(2 * KEYS * sizeof(*table8));
+	chains = memory(2 * KEYS * sizeof(*chains));
+	links = memory((KEYS + 1) * sizeof(*links));
 	marks = memory(2 * KEYS);
 	for (u32 cpu = 0; cpu < CPUS; cpu++)
 		parts[cpu] = memory(2 * KEYS * sizeof(u64));
@@ -103,6 +119,8 @@ static void fill_table(void)
 		while (table[i].key)
 			i = (i + 1) % (2 * KEYS);
 		table[i].key = key + 1;
+		table8[i].key = key + 1;
+		chains[i].head = key + 1;
 	}
 }
 
@@ -193,43 +211,85 @@ INLINE u64 *element_part(const u32 *key)
 	return *key < KEYS ? &parts[(u32)sched_getcpu() % CPUS][*key] : NULL;
 }
 
+/* the same table with room for keys of 8 bytes */
+INLINE u64 *find8(const u64 *key)
+{
+	u32 i = (u32)((*key * 0x9e3779b97f4a7c15ull) >> 32) % (2 * KEYS);
+
+	while (table8[i].key != *key + 1)
+		i = (i + 1) % (2 * KEYS);
+	return &table8[i].value;
+}
+
+/* delete and insert: out of a chain, to the list of free ones, and back, each under its lock */
+INLINE u64 *take_and_put(const u32 *key)
+{
+	static u32 free_lock, first_free;
+	u32 bucket = slot_of(*key), at;
+
+	lock(&chains[bucket].lock);
+	at = chains[bucket].head;
+	chains[bucket].head = links[at].next;
+	__atomic_store_n(&chains[bucket].lock, 0, __ATOMIC_RELEASE);
+	lock(&free_lock);
+	links[at].next = first_free;
+	first_free = at;
+	__atomic_store_n(&free_lock, 0, __ATOMIC_RELEASE);
+
+	lock(&chains[bucket].lock);
+	lock(&free_lock);
+	at = first_free;
+	first_free = links[at].next;
+	__atomic_store_n(&free_lock, 0, __ATOMIC_RELEASE);
+	links[at].key = *key;
+	links[at].value = *key;
+	links[at].next = chains[bucket].head;
+	chains[bucket].head = at;
+	__atomic_store_n(&chains[bucket].lock, 0, __ATOMIC_RELEASE);
+	return &links[at].value;
+}
+
 /* Both forms of a floor: of the loop that calls it, and of that which contains it. */
-#define FLOOR(name, of)                                                                            \
-	static __noinline __cacheline_aligned u64 *name##_fn(const u32 *key)                       \
+#define FLOOR_OF(type, name, of)                                                                   \
+	static __noinline __cacheline_aligned u64 *name##_fn(const type *key)                      \
 	{                                                                                          \
 		return of(key);                                                                    \
 	}                                                                                          \
-	static u64 *(*volatile name##_called)(const u32 *key) = name##_fn;                         \
+	static u64 *(*volatile name##_called)(const type *key) = name##_fn;                        \
 	static __cacheline_aligned void name(bool inlined)                                         \
 	{                                                                                          \
-		u64 *(*fn)(const u32 *key) = name##_called;                                        \
-		u32 key;                                                                           \
+		u64 *(*fn)(const type *key) = name##_called;                                       \
+		type key;                                                                          \
                                                                                                    \
 		if (inlined)                                                                       \
 			for (u32 i = 0; i < OPS; i++)                                              \
-				KEEP(of(IN_MEMORY(i % KEYS)));                                     \
+				KEEP(of(IN_MEMORY((type)(i % KEYS))));                             \
 		else                                                                               \
 			for (u32 i = 0; i < OPS; i++)                                              \
-				KEEP(fn(IN_MEMORY(i % KEYS)));                                     \
+				KEEP(fn(IN_MEMORY((type)(i % KEYS))));                             \
 	}
+#define FLOOR(name, of) FLOOR_OF(u32, name, of)
 
 FLOOR(plain_element, element)
 FLOOR(plain_element_part, element_part)
 FLOOR(plain_find, find)
+FLOOR_OF(u64, plain_find8, find8)
 FLOOR(plain_find_mark, find_mark)
 FLOOR(plain_find_part, find_part)
 FLOOR(plain_add, add)
 FLOOR(plain_store, store)
+FLOOR(plain_take_and_put, take_and_put)
 FLOOR(plain_append, append)
 
 /* --- ours -------------------------------------------------------------------------------------
  */
 
-#define OPERATION(name, ...)                                                                       \
+#define OPERATION(name, ...) OPERATION_OF(u32, name, __VA_ARGS__)
+#define OPERATION_OF(type, name, ...)                                                              \
 	static __cacheline_aligned void name(struct ebpf_map *map)                                 \
 	{                                                                                          \
 		for (u32 i = 0; i < OPS; i++) {                                                    \
-			u32 key = i % KEYS;                                                        \
+			type key = i % KEYS;                                                       \
 			u64 value = key, *at = &value;                                             \
                                                                                                    \
 			__VA_ARGS__;                                                               \
@@ -257,6 +317,7 @@ static void perf_read(struct ebpf_map *map)
 }
 
 OPERATION(map_lookup, at = map->ops->lookup(map, &key))
+OPERATION_OF(u64, map_lookup8, at = map->ops->lookup(map, &key))
 OPERATION(map_add, at = map->ops->lookup(map, &key);
 	  if (at) __atomic_fetch_add(at, 1, __ATOMIC_RELAXED))
 OPERATION(map_update, map->ops->update(map, &key, &value, BPF_ANY))
@@ -272,9 +333,9 @@ OPERATION(perf_output, perf_read(map); ebpf_perf_output(map, payload, sizeof(pay
 static const struct bpf_insn lookups[] = {
 	MOV_IMM(6, KEYS),
 	ALU64_IMM(BPF_SUB, 6, 1),
-	STX(BPF_W, 10, 6, -4),
+	STX(BPF_DW, 10, 6, -8),
 	MOV_REG(2, 10),
-	ALU64_IMM(BPF_ADD, 2, -4),
+	ALU64_IMM(BPF_ADD, 2, -8),
 	LDDW_KIND(1, BPF_PSEUDO_MAP_FD, 3),
 	CALL(BPF_FUNC_map_lookup_elem),
 	JMP_IMM(BPF_JNE, 6, 0, -8),
@@ -283,7 +344,7 @@ static const struct bpf_insn lookups[] = {
 static struct {
 	struct ebpf_map *map;
 	struct engine engine;
-} programs[] = {{&array}, {&percpu_array}, {&hash}, {&percpu_hash}, {&lru_hash}};
+} programs[] = {{&array}, {&percpu_array}, {&hash}, {&hash8}, {&percpu_hash}, {&lru_hash}};
 
 static const struct ebpf_map_meta *some_map(void *cookie, s32 fd, bool is_index)
 {
@@ -339,7 +400,9 @@ static const struct row {
 	{"hash lookup in a program", &hash, prog_lookup, plain_find},
 	{"hash lookup + atomic add", &hash, map_add, plain_add},
 	{"hash update", &hash, map_update, plain_store},
-	{"hash delete + insert", &hash, map_delete_insert, NULL},
+	{"hash delete + insert", &hash, map_delete_insert, plain_take_and_put},
+	{"hash lookup, 8-byte key", &hash8, map_lookup8, plain_find8},
+	{"hash lookup, 8-byte key, in program", &hash8, prog_lookup, plain_find8},
 	{"percpu_hash lookup", &percpu_hash, map_lookup, plain_find_part},
 	{"percpu_hash lookup in a program", &percpu_hash, prog_lookup, plain_find_part},
 	{"percpu_hash update", &percpu_hash, map_update, NULL},
@@ -398,11 +461,12 @@ int main(void)
 	osl_trap_init_self();
 	ebpf_map_self = 1;
 	fill_table();
-	bind_elems(&array, BPF_MAP_TYPE_ARRAY);
-	bind_elems(&percpu_array, BPF_MAP_TYPE_PERCPU_ARRAY);
-	bind_elems(&hash, BPF_MAP_TYPE_HASH);
-	bind_elems(&percpu_hash, BPF_MAP_TYPE_PERCPU_HASH);
-	bind_elems(&lru_hash, BPF_MAP_TYPE_LRU_HASH);
+	bind_elems(&array, BPF_MAP_TYPE_ARRAY, 4);
+	bind_elems(&percpu_array, BPF_MAP_TYPE_PERCPU_ARRAY, 4);
+	bind_elems(&hash, BPF_MAP_TYPE_HASH, 4);
+	bind_elems(&hash8, BPF_MAP_TYPE_HASH, 8);
+	bind_elems(&percpu_hash, BPF_MAP_TYPE_PERCPU_HASH, 4);
+	bind_elems(&lru_hash, BPF_MAP_TYPE_LRU_HASH, 4);
 	bind_ring();
 	bind(&perf, meta, NULL);
 	load_programs();

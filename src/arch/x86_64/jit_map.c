@@ -118,23 +118,6 @@ static void lookup_array(struct emit *e, const struct ebpf_map_shape *map)
 	emit_patch8(e, beyond);
 }
 
-/* rcx: the bucket of the key in rax (base/hash.h, bucket_of()) */
-static void hash_bucket(struct emit *e, const struct ebpf_map_shape *map, bool wide)
-{
-	emit_mov_imm(e, RCX, map->seed);
-	emit_mov_imm(e, R11, HASH_K1);
-	emit_alu(e, wide, X86_XOR, RCX, RAX);
-	emit_imul(e, true, RCX, R11);
-	if (wide) {
-		emit_mov_imm(e, R11, HASH_K2);
-		emit_mov(e, true, R8, RCX);
-		emit_shift_imm(e, true, X86_SHR, R8, 32);
-		emit_alu(e, true, X86_XOR, RCX, R8);
-		emit_imul(e, true, RCX, R11);
-	}
-	emit_shift_imm(e, true, X86_SHR, RCX, (u8)map->shift);
-}
-
 static void lookup_hash(struct emit *e, const struct ebpf_map_shape *map, u32 slow)
 {
 	bool wide = key_size(map) == 8;
@@ -143,8 +126,12 @@ static void lookup_hash(struct emit *e, const struct ebpf_map_shape *map, u32 sl
 
 	load(e, wide, RAX, RSI, 0);
 	load(e, true, RDX, RDI, MAP_BASE);
-	hash_bucket(e, map, wide);
-	emit_rm_index(e, false, 0x8b, RCX, RDX, RCX, BUCKET_SIZE, (s32)map->buckets + BUCKET_HEAD);
+	emit_mov_imm(e, RCX, wide ? hash_seed(map->seed) : map->seed);
+	emit_mov_imm(e, R11, HASH_INT);
+	emit_alu(e, wide, X86_XOR, RCX, RAX);
+	emit_imul(e, true, R11, RCX);
+	emit_shift_imm(e, true, X86_SHR, R11, (u8)map->shift);
+	emit_rm_index(e, false, 0x8b, RCX, RDX, R11, BUCKET_SIZE, (s32)map->buckets + BUCKET_HEAD);
 	emit_alu_imm(e, false, X86_SUB, RCX, 1);
 	emit_alu_imm(e, false, X86_CMP, RCX, (s32)map->nr_elems);
 	emit_jcc32(e, CC_AE, slow);

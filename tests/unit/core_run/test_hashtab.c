@@ -148,6 +148,44 @@ Test(hashtab, keys_of_any_size)
 	}
 }
 
+/* How many of 1024 keys, @step apart, are not the first of their bucket. */
+static u32 behind_others(u32 size, u64 step, u32 seed)
+{
+	struct ebpf_map_meta meta = {.type = BPF_MAP_TYPE_HASH,
+				     .key_size = size,
+				     .value_size = 8,
+				     .max_entries = 1024,
+				     .nr_cpus = 1,
+				     .seed = seed};
+	u64 bytes = ebpf_map_shm_size(&meta);
+	void *base = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct ebpf_map map;
+	u32 behind = 1024;
+
+	cr_assert_eq(ebpf_map_bind(&map, &meta, base, bytes), 0);
+	for (u64 i = 0, key = 0; i < 1024; i++, key += step)
+		cr_assert_eq(map.ops->update(&map, &key, &i, BPF_NOEXIST), 0);
+	for (u32 i = 0; i <= map.mask; i++)
+		behind -= !!buckets(&map)[2 * i + 1];
+	munmap(map.base, map.size);
+	return behind;
+}
+
+/* Of random ones it would be 218. */
+Test(hashtab, integers_spread)
+{
+	static const u32 seeds[] = {0, 1, 0x12345678, 0x9e3779b9, 0xdeadbeef, ~0u};
+
+	for (u32 i = 0; i < ARRAY_SIZE(seeds); i++) {
+		cr_expect_lt(behind_others(4, 1, seeds[i]), 50);
+		cr_expect_lt(behind_others(8, 1, seeds[i]), 50);
+		for (u32 shift = 1; shift <= 54; shift++)
+			cr_expect_lt(behind_others(8, 1ull << shift, seeds[i]), 440,
+				     "step 2^%u, seed %#x", shift, seeds[i]);
+		cr_expect_lt(behind_others(8, 1ull << 32 | 1, seeds[i]), 300, "seed %#x", seeds[i]);
+	}
+}
+
 Test(hashtab, a_lost_key_restarts_the_walk)
 {
 	struct ebpf_map map;

@@ -47,11 +47,11 @@ static inline __attribute__((always_inline)) u64 key_hash(const struct ebpf_map 
 
 	if (ksz == 4) {
 		__builtin_memcpy(&k4, key, 4);
-		return hash_u32(k4, map->meta.seed);
+		return hash_int(k4, map->meta.seed);
 	}
 	if (ksz == 8) {
 		__builtin_memcpy(&k8, key, 8);
-		return hash_u64(k8, map->meta.seed);
+		return hash_int(k8, map->off[SEED]);
 	}
 	return hash_bytes(key, map->meta.key_size, map->meta.seed);
 }

@@ -144,6 +144,7 @@ void ebpf_htab_layout(struct ebpf_map *map)
 	map->off[NR_ELEMS] = nr_elems(meta);
 	map->off[CPU_AREA] = cpu_area(meta);
 	map->off[SHIFT] = bucket_shift(meta);
+	map->off[SEED] = hash_seed(meta->seed);
 }
 
 bool ebpf_htab_shape(const struct ebpf_map_meta *meta, struct ebpf_map_shape *shape)

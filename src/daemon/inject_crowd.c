@@ -224,12 +224,19 @@ static void repeat_wait(const struct crowd *c, const struct crowd_one *one)
 	ptrace(PTRACE_SETREGSET, one->tid, (void *)NT_PRSTATUS, &iov);
 }
 
-/* One that waits with another mask will wait again, and save this one before. */
-static void block_again(const struct crowd_one *one)
+/*
+ * One that waits with another mask will wait again, and save this one before. One whose last
+ * instruction has raised a signal must get it: blocked, it would go on behind a break byte, in the
+ * middle of the instruction that is there again.
+ */
+static void block_again(const struct crowd *c, const struct crowd_one *one)
 {
+	struct task task;
 	u64 mask;
 
-	if (!one->opened || ptrace(PTRACE_GETSIGMASK, one->tid, (void *)sizeof(mask), &mask))
+	if (!one->opened || task_read(c->t->pid, one->tid, &task) ||
+	    task.own & ~task.blocked & GUARDED ||
+	    ptrace(PTRACE_GETSIGMASK, one->tid, (void *)sizeof(mask), &mask))
 		return;
 	mask |= one->opened;
 	ptrace(PTRACE_SETSIGMASK, one->tid, (void *)sizeof(mask), &mask);
@@ -245,7 +252,7 @@ void crowd_release(struct crowd *c)
 		await_one(c, one, 0);
 		if (!one->tid || !one->stopped)
 			continue;
-		block_again(one);
+		block_again(c, one);
 		repeat_wait(c, one);
 		ptrace(PTRACE_DETACH, one->tid, NULL, NULL);
 	}

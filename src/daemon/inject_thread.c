@@ -421,6 +421,15 @@ static u64 scan(struct thread *t, u64 start, u64 end)
 	return 0;
 }
 
+/*
+ * Memory without a file of its own, such as a program's image: another thread may unmap it while we
+ * are at work, and what is mapped there next is not to be written to or executed.
+ */
+static bool may_go(const char *line)
+{
+	return strstr(line, " /memfd:");
+}
+
 static u64 scan_all(struct thread *t)
 {
 	_cleanup_fclose_ FILE *f = NULL;
@@ -431,7 +440,8 @@ static u64 scan_all(struct thread *t)
 	f = fopen(path, "re");
 	while (f && !found && fgets(line, sizeof(line), f))
 		if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %7s", &start, &end, perms) == 3 &&
-		    perms[0] == 'r' && perms[2] == 'x' && !strstr(line, "[vsyscall]"))
+		    perms[0] == 'r' && perms[2] == 'x' && !strstr(line, "[vsyscall]") &&
+		    !may_go(line))
 			found = scan(t, start, end);
 	return found;
 }
@@ -545,7 +555,7 @@ static u64 find_room(struct thread *t)
 	while (f && fgets(line, sizeof(line), f))
 		if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %7s %*s %*s %" SCNu64, &start, &end,
 			   perms, &inode) == 4 &&
-		    !strcmp(perms, "r-xp") && (inode || strstr(line, "[vdso]")) &&
+		    !strcmp(perms, "r-xp") && (inode || strstr(line, "[vdso]")) && !may_go(line) &&
 		    is_room(t, end - REMOTE_WAY_BACK))
 			return end - REMOTE_WAY_BACK;
 	return 0;
@@ -675,6 +685,17 @@ int thread_hold(struct thread *t)
 /* --- executing ----------------------------------------------------------------------------------
  */
 
+/* Our instruction can't be executed: a signal of ours, which would come again and again. */
+static bool faulted(struct thread *t, int sig)
+{
+	struct remote_regs regs;
+	siginfo_t info;
+
+	return BIT(sig) & SYNCHRONOUS && ptrace(PTRACE_GETSIGINFO, t->tid, NULL, &info) == 0 &&
+	       info.si_code > 0 && get_regs(t, &regs) == 0 &&
+	       remote_within(&regs, t->insn, t->insn + REMOTE_SYSCALL_LEN);
+}
+
 int thread_syscall(struct thread *t, s64 *ret, long nr, const u64 args[6])
 {
 	struct remote_regs regs = t->saved;
@@ -697,6 +718,8 @@ int thread_syscall(struct thread *t, s64 *ret, long nr, const u64 args[6])
 		err = go(t, PTRACE_SYSCALL, 0, t->deadline_ns, &halt, &sig);
 		if (err == 0 && halt == HALT_SYSCALL)
 			stops++;
+		else if (err == 0 && halt == HALT_SIGNAL && faulted(t, sig))
+			err = -EFAULT;
 		else if (err == 0 && halt == HALT_SIGNAL)
 			keep(t, sig);
 	}

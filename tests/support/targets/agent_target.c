@@ -22,6 +22,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -119,6 +120,18 @@ static int mode_read(void)
 	ssize_t n = read(0, &c, 1);
 
 	return printf("done %zd %d %ld\n", n, n < 0 ? errno : 0, calls(1000)) < 0;
+}
+
+/* has executable memory that it could unmap at any time, below everything else */
+static int mode_memfd(void)
+{
+	int fd = (int)syscall(SYS_memfd_create, "code", 0);
+
+	if (fd < 0 || ftruncate(fd, 4096) ||
+	    mmap((void *)0x10000000, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_FIXED, fd, 0) ==
+		    MAP_FAILED)
+		return 1;
+	return mode_read();
 }
 
 /* reads commands: a line with a number is so many calls */
@@ -386,7 +399,7 @@ static const struct {
 	{"busy", mode_busy},	   {"callbusy", mode_calls_busy}, {"threads", mode_threads},
 	{"signals", mode_signals}, {"crash", mode_crash},	  {"int3", mode_int3},
 	{"fork", mode_fork},	   {"longjmp", mode_longjmp},	  {"returns", mode_returns},
-	{"masks", mode_masks},	   {"dlopen", mode_dlopen},
+	{"masks", mode_masks},	   {"dlopen", mode_dlopen},	  {"memfd", mode_memfd},
 };
 
 int main(int argc, char **argv)

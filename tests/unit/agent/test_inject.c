@@ -169,6 +169,38 @@ Test(inject, given_up_in_the_middle)
 	fake_close(&f);
 }
 
+/* Between two of our system calls another thread may unmap it and map something else there. */
+Test(inject, no_code_of_ours_in_what_may_be_unmapped)
+{
+	struct inject inj = INJECT_INIT;
+	struct inject_request req = {.kind = INJECT_LOAD};
+	struct inject_event e;
+	u8 now[4096];
+	struct target t;
+	struct fake f;
+	long v[4];
+
+	fake_open(&f);
+	target_start(&t, NULL, "memfd", NULL);
+	target_in_syscall(&t, SYS_read);
+	req.pid = t.pid;
+	req.agent_fd = f.agent_file;
+	cr_assert_eq(inject_start(&req, &inj), 0);
+	cr_assert_eq(next_event(&inj, &e), 0);
+	cr_assert_eq(e.what, INJECT_SOCKET);
+	target_text(&t, 0x10000000, now, sizeof(now));
+	for (size_t i = 0; i < sizeof(now); i++)
+		cr_assert_eq(now[i], 0, "byte %zu is %#x", i, now[i]);
+	close(e.fd);
+	cr_assert_eq(next_event(&inj, &e), 0);
+	cr_assert_eq(e.what, INJECT_DONE);
+	inject_finish(&inj);
+	target_poke(&t);
+	cr_assert_eq(target_done(&t, v, 4), 3);
+	cr_assert_eq(target_wait(&t), 0);
+	fake_close(&f);
+}
+
 static bool musl_target(char *path, size_t size)
 {
 	const char *src = getenv("top_srcdir");

@@ -47,14 +47,14 @@ struct verify_backedge;
 
 struct verify_insn { /* what is known of an instruction besides its bytes */
 	bool seen;
-	bool prune;   /* compare states here */
-	bool force;   /* and keep one each time */
-	bool evicted; /* an unfinished node was taken out of the list */
+	bool prune; /* compare states here */
+	bool force; /* and keep one each time */
 	bool jump_target;
 	bool iter_next;	    /* a call of bpf_iter_*_next() */
 	bool sync_callback; /* a call that calls back at once */
 	u8 mem_type; /* enum ebpf_vtype + 1 that a load or store here goes to; 0: not seen yet */
 	u16 live;    /* registers that are read before they are written, at this instruction */
+	struct verify_node *open; /* unfinished nodes here, the newest first */
 };
 
 struct verify_subprog {

@@ -28,7 +28,9 @@ struct verify_marks { /* of one frame */
 struct verify_node {
 	struct verify_node *next;     /* at the same instruction */
 	struct verify_node *next_all; /* verify.all_nodes */
+	struct verify_node *open;     /* while it is unfinished: the next of verify_insn.open */
 	struct verify_node *parent;
+	struct verify_node *root; /* the first of this walk */
 	/* the outermost unfinished node that some path from here came back to */
 	struct verify_node *loop;
 	struct ebpf_vstate state;

@@ -108,12 +108,24 @@ static void drop_backedges(struct verify *v, u32 from)
 		free(v->backedges[--v->nbackedges].names);
 }
 
+/* Usually it is the newest there: see verify_previous(). */
+static void finish(struct verify *v, struct verify_node *n)
+{
+	struct verify_node **link = &v->insn[n->insn].open;
+
+	while (*link && *link != n)
+		link = &(*link)->open;
+	if (*link)
+		*link = n->open;
+}
+
 int verify_path_end(struct verify *v, struct verify_node *n)
 {
 	int r = 0;
 
 	for (; !r && n && !--n->branches; n = n->parent) {
 		n->rank = ++v->nfinished;
+		finish(v, n);
 		if (!n->loops)
 			continue;
 		r = settle(v, n);
@@ -137,28 +149,18 @@ static bool same_callers(const struct ebpf_vstate *a, const struct ebpf_vstate *
 	return true;
 }
 
-static bool descends(const struct verify_node *n, const struct verify_node *from)
-{
-	while (n->depth > from->depth)
-		n = n->parent;
-	return n == from;
-}
-
 /*
- * The newest unfinished node there usually is the one, a turn of a loop away: paths can be long,
- * and this is asked at every turn. Only where one was evicted the whole way is looked at.
+ * Paths are walked depth first, so all unfinished nodes of a walk lie on the way to the newest:
+ * those that aren't deeper than @from are above it. The first found usually is a turn of a loop
+ * away, but the way up to it can be long, and this is asked at every turn.
  */
 struct verify_node *verify_previous(struct verify *v, struct verify_node *from,
 				    const struct ebpf_vstate *st, u32 insn)
 {
 	struct verify_node *n;
 
-	for (n = from ? v->nodes[insn] : NULL; n; n = n->next)
-		if (n->branches && n->depth <= from->depth && same_callers(&n->state, st) &&
-		    descends(from, n))
-			return n;
-	for (n = v->insn[insn].evicted ? from : NULL; n; n = n->parent)
-		if (n->insn == insn && same_callers(&n->state, st))
+	for (n = from ? v->insn[insn].open : NULL; n; n = n->open)
+		if (n->depth <= from->depth && n->root == from->root && same_callers(&n->state, st))
 			return n;
 	return NULL;
 }
@@ -362,6 +364,7 @@ static void start_segment(struct verify *v, struct verify_node *n)
 		p->written[i] = 0;
 	}
 	n->parent = p->parent;
+	n->root = p->parent ? p->parent->root : n;
 	n->depth = p->parent ? p->parent->depth + 1 : 0;
 	n->async_entry = p->async_entry;
 	n->callback_depth = p->callback_depth;
@@ -389,6 +392,8 @@ static int remember(struct verify *v)
 	start_segment(v, n);
 	n->next = v->nodes[v->insn_idx];
 	v->nodes[v->insn_idx] = n;
+	n->open = v->insn[n->insn].open;
+	v->insn[n->insn].open = n;
 	v->total_states++;
 	v->peak_states++;
 	v->prev_jmps_processed = v->jmps_processed;
@@ -405,7 +410,6 @@ static bool evict(struct verify *v, struct verify_node **link)
 	if (n->misses <= n->hits * limit + limit)
 		return false;
 	*link = n->next;
-	v->insn[n->insn].evicted |= !!n->branches;
 	v->peak_states -= !n->branches && !n->used;
 	if (!n->branches && !n->used && !n->loops && !loop_of(n)) {
 		u32 frames = n->state.curframe;

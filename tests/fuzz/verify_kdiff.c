@@ -29,6 +29,7 @@
 #define OLDEST (6u << 8 | 12u) /* the kernel whose rules ours are */
 
 static bool more_is_known(void);
+static bool calls_back(void);
 
 /* What the kernel refuses and we don't, on purpose: part of its message, when, and why. */
 static struct {
@@ -46,6 +47,9 @@ static struct {
 	{"min value is negative", more_is_known, "the number has a lower bound for us"},
 	{"min value is outside of", more_is_known, "the number's lower bound is higher for us"},
 	{"max value is outside of", more_is_known, "the number's upper bound is lower for us"},
+	{"pointer += pointer", more_is_known, "the branch is dead for us: the number has bounds"},
+	{"verifier bug: No program to jit", calls_back,
+	 "the kernel's mistake: a callback whose only call no path reaches"},
 	{"invalid access to map value", more_is_known, "the number's bounds are closer for us"},
 };
 
@@ -330,6 +334,15 @@ static bool more_is_known(void)
 {
 	for (u32 i = 0; i < ninsns; i++)
 		if (knows_more(&insns[i]))
+			return true;
+	return false;
+}
+
+static bool calls_back(void)
+{
+	for (u32 i = 0; i < ninsns; i++)
+		if (insns[i].code == (BPF_LD | BPF_IMM | BPF_DW) &&
+		    insns[i].src_reg == BPF_PSEUDO_FUNC)
 			return true;
 	return false;
 }

@@ -74,8 +74,6 @@ static const struct {
 	{"the context as a key", "the context is memory, and the key is inside"},
 	{"delete from a stack trace's map by key of the context",
 	 "the context is memory, and the key is inside"},
-	{"update of a read-only map", "constants are in frozen maps, mapped for reading only"},
-	{"of another map", "nothing here executes timers"},
 };
 
 static bool may_accept(const char *name)

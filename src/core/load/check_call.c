@@ -97,7 +97,7 @@ static int const_str(struct proof_check *c, u32 regno)
 	    !ebpf_scalar_is_const(&r->val) || r->obj >= c->prog->nmaps)
 		return proof_fail(c, "R%u is no constant string", regno);
 	map = &c->prog->maps[r->obj];
-	if (!map->contents || at < 0 || at >= map->meta.value_size ||
+	if (!proof_map_constant(map) || at < 0 || at >= map->meta.value_size ||
 	    !memchr(map->contents + at, 0, map->meta.value_size - (size_t)at))
 		return proof_fail(c, "R%u is no constant string", regno);
 	return 0;
@@ -429,7 +429,27 @@ static bool has_release(const struct ebpf_proto *p)
 
 /* --- helpers --------------------------------------------------------------------------------- */
 
-static int special(struct proof_check *c, u32 id)
+/* A map that programs may not write may hold constants. */
+static int writable(struct proof_check *c, const struct args *a)
+{
+	const struct ebpf_map_meta *meta = proof_map_meta(c, &a->map);
+
+	if (!meta || meta->map_flags & BPF_F_RDONLY_PROG)
+		return proof_fail(c, "a map that programs may not write");
+	return 0;
+}
+
+/* A timer is started with the map it lies in: that one its callback gets. */
+static int timer_of_map(struct proof_check *c, const struct args *a)
+{
+	const struct ebpf_vreg *r = proof_reg(c, BPF_REG_1);
+
+	if (r->obj != a->map.obj || r->uid != a->map.uid || (a->map.flags & VREG_INNER))
+		return proof_fail(c, "a timer with the map of another");
+	return 0;
+}
+
+static int special(struct proof_check *c, u32 id, const struct args *a)
 {
 	const struct ebpf_vstate *st = &c->p->st;
 
@@ -440,6 +460,13 @@ static int special(struct proof_check *c, u32 id)
 		return proof_lock(c, BPF_REG_1, true);
 	case BPF_FUNC_spin_unlock:
 		return proof_lock(c, BPF_REG_1, false);
+	case BPF_FUNC_map_update_elem:
+	case BPF_FUNC_map_delete_elem:
+	case BPF_FUNC_map_push_elem:
+	case BPF_FUNC_map_pop_elem:
+		return writable(c, a);
+	case BPF_FUNC_timer_init:
+		return timer_of_map(c, a);
 	case BPF_FUNC_tail_call:
 		return st->nrefs ? proof_fail(c, "a tail call with something held") : 0;
 	default:
@@ -458,7 +485,7 @@ int proof_helper(struct proof_check *c, const struct bpf_insn *in)
 	if (id < 256)
 		c->facts->helpers[id / 64] |= 1ull << (id % 64);
 	e = args(c, &a);
-	e = e ? e : special(c, id);
+	e = e ? e : special(c, id, &a);
 	if (!e && (a.proto->flags & EPROTO_MOVES_PKT))
 		proof_forget_packets(c);
 	if (!e && a.release_dynptr)

@@ -177,14 +177,19 @@ int proof_context_bytes(struct proof_check *c, u32 regno, u32 size)
 
 /* --- loads ----------------------------------------------------------------------------------- */
 
-/* Bytes of a map that nobody can change any more are known. */
+bool proof_map_constant(const struct ebpf_vmap *map)
+{
+	return map->contents && map->frozen && (map->meta.map_flags & BPF_F_RDONLY_PROG);
+}
+
+/* Bytes that are known. */
 static bool constant(const struct proof_check *c, const struct ebpf_vreg *r,
 		     const struct proof_span *span, struct ebpf_vreg *value)
 {
 	const struct ebpf_vmap *map = map_of(c, r);
 	u64 bytes = 0;
 
-	if (r->type != VT_MAP_VALUE || !map->contents || !map->frozen || !span->fixed ||
+	if (r->type != VT_MAP_VALUE || !proof_map_constant(map) || !span->fixed ||
 	    (r->flags & VREG_INNER))
 		return false;
 	memcpy(&bytes, map->contents + span->lo, (size_t)(span->hi - span->lo));

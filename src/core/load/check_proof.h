@@ -190,6 +190,8 @@ int proof_access(struct proof_check *c, u32 regno, s32 off, u32 size, bool write
 
 /* The map, or inner map, that a VT_MAP or VT_MAP_VALUE is of; NULL: none. */
 const struct ebpf_map_meta *proof_map_meta(const struct proof_check *c, const struct ebpf_vreg *r);
+/* Neither system calls nor programs can change its bytes any more. */
+bool proof_map_constant(const struct ebpf_vmap *map);
 /* A function reads @size bytes of the context. */
 int proof_context_bytes(struct proof_check *c, u32 regno, u32 size);
 

@@ -55,7 +55,8 @@ static const struct {
 	{BPF_MAP_TYPE_USER_RINGBUF, "user_ringbuf", 0, 0, PAGE},
 	{BPF_MAP_TYPE_QUEUE, "queue", 0, 8, 3},
 	{BPF_MAP_TYPE_STACK, "stack", 0, 8, 3},
-	{BPF_MAP_TYPE_BLOOM_FILTER, "bloom_filter", 0, 8, 3},
+	/* so many that nothing is found by chance */
+	{BPF_MAP_TYPE_BLOOM_FILTER, "bloom_filter", 0, 8, 4096},
 	{BPF_MAP_TYPE_PERF_EVENT_ARRAY, "perf_event_array", 4, 4, 2},
 	{BPF_MAP_TYPE_PROG_ARRAY, "prog_array", 4, 4, 2},
 };

@@ -327,7 +327,9 @@ static int check_kfunc(struct check *c, const struct bpf_insn *in)
 {
 	if ((c->flags & EBPF_CHECK_VERIFIED) || (in->imm > 0 && ebpf_kfunc_get((u32)in->imm)))
 		return 0;
-	return refuse(c, EINVAL, "kernel function with BTF id %d does not exist in user space\n",
+	return refuse(c, EINVAL,
+		      "calling kernel function with BTF id %d is not allowed: it does not "
+		      "exist in user space\n",
 		      in->imm);
 }
 
@@ -611,18 +613,21 @@ static u32 subprog_of(const struct check *c, u32 pc)
 	return lo;
 }
 
+/* Recursion is walked as far as frames go, so it, too, is of that many. */
+static int too_deep(struct check *c)
+{
+	return refuse(c, E2BIG, "the call stack of %u frames is too deep !\n", EBPF_MAX_FRAMES);
+}
+
 /* Frames needed by subprogram @s. The recursion is as deep as the program's call chain allows. */
 static int frames_below(struct check *c, u32 s, u32 level)
 {
 	u32 i, deepest = 0;
 
 	if (level > EBPF_MAX_FRAMES || c->visiting[s])
-		return refuse(c, E2BIG, "the call stack of %u frames is too deep !\n", level);
+		return too_deep(c);
 	if (c->depth[s])
-		return level - 1 + c->depth[s] > EBPF_MAX_FRAMES
-			       ? refuse(c, E2BIG, "the call stack of %u frames is too deep !\n",
-					level - 1 + c->depth[s])
-			       : 0;
+		return level - 1 + c->depth[s] > EBPF_MAX_FRAMES ? too_deep(c) : 0;
 	c->visiting[s] = 1;
 	for (i = c->starts[s]; i < c->starts[s + 1]; i++) {
 		const struct bpf_insn *in = &c->insns[i];

@@ -195,9 +195,11 @@ static int find_kfunc(struct verify *v, const struct bpf_insn *in, struct verify
 {
 	*call = (struct verify_call){.id = (u32)in->imm, .proto = ebpf_proto_kfunc((u32)in->imm)};
 	if (!call->proto || in->off)
-		return verify_fail(v, EINVAL,
-				   "kernel function with BTF id %d does not exist in user space\n",
-				   in->imm);
+		return verify_fail(
+			v, EINVAL,
+			"calling kernel function with BTF id %d is not allowed: it does not "
+			"exist in user space\n",
+			in->imm);
 	if (verify_locked(v))
 		return verify_fail(v, EINVAL,
 				   "function calls are not allowed while holding a lock\n");

@@ -303,6 +303,53 @@ static int packet(struct verify *v, const struct verify_access *a)
 
 /* --- one access by an instruction ------------------------------------------------------------ */
 
+/* The kernel's structure behind a pointer to a map, as its messages name it. */
+static const char *map_struct(u32 type)
+{
+	switch (type) {
+	case BPF_MAP_TYPE_ARRAY:
+	case BPF_MAP_TYPE_PERCPU_ARRAY:
+	case BPF_MAP_TYPE_PROG_ARRAY:
+	case BPF_MAP_TYPE_PERF_EVENT_ARRAY:
+	case BPF_MAP_TYPE_CGROUP_ARRAY:
+	case BPF_MAP_TYPE_ARRAY_OF_MAPS:
+		return "bpf_array";
+	case BPF_MAP_TYPE_HASH:
+	case BPF_MAP_TYPE_PERCPU_HASH:
+	case BPF_MAP_TYPE_LRU_HASH:
+	case BPF_MAP_TYPE_LRU_PERCPU_HASH:
+	case BPF_MAP_TYPE_HASH_OF_MAPS:
+		return "bpf_htab";
+	case BPF_MAP_TYPE_LPM_TRIE:
+		return "lpm_trie";
+	case BPF_MAP_TYPE_QUEUE:
+	case BPF_MAP_TYPE_STACK:
+		return "bpf_queue_stack";
+	case BPF_MAP_TYPE_BLOOM_FILTER:
+		return "bpf_bloom_filter";
+	case BPF_MAP_TYPE_STACK_TRACE:
+		return "bpf_stack_map";
+	case BPF_MAP_TYPE_RINGBUF:
+	case BPF_MAP_TYPE_USER_RINGBUF:
+		return "bpf_ringbuf_map";
+	default:
+		return "bpf_map";
+	}
+}
+
+/* Nothing of a map itself is shown here; what the kernel refuses, too, gets its words. */
+static int bad_map_access(struct verify *v, const struct verify_access *a)
+{
+	const char *name = map_struct(verify_map_meta(v, verify_reg(v, a->regno))->type);
+
+	if (a->off < 0)
+		return verify_fail(v, EACCES, "R%d is %s invalid negative access: off=%d\n",
+				   a->regno, name, a->off);
+	if (a->write)
+		return verify_fail(v, EACCES, "only read from %s is supported\n", name);
+	return verify_fail(v, EACCES, "R%d invalid mem access 'map_ptr'\n", a->regno);
+}
+
 static int bad_pointer(struct verify *v, u32 regno)
 {
 	char name[64];
@@ -354,6 +401,8 @@ static int plain_access(struct verify *v, const struct verify_access *a)
 		return memory(v, a);
 	case VT_PKT:
 		return packet_access(v, a);
+	case VT_MAP:
+		return bad_map_access(v, a);
 	default:
 		return bad_pointer(v, a->regno);
 	}

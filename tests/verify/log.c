@@ -13,6 +13,12 @@ static const struct vcase refused = NO("refused", EACCES, "R9 !read_ok", LDX(BPF
 				       JMP_IMM(BPF_JEQ, 6, 7, 2), RET(0), MOV_REG(0, 9), EXIT());
 static const struct vcase lookup = OK("lookup", LOOKUP8(M_HASH), NONNULL, LDX(BPF_DW, 6, 0, 8),
 				      ALU64_IMM(BPF_AND, 6, 7), STX(BPF_DW, 10, 6, -16), RET(0));
+static const struct vcase math =
+	OK("math", LOOKUP8(M_HASH), NONNULL, LDX(BPF_DW, 1, 0, 0), ALU64_IMM(BPF_AND, 1, 7),
+	   ALU64_REG(BPF_ADD, 0, 1), LDX(BPF_B, 0, 0, 0), RET(0));
+static const struct vcase spilled =
+	OK("spilled", MOV_IMM(2, -8), STX(BPF_DW, 10, 2, -16), LDX(BPF_DW, 2, 10, -16),
+	   MOV_REG(1, 10), ALU64_REG(BPF_ADD, 1, 2), RET(0));
 
 /* verify into @text with room of @size; what the log needed */
 static u64 say(const struct vcase *c, u32 level, char *text, u32 size)
@@ -41,6 +47,34 @@ Test(verify_log, accepted)
 	HAS(text, " peak_states ");
 	HAS(text, " mark_read ");
 	HAS_NOT(text, "r6 = *(u64 *)(r1 +0)");
+}
+
+/* what mattered is marked in states that are remembered, not in the current one */
+Test(verify_log, current_numbers)
+{
+	char text[16384];
+
+	say(&math, 2, text, sizeof(text));
+	HAS(text, "(0f) r0 += r1");
+	HAS(text, " R1=scalar(smin=smin32=0,smax=umax=smax32=umax32=7,var_off=(0x0; 0x7))");
+	HAS_NOT(text, "; R0=map_value(map=hash,ks=8,vs=16) R1=Pscalar");
+	HAS_NOT(text, ") R1=Pscalar");
+}
+
+/* level 2: where a number that mattered came from */
+Test(verify_log, precision)
+{
+	char text[16384];
+
+	say(&spilled, 2, text, sizeof(text));
+	HAS(text, "mark_precise: frame0: last_idx 4 first_idx 0 subseq_idx -1 \n"
+		  "mark_precise: frame0: regs=r2 stack= before 3: (bf) r1 = r10\n"
+		  "mark_precise: frame0: regs=r2 stack= before 2: (79) r2 = *(u64 *)(r10 -16)\n"
+		  "mark_precise: frame0: regs= stack=-16 before 1: (7b) *(u64 *)(r10 -16) = r2\n"
+		  "mark_precise: frame0: regs=r2 stack= before 0: (b7) r2 = -8\n"
+		  "5: R1=fp-8 R2=-8\n");
+	say(&spilled, 1, text, sizeof(text));
+	HAS_NOT(text, "mark_precise");
 }
 
 /* level 2: every instruction with what it changed */

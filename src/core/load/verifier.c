@@ -226,6 +226,7 @@ static int step(struct verify *v, bool fresh, bool *done)
 		v->scratched_slots = 0;
 	}
 	verify_log_insn(v, at);
+	verify_trace_step(v);
 	v->insn[at].seen = true;
 	r = walk_insn(v, done);
 	v->prev_insn_idx = at;

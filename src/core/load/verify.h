@@ -29,6 +29,7 @@
  *	verify_dynptr.c	  dynptrs and iterators in the stack
  *	verify_func.c	  what the program's functions take
  *	verify_btf.c	  types of functions and map values
+ *	verify_trace.c	  the way a mark of precision goes back, as text
  *	verify_log.c	  states, instructions and source lines as text
  *
  * Rules: 0 or -errno; whoever returns an error has written the reason (verify_fail()). Allocation
@@ -44,6 +45,8 @@ struct verify_branch; /* verifier.c: a path to be walked later */
 struct verify_path;   /* verify_node.h: how the current state came here */
 struct verify_def;    /* verify_precise.c: what values were computed from */
 struct verify_backedge;
+struct verify_marks; /* verify_node.h */
+struct verify_step;  /* verify_trace.c: an instruction of a path */
 
 struct verify_insn { /* what is known of an instruction besides its bytes */
 	bool seen;
@@ -102,6 +105,9 @@ struct verify {
 	u64 log_line_end;    /* log: where the line of the last instruction ended, 0: none */
 	u32 log_line_len;
 	const struct bpf_line_info *log_source; /* log: last source line printed */
+	const struct verify_marks *log_marks;	/* log: of the frame being printed, or NULL */
+	struct verify_step *steps;		/* log: of all paths */
+	u32 nsteps, steps_room;
 
 	/* figures of the last line */
 	u32 insn_processed, max_states_per_insn, total_states, peak_states, prev_insn_processed;

@@ -332,6 +332,7 @@ static int go_both(struct verify *v, const struct cond *c, struct way *jump, str
 		d = verify_def(v, jump->dst.def, jump->src.def);
 		jump->dst.def = jump->src.def = fall->dst.def = fall->src.def = d;
 	}
+	verify_trace_links(v, c->in);
 	other = verify_push(v, to, v->insn_idx);
 	if (!other)
 		return -ENOMEM;

@@ -201,12 +201,12 @@ static void log_attrs(struct verify *v, const struct ebpf_vreg *reg)
 	verify_log(v, ")");
 }
 
-static void log_reg(struct verify *v, const struct ebpf_vreg *reg, u32 frameno)
+static void log_reg(struct verify *v, const struct ebpf_vreg *reg, u32 frameno, bool precise)
 {
 	bool known = ebpf_scalar_is_const(&reg->val);
 	char name[64];
 
-	if (reg->type == VT_SCALAR && (reg->flags & VREG_PRECISE))
+	if (reg->type == VT_SCALAR && precise)
 		verify_log(v, "P");
 	if (reg->type == VT_SCALAR && known) {
 		log_snum(v, reg->val.smin);
@@ -291,7 +291,8 @@ static void log_slot(struct verify *v, const struct ebpf_vslot *s, u32 i, u32 fr
 		slot_text(s, text);
 		verify_log(v, "=%s", text);
 		if (s->kind[0] == VB_SPILL)
-			log_reg(v, &s->spilled, frameno);
+			log_reg(v, &s->spilled, frameno,
+				v->log_marks && v->log_marks->slots >> i & 1);
 	}
 }
 
@@ -321,7 +322,7 @@ void verify_log_frame(struct verify *v, const struct ebpf_vstate *st, u32 framen
 		if (f->regs[i].type == VT_NONE || !(all || (v->scratched_regs >> i & 1)))
 			continue;
 		verify_log(v, " R%u=", i);
-		log_reg(v, &f->regs[i], frameno);
+		log_reg(v, &f->regs[i], frameno, v->log_marks && v->log_marks->regs >> i & 1);
 	}
 	for (i = 0; i < f->nslots; i++)
 		if (all || (v->scratched_slots >> i & 1))

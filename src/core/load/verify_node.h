@@ -41,6 +41,7 @@ struct verify_node {
 	u32 backedges;	 /* how many there were when it was made */
 	u32 async_entry; /* see struct verify_path */
 	u32 callback_depth;
+	u32 step; /* log: the last before it, see verify_trace.c */
 	u16 hits, misses;
 	bool used;  /* some path ended because of it: part of the proof */
 	bool loops; /* paths came back to it while it was unfinished */
@@ -54,6 +55,7 @@ struct verify_path {
 	u32 jumps;	    /* since the parent */
 	u32 async_entry;    /* entries into callbacks that run later, so far */
 	u32 callback_depth; /* callbacks entered, so far */
+	u32 step;	    /* log: the last one, see verify_trace.c; 0: none */
 };
 
 /*
@@ -102,6 +104,15 @@ void verify_mark_read(struct verify_node *node, u32 frameno, u64 slots);
 int verify_names_of(const struct ebpf_vstate *st, struct verify_name **names, u32 *n);
 int verify_flow(struct verify *v, const struct verify_node *old, const struct verify_path *path,
 		const struct verify_name *names, u32 nnames);
+
+/* verify_trace.c: the text of log level 2 on what precision goes back to; else nothing. Before each
+ * instruction; at a branch that goes both ways; at a mark, before it is made; at the end of a path.
+ */
+void verify_trace_step(struct verify *v);
+void verify_trace_links(struct verify *v, const struct bpf_insn *in);
+void verify_trace_reg(struct verify *v, u32 regno);
+void verify_trace_flow(struct verify *v, const struct verify_node *old,
+		       const struct verify_name *names, u32 n);
 
 /* verify_live.c: fill insn[].live */
 int verify_liveness(struct verify *v);

@@ -14,8 +14,9 @@
 #include "core/load/mutant.h"
 #include "core/load/verify_node.h"
 
-#define PLACE 0x80000000u /* .b of a name that a node gave: PLACE | frame << 8 | slot or register  \
-			   */
+#define PLACE                                                                                      \
+	0x80000000u /* .b of a name that a node gave: PLACE | frame << 8 | slot or register        \
+		     */
 #define PLACE_REG 0x80u
 
 struct verify_def {
@@ -159,6 +160,7 @@ int verify_precise(struct verify *v, u32 regno)
 	if (reg->type != VT_SCALAR)
 		return 0;
 	reg->flags |= VREG_PRECISE;
+	verify_trace_reg(v, regno);
 	return verify_mark(v, v->path->parent, reg->def);
 }
 

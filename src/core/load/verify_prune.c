@@ -334,6 +334,7 @@ static int end_at(struct verify *v, struct verify_node *old, enum outcome how)
 	r = verify_names_of(v->cur, &names, &n);
 	if (r)
 		return r;
+	verify_trace_flow(v, old, names, n);
 	r = verify_flow(v, old, v->path, names, n);
 	free(names);
 	return r ? r : 1;
@@ -368,6 +369,7 @@ static void start_segment(struct verify *v, struct verify_node *n)
 	n->depth = p->parent ? p->parent->depth + 1 : 0;
 	n->async_entry = p->async_entry;
 	n->callback_depth = p->callback_depth;
+	n->step = p->step;
 	n->backedges = v->nbackedges;
 	n->branches = 1;
 	p->parent = n;
@@ -532,4 +534,5 @@ void verify_nodes_free(struct verify *v)
 	drop_backedges(v, 0);
 	free(v->backedges);
 	free(v->defs);
+	free(v->steps);
 }

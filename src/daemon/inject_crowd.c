@@ -268,7 +268,7 @@ void crowd_release(struct crowd *c)
  * unblocked, as these calls would have done. Not so while a thread waits with another mask
  * (sigsuspend, ppoll): a handler would run with that one.
  */
-static bool blocks_trap(const struct crowd *c, struct crowd_one *one)
+static bool blocks_trap(struct crowd *c, struct crowd_one *one)
 {
 	struct task task;
 	u64 mask, open;
@@ -279,8 +279,10 @@ static bool blocks_trap(const struct crowd *c, struct crowd_one *one)
 		return task.blocked & TRAP_BIT;
 	if (!((mask | task.blocked) & TRAP_BIT))
 		return false;
-	if (!c->guarded || mask != task.blocked)
+	if (!c->guarded || mask != task.blocked) {
+		c->waits = mask != task.blocked;
 		return true;
+	}
 	open = mask & ~GUARDED;
 	if (ptrace(PTRACE_SETSIGMASK, one->tid, (void *)sizeof(open), &open))
 		return true;
@@ -288,21 +290,24 @@ static bool blocks_trap(const struct crowd *c, struct crowd_one *one)
 	return false;
 }
 
-static bool worker_blocks_trap(const struct crowd *c)
+static bool worker_blocks_trap(struct crowd *c)
 {
 	struct thread *t = c->t;
 
 	if (!((t->mask | t->seen) & TRAP_BIT))
 		return false;
-	if (!c->guarded || t->mask != t->seen)
+	if (!c->guarded || t->mask != t->seen) {
+		c->waits = t->mask != t->seen;
 		return true;
+	}
 	t->opened |= t->mask & GUARDED;
 	t->mask &= ~GUARDED; /* what it will get back */
 	return false;
 }
 
-static pid_t who_blocks(const struct crowd *c)
+static pid_t who_blocks(struct crowd *c)
 {
+	c->waits = false;
 	for (u32 i = 0; i < c->n; i++)
 		if (blocks_trap(c, &c->v[i]))
 			return c->v[i].tid;
@@ -326,6 +331,19 @@ static void let_on(struct crowd *c)
 		await_one(c, &c->v[i], osl_now_ns() + NS_PER_MS);
 }
 
+static int fail_blocked(struct crowd *c, pid_t tid)
+{
+	return thread_fail(
+		c->t, -EAGAIN,
+		c->guarded && c->waits
+			? "thread %d of process %d waits with SIGTRAP blocked (sigsuspend, ppoll, "
+			  "pselect or epoll_pwait), a probe would kill it; attach again once that "
+			  "wait is over, or start the program with `ebpfrt run`"
+			: "thread %d of process %d blocks SIGTRAP, a probe would kill it; start "
+			  "the program with `ebpfrt run`, which keeps the signal unblocked",
+		tid, c->t->pid);
+}
+
 int crowd_clear(struct crowd *c, bool guarded)
 {
 	u64 deadline = MIN(c->t->deadline_ns, osl_now_ns() + CLEAR_WAIT_NS);
@@ -335,12 +353,7 @@ int crowd_clear(struct crowd *c, bool guarded)
 	c->guarded = guarded;
 	while ((tid = who_blocks(c))) {
 		if (osl_now_ns() >= deadline || tid == c->t->tid)
-			return thread_fail(
-				c->t, -EAGAIN,
-				"thread %d of process %d blocks SIGTRAP, a probe would kill it; "
-				"start the program with `ebpfrt run`, which keeps the signal "
-				"unblocked",
-				tid, c->t->pid);
+			return fail_blocked(c, tid);
 		let_on(c);
 		err = hold_rest(c);
 		if (err)

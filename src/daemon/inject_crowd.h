@@ -20,6 +20,7 @@ struct crowd {
 	struct crowd_one *v;
 	u32 n, room;
 	bool guarded;
+	bool waits; /* who blocks SIGTRAP does so for the time of a wait */
 };
 
 /* Stop all threads but @t, which is held. 0, or -errno with the sentence in t->why. */

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Processes that can't be attached to, or not where one wants: the words, the status, and that they go on as they were.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
-plan 37
+plan 43
 hello=$samples/hello.bpf.o
 
 odd_start() { # mode
@@ -20,9 +20,18 @@ odd_quit() {
 	odd_status=$?
 }
 
+# a thread blocks SIGTRAP while it waits
+waits_blocked() {
+	grep -q '^SigBlk:.*[13579bdf].$' /proc/$target/task/*/status
+}
+waits_on() {
+	! waits_blocked
+}
+
 # NAME MODE PATTERN PROG-SPEC: attaching fails with these words, and the process goes on
 refuses() {
 	odd_start "$2"
+	[ "$2" != suspend ] || until_true waits_blocked
 	try ebpfrt attach -d 5 --prog "hello=$4" "$target" "$hello"
 	is "$1: status" "$status" 1
 	like "$1: words" "$err" "$3"
@@ -42,6 +51,20 @@ attach_stop INT
 like "blocks SIGTRAP: its calls are hits" "$(cat attach.err)" "; [1-9][0-9]* hits, 0 lost"
 odd_quit
 is "blocks SIGTRAP: to its end" "$odd_status" 3
+# one that waits would block it again when it is let go
+refuses "a wait with SIGTRAP blocked" suspend "thread [0-9]+ of process [0-9]+ waits with SIGTRAP blocked \(sigsuspend, .*;\
+ attach again once that wait is over, or start the program with .ebpfrt run.$" uprobe:odd:work
+odd_start suspend
+until_true waits_blocked
+kill -USR1 "$target"
+until_true waits_on
+attach_start --prog "hello=uprobe:odd:work" "$target" "$hello"
+echo >&8
+read -r answer <&9
+attach_stop INT
+like "that is over: its calls are hits" "$(cat attach.err)" "; [1-9][0-9]* hits, 0 lost"
+odd_quit
+is "that is over: to its end" "$odd_status $answer" "3 sum 100"
 refuses "a seccomp filter" seccomp \
 	"^ebpfrt: cannot attach to [0-9]+ \(odd\): it has a seccomp filter, .*; start it with 'ebpfrt run'" uprobe:odd:work
 refuses "undumpable" undumpable \

@@ -5,6 +5,8 @@
  *
  *	odd plain         nothing special
  *	odd block         blocks SIGTRAP
+ *	odd suspend       a thread waits for SIGUSR1 with everything else blocked, then waits on
+ *	                  like any other
  *	odd seccomp       allows itself read, write and exit only
  *	odd undumpable    has made itself undumpable
  *	odd traced        is traced by its parent
@@ -12,6 +14,7 @@
  */
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -102,6 +105,36 @@ static int trace_child(void)
 	return WEXITSTATUS(status);
 }
 
+static void on_signal(int sig)
+{
+}
+
+static void *suspended(void *arg)
+{
+	sigset_t set;
+
+	sigfillset(&set);
+	sigdelset(&set, SIGUSR1);
+	sigsuspend(&set);
+	for (;;)
+		pause();
+	return arg;
+}
+
+static int suspend_thread(void)
+{
+	pthread_t thread;
+	sigset_t set;
+
+	signal(SIGUSR1, on_signal);
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR1);
+	sigprocmask(SIG_BLOCK, &set, NULL); /* until the wait */
+	pthread_create(&thread, NULL, suspended, NULL);
+	ready(getpid());
+	return serve();
+}
+
 static int keep_zombie(void)
 {
 	siginfo_t info;
@@ -122,6 +155,8 @@ int main(int argc, char **argv)
 		return trace_child();
 	if (!strcmp(mode, "zombie"))
 		return keep_zombie();
+	if (!strcmp(mode, "suspend"))
+		return suspend_thread();
 	if (!strcmp(mode, "undumpable"))
 		prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	if (!strcmp(mode, "block"))

@@ -67,7 +67,8 @@ static u32 nr_pools(const struct ebpf_map_meta *meta)
 {
 	u32 n = 1;
 
-	while (n < MAX_POOLS && n < meta->nr_cpus && meta->max_entries / (2 * n) >= POOL_MIN)
+	/* a division would be half of what taking an element costs */
+	while (n < MAX_POOLS && n < meta->nr_cpus && meta->max_entries >= 2 * n * POOL_MIN)
 		n *= 2;
 	return n;
 }

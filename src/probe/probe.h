@@ -49,7 +49,7 @@ struct probe_process {
 	pid_t tracer;
 	u32 nthreads;
 	u32 seccomp; /* mode */
-	bool no_new_privs, setuid, is_64bit, kernel_thread, zombie, stopped, same_mnt_ns,
+	bool no_new_privs, setuid, is_64bit, kernel_thread, zombie, ending, stopped, same_mnt_ns,
 		same_pid_ns, trap_blocked, preloaded, statically_linked, musl, shadow_stack, go;
 	char comm[16];
 	char exe[512];
@@ -60,7 +60,7 @@ int probe_process_read(pid_t pid, struct probe_process *out, char why[PROBE_WHY_
 /*
  * May the calling user inject into it? 0, or -EPERM and friends with a sentence that names the
  * cause (other user, setuid, not dumpable, traced by PID, Yama scope, seccomp filter) and the
- * remedy. -EAGAIN: an injection of ours is under way.
+ * remedy. -EAGAIN: an injection of ours is under way, or the process is ending.
  */
 #define PROBE_INJECTOR "ebpfrt-inject" /* name of the process that injects */
 int probe_process_may_inject(const struct probe_process *p, char why[PROBE_WHY_MAX]);

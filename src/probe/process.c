@@ -74,6 +74,7 @@ static int read_stat(pid_t pid, struct probe_process *p)
 	_cleanup_fclose_ FILE *f = NULL;
 	char path[64], buf[1024], *open, *close;
 	unsigned int flags;
+	u64 memory;
 	size_t n;
 
 	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
@@ -90,10 +91,11 @@ static int read_stat(pid_t pid, struct probe_process *p)
 	snprintf(p->comm, sizeof(p->comm), "%s", open + 1);
 	if (sscanf(close + 1,
 		   " %*c %*d %*d %*d %*d %*d %u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d "
-		   "%" SCNu64,
-		   &flags, &p->start_time) != 2)
+		   "%" SCNu64 " %" SCNu64,
+		   &flags, &p->start_time, &memory) != 3)
 		return -ESRCH;
 	p->kernel_thread = flags & FLAG_KTHREAD;
+	p->ending = !memory && !p->kernel_thread;
 	return 0;
 }
 
@@ -421,9 +423,10 @@ int probe_process_may_inject(const struct probe_process *p, char why[PROBE_WHY_M
 		struct probe_process now;
 		int err = errno;
 
-		usleep(20000); /* a process on its way out is denied, too, and then gone */
 		if (probe_process_read(p->pid, &now, why))
 			return -ESRCH;
+		if (now.ending) /* without memory it looks like one that must not be read */
+			return sentence(p, -EAGAIN, "it is just ending", why);
 		return ptrace_denied(p, err, why);
 	}
 	return check_seccomp(p, why);

@@ -11,7 +11,8 @@ struct arch_regs {
 	u64 orig_ax;
 	u64 ip, cs, flags, sp, ss;
 };
-_Static_assert(sizeof(struct arch_regs) == 168, "pt_regs of x86-64");
+#define ARCH_REGS_SIZE 168 /* for who can't use sizeof */
+_Static_assert(sizeof(struct arch_regs) == ARCH_REGS_SIZE, "pt_regs of x86-64");
 
 /* The frame pointer, for walking stacks. */
 static inline u64 arch_regs_fp(const struct arch_regs *regs)

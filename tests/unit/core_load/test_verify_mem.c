@@ -6,6 +6,8 @@
  */
 #include "tests/unit/core_load/verify_case.h"
 
+#include "arch_regs.h"
+
 #define OK .err = 0
 #define FAIL(e, w) .err = -(e), .words = (w)
 #define DONE MOV_IMM(0, 0), EXIT()
@@ -16,6 +18,9 @@
 #define TIMES(reg, max) LDX(BPF_DW, reg, 0, 0), ALU64_IMM(BPF_AND, reg, max)
 #define PKT .prog_type = BPF_PROG_TYPE_XDP
 #define PACKET LDX(BPF_W, 2, 1, 0), LDX(BPF_W, 3, 1, 4)
+
+#define STR_(x) #x
+#define STR(x) STR_(x)
 
 static const struct verify_case cases[] = {
 	/* map values */
@@ -109,8 +114,9 @@ static const struct verify_case cases[] = {
 	/* the context */
 	{"a register", OK, .insns = {LDX(BPF_DW, 0, 1, 112), EXIT()}},
 	{"the last one", OK, .insns = {LDX(BPF_DW, 0, 1, 160), EXIT()}},
-	{"behind the last", FAIL(EACCES, "invalid bpf_context access off=168 size=8"),
-	 .insns = {LDX(BPF_DW, 0, 1, 168), EXIT()}},
+	{"behind the last",
+	 FAIL(EACCES, "invalid bpf_context access off=" STR(ARCH_REGS_SIZE) " size=8"),
+	 .insns = {LDX(BPF_DW, 0, 1, ARCH_REGS_SIZE), EXIT()}},
 	{"misaligned", FAIL(EACCES, "invalid bpf_context access off=4 size=8"),
 	 .insns = {LDX(BPF_DW, 0, 1, 4), EXIT()}},
 	{"moved", FAIL(EACCES, "dereference of modified ctx ptr R1 off=8 disallowed"),

@@ -95,7 +95,7 @@ struct agent_shared {
 	u64 size;
 };
 
-#define AGENT_SIGNALS 3 /* that the agent handles: SIGTRAP, SIGSEGV, SIGBUS */
+#define AGENT_SIGNALS 5 /* that the agent handles: SIGTRAP and those of faults */
 
 struct agent {
 	u32 exchange;	 /* lock: 1 while an exchange is under way */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * SIGSEGV and SIGBUS.
+ * SIGSEGV, SIGBUS, SIGFPE and SIGILL.
  *
  * Whose fault is it? A copy that may fail (osl_read() and its like): continue at its error return.
  * A program: cut its run short. The agent itself during an injected call: give the call up. All
@@ -52,23 +52,24 @@ void agent_on_fault(int sig, siginfo_t *info, struct osl_ucontext *uc)
 		into = regs.ip - p->plan->patch.slot;
 		frame_set_ip(uc,
 			     into < p->plan->patch.len ? p->addr : p->addr + p->plan->patch.len);
+		if (sig == SIGFPE || sig == SIGILL) /* theirs is the instruction's */
+			info->si_addr = (void *)frame_ip(uc);
 	}
 	sig_chain(sig, info, uc, info->si_code > 0);
 }
 
-static bool writes_stack(const struct arch_patch *patch)
-{
-	return patch->kind == ARCH_PATCH_PUSH || patch->kind == ARCH_PATCH_CALL;
-}
-
+/* The kernel would have sent this had the instruction run. */
 void fault_raise(const struct arch_patch *patch, const struct arch_regs *regs, siginfo_t *info,
 		 struct osl_ucontext *uc)
 {
 	siginfo_t seen = *info;
+	bool write, mappable;
+	u64 addr = arch_patch_fault(patch, regs, &write);
 
+	mappable = frame_set_fault(uc, addr, write);
 	seen.si_signo = SIGSEGV;
-	seen.si_code = SEGV_MAPERR;
-	seen.si_addr = (void *)(writes_stack(patch) ? regs->sp - 8 : regs->sp);
+	seen.si_code = mappable ? SEGV_MAPERR : SI_KERNEL;
+	seen.si_addr = mappable ? (void *)addr : NULL;
 	frame_set_ip(uc, patch->addr);
 	sig_chain(SIGSEGV, &seen, uc, false);
 }

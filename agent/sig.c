@@ -3,10 +3,11 @@
  * The application's view of signals.
  *
  * Model: SIGTRAP, SIGSEGV and SIGBUS are handled by the agent and never blocked: a break trap with
- * SIGTRAP blocked is death. The application's own actions for the three live in agent.app[]; where
- * libc makes the system calls that change masks and actions the daemon asks for sites, at which
- * these calls are emulated: masks lose our three signals, actions go to the table. Signals that
- * turn out to be the application's are handed on as the kernel would deliver them.
+ * SIGTRAP blocked is death. SIGFPE and SIGILL are handled, too, because an instruction in a slot
+ * may raise them, but blocked they may be. The application's own actions for the five live in
+ * agent.app[]; where libc makes the system calls that change masks and actions the daemon asks for
+ * sites, at which these calls are emulated: masks lose the first three, actions go to the table.
+ * Signals that turn out to be the application's are handed on as the kernel would deliver them.
  *
  * A child that shares our memory (vfork, posix_spawn) resets handlers of its own; it must neither
  * change the parent's table nor lose the handlers, which its next probe needs: for it the change is
@@ -24,7 +25,7 @@
 
 typedef void (*handler_fn)(int sig, siginfo_t *info, void *uc);
 
-static const int signals[AGENT_SIGNALS] = {SIGTRAP, SIGSEGV, SIGBUS};
+static const int signals[AGENT_SIGNALS] = {SIGTRAP, SIGSEGV, SIGBUS, SIGFPE, SIGILL};
 
 static int index_of(u64 sig)
 {
@@ -122,7 +123,7 @@ static void call_handler(int i, const struct agent_sigaction *act, siginfo_t *in
 	uc->sigmask &= ~OURS;
 }
 
-/* The default action, which for our three is death. */
+/* The default action, which for all of them is death. */
 static void die(int sig, siginfo_t *info, struct osl_ucontext *uc, bool again)
 {
 	struct agent_sigaction dfl = {0};

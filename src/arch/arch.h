@@ -145,6 +145,8 @@ bool arch_patch_valid(const struct arch_patch *p);
  * running the instruction itself.
  */
 int arch_patch_step(const struct arch_patch *p, struct arch_regs *regs);
+/* The address that the instruction could not access when arch_patch_step() failed, and how. */
+u64 arch_patch_fault(const struct arch_patch *p, const struct arch_regs *regs, bool *write);
 
 /* --- raw system calls, thread pointer
  * ------------------------------------------------------------------------- */

@@ -72,3 +72,10 @@ int arch_patch_step(const struct arch_patch *p, struct arch_regs *regs)
 	(void)p, (void)regs;
 	return -EOPNOTSUPP;
 }
+
+u64 arch_patch_fault(const struct arch_patch *p, const struct arch_regs *regs, bool *write)
+{
+	(void)p, (void)regs;
+	*write = false;
+	return 0;
+}

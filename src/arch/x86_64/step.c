@@ -126,21 +126,24 @@ static int push(struct arch_regs *regs, u64 value)
 	return 0;
 }
 
-static int operand(const struct arch_operand *op, const struct arch_regs *regs, u64 *out)
+static u64 effective(const struct arch_operand *op, const struct arch_regs *regs)
 {
 	u64 ea = (u64)op->disp;
 
-	if (op->is_reg) {
-		*out = reg_value(regs, op->reg);
-		return 0;
-	}
 	if (op->base != ARCH_NO_REG)
 		ea += reg_value(regs, op->base);
 	if (op->index != ARCH_NO_REG)
 		ea += reg_value(regs, op->index) * op->scale;
-	if (op->addr32)
-		ea = (u32)ea;
-	return osl_read(out, (const void *)ea, sizeof(*out)) ? -EFAULT : 0;
+	return op->addr32 ? (u32)ea : ea;
+}
+
+static int operand(const struct arch_operand *op, const struct arch_regs *regs, u64 *out)
+{
+	if (op->is_reg) {
+		*out = reg_value(regs, op->reg);
+		return 0;
+	}
+	return osl_read(out, (const void *)effective(op, regs), sizeof(*out)) ? -EFAULT : 0;
 }
 
 static int step_push(const struct arch_patch *p, struct arch_regs *regs)
@@ -229,4 +232,18 @@ __hot int arch_patch_step(const struct arch_patch *p, struct arch_regs *regs)
 		regs->ip = next;
 		return 0;
 	}
+}
+
+u64 arch_patch_fault(const struct arch_patch *p, const struct arch_regs *regs, bool *write)
+{
+	bool indirect = p->kind == ARCH_PATCH_CALL_IND || p->kind == ARCH_PATCH_JMP_IND;
+	u64 target;
+
+	*write = false;
+	if (p->kind == ARCH_PATCH_RET)
+		return regs->sp;
+	if (indirect && operand(&p->op, regs, &target))
+		return effective(&p->op, regs);
+	*write = true;
+	return regs->sp - sizeof(u64);
 }

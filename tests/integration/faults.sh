@@ -1,0 +1,30 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
+# Probed instructions that fault, in a slot and emulated: the application's handlers see its own instruction's address and
+# registers, as without the probe; what they mend goes on.
+. "${top_srcdir:-.}/tests/integration/lib.sh"
+kinds="load store swap copy closed wild aligned past divide overflow pushes calls jumps away"
+plan 43
+
+target_program=$bin/faults
+target_start
+text=$(python3 "$stage/integration/text_hash.py" "$target")
+for kind in $kinds; do
+	say "$kind" 10
+	want=$answer
+	attach_start "$target" "$bin/count.bpf.o" --prog "on_work=uprobe:faults:$kind" \
+		--prog on_work_done=uretprobe:faults:nothing_calls_it
+	say "$kind" 10
+	is "$kind: all that the handler sees, and the result" "$answer" "$want"
+	# an instruction that is started again is another hit
+	case $kind in
+	copy | aligned | divide | overflow | jumps | away) hits=10 ;;
+	*) hits=20 ;;
+	esac
+	is "$kind: hits" "$(map_value counts 0)" "$hits"
+	attach_stop INT
+	say "$kind" 10
+	is "$kind: the same afterwards" "$answer" "$want"
+done
+is "every byte is as before" "$(python3 "$stage/integration/text_hash.py" "$target")" "$text"
+target_quit

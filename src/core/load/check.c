@@ -295,9 +295,12 @@ static int check_ld(struct check *c, const struct bpf_insn *in, u32 i)
 
 	if (is_lddw(in))
 		return check_lddw(c, in, i);
-	if ((mode == BPF_ABS || mode == BPF_IND) && BPF_SIZE(in->code) != BPF_DW)
+	if ((mode == BPF_ABS || mode == BPF_IND) && BPF_SIZE(in->code) != BPF_DW) {
+		if (c->flags & EBPF_CHECK_LATER)
+			return 0;
 		return refuse(c, EINVAL,
 			      "BPF_LD_[ABS|IND] instructions not allowed for this program type\n");
+	}
 	return unknown(c, in);
 }
 
@@ -306,7 +309,7 @@ static int check_helper(struct check *c, const struct bpf_insn *in)
 	const struct ebpf_helper *h;
 	bool tracing;
 
-	if (c->flags & EBPF_CHECK_VERIFIED)
+	if (c->flags & (EBPF_CHECK_VERIFIED | EBPF_CHECK_NO_HELPER))
 		return 0;
 	h = in->imm >= 0 && in->imm < EBPF_MAX_HELPER_ID ? ebpf_helper_get((u32)in->imm) : NULL;
 	if (!h || !h->name)
@@ -325,7 +328,8 @@ static int check_helper(struct check *c, const struct bpf_insn *in)
 
 static int check_kfunc(struct check *c, const struct bpf_insn *in)
 {
-	if ((c->flags & EBPF_CHECK_VERIFIED) || (in->imm > 0 && ebpf_kfunc_get((u32)in->imm)))
+	if ((c->flags & (EBPF_CHECK_VERIFIED | EBPF_CHECK_LATER)) ||
+	    (in->imm > 0 && ebpf_kfunc_get((u32)in->imm)))
 		return 0;
 	return refuse(c, EINVAL,
 		      "calling kernel function with BTF id %d is not allowed: it does not "

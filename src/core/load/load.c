@@ -280,6 +280,25 @@ static void memory_to_use(struct build *b, const struct ebpf_layout *layout,
 	b->ctx_size = facts->ctx_size;
 }
 
+static int check(const struct ebpf_load *load, u32 flags, struct ebpf_layout *layout)
+{
+	return ebpf_check_layout(load->insns, load->ninsns, load->prog_type, flags, load->log,
+				 layout);
+}
+
+/*
+ * In the kernel's order: descriptors are resolved by now; helpers are looked at before the
+ * explorer, as feature probes search the log for these words; what no path comes to, after it.
+ */
+static int check_and_verify(struct build *b, struct ebpf_facts *facts)
+{
+	struct ebpf_layout layout;
+	int r = check(b->load, EBPF_CHECK_PATHS | EBPF_CHECK_LATER, &layout);
+
+	r = r ? r : verify(b, facts);
+	return r ? r : check(b->load, EBPF_CHECK_PATHS, &layout);
+}
+
 static int prepare(struct build *b, const struct ebpf_layout *layout)
 {
 	struct ebpf_load *load = b->load;
@@ -292,7 +311,7 @@ static int prepare(struct build *b, const struct ebpf_layout *layout)
 	memcpy(b->vinsns, load->insns, load->ninsns * sizeof(*b->vinsns));
 	r = resolve(b);
 	if (!r && !load->check_flags)
-		r = verify(b, facts);
+		r = check_and_verify(b, facts);
 	stack_to_clear(b, layout, load->facts ? load->facts : facts);
 	memory_to_use(b, layout, load->facts ? load->facts : facts);
 	r = r ? r : make_image(b, layout, facts);
@@ -308,9 +327,10 @@ static int build(struct ebpf_load *load)
 	struct ebpf_layout layout;
 	int r;
 
-	r = ebpf_check_layout(load->insns, load->ninsns, load->prog_type,
-			      load->check_flags ? load->check_flags : EBPF_CHECK_PATHS, load->log,
-			      &layout);
+	r = check(load,
+		  load->check_flags ? load->check_flags
+				    : EBPF_CHECK_PATHS | EBPF_CHECK_LATER | EBPF_CHECK_NO_HELPER,
+		  &layout);
 	if (r)
 		return r;
 	insns = b.insns = calloc(load->ninsns, sizeof(*insns));

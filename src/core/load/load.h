@@ -100,8 +100,12 @@ int ebpf_check_structure(const struct bpf_insn *insns, u32 ninsns, u32 prog_type
 /* the verifier goes on from here: calls, loops, reachability and depth are its matter */
 #define EBPF_CHECK_VERIFIED 8u
 #define EBPF_CHECK_STRUCTURE 16u /* nothing more, no proof: for engines under test */
-/* the verifier comes next: shifts, divisors and what writes r10 only matter where a path comes by */
+/* the verifier comes next: shifts, divisors and what writes r10 only matter where a path comes by
+ */
 #define EBPF_CHECK_PATHS 32u
+/* other words come first, the full check follows: of the explorer; of what resolves descriptors */
+#define EBPF_CHECK_LATER 64u	  /* kernel functions and loads from packets pass */
+#define EBPF_CHECK_NO_HELPER 128u /* helpers pass */
 int ebpf_check_structure_flags(const struct bpf_insn *insns, u32 ninsns, u32 prog_type, u32 flags,
 			       struct ebpf_log *log);
 

@@ -328,7 +328,7 @@ static int find_subprogs(struct verify *v)
 	struct ebpf_layout layout;
 	u32 i;
 	int r = ebpf_check_layout(v->prog->insns, v->prog->ninsns, v->prog->prog_type,
-				  EBPF_CHECK_VERIFIED, v->log, &layout);
+				  EBPF_CHECK_VERIFIED | EBPF_CHECK_LATER, v->log, &layout);
 
 	if (r)
 		return r;

@@ -92,6 +92,25 @@ static void refused(const struct bpf_insn *p, u32 n, int err, const char *words)
 	cr_assert_null(e.load.image);
 }
 
+/* the same by the way of BPF_PROG_LOAD */
+static void refused_verified(const struct bpf_insn *p, u32 n, int err, const char *words)
+{
+	char text[2048] = "";
+	struct ebpf_log log = {.buf = text, .size = sizeof(text), .level = 1};
+	struct ebpf_load l = {
+		.insns = p,
+		.ninsns = n,
+		.prog_type = BPF_PROG_TYPE_KPROBE,
+		.map_by_fd = by_fd,
+		.log = &log,
+		.nr_cpus = 1,
+	};
+
+	cr_assert_eq(ebpf_load_build(&l), err, "%s", text);
+	cr_assert(strstr(text, words), "%s", text);
+	cr_assert_null(l.image);
+}
+
 #define REFUSED(err, words, ...)                                                                   \
 	do {                                                                                       \
 		const struct bpf_insn p[] = {__VA_ARGS__, MOV_IMM(0, 0), EXIT()};                  \
@@ -104,6 +123,17 @@ Test(load, refuses_what_is_no_map)
 		LDDW_KIND(1, BPF_PSEUDO_MAP_FD, 9));
 	REFUSED(-EBADF, "fd 7 is not pointing to valid bpf_map",
 		LDDW_KIND(1, BPF_PSEUDO_MAP_IDX, 7));
+}
+
+/* as in the kernel: descriptors first, then what the verifier says, then what no path comes to */
+Test(load, refuses_in_the_order_of_the_kernel)
+{
+	const struct bpf_insn no_map[] = {LDDW_KIND(1, BPF_PSEUDO_MAP_FD, 9), CALL(4711), EXIT()};
+	const struct bpf_insn dead[] = {MOV_IMM(0, 0), JMP_IMM(BPF_JEQ, 0, 0, 1), CALL(4711),
+					EXIT()};
+
+	refused_verified(no_map, ARRAY_SIZE(no_map), -EBADF, "fd 9 is not pointing to valid");
+	refused_verified(dead, ARRAY_SIZE(dead), -EINVAL, "invalid func unknown#4711");
 }
 
 Test(load, refuses_addresses_outside_a_value)

@@ -1,0 +1,34 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
+# A timer's handler that jumps out of probed code 20,000 times, most often out of a slot: every hit is counted, none twice, no
+# jump is lost, and what was probed is as before.
+. "${top_srcdir:-.}/tests/integration/lib.sh"
+jumps=20000
+plan 15
+
+target_program=$bin/jumps
+target_start
+text=$(python3 "$stage/integration/text_hash.py" "$target")
+for kind in slot:in_slot step:stepped; do
+	insn=${kind#*:}
+	kind=${kind%:*}
+	say $kind $jumps
+	like "$kind: without a probe" "$answer" "^$kind $jumps hits [0-9]+ lost 0 slots 0$"
+	attach_start "$target" "$bin/count.bpf.o" --prog "on_work=uprobe:jumps:$insn" \
+		--prog on_work_done=uretprobe:jumps:main
+	say $kind $jumps
+	like "$kind: all jumps, nothing lost" "$answer" "^$kind $jumps hits [0-9]+ lost 0 slots [0-9]+$"
+	hits=${answer#* hits }
+	hits=${hits%% *}
+	is "$kind: hits" "$(map_value counts 0)" "$hits"
+	slots=${answer##* }
+	[ $kind = slot ] || slots=$((jumps - slots))
+	[ "$slots" -gt $((jumps / 10)) ] && ok "$kind: where it was" || not_ok "$kind: where it was" "$answer"
+	attach_stop INT
+	is "$kind: every byte is as before" "$(python3 "$stage/integration/text_hash.py" "$target")" "$text"
+	say $kind $jumps
+	like "$kind: the same afterwards" "$answer" "^$kind $jumps hits [0-9]+ lost 0 slots 0$"
+	is "$kind: detach" "$attach_status" 0
+done
+target_quit
+is "it ends well" "$target_status" 0

@@ -188,7 +188,8 @@ static int hello(struct exchange *x, u64 token)
 			},
 	};
 
-	if (x->injected)
+	/* a process says this once: the daemon keeps it */
+	if (x->injected || x->reason == AGENT_MODULES)
 		return send_all(x->fd, &m, sizeof(m));
 	admit_daemon(x->fd);
 	return send_with_memory(x->fd, &m, sizeof(m));

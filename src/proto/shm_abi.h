@@ -28,8 +28,8 @@
 enum agent_reason { AGENT_START = 1, AGENT_COMMAND, AGENT_MODULES, AGENT_FORK };
 
 enum agent_msg_type {
-	AGENT_HELLO = 1, /* agent: struct agent_hello; if it came by itself + 1 fd where it can be
-			    had: its /proc/self/mem, to read */
+	AGENT_HELLO = 1, /* agent: struct agent_hello; of a new process that came by itself + 1 fd
+			    where it can be had: its /proc/self/mem, to read */
 	AGENT_ACK,	 /* agent: struct agent_ack, then body if the type has one */
 	AGENT_SETUP,	 /* daemon: struct agent_setup + 3 fds: bells, life, stats */
 	AGENT_MAP,	 /* daemon: struct agent_map + 1 fd */

@@ -91,11 +91,9 @@ static bool base_path(int dir, char out[PATH_MAX])
 	return out[0] == '/';
 }
 
-static bool ends_in_name(const char *path)
+static bool holds_name(const char *path)
 {
-	size_t n = strlen(path);
-
-	return n >= sizeof(MSG_NAMES_DIR) && strstr(path, "/" MSG_NAMES_DIR);
+	return strstr(path, "/" MSG_NAMES_DIR);
 }
 
 /* Does this process deal with the pin directory? The first time, it may have been started in it. */
@@ -107,8 +105,7 @@ static bool dealt_with(void)
 	if (likely(now != USED_UNKNOWN))
 		return now == USED_YES;
 	now = USED_NO;
-	if (base_path(AT_FDCWD, cwd) && ends_in_name(cwd) && know_real_dir(false) &&
-	    below_real(cwd))
+	if (base_path(AT_FDCWD, cwd) && holds_name(cwd) && know_real_dir(false) && below_real(cwd))
 		now = USED_YES;
 	store_relaxed(&used, now);
 	return now == USED_YES;
@@ -274,7 +271,6 @@ bool surface_fd_below(int fd)
 
 	return surface_names_used() && fd != AT_FDCWD && base_path(fd, path) && below_real(path);
 }
-
 
 void surface_names_gone(void)
 {

@@ -126,6 +126,14 @@ static int next_event(struct inject *inj, struct inject_event *e)
 	return poll(&p, 1, 5000) == 1 ? inject_read(inj, e) : -ETIMEDOUT;
 }
 
+static void until_the_agent_speaks(const struct inject_request *req, struct inject *inj,
+				   struct inject_event *e)
+{
+	cr_assert_eq(inject_start(req, inj), 0);
+	cr_assert_eq(next_event(inj, e), 0);
+	cr_assert_eq(e->what, INJECT_SOCKET);
+}
+
 /* An agent that waits for its first message keeps the injector, but not who gave up on it. */
 Test(inject, given_up_in_the_middle)
 {
@@ -143,9 +151,7 @@ Test(inject, given_up_in_the_middle)
 	target_in_syscall(&t, SYS_read);
 	req.pid = t.pid;
 	req.agent_fd = f.agent_file;
-	cr_assert_eq(inject_start(&req, &inj), 0);
-	cr_assert_eq(next_event(&inj, &e), 0);
-	cr_assert_eq(e.what, INJECT_SOCKET);
+	until_the_agent_speaks(&req, &inj, &e);
 	start = osl_now_ns();
 	inject_finish(&inj);
 	cr_expect_lt(osl_now_ns() - start, 500000000ull, "it does not wait");
@@ -185,9 +191,7 @@ Test(inject, no_code_of_ours_in_what_may_be_unmapped)
 	target_in_syscall(&t, SYS_read);
 	req.pid = t.pid;
 	req.agent_fd = f.agent_file;
-	cr_assert_eq(inject_start(&req, &inj), 0);
-	cr_assert_eq(next_event(&inj, &e), 0);
-	cr_assert_eq(e.what, INJECT_SOCKET);
+	until_the_agent_speaks(&req, &inj, &e);
 	target_text(&t, 0x10000000, now, sizeof(now));
 	for (size_t i = 0; i < sizeof(now); i++)
 		cr_assert_eq(now[i], 0, "byte %zu is %#x", i, now[i]);

@@ -9,14 +9,17 @@
  * then those on a lock-free list. An instance is released when its stub is reached. A function left
  * by longjmp never gets there: such instances are found when there are no others, by their stack
  * slot not holding the stub's address any more. Where a slot lies tells nothing: coroutines have
- * stacks above and below.
+ * stacks above and below, and the thread that pushed an instance need not be the one that returns.
  *
  * Unwinders know nothing of stubs (where the agent was injected, not even the rule above), and what
  * they show must be true. So the daemon has sites at their entries, where the thread's return
  * addresses are put back (the instances are *suspended*), and at their exits, where they are
  * replaced again. Between two landing pads of an exception everything is as ever. A frame below
  * the stack pointer of an exit is one that an exception left. When these sites go, all return
- * addresses are put back for good.
+ * addresses are put back for good. Which return addresses an unwinder will meet is told by memory:
+ * those from the stack pointer on, up to the first page that can't be read. What is changed may lie
+ * on the stack of another thread that runs: an instance is *taken* for the time, so that its index
+ * is not used again, and its slot exchanged atomically.
  *
  * A function entered by a tail call finds a stub as its return address and takes it as the address
  * to return to: the chain unwinds by itself, one trap each. In a slot only the last of a chain is
@@ -39,13 +42,16 @@ enum state {
 	LIVE,
 	SUSPENDED, /* its slot holds the true address */
 	CHAINED,   /* its slot holds another's stub, or that one's true address */
+	TAKEN,	   /* somebody is exchanging what its slot holds */
+	POPPED,	   /* the same, and its stub was reached meanwhile */
 };
-#define STATE_BITS 2u
+#define STATE_BITS 3u
+#define STACK_REACH (64ull << 20) /* how far a stack is looked through */
 
 struct instance {
 	u64 slot; /* where on the stack the return address was */
 	u64 thread;
-	u64 unwound; /* suspended: stack pointer at the entry of the unwinder */
+	u64 unwound; /* suspended: stack pointer from which on it was met */
 	const struct agent_place *place;
 	u32 next; /* free list */
 	u32 word; /* changes << STATE_BITS | state: a state seen twice is not taken for the same */
@@ -190,6 +196,27 @@ static void end_chain(u32 i, void (*count)(const struct agent_place *p))
 	}
 }
 
+/* A misaligned one is not worth a locked bus. */
+static bool exchange(const struct instance *in, u64 old, u64 new)
+{
+	if (in->slot % sizeof(u64) == 0)
+		return osl_exchange((u64 *)in->slot, old, new) == 0;
+	return slot_holds(in, old) && osl_write((void *)in->slot, &new, 8) == 0;
+}
+
+/* @i, which was taken, goes to @state; false when its call has returned meanwhile. */
+static bool settle(u32 i, enum state state)
+{
+	struct instance *in = &instances[i];
+	u32 word = load_acquire(&in->word);
+
+	if (state_of(word) == TAKEN && change(in, word, state))
+		return true;
+	change(in, load_acquire(&in->word), FREE);
+	give(i);
+	return false;
+}
+
 static void count_left(const struct agent_place *p)
 {
 	trap_left(p);
@@ -246,24 +273,75 @@ static u32 take_stale(void)
 	return take();
 }
 
-/* @ra is what an instance replaces: when that is a stub, its instance is no longer the top. */
+/*
+ * @ra is what an instance is going to replace: when that is a stub, its instance is no longer the
+ * top. Before, as what is not in its slot may be found stale.
+ */
 static void chain(u64 ra)
 {
 	struct instance *in;
+	enum state state;
 	u32 word;
 
 	if (!ret_is_stub(ra))
 		return;
 	in = &instances[index_of(ra)];
-	word = load_acquire(&in->word);
-	if (state_of(word) == LIVE)
-		change(in, word, CHAINED);
+	do {
+		arch_relax();
+		word = load_acquire(&in->word);
+		state = state_of(word);
+		if (state == FREE || state == CHAINED || state == POPPED)
+			return;
+	} while (state == TAKEN || !change(in, word, CHAINED));
+}
+
+/* The call is over. Who has taken the instance releases it. */
+static __hot void release(u32 i)
+{
+	struct instance *in = &instances[i];
+	enum state state;
+	u32 word;
+
+	do {
+		word = load_acquire(&in->word);
+		state = state_of(word);
+		if (state == FREE || state == POPPED)
+			return;
+	} while (!change(in, word, state == TAKEN ? POPPED : FREE));
+	if (state != TAKEN)
+		give(i);
+}
+
+static __hot bool push(u32 i, const struct agent_place *p, u64 slot, u64 ra)
+{
+	struct instance *in = &instances[i];
+	u64 stub = stub_of(i);
+
+	agent_ret_saved[i] = ra;
+	in->slot = slot;
+	in->thread = arch_thread_pointer();
+	in->place = p;
+	chain(ra);
+	if (osl_write((void *)slot, &stub, 8))
+		return false;
+	change(in, load_relaxed(&in->word), LIVE);
+	return true;
+}
+
+/* Everything was put back while this thread was at it. */
+static void take_back(u32 i)
+{
+	struct instance *in = &instances[i];
+	u64 ra = ret_origin(stub_of(i));
+	u32 word = load_acquire(&in->word);
+
+	if (state_of(word) == LIVE && exchange(in, stub_of(i), ra) && change(in, word, FREE))
+		end_chain(i, count_missed);
 }
 
 __hot bool ret_push(const struct agent_place *p, const struct arch_regs *regs)
 {
-	struct instance *in;
-	u64 ra, stub;
+	u64 ra;
 	u32 i;
 
 	if (osl_read(&ra, (void *)regs->sp, 8))
@@ -273,32 +351,24 @@ __hot bool ret_push(const struct agent_place *p, const struct arch_regs *regs)
 		i = take_stale();
 	if (!i)
 		return false;
-	in = &instances[i];
-	stub = stub_of(i);
-	agent_ret_saved[i] = ra;
-	in->slot = regs->sp;
-	in->thread = arch_thread_pointer();
-	in->place = p;
-	if (osl_write((void *)regs->sp, &stub, 8)) {
+	if (!push(i, p, regs->sp, ra)) {
 		give(i);
 		return false;
 	}
-	change(in, load_relaxed(&in->word), LIVE);
-	chain(ra);
+	if (unlikely(load_acquire(&agent.inert)))
+		take_back(i);
 	return true;
 }
 
 __hot const struct agent_place *ret_pop(u64 addr, struct arch_regs *regs)
 {
-	u32 i = index_of(addr), word;
+	u32 i = index_of(addr);
 	const struct agent_place *p = instances[i].place;
 
 	if (addr != stub_of(i) || i % STUBS_PER_PAGE == 0 || !p)
 		return NULL;
 	regs->ip = agent_ret_saved[i];
-	word = load_acquire(&instances[i].word);
-	if (state_of(word) != FREE && change(&instances[i], word, FREE))
-		give(i);
+	release(i);
 	return p;
 }
 
@@ -323,33 +393,97 @@ void ret_count_left(void)
 /* --- unwinders ----------------------------------------------------------------------------------
  */
 
+static bool on_alternate(const struct ret_stack *at, u64 sp)
+{
+	return sp - at->alternate < at->alternate_size;
+}
+
 static bool suspend(u32 i, u32 word, u64 sp)
 {
 	struct instance *in = &instances[i];
 	u64 ra = ret_origin(stub_of(i));
+	bool done;
 
-	in->unwound = sp;
-	if (!change(in, word, SUSPENDED))
+	if (!change(in, word, TAKEN))
 		return false;
-	osl_write((void *)in->slot, &ra, 8);
-	return true;
+	done = exchange(in, stub_of(i), ra);
+	if (done) {
+		in->unwound = sp;
+		in->thread = arch_thread_pointer();
+	}
+	return settle(i, done ? SUSPENDED : LIVE) && done;
+}
+
+/* The memory from the stack pointer on, as far as it has been looked through. */
+struct stretch {
+	u64 sp, end;
+	bool whole;
+};
+
+static bool stretch_has(struct stretch *s, u64 slot)
+{
+	u64 word;
+
+	while (slot - s->sp < STACK_REACH && slot >= s->end && !s->whole) {
+		s->whole = osl_read(&word, (void *)s->end, sizeof(word));
+		s->end += s->whole ? 0 : EBPFRT_PAGE_SIZE;
+	}
+	return slot >= s->sp && slot < s->end;
+}
+
+static struct stretch stretch_from(u64 sp)
+{
+	return (struct stretch){.sp = sp, .end = sp & ~(EBPFRT_PAGE_SIZE - 1ull)};
+}
+
+/*
+ * The handler of a signal may have a stack of its own, where the kernel's frame says that this is
+ * the one, and where the thread was: the highest such frame.
+ */
+static u64 interrupted_sp(const struct ret_stack *at)
+{
+	u64 end = at->alternate + at->alternate_size - sizeof(struct osl_ucontext), sp = 0;
+	struct osl_ucontext uc;
+
+	for (u64 p = at->sp & ~7ull; on_alternate(at, p) && p < end; p += 8) {
+		if (osl_read(&uc.stack_sp, (char *)p + offsetof(struct osl_ucontext, stack_sp),
+			     8) ||
+		    uc.stack_sp != at->alternate || osl_read(&uc, (void *)p, sizeof(uc)))
+			continue;
+		if (uc.stack_size == at->alternate_size && !on_alternate(at, uc.sp))
+			sp = uc.sp;
+	}
+	return sp;
+}
+
+static bool end_suspended(u32 i)
+{
+	u32 word = load_acquire(&instances[i].word);
+
+	return state_of(word) == SUSPENDED && change(&instances[i], word, FREE);
 }
 
 void ret_suspend(const struct ret_stack *at, bool for_good)
 {
-	u64 self = arch_thread_pointer();
+	u64 interrupted = on_alternate(at, at->sp) ? interrupted_sp(at) : 0;
+	struct stretch here = stretch_from(at->sp), there = stretch_from(interrupted);
 
+	there.whole = !interrupted;
 	/* what is left of an unwinder that was itself left, by a jump */
 	ret_resume(at);
 	for (u32 i = 1; i < end_of_used(); i++) {
 		struct instance *in = &instances[i];
 		u32 word = load_acquire(&in->word);
+		u64 sp = at->sp;
 
-		if (state_of(word) != LIVE || in->thread != self || in->slot < at->sp ||
-		    !slot_holds(in, stub_of(i)) || !suspend(i, word, at->sp) || !for_good)
+		if (state_of(word) != LIVE || !slot_holds(in, stub_of(i)))
 			continue;
-		word = load_acquire(&in->word);
-		if (change(in, word, FREE))
+		if (!stretch_has(&here, in->slot)) {
+			if (!stretch_has(&there, in->slot))
+				continue;
+			sp = interrupted;
+		}
+		if (suspend(i, word, sp) && for_good && end_suspended(i))
 			end_chain(i, count_missed);
 	}
 }
@@ -361,17 +495,17 @@ void ret_suspend(const struct ret_stack *at, bool for_good)
 void ret_put_back_all(void)
 {
 	for (u32 i = 1; i < end_of_used(); i++) {
-		u32 word = load_acquire(&instances[i].word);
+		struct instance *in = &instances[i];
+		u32 word = load_acquire(&in->word);
 
-		if (state_of(word) == LIVE && slot_holds(&instances[i], stub_of(i)) &&
-		    suspend(i, word, NEVER))
+		if (state_of(word) == FREE || !slot_holds(in, stub_of(i)))
+			continue;
+		if (state_of(word) !=
+		    LIVE) /* in the middle of a hit, which will see that we are inert */
+			exchange(in, stub_of(i), ret_origin(stub_of(i)));
+		else if (suspend(i, word, NEVER))
 			count_chain(i, count_missed);
 	}
-}
-
-static bool on_alternate(const struct ret_stack *at, u64 sp)
-{
-	return sp - at->alternate < at->alternate_size;
 }
 
 /* An exception may leave the handler of a signal, and so its stack: then addresses say nothing. */
@@ -380,18 +514,34 @@ static bool same_stack(const struct instance *in, const struct ret_stack *at)
 	return on_alternate(at, in->unwound) == on_alternate(at, at->sp);
 }
 
+/* Has the exception gone past the call of @in? */
+static bool is_past(const struct instance *in, const struct ret_stack *at)
+{
+	if (!same_stack(in, at))
+		return on_alternate(at, in->unwound);
+	return in->slot >= in->unwound && in->slot < at->sp;
+}
+
+static bool replace_again(u32 i, u64 ra)
+{
+	const struct instance *in = &instances[i];
+
+	if (load_acquire(&agent.inert) || !exchange(in, ra, stub_of(i)))
+		return false;
+	return !load_acquire(&agent.inert) || !exchange(in, stub_of(i), ra);
+}
+
 static void resume(u32 i, u32 word, const struct ret_stack *at)
 {
 	struct instance *in = &instances[i];
-	u64 stub = stub_of(i);
+	u64 ra = ret_origin(stub_of(i));
 
-	if ((same_stack(in, at) && in->slot < at->sp) || !slot_holds(in, ret_origin(stub))) {
-		if (change(in, word, FREE))
-			end_chain(i, count_left);
+	if (!change(in, word, TAKEN))
 		return;
-	}
-	osl_write((void *)in->slot, &stub, 8);
-	change(in, word, LIVE);
+	if (!is_past(in, at) && replace_again(i, ra))
+		settle(i, LIVE);
+	else if (settle(i, FREE))
+		end_chain(i, count_left);
 }
 
 void ret_resume(const struct ret_stack *at)

@@ -87,6 +87,8 @@ int osl_read(void *dst, const void *src, size_t len);
 int osl_write(void *dst, const void *src, size_t len);
 /* Store @len zero bytes: 0 or -EFAULT. */
 int osl_zero(void *dst, size_t len);
+/* Atomically @new in place of @old: 0, 1 when something else is there, or -EFAULT. Aligned. */
+int osl_exchange(u64 *at, u64 old, u64 new);
 /*
  * Copy a string with its NUL, at most @len bytes, always terminated when @len > 0. Returns the
  * bytes written, NUL included, or -EFAULT (then dst[0..len) is zeroed, as the kernel does).

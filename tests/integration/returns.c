@@ -11,13 +11,16 @@
  *	exit N             N threads that end with pthread_exit three calls deep
  *	cancel N           N threads that are cancelled there
  *	coroutines N       N coroutines, each stopped three calls deep, that return in an order of
- *their own backtrace, unwind  who called, as backtrace() and _Unwind_Backtrace() see it
+ *	                   their own
+ *	moved N            the same, in another thread than they began
+ *	backtrace, unwind  who called, as backtrace() and _Unwind_Backtrace() see it
  */
 #define _GNU_SOURCE
 #include "returns_common.h"
 
 #include <setjmp.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <ucontext.h>
 
 /* --- jumps
@@ -221,7 +224,24 @@ static void run_on(int i)
 	swapcontext(&main_context, &contexts[i]);
 }
 
-static void coroutines(long n)
+static void *run_all(void *arg)
+{
+	int n = (int)(long)arg;
+
+	for (int i = 0; i < n; i++)
+		run_on((i * 7 + 3) % n);
+	return NULL;
+}
+
+static void elsewhere(void *(*fn)(void *), void *arg)
+{
+	pthread_t t;
+
+	pthread_create(&t, NULL, fn, arg);
+	pthread_join(t, NULL);
+}
+
+static void coroutines(const char *word, long n, bool moved)
 {
 	char *stacks;
 	long sum = 0;
@@ -237,11 +257,13 @@ static void coroutines(long n)
 		makecontext(&contexts[i], (void (*)(void))coroutine, 1, i);
 		run_on(i);
 	}
-	for (int i = 0; i < n; i++)
-		run_on((i * 7 + 3) % (int)n);
+	if (moved)
+		elsewhere(run_all, (void *)n);
+	else
+		run_all((void *)n);
 	for (int i = 0; i < n; i++)
 		sum = sum * 3 + results[i];
-	printf("coroutines %ld%s\n", sum, trace);
+	printf("%s %ld%s\n", word, sum, trace);
 	free(stacks);
 }
 
@@ -267,8 +289,8 @@ static void command(const char *word, long n)
 		threads(word, n, act_exit);
 	else if (!strcmp(word, "cancel"))
 		threads(word, n, act_wait);
-	else if (!strcmp(word, "coroutines"))
-		coroutines(n);
+	else if (!strcmp(word, "coroutines") || !strcmp(word, "moved"))
+		coroutines(word, n, !strcmp(word, "moved"));
 	else
 		printf("%s?\n", word);
 }

@@ -9,6 +9,9 @@
  *	within N           a clean-up that throws and catches on its own
  *	carry N            thrown in a thread, rethrown in another
  *	above N            caught below functions that return in order afterwards
+ *	moved N            in a coroutine that began in another thread, caught there
+ *	moving N           N steps of coroutines that four threads take in turns, some of which
+ *throw handler N          in the handler of a signal, which has a stack of its own, and past it
  *	cancel N, exit N   threads that end with objects to destroy
  *	hold               waits for a line before it throws; first answers "holding"
  *	noexcept           a child that is terminated, and how
@@ -19,9 +22,12 @@
 
 #include <csignal>
 #include <exception>
+#include <mutex>
 #include <stdexcept>
 #include <string>
 #include <sys/resource.h>
+#include <ucontext.h>
+#include <vector>
 
 static long destroyed;
 static bool asks;
@@ -184,6 +190,221 @@ static long act_carried(long n)
 	std::rethrow_exception(p);
 }
 
+/* --- coroutines and the stacks of signals
+ * ---------------------------------------------------------------------------------------------------
+ */
+
+struct Coroutine {
+	ucontext_t context, *back;
+	char *stack;
+	long n, result;
+	bool done;
+};
+#define STACK (256l << 10)
+static __thread Coroutine *current;
+
+/* not inlined: the thread may be another one afterwards */
+static __attribute__((noinline)) void pause_coroutine(void)
+{
+	Coroutine *c = current;
+
+	swapcontext(&c->context, c->back);
+	__asm__ volatile("" ::: "memory");
+}
+
+static long act_pause_throw(long n)
+{
+	Guard g;
+
+	pause_coroutine();
+	if (n % 4 == 1)
+		return leaf(n);
+	throw std::runtime_error(std::to_string(n));
+}
+
+static __attribute__((noinline)) long one_step(long n)
+{
+	long r = caught(act_pause_throw, n);
+
+	pause_coroutine();
+	return r + caught(act_nested, n);
+}
+
+static void coroutine(unsigned low, unsigned high)
+{
+	auto c = (Coroutine *)((uintptr_t)high << 32 | low);
+
+	for (long i = c->n; i; i--)
+		c->result += one_step(i);
+	c->done = true;
+	pause_coroutine();
+}
+
+/* with a page below that can't be touched, as who makes many of them does */
+static void create(Coroutine *c, long n)
+{
+	c->stack = (char *)mmap(NULL, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+				-1, 0);
+	mprotect(c->stack, 4096, PROT_NONE);
+	c->n = n;
+	getcontext(&c->context);
+	c->context.uc_stack.ss_sp = c->stack;
+	c->context.uc_stack.ss_size = STACK;
+	c->context.uc_link = NULL;
+	makecontext(&c->context, (void (*)())coroutine, 2, (unsigned)(uintptr_t)c,
+		    (unsigned)((uintptr_t)c >> 32));
+}
+
+static __attribute__((noinline)) void advance(Coroutine *c)
+{
+	ucontext_t here;
+
+	current = c;
+	c->back = &here;
+	swapcontext(&here, &c->context);
+	__asm__ volatile("" ::: "memory");
+}
+
+static void *advance_once(void *arg)
+{
+	advance((Coroutine *)arg);
+	return NULL;
+}
+
+static void moved(const char *word, long n)
+{
+	Coroutine c{};
+
+	destroyed = 0;
+	create(&c, n);
+	while (!c.done) {
+		pthread_t t;
+
+		advance(&c);
+		if (c.done)
+			break;
+		pthread_create(&t, NULL, advance_once, &c);
+		pthread_join(t, NULL);
+	}
+	printf("%s %ld %ld\n", word, c.result, destroyed);
+	munmap(c.stack, STACK);
+}
+
+static std::mutex lock;
+static std::vector<Coroutine *> idle;
+static size_t unfinished;
+
+static void *advance_any(void *)
+{
+	while (true) {
+		std::unique_lock<std::mutex> held(lock);
+		if (!unfinished)
+			return NULL;
+		if (idle.empty())
+			continue;
+		Coroutine *c = idle.front();
+		idle.erase(idle.begin());
+		held.unlock();
+		advance(c);
+		held.lock();
+		if (c->done)
+			unfinished--;
+		else
+			idle.push_back(c);
+	}
+}
+
+static void moving(const char *word, long n)
+{
+	Coroutine all[8]{};
+	pthread_t threads[4];
+	long sum = 0;
+
+	for (auto &c : all) {
+		create(&c, n);
+		idle.push_back(&c);
+	}
+	unfinished = sizeof(all) / sizeof(all[0]);
+	for (auto &t : threads)
+		pthread_create(&t, NULL, advance_any, NULL);
+	for (auto &t : threads)
+		pthread_join(t, NULL);
+	for (auto &c : all) {
+		sum += c.result;
+		munmap(c.stack, STACK);
+	}
+	printf("%s %ld\n", word, sum);
+}
+
+static void on_signal(int)
+{
+	act_backtrace(0);
+	caught(act_nested, 1);
+	throw std::runtime_error("3");
+}
+
+static long act_raise(long n)
+{
+	raise(SIGUSR1);
+	return n;
+}
+
+static void *raise_often(void *arg)
+{
+	long sum = 0;
+
+	for (long i = (long)arg; i; i--)
+		sum += caught(act_raise, i) + caught(act_leaf, i);
+	return (void *)sum;
+}
+
+#define PAGE 4096
+
+/* The handler's stack is below that of the thread, or above. */
+static long handle(char *stack, char *signal_stack, long n)
+{
+	struct sigaction action = {};
+	pthread_attr_t attr;
+	pthread_t t;
+	void *sum;
+	struct Arg {
+		stack_t alternate;
+		long n;
+	} arg = {{signal_stack, 0, (size_t)STACK - PAGE}, n};
+
+	action.sa_handler = on_signal;
+	action.sa_flags = SA_ONSTACK | SA_NODEFER;
+	sigaction(SIGUSR1, &action, NULL);
+	pthread_attr_init(&attr);
+	pthread_attr_setstack(&attr, stack, STACK - PAGE);
+	pthread_create(
+		&t, &attr,
+		[](void *p) {
+			auto a = (Arg *)p;
+
+			sigaltstack(&a->alternate, NULL);
+			return raise_often((void *)a->n);
+		},
+		&arg);
+	pthread_join(t, &sum);
+	return (long)sum;
+}
+
+static void handler(const char *word, long n)
+{
+	char *stacks = (char *)mmap(NULL, 3 * STACK, PROT_READ | PROT_WRITE,
+				    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	long below, above;
+
+	mprotect(stacks + STACK - PAGE, PAGE, PROT_NONE);
+	mprotect(stacks + 2 * STACK - PAGE, PAGE, PROT_NONE);
+	trace[0] = 0;
+	below = handle(stacks + STACK, stacks, n);
+	above = handle(stacks + STACK, stacks + 2 * STACK, n);
+	printf("%s %ld %ld%s\n", word, below, above, trace);
+	munmap(stacks, 3 * STACK);
+}
+
 /* --- threads that end
  * ---------------------------------------------------------------------------------------------------
  */
@@ -321,6 +542,12 @@ static void command(const char *word, long n)
 		repeat(word, n, caught, act_within);
 	else if (!strcmp(word, "carry"))
 		repeat(word, n, caught, act_carried);
+	else if (!strcmp(word, "moved"))
+		moved(word, n);
+	else if (!strcmp(word, "handler"))
+		handler(word, n);
+	else if (!strcmp(word, "moving"))
+		moving(word, n);
 	else if (!strcmp(word, "hold"))
 		repeat(word, 1, caught, act_hold);
 	else if (!strcmp(word, "recurse"))

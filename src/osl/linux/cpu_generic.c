@@ -72,6 +72,16 @@ int osl_zero(void *dst, size_t len)
 	return 0;
 }
 
+int osl_exchange(u64 *at, u64 old, u64 new)
+{
+	u64 now;
+
+	if (copy(&now, at, sizeof(now)))
+		return -EFAULT;
+	return !__atomic_compare_exchange_n(at, &old, new, false, __ATOMIC_SEQ_CST,
+					    __ATOMIC_RELAXED);
+}
+
 s64 osl_fault_copy_str(char *dst, const char *src, size_t len)
 {
 	for (size_t i = 0; i < len; i++) {

@@ -99,6 +99,16 @@ FUNC osl_zero
 	ret
 	.size	osl_zero, . - osl_zero
 
+/* int osl_exchange(u64 *at, u64 old, u64 new) */
+	.balign	16
+FUNC osl_exchange
+	mov	%rsi, %rax
+	lock cmpxchg	%rdx, (%rdi)
+	setne	%al
+	movzbl	%al, %eax
+	ret
+	.size	osl_exchange, . - osl_exchange
+
 /*
  * s64 osl_fault_copy_str(char *dst, const char *src, size_t len)
  * Eight bytes at a time while they hold no NUL and do not leave the page.

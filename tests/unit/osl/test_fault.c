@@ -65,8 +65,18 @@ Test(fault, bad_addresses)
 			cr_assert_eq(osl_read(buf, (void *)bad[i], len), -EFAULT, "%u", i);
 			cr_assert_eq(osl_write((void *)bad[i], buf, len), -EFAULT, "%u", i);
 			cr_assert_eq(osl_zero((void *)bad[i], len), -EFAULT, "%u", i);
+			cr_assert_eq(osl_exchange((u64 *)bad[i], 0, 1), -EFAULT, "%u", i);
 		}
 	cr_assert_eq(osl_read(buf, NULL, 0), 0);
+}
+
+Test(fault, exchange_only_what_was_expected)
+{
+	u64 at[3] = {1, 2, 3};
+
+	cr_expect_eq(osl_exchange(&at[1], 2, 0x8000000000000005), 0);
+	cr_expect_eq(osl_exchange(&at[1], 2, 7), 1);
+	cr_expect(at[0] == 1 && at[1] == 0x8000000000000005 && at[2] == 3);
 }
 
 Test(fault, straddling_the_edge)

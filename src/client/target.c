@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "surface/surface.h"
 
 static void copy_text(char *to, size_t size, const char *from, size_t from_size)
 {
@@ -191,8 +192,11 @@ __export int ebpfrt_link_detach(uint32_t id, uint32_t *sites)
 
 static int batch(u32 begin)
 {
-	int err = client_request(MSG_ATTACH_BATCH, &begin, sizeof(begin), NULL, "cannot attach");
+	int err;
 
+	/* links that were closed in it are known to be before the daemon looks */
+	surface_close_together(begin);
+	err = client_request(MSG_ATTACH_BATCH, &begin, sizeof(begin), NULL, "cannot attach");
 	return err < 0 ? err : 0;
 }
 

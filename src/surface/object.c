@@ -356,14 +356,28 @@ void surface_settle(void)
 	surface_request(&req, NULL, 0, NULL, 0, NULL);
 }
 
+static bool batching;
+
+void surface_close_together(bool begin)
+{
+	store_relaxed(&batching, begin);
+	if (!begin)
+		surface_obj_resync();
+}
+
+/* The daemon sees itself when these are closed, they are sockets. */
+static bool is_socket(const struct surface_obj *o)
+{
+	return o->kind == MSG_OBJ_LINK || o->kind == MSG_OBJ_PERF;
+}
+
 void surface_obj_closed(struct surface_obj *o)
 {
 	surface_enter();
 	/* on an error nothing is known: the daemon then keeps the object until we exit */
-	if (each_fd(same_ident, &o->ident) == 0) {
+	if (!(is_socket(o) && load_relaxed(&batching)) && each_fd(same_ident, &o->ident) == 0) {
 		drop(o, true);
-		/* these are sockets: the daemon sees the hang-up whoever closed the last copy */
-		if (o->kind == MSG_OBJ_LINK || o->kind == MSG_OBJ_PERF)
+		if (is_socket(o))
 			surface_settle();
 	}
 	surface_leave();

@@ -41,6 +41,12 @@ int surface_connect(bool start);
 /* What the daemon said of itself; zeroes without a connection. */
 void surface_welcome(struct msg_welcome *out);
 
+/*
+ * Links closed between @begin and the end are looked at once, at the end: whether a descriptor was
+ * the last of its link takes a walk over all of them.
+ */
+void surface_close_together(bool begin);
+
 /* The sentence of this thread's last failure, without newline; "" when the last call succeeded. */
 const char *surface_error(void);
 

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Counts calls of hundreds of the C library's functions: [0] to [6] of one each, [7] to [9] of all
- * that begin with a letter. */
+/* Counts calls of the C library's functions: [0] of very many, the others of one each. */
 #include <linux/bpf.h>
 #include <linux/ptrace.h>
 #include <bpf/bpf_helpers.h>
@@ -10,7 +9,7 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 16);
+	__uint(max_entries, 24);
 	__type(key, __u32);
 	__type(value, __u64);
 } calls SEC(".maps");
@@ -31,13 +30,32 @@ static int count(__u32 slot)
 		return count(slot);                                                                \
 	}
 
-COUNT(on_create, 0, "uprobe/libc.so.6:pthread_create")
-COUNT(on_system, 1, "uprobe/libc.so.6:system")
-COUNT(on_popen, 2, "uprobe/libc.so.6:popen")
-COUNT(on_cancel, 3, "uprobe/libc.so.6:pthread_cancel")
-COUNT(on_timer, 4, "uprobe/libc.so.6:timer_create")
-COUNT(on_exit, 5, "uprobe/libc.so.6:pthread_exit")
-COUNT(on_spawn, 6, "uprobe/libc.so.6:posix_spawn")
-COUNT(many_p, 7, "uprobe.multi/libc.so.6:p*")
-COUNT(many_s, 8, "uprobe.multi/libc.so.6:s*")
-COUNT(many_m, 9, "uprobe.multi/libc.so.6:m*")
+#define CALLS(name, slot) COUNT(on_##name, slot, "?uprobe")
+
+#define MANY(n) COUNT(many_##n, 0, "?uprobe.multi")
+
+/* what they are is said where they are attached */
+MANY(1)
+MANY(2)
+MANY(3)
+MANY(4)
+MANY(5)
+MANY(6)
+MANY(7)
+MANY(8)
+MANY(9)
+CALLS(pthread_create, 1)
+CALLS(system, 2)
+CALLS(popen, 3)
+CALLS(pclose, 4)
+CALLS(pthread_cancel, 5)
+CALLS(timer_create, 6)
+CALLS(posix_spawn, 7)
+CALLS(fork, 8)
+CALLS(pthread_join, 9)
+CALLS(timer_delete, 10)
+CALLS(setrlimit, 11) /* in forked children */
+CALLS(abort, 12)
+CALLS(execve, 13) /* in children that share the memory */
+CALLS(dup2, 14)
+CALLS(pthread_exit, 15)

@@ -1,31 +1,70 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# Probes on hundreds of the C library's functions at once, in the windows where it blocks all signals or shares memory with a
-# child: starts and ends of threads, posix_spawn, system, popen, timers with threads, cancellation, abort. The same results.
+# Probes on all of the C library's functions, in the windows where it blocks all signals or shares memory with a child: starts
+# and ends of threads, posix_spawn, system, popen, timers with threads, cancellation, abort. The same results, and every call
+# counted. So in programs that contain their C library.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
-plan 13
+plan 24
 
-target_program=$bin/windows
-target_start
-say go 10
-want=$answer
-like "unprobed" "$want" "^fired 10 sum "
-text=$(python3 "$stage/integration/text_hash.py" "$target")
-attach_start -p "$target" "$bin/windows.bpf.o"
-say go 10
-is "the same result" "$answer" "$want"
+# The file with the C library and its functions, by pattern, "and" some by name=calls.
+through() { # program, file, pattern..., "and", name=calls...
+	target_program=$bin/$1
+	where=$2
+	what=$1
+	shift 2
+	[ -s "$target_program" ] || {
+		skip 8 "$what could not be built here"
+		return
+	}
+	target_start
+	say go 10
+	want=$answer
+	like "$what: unprobed" "$want" "^fired 10 sum "
+	text=$(python3 "$stage/integration/text_hash.py" "$target")
+	progs=
+	i=0
+	while [ "$1" != and ]; do
+		i=$((i + 1))
+		progs="$progs --prog many_$i=uprobe.multi/$where:$1"
+		shift
+	done
+	shift
+	calls=
+	for name; do
+		progs="$progs --prog on_${name%=*}=uprobe:$where:${name%=*}"
+		calls="$calls $name"
+	done
+	set -f # the patterns are not for us
+	attach_start -p "$target" "$bin/windows.bpf.o" $progs
+	set +f
+	probes=$(sed -n 's/^Tracing \([0-9]*\) probes.*/\1/p' attach.out attach.err)
+	[ "${probes:-0}" -gt 150 ] && ok "$what: $probes probes" || not_ok "$what: probes" "$(tail -n 3 attach.err)"
+	say go 10
+	is "$what: the same result" "$answer" "$want"
+	counted=
+	for name in $calls; do
+		counted="$counted ${name%=*}=$(map_value calls "$(slot_of "${name%=*}")")"
+	done
+	is "$what: the number of calls of each" "$counted" "$calls"
+	attach_stop INT
+	like "$what: no hit is lost" "$(tail -n 1 attach.err)" "[0-9]{4} hits, 0 lost"
+	is "$what: every byte is as before" "$(python3 "$stage/integration/text_hash.py" "$target")" "$text"
+	say go 10
+	is "$what: the same afterwards" "$answer" "$want"
+	target_quit
+	is "$what: it ends well" "$target_status" 0
+}
+
+slot_of() { # as the object says
+	sed -n "s/^CALLS($1, \([0-9]*\)).*/\1/p" "$stage/integration/windows.bpf.c"
+}
+
 # a timer makes a thread each time it expires (the one that waits for that is there since the first run)
-is "threads created" "$(map_value calls 0)" 30
-i=1
-for what in system popen cancel timer exit; do
-	is "$what: calls" "$(map_value calls $i)" 10
-	i=$((i + 1))
-done
-is "posix_spawn: calls, of system and popen, too" "$(map_value calls 6)" 30
-[ "$(map_value calls 7)" -gt 100 ] && ok "many others" || not_ok "many others" "$(map_value calls 7)"
-attach_stop INT
-is "every byte is as before" "$(python3 "$stage/integration/text_hash.py" "$target")" "$text"
-say go 10
-is "the same afterwards" "$answer" "$want"
-target_quit
-is "it ends well" "$target_status" 0
+through windows libc.so.6 '*' and pthread_create=30 system=10 popen=10 pclose=10 pthread_cancel=10 timer_create=10 \
+	posix_spawn=30 fork=10 pthread_join=20 timer_delete=10 setrlimit=10 abort=10 execve=30 dup2=10 pthread_exit=10
+through windows-static "$bin/windows-static" 's*' 'p*' '__p*' '__s*' '__l*' 'm*' 'e*' 'c*' '_IO_*' and pthread_create=30 system=10 \
+	popen=10 pclose=10 pthread_cancel=10 timer_create=10 posix_spawn=30 fork=10 pthread_join=20 timer_delete=10 setrlimit=10 \
+	abort=10 execve=30 dup2=10 pthread_exit=10
+through windows-musl-static "$bin/windows-musl-static" 's*' 'p*' '__p*' '__sy*' '__l*' 'm*' 'e*' 'c*' 'f*' and pthread_create=30 \
+	system=10 popen=10 pclose=10 pthread_cancel=10 timer_create=10 posix_spawn=30 fork=10 pthread_join=20 timer_delete=10 \
+	setrlimit=10 abort=10 execve=30 pthread_exit=30 # each end of a thread is one

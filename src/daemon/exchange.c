@@ -422,6 +422,14 @@ static bool guards_masks(const struct target *t)
 	return false;
 }
 
+static bool any_armed(const struct target *t)
+{
+	for (u32 i = 0; i < t->nsites; i++)
+		if (t->sites[i].armed)
+			return true;
+	return false;
+}
+
 static void inject(struct exchange *x)
 {
 	struct target *t = x->t;
@@ -430,6 +438,7 @@ static void inject(struct exchange *x)
 				     .base = t->base,
 				     .agent_fd = agent_file(t->d),
 				     .arms = x->plan.out && x->plan.out->nsites,
+				     .first = !any_armed(t),
 				     .guarded = guards_masks(t)};
 	char why[PROBE_WHY_MAX];
 	int err;

@@ -453,6 +453,8 @@ static int inject(struct work *w)
 				   w->req.pid);
 	w->found = w->base != 0;
 	err = make_stack(w);
+	if (err == 0 && w->req.arms && w->req.first)
+		err = crowd_alone(&w->crowd, w->stack);
 	if (err == 0 && !w->base)
 		err = load(w);
 	if (err == 0)

@@ -34,6 +34,7 @@ struct inject_request {
 	u64 base;	/* INJECT_COMMAND: where it is loaded (agent_hello.text_base) */
 	u32 timeout_ms; /* of the whole thing, 0: INJECT_TIMEOUT_MS */
 	bool arms;	/* break bytes will be written: no thread may block SIGTRAP then */
+	bool first;	/* none are there yet: nobody else may share the memory */
 	bool guarded;	/* nor will any, later: there are sites where masks are changed */
 };
 #define INJECT_TIMEOUT_MS 5000u

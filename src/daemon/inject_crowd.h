@@ -32,6 +32,11 @@ int crowd_hold(struct crowd *c, struct thread *t);
  * sentence names one.
  */
 int crowd_clear(struct crowd *c, bool guarded);
+/*
+ * No other process executes the target's text (inject_shared.c): 0. @room is 8 bytes there to write
+ * to. -EAGAIN with the sentence: for the moment, as it seems; -EPERM: for good.
+ */
+int crowd_alone(struct crowd *c, u64 room);
 /* What was unblocked: the agent is told, and takes over. */
 void crowd_given(struct crowd *c, struct agent_withheld_list *out);
 /* What is to be blocked when they are let go, in place of what crowd_clear() has unblocked. */

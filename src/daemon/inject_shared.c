@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Other processes in the target's memory: the child of a vfork() or posix_spawn() that has not
+ * executed its program yet, or one of a bare clone(CLONE_VM). They execute the same text, are not
+ * held, and have handlers and masks of their own: a break byte kills such a one, unless it was made
+ * when ours were there already.
+ *
+ * The kernel says whether two processes share their memory (kcmp). Where that is forbidden or
+ * missing, what is written to the target is looked for in those that could share it.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/kcmp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "daemon/inject_crowd.h"
+
+/* Field @n of /proc/PID/stat, in what follows the name; 0 when it can't be told. */
+static u64 field(const char *rest, u32 n)
+{
+	for (u32 i = 2; rest && i < n; i++)
+		rest = strchr(rest + 1, ' ');
+	return rest ? strtoull(rest, NULL, 10) : 0;
+}
+
+/*
+ * Where its program's text and its stack begin: the same in who shares the memory, and in forked
+ * children. 0: unknown.
+ */
+static u64 layout(pid_t pid)
+{
+	_cleanup_fclose_ FILE *f = NULL;
+	char path[64], buf[1024], *rest;
+	u64 code, stack;
+	size_t n;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	f = fopen(path, "re");
+	n = f ? fread(buf, 1, sizeof(buf) - 1, f) : 0;
+	buf[n] = 0;
+	rest = strrchr(buf, ')');
+	code = field(rest, 26);
+	stack = field(rest, 28);
+	return code > 1 && stack > 1 ? stack ^ code << 1 : 0;
+}
+
+static bool reads(pid_t pid, u64 at, u64 what)
+{
+	_cleanup_close_ int mem = -1;
+	char path[64];
+	u64 v;
+
+	snprintf(path, sizeof(path), "/proc/%d/mem", pid);
+	mem = open(path, O_RDONLY | O_CLOEXEC);
+	return mem >= 0 && pread(mem, &v, sizeof(v), (off_t)at) == sizeof(v) && v == what;
+}
+
+/* kcmp() must not be used, or there is none: try. @room is 8 bytes of the target that are ours. */
+static bool shares_contents(struct thread *t, pid_t pid, u64 room)
+{
+	u64 theirs = layout(pid), mark;
+
+	if (!theirs || theirs != layout(t->pid) ||
+	    getrandom(&mark, sizeof(mark), 0) != sizeof(mark) ||
+	    thread_write(t, room, &mark, sizeof(mark)))
+		return false;
+	return reads(pid, room, mark);
+}
+
+static bool shares(struct thread *t, pid_t pid, u64 room)
+{
+	long same = syscall(SYS_kcmp, t->pid, pid, KCMP_VM, 0, 0);
+
+	return same == 0 || (same < 0 && errno != ESRCH && shares_contents(t, pid, room));
+}
+
+static pid_t who_shares(struct thread *t, u64 room)
+{
+	struct dirent *e;
+	pid_t found = 0;
+	DIR *dir = opendir("/proc");
+
+	while (dir && !found && (e = readdir(dir))) {
+		pid_t pid = (pid_t)strtol(e->d_name, NULL, 10);
+
+		if (pid > 0 && pid != t->pid && pid != getpid() && shares(t, pid, room))
+			found = pid;
+	}
+	if (dir)
+		closedir(dir);
+	return found;
+}
+
+/* A thread that waits for its vfork()'s child does so without regard for signals. */
+static bool any_vforks(pid_t pid)
+{
+	struct dirent *e;
+	bool found = false;
+	char path[64];
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	dir = opendir(path);
+	while (dir && !found && (e = readdir(dir))) {
+		pid_t tid = (pid_t)strtol(e->d_name, NULL, 10);
+		struct task task;
+
+		found = tid > 0 && task_read(pid, tid, &task) == 0 && task.state == 'D';
+	}
+	if (dir)
+		closedir(dir);
+	return found;
+}
+
+int crowd_alone(struct crowd *c, u64 room)
+{
+	struct thread *t = c->t;
+	pid_t other = who_shares(t, room);
+
+	if (!other)
+		return 0;
+	return thread_fail(
+		t, any_vforks(t->pid) || any_vforks(other) ? -EAGAIN : -EPERM,
+		"process %d shares the memory of process %d (vfork or clone with CLONE_VM), a "
+		"probe would kill it; "
+		"attach again once one of them has ended, or start the program with `ebpfrt run`",
+		other, t->pid);
+}

@@ -121,6 +121,19 @@ static const struct vcase cases[] = {
 	NOW("9 bytes, when byte 7 is below the end", XDP, EACCES,
 	    "invalid access to packet, off=1 size=8", XDP_TO_7, JMP_REG(BPF_JLT, 4, 3, 2), RET(1),
 	    LDX(BPF_DW, 0, 2, 1), RET(1)),
+/* a place that varies: R4 = the packet and R5 */
+#define XDP_TO_R5                                                                                  \
+	LDX(BPF_W, 2, 1, 0), LDX(BPF_W, 3, 1, 4), LDX(BPF_W, 5, 1, 12), ALU64_IMM(BPF_AND, 5, 255)
+	OKW("a byte at a place that varies", XDP, XDP_TO_R5, ALU64_REG(BPF_ADD, 2, 5),
+	    MOV_REG(4, 2), ALU64_IMM(BPF_ADD, 4, 8), JMP_REG(BPF_JGT, 4, 3, 1),
+	    LDX(BPF_DW, 0, 2, 0), RET(1)),
+	NOW("a byte that may lie before the packet", XDP, EACCES, "min value is negative",
+	    XDP_TO_R5, ALU64_IMM(BPF_SUB, 5, 100), ALU64_REG(BPF_ADD, 2, 5), MOV_REG(4, 2),
+	    ALU64_IMM(BPF_ADD, 4, 8), JMP_REG(BPF_JGT, 4, 3, 1), LDX(BPF_DW, 0, 2, 0), RET(1)),
+	NOW("a packet stored to where it is only read", (TYPE(CGROUP_SKB)), EACCES,
+	    "cannot write into packet", LDX(BPF_W, 2, 1, offsetof(struct __sk_buff, data)),
+	    LDX(BPF_W, 3, 1, offsetof(struct __sk_buff, data_end)), MOV_REG(4, 2),
+	    ALU64_IMM(BPF_ADD, 4, 8), JMP_REG(BPF_JGT, 4, 3, 1), ST(BPF_B, 2, 0, 1), RET(1)),
 };
 
 VERIFY_THEME(context)

@@ -81,11 +81,16 @@ static int map_value(struct proof_check *c, const struct ebpf_vreg *r, bool writ
 	return e ? e : misses_fields(c, r, span);
 }
 
-static int packet(struct proof_check *c, const struct ebpf_vreg *r, s32 off, u32 size)
+/* What was compared with the packet's end is above the variable part, which counts from the start.
+ */
+static int packet(struct proof_check *c, const struct ebpf_vreg *r, s32 off, u32 size, bool write)
 {
 	s64 lo = (s64)r->off + off;
 
-	if (r->obj == 2 || lo < 0 || lo + size > r->mem_size)
+	if (!ebpf_ctx_packet(c->prog->prog_type, EBPF_MUTANT(91, write, false)))
+		return proof_fail(c, "packets are not for programs of this type");
+	if (r->obj == 2 || EBPF_MUTANT(90, r->val.smin < 0, false) || lo < 0 ||
+	    lo + size > r->mem_size)
 		return proof_fail(c, "bytes of a packet that may not be there");
 	return 0;
 }
@@ -117,7 +122,7 @@ int proof_access(struct proof_check *c, u32 regno, s32 off, u32 size, bool write
 	case VT_MEM:
 		return within(c, span, 0, r->mem_size);
 	case VT_PKT:
-		return packet(c, r, off, size);
+		return packet(c, r, off, size, write);
 	default:
 		return proof_fail(c, "R%u is no pointer to memory", regno);
 	}

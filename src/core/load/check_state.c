@@ -4,8 +4,9 @@
  * describes too.
  *
  * Model: compared value by value. An id says that values are equal (or NULL together); the outer's
- * claims must hold in the inner, so each id of the outer stands for one id of the inner. References
- * are compared one by one in the order they were taken.
+ * claims must hold in the inner, so each id of the outer stands for one id of the inner, and no
+ * other does: what is given back is forgotten by its id. References are compared one by one in the
+ * order they were taken.
  *
  * Rules: exact, except for scalars (by their sets), what the outer has forgotten, and stack bytes.
  */
@@ -79,8 +80,8 @@ static bool id_maps(struct idmap *m, u32 out, u32 in)
 	if (!in)
 		return false;
 	for (u32 i = 0; i < m->n; i++)
-		if (m->id[i].out == out)
-			return m->id[i].in == in;
+		if (m->id[i].out == out || EBPF_MUTANT(88, m->id[i].in == in, false))
+			return m->id[i].out == out && m->id[i].in == in;
 	if (m->n == MAX_IDS)
 		return false;
 	m->id[m->n].out = out;
@@ -243,8 +244,8 @@ static bool byte_in(struct compare *cmp, const struct ebpf_vslot *in, const stru
 		if (in->kind[i] == VB_NONE)
 			return unwritten(cmp, slot);
 		return in->kind[i] == VB_MISC || in->kind[i] == VB_ZERO || in->kind[i] == VB_SPILL;
-	default: /* compared as a whole */
-		return in->kind[i] == out->kind[i];
+	default: /* a part of what has to be compared as a whole */
+		return EBPF_MUTANT(89, false, in->kind[i] == out->kind[i]);
 	}
 }
 

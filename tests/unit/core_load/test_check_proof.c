@@ -311,6 +311,78 @@ Test(check_proof, a_state_that_forgets_too_much)
 	ebpf_proof_free(&proof);
 }
 
+static void pointer(struct ebpf_vreg *r, u32 type, u32 obj)
+{
+	r->type = (u8)type;
+	r->obj = obj;
+	ebpf_scalar_const(&r->val, 0);
+}
+
+static void sample(struct ebpf_vreg *r, u32 ref)
+{
+	pointer(r, VT_MEM, 0);
+	r->flags = VREG_RINGBUF;
+	r->mem_size = 8;
+	r->ref_id = ref;
+	r->id = ref;
+}
+
+/* R6 and R7 are the same sample, and one of them is used when it is gone. */
+Test(check_proof, a_state_that_claims_two_references)
+{
+	const struct bpf_insn p[] = {LDMAP(1, RING),
+				     MOVK(2, 8),
+				     MOVK(3, 0),
+				     CALL(BPF_FUNC_ringbuf_reserve),
+				     JK(BPF_JNE, 0, 0, 2),
+				     MOVK(0, 0),
+				     EXIT,
+				     MOV(6, 0),
+				     MOV(7, 0),
+				     MOV(1, 6),
+				     MOVK(2, 0),
+				     CALL(BPF_FUNC_ringbuf_submit),
+				     LDX(BPF_DW, 0, 7, 0),
+				     EXIT};
+	struct ebpf_vref ref = {.id = 7, .kind = VREF_PTR};
+	struct ebpf_proof proof = stored(10);
+	struct ebpf_vframe *f = proof.states->state.frame[0];
+
+	cr_assert_eq(ebpf_vref_add(&proof.states->state, &ref), 0);
+	sample(&f->regs[BPF_REG_6], 7);
+	sample(&f->regs[BPF_REG_7], 9);
+	cr_expect_eq(check(p, ARRAY_SIZE(p), &proof), -EFAULT);
+	cr_expect(strstr(text, "no pointer to memory"), "%s", text);
+	ebpf_proof_free(&proof);
+}
+
+/* A spill of one byte that is 0, and byte 2 a part of it, as it were: it is 0xff. */
+Test(check_proof, a_state_with_a_spill_in_pieces)
+{
+	const struct bpf_insn p[] = {LOOKUP,
+				     JK(BPF_JNE, 0, 0, 2),
+				     MOVK(0, 0),
+				     EXIT,
+				     ST(BPF_W, 10, -8, 0xff0000),
+				     MOVK(1, 0),
+				     LDX(BPF_B, 1, 10, -6),
+				     ALU(BPF_ADD, 0, 1),
+				     ST(BPF_B, 0, 0, 1),
+				     MOVK(0, 0),
+				     EXIT};
+	struct ebpf_proof proof = stored(10);
+	struct ebpf_vframe *f = proof.states->state.frame[0];
+
+	pointer(&f->regs[BPF_REG_0], VT_MAP_VALUE, HASH);
+	cr_assert_eq(ebpf_vframe_grow(f, 1), 0);
+	f->slots[0].kind[0] = f->slots[0].kind[2] = VB_SPILL;
+	f->slots[0].spilled.type = VT_SCALAR;
+	ebpf_scalar_const(&f->slots[0].spilled.val, 0);
+	cr_expect_eq(check(p, ARRAY_SIZE(p), &proof), -EFAULT);
+	cr_expect(strstr(text, "bytes 0 to 256"), "%s", text);
+	ebpf_proof_free(&proof);
+}
+
 Test(check_proof, a_state_that_is_none)
 {
 	struct ebpf_proof proof = stored(77);

@@ -29,7 +29,7 @@
 #define OLDEST (6u << 8 | 12u) /* the kernel whose rules ours are */
 
 static bool more_is_known(void);
-static bool calls_back(void);
+static bool takes_what_is_dead(void);
 
 /* What the kernel refuses and we don't, on purpose: part of its message, when, and why. */
 static struct {
@@ -48,8 +48,8 @@ static struct {
 	{"min value is outside of", more_is_known, "the number's lower bound is higher for us"},
 	{"max value is outside of", more_is_known, "the number's upper bound is lower for us"},
 	{"pointer += pointer", more_is_known, "the branch is dead for us: the number has bounds"},
-	{"verifier bug: No program to jit", calls_back,
-	 "the kernel's mistake: a callback whose only call no path reaches"},
+	{"verifier bug: No program to jit", takes_what_is_dead,
+	 "the kernel's mistake: the address of a callback that no path calls"},
 	{"invalid access to map value", more_is_known, "the number's bounds are closer for us"},
 };
 
@@ -196,6 +196,18 @@ static bool kernel_accepts(u32 level)
 
 /* --- ours ------------------------------------------------------------------------------------ */
 
+static bool dead_function; /* of the last accepted one: some path takes the address of one */
+
+static bool address_of_dead(const struct ebpf_facts *facts)
+{
+	for (u32 i = 0; i < ninsns; i++)
+		if (insns[i].code == (BPF_LD | BPF_IMM | BPF_DW) &&
+		    insns[i].src_reg == BPF_PSEUDO_FUNC && (facts->insn[i] & EBPF_FACT_SEEN) &&
+		    !(facts->insn[i + 1 + (u32)insns[i].imm] & EBPF_FACT_SEEN))
+			return true;
+	return false;
+}
+
 static int we_say(u32 level)
 {
 	static struct bpf_func_info funcs[VGEN_FUNCTIONS];
@@ -216,8 +228,10 @@ static int we_say(u32 level)
 	memset(&facts, 0, sizeof(facts));
 	r = ebpf_verify(&prog, &log, &facts);
 	ebpf_log_end(&log);
-	if (!r)
+	if (!r) {
+		dead_function = address_of_dead(&facts);
 		ebpf_facts_free(&facts);
+	}
 	return r;
 }
 
@@ -338,13 +352,9 @@ static bool more_is_known(void)
 	return false;
 }
 
-static bool calls_back(void)
+static bool takes_what_is_dead(void)
 {
-	for (u32 i = 0; i < ninsns; i++)
-		if (insns[i].code == (BPF_LD | BPF_IMM | BPF_DW) &&
-		    insns[i].src_reg == BPF_PSEUDO_FUNC)
-			return true;
-	return false;
+	return dead_function;
 }
 
 static bool left_out(void)

@@ -28,11 +28,12 @@ struct agent_hook {
 	u64 link;
 	u64 cookie;
 	const struct ebpf_prog *prog; /* swapped by AGENT_UPDATE_LINK */
+	u64 sema; /* the counter that was raised for it, 0: none, or lowered again */
 	u32 ret;
 	u32 stat;
 };
 
-/* all consumers of a site; immutable but for .prog */
+/* all consumers of a site; immutable but for .prog and .sema */
 struct agent_hooks {
 	struct agent_hooks *next; /* retired or free list */
 	u32 order;		  /* room for 1 << order */
@@ -49,7 +50,8 @@ struct agent_plan {
 	u32 module;
 };
 
-enum agent_site_state { SITE_DEAD, SITE_ARMED };
+/* GONE: with its module; a break byte that is met there belongs to whoever is there now */
+enum agent_site_state { SITE_DEAD, SITE_ARMED, SITE_GONE };
 
 struct agent_place {
 	struct agent_place *chain; /* of the bucket; insert-only */
@@ -183,6 +185,8 @@ int site_hook(const struct agent_consumer *c);
 void site_drop_link(u64 link);
 int site_update_link(u64 link, const struct ebpf_prog *prog);
 void site_unhook_all(void);
+/* Another module may be at @addr by now: nothing there is ours any more. */
+void site_forget(u64 addr);
 /*
  * Put every original byte back; any context. False when those that guard the signals had to stay,
  * because other threads run.

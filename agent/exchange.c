@@ -414,6 +414,18 @@ static int on_inner_map(struct exchange *x)
 	return agent_inner_add(body());
 }
 
+static int on_forget(struct exchange *x)
+{
+	u32 n;
+	const u64 *v = elements(x, sizeof(*v), &n);
+
+	if (!v)
+		return -EPROTO;
+	for (u32 i = 0; i < n; i++)
+		site_forget(v[i]);
+	return 0;
+}
+
 static const struct {
 	int (*fn)(struct exchange *x);
 	u32 least; /* bytes of body */
@@ -431,6 +443,7 @@ static const struct {
 	[AGENT_UPDATE_LINK] = {on_update_link, sizeof(struct agent_update), 0, false},
 	[AGENT_PERF_RING] = {on_perf_ring, sizeof(struct agent_perf_ring), 0, false},
 	[AGENT_INNER_MAP] = {on_inner_map, sizeof(struct agent_inner_map), 0, false},
+	[AGENT_FORGET] = {on_forget, 8, 0, false},
 };
 
 static int dispatch(struct exchange *x)

@@ -7,6 +7,10 @@
  * always finds it. A place whose instruction changes (another library came to that address) gets a
  * new plan. Slots are written before the place is published and never given another content.
  *
+ * A consumer may have a counter in the program's memory, which says whether anybody looks (the
+ * semaphore of a USDT probe). It is the module's, as the site is: it is touched only while the
+ * site's bytes show that the module is still there.
+ *
  * Removal: original byte, then SITE_DEAD. A trap that arrives later finds the place dead and starts
  * the instruction again. The sites that keep our signals unblocked are only removed while no other
  * thread runs; until then they stay and do what the application asked for.
@@ -123,12 +127,50 @@ static bool hook_same(const struct agent_hook *h, const struct agent_consumer *c
 	return h->link == c->link && h->ret == (c->flags & AGENT_CONSUMER_RET);
 }
 
+/* Writable, as the kernel demands it of a counter, or left alone. */
+static bool sema_add(u64 addr, int by)
+{
+	u16 n;
+
+	if (osl_read(&n, (void *)addr, sizeof(n)) || (by < 0 && !n))
+		return false;
+	n = (u16)(n + by);
+	return osl_write((void *)addr, &n, sizeof(n)) == 0;
+}
+
+/* Once, whoever comes: when the daemon has died several threads restore at the same time. */
+static void hook_lower(struct agent_hook *h)
+{
+	u64 sema = __atomic_exchange_n(&h->sema, 0, __ATOMIC_ACQ_REL);
+
+	if (sema)
+		sema_add(sema, -1);
+}
+
+/* What the same consumer had raised before stays so. */
+static void hook_raise(struct agent_hook *new, struct agent_hook *before, u64 sema)
+{
+	if (before && before->sema == sema)
+		new->sema = __atomic_exchange_n(&before->sema, 0, __ATOMIC_ACQ_REL);
+	else if (before)
+		hook_lower(before);
+	if (sema && !new->sema && sema_add(sema, 1))
+		new->sema = sema;
+}
+
 int site_hook(const struct agent_consumer *c)
 {
 	struct agent_place *p = site_find(c->addr);
 	const struct ebpf_prog *prog = agent_prog_find(c->prog);
-	struct agent_hook hook = {c->link, c->cookie, prog, c->flags & AGENT_CONSUMER_RET, c->stat};
+	struct agent_hook hook = {
+		.link = c->link,
+		.cookie = c->cookie,
+		.prog = prog,
+		.ret = c->flags & AGENT_CONSUMER_RET,
+		.stat = c->stat,
+	};
 	struct agent_hooks *new, *old;
+	struct agent_hook *before = NULL;
 
 	if (!p || !prog || load_relaxed(&p->state) != SITE_ARMED)
 		return -ENOENT;
@@ -140,8 +182,11 @@ int site_hook(const struct agent_consumer *c)
 	if (!new)
 		return -ENOMEM;
 	for (u32 i = 0; old && i < old->n; i++)
-		if (!hook_same(&old->v[i], c))
+		if (hook_same(&old->v[i], c))
+			before = &old->v[i];
+		else
 			hooks_append(new, &old->v[i]);
+	hook_raise(&hook, before, c->sema);
 	hooks_append(new, &hook);
 	hooks_swap(p, new);
 	return 0;
@@ -227,9 +272,19 @@ static int site_check(struct agent_poke *poke, const struct agent_site *s)
 		return 0;
 	ret = text_matches(poke, &s->patch, s->patch.insn[0]);
 	/* a debugger that removed its break point over ours left our own byte behind */
-	if (ret == -EBUSY && p && plan_same(p->plan, s))
+	if (ret == -EBUSY && p && p->state != SITE_GONE && plan_same(p->plan, s))
 		return 0;
 	return ret;
+}
+
+void site_forget(u64 addr)
+{
+	struct agent_place *p = site_find(addr);
+
+	if (!p)
+		return;
+	store_release(&p->state, SITE_GONE);
+	hooks_swap(p, NULL);
 }
 
 /* Everything but the byte: from here on a trap at the site would be served. */
@@ -249,6 +304,9 @@ static int site_prepare(struct agent_poke *poke, const struct agent_site *s)
 		p = site_insert(s->patch.addr);
 	if (!p)
 		return -ENOMEM;
+	/* the module was loaded anew since: its data are as new as its text */
+	if (p->state == SITE_ARMED && byte_is(poke, p->addr, s->patch.insn[0]))
+		site_forget(p->addr);
 	if (plan_same(p->plan, s))
 		return 0;
 	plan = plan_new(s);
@@ -294,8 +352,11 @@ static void site_restore(struct agent_poke *poke, struct agent_place *p)
 {
 	const struct arch_patch *patch = &p->plan->patch;
 
-	if (text_matches(poke, patch, break_insn) == 0)
-		poke_write(poke, p->addr, patch->insn, 1);
+	if (text_matches(poke, patch, break_insn))
+		return;
+	for (u32 i = 0; p->hooks && i < p->hooks->n; i++)
+		hook_lower(&p->hooks->v[i]);
+	poke_write(poke, p->addr, patch->insn, 1);
 }
 
 static bool site_is_idle(const struct agent_place *p)
@@ -374,7 +435,12 @@ bool site_restore_all(bool others_stopped)
 	return true;
 }
 
-static void drop_link_at(struct agent_place *p, u64 link)
+static bool module_is_there(struct agent_poke *poke, const struct agent_place *p)
+{
+	return p->plan && text_matches(poke, &p->plan->patch, break_insn) == 0;
+}
+
+static void drop_link_at(struct agent_poke *poke, struct agent_place *p, u64 link)
 {
 	struct agent_hooks *old = p->hooks, *new;
 	u32 keep = 0;
@@ -385,10 +451,14 @@ static void drop_link_at(struct agent_place *p, u64 link)
 		return;
 	new = keep ? hooks_new(keep) : NULL;
 	for (u32 i = 0; i < old->n; i++) {
-		if (old->v[i].link == link)
-			store_release(&old->v[i].prog, NULL); /* out of memory, this must do */
-		else if (new)
-			hooks_append(new, &old->v[i]);
+		if (old->v[i].link != link) {
+			if (new)
+				hooks_append(new, &old->v[i]);
+			continue;
+		}
+		if (old->v[i].sema && module_is_there(poke, p))
+			hook_lower(&old->v[i]);
+		store_release(&old->v[i].prog, NULL); /* out of memory, this must do */
 	}
 	if (new || !keep)
 		hooks_swap(p, new);
@@ -396,9 +466,13 @@ static void drop_link_at(struct agent_place *p, u64 link)
 
 void site_drop_link(u64 link)
 {
+	struct agent_poke poke;
+
 	hooks_reclaim();
+	poke_begin(&poke);
 	for (struct agent_place *p = agent.places; p; p = p->older)
-		drop_link_at(p, link);
+		drop_link_at(&poke, p, link);
+	poke_end(&poke);
 	restore_if(site_is_idle);
 }
 

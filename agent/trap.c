@@ -232,7 +232,7 @@ static bool serve(u64 addr, struct arch_regs *regs, siginfo_t *info, struct osl_
 
 	if (!is_return)
 		p = site_find(addr);
-	if (!is_return && (!p || !load_acquire(&p->plan)))
+	if (!is_return && (!p || !load_acquire(&p->plan) || load_acquire(&p->state) == SITE_GONE))
 		return false;
 	settled = fork_check();
 	if (unlikely(agent_daemon_dead()) && !load_acquire(&agent.inert))

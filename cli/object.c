@@ -532,28 +532,65 @@ static struct bpf_link *attach_probe(const struct bpf_program *prog, const struc
 	return bpf_program__attach_uprobe_opts(prog, -1, a->place.path, a->place.offset, &opts);
 }
 
+/* Why libbpf gave up a USDT probe: its last line, in words of ours where there are any. */
+static void usdt_why(const struct attachment *a, int err, char why[SPEC_WHY_MAX])
+{
+	const char *line = last_line_about("usdt: ");
+	char clean[256];
+
+	if (line)
+		line = out_clean(line + strlen("usdt: "), clean, sizeof(clean));
+	if (line && strstr(line, "unrecognized"))
+		snprintf(why, SPEC_WHY_MAX,
+			 "an argument of the probe is where libbpf cannot read it (%s); probe the "
+			 "function that contains it instead",
+			 line);
+	else if (line && strstr(line, "no USDT notes"))
+		snprintf(why, SPEC_WHY_MAX, "the file has no USDT probes");
+	else if (!line && err == -ENOENT)
+		snprintf(why, SPEC_WHY_MAX,
+			 "the file has no such USDT probe; `ebpfrt list %s` names those it has",
+			 a->place.path);
+	else
+		snprintf(why, SPEC_WHY_MAX, "%s", line ? line : strerror(-err));
+}
+
+static int refuse_attach(const struct object *obj, const struct attachment *a, int err)
+{
+	const char *name = obj->progs[a->prog].name, *said = surface_error();
+	const bool usdt = a->spec.kind == SPEC_USDT;
+	char why[SPEC_WHY_MAX], clean[256];
+
+	if (!said[0])
+		said = last_line_about(name);
+	if (said)
+		snprintf(why, sizeof(why), "%s", out_clean(said, clean, sizeof(clean)));
+	else if (usdt)
+		usdt_why(a, err, why);
+	else
+		snprintf(why, sizeof(why), "%s", strerror(-err));
+	out_error("%s: %s cannot be attached to %s:%s%s%s: %s", obj->file, name, a->place.path,
+		  usdt ? a->spec.provider : "", usdt ? ":" : "", a->place.name, why);
+	return err;
+}
+
 static int attach_one(struct object *obj, struct attachment *a)
 {
 	const struct object_prog *p = &obj->progs[a->prog];
 	struct bpf_program *prog = bpf_object__find_program_by_name(obj->bpf, p->name);
-	char clean[256];
-	const char *said;
 	int err;
 
 	if (!prog)
 		return out_error("%s: program '%s' is gone", obj->file, p->name), -ENOENT;
+	nkept = 0;
 	guard_begin("attaching", obj->file);
 	a->link = a->spec.kind == SPEC_USDT ? attach_usdt(prog, a) : attach_probe(prog, a);
+	err = a->link ? 0 : -errno;
 	guard_end();
-	if (a->link) {
-		a->link_id = id_of(a->link);
-		return 0;
-	}
-	err = -errno;
-	said = surface_error()[0] ? surface_error() : last_line_about(p->name);
-	out_error("%s: %s cannot be attached to %s:%s: %s", obj->file, p->name, a->place.path,
-		  a->place.name, said ? out_clean(said, clean, sizeof(clean)) : strerror(-err));
-	return err;
+	if (err)
+		return refuse_attach(obj, a, err);
+	a->link_id = id_of(a->link);
+	return 0;
 }
 
 int object_attach(struct object *obj)

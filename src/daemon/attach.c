@@ -114,47 +114,8 @@ static void note_drop(struct target *t, u32 link)
 		t->drops[t->ndrops++] = link;
 }
 
-static void count_one(int mem, u64 addr, int by)
-{
-	u16 n;
-
-	if (pread(mem, &n, sizeof(n), addr) != sizeof(n))
-		return;
-	n += by;
-	if (pwrite(mem, &n, sizeof(n), addr) != sizeof(n))
-		log_line("cannot count at %#llx: %s", (unsigned long long)addr, strerror(errno));
-}
-
-static bool has_counters(const struct tlink *tl)
-{
-	for (u32 i = 0; i < tl->naddrs; i++)
-		if (tl->semas[i])
-			return true;
-	return false;
-}
-
-/* From outside, as the kernel does for its own uprobes: the program only tests for zero. */
-void tlink_count(struct tlink *tl, bool up)
-{
-	char path[64];
-	int mem;
-
-	if (tl->counted == up || !has_counters(tl))
-		return;
-	tl->counted = up;
-	snprintf(path, sizeof(path), "/proc/%d/mem", tl->t->pid);
-	mem = open(path, O_RDWR | O_CLOEXEC);
-	for (u32 i = 0; mem >= 0 && i < tl->naddrs; i++)
-		if (tl->semas[i])
-			count_one(mem, tl->semas[i], up ? 1 : -1);
-	if (mem >= 0)
-		close(mem);
-}
-
 void tlink_free(struct tlink *tl)
 {
-	if (!tl->t->gone)
-		tlink_count(tl, false);
 	if (tl->had)
 		tally_leave(tl);
 	if ((tl->had || tl->state == TLINK_FLYING) && !tl->t->gone)

@@ -157,7 +157,6 @@ static void ack_last(struct exchange *x, const struct xmsg *m, s32 err, const u8
 		if (!tl->had)
 			target_event(x->t->d, x->t, 2, tl->link, 0);
 		tl->had = true;
-		tlink_count(tl, true);
 	}
 }
 
@@ -581,6 +580,33 @@ static void put_sites(struct exchange *x)
 	}
 }
 
+#define ADDRS_PER_MSG 1024u
+
+static void ack_forget(struct exchange *x, const struct xmsg *m, s32 err, const u8 *body, u32 len)
+{
+	const u64 *v = (const void *)(m->body + 8);
+
+	for (u32 i = 0; i < m->arg && !err; i++) {
+		struct site *s = target_site(x->t, v[i]);
+
+		if (s)
+			s->armed = false;
+	}
+}
+
+static void put_gone(struct exchange *x)
+{
+	struct plan_out *o = x->plan.out;
+	struct xmsg *m;
+
+	for (u32 i = 0; i < o->ngone; i += ADDRS_PER_MSG) {
+		m = put_list(x, AGENT_FORGET, plan_gone(o) + i, sizeof(u64),
+			     MIN(o->ngone - i, ADDRS_PER_MSG));
+		if (m)
+			m->ack = ack_forget;
+	}
+}
+
 static void put_consumers(struct exchange *x)
 {
 	struct agent_consumer *v = calloc(x->nwants + 1, sizeof(*v));
@@ -597,6 +623,7 @@ static void put_consumers(struct exchange *x)
 			.addr = tl->addrs[k],
 			.link = tl->link,
 			.cookie = tl->a->l->cookies[k],
+			.sema = tl->semas[k],
 			.prog = tl->a->l->prog->obj.id,
 			.flags = tl->a->l->is_ret ? AGENT_CONSUMER_RET : 0,
 			.stat = tl->stat,
@@ -631,6 +658,7 @@ void deliver_put_all(struct exchange *x)
 	put_updates(x);
 	put_arenas(x);
 	if (x->plan.out) {
+		put_gone(x);
 		put_sites(x);
 		put_consumers(x);
 	}

@@ -127,6 +127,14 @@ static ssize_t read_memory(const struct worker *w, u64 addr, void *buf, size_t l
 	return n < 0 ? -errno : n;
 }
 
+static bool is_gone(const struct worker *w, u64 addr)
+{
+	for (u32 i = 0; i < w->o->ngone; i++)
+		if (plan_gone(w->o)[i] == addr)
+			return true;
+	return false;
+}
+
 /* The target's text at @addr as it would be without us. */
 static ssize_t read_text(const struct worker *w, u64 addr, u8 *buf, size_t len)
 {
@@ -136,7 +144,7 @@ static ssize_t read_text(const struct worker *w, u64 addr, u8 *buf, size_t len)
 		const struct site *s = &w->job->sites[i];
 		u64 at = s->site.patch.addr;
 
-		if (s->armed && at >= addr && at < addr + (u64)n)
+		if (s->armed && at >= addr && at < addr + (u64)n && !is_gone(w, at))
 			buf[at - addr] = s->site.patch.insn[0];
 	}
 	return n;
@@ -689,6 +697,22 @@ static void plan_unwind(struct worker *w)
 	}
 }
 
+/* Sites go with the file they are in; what is mapped there now is somebody else's. */
+static void find_gone(struct worker *w)
+{
+	for (u32 i = 0; i < w->job->nsites && w->o->ngone < w->o->max_gone; i++) {
+		const struct site *s = &w->job->sites[i];
+		const struct probe_mapping *m;
+
+		if (!s->armed)
+			continue;
+		m = mapping_of(w, s->site.patch.addr);
+		if (!m || m->file.ino != s->file.ino || m->file.dev != s->file.dev ||
+		    m->offset + (s->site.patch.addr - m->start) != s->offset)
+			plan_gone(w->o)[w->o->ngone++] = s->site.patch.addr;
+	}
+}
+
 static bool any_site_wanted(const struct plan_out *o)
 {
 	for (u32 i = 0; i < o->nsites; i++)
@@ -708,6 +732,7 @@ void plan_run(struct plan_out *o, const struct plan_job *job)
 		return;
 	}
 	read_exe(&w);
+	find_gone(&w);
 	for (u32 i = 0; i < o->nitems; i++)
 		plan_one(&w, &plan_items(o)[i]);
 	if (job->want_hook && wants_hook(&w))
@@ -726,11 +751,11 @@ void plan_run(struct plan_out *o, const struct plan_job *job)
 
 /* --- in the daemon --------------------------------------------------------------------------- */
 
-int plan_init(struct plan *p, struct loop *loop, u32 nitems)
+int plan_init(struct plan *p, struct loop *loop, u32 nitems, u32 nknown)
 {
 	size_t size = sizeof(*p->out) +
 		      nitems * (sizeof(struct plan_item) + sizeof(struct plan_site)) +
-		      OWN_SITES * sizeof(struct plan_site);
+		      OWN_SITES * sizeof(struct plan_site) + nknown * sizeof(u64);
 	struct plan_out *o =
 		mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
@@ -742,6 +767,7 @@ int plan_init(struct plan *p, struct loop *loop, u32 nitems)
 	o->size = size;
 	o->nitems = nitems;
 	o->max_sites = nitems + OWN_SITES;
+	o->max_gone = nknown;
 	list_init(&p->timer.node);
 	p->child.src.fd = -1;
 	return 0;
@@ -774,7 +800,8 @@ static void plan_over(struct plan *p)
 		say(o->why, "the files of the process could not be examined (the worker crashed or "
 			    "took too long)");
 	}
-	if (o->nsites > o->max_sites || o->narenas > PLAN_ARENAS || o->nscans > PLAN_SCANS)
+	if (o->nsites > o->max_sites || o->ngone > o->max_gone || o->narenas > PLAN_ARENAS ||
+	    o->nscans > PLAN_SCANS)
 		o->err = -EPROTO;
 	p->fn(p);
 }

@@ -61,7 +61,7 @@ struct plan_scan {
 };
 #define PLAN_SCANS 4u /* files of one target that are looked through */
 
-/* The block; items, then sites follow it. */
+/* The block; items, then sites, then addresses of sites that have gone follow it. */
 struct plan_out {
 	u32 done;
 	s32 err;
@@ -69,6 +69,8 @@ struct plan_out {
 	u32 nitems;
 	u32 nsites;
 	u32 max_sites;
+	u32 ngone; /* known armed sites where another file, or nothing, is mapped by now */
+	u32 max_gone;
 	u32 narenas;
 	struct plan_arena
 		arenas[PLAN_ARENAS];	    /* the target's, used ones advanced, new ones behind */
@@ -101,6 +103,11 @@ static inline struct plan_site *plan_sites(struct plan_out *o)
 	return (struct plan_site *)(plan_items(o) + o->nitems);
 }
 
+static inline u64 *plan_gone(struct plan_out *o)
+{
+	return (u64 *)(plan_sites(o) + o->max_sites);
+}
+
 /* what the worker works on */
 struct plan_job {
 	s32 pid;
@@ -114,8 +121,8 @@ struct plan_job {
 	u32 nsites;
 };
 
-/* Room for @nitems; the caller fills the inputs and arenas, then starts. */
-int plan_init(struct plan *p, struct loop *loop, u32 nitems);
+/* Room for @nitems and @nknown sites; the caller fills the inputs and arenas, then starts. */
+int plan_init(struct plan *p, struct loop *loop, u32 nitems, u32 nknown);
 int plan_start(struct plan *p, const struct plan_job *job, void (*fn)(struct plan *p));
 /* Idempotent; ends the worker. */
 void plan_deinit(struct plan *p);

@@ -603,9 +603,6 @@ struct target *target_fork(struct target *parent, s32 pid)
 		mine = tlink_new(t, tl->a);
 		if (mine)
 			mine->stat = tl->stat;
-		/* memory is inherited, raised counters with it */
-		if (mine)
-			mine->counted = tl->counted;
 	}
 	return t;
 }

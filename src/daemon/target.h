@@ -44,10 +44,9 @@ struct tlink {
 	u8 moved;    /* times in a row that the library was not where it had just been */
 	s32 err;
 	u32 naddrs;
-	u64 *addrs;   /* of its sites, 0: none */
-	u64 *semas;   /* of the counters beside them */
-	bool counted; /* the counters are up */
-	u64 addr;     /* the first one */
+	u64 *addrs; /* of its sites, 0: none */
+	u64 *semas; /* of the counters beside them */
+	u64 addr;   /* the first one */
 	char symbol[96];
 	char reason[PROBE_WHY_MAX];
 };
@@ -211,8 +210,6 @@ struct tlink *tlink_new(struct target *t, struct attach *a);
 void tlink_free(struct tlink *tl);
 void tlink_fail(struct tlink *tl, int err, const char *why);
 void tlink_release_sites(struct tlink *tl);
-/* Raise or lower the counters that tell the program that somebody looks. Idempotent. */
-void tlink_count(struct tlink *tl, bool up);
 /* May it be elsewhere, or gone, when libraries come and go? */
 static inline bool tlink_moves(const struct tlink *tl)
 {

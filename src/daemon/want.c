@@ -64,13 +64,14 @@ static u32 module_of(const struct osl_ident *file)
 static struct site *adopt_site(struct target *t, const struct plan_site *ps)
 {
 	struct site *s = target_site(t, ps->patch.addr);
+	bool stays = s && s->armed && s->file.ino == ps->file.ino && s->file.dev == ps->file.dev;
 
 	if (!s)
 		s = target_site_add(t);
 	if (!s)
 		return NULL;
 	/* what else the place does it goes on doing */
-	s->site.flags = ps->flags | (s->armed ? s->site.flags : 0);
+	s->site.flags = ps->flags | (stays ? s->site.flags : 0);
 	s->site.patch = ps->patch;
 	s->site.module = module_of(&ps->file);
 	s->file = ps->file;
@@ -155,8 +156,6 @@ static void note_pending(struct target *t)
 		if (any)
 			continue;
 		tl->state = TLINK_PENDING;
-		/* the counters went with the library */
-		tl->counted = false;
 	}
 }
 
@@ -184,8 +183,10 @@ static bool nothing_to_say(const struct exchange *x)
 	list_for_each_entry (tl, &t->links, in_target)
 		if (tl->update)
 			return false;
-	return t->loaded && t->setup && x->sock.fd < 0 && !(x->plan.out && x->plan.out->nsites) &&
-	       !t->ndrops && !t->drop_all && !t->slots_changed;
+	if (x->plan.out && (x->plan.out->nsites || x->plan.out->ngone))
+		return false;
+	return t->loaded && t->setup && x->sock.fd < 0 && !t->ndrops && !t->drop_all &&
+	       !t->slots_changed;
 }
 
 static void planned(struct exchange *x)
@@ -265,7 +266,7 @@ static int start_worker(struct exchange *x)
 	x->wants = calloc(x->nwants + 1, sizeof(*x->wants));
 	if (!x->wants)
 		return -ENOMEM;
-	err = plan_init(&x->plan, &t->d->loop, x->nwants);
+	err = plan_init(&x->plan, &t->d->loop, x->nwants, t->nsites);
 	if (err)
 		return err;
 	fill_wants(x);

@@ -20,7 +20,7 @@
 #include "core/run/map/map.h"
 #include "core/run/prog.h"
 
-#define AGENT_ABI 3u
+#define AGENT_ABI 4u
 #define AGENT_MSG_MAX 65536u
 #define AGENT_TIMEOUT_MS                                                                           \
 	2000u /* an agent waits no longer for a silent daemon; then it goes on unprobed */
@@ -47,7 +47,9 @@ enum agent_msg_type {
 			      from now on */
 	AGENT_PERF_RING,   /* daemon: struct agent_perf_ring + 1 fd: entry of a PERF_EVENT_ARRAY */
 	AGENT_INNER_MAP,   /* daemon: struct agent_inner_map: a map that an outer one leads to */
-	AGENT_DONE,	   /* daemon: no body: close, go on; not acknowledged */
+	AGENT_FORGET, /* daemon: u32 n, u32 pad, u64 addr[n]: what was mapped there has gone, and
+			 the sites with it; nothing there is ours any more */
+	AGENT_DONE,   /* daemon: no body: close, go on; not acknowledged */
 };
 
 struct agent_msg {
@@ -147,6 +149,7 @@ struct agent_consumer {
 	u64 addr; /* of the site */
 	u64 link; /* daemon's link id */
 	u64 cookie;
+	u64 sema; /* a u16 there is raised while the consumer is in force (USDT), 0: none */
 	u32 prog; /* id */
 	u32 flags;
 	u32 stat; /* index into the statistics page */

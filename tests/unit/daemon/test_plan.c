@@ -93,7 +93,7 @@ Test(plan, a_library_function_is_found, .timeout = 20)
 	const char *path = libc_path(&offset);
 
 	cr_assert_eq(loop_init(&loop), 0);
-	cr_assert_eq(plan_init(&plan, &loop, 3), 0);
+	cr_assert_eq(plan_init(&plan, &loop, 3, 0), 0);
 	item(0, path, offset);
 	item(1, path, offset + 1);
 	item(2, "/etc/passwd", 0);
@@ -131,14 +131,14 @@ Test(plan, known_sites_keep_their_slots, .timeout = 20)
 	const char *path = libc_path(&offset);
 
 	cr_assert_eq(loop_init(&loop), 0);
-	cr_assert_eq(plan_init(&plan, &loop, 1), 0);
+	cr_assert_eq(plan_init(&plan, &loop, 1, 4), 0);
 	item(0, path, offset);
 	job.nsites = 0;
 	run(&job);
 	known.site.patch = plan_sites(plan.out)[0].patch;
 	job.nsites = 1;
 	plan_deinit(&plan);
-	cr_assert_eq(plan_init(&plan, &loop, 1), 0);
+	cr_assert_eq(plan_init(&plan, &loop, 1, 4), 0);
 	item(0, path, offset);
 	run(&job);
 	cr_expect_eq(
@@ -170,7 +170,7 @@ Test(plan, a_thread_that_blocks_traps_is_a_reason_to_refuse, .timeout = 20)
 	}
 	cr_assert_eq(read(ready[0], &c, 1), 1);
 	cr_assert_eq(loop_init(&loop), 0);
-	cr_assert_eq(plan_init(&plan, &loop, 1), 0);
+	cr_assert_eq(plan_init(&plan, &loop, 1, 4), 0);
 	item(0, path, offset);
 	run(&job);
 	cr_expect_eq(plan.out->err, -EBUSY);
@@ -189,7 +189,7 @@ Test(plan, signal_mask_calls_are_remembered, .timeout = 30)
 	u32 nsites;
 
 	cr_assert_eq(loop_init(&loop), 0);
-	cr_assert_eq(plan_init(&plan, &loop, 1), 0);
+	cr_assert_eq(plan_init(&plan, &loop, 1, 4), 0);
 	item(0, path, offset);
 	run(&job);
 	cr_expect(plan.out->sanitised);
@@ -200,7 +200,7 @@ Test(plan, signal_mask_calls_are_remembered, .timeout = 30)
 	job.scans = scans;
 	job.nscans = plan.out->nscans;
 	plan_deinit(&plan);
-	cr_assert_eq(plan_init(&plan, &loop, 1), 0);
+	cr_assert_eq(plan_init(&plan, &loop, 1, 4), 0);
 	item(0, path, offset);
 	run(&job);
 	cr_expect_eq(plan.out->nscans, 0, "no file is looked through twice");

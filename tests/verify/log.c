@@ -7,6 +7,8 @@
 
 #include <ctype.h>
 
+#include "core/run/kfunc.h"
+
 static const struct vcase fine = OK("fine", LDX(BPF_DW, 6, 1, 0), MOV_IMM(0, 0),
 				    JMP_IMM(BPF_JEQ, 6, 7, 1), MOV_IMM(0, 1), EXIT());
 static const struct vcase refused = NO("refused", EACCES, "R9 !read_ok", LDX(BPF_DW, 6, 1, 0),
@@ -136,6 +138,176 @@ Test(verify_log, figures)
 			    &insns, &states),
 		     2);
 	cr_expect_eq(insns, 12);
+}
+
+/* the kernel's figure: bytes that its code would need */
+static const char *depth_in(const char *text)
+{
+	static char depth[64];
+	const char *at;
+
+	at = strstr(text, "stack depth ");
+	cr_assert(at, "%s", text);
+	sscanf(at, "stack depth %63s", depth);
+	return depth;
+}
+
+#define SAVE(r, off) STX(BPF_DW, 10, r, off)
+#define RESTORE(r, off) LDX(BPF_DW, r, 10, off)
+#define CPU CALL(BPF_FUNC_get_smp_processor_id)
+#define LOOP_OVER(rel) LDFUNC(2, rel), MOV_IMM(3, 0), MOV_IMM(4, 0), CALL(BPF_FUNC_loop)
+
+static const struct {
+	const char *depth;
+	struct vcase c;
+} depths[] = {
+	{"8", OK("saved around a call that needs it not", MOV_IMM(1, 1), MOV_IMM(2, 2),
+		 SAVE(1, -16), SAVE(2, -24), CPU, RESTORE(2, -24), RESTORE(1, -16), RET(0))},
+	{"0", OK("a slot for that alone", MOV_IMM(1, 1), SAVE(1, -8), CPU, RESTORE(1, -8), RET(0))},
+	{"16", OK("another register comes back", MOV_IMM(1, 1), SAVE(1, -16), CPU, RESTORE(2, -16),
+		  RET(0))},
+	{"16", OK("saved around a call that needs it, too", MOV_IMM(1, 1), SAVE(1, -16), CPU,
+		  RESTORE(1, -16), SAVE(1, -16), CALL(BPF_FUNC_get_prandom_u32), RESTORE(1, -16),
+		  RET(0))},
+	{"16", OK("the slot is read besides", MOV_IMM(1, 1), SAVE(1, -16), CPU, RESTORE(1, -16),
+		  RESTORE(3, -16), RET(0))},
+	{"16", OK("the slot is written besides", MOV_IMM(1, 1), SAVE(1, -16), CPU, RESTORE(1, -16),
+		  ST(BPF_B, 10, -12, 0), RET(0))},
+	{"16", OK("a helper writes there", MOV_IMM(1, 1), SAVE(1, -16), CPU, RESTORE(1, -16),
+		  MOV_REG(1, 10), ALU64_IMM(BPF_ADD, 1, -16), MOV_IMM(2, 8),
+		  CALL(BPF_FUNC_get_current_comm), RET(0))},
+	{"8", OK("below what else is used", ST(BPF_DW, 10, -8, 0), MOV_IMM(1, 1), SAVE(1, -16), CPU,
+		 RESTORE(1, -16), RET(0))},
+	{"16", OK("a jump between", MOV_IMM(1, 1), JMP_IMM(BPF_JEQ, 1, 1, 1), SAVE(1, -16), CPU,
+		  RESTORE(1, -16), ST(BPF_DW, 10, -8, 0), SAVE(1, -16), RET(0))},
+	{"24+0", OKW("a loop that is inlined", (MAIN_AND({8, T_STATIC})), MOV_IMM(1, 1),
+		     LOOP_OVER(6), RET(0), MOV_IMM(0, 0), EXIT())},
+	{"32+0", OKW("the same, with a slot dropped", (MAIN_AND({12, T_STATIC})), MOV_IMM(1, 1),
+		     ST(BPF_DW, 10, -8, 0), SAVE(1, -16), CPU, RESTORE(1, -16), LOOP_OVER(6),
+		     RET(0), MOV_IMM(0, 0), EXIT())},
+	{"0+0", OKW("a loop with flags that are not known", (MAIN_AND({9, T_STATIC})),
+		    LDX(BPF_DW, 4, 1, 0), ALU64_IMM(BPF_AND, 4, 0x10), MOV_IMM(1, 1), LDFUNC(2, 5),
+		    MOV_IMM(3, 0), CALL(BPF_FUNC_loop), RET(0), MOV_IMM(0, 0), EXIT())},
+	{"512+0",
+	 OKW("a full frame, and one that is empty but for saves", (MAIN_AND({5, T_STATIC})),
+	     MOV_IMM(1, 1), ST(BPF_DW, 10, -512, 0), CALL_BPF(2), RET(0), SAVE(1, -8), CPU,
+	     RESTORE(1, -8), MOV_IMM(0, 0), EXIT())},
+};
+
+/* newer kernels keep a time beside the counter */
+static const struct vcase counter = OK("the counter of may_goto", MAY_GOTO(1), JA(-2), RET(0));
+
+Test(verify_log, depth)
+{
+	char text[8192];
+
+	for (u32 i = 0; i < ARRAY_SIZE(depths); i++) {
+		say(&depths[i].c, 4, text, sizeof(text));
+		cr_expect_str_eq(depth_in(text), depths[i].depth, "%s: %s", depths[i].c.name,
+				 depth_in(text));
+	}
+	say(&counter, 4, text, sizeof(text));
+	cr_expect_str_eq(depth_in(text), "8");
+}
+
+Test(verify_kernel, depth)
+{
+	char text[8192];
+
+	if (!verify_kernel_maps())
+		cr_skip_test("the kernel's bpf(2) is not to be had here, or too old");
+	for (u32 i = 0; i < ARRAY_SIZE(depths); i++) {
+		struct vcase c = depths[i].c;
+
+		c.level = 4;
+		cr_expect_geq(verify_kernel(&c, text, sizeof(text)), 0, "%s", text);
+		cr_expect_str_eq(depth_in(text), depths[i].depth, "%s: the kernel says %s", c.name,
+				 depth_in(text));
+	}
+}
+
+/* a full frame below another one is too much, saves or not */
+static const struct vcase too_deep = NOW(
+	"too deep", (MAIN_AND({4, T_STATIC})), EACCES,
+	"combined stack size of 2 calls is 528. Too large", ST(BPF_DW, 10, -512, 0), CALL_BPF(2),
+	RET(0), SAVE(1, -8), CPU, RESTORE(1, -8), RESTORE(2, -8), MOV_IMM(0, 0), EXIT());
+
+Test(verify_log, too_deep)
+{
+	char text[8192];
+
+	say(&too_deep, 4, text, sizeof(text));
+	HAS(text, "combined stack size of 2 calls is 528. Too large\n");
+	HAS(text, "stack depth 512+8\n");
+}
+
+/* numbers without a name are told as what flows from a state, too */
+static const struct vcase constants =
+	OKW("constants", (FLAGS(BPF_F_TEST_STATE_FREQ)), CALL(BPF_FUNC_ktime_get_ns),
+	    JMP_IMM(BPF_JGT, 0, 7, 3), MOV_IMM(3, 0), MOV_IMM(4, 0), JA(2), MOV_IMM(3, 0),
+	    MOV_IMM(4, 0), JMP_REG(BPF_JEQ, 3, 4, 0), RET(0));
+/* an address in the stack is no number: what it is compared with doesn't flow into it */
+static const struct vcase beside_address =
+	OK("beside an address", MOV_IMM(0, 0), MOV_IMM(2, 77), MOV_REG(3, 10),
+	   JMP_REG(BPF_JLE, 3, 2, 1), JMP_IMM(BPF_JLE, 2, 8, 1), MOV_IMM(0, 2), EXIT());
+/* r1 is linked with nothing any more, or never was: the same state */
+static const struct vcase lone =
+	OKW("a lone id", (FLAGS(BPF_F_TEST_STATE_FREQ)), CALL(BPF_FUNC_ktime_get_ns), MOV_REG(6, 0),
+	    CALL(BPF_FUNC_ktime_get_ns), ALU64_IMM(BPF_AND, 0, 255), MOV_REG(1, 0), MOV_IMM(0, 0),
+	    JMP_IMM(BPF_JGT, 6, 7, 1), JA(1), ALU64_IMM(BPF_AND, 1, 255), MOV_REG(2, 10),
+	    ALU64_REG(BPF_ADD, 2, 1), EXIT());
+/* two numbers without a link don't include two that are linked, as in the kernel */
+static const struct vcase linked =
+	OKW("linked", (FLAGS(BPF_F_TEST_STATE_FREQ)), CALL(BPF_FUNC_ktime_get_ns),
+	    ALU64_IMM(BPF_AND, 0, 255), MOV_REG(6, 0), CALL(BPF_FUNC_ktime_get_ns),
+	    ALU64_IMM(BPF_AND, 0, 255), MOV_REG(7, 0), MOV_IMM(0, 0), CALL(BPF_FUNC_ktime_get_ns),
+	    JMP_REG(BPF_JGT, 6, 7, 1), JA(1), MOV_REG(6, 7), JMP_REG(BPF_JGT, 6, 7, 2),
+	    MOV_REG(1, 10), ALU64_REG(BPF_ADD, 1, 6), RET(0));
+/* bytes that may be anything may be a pointer's */
+static const struct vcase anything =
+	OKW("anything", (FLAGS(BPF_F_TEST_STATE_FREQ)), MOV_REG(9, 1), CALL(BPF_FUNC_ktime_get_ns),
+	    JMP_IMM(BPF_JEQ, 0, 0, 4), CALL(BPF_FUNC_ktime_get_ns), STX(BPF_DW, 10, 0, -8),
+	    STX(BPF_W, 10, 0, -4), JA(1), STX(BPF_DW, 10, 9, -8), LDX(BPF_DW, 1, 10, -8), RET(0));
+/* the low part of what isn't known isn't known, either */
+static const struct vcase low_part =
+	OK("low part", CALL(BPF_FUNC_get_prandom_u32), STX(BPF_B, 10, 0, -8), RET(0));
+
+Test(verify_log, paths)
+{
+	char text[16384];
+
+	say(&constants, 2, text, sizeof(text));
+	HAS(text, "\nframe 0: propagating r3,r4\n");
+	HAS(text, "\n7: safe\n");
+	say(&beside_address, 2, text, sizeof(text));
+	HAS(text, "mark_precise: frame0: regs=r2 stack= before 3: (bd) if r3 <= r2 goto pc+1\n"
+		  "mark_precise: frame0: regs=r2 stack= before 2: (bf) r3 = r10\n");
+	say(&lone, 2, text, sizeof(text));
+	HAS(text, "\n9: safe\n");
+	HAS(text, "processed 13 insns");
+	say(&linked, 2, text, sizeof(text));
+	HAS_NOT(text, "\n11: safe");
+	say(&anything, 2, text, sizeof(text));
+	HAS(text, "\n8: safe\n");
+	say(&low_part, 2, text, sizeof(text));
+	HAS(text, "fp-8=???????scalar()\n");
+}
+
+/* what a call or a load looked at in the stack */
+static const struct vcase iterator =
+	OK("iterator", MOV_REG(1, 10), ALU64_IMM(BPF_ADD, 1, -8), MOV_IMM(2, 0), MOV_IMM(3, 3),
+	   KFUNC(EKFUNC_ITER_NUM_NEW), MOV_REG(1, 10), ALU64_IMM(BPF_ADD, 1, -8),
+	   KFUNC(EKFUNC_ITER_NUM_NEXT), JMP_IMM(BPF_JNE, 0, 0, -4), MOV_REG(1, 10),
+	   ALU64_IMM(BPF_ADD, 1, -8), KFUNC(EKFUNC_ITER_NUM_DESTROY), RET(0));
+
+Test(verify_log, looked_at)
+{
+	char text[16384];
+
+	say(&iterator, 2, text, sizeof(text));
+	HAS(text, "; R0=0 fp-8=iter_num(ref_id=1,state=drained,depth=0) refs=1\n");
+	say(&spilled, 2, text, sizeof(text));
+	HAS(text, "2: (79) r2 = *(u64 *)(r10 -16)        ; R2=-8 R10=fp0 fp-16=-8\n");
 }
 
 /* too small a buffer keeps the end, where the reason is; its need doesn't depend on its size */

@@ -129,7 +129,7 @@ static void exception_types(u32 i)
 
 static void global_types(u32 i, u32 l)
 {
-	u32 pi = pointer(i), pl = pointer(l), s, regs, dyn, opaque;
+	u32 pi = pointer(i), pl = pointer(l), s, regs, dyn, opaque, task;
 
 	s = type("s16", BTF_KIND_STRUCT, 2, 16);
 	member("a", l, 0);
@@ -141,6 +141,8 @@ static void global_types(u32 i, u32 l)
 	member("b", l, 8);
 	dyn = type(NULL, BTF_KIND_CONST, 0, dyn);
 	opaque = type("opaque", BTF_KIND_FWD, 0, 0);
+	task = type("task_struct", BTF_KIND_STRUCT, 1, 8);
+	member("a", l, 0);
 	FUNC(T_G_INT, "g_int", 1, i, i);
 	func(T_G_VOID, "g_void", 1, i, NULL, 0);
 	FUNC(T_G_PTR, "g_ptr", 1, i, pi);
@@ -154,6 +156,14 @@ static void global_types(u32 i, u32 l)
 	FUNC(T_G_NOSIZE, "g_nosize", 1, i, pointer(opaque));
 	FUNC(T_G_VOIDRET, "g_voidret", 1, 0, i);
 	FUNC(T_G_PTRRET, "g_ptrret", 1, pi, i);
+	FUNC(T_G_TASK, "g_task", 1, i, i, pointer(task));
+	type("arg:trusted", BTF_KIND_DECL_TAG, 0, func_id[T_G_TASK]);
+	word(1);
+	FUNC(T_G_TASKNULL, "g_tasknull", 1, i, pointer(task));
+	type("arg:trusted", BTF_KIND_DECL_TAG, 0, func_id[T_G_TASKNULL]);
+	word(0);
+	type("arg:nullable", BTF_KIND_DECL_TAG, 0, func_id[T_G_TASKNULL]);
+	word(0);
 	exception_types(i);
 	FUNC(T_G_SIX, "g_six", 1, i, i, i, i, i, i, i);
 }

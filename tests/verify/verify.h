@@ -56,24 +56,26 @@ enum vmap_id {
 
 /* types of functions */
 enum vtype_id {
-	T_MAIN,	     /* int main(void *ctx), global */
-	T_STATIC,    /* static int f(void *ctx, …) for callbacks and local subprograms */
-	T_STATIC2,   /* another */
-	T_G_INT,     /* int g(int) */
-	T_G_VOID,    /* int g(void) */
-	T_G_PTR,     /* int g(int *) */
-	T_G_LONGS,   /* int g(long *, int) */
-	T_G_CTX,     /* int g(struct pt_regs *) */
-	T_G_STRUCT,  /* int g(struct s16 *), 16 bytes */
-	T_G_NONNULL, /* int g(int *p __arg_nonnull) */
-	T_G_DYNPTR,  /* int g(const struct bpf_dynptr *) */
-	T_G_NOSIZE,  /* int g(struct opaque *) */
-	T_G_VOIDRET, /* void g(int) */
-	T_G_PTRRET,  /* int *g(int) */
-	T_MAIN_EXC,  /* int f(void *ctx), global, whose exceptions end in g_int */
-	T_MAIN_EXC2, /* the same, and in g_void, too */
-	T_MAIN_EXCS, /* in a function that isn't in the program */
-	T_G_SIX,     /* int g(int, int, int, int, int, int) */
+	T_MAIN,	      /* int main(void *ctx), global */
+	T_STATIC,     /* static int f(void *ctx, …) for callbacks and local subprograms */
+	T_STATIC2,    /* another */
+	T_G_INT,      /* int g(int) */
+	T_G_VOID,     /* int g(void) */
+	T_G_PTR,      /* int g(int *) */
+	T_G_LONGS,    /* int g(long *, int) */
+	T_G_CTX,      /* int g(struct pt_regs *) */
+	T_G_STRUCT,   /* int g(struct s16 *), 16 bytes */
+	T_G_NONNULL,  /* int g(int *p __arg_nonnull) */
+	T_G_DYNPTR,   /* int g(const struct bpf_dynptr *) */
+	T_G_NOSIZE,   /* int g(struct opaque *) */
+	T_G_VOIDRET,  /* void g(int) */
+	T_G_PTRRET,   /* int *g(int) */
+	T_MAIN_EXC,   /* int f(void *ctx), global, whose exceptions end in g_int */
+	T_MAIN_EXC2,  /* the same, and in g_void, too */
+	T_MAIN_EXCS,  /* in a function that isn't in the program */
+	T_G_SIX,      /* int g(int, int, int, int, int, int) */
+	T_G_TASK,     /* int g(int, struct task_struct *p __arg_trusted) */
+	T_G_TASKNULL, /* int g(struct task_struct *p __arg_trusted __arg_nullable) */
 	T_LAST,
 };
 

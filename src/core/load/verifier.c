@@ -332,10 +332,10 @@ static int find_subprogs(struct verify *v)
 
 	if (r)
 		return r;
-	v->nsubprogs = layout.nsubprogs;
-	v->subprog = calloc(v->nsubprogs, sizeof(*v->subprog));
+	v->subprog = calloc(layout.nsubprogs, sizeof(*v->subprog));
 	if (!v->subprog)
 		return -ENOMEM;
+	v->nsubprogs = layout.nsubprogs;
 	for (i = 0; i < v->nsubprogs; i++) {
 		v->subprog[i].start = layout.starts[i];
 		v->subprog[i].end = layout.starts[i + 1];
@@ -399,9 +399,14 @@ static int explore(struct verify *v)
 	r = r ? r : verify_btf_subprogs(v);
 	r = r ? r : verify_cfg(v);
 	r = r ? r : verify_liveness(v);
+	if (!r)
+		verify_fastcall(v);
 	r = r ? r : explore_function(v, 0);
 	r = r ? r : explore_globals(v);
+	verify_fastcall_needed(v, !r);
 	r = r ? r : verify_stack_depth(v);
+	if (!r)
+		verify_fastcall_inlined(v);
 	verify_log_stats(v);
 	r = r ? r : fill_facts(v);
 	return r ? r : verify_collect(v, v->proof);

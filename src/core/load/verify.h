@@ -28,6 +28,7 @@
  *	verify_args.c	  arguments and results by their kind
  *	verify_dynptr.c	  dynptrs and iterators in the stack
  *	verify_func.c	  what the program's functions take
+ *	verify_fastcall.c what the stack would need without saves around calls
  *	verify_btf.c	  types of functions and map values
  *	verify_trace.c	  the way a mark of precision goes back, as text
  *	verify_log.c	  states, instructions and source lines as text
@@ -55,6 +56,9 @@ struct verify_insn { /* what is known of an instruction besides its bytes */
 	bool jump_target;
 	bool iter_next;	    /* a call of bpf_iter_*_next() */
 	bool sync_callback; /* a call that calls back at once */
+	bool saves;	    /* saves or restores a register around a call (verify_fastcall.c) */
+	u8 loop;	    /* a call of bpf_loop(): enum verify_loop */
+	u32 callee;	    /* and its function */
 	u8 mem_type; /* enum ebpf_vtype + 1 that a load or store here goes to; 0: not seen yet */
 	u16 live;    /* registers that are read before they are written, at this instruction */
 	struct verify_node *open; /* unfinished nodes here, the newest first */
@@ -63,6 +67,10 @@ struct verify_insn { /* what is known of an instruction besides its bytes */
 struct verify_subprog {
 	u32 start, end;
 	u32 stack;   /* bytes used */
+	u32 rest;    /* of them without what only saves registers around calls */
+	u32 needed;  /* by the kernel: verify_fastcall.c */
+	bool saves;  /* around a call that needs it not */
+	bool keeps;  /* around one that does */
 	bool global; /* checked by itself, from the types of its arguments */
 	bool called; /* global: by code that is walked */
 	bool verified;
@@ -171,6 +179,10 @@ void verify_slot_written(struct verify *v, u32 frameno, u32 slot, bool whole);
  * nothing that is known. A copy keeps its origin, and so does what depends on that copy alone.
  */
 u32 verify_def(struct verify *v, u32 a, u32 b);
+/* For figures alone (verify_fastcall.c): the current instruction touches the lowest of @bytes bytes
+ * of the stack of a frame of @subprog; it is a call of bpf_loop(). */
+void verify_fastcall_access(struct verify *v, u32 subprog, u32 bytes);
+void verify_fastcall_loop(struct verify *v, u32 callee);
 /*
  * @queued (from verify_push()) goes round a loop that the run time bounds, once more: what differs
  * from the last time this instruction was met on this path and did not matter becomes unknown. For

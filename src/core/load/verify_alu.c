@@ -41,6 +41,14 @@ static bool small(s64 off)
 	return off < MAX_OFFSET && off > -MAX_OFFSET;
 }
 
+/* Every number of some width times a power of two: no test has bounded it, only its type. */
+static bool scaled(const struct ebpf_scalar *s)
+{
+	u64 size = 0 - (u64)s->smin, step = s->var_off.mask & (0 - s->var_off.mask);
+
+	return s->smin < 0 && !(size & (size - 1)) && step > 1 && (u64)s->smax == size - step;
+}
+
 static int offset_wild(struct verify *v, const struct ebpf_vreg *reg, const struct ebpf_vreg *ptr)
 {
 	s64 min = reg->val.smin;
@@ -53,7 +61,7 @@ static int offset_wild(struct verify *v, const struct ebpf_vreg *reg, const stru
 	if (reg->type != VT_SCALAR && !small(reg->off))
 		return verify_fail(v, EINVAL, "%s pointer offset %d is not allowed\n", name,
 				   reg->off);
-	if (min == INT64_MIN)
+	if (min == INT64_MIN || scaled(&reg->val))
 		return verify_fail(v, EINVAL,
 				   "math between %s pointer and register with unbounded min value "
 				   "is not allowed\n",

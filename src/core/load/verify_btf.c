@@ -384,7 +384,7 @@ static void pointer_arg(const struct ebpf_btf *b, u32 pointee, u32 i, u32 tags, 
 		      (is_struct(&t, "bpf_dynptr") || is_struct(&t, "bpf_dynptr_kern"));
 
 	if ((ctx && (tags & ~TAG_CTX)) || (dynptr && tags) ||
-	    (!ctx && !dynptr && (tags & TAG_NULLABLE))) {
+	    (!ctx && !dynptr && (tags & TAG_NULLABLE) && !(tags & TAG_TRUSTED))) {
 		unfit(sig, EINVAL, "arg#%u has invalid combination of tags\n", i);
 	} else if (ctx) {
 		sig->arg[i].kind = ESIG_CTX;
@@ -393,6 +393,7 @@ static void pointer_arg(const struct ebpf_btf *b, u32 pointee, u32 i, u32 tags, 
 	} else if (dynptr) {
 		sig->arg[i].kind = ESIG_DYNPTR;
 	} else if (tags & (TAG_TRUSTED | TAG_ARENA)) {
+		sig->kernel_arg = tags & (TAG_ARENA | TAG_NULLABLE) ? 0 : i + 1;
 		unfit(sig, EOPNOTSUPP,
 		      "arg#%u is tagged as kernel object or arena, which user space has none of\n",
 		      i);

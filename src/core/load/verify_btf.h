@@ -70,6 +70,9 @@ struct ebpf_sig { /* what a global function takes */
 		bool null; /* ESIG_MEM: may be NULL */
 		u32 size;
 	} arg[5];
+	/* the first that err is about is an object of the kernel's and not NULL: its number from 1
+	 */
+	u32 kernel_arg;
 	int err;       /* 0, or why the arguments can't be told: the kernel's errno and words */
 	char why[200]; /* with \n */
 };

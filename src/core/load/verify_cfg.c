@@ -185,14 +185,10 @@ int verify_cfg(struct verify *v)
 
 struct chain {
 	u32 frame; /* functions above */
-	u32 depth; /* their bytes */
+	u32 depth; /* their bytes, as the kernel counts them: the limit is about these */
+	u32 used;  /* and as they are here, where an empty frame is not empty */
 	bool in_callback;
 };
-
-static u32 rounded_stack(u32 bytes)
-{
-	return ALIGN_UP(MAX(bytes, 1u), 16u);
-}
 
 static int check_frame(struct verify *v, u32 sub, struct chain *c)
 {
@@ -206,11 +202,12 @@ static int check_frame(struct verify *v, u32 sub, struct chain *c)
 				   "tail_calls are not allowed when call stack of previous frames "
 				   "is %u bytes. Too large\n",
 				   c->depth);
-	c->depth += rounded_stack(s->stack);
+	c->depth += ALIGN_UP(s->needed, 16u);
 	if (c->depth > EBPF_STACK_SIZE)
 		return verify_fail(v, EACCES, "combined stack size of %u calls is %u. Too large\n",
 				   c->frame + 1, c->depth);
-	v->facts->stack_depth = MAX(v->facts->stack_depth, c->depth);
+	c->used += ALIGN_UP(MAX(s->stack, 1u), 16u);
+	v->facts->stack_depth = MAX(v->facts->stack_depth, c->used);
 	return 0;
 }
 

@@ -323,8 +323,10 @@ static int made_iter(struct verify *v, u32 regno, u32 arg, u32 *slot)
 	if (r || !iter_made(frame_of(v, ptr), *slot, arg))
 		return verify_fail(v, EINVAL, "expected an initialized %s as arg #%d\n",
 				   iter_name(arg), regno - 1);
-	for (u32 i = 0; i < n; i++)
+	for (u32 i = 0; i < n; i++) {
 		verify_slot_read(v, ptr->obj, *slot - i, *slot - i);
+		v->scratched_slots |= 1ull << (*slot - i);
+	}
 	return 0;
 }
 

@@ -79,7 +79,7 @@ static bool number_included(struct compare *c, const struct ebpf_vreg *old,
 		return true;
 	if (!value_included(c, &old->val, &cur->val))
 		return false;
-	if (!old->id && c->level != VERIFY_EXACT)
+	if (c->level != VERIFY_EXACT && (!old->id || ((old->flags & VREG_LONE) && !cur->id)))
 		return true;
 	return (old->flags & VREG_DELTA) == (cur->flags & VREG_DELTA) &&
 	       (!(old->flags & VREG_DELTA) || old->delta == cur->delta) &&
@@ -139,12 +139,14 @@ static const struct ebpf_vreg *as_number(const struct ebpf_vslot *slot,
 	return unknown;
 }
 
-static bool byte_included(u8 old, u8 cur)
+/* Something includes every byte that isn't an object's: a part of a pointer, too. */
+static bool byte_included(const struct compare *c, u8 old, u8 cur)
 {
 	if (old == VB_NONE)
 		return true;
 	if (old == VB_MISC)
-		return cur == VB_NONE || cur == VB_MISC || cur == VB_ZERO;
+		return cur == VB_NONE || cur == VB_MISC || cur == VB_ZERO ||
+		       (cur == VB_SPILL && c->level != VERIFY_EXACT);
 	return EBPF_MUTANT(108, old == cur, true);
 }
 
@@ -164,7 +166,7 @@ static bool slot_included(struct compare *c, const struct ebpf_vslot *old,
 		return number_included(c, a, b, matters || a == &unknown);
 	n = ebpf_vslot_spill_size(old);
 	for (i = 0; i < 8; i++)
-		if (!byte_included(old->kind[i], cur->kind[i]))
+		if (!byte_included(c, old->kind[i], cur->kind[i]))
 			return false;
 	if (n && n != ebpf_vslot_spill_size(cur))
 		return false;

@@ -174,14 +174,24 @@ static int global_arg(struct verify *v, const struct ebpf_sig *sig, u32 i)
 	}
 }
 
+/* Nothing that a program holds here is one. */
+static int kernel_arg(struct verify *v, u32 regno)
+{
+	char name[64];
+
+	return verify_fail(v, EACCES, "R%d type=%s expected=ptr_, trusted_ptr_, rcu_ptr_\n", regno,
+			   verify_type_name(verify_reg(v, regno), name));
+}
+
 int verify_global_args(struct verify *v, u32 subprog)
 {
 	const struct ebpf_sig *sig = &v->subprog[subprog].sig;
-	int r = usable(v, sig);
+	u32 known = sig->kernel_arg ? sig->kernel_arg - 1 : sig->nargs;
+	int r = sig->kernel_arg ? 0 : usable(v, sig);
 
-	for (u32 i = 0; !r && i < sig->nargs; i++)
+	for (u32 i = 0; !r && i < known; i++)
 		r = global_arg(v, sig, i);
-	return r;
+	return r || !sig->kernel_arg ? r : kernel_arg(v, sig->kernel_arg);
 }
 
 /* --- entries --------------------------------------------------------------------------------- */

@@ -169,6 +169,7 @@ static int call_loop(struct verify *v, const struct verify_call *call)
 
 	if (r)
 		return r;
+	verify_fastcall_loop(v, call->subprog);
 	if (f->cb_depth < verify_reg(v, BPF_REG_1)->val.umax)
 		return verify_callback(v, call->subprog, setup_loop, false);
 	f->cb_depth = 0;

@@ -271,8 +271,19 @@ static bool slot_empty(const struct ebpf_vslot *s)
 	return !memcmp(s->kind, none, 8);
 }
 
+/* The low part of a number of which nothing was known: so the kernel tells it. */
+static bool unknown_part(const struct ebpf_vslot *s)
+{
+	u32 size = ebpf_vslot_spill_size(s);
+
+	return size < 8 && s->spilled.type == VT_SCALAR && !s->spilled.id && !s->spilled.val.umin &&
+	       s->spilled.val.umax == (1ull << size * 8) - 1 &&
+	       s->spilled.val.var_off.mask == s->spilled.val.umax;
+}
+
 static void log_slot(struct verify *v, const struct ebpf_vslot *s, u32 i, u32 frameno)
 {
+	struct ebpf_vreg whole;
 	char text[9];
 
 	/* an object is told once, at its first slot */
@@ -290,9 +301,12 @@ static void log_slot(struct verify *v, const struct ebpf_vslot *s, u32 i, u32 fr
 	default:
 		slot_text(s, text);
 		verify_log(v, "=%s", text);
-		if (s->kind[0] == VB_SPILL)
-			log_reg(v, &s->spilled, frameno,
-				v->log_marks && v->log_marks->slots >> i & 1);
+		if (s->kind[0] != VB_SPILL)
+			return;
+		if (unknown_part(s))
+			verify_reg_unknown(NULL, &whole);
+		log_reg(v, unknown_part(s) ? &whole : &s->spilled, frameno,
+			v->log_marks && v->log_marks->slots >> i & 1);
 	}
 }
 
@@ -454,7 +468,7 @@ static void log_time(struct verify *v)
 			   1000);
 	verify_log(v, "stack depth ");
 	for (i = 0; i < v->nsubprogs; i++)
-		verify_log(v, "%s%u", i ? "+" : "", v->subprog[i].stack);
+		verify_log(v, "%s%u", i ? "+" : "", v->subprog[i].needed);
 	verify_log(v, "\n");
 }
 

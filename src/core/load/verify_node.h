@@ -114,6 +114,12 @@ void verify_trace_reg(struct verify *v, u32 regno);
 void verify_trace_flow(struct verify *v, const struct verify_node *old,
 		       const struct verify_name *names, u32 n);
 
+/* verify_fastcall.c: find the saves; tell subprog[].needed after the exploration, and after what
+ * has a limit was checked. */
+void verify_fastcall(struct verify *v);
+void verify_fastcall_needed(struct verify *v, bool accepted);
+void verify_fastcall_inlined(struct verify *v);
+
 /* verify_live.c: fill insn[].live */
 int verify_liveness(struct verify *v);
 /* registers of frame @i of @st that are read later; the state is before instruction @insn */

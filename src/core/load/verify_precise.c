@@ -223,7 +223,7 @@ void verify_slot_written(struct verify *v, u32 frameno, u32 slot, bool whole)
 static void add_name(struct verify_name *names, u32 *n, const struct ebpf_vreg *reg, u32 frame,
 		     u32 slot)
 {
-	if (reg->type == VT_SCALAR && reg->def)
+	if (reg->type == VT_SCALAR) /* one without a name matters, too: to the log */
 		names[(*n)++] = (struct verify_name){(u8)frame, (u8)slot, reg->def};
 }
 

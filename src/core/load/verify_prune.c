@@ -119,6 +119,42 @@ static void finish(struct verify *v, struct verify_node *n)
 		*link = n->open;
 }
 
+/* ids by their low bits: two of the same bits only look linked */
+#define ID_BITS 512u
+struct ids {
+	u64 once[ID_BITS / 64], again[ID_BITS / 64];
+};
+
+static void count_id(struct ebpf_vreg *reg, void *arg)
+{
+	struct ids *ids = arg;
+	u32 word = reg->id % ID_BITS / 64;
+	u64 bit = 1ull << reg->id % 64;
+
+	ids->again[word] |= ids->once[word] & bit;
+	ids->once[word] |= bit;
+}
+
+static void mark_lone_id(struct ebpf_vreg *reg, void *arg)
+{
+	const struct ids *ids = arg;
+
+	if (reg->type != VT_SCALAR || !reg->id ||
+	    (ids->again[reg->id % ID_BITS / 64] >> reg->id % 64 & 1))
+		return;
+	reg->delta = 0;
+	reg->flags = (u16)((reg->flags & ~VREG_DELTA) | VREG_LONE);
+}
+
+/* A number that is linked with no other is as good as one without a link. */
+static void mark_lone_ids(struct ebpf_vstate *st)
+{
+	struct ids ids = {0};
+
+	verify_each_reg(st, count_id, &ids);
+	verify_each_reg(st, mark_lone_id, &ids);
+}
+
 int verify_path_end(struct verify *v, struct verify_node *n)
 {
 	int r = 0;
@@ -126,6 +162,7 @@ int verify_path_end(struct verify *v, struct verify_node *n)
 	for (; !r && n && !--n->branches; n = n->parent) {
 		n->rank = ++v->nfinished;
 		finish(v, n);
+		mark_lone_ids(&n->state);
 		if (!n->loops)
 			continue;
 		r = settle(v, n);
@@ -468,7 +505,9 @@ int verify_visit(struct verify *v)
 static void forget_number(struct ebpf_vreg *reg, bool matters)
 {
 	reg->def = 0;
-	reg->flags &= (u16)~VREG_PRECISE;
+	if (reg->flags & VREG_LONE)
+		reg->id = 0;
+	reg->flags &= (u16) ~(VREG_PRECISE | VREG_LONE);
 	if (reg->type == VT_SCALAR && !matters)
 		verify_reg_unknown(NULL, reg);
 }

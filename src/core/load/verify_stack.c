@@ -69,6 +69,7 @@ static int grow(struct verify *v, struct ebpf_vframe *f, u32 bytes)
 	u32 *used = &v->subprog[f->subprog].stack;
 
 	*used = MAX(*used, nslots * 8);
+	verify_fastcall_access(v, f->subprog, bytes);
 	return nslots > f->nslots ? ebpf_vframe_grow(f, nslots) : 0;
 }
 
@@ -370,6 +371,7 @@ static int read_fixed(struct verify *v, u32 frameno, s32 off, u32 size, u32 dst)
 	int r;
 
 	verify_slot_read(v, frameno, n, n);
+	v->scratched_slots |= 1ull << n;
 	if (is_spill(&f->slots[n]))
 		return read_spill(v, f, off, size, dst);
 	r = check_bytes(v, f, off, size, false);

@@ -18,12 +18,15 @@
 
 #define LEVEL_2 2u
 #define MAX_LINKS 6
+#define FRAME_DST 1u
+#define FRAME_SRC 2u
 #define LINK_REG 64u /* a place: frame << 8 | slot, or LINK_REG plus a register */
 
 struct verify_step {
 	u32 prev, insn;
 	u16 stack; /* the slot that was filled or spilled to: frame << 8 | slot, plus 1 */
-	u16 nlinks;
+	u8 nlinks;
+	u8 frames;	     /* of a branch: these of its operands were addresses in the stack */
 	u16 link[MAX_LINKS]; /* places that a branch tested together */
 };
 
@@ -59,8 +62,22 @@ static u16 stack_place(const struct verify *v, const struct bpf_insn *in)
 	return (u16)((base->obj << 8 | slot) + 1);
 }
 
+/* They are no numbers: nothing that matters of one flows into the other. */
+static u8 frame_operands(const struct verify *v, const struct bpf_insn *in)
+{
+	u8 class = BPF_CLASS(in->code), op = BPF_OP(in->code);
+
+	if ((class != BPF_JMP && class != BPF_JMP32) || op == BPF_CALL || op == BPF_EXIT ||
+	    BPF_SRC(in->code) != BPF_X)
+		return 0;
+	return (ebpf_vreg(v->cur, in->dst_reg)->type == VT_STACK ? FRAME_DST : 0) |
+	       (ebpf_vreg(v->cur, in->src_reg)->type == VT_STACK ? FRAME_SRC : 0);
+}
+
 void verify_trace_step(struct verify *v)
 {
+	const struct bpf_insn *in = verify_at(v, v->insn_idx);
+
 	if (!(v->log->level & LEVEL_2))
 		return;
 	if (v->nsteps + 1 >= v->steps_room) {
@@ -72,10 +89,10 @@ void verify_trace_step(struct verify *v)
 		v->steps = steps;
 		v->steps_room = room;
 	}
-	v->steps[++v->nsteps] =
-		(struct verify_step){.prev = v->path->step,
-				     .insn = v->insn_idx,
-				     .stack = stack_place(v, verify_at(v, v->insn_idx))};
+	v->steps[++v->nsteps] = (struct verify_step){.prev = v->path->step,
+						     .insn = v->insn_idx,
+						     .stack = stack_place(v, in),
+						     .frames = frame_operands(v, in)};
 	v->path->step = v->nsteps;
 }
 
@@ -255,8 +272,10 @@ static void back_jump(const struct verify *v, struct wanted *w, const struct ver
 		return;
 	}
 	if (BPF_SRC(in->code) == BPF_X && (has(w, in->dst_reg) || has(w, in->src_reg))) {
-		add(w, in->dst_reg);
-		add(w, in->src_reg);
+		if (!(s->frames & FRAME_DST))
+			add(w, in->dst_reg);
+		if (!(s->frames & FRAME_SRC))
+			add(w, in->src_reg);
 	}
 	with_links(w, s);
 }

@@ -45,6 +45,7 @@ enum ebpf_vtype {
 #define VREG_SLICE 32u /* VT_MEM: of a dynptr; ref_id is the dynptr's id */
 #define VREG_MAYFAULT 64u /* VT_MEM, VT_BTF: the memory may be unmapped: loads read 0 */
 #define VREG_PRECISE 128u /* explorer only: its exact range mattered */
+#define VREG_LONE 256u	  /* explorer only, in a finished node: no other number has its id */
 
 struct ebpf_vreg {
 	u8 type; /* enum ebpf_vtype */

@@ -43,6 +43,9 @@ void agent_on_fault(int sig, siginfo_t *info, struct osl_ucontext *uc)
 	u64 into;
 
 	osl_regs_from_ucontext(&regs, uc);
+	if (info->si_code > 0)
+		osl_fault_tell(&regs, &(struct osl_fault){sig, info->si_code, (u64)info->si_addr,
+							  (u32)uc->trapno, (u32)uc->err});
 	if (info->si_code > 0 && recovered(&regs, (u64)uc)) {
 		osl_regs_to_ucontext(&regs, uc);
 		return;
@@ -62,14 +65,16 @@ void agent_on_fault(int sig, siginfo_t *info, struct osl_ucontext *uc)
 void fault_raise(const struct arch_patch *patch, const struct arch_regs *regs, siginfo_t *info,
 		 struct osl_ucontext *uc)
 {
+	struct osl_fault f = {0};
 	siginfo_t seen = *info;
-	bool write, mappable;
-	u64 addr = arch_patch_fault(patch, regs, &write);
 
-	mappable = frame_set_fault(uc, addr, write);
-	seen.si_signo = SIGSEGV;
-	seen.si_code = mappable ? SEGV_MAPERR : SI_KERNEL;
-	seen.si_addr = mappable ? (void *)addr : NULL;
 	frame_set_ip(uc, patch->addr);
-	sig_chain(SIGSEGV, &seen, uc, false);
+	if (!arch_patch_fault(patch, regs, &f)) /* somebody has mended it: once more */
+		return;
+	frame_complete_fault(&f);
+	frame_set_fault(uc, &f);
+	seen.si_signo = f.sig;
+	seen.si_code = f.code;
+	seen.si_addr = (void *)f.addr;
+	sig_chain(f.sig, &seen, uc, false);
 }

@@ -6,6 +6,7 @@
 #include <asm/signal.h>
 
 #include "osl/linux/ucontext.h"
+#include "osl/osl_trap.h"
 
 static inline void frame_set_ip(struct osl_ucontext *uc, u64 ip)
 {
@@ -18,22 +19,26 @@ static inline u64 frame_ip(const struct osl_ucontext *uc)
 }
 
 #define FLAGS_RESUME 0x10000 /* set by every fault */
+#define TRAP_STACK 12
 #define TRAP_PROTECTION 13
-#define TRAP_PAGE 14
-#define PAGE_WRITE 2
-#define PAGE_USER 4
+#define TRAP_ALIGNMENT 17
 
-/* What the CPU says of an access to @addr that failed. False: no address that could be mapped. */
-static inline bool frame_set_fault(struct osl_ucontext *uc, u64 addr, bool write)
+/* The signal that the kernel makes of a fault of which only the trap is known. */
+static inline void frame_complete_fault(struct osl_fault *f)
+{
+	if (f->sig)
+		return;
+	f->sig = f->trap == TRAP_PROTECTION ? SIGSEGV : SIGBUS;
+	f->code = f->trap == TRAP_ALIGNMENT ? BUS_ADRALN : SI_KERNEL;
+	f->addr = 0;
+	f->err = 0;
+}
+
+static inline void frame_set_fault(struct osl_ucontext *uc, const struct osl_fault *f)
 {
 	uc->eflags |= FLAGS_RESUME;
-	if (addr + (1ull << 47) >= 1ull << 48) {
-		uc->trapno = TRAP_PROTECTION;
-		uc->err = 0;
-		return false;
-	}
-	uc->trapno = TRAP_PAGE;
-	uc->err = PAGE_USER | (write ? PAGE_WRITE : 0);
-	uc->cr2 = addr;
-	return true;
+	uc->trapno = f->trap;
+	uc->err = f->err;
+	if (f->addr)
+		uc->cr2 = f->addr;
 }

@@ -140,13 +140,17 @@ bool arch_patch_valid(const struct arch_patch *p);
 
 /*
  * Do what the displaced instruction does: changes @regs (ip included), reads and writes the
- * target's memory only through osl_read()/osl_write(). 0, or -EFAULT: the memory access of a push,
- * call, ret or operand failed; then *regs is unchanged and the caller makes the fault visible by
- * running the instruction itself.
+ * target's memory only through osl_read()/osl_write(). 0, or -EFAULT: the CPU would have raised a
+ * fault (an access that can't be, a target that no address can be); then *regs is unchanged.
  */
 int arch_patch_step(const struct arch_patch *p, struct arch_regs *regs);
-/* The address that the instruction could not access when arch_patch_step() failed, and how. */
-u64 arch_patch_fault(const struct arch_patch *p, const struct arch_regs *regs, bool *write);
+/*
+ * What the CPU would have raised when arch_patch_step() failed. False: nothing, by now. When a page
+ * is at fault *out is all that the kernel says of it, else only its trap is set.
+ */
+struct osl_fault;
+bool arch_patch_fault(const struct arch_patch *p, const struct arch_regs *regs,
+		      struct osl_fault *out);
 
 /* --- raw system calls, thread pointer
  * ------------------------------------------------------------------------- */

@@ -55,7 +55,8 @@ u64 osl_ktime_ns(void);	     /* CLOCK_MONOTONIC */
 u64 osl_ktime_boot_ns(void); /* CLOCK_BOOTTIME */
 u64 osl_ktime_coarse_ns(void);
 u64 osl_ktime_tai_ns(void);
-/* The kernel's timer ticks, counted from where it does: five minutes before it overflows 32 bits. */
+/* The kernel's timer ticks, counted from where it does: five minutes before it overflows 32 bits.
+ */
 u64 osl_ticks(void);
 
 /* Identity. The tid is cached per thread (one system call at a thread's first hit). */
@@ -94,6 +95,19 @@ int osl_exchange(u64 *at, u64 old, u64 new);
  * bytes written, NUL included, or -EFAULT (then dst[0..len) is zeroed, as the kernel does).
  */
 s64 osl_read_str(char *dst, const char *src, size_t len);
+
+/* What an access that failed would have raised; all zero when it is not known. */
+struct osl_fault {
+	s32 sig, code; /* of the signal */
+	u64 addr;      /* its si_addr */
+	u32 trap, err; /* in the signal frame */
+};
+/*
+ * Access the byte at @addr, without changing it when @write: 0, or -EFAULT and *out, which the
+ * process's fault handler tells (osl_fault_tell()).
+ */
+int osl_touch(u64 addr, bool write, struct osl_fault *out);
+void osl_fault_tell(struct arch_regs *regs, const struct osl_fault *what);
 
 /* In the fault handler: was this ours? Then *regs continues at the error return and true comes
  * back. */

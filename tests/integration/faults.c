@@ -11,6 +11,7 @@
  * runs once more (repair), or the instruction's length is added (skip).
  */
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -45,9 +46,35 @@ INSN(calls, "call *(%rdi)");
 INSN(jumps, "jmp *(%rdi)");
 INSN(away, "call *%rdi");
 
+/* With %rsp or %rbp elsewhere: what is called comes before what is probed. */
+#define AWAY(name, before, insn, behind)                                                           \
+	__asm__(".text\n.p2align 4\n" #name "_in:\n" before "\n.globl " #name "\n.type " #name     \
+		", @function\n" #name ":\n" insn "\n" #name "_end:\n" behind "\nret\n.size " #name \
+		", . - " #name "\n");                                                              \
+	extern char name[], name##_in[], name##_end[]
+#define ON_STACK(name, insn) AWAY(name, "mov %rsp, %r9\nmov %rdi, %rsp", insn, "mov %r9, %rsp")
+
+ON_STACK(push_closed, "push %rax");
+ON_STACK(push_readonly, "push $5");
+ON_STACK(push_past, "push %rax");
+ON_STACK(push_nowhere, "push %rax");
+ON_STACK(push_across, "push %rax");
+ON_STACK(call_closed, "call nothing_calls_it");
+ON_STACK(call_readonly, "call *%rsi");
+ON_STACK(call_to_nowhere, "call *%rsi");
+ON_STACK(ret_closed, "ret");
+ON_STACK(ret_nowhere, "ret");
+ON_STACK(ret_to_nowhere, "ret");
+AWAY(jump_closed, "", "jmp *(%rdi)", "");
+AWAY(jump_nowhere, "", "jmp *(%rdi)", "");
+AWAY(jump_to_nowhere, "", "jmp *%rdi", "");
+AWAY(jump_frame, "mov %rbp, %r9\nmov %rdi, %rbp", "jmp *8(%rbp)", "mov %r9, %rbp");
+
 char closed_page[PAGE] __attribute__((aligned(PAGE)));
 static unsigned long good[8] __attribute__((aligned(64)));
 static char *past_page, *end_page;
+static unsigned long readonly_page[PAGE / 8] __attribute__((aligned(PAGE)));
+static unsigned long own_stack[PAGE / 8];
 static volatile unsigned long signals;
 static unsigned long seen[6], seen_hash;
 static const struct kind *now;
@@ -68,7 +95,13 @@ struct kind {
 	char *insn, *end;
 	int mend; /* the register that gets the good address, or what else is done */
 	struct call in;
+	char *enter; /* not at the instruction, and with a stack for signals */
 };
+#define AWAY_KIND(name, to)                                                                        \
+	{                                                                                          \
+#name, name, name##_end, SKIP, {.di = to }, name##_in                              \
+	}
+#define NOWHERE 0x8000000000000100
 
 static const struct kind kinds[] = {
 	{"load", load, load_end, REG_RDI, {0}},
@@ -85,7 +118,42 @@ static const struct kind kinds[] = {
 	{"calls", calls, calls_end, REG_RDI, {.di = 0x20}},
 	{"jumps", jumps, jumps_end, SKIP, {.di = 0x28}},
 	{"away", away, away_end, REG_RIP, {.di = 0x30}},
+	AWAY_KIND(push_closed, 1),
+	AWAY_KIND(push_readonly, 2),
+	AWAY_KIND(push_past, 3),
+	AWAY_KIND(push_nowhere, NOWHERE),
+	AWAY_KIND(push_across, 4),
+	AWAY_KIND(call_closed, 1),
+	AWAY_KIND(call_readonly, 2),
+	AWAY_KIND(call_to_nowhere, 5),
+	AWAY_KIND(ret_closed, 1),
+	AWAY_KIND(ret_nowhere, NOWHERE),
+	AWAY_KIND(ret_to_nowhere, 5),
+	AWAY_KIND(jump_closed, 1),
+	AWAY_KIND(jump_nowhere, NOWHERE),
+	AWAY_KIND(jump_to_nowhere, NOWHERE),
+	AWAY_KIND(jump_frame, NOWHERE),
 };
+
+/* Addresses that only a running program has, by number. */
+static unsigned long place(unsigned long n)
+{
+	switch (n) {
+	case 1:
+		return (unsigned long)closed_page + 64;
+	case 2:
+		return (unsigned long)readonly_page + 64;
+	case 3:
+		return (unsigned long)past_page + PAGE + 64;
+	case 4: /* half of what is pushed */
+		return (unsigned long)end_page + PAGE + 4;
+	case 5:
+		own_stack[256] = NOWHERE;
+		return (unsigned long)&own_stack[256];
+	default:
+		return n;
+	}
+}
 
 static unsigned long relative(unsigned long addr)
 {
@@ -93,6 +161,8 @@ static unsigned long relative(unsigned long addr)
 		return 0x1000000 + addr - (unsigned long)end_page;
 	if (addr - (unsigned long)past_page < 2 * PAGE)
 		return 0x2000000 + addr - (unsigned long)past_page;
+	if (addr - (unsigned long)readonly_page < PAGE)
+		return 0x5000000 + addr - (unsigned long)readonly_page;
 	if (addr - (unsigned long)closed_page < PAGE)
 		return 0x3000000 + addr - (unsigned long)closed_page;
 	return addr - (unsigned long)now->insn < 64 ? 0x4000000 + addr - (unsigned long)now->insn
@@ -136,15 +206,24 @@ static unsigned long call(const struct kind *k, struct call c)
 {
 	__asm__ volatile("call *%5"
 			 : "+a"(c.ax), "+d"(c.dx), "+D"(c.di), "+S"(c.si), "+c"(c.cx)
-			 : "b"(k->insn)
+			 : "b"(k->enter ? k->enter : k->insn)
 			 : "r8", "r9", "r10", "r11", "xmm5", "memory", "cc");
 	return c.ax + 3 * c.cx + 5 * c.dx;
+}
+
+static void own_altstack(bool on)
+{
+	static char stack[65536];
+	stack_t ss = {.ss_sp = stack, .ss_size = sizeof(stack), .ss_flags = on ? 0 : SS_DISABLE};
+
+	sigaltstack(&ss, NULL);
 }
 
 static void run(const struct kind *k, long n)
 {
 	unsigned long sum = 0;
 
+	own_altstack(k->enter != NULL);
 	now = k;
 	signals = 0;
 	seen_hash = 0;
@@ -152,6 +231,10 @@ static void run(const struct kind *k, long n)
 	for (long i = 0; i < n; i++) {
 		struct call c = k->in;
 
+		if (k->enter) {
+			c.di = place(c.di);
+			c.si = k->insn == call_to_nowhere ? NOWHERE : (unsigned long)callee;
+		}
 		good[0] = k->insn == load || k->insn == swap ? (unsigned long)i
 							     : (unsigned long)callee;
 		mprotect(closed_page, PAGE, PROT_NONE);
@@ -171,15 +254,16 @@ static void run(const struct kind *k, long n)
 
 int main(void)
 {
-	struct sigaction sa = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO};
+	struct sigaction sa = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK};
 	FILE *f = tmpfile();
-	char line[64], name[16];
+	char line[64], name[24];
 
 	if (!f || ftruncate(fileno(f), PAGE))
 		return 1;
-	past_page = mmap(NULL, 2 * PAGE, PROT_READ, MAP_SHARED, fileno(f), 0);
+	past_page = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fileno(f), 0);
 	end_page = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	mprotect(end_page + PAGE, PAGE, PROT_NONE);
+	mprotect(readonly_page, PAGE, PROT_READ);
 	sigaction(SIGSEGV, &sa, NULL);
 	sigaction(SIGBUS, &sa, NULL);
 	sigaction(SIGFPE, &sa, NULL);
@@ -188,7 +272,7 @@ int main(void)
 	while (fgets(line, sizeof(line), stdin)) {
 		long n = 0;
 
-		if (sscanf(line, "%15s %ld", name, &n) < 1 || !strcmp(name, "quit"))
+		if (sscanf(line, "%23s %ld", name, &n) < 1 || !strcmp(name, "quit"))
 			break;
 		for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
 			if (!strcmp(name, kinds[i].name))

@@ -73,9 +73,9 @@ int arch_patch_step(const struct arch_patch *p, struct arch_regs *regs)
 	return -EOPNOTSUPP;
 }
 
-u64 arch_patch_fault(const struct arch_patch *p, const struct arch_regs *regs, bool *write)
+bool arch_patch_fault(const struct arch_patch *p, const struct arch_regs *regs,
+		      struct osl_fault *out)
 {
-	(void)p, (void)regs;
-	*write = false;
-	return 0;
+	(void)p, (void)regs, (void)out;
+	return false;
 }

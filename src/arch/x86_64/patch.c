@@ -357,6 +357,9 @@ static bool is_push(const struct arch_insn *in)
 static bool plan_emulated(const struct arch_insn *in, struct arch_patch *p, int *refused)
 {
 	*refused = 0;
+	/* of APX only what pushes its own address: the CPU may not know the rest */
+	if (in->encoding == INSN_REX2 && !(legacy_op(in, 0, 0xff, 0xff) && insn_reg(in) == 2))
+		return false;
 	if (is_nop(in))
 		p->kind = ARCH_PATCH_SKIP;
 	else if (is_push(in))

@@ -16,6 +16,16 @@
 #define FLAG_ZF 0x040
 #define FLAG_SF 0x080
 #define FLAG_OF 0x800
+#define FLAG_AC 0x40000
+
+#define TRAP_STACK 12
+#define TRAP_PROTECTION 13
+#define TRAP_PAGE 14
+#define TRAP_ALIGNMENT 17
+
+#define PAGE 4096
+#define REG_SP 4
+#define REG_BP 5
 
 #define USER_TOP 0x7ffffffff000ull
 #define LAST_REG 15
@@ -116,14 +126,54 @@ static bool condition(u8 cond, u64 flags)
 	return holds != (cond & 1);
 }
 
-static int push(struct arch_regs *regs, u64 value)
+/* Would the CPU refuse an access to a word for its address alone? */
+static bool misaligned(const struct arch_regs *regs, u64 addr)
+{
+	return unlikely(regs->flags & FLAG_AC) && addr % sizeof(u64);
+}
+
+static int load(const struct arch_regs *regs, u64 addr, u64 *out)
+{
+	return misaligned(regs, addr) || osl_read(out, (const void *)addr, sizeof(*out)) ? -EFAULT
+											 : 0;
+}
+
+/* To below the stack pointer, which stays. */
+static int store_below(const struct arch_regs *regs, u64 value)
 {
 	u64 sp = regs->sp - sizeof(value);
 
-	if (osl_write((void *)sp, &value, sizeof(value)))
+	return misaligned(regs, sp) || osl_write((void *)sp, &value, sizeof(value)) ? -EFAULT : 0;
+}
+
+static int push(struct arch_regs *regs, u64 value)
+{
+	if (store_below(regs, value))
 		return -EFAULT;
-	regs->sp = sp;
+	regs->sp -= sizeof(value);
 	return 0;
+}
+
+static bool is_intel(void)
+{
+	u32 a = 0, b, c = 0, d;
+
+	__asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
+	return b == 0x756e6547; /* "Genu" */
+}
+
+/*
+ * Is the branch to @target refused, as by Intel's CPUs when no address can be there? Others branch
+ * and then fault, which a thread that returns to there does anyway. How many bits an address has
+ * the CPU knows best.
+ */
+static bool refuses_target(u64 target)
+{
+	struct osl_fault f;
+
+	if (likely((u64)((s64)(target << 16) >> 16) == target))
+		return false;
+	return osl_touch(target, false, &f) && f.trap == TRAP_PROTECTION && is_intel();
 }
 
 static u64 effective(const struct arch_operand *op, const struct arch_regs *regs)
@@ -143,7 +193,7 @@ static int operand(const struct arch_operand *op, const struct arch_regs *regs, 
 		*out = reg_value(regs, op->reg);
 		return 0;
 	}
-	return osl_read(out, (const void *)effective(op, regs), sizeof(*out)) ? -EFAULT : 0;
+	return load(regs, effective(op, regs), out);
 }
 
 static int step_push(const struct arch_patch *p, struct arch_regs *regs)
@@ -158,8 +208,9 @@ static int step_push(const struct arch_patch *p, struct arch_regs *regs)
 
 static int step_call(const struct arch_patch *p, struct arch_regs *regs, u64 target)
 {
-	if (push(regs, p->addr + p->len))
+	if (store_below(regs, p->addr + p->len) || refuses_target(target))
 		return -EFAULT;
+	regs->sp -= sizeof(u64);
 	regs->ip = target;
 	return 0;
 }
@@ -168,7 +219,7 @@ static int step_ret(const struct arch_patch *p, struct arch_regs *regs)
 {
 	u64 ip;
 
-	if (osl_read(&ip, (const void *)regs->sp, sizeof(ip)))
+	if (load(regs, regs->sp, &ip) || refuses_target(ip))
 		return -EFAULT;
 	regs->sp += sizeof(ip) + (u32)p->imm;
 	regs->ip = ip;
@@ -196,8 +247,10 @@ static int step_indirect(const struct arch_patch *p, struct arch_regs *regs)
 
 	if (operand(&p->op, regs, &target))
 		return -EFAULT;
-	if (p->kind == ARCH_PATCH_CALL_IND)
+	if (p->kind == ARCH_PATCH_CALL_IND) /* the CPU looks at the target last */
 		return step_call(p, regs, target);
+	if (refuses_target(target))
+		return -EFAULT;
 	regs->ip = target;
 	return 0;
 }
@@ -234,16 +287,58 @@ __hot int arch_patch_step(const struct arch_patch *p, struct arch_regs *regs)
 	}
 }
 
-u64 arch_patch_fault(const struct arch_patch *p, const struct arch_regs *regs, bool *write)
+/* --- faults --- */
+
+/* The word at @addr: false when it is accessible. That it is misaligned comes before its pages. */
+static bool word_fault(const struct arch_regs *regs, u64 addr, bool write, bool stack,
+		       struct osl_fault *out)
+{
+	u64 last = addr + sizeof(u64) - 1;
+	bool fails = osl_touch(addr, write, out) ||
+		     ((addr ^ last) / PAGE && osl_touch(last & ~(PAGE - 1ull), write, out));
+
+	if (fails && out->trap == TRAP_PROTECTION) {
+		*out = (struct osl_fault){.trap = stack ? TRAP_STACK : TRAP_PROTECTION};
+		return true;
+	}
+	if (!misaligned(regs, addr))
+		return fails;
+	*out = (struct osl_fault){.trap = TRAP_ALIGNMENT};
+	return true;
+}
+
+static bool target_fault(u64 target, struct osl_fault *out)
+{
+	*out = (struct osl_fault){.trap = TRAP_PROTECTION};
+	return refuses_target(target);
+}
+
+/* An operand with the stack or frame pointer as its base is one on the stack. */
+static bool on_stack(const struct arch_operand *op)
+{
+	return op->base == REG_SP || op->base == REG_BP;
+}
+
+static bool operand_fault(const struct arch_patch *p, const struct arch_regs *regs,
+			  struct osl_fault *out)
+{
+	return !p->op.is_reg &&
+	       word_fault(regs, effective(&p->op, regs), false, on_stack(&p->op), out);
+}
+
+bool arch_patch_fault(const struct arch_patch *p, const struct arch_regs *regs,
+		      struct osl_fault *out)
 {
 	bool indirect = p->kind == ARCH_PATCH_CALL_IND || p->kind == ARCH_PATCH_JMP_IND;
+	bool is_ret = p->kind == ARCH_PATCH_RET;
 	u64 target;
 
-	*write = false;
-	if (p->kind == ARCH_PATCH_RET)
-		return regs->sp;
-	if (indirect && operand(&p->op, regs, &target))
-		return effective(&p->op, regs);
-	*write = true;
-	return regs->sp - sizeof(u64);
+	if (indirect && operand_fault(p, regs, out))
+		return true;
+	if (p->kind != ARCH_PATCH_JMP_IND &&
+	    word_fault(regs, is_ret ? regs->sp : regs->sp - sizeof(u64), !is_ret, true, out))
+		return true;
+	if (is_ret ? load(regs, regs->sp, &target) : !indirect || operand(&p->op, regs, &target))
+		return false;
+	return target_fault(target, out);
 }

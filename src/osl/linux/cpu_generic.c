@@ -95,6 +95,16 @@ s64 osl_fault_copy_str(char *dst, const char *src, size_t len)
 	return len;
 }
 
+int osl_touch(u64 addr, bool write, struct osl_fault *out)
+{
+	*out = (struct osl_fault){0};
+	return 0;
+}
+
+void osl_fault_tell(struct arch_regs *regs, const struct osl_fault *what)
+{
+}
+
 bool osl_fault_fixup(struct arch_regs *regs)
 {
 	return false;

@@ -10,6 +10,8 @@
 #define CPUID7_ECX_RDPID (1u << 22)
 
 extern const char osl_fault_begin[] __hidden;
+extern const char osl_fault_touch[] __hidden;
+extern const char osl_fault_touch_end[] __hidden;
 extern const char osl_fault_end[] __hidden;
 extern const char osl_fault_return[] __hidden;
 
@@ -59,6 +61,15 @@ bool osl_hw_has_cpu_node(void)
 bool osl_hw_has_thread_pointer(u64 hwcap2)
 {
 	return hwcap2 & HWCAP2_FSGSBASE;
+}
+
+void osl_fault_tell(struct arch_regs *regs, const struct osl_fault *what)
+{
+	if (regs->ip < (u64)osl_fault_touch || regs->ip >= (u64)osl_fault_touch_end)
+		return;
+	regs->cx = (u32)what->sig | (u64)what->code << 32;
+	regs->r8 = what->addr;
+	regs->r9 = what->trap | (u64)what->err << 32;
 }
 
 bool osl_fault_fixup(struct arch_regs *regs)

@@ -164,11 +164,41 @@ FUNC osl_fault_cpu
 	ret
 	.size	osl_fault_cpu, . - osl_fault_cpu
 
+/* osl_touch()'s access; the handler says what went wrong in rcx, r8 and r9 */
+	.hidden	osl_fault_touch, osl_fault_touch_end
+	.globl	osl_fault_touch, osl_fault_touch_end
+	.balign	16
+osl_fault_touch:
+	test	%esi, %esi
+	jnz	1f
+	movzbl	(%rdi), %eax
+	xor	%eax, %eax
+	ret
+1:	lock orb $0, (%rdi)
+	xor	%eax, %eax
+	ret
+osl_fault_touch_end:
+
 osl_fault_end:
 
 osl_fault_return:
 	mov	$-14, %rax
 	ret
+
+/* int osl_touch(u64 addr, bool write, struct osl_fault *out) */
+	.balign	16
+FUNC osl_touch
+	xor	%ecx, %ecx
+	xor	%r8d, %r8d
+	xor	%r9d, %r9d
+	call	osl_fault_touch
+	test	%eax, %eax
+	jz	1f
+	mov	%rcx, (%rdx)
+	mov	%r8, 8(%rdx)
+	mov	%r9, 16(%rdx)
+1:	ret
+	.size	osl_touch, . - osl_touch
 
 /* u32 osl_hw_cpu_node(void) */
 	.balign	16

@@ -363,9 +363,13 @@ STEP_CLAIM(sync_full_range, ebpf_view_tnum_from_range(&full) && (set_full(a, &fu
 STEP_CLAIM(sync_half_range, ebpf_view_tnum_from_range(&half) && (set_half(a, &half), true))
 STEP_CLAIM(sync_half_from_full, ebpf_scalar_half_from_full(a))
 STEP_CLAIM(sync_full_from_half, ebpf_scalar_full_from_half(a))
+STEP_CLAIM(sync_single,
+	   !(ebpf_tnum_is_const(a->var_off) || a->umin == a->umax) || ebpf_scalar_single(a))
+STEP_CLAIM(sync_small, a->umax > (u64)signed_max(HALF) || ebpf_scalar_small(a))
 #define STEP_NAMES(X)                                                                              \
 	X(sync_full_bits)                                                                          \
 	X(sync_half_bits) X(sync_full_sign) X(sync_half_sign) X(sync_full_range)                   \
-		X(sync_half_range) X(sync_half_from_full) X(sync_full_from_half)
+		X(sync_half_range) X(sync_half_from_full) X(sync_full_from_half)            \
+			X(sync_single) X(sync_small)
 
 STEP_CLAIM(sync, ebpf_scalar_sync(a))

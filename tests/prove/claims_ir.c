@@ -10,8 +10,7 @@
  *	ebpf_tnum_mul()		any tnum that has the product (its step is proved, by induction)
  */
 #include "core/load/tnum.c"
-#undef ALL
-#undef LOW
+#undef make
 #include "core/load/scalar.h"
 
 /* Any number; a new one at each call. */

@@ -58,18 +58,12 @@ bool ebpf_scalar_has(const struct ebpf_scalar *s, u64 value)
 	return view_has(&full, value, BITS) && view_has(&half, zero_extend(value, HALF), HALF);
 }
 
-static bool view_equal(const struct ebpf_view *a, const struct ebpf_view *b)
-{
-	return ebpf_tnum_equal(a->t, b->t) && a->umin == b->umin && a->umax == b->umax &&
-	       a->smin == b->smin && a->smax == b->smax;
-}
-
 bool ebpf_scalar_equal(const struct ebpf_scalar *a, const struct ebpf_scalar *b)
 {
-	struct ebpf_view fa = full_view(a), fb = full_view(b);
-	struct ebpf_view ha = half_view(a), hb = half_view(b);
-
-	return view_equal(&fa, &fb) && view_equal(&ha, &hb);
+	return ebpf_tnum_equal(a->var_off, b->var_off) && a->umin == b->umin &&
+	       a->umax == b->umax && a->smin == b->smin && a->smax == b->smax &&
+	       a->u32_min == b->u32_min && a->u32_max == b->u32_max && a->s32_min == b->s32_min &&
+	       a->s32_max == b->s32_max;
 }
 
 static bool view_in(const struct ebpf_view *inner, const struct ebpf_view *outer)

@@ -71,21 +71,19 @@ bool ebpf_view_ranges_from_tnum(struct ebpf_view *v, u32 width)
  */
 bool ebpf_view_ranges_from_sign(struct ebpf_view *v, u32 width)
 {
-	u64 middle = EBPF_UMAX(width) >> 1;
-	struct ebpf_view low = *v, high = *v;
-	bool has_low = clip_unsigned(&low, 0, middle) && clip_signed(&low, 0, (s64)middle) &&
-		       clip_unsigned(&low, (u64)low.smin, (u64)low.smax);
-	bool has_high = clip_unsigned(&high, middle + 1, EBPF_UMAX(width)) &&
-			clip_signed(&high, signed_min(width), -1) &&
-			clip_unsigned(&high, zero_extend((u64)high.smin, width),
-				      zero_extend((u64)high.smax, width));
+	u64 low_min = MAX(v->umin, (u64)MAX(v->smin, 0));
+	u64 low_max = MIN(v->umax, v->smax < 0 ? 0 : (u64)v->smax);
+	u64 high_min = MAX(v->umin, zero_extend((u64)MIN(v->smin, -1), width));
+	u64 high_max = MIN(v->umax, zero_extend((u64)MIN(v->smax, -1), width));
+	bool has_low = v->smax >= 0 && low_min <= low_max;
+	bool has_high = v->smin < 0 && high_min <= high_max;
 
 	if (!has_low && !has_high)
 		return false;
-	v->umin = has_low ? low.umin : high.umin;
-	v->umax = has_high ? high.umax : low.umax;
-	v->smin = sign_extend(has_high ? high.umin : low.umin, width);
-	v->smax = sign_extend(has_low ? low.umax : high.umax, width);
+	v->umin = has_low ? low_min : high_min;
+	v->umax = has_high ? high_max : low_max;
+	v->smin = sign_extend(has_high ? high_min : low_min, width);
+	v->smax = sign_extend(has_low ? low_max : high_max, width);
 	return true;
 }
 
@@ -209,14 +207,58 @@ static bool sync_round(struct ebpf_scalar *s)
 	return true;
 }
 
+/* Bits or range leave a single number: it satisfies all parts, or nothing does. */
+static bool is_single(const struct ebpf_scalar *s)
+{
+	return ebpf_tnum_is_const(s->var_off) || s->umin == s->umax;
+}
+
+bool ebpf_scalar_single(struct ebpf_scalar *s)
+{
+	u64 number = ebpf_tnum_is_const(s->var_off) ? s->var_off.value : s->umin;
+
+	if (!ebpf_scalar_has(s, number))
+		return false;
+	ebpf_scalar_const(s, number);
+	return true;
+}
+
+/*
+ * Numbers below the sign bit of the half are the same in both orders and at both widths: of the
+ * four ranges, one is left. What is found here is what the rounds below would find.
+ */
+static bool is_small(const struct ebpf_scalar *s)
+{
+	return s->umax <= (u64)signed_max(HALF);
+}
+
+bool ebpf_scalar_small(struct ebpf_scalar *s)
+{
+	struct ebpf_view v = {s->var_off, MAX(s->umin, s->u32_min), MIN(s->umax, s->u32_max),
+			      MAX(s->smin, s->s32_min), MIN(s->smax, s->s32_max)};
+
+	v.smin = MAX(v.smin, 0);
+	if (v.smin > v.smax || !clip_unsigned(&v, (u64)v.smin, (u64)v.smax) ||
+	    !ebpf_view_tnum_from_range(&v) || !clip_unsigned(&v, v.t.value, v.t.value | v.t.mask) ||
+	    !single_from_tnum(&v))
+		return false;
+	v.smin = (s64)v.umin;
+	v.smax = (s64)v.umax;
+	set_full(s, &v);
+	set_half(s, &v);
+	return true;
+}
+
 bool ebpf_scalar_sync(struct ebpf_scalar *s)
 {
 	struct ebpf_scalar before;
 	int i;
 
 	for (i = 0; i < EBPF_MUTANT(8, ROUNDS, 0); i++) {
+		if (is_single(s))
+			return ebpf_scalar_single(s);
 		before = *s;
-		if (!sync_round(s))
+		if (!(is_small(s) ? ebpf_scalar_small(s) : sync_round(s)))
 			return false;
 		if (ebpf_scalar_equal(&before, s))
 			break;

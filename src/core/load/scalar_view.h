@@ -113,6 +113,8 @@ bool ebpf_view_ranges_from_sign(struct ebpf_view *v, u32 width);
 bool ebpf_view_tnum_from_range(struct ebpf_view *v);
 bool ebpf_scalar_half_from_full(struct ebpf_scalar *s);
 bool ebpf_scalar_full_from_half(struct ebpf_scalar *s);
+bool ebpf_scalar_single(struct ebpf_scalar *s); /* where bits or range leave one number */
+bool ebpf_scalar_small(struct ebpf_scalar *s);	/* where all are below the half's sign bit */
 
 /* scalar_alu.c: *d = *d op *s, known parts only, no sync. */
 void ebpf_view_alu(struct ebpf_view *d, const struct ebpf_view *s, u8 op, bool is_signed,

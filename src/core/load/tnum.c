@@ -10,32 +10,11 @@
 
 #include "core/load/mutant.h"
 
-#define ALL EBPF_UMAX(EBPF_DOMAIN_BITS)
-#define LOW EBPF_UMAX(EBPF_DOMAIN_HALF)
-
-static struct ebpf_tnum make(u64 value, u64 mask)
-{
-	return (struct ebpf_tnum){value & ~mask & ALL, mask & ALL};
-}
+#define make ebpf_tnum_make
 
 static u64 highest(struct ebpf_tnum a)
 {
 	return a.value | a.mask;
-}
-
-struct ebpf_tnum ebpf_tnum_const(u64 value)
-{
-	return make(value, 0);
-}
-
-struct ebpf_tnum ebpf_tnum_range(u64 min, u64 max)
-{
-	u64 differ = min ^ max;
-
-	if (!differ)
-		return make(min, 0);
-	/* below the highest bit that differs, everything occurs */
-	return make(min, ~0ull >> __builtin_clzll(differ));
 }
 
 struct ebpf_tnum ebpf_tnum_lshift(struct ebpf_tnum a, u32 shift, u32 width)
@@ -124,24 +103,9 @@ struct ebpf_tnum ebpf_tnum_mul(struct ebpf_tnum a, struct ebpf_tnum b)
 	return sum;
 }
 
-struct ebpf_tnum ebpf_tnum_intersect(struct ebpf_tnum a, struct ebpf_tnum b)
-{
-	return make(a.value | b.value, a.mask & b.mask);
-}
-
-bool ebpf_tnum_overlap(struct ebpf_tnum a, struct ebpf_tnum b)
-{
-	return !((a.value ^ b.value) & ~a.mask & ~b.mask);
-}
-
 struct ebpf_tnum ebpf_tnum_join(struct ebpf_tnum a, struct ebpf_tnum b)
 {
 	return make(a.value, a.mask | b.mask | (a.value ^ b.value));
-}
-
-struct ebpf_tnum ebpf_tnum_zext(struct ebpf_tnum a, u32 bits)
-{
-	return make(a.value & EBPF_UMAX(bits), a.mask & EBPF_UMAX(bits));
 }
 
 struct ebpf_tnum ebpf_tnum_sext(struct ebpf_tnum a, u32 bits, u32 width)
@@ -156,71 +120,9 @@ struct ebpf_tnum ebpf_tnum_cast(struct ebpf_tnum a, u8 size)
 	return ebpf_tnum_zext(a, size == 4 ? EBPF_DOMAIN_HALF : size * EBPF_DOMAIN_BYTE);
 }
 
-struct ebpf_tnum ebpf_tnum_subreg(struct ebpf_tnum a)
-{
-	return ebpf_tnum_zext(a, EBPF_DOMAIN_HALF);
-}
-
-struct ebpf_tnum ebpf_tnum_clear_subreg(struct ebpf_tnum a)
-{
-	return make(a.value & ~LOW, a.mask & ~LOW);
-}
-
-struct ebpf_tnum ebpf_tnum_with_subreg(struct ebpf_tnum a, struct ebpf_tnum low)
-{
-	return make((a.value & ~LOW) | (low.value & LOW), (a.mask & ~LOW) | (low.mask & LOW));
-}
-
-bool ebpf_tnum_is_const(struct ebpf_tnum a)
-{
-	return !a.mask;
-}
-
-bool ebpf_tnum_is_unknown(struct ebpf_tnum a)
-{
-	return a.mask == ALL;
-}
-
 bool ebpf_tnum_is_aligned(struct ebpf_tnum a, u64 size)
 {
 	return !size || !(highest(a) & (size - 1));
-}
-
-bool ebpf_tnum_has(struct ebpf_tnum a, u64 value)
-{
-	return (value & ~a.mask) == a.value;
-}
-
-bool ebpf_tnum_in(struct ebpf_tnum outer, struct ebpf_tnum inner)
-{
-	return !(inner.mask & ~outer.mask) && ebpf_tnum_has(outer, inner.value);
-}
-
-u64 ebpf_tnum_first(struct ebpf_tnum a, u64 min)
-{
-	u64 differ = (min ^ a.value) & ~a.mask, tail, above, next;
-
-	if (!differ)
-		return min;
-	/* up to the highest known bit that differs; what is above is as in @min */
-	tail = ~0ull >> __builtin_clzll(differ);
-	above = a.mask & ~tail;
-	if (a.value & (tail ^ tail >> 1))
-		return (min & above) | a.value;
-	/* @min is beyond what the known bits allow: count on in the unknown ones above */
-	next = ((min | ~above) + 1) & above;
-	return next | a.value;
-}
-
-/* Among complements, the last is the first. */
-u64 ebpf_tnum_last(struct ebpf_tnum a, u64 max)
-{
-	return ~ebpf_tnum_first(make(~a.value, a.mask), ~max & ALL) & ALL;
-}
-
-bool ebpf_tnum_equal(struct ebpf_tnum a, struct ebpf_tnum b)
-{
-	return a.value == b.value && a.mask == b.mask;
 }
 
 int ebpf_tnum_print(struct ebpf_tnum a, char *buf, size_t size)

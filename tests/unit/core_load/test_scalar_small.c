@@ -13,8 +13,7 @@
 
 /* the sources themselves: the width is theirs */
 #include "core/load/tnum.c"
-#undef ALL
-#undef LOW
+#undef make
 #include "core/load/scalar.c"
 #include "core/load/scalar_sync.c"
 #include "core/load/scalar_alu.c"

@@ -347,23 +347,35 @@ static u32 frame_bytes(const struct proof_check *c, u32 subprog)
 	return ALIGN_UP(MAX(c->subprog[subprog].stack, 1u), 16u);
 }
 
-/* Once more for each frame that a chain can have: then every chain is counted to its end. */
+/* The function and the deepest that runs on top of it, of which @depth says how deep they are. */
+static u32 depth_of(const struct proof_check *c, u32 s, const u32 *depth)
+{
+	u32 own = frame_bytes(c, s), deepest = MAX(depth[s], own);
+
+	for (u32 pc = c->subprog[s].start; pc < c->subprog[s].end; pc++) {
+		u32 above = function_above(c, pc);
+
+		if (above != PROOF_NONE)
+			deepest = MAX(deepest, own + depth[above]);
+	}
+	return deepest;
+}
+
+/* Until nothing changes, or for each frame that a chain can have: every chain is counted then. */
 static u32 stack_depth(const struct proof_check *c)
 {
 	u32 depth[EBPF_MAX_SUBPROGS] = {0}, deepest = 0;
+	bool more = true;
 
-	for (u32 round = 0; round < EBPF_MAX_FRAMES; round++)
+	for (u32 round = 0; more && round < EBPF_MAX_FRAMES; round++) {
+		more = false;
 		for (u32 s = c->nsubprogs; s-- > 0;) {
-			u32 own = frame_bytes(c, s);
+			u32 was = depth[s];
 
-			depth[s] = MAX(depth[s], own);
-			for (u32 pc = c->subprog[s].start; pc < c->subprog[s].end; pc++) {
-				u32 above = function_above(c, pc);
-
-				if (above != PROOF_NONE)
-					depth[s] = MAX(depth[s], own + depth[above]);
-			}
+			depth[s] = depth_of(c, s, depth);
+			more |= depth[s] != was;
 		}
+	}
 	for (u32 i = 0; i < c->nentries; i++)
 		deepest = MAX(deepest, depth[c->entries[i].subprog]);
 	return MIN(deepest, EBPF_MAX_FRAMES * (u32)EBPF_STACK_SIZE);

@@ -349,8 +349,10 @@ static bool refs_in(struct compare *cmp, const struct ebpf_vstate *in,
 bool proof_included(struct proof_check *c, const struct ebpf_vstate *in,
 		    const struct ebpf_vstate *stored)
 {
-	struct compare cmp = {.c = c};
+	struct compare cmp; /* not all of the map: that would take longer than most comparisons */
 
+	cmp.c = c;
+	cmp.map.n = 0;
 	if (in->curframe != stored->curframe || !refs_in(&cmp, in, stored))
 		return false;
 	for (u32 i = 0; i <= in->curframe; i++)

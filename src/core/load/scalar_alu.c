@@ -394,11 +394,20 @@ void ebpf_scalar_zext32(struct ebpf_scalar *s)
 	finish(s);
 }
 
+static bool is_zero(const struct ebpf_scalar *s)
+{
+	return ebpf_scalar_is_const(s) && !s->var_off.value;
+}
+
 void ebpf_scalar_alu(struct ebpf_scalar *dst, const struct ebpf_scalar *src, u8 op, bool is64,
 		     bool is_signed)
 {
 	struct ebpf_view half = half_view(dst), by = half_view(src);
 
+	if (is64 && op == BPF_ADD && is_zero(dst)) { /* a pointer's offset, the first time */
+		*dst = *src;
+		return;
+	}
 	if (is64) {
 		alu64(dst, src, op, is_signed);
 		finish(dst);

@@ -233,7 +233,7 @@ int verify_names_of(const struct ebpf_vstate *st, struct verify_name **names, u3
 
 	for (k = 0; k <= st->curframe; k++)
 		room += EBPF_VREGS + st->frame[k]->nslots;
-	*names = calloc(room, sizeof(**names));
+	*names = malloc(room * sizeof(**names));
 	if (!*names)
 		return -ENOMEM;
 	*n = 0;

@@ -4,6 +4,9 @@
  *
  * Model: vstate.h. Rule: a state is valid at every return; what could not be allocated is missing
  * from the end, never dangling.
+ *
+ * A walk takes and gives back a frame at every fork. They are larger than what malloc() is quick
+ * with, so some are kept, each with the memory of its slots.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -12,26 +15,66 @@
 #include "base/macros.h"
 #include "core/load/vstate.h"
 
+#ifdef __SANITIZE_ADDRESS__ /* which is to see it when one is used after it was given back */
+#define MAX_SPARES 0u
+#else
+#define MAX_SPARES 64u
+#endif
+
+static _Thread_local struct {
+	struct ebpf_vframe *frame[MAX_SPARES + 1];
+	u32 n;
+} spare;
+
 static void frame_free(struct ebpf_vframe *f)
 {
+	if (f && spare.n < MAX_SPARES) {
+		spare.frame[spare.n++] = f;
+		return;
+	}
 	if (f)
 		free(f->slots);
 	free(f);
 }
 
-static int frame_copy(struct ebpf_vframe *dst, const struct ebpf_vframe *src)
+/* Valid, but for what it holds: memory for slots, perhaps, and anything else. */
+static struct ebpf_vframe *frame_take(void)
+{
+	return spare.n ? spare.frame[--spare.n] : calloc(1, sizeof(struct ebpf_vframe));
+}
+
+static int frame_reserve(struct ebpf_vframe *f, u32 nslots)
+{
+	struct ebpf_vslot *slots;
+
+	if (nslots <= f->room)
+		return 0;
+	slots = realloc(f->slots, nslots * sizeof(*slots));
+	if (!slots)
+		return -ENOMEM;
+	f->slots = slots;
+	f->room = nslots;
+	return 0;
+}
+
+/* All but the slots: what memory there is for them stays. */
+static void frame_assign(struct ebpf_vframe *dst, const struct ebpf_vframe *src)
 {
 	struct ebpf_vslot *slots = dst->slots;
+	u32 room = dst->room;
 
-	if (src->nslots > dst->nslots || !slots) {
-		slots = realloc(slots, MAX(src->nslots, 1u) * sizeof(*slots));
-		if (!slots)
-			return -ENOMEM;
-	}
 	*dst = *src;
 	dst->slots = slots;
+	dst->room = room;
+}
+
+static int frame_copy(struct ebpf_vframe *dst, const struct ebpf_vframe *src)
+{
+	if (frame_reserve(dst, src->nslots))
+		return -ENOMEM;
+	frame_assign(dst, src);
 	if (src->nslots)
-		memcpy(slots, src->slots, src->nslots * sizeof(*slots));
+		memcpy(dst->slots, src->slots, src->nslots * sizeof(*dst->slots));
 	return 0;
 }
 
@@ -39,7 +82,7 @@ static void drop_frames(struct ebpf_vstate *st, u32 from)
 {
 	u32 i;
 
-	for (i = from; i < EBPF_MAX_FRAMES; i++) {
+	for (i = from; i < EBPF_MAX_FRAMES && st->frame[i]; i++) {
 		frame_free(st->frame[i]);
 		st->frame[i] = NULL;
 	}
@@ -47,14 +90,17 @@ static void drop_frames(struct ebpf_vstate *st, u32 from)
 
 static int copy_refs(struct ebpf_vstate *dst, const struct ebpf_vstate *src)
 {
-	struct ebpf_vref *refs = realloc(dst->refs, MAX(src->nrefs, 1u) * sizeof(*refs));
+	struct ebpf_vref *refs;
 
-	if (!refs)
-		return -ENOMEM;
-	dst->refs = refs;
+	if (src->nrefs > dst->nrefs) {
+		refs = realloc(dst->refs, src->nrefs * sizeof(*refs));
+		if (!refs)
+			return -ENOMEM;
+		dst->refs = refs;
+	}
 	dst->nrefs = src->nrefs;
 	if (src->nrefs)
-		memcpy(refs, src->refs, src->nrefs * sizeof(*refs));
+		memcpy(dst->refs, src->refs, src->nrefs * sizeof(*dst->refs));
 	return 0;
 }
 
@@ -66,7 +112,7 @@ int ebpf_vstate_copy(struct ebpf_vstate *dst, const struct ebpf_vstate *src)
 	drop_frames(dst, src->curframe + 1);
 	for (i = 0; i <= src->curframe; i++) {
 		if (!dst->frame[i])
-			dst->frame[i] = calloc(1, sizeof(*dst->frame[i]));
+			dst->frame[i] = frame_take();
 		r = dst->frame[i] ? frame_copy(dst->frame[i], src->frame[i]) : -ENOMEM;
 		if (r)
 			return r;
@@ -79,12 +125,16 @@ int ebpf_vstate_copy(struct ebpf_vstate *dst, const struct ebpf_vstate *src)
 int ebpf_vframe_push(struct ebpf_vstate *st)
 {
 	u32 at = st->frame[0] ? st->curframe + 1 : 0;
+	static const struct ebpf_vframe empty;
+	struct ebpf_vframe *f;
 
 	if (at >= EBPF_MAX_FRAMES)
 		return -E2BIG;
-	st->frame[at] = calloc(1, sizeof(*st->frame[at]));
-	if (!st->frame[at])
+	f = frame_take();
+	if (!f)
 		return -ENOMEM;
+	frame_assign(f, &empty);
+	st->frame[at] = f;
 	st->curframe = at;
 	return 0;
 }
@@ -99,15 +149,11 @@ void ebpf_vframe_pop(struct ebpf_vstate *st)
 
 int ebpf_vframe_grow(struct ebpf_vframe *f, u32 nslots)
 {
-	struct ebpf_vslot *slots;
-
 	if (nslots <= f->nslots)
 		return 0;
-	slots = realloc(f->slots, nslots * sizeof(*slots));
-	if (!slots)
+	if (frame_reserve(f, nslots))
 		return -ENOMEM;
-	memset(slots + f->nslots, 0, (nslots - f->nslots) * sizeof(*slots));
-	f->slots = slots;
+	memset(f->slots + f->nslots, 0, (nslots - f->nslots) * sizeof(*f->slots));
 	f->nslots = nslots;
 	return 0;
 }

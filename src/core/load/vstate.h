@@ -121,7 +121,8 @@ struct ebpf_vframe {
 	/* at a call that calls back: how often, at least, it did so already; everywhere else 0 */
 	u32 cb_depth;
 	u32 nslots;		  /* slots that were ever touched; the rest is VB_NONE */
-	struct ebpf_vslot *slots; /* malloc'ed: nslots; slot i covers fp-8*i-8 .. fp-8*i-1 */
+	u32 room;		  /* slots there is memory for */
+	struct ebpf_vslot *slots; /* malloc'ed; slot i covers fp-8*i-8 .. fp-8*i-1 */
 };
 
 enum ebpf_vref_kind {

@@ -235,7 +235,12 @@ void agent_on_trap(int sig, siginfo_t *info, struct osl_ucontext *uc);
 void trap_run(const struct agent_place *p, const struct arch_regs *regs, bool ret,
 	      struct agent_active *a);
 void trap_missed(const struct agent_place *p, bool ret);
-void trap_left(const struct agent_place *p); /* a call ended, but not by a return */
+/*
+ * A call ended, but not by a return: by @how. The programs that ask for it run with @regs, or, when
+ * there is no @a, have missed it. Without @regs it is too late for them.
+ */
+void trap_left(const struct agent_place *p, const struct arch_regs *regs, u32 how,
+	       struct agent_active *a);
 
 /* --- ret.c --------------------------------------------------------------------------------------
  */
@@ -248,10 +253,16 @@ static inline bool ret_is_stub(u64 addr)
 {
 	return addr - (u64)agent_ret_stubs < (u64)(agent_ret_stubs_end - agent_ret_stubs);
 }
-/* Where a thread is: its stack pointer, and the stack that it set up for signals. */
+/*
+ * Where a thread is: its stack pointer, and the stack that it set up for signals; and what tells
+ * programs how calls ended.
+ */
 struct ret_stack {
 	u64 sp;
 	u64 alternate, alternate_size;
+	u32 how; /* to suspend: enum ebpf_left, what leaves those that are passed */
+	const struct arch_regs *regs;
+	struct agent_active *active; /* NULL: they can't run now */
 };
 /*
  * Put this thread's return addresses at @at and above back: until ret_resume(), or @for_good, then
@@ -264,6 +275,8 @@ void ret_put_back_all(void);
 void ret_count_left(void);
 /* An unwinder has done its work: control goes on with the stack as in @at. */
 void ret_resume(const struct ret_stack *at);
+/* A longjmp() to @sp: the end of a thread may have come to its end. */
+void ret_jump(const struct ret_stack *at, u64 sp);
 /* What is behind the stubs at @ip: where the calls came from in the end. */
 u64 ret_origin(u64 ip);
 /* Is there a call of @thread that will return to a stub? */

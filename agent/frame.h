@@ -42,3 +42,23 @@ static inline void frame_set_fault(struct osl_ucontext *uc, const struct osl_fau
 	if (f->addr)
 		uc->cr2 = f->addr;
 }
+
+/*
+ * What the C++ ABI has in an exception that is being passed on: the function that decides where a
+ * forced unwinding stops, or 0. 0 or -EFAULT.
+ */
+static inline int frame_unwind_stop(const struct arch_regs *regs, u64 *stop)
+{
+	return osl_read(stop, (void *)(regs->di + 16), sizeof(*stop));
+}
+
+/* The stack pointer in glibc's jmp_buf, the argument of longjmp(); or anything. */
+static inline u64 frame_jump_sp(const struct arch_regs *regs)
+{
+	u64 sp, guard;
+
+	if (osl_read(&sp, (void *)(regs->di + 48), sizeof(sp)) ||
+	    osl_read(&guard, (void *)(arch_thread_pointer() + 0x30), sizeof(guard)))
+		return 0;
+	return (sp >> 17 | sp << 47) ^ guard;
+}

@@ -53,6 +53,7 @@ struct instance {
 	u64 thread;
 	u64 unwound; /* suspended: stack pointer from which on it was met */
 	const struct agent_place *place;
+	u32 how;  /* suspended: what leaves it when it is passed */
 	u32 next; /* free list */
 	u32 word; /* changes << STATE_BITS | state: a state seen twice is not taken for the same */
 };
@@ -63,6 +64,7 @@ static struct instance instances[STUBS];
 static u64 free_list;  /* version << 32 | index; 0: empty */
 static u32 fresh = 1;  /* first index never used */
 static u32 pause_left; /* of PRUNE_PAUSE */
+static u32 suspended;  /* how many are */
 
 static u64 stub_of(u32 i)
 {
@@ -84,8 +86,17 @@ static bool change(struct instance *in, u32 seen, enum state to)
 {
 	u32 word = ((seen >> STATE_BITS) + 1) << STATE_BITS | to;
 
-	return __atomic_compare_exchange_n(&in->word, &seen, word, false, __ATOMIC_ACQ_REL,
-					   __ATOMIC_RELAXED);
+	if (to == SUSPENDED) /* before: it is never too small */
+		__atomic_fetch_add(&suspended, 1, __ATOMIC_RELAXED);
+	if (!__atomic_compare_exchange_n(&in->word, &seen, word, false, __ATOMIC_ACQ_REL,
+					 __ATOMIC_RELAXED)) {
+		if (to == SUSPENDED)
+			__atomic_fetch_sub(&suspended, 1, __ATOMIC_RELAXED);
+		return false;
+	}
+	if (state_of(seen) == SUSPENDED)
+		__atomic_fetch_sub(&suspended, 1, __ATOMIC_RELAXED);
+	return true;
 }
 
 /* --- indices ------------------------------------------------------------------------------------
@@ -166,23 +177,27 @@ u64 ret_origin(u64 ip)
 	return ip;
 }
 
+/* what is said of a call when it is over */
+typedef void (*over_fn)(u32 i, u32 how, const struct ret_stack *at);
+
 /* The calls of the chain whose top is @i. */
-static void count_chain(u32 i, void (*count)(const struct agent_place *p))
+static void tell_chain(u32 i, over_fn over, const struct ret_stack *at)
 {
 	u64 ra = stub_of(i);
+	u32 how = instances[i].how;
 
 	for (u32 depth = 0; depth < STUBS && ret_is_stub(ra); depth++) {
-		count(instances[index_of(ra)].place);
+		over(index_of(ra), how, at);
 		ra = agent_ret_saved[index_of(ra)];
 	}
 }
 
 /* @i, which is FREE by now, was the top of a chain whose calls will not be seen to return. */
-static void end_chain(u32 i, void (*count)(const struct agent_place *p))
+static void end_chain(u32 i, over_fn over, const struct ret_stack *at)
 {
 	u64 below = agent_ret_saved[i];
 
-	count_chain(i, count);
+	tell_chain(i, over, at);
 	give(i);
 	for (u32 depth = 0; depth < STUBS && ret_is_stub(below); depth++) {
 		u32 word;
@@ -194,6 +209,27 @@ static void end_chain(u32 i, void (*count)(const struct agent_place *p))
 			return;
 		give(i);
 	}
+}
+
+static void tell_left(u32 i, u32 how, const struct ret_stack *at)
+{
+	const struct instance *in = &instances[i];
+	struct arch_regs regs;
+
+	if (!at) {
+		trap_left(in->place, NULL, how, NULL);
+		return;
+	}
+	regs = *at->regs;
+	regs.ip = ret_origin(agent_ret_saved[i]);
+	regs.sp = in->slot + sizeof(u64);
+	regs.ax = 0;
+	trap_left(in->place, &regs, how, at->active);
+}
+
+static void count_missed(u32 i, u32 how, const struct ret_stack *at)
+{
+	trap_missed(instances[i].place, true);
 }
 
 /* A misaligned one is not worth a locked bus. */
@@ -215,16 +251,6 @@ static bool settle(u32 i, enum state state)
 	change(in, load_acquire(&in->word), FREE);
 	give(i);
 	return false;
-}
-
-static void count_left(const struct agent_place *p)
-{
-	trap_left(p);
-}
-
-static void count_missed(const struct agent_place *p)
-{
-	trap_missed(p, true);
 }
 
 /* --- calls and returns --------------------------------------------------------------------------
@@ -253,7 +279,7 @@ static u32 prune(void)
 
 		if (!is_stale(i, state_of(word)) || !change(&instances[i], word, FREE))
 			continue;
-		end_chain(i, count_left);
+		end_chain(i, tell_left, NULL);
 		n++;
 	}
 	return n;
@@ -336,7 +362,7 @@ static void take_back(u32 i)
 	u32 word = load_acquire(&in->word);
 
 	if (state_of(word) == LIVE && exchange(in, stub_of(i), ra) && change(in, word, FREE))
-		end_chain(i, count_missed);
+		end_chain(i, count_missed, NULL);
 }
 
 __hot bool ret_push(const struct agent_place *p, const struct arch_regs *regs)
@@ -398,7 +424,7 @@ static bool on_alternate(const struct ret_stack *at, u64 sp)
 	return sp - at->alternate < at->alternate_size;
 }
 
-static bool suspend(u32 i, u32 word, u64 sp)
+static bool suspend(u32 i, u32 word, u64 sp, u32 how)
 {
 	struct instance *in = &instances[i];
 	u64 ra = ret_origin(stub_of(i));
@@ -409,6 +435,7 @@ static bool suspend(u32 i, u32 word, u64 sp)
 	done = exchange(in, stub_of(i), ra);
 	if (done) {
 		in->unwound = sp;
+		in->how = how;
 		in->thread = arch_thread_pointer();
 	}
 	return settle(i, done ? SUSPENDED : LIVE) && done;
@@ -483,8 +510,8 @@ void ret_suspend(const struct ret_stack *at, bool for_good)
 				continue;
 			sp = interrupted;
 		}
-		if (suspend(i, word, sp) && for_good && end_suspended(i))
-			end_chain(i, count_missed);
+		if (suspend(i, word, sp, at->how) && for_good && end_suspended(i))
+			end_chain(i, count_missed, NULL);
 	}
 }
 
@@ -503,8 +530,8 @@ void ret_put_back_all(void)
 		if (state_of(word) !=
 		    LIVE) /* in the middle of a hit, which will see that we are inert */
 			exchange(in, stub_of(i), ret_origin(stub_of(i)));
-		else if (suspend(i, word, NEVER))
-			count_chain(i, count_missed);
+		else if (suspend(i, word, NEVER, EBPF_LEFT_RETURNED))
+			tell_chain(i, count_missed, NULL);
 	}
 }
 
@@ -531,29 +558,72 @@ static bool replace_again(u32 i, u64 ra)
 	return !load_acquire(&agent.inert) || !exchange(in, stub_of(i), ra);
 }
 
-static void resume(u32 i, u32 word, const struct ret_stack *at)
+/* Is @i suspended by this thread, and the unwinder done with it? */
+static bool is_due(u32 i, const struct ret_stack *at)
+{
+	const struct instance *in = &instances[i];
+
+	return state_of(load_acquire(&in->word)) == SUSPENDED &&
+	       in->thread == arch_thread_pointer() && in->unwound != NEVER &&
+	       (in->unwound <= at->sp || !same_stack(in, at));
+}
+
+static void resume(u32 i, const struct ret_stack *at)
 {
 	struct instance *in = &instances[i];
+	u32 word = load_acquire(&in->word);
 	u64 ra = ret_origin(stub_of(i));
 
-	if (!change(in, word, TAKEN))
+	if (state_of(word) != SUSPENDED || !change(in, word, TAKEN))
 		return;
 	if (!is_past(in, at) && replace_again(i, ra))
 		settle(i, LIVE);
 	else if (settle(i, FREE))
-		end_chain(i, count_left);
+		end_chain(i, tell_left, at);
+}
+
+#define PASSED 64u
+
+/* The innermost calls that the exception has gone past, in order; how many. */
+static u32 find_passed(const struct ret_stack *at, u32 *v)
+{
+	u32 n = 0, k;
+
+	for (u32 i = 1; i < end_of_used(); i++) {
+		if (!is_due(i, at) || !is_past(&instances[i], at))
+			continue;
+		if (n == PASSED && instances[v[n - 1]].slot <= instances[i].slot)
+			continue;
+		for (k = n < PASSED ? n++ : n - 1;
+		     k && instances[v[k - 1]].slot > instances[i].slot; k--)
+			v[k] = v[k - 1];
+		v[k] = i;
+	}
+	return n;
 }
 
 void ret_resume(const struct ret_stack *at)
 {
-	u64 self = arch_thread_pointer();
+	u32 passed[PASSED], n;
 
-	for (u32 i = 1; i < end_of_used(); i++) {
-		const struct instance *in = &instances[i];
-		u32 word = load_acquire(&in->word);
+	if (!load_acquire(&suspended))
+		return;
+	do {
+		n = find_passed(at, passed);
+		for (u32 i = 0; i < n; i++)
+			resume(passed[i], at);
+	} while (n == PASSED);
+	for (u32 i = 1; i < end_of_used(); i++)
+		if (is_due(i, at))
+			resume(i, at);
+}
 
-		if (state_of(word) == SUSPENDED && in->thread == self && in->unwound != NEVER &&
-		    (in->unwound <= at->sp || !same_stack(in, at)))
-			resume(i, word, at);
-	}
+void ret_jump(const struct ret_stack *at, u64 sp)
+{
+	struct stretch here = stretch_from(at->sp);
+	struct ret_stack to = *at;
+
+	to.sp = sp;
+	if (load_acquire(&suspended) && sp > at->sp && stretch_has(&here, sp))
+		ret_resume(&to);
 }

@@ -29,7 +29,7 @@ static void account(struct agent_stat *st, const struct ebpf_run *run, u64 since
 }
 
 static void run_hook(const struct agent_hook *h, const struct agent_place *p,
-		     const struct arch_regs *at, struct agent_active *a)
+		     const struct arch_regs *at, u32 left, struct agent_active *a)
 {
 	const struct ebpf_prog *prog = load_acquire(&h->prog);
 	struct arch_regs ctx = *at; /* what a program writes there is not for the thread */
@@ -43,6 +43,7 @@ static void run_hook(const struct agent_hook *h, const struct agent_place *p,
 	run.cookie = h->cookie;
 	run.func_ip = p->addr;
 	run.retval = h->ret ? (s64)at->ax : 0;
+	run.left = left;
 	run.recover[0] = run.recover[1] = 0; /* until it can be cut short */
 	a->run = &run;
 	ebpf_prog_run(prog, &ctx, &run);
@@ -59,7 +60,7 @@ __hot void trap_run(const struct agent_place *p, const struct arch_regs *regs, b
 		return;
 	for (u32 i = 0; hooks && i < hooks->n; i++)
 		if (hooks->v[i].ret == ret)
-			run_hook(&hooks->v[i], p, regs, a);
+			run_hook(&hooks->v[i], p, regs, EBPF_LEFT_RETURNED, a);
 }
 
 void trap_missed(const struct agent_place *p, bool ret)
@@ -74,16 +75,36 @@ void trap_missed(const struct agent_place *p, bool ret)
 	}
 }
 
-void trap_left(const struct agent_place *p)
+static bool asks_left(const struct agent_hook *h)
+{
+	const struct ebpf_prog *prog = load_acquire(&h->prog);
+
+	return prog && prog->image->flags & EBPF_IMAGE_ASKS_LEFT;
+}
+
+static void hook_left(const struct agent_hook *h, const struct agent_place *p,
+		      const struct arch_regs *regs, u32 how, struct agent_active *a)
+{
+	struct agent_stat *st = agent_stat_at(h->stat);
+
+	if (st)
+		agent_count(&st->left);
+	if (!regs || !how || load_relaxed(&agent.inert) || !asks_left(h))
+		return;
+	if (a)
+		run_hook(h, p, regs, how, a);
+	else if (st)
+		agent_count(&st->missed);
+}
+
+void trap_left(const struct agent_place *p, const struct arch_regs *regs, u32 how,
+	       struct agent_active *a)
 {
 	const struct agent_hooks *hooks = load_acquire(&p->hooks);
 
-	for (u32 i = 0; hooks && i < hooks->n; i++) {
-		struct agent_stat *st = agent_stat_at(hooks->v[i].stat);
-
-		if (hooks->v[i].ret && st)
-			agent_count(&st->left);
-	}
+	for (u32 i = 0; hooks && i < hooks->n; i++)
+		if (hooks->v[i].ret)
+			hook_left(&hooks->v[i], p, regs, how, a);
 }
 
 static bool wants_return(const struct agent_place *p)
@@ -168,15 +189,42 @@ static void modules_changed(void)
 		exchange_from_trap(AGENT_MODULES);
 }
 
-/* The entry or an exit of an unwinder. */
-static void serve_unwinder(u32 flags, const struct osl_ucontext *uc)
+/* What the unwinder that was entered with @regs does to the calls it passes. */
+static u32 unwinds_how(u32 flags, const struct arch_regs *regs)
 {
-	struct ret_stack at = {uc->sp, uc->stack_sp, uc->stack_size};
+	u64 stop;
 
-	if (flags & AGENT_SITE_RESUME)
+	if (flags & AGENT_SITE_ENDS)
+		return EBPF_LEFT_THREAD_END;
+	if (!(flags & (AGENT_SITE_THROWS | AGENT_SITE_AGAIN)))
+		return EBPF_LEFT_RETURNED;
+	if (flags & AGENT_SITE_AGAIN && !frame_unwind_stop(regs, &stop) && stop)
+		return EBPF_LEFT_THREAD_END;
+	return EBPF_LEFT_EXCEPTION;
+}
+
+/* The entry or an exit of an unwinder, or a jump that is its end. */
+static void serve_unwinder(u32 flags, const struct arch_regs *regs, const struct osl_ucontext *uc,
+			   bool settled)
+{
+	bool nested;
+	struct ret_stack at = {
+		.sp = uc->sp,
+		.alternate = uc->stack_sp,
+		.alternate_size = uc->stack_size,
+		.how = unwinds_how(flags, regs),
+		.regs = regs,
+		.active = settled ? active_enter((u64)uc, &nested) : NULL,
+	};
+
+	if (flags & AGENT_SITE_JUMP)
+		ret_jump(&at, frame_jump_sp(regs));
+	else if (flags & AGENT_SITE_RESUME)
 		ret_resume(&at);
 	else
 		ret_suspend(&at, !(flags & AGENT_SITE_SUSPEND));
+	if (at.active)
+		active_leave(at.active);
 }
 
 static void serve_site(const struct agent_place *p, struct arch_regs *regs, siginfo_t *info,
@@ -198,8 +246,8 @@ static void serve_site(const struct agent_place *p, struct arch_regs *regs, sigi
 	if (plan->flags & AGENT_SITE_MODULES)
 		modules_changed();
 	serve_consumers(p, regs, uc, settled);
-	if (plan->flags & (AGENT_SITE_UNWIND | AGENT_SITE_RESUME))
-		serve_unwinder(plan->flags, uc);
+	if (plan->flags & (AGENT_SITE_UNWIND | AGENT_SITE_RESUME | AGENT_SITE_JUMP))
+		serve_unwinder(plan->flags, regs, uc, settled);
 	execute(plan, regs, info, uc);
 }
 

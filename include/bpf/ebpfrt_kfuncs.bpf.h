@@ -27,6 +27,26 @@ EBPFRT_KFUNC(int bpf_dynptr_is_rdonly(const struct bpf_dynptr *p));
 #define bpf_dynptr_is_null(p) ((bpf_dynptr_is_null(p) & 0xff) != 0)
 #define bpf_dynptr_is_rdonly(p) ((bpf_dynptr_is_rdonly(p) & 0xff) != 0)
 
+/*
+ * How the call ended at whose end this uretprobe program runs. A program that calls it is run for
+ * calls that do not return, too: when an exception has gone past them, just before the handler or
+ * destructor goes on that it was thrown to, the innermost call first; the registers are those of
+ * the thread at that moment, but ip and sp, which are what a return would have made of them, and ax
+ * (PT_REGS_RC), which is 0. A program that doesn't call it never sees such calls: as in a kernel,
+ * which has no such function, so look before:
+ *
+ *	if (ebpfrt_left && ebpfrt_left() != EBPFRT_RETURNED)
+ *
+ * What longjmp() leaves is not told, only counted (`ebpfrt ps`): it is found later, by somebody
+ * else. -EINVAL: not a uretprobe's program.
+ */
+enum ebpfrt_left {
+	EBPFRT_RETURNED,
+	EBPFRT_LEFT_BY_EXCEPTION,  /* thrown past it, as C++ does */
+	EBPFRT_LEFT_BY_THREAD_END, /* pthread_exit() or a cancellation went past it */
+};
+EBPFRT_KFUNC(int ebpfrt_left(void));
+
 EBPFRT_KFUNC(void bpf_rcu_read_lock(void));
 EBPFRT_KFUNC(void bpf_rcu_read_unlock(void));
 

@@ -200,7 +200,7 @@ static const struct {
 	{"bpf_dynptr_slice", "pDupu"},	 {"bpf_dynptr_slice_rdwr", "pDupu"},
 	{"bpf_rcu_read_lock", "v"},	 {"bpf_rcu_read_unlock", "v"},
 	{"bpf_iter_bits_new", "iBWu"},	 {"bpf_iter_bits_next", "PB"},
-	{"bpf_iter_bits_destroy", "vB"},
+	{"bpf_iter_bits_destroy", "vB"}, {"ebpfrt_left", "i"},
 };
 
 struct function_types {

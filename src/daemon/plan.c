@@ -612,13 +612,17 @@ static bool armed_at(const struct worker *w, u64 addr, u32 flags)
 struct unwinder {
 	const char *name;
 	bool lands; /* ends in a landing pad and not, or not only, in a return */
+	u32 flags;
 };
 
 /* The first is called by cleanups that were landed in: without it the next can't be suspended. */
 static const struct unwinder unwinders[] = {
-	{"_Unwind_Resume", true},	{"_Unwind_RaiseException", true},
-	{"_Unwind_ForcedUnwind", true}, {"_Unwind_Resume_or_Rethrow", true},
-	{"_Unwind_Backtrace", false},	{"unw_backtrace", false},
+	{"_Unwind_Resume", true, AGENT_SITE_AGAIN},
+	{"_Unwind_RaiseException", true, AGENT_SITE_THROWS},
+	{"_Unwind_ForcedUnwind", true, AGENT_SITE_ENDS},
+	{"_Unwind_Resume_or_Rethrow", true, AGENT_SITE_AGAIN},
+	{"_Unwind_Backtrace", false, 0},
+	{"unw_backtrace", false, 0},
 };
 
 static bool unwind_symbol(const struct probe_mapping *m, struct planned_file *f, const char *name,
@@ -676,7 +680,8 @@ static void unwind_file(struct worker *w, const struct probe_mapping *m, struct 
 
 		if (unwind_symbol(m, f, unwinders[i].name, &sym) && (i || suspend))
 			unwind_site(w, m, f, sym.offset,
-				    AGENT_SITE_UNWIND | (suspend ? AGENT_SITE_SUSPEND : 0));
+				    AGENT_SITE_UNWIND | unwinders[i].flags |
+					    (suspend ? AGENT_SITE_SUSPEND : 0));
 	}
 }
 
@@ -713,6 +718,44 @@ static void find_gone(struct worker *w)
 	}
 }
 
+#define JUMP_START 12u /* bytes before anything that depends on where they are */
+
+/*
+ * glibc has the same function again, right behind, for itself, under no name that is kept. The site
+ * is harmless in any other: it is looked at what the argument points to.
+ */
+static u64 twin_of(struct worker *w, const struct probe_mapping *m, const struct probe_symbol *sym)
+{
+	u64 twin = (sym->offset + sym->size + 15) & ~15ull;
+	u8 a[JUMP_START], b[JUMP_START];
+
+	if (read_text(w, m->start + (sym->offset - m->offset), a, sizeof(a)) != sizeof(a) ||
+	    read_text(w, m->start + (twin - m->offset), b, sizeof(b)) != sizeof(b))
+		return 0;
+	return memcmp(a, b, sizeof(a)) ? 0 : twin;
+}
+
+/* The end of a thread ends in a jump of the C library's to where the thread began. */
+static void plan_left(struct worker *w)
+{
+	for (size_t i = 0; i < w->maps.n; i++) {
+		const struct probe_mapping m = w->maps.v[i];
+		struct planned_file *f;
+		struct probe_symbol sym;
+		u64 twin;
+
+		if (!(m.prot & PROT_EXEC) || !m.file.ino || !is_libc(w, m.path))
+			continue;
+		f = open_file(w, &m.file, m.path, m.path);
+		if (!f || f->err || !unwind_symbol(&m, f, "siglongjmp", &sym))
+			continue;
+		unwind_site(w, &m, f, sym.offset, AGENT_SITE_JUMP);
+		twin = twin_of(w, &m, &sym);
+		if (twin)
+			unwind_site(w, &m, f, twin, AGENT_SITE_JUMP);
+	}
+}
+
 static bool any_site_wanted(const struct plan_out *o)
 {
 	for (u32 i = 0; i < o->nsites; i++)
@@ -739,6 +782,8 @@ void plan_run(struct plan_out *o, const struct plan_job *job)
 		plan_hook(&w);
 	if (job->want_unwind)
 		plan_unwind(&w);
+	if (job->want_left)
+		plan_left(&w);
 	if (any_site_wanted(o)) {
 		if (job->want_sanitise)
 			plan_sanitise(&w);

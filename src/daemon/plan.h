@@ -115,6 +115,7 @@ struct plan_job {
 	int mem;      /* its memory as its agent gave it, or -1: where the kernel denies it to us */
 	u64 dl_debug; /* 0: unknown */
 	bool want_hook, want_sanitise, want_unwind;
+	bool want_left;		       /* how calls end that don't return */
 	const struct plan_scan *scans; /* known ones */
 	u32 nscans;
 	const struct site *sites; /* known ones: their original bytes, their slots */

@@ -236,6 +236,21 @@ static bool any_return(const struct target *t)
 	return false;
 }
 
+/* Is there a program that asks how calls ended? */
+static bool any_asks(const struct target *t)
+{
+	const struct tlink *tl;
+
+	list_for_each_entry (tl, &t->links, in_target) {
+		const struct ebpf_prog_obj *p = tl->a->l->is_ret ? tl->a->l->prog : NULL;
+
+		if (p && p->image &&
+		    ((const struct ebpf_image *)p->image)->flags & EBPF_IMAGE_ASKS_LEFT)
+			return true;
+	}
+	return false;
+}
+
 /* Is there a site of that kind, and will it be there after the exchange? */
 static bool stays(const struct exchange *x, u32 flag)
 {
@@ -257,6 +272,7 @@ static int start_worker(struct exchange *x)
 			       .want_hook = !stays(x, AGENT_SITE_MODULES),
 			       .want_sanitise = !stays(x, AGENT_SITE_SIGMASK),
 			       .want_unwind = any_return(t),
+			       .want_left = any_asks(t),
 			       .scans = scans,
 			       .nscans = nscans,
 			       .sites = t->sites,

@@ -134,6 +134,12 @@ enum agent_site_flags {
 	AGENT_SITE_SUSPEND = 16, /* with UNWIND: until an exit is reached; else for good */
 	AGENT_SITE_RESUME = 32,	 /* exit of such a function: by return, or to a landing pad with the
 				    stack pointer that this has */
+	/* with UNWIND, what it does to the calls it passes: */
+	AGENT_SITE_THROWS = 64, /* an exception leaves them */
+	AGENT_SITE_ENDS = 128,	/* the end of their thread */
+	AGENT_SITE_AGAIN = 256, /* either: goes on with what is in its argument */
+	AGENT_SITE_JUMP = 512,	/* longjmp(), with which the end of a thread ends; wanted where
+				   programs ask how calls ended */
 };
 
 /* one place in the text; consumers refer to it by address */

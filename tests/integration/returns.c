@@ -10,6 +10,7 @@
  *	tail N             N times a chain of two tail calls
  *	exit N             N threads that end with pthread_exit three calls deep
  *	cancel N           N threads that are cancelled there
+ *	leave N            N threads that end there with nothing to clean up
  *	coroutines N       N coroutines, each stopped three calls deep, that return in an order of
  *	                   their own
  *	moved N            the same, in another thread than they began
@@ -174,6 +175,27 @@ static void *thread(void *arg)
 	return NULL;
 }
 
+static void *plain_thread(void *arg)
+{
+	through(act_exit, (long)arg);
+	return NULL;
+}
+
+static void leave(long n)
+{
+	long sum = 0;
+
+	for (long i = 0; i < n; i++) {
+		void *result;
+		pthread_t t;
+
+		pthread_create(&t, NULL, plain_thread, (void *)i);
+		pthread_join(t, &result);
+		sum += (long)result;
+	}
+	printf("leave %ld\n", sum);
+}
+
 static void threads(const char *word, long n, long (*how)(long))
 {
 	long sum = 0;
@@ -287,6 +309,8 @@ static void command(const char *word, long n)
 		tails(n);
 	else if (!strcmp(word, "exit"))
 		threads(word, n, act_exit);
+	else if (!strcmp(word, "leave"))
+		leave(n);
 	else if (!strcmp(word, "cancel"))
 		threads(word, n, act_wait);
 	else if (!strcmp(word, "coroutines") || !strcmp(word, "moved"))

@@ -267,10 +267,17 @@ static bool lddw_kind_ok(const struct bpf_insn *in)
 	case BPF_PSEUDO_MAP_FD:
 	case BPF_PSEUDO_MAP_IDX:
 	case BPF_PSEUDO_FUNC:
+	case BPF_PSEUDO_BTF_ID:
 		return in[1].imm == 0;
 	default:
 		return false;
 	}
+}
+
+/* Its address: to see whether there is one. */
+static bool names_kfunc(const struct bpf_insn *in)
+{
+	return in->imm > 0 && ebpf_kfunc_get((u32)in->imm) && !in[1].imm;
 }
 
 static int check_lddw(struct check *c, const struct bpf_insn *in, u32 i)
@@ -281,7 +288,7 @@ static int check_lddw(struct check *c, const struct bpf_insn *in, u32 i)
 		return refuse(c, EINVAL, "invalid bpf_ld_imm64 insn\n");
 	if (in->off)
 		return reserved(c, "BPF_LD_IMM64");
-	if (in->src_reg == BPF_PSEUDO_BTF_ID)
+	if (in->src_reg == BPF_PSEUDO_BTF_ID && !names_kfunc(in))
 		return refuse(c, EINVAL, "kernel variables (ksyms) do not exist in user space\n");
 	if (!lddw_kind_ok(in))
 		return refuse(c, EINVAL, "unrecognized bpf_ld_imm64 insn\n");

@@ -117,6 +117,17 @@ static int resolve_map(struct build *b, struct bpf_insn *in)
 	return 0;
 }
 
+/* Of a kernel function that is there no more is to be known than that its address is not 0. */
+static void resolve_function(struct build *b, u32 i)
+{
+	struct bpf_insn *v[] = {&b->insns[i], &b->vinsns[i]};
+
+	for (u32 k = 0; k < ARRAY_SIZE(v); k++) {
+		v[k]->src_reg = 0;
+		v[k]->imm = 1;
+	}
+}
+
 static int resolve_lddw(struct build *b, u32 i)
 {
 	struct bpf_insn *in = &b->insns[i];
@@ -126,6 +137,9 @@ static int resolve_lddw(struct build *b, u32 i)
 		return 0;
 	case BPF_PSEUDO_FUNC:
 		in->imm += (s32)i + 1;
+		return 0;
+	case BPF_PSEUDO_BTF_ID:
+		resolve_function(b, i);
 		return 0;
 	default:
 		return resolve_map(b, in);
@@ -148,6 +162,8 @@ static int resolve(struct build *b)
 		if (is_call(in, 0) && in->imm == HELPER_TAIL_CALL)
 			b->flags |= EBPF_IMAGE_TAIL_CALLS;
 		if (is_call(in, BPF_PSEUDO_KFUNC_CALL)) {
+			if (in->imm == EKFUNC_LEFT)
+				b->flags |= EBPF_IMAGE_ASKS_LEFT;
 			in->src_reg = 0;
 			in->imm += EBPF_HELPER_KFUNC;
 		}

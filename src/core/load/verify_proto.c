@@ -204,6 +204,7 @@ static const struct ebpf_proto kfuncs[EKFUNC_MAX] = {
 	      .flags = EPROTO_ITER_NEXT, .fixed = 4),
 	KFUNC(ITER_BITS_DESTROY, "iter_bits_destroy", ERET_VOID,
 	      ARGS(EARG_ITER_BITS | EARG_RELEASE), .flags = EPROTO_ITER_DESTROY),
+	[EKFUNC_LEFT] = {.name = "ebpfrt_left", .progs = EPROG_ANY, .ret = ERET_S32, .arg = ARGS()},
 	KFUNC(PREEMPT_DISABLE, "preempt_disable", ERET_VOID, ARGS(), .flags = EPROTO_PREEMPT_OFF),
 	KFUNC(PREEMPT_ENABLE, "preempt_enable", ERET_VOID, ARGS(), .flags = EPROTO_PREEMPT_ON),
 };

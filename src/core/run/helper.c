@@ -90,6 +90,7 @@ static const ebpf_helper_fn kfuncs[EKFUNC_MAX] = {
 	KFUNC(ITER_BITS_DESTROY, iter_bits_destroy),
 	KFUNC(RCU_READ_LOCK, rcu_read_lock),
 	KFUNC(RCU_READ_UNLOCK, rcu_read_unlock),
+	KFUNC(LEFT, left),
 };
 
 ebpf_helper_fn ebpf_helper_table[EBPF_MAX_HELPER_ID];

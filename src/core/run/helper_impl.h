@@ -92,6 +92,7 @@ EBPF_KFUNC(iter_num_destroy);
 EBPF_KFUNC(iter_bits_new);
 EBPF_KFUNC(iter_bits_next);
 EBPF_KFUNC(iter_bits_destroy);
+EBPF_KFUNC(left);
 EBPF_KFUNC(rcu_read_lock);
 EBPF_KFUNC(rcu_read_unlock);
 

@@ -78,3 +78,8 @@ EBPF_HELPER(get_retval)
 {
 	return run->kind == EBPF_RUN_URETPROBE ? (u64)run->retval : (u64)-EOPNOTSUPP;
 }
+
+EBPF_KFUNC(left)
+{
+	return run->kind == EBPF_RUN_URETPROBE ? run->left : (u64)-EINVAL;
+}

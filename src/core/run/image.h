@@ -19,7 +19,7 @@
 #include "core/uapi.h"
 
 #define EBPF_IMAGE_MAGIC 0x474d4942u /* "BIMG" */
-#define EBPF_IMAGE_VERSION 3u
+#define EBPF_IMAGE_VERSION 4u
 #define EBPF_LD_REF                                                                                \
 	7 /* src_reg of a lddw whose value is refs[imm]; not a kernel value, only inside images */
 
@@ -93,6 +93,7 @@ struct ebpf_image {
 };
 
 #define EBPF_IMAGE_TAIL_CALLS 1u /* makes tail calls */
+#define EBPF_IMAGE_ASKS_LEFT 2u	 /* wants to run at the end of calls that do not return, too */
 
 static inline const struct bpf_insn *ebpf_image_insns(const struct ebpf_image *img)
 {

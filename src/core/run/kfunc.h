@@ -26,10 +26,18 @@ enum ebpf_kfunc {
 	EKFUNC_ITER_BITS_NEW,
 	EKFUNC_ITER_BITS_NEXT,
 	EKFUNC_ITER_BITS_DESTROY,
+	EKFUNC_LEFT, /* ours: no kernel has it */
 	/* judged, but not served: user space can't, so no BTF of ours names them */
 	EKFUNC_PREEMPT_DISABLE,
 	EKFUNC_PREEMPT_ENABLE,
 	EKFUNC_MAX,
+};
+
+/* What EKFUNC_LEFT says of the end of a call: enum ebpfrt_left of bpf/ebpfrt_kfuncs.bpf.h. */
+enum ebpf_left {
+	EBPF_LEFT_RETURNED,
+	EBPF_LEFT_EXCEPTION,
+	EBPF_LEFT_THREAD_END,
 };
 
 #define EBPF_HELPER_KFUNC 224

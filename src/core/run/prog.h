@@ -106,6 +106,7 @@ struct ebpf_run {
 	struct ebpf_reservation resv[EBPF_MAX_RESERVATIONS];
 	u32 may_goto; /* times that may_goto still falls through, all of the run's together */
 	u32 *lock;    /* of a map's value, which the program holds, or NULL */
+	u32 left;     /* enum ebpf_left: how the call ended whose end this is */
 	struct {
 		struct ebpf_map *map; /* a user ring that is being drained, or NULL */
 		u64 next;	      /* position behind the sample in the program's hands */

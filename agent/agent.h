@@ -296,6 +296,8 @@ void fault_raise(const struct arch_patch *patch, const struct arch_regs *regs, s
 #define SIG_OURS (1ULL << (SIGTRAP - 1) | 1ULL << (SIGSEGV - 1) | 1ULL << (SIGBUS - 1))
 int sig_install(void);
 void sig_open_masks(void); /* only while no other thread runs */
+/* While we handle one, nothing but faults may come in. */
+#define SIG_HELD (~(SIG_OURS | 1ULL << (SIGILL - 1) | 1ULL << (SIGFPE - 1)))
 void sig_unblock(void);
 /*
  * What the application would see of this signal. When that is its death: a fault of the
@@ -351,10 +353,23 @@ int exchange_from_trap(u32 reason);
 u64 start_text_base(void);
 u64 agent_enter(u64 reason, u64 fd, struct agent_withheld_list *withheld);
 
+/* One exchange with the daemon whose socket is at @path; @alone: no other thread runs. */
+int exchange_called(const char *path, bool alone);
+void start_find_loader(void); /* as far as it is not known */
+
+/* --- call.c -------------------------------------------------------------------------------------
+ */
+
+/* From now on the daemon may call us by a signal (AGENT_CALL_SIGNAL). */
+void call_listen(void);
+void agent_on_call(int sig, siginfo_t *info, struct osl_ucontext *uc);
+
 /* entry.S */
 void agent_entry(void);
 void agent_trap_entry(void);
 void agent_fault_entry(void);
+void agent_call_entry(void);
+long agent_restart_syscall(void);
 void agent_restorer(void);
 extern u8 agent_entry_abort[];
 extern u64 agent_entry_sp; /* stack of the injected call under way, 0: none */

@@ -81,6 +81,15 @@
 
 	handler agent_trap_entry, agent_on_trap
 	handler agent_fault_entry, agent_on_fault
+	handler agent_call_entry, agent_on_call
+
+/* Goes on with the sleep that a signal has interrupted, as if it had none (call.c). */
+	.p2align 4
+	func agent_restart_syscall
+	movl	$219, %eax
+	syscall
+	ret
+	.size agent_restart_syscall, .-agent_restart_syscall
 
 /* Unwinders and debuggers know a signal frame by exactly these instructions. */
 	.p2align 4

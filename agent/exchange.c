@@ -18,7 +18,7 @@
 struct exchange {
 	int fd;
 	u32 reason;
-	bool injected; /* the injector holds all other threads meanwhile */
+	bool injected; /* all other threads are held meanwhile */
 	u32 len;       /* of the body */
 	int fds[FDS_MAX];
 	u32 nfds;
@@ -43,14 +43,15 @@ static void *body(void)
 /* --- transport ----------------------------------------------------------------------------------
  */
 
-static int connect_daemon(void)
+static int connect_daemon(const char *path)
 {
 	struct sockaddr_un un = {.sun_family = SYS_AF_UNIX};
 	long fd, ret;
 
-	if (!agent.socket[0])
+	if (!path[0])
 		return -ENOTCONN;
-	memcpy(un.sun_path, agent.socket, sizeof(un.sun_path));
+	for (u32 i = 0; path[i] && i < sizeof(un.sun_path) - 1; i++)
+		un.sun_path[i] = path[i];
 	fd = SYS3(__NR_socket, SYS_AF_UNIX, SYS_SOCK_SEQPACKET | SYS_SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return (int)fd;
@@ -185,11 +186,13 @@ static int hello(struct exchange *x, u64 token)
 				.dl_debug = agent.dl_debug,
 				.pid = sys_getpid(),
 				.tid = sys_gettid(),
+				.alone = x->injected,
+				.guarded = site_guarded(),
 			},
 	};
 
 	/* a process says this once: the daemon keeps it */
-	if (x->injected || x->reason == AGENT_MODULES)
+	if (x->reason == AGENT_MODULES || (x->injected && x->reason != AGENT_CALLED))
 		return send_all(x->fd, &m, sizeof(m));
 	admit_daemon(x->fd);
 	return send_with_memory(x->fd, &m, sizeof(m));
@@ -491,28 +494,41 @@ static bool try_lock(void)
 	return __atomic_exchange_n(&agent.exchange, 1, __ATOMIC_ACQUIRE) == 0;
 }
 
-int exchange_run(u32 reason, int fd, u64 token)
+static int run(struct exchange *x, const char *path, u64 token)
 {
-	struct exchange x = {.fd = fd, .reason = reason, .injected = fd >= 0};
 	int ret = 0;
 
 	if (!try_lock()) {
-		if (fd >= 0)
-			sys_close(fd);
+		if (x->fd >= 0)
+			sys_close(x->fd);
 		return -EBUSY;
 	}
 	if (agent.ready)
 		sig_install();
-	if (fd < 0)
-		x.fd = ret = connect_daemon();
-	if (x.fd >= 0) {
-		ret = converse(&x, token);
-		sys_close(x.fd);
+	if (x->fd < 0)
+		x->fd = ret = connect_daemon(path);
+	if (x->fd >= 0) {
+		ret = converse(x, token);
+		sys_close(x->fd);
 	}
 	if (load_acquire(&agent.inert)) /* the daemon died while we were at it */
-		site_restore_all(x.injected);
+		site_restore_all(x->injected);
 	store_release(&agent.exchange, 0);
 	return ret;
+}
+
+int exchange_run(u32 reason, int fd, u64 token)
+{
+	struct exchange x = {.fd = fd, .reason = reason, .injected = fd >= 0};
+
+	return run(&x, agent.socket, token);
+}
+
+int exchange_called(const char *path, bool alone)
+{
+	struct exchange x = {.fd = -1, .reason = AGENT_CALLED, .injected = alone};
+
+	return run(&x, path, 0);
 }
 
 int exchange_from_trap(u32 reason)

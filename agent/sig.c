@@ -19,8 +19,6 @@
 
 #define BIT(sig) (1ULL << ((sig)-1))
 #define OURS SIG_OURS
-/* while we handle one, nothing but faults may come in */
-#define HANDLER_MASK (~(OURS | BIT(SIGILL) | BIT(SIGFPE)))
 #define MASK_BYTES 8
 
 typedef void (*handler_fn)(int sig, siginfo_t *info, void *uc);
@@ -48,7 +46,7 @@ static int install_one(int i)
 				(u64)(signals[i] == SIGTRAP ? agent_trap_entry : agent_fault_entry),
 			.flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER | SA_RESTORER,
 			.restorer = (u64)agent_restorer,
-			.mask = HANDLER_MASK,
+			.mask = SIG_HELD,
 		};
 	long ret = raw_action(signals[i], NULL, &old);
 

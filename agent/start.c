@@ -159,6 +159,16 @@ static void admit_later(void)
 	SYS3(__NR_prctl, PR_SET_PTRACER, PR_SET_PTRACER_ANY, 0);
 }
 
+void start_find_loader(void)
+{
+	struct start s = {0};
+
+	if (agent.ready || agent.dl_debug)
+		return;
+	read_auxv(&s);
+	agent.dl_debug = loader_debug(&s);
+}
+
 static void constructor(void)
 {
 	struct start s = {0};
@@ -169,6 +179,7 @@ static void constructor(void)
 	read_environ(&s);
 	if (s.disable[0] == '1')
 		return;
+	call_listen();
 	if (!agent.socket[0]) {
 		admit_later();
 		return;
@@ -187,14 +198,10 @@ static void (*const constructors[])(void)
  */
 u64 agent_enter(u64 reason, u64 fd, struct agent_withheld_list *withheld)
 {
-	struct start s = {0};
 	int ret;
 
 	fork_begin();
-	if (!agent.ready) {
-		read_auxv(&s);
-		agent.dl_debug = loader_debug(&s);
-	}
+	start_find_loader();
 	withheld_take(withheld);
 	sig_open_masks();
 	ret = exchange_run((u32)reason, (int)fd, 0);

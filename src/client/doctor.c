@@ -237,7 +237,7 @@ static void check_process(struct doctor *d, pid_t pid)
 		say(d, EBPFRT_FAIL, "process", "", "%s", why);
 		return;
 	}
-	if (p.preloaded)
+	if (p.preloaded && !probe_process_may_call(&p, why))
 		say(d, EBPFRT_OK, "process", "",
 		    "%d (%s) holds the agent already: no ptrace needed", pid, p.comm);
 	else if (probe_process_may_inject(&p, why))

@@ -54,6 +54,8 @@ static void exchange_free(struct exchange *x)
 	loop_del(&x->t->d->loop, &x->report);
 	inject_finish(&x->inj);
 	plan_deinit(&x->plan);
+	if (x->call_dir >= 0)
+		close(x->call_dir);
 	while (!list_empty(&x->queue))
 		xmsg_free(list_entry(x->queue.next, struct xmsg, node));
 	free(x->wants);
@@ -235,6 +237,9 @@ static void on_hello(struct exchange *x, const struct agent_hello *h)
 	struct target *t = x->t;
 
 	x->reason = h->reason;
+	x->calling = false;
+	if (h->reason == AGENT_CALLED && !t->loaded)
+		t->found = true; /* nothing was stopped or loaded */
 	x->tid = h->tid;
 	t->base = h->text_base;
 	if (h->dl_debug)
@@ -313,7 +318,14 @@ static void on_silence(struct loop_timer *timer)
 {
 	struct exchange *x = container_of(timer, struct exchange, timer);
 
-	exchange_fail(x, -ETIMEDOUT, "process %d does not answer; is it stopped?", x->t->pid);
+	if (x->calling)
+		exchange_fail(x, -ETIMEDOUT,
+			      "ptrace is denied, and the agent in process %d does not answer a "
+			      "signal (SIGURG); is it stopped, or does it handle that itself?",
+			      x->t->pid);
+	else
+		exchange_fail(x, -ETIMEDOUT, "process %d does not answer; is it stopped?",
+			      x->t->pid);
 }
 
 static int watch_sock(struct exchange *x, int fd)
@@ -330,11 +342,36 @@ static int watch_sock(struct exchange *x, int fd)
 /* --- the injector's side -----------------------------------------------------------------------
  */
 
+/* ptrace is denied: the agent may be one that can be called otherwise. */
+static void call(struct exchange *x)
+{
+	char why[PROBE_WHY_MAX];
+	int err;
+
+	x->calling = true;
+	loop_timer_arm(&x->t->d->loop, &x->timer, AGENT_TIMEOUT_MS * NS_PER_MS);
+	err = call_agent(x, why);
+	if (err)
+		exchange_fail(x, err, "%s", why);
+}
+
+static bool callable(const struct target *t)
+{
+	char why[PROBE_WHY_MAX];
+
+	return call_may(t->pid, why) == 0;
+}
+
 static void injected(struct exchange *x, const struct inject_event *ev)
 {
 	struct target *t = x->t;
 
 	x->injecting = false;
+	if (ev->denied && !x->err && !x->talked && x->sock.fd < 0 && callable(t)) {
+		inject_finish(&x->inj);
+		call(x);
+		return;
+	}
 	t->stopped_ns += ev->stopped_ns;
 	t->found = ev->found;
 	if (ev->base)
@@ -454,6 +491,10 @@ static void inject(struct exchange *x)
 		return;
 	}
 	err = may_inject(t, why);
+	if (err == -EPERM && callable(t)) {
+		call(x);
+		return;
+	}
 	if (err) {
 		exchange_fail(x, err, "%s", why);
 		return;
@@ -492,7 +533,7 @@ static struct exchange *exchange_new(struct target *t)
 	if (!x)
 		return NULL;
 	x->t = t;
-	x->sock.fd = x->report.fd = -1;
+	x->sock.fd = x->report.fd = x->call_dir = -1;
 	x->inj = (struct inject)INJECT_INIT;
 	list_init(&x->queue);
 	loop_timer_init(&x->timer, on_silence);
@@ -500,16 +541,65 @@ static struct exchange *exchange_new(struct target *t)
 	return x;
 }
 
+void exchange_greeted(struct exchange *x, int fd)
+{
+	static const struct agent_msg bye = {sizeof(bye), AGENT_DONE, AGENT_ABI, 1};
+	int err;
+
+	send(fd, &bye, sizeof(bye), MSG_NOSIGNAL | MSG_DONTWAIT);
+	close(fd);
+	loop_timer_stop(&x->t->d->loop, &x->timer);
+	x->calling = x->greets = false;
+	err = want_start(x);
+	if (err)
+		exchange_fail(x, err, "cannot plan the probes in process %d: %s", x->t->pid,
+			      strerror(-err));
+}
+
 void exchange_start(struct target *t)
 {
 	struct exchange *x = exchange_new(t);
-	int err = x ? want_start(x) : -ENOMEM;
+	int err;
 
+	if (x && call_memory_denied(t) && callable(t)) {
+		x->greets = true;
+		call(x);
+		return;
+	}
+	err = x ? want_start(x) : -ENOMEM;
 	if (err && x)
 		exchange_fail(x, err, "cannot plan the probes in process %d: %s", t->pid,
 			      strerror(-err));
 	else if (err)
 		target_fail(t, err, "out of memory");
+}
+
+/*
+ * What the injection sees to before break bytes are written: nobody else is in the memory, and no
+ * thread has blocked SIGTRAP, or is about to. False: the exchange has ended.
+ */
+static bool safe_to_arm(struct exchange *x, const struct agent_hello *h)
+{
+	struct target *t = x->t;
+	pid_t other;
+
+	if (!x->plan.out || !x->plan.out->nsites || h->guarded)
+		return true;
+	if (!h->alone) {
+		exchange_fail(x, -EPERM,
+			      "process %d has several threads, which can't be stopped while ptrace "
+			      "is denied; start it with `ebpfrt run`",
+			      t->pid);
+		return false;
+	}
+	other = any_armed(t) ? 0 : inject_shares_memory(t->pid);
+	if (other)
+		exchange_fail(x, -EPERM,
+			      "process %d shares the memory of process %d (vfork or clone with "
+			      "CLONE_VM), a probe would kill it; attach again once one of them has "
+			      "ended, or start the program with `ebpfrt run`",
+			      other, t->pid);
+	return !other;
 }
 
 void exchange_serve(struct target *t, int fd, const struct agent_hello *h)
@@ -530,6 +620,8 @@ void exchange_serve(struct target *t, int fd, const struct agent_hello *h)
 	}
 	loop_timer_stop(&t->d->loop, &x->timer);
 	on_hello(x, h);
+	if (h->reason == AGENT_CALLED && !safe_to_arm(x, h))
+		return;
 	if (x->planned || x->plan.out)
 		exchange_advance(x);
 	else

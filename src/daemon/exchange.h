@@ -44,6 +44,10 @@ struct exchange {
 	u32 reason; /* of the agent's hello, 0: none yet */
 	s32 tid;    /* the agent's thread */
 	bool planned, injecting, talked;
+	bool calling; /* the agent was sent a signal and has not come yet */
+	bool greets;  /* it is to bring its memory, nothing else: the plan needs that first */
+
+	int call_dir;  /* the runtime directory, open for the agent; -1 */
 	bool drop_all; /* as the target's when the plan was made: what comes later waits */
 	s32 err;
 	char why[PROBE_WHY_MAX];
@@ -59,6 +63,14 @@ static inline bool exchange_passing(int err) /* worth another attempt */
 {
 	return err == -EBUSY || err == -EAGAIN || err == -EINTR;
 }
+
+/* The agent was called and has come to bring its memory: go on. Takes @fd. */
+void exchange_greeted(struct exchange *x, int fd);
+
+/* call.c: 0, or -errno with the sentence */
+int call_may(s32 pid, char why[PROBE_WHY_MAX]);
+int call_agent(struct exchange *x, char why[PROBE_WHY_MAX]);
+bool call_memory_denied(const struct target *t);
 
 /* deliver.c */
 void deliver_put_all(struct exchange *x);

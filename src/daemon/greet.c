@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "daemon/target.h"
+#include "daemon/exchange.h"
 
 #define HELLO_TIMEOUT_NS (2ull * 1000000000)
 
@@ -114,6 +114,9 @@ static struct target *greeted(struct daemon *d, s32 pid, const struct agent_hell
 		if (t)
 			t->modules = true;
 		return t;
+	case AGENT_CALLED:
+		t = target_by_pid(d, pid);
+		return t && t->x && t->x->calling ? t : NULL;
 	default:
 		return NULL;
 	}
@@ -188,7 +191,10 @@ static void on_greeting(struct loop_source *s, u32 events)
 		return;
 	}
 	take_memory(t, &mem);
-	exchange_serve(t, fd, &h);
+	if (h.reason == AGENT_CALLED && t->x->greets)
+		exchange_greeted(t->x, fd);
+	else
+		exchange_serve(t, fd, &h);
 }
 
 static void on_silence(struct loop_timer *timer)

@@ -528,6 +528,7 @@ static void child_main(const struct inject_request *req, int sock)
 	crowd_release(&w.crowd);
 	e.base = w.base;
 	e.found = w.found;
+	e.denied = w.thread.denied;
 	memcpy(e.why, w.why, sizeof(e.why));
 	report(sock, &e, -1);
 }

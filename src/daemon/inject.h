@@ -59,6 +59,7 @@ struct inject_event {
 	u64 base;	/* INJECT_DONE: where the agent is, 0: not loaded */
 	u64 stopped_ns; /* INJECT_DONE: how long the thread was held */
 	bool found;	/* INJECT_DONE: it was there already */
+	bool denied;	/* INJECT_DONE: nothing was done, ptrace may not be used */
 	char why[INJECT_WHY_MAX]; /* INJECT_DONE with err: the sentence */
 };
 
@@ -71,5 +72,7 @@ int inject_start(const struct inject_request *req, struct inject *out);
 int inject_read(struct inject *inj, struct inject_event *out);
 /* Close; idempotent. A child that is still at work goes on and ends by itself. */
 void inject_finish(struct inject *inj);
+/* Another process that executes this one's text, as it seems from outside; 0: none. */
+pid_t inject_shares_memory(pid_t pid);
 /* Children may have ended (SIGCHLD): reap those of finished injections. */
 void inject_reap(void);

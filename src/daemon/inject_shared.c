@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "daemon/inject.h"
 #include "daemon/inject_crowd.h"
 
 /* Field @n of /proc/PID/stat, in what follows the name; 0 when it can't be told. */
@@ -75,14 +76,17 @@ static bool shares_contents(struct thread *t, pid_t pid, u64 room)
 	return reads(pid, room, mark);
 }
 
-static bool shares(struct thread *t, pid_t pid, u64 room)
+/* Without a thread to work with, who could share it counts as one who does. */
+static bool shares(pid_t target, struct thread *t, pid_t pid, u64 room)
 {
-	long same = syscall(SYS_kcmp, t->pid, pid, KCMP_VM, 0, 0);
+	long same = syscall(SYS_kcmp, target, pid, KCMP_VM, 0, 0);
 
-	return same == 0 || (same < 0 && errno != ESRCH && shares_contents(t, pid, room));
+	if (same >= 0 || errno == ESRCH)
+		return same == 0;
+	return t ? shares_contents(t, pid, room) : layout(pid) && layout(pid) == layout(target);
 }
 
-static pid_t who_shares(struct thread *t, u64 room)
+static pid_t who_shares(pid_t target, struct thread *t, u64 room)
 {
 	struct dirent *e;
 	pid_t found = 0;
@@ -91,7 +95,7 @@ static pid_t who_shares(struct thread *t, u64 room)
 	while (dir && !found && (e = readdir(dir))) {
 		pid_t pid = (pid_t)strtol(e->d_name, NULL, 10);
 
-		if (pid > 0 && pid != t->pid && pid != getpid() && shares(t, pid, room))
+		if (pid > 0 && pid != target && pid != getpid() && shares(target, t, pid, room))
 			found = pid;
 	}
 	if (dir)
@@ -120,10 +124,15 @@ static bool any_vforks(pid_t pid)
 	return found;
 }
 
+pid_t inject_shares_memory(pid_t pid)
+{
+	return who_shares(pid, NULL, 0);
+}
+
 int crowd_alone(struct crowd *c, u64 room)
 {
 	struct thread *t = c->t;
-	pid_t other = who_shares(t, room);
+	pid_t other = who_shares(t->pid, t, room);
 
 	if (!other)
 		return 0;

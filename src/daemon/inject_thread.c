@@ -636,6 +636,7 @@ static int refused(struct thread *t, int err)
 	switch (err) {
 	case -EPERM:
 	case -EACCES:
+		t->denied = true;
 		return thread_fail(
 			t, err,
 			"cannot stop a thread of process %d: ptrace is denied; run `ebpfrt "

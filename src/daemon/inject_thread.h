@@ -36,6 +36,7 @@ struct thread {
 	u64 opened; /* to be blocked in addition when it is let go */
 	u64 seen; /* what it blocked when it was chosen: system calls that wait have another mask */
 	bool held, gone;
+	bool denied;   /* ptrace may not be used on any thread */
 	bool executed; /* gone: the process executes another program */
 	struct remote_regs saved;
 	size_t xstate_len;

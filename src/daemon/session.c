@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "daemon/target.h"
+#include "daemon/exchange.h"
 
 /* --- waiting for several targets ---------------------------------------------------------------
  */
@@ -273,7 +273,7 @@ static struct target *adopt(struct client *c, const struct msg_target *m, struct
 {
 	struct target *t = find_or_make(c->d, m->pid, g);
 	struct probe_process p;
-	char why[PROBE_WHY_MAX];
+	char why[PROBE_WHY_MAX], other[PROBE_WHY_MAX];
 	int err;
 
 	if (!t)
@@ -281,6 +281,8 @@ static struct target *adopt(struct client *c, const struct msg_target *m, struct
 	err = probe_process_read(m->pid, &p, why);
 	if (!err && !t->loaded)
 		err = probe_process_may_inject(&p, why);
+	if (err == -EPERM && !call_may(m->pid, other))
+		err = 0;
 	if (err && err != -EAGAIN) {
 		group_fail(g, err, why);
 		return NULL;

@@ -63,6 +63,11 @@ int probe_process_read(pid_t pid, struct probe_process *out, char why[PROBE_WHY_
  * remedy. -EAGAIN: an injection of ours is under way, or the process is ending.
  */
 #define PROBE_INJECTOR "ebpfrt-inject" /* name of the process that injects */
+/*
+ * ptrace is denied, for whatever reason: may its agent be called by a signal instead (agent/call.c)?
+ * 0, or -errno with the sentence.
+ */
+int probe_process_may_call(const struct probe_process *p, char why[PROBE_WHY_MAX]);
 int probe_process_may_inject(const struct probe_process *p, char why[PROBE_WHY_MAX]);
 
 /* --- a file

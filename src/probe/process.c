@@ -25,7 +25,7 @@
 struct status {
 	u32 uid[4], gid[4], seccomp, seccomp_filters, nthreads;
 	pid_t tgid, tracer;
-	u64 blocked, caps;
+	u64 blocked, caught, caps;
 	char state;
 	bool no_new_privs, shadow_stack;
 };
@@ -41,6 +41,7 @@ static void status_line(const char *line, struct status *s)
 	    sscanf(line, "Tgid: %d", &s->tgid) == 1 ||
 	    sscanf(line, "Threads: %u", &s->nthreads) == 1 ||
 	    sscanf(line, "SigBlk: %" SCNx64, &s->blocked) == 1 ||
+	    sscanf(line, "SigCgt: %" SCNx64, &s->caught) == 1 ||
 	    sscanf(line, "CapEff: %" SCNx64, &s->caps) == 1 ||
 	    sscanf(line, "Seccomp: %u", &s->seccomp) == 1 ||
 	    sscanf(line, "Seccomp_filters: %u", &s->seccomp_filters) == 1)
@@ -402,6 +403,27 @@ static int check_seccomp(const struct probe_process *p, char why[PROBE_WHY_MAX])
 			"it has a seccomp filter, which may kill it for our system calls; start it "
 			"with 'ebpfrt run'",
 			why);
+}
+
+int probe_process_may_call(const struct probe_process *p, char why[PROBE_WHY_MAX])
+{
+	struct status s;
+	char path[64];
+
+	if (!is_ours(p))
+		return not_ours(p, why);
+	if (p->tracer)
+		return traced(p, why);
+	if (!p->preloaded)
+		return sentence(p, -EPERM, "no agent was preloaded; start it with 'ebpfrt run'",
+				why);
+	snprintf(path, sizeof(path), "/proc/%d/status", p->pid);
+	if (read_status(path, &s) || !(s.caught & 1ull << (SIGURG - 1)))
+		return sentence(p, -EPERM,
+				"ptrace is denied, and its agent was not preloaded or does not "
+				"handle SIGURG any more; start it with 'ebpfrt run'",
+				why);
+	return check_seccomp(p, why);
 }
 
 int probe_process_may_inject(const struct probe_process *p, char why[PROBE_WHY_MAX])

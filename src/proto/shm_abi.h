@@ -6,7 +6,7 @@
  * Model: an agent talks to the daemon only in *exchanges*: it connects (or is handed a connected
  * socket by the injection), sends AGENT_HELLO with the reason, then obeys the daemon's messages one
  * by one, acknowledging each, until AGENT_DONE. Reasons: START (preloaded, or just injected),
- * COMMAND (called by ptrace because something changed), MODULES (a library was loaded or unloaded),
+ * COMMAND (called by ptrace because something changed), CALLED (the same by a signal), MODULES (a library was loaded or unloaded),
  * FORK (first hit in a forked child). All decisions are the daemon's; the agent checks what it is
  * told against its own bounds and its own memory, and answers with errno values.
  *
@@ -25,7 +25,19 @@
 #define AGENT_TIMEOUT_MS                                                                           \
 	2000u /* an agent waits no longer for a silent daemon; then it goes on unprobed */
 
-enum agent_reason { AGENT_START = 1, AGENT_COMMAND, AGENT_MODULES, AGENT_FORK };
+enum agent_reason { AGENT_START = 1, AGENT_COMMAND, AGENT_MODULES, AGENT_FORK, AGENT_CALLED };
+
+/*
+ * Where ptrace is denied a preloaded agent is called by a signal to one thread, which holds the
+ * exchange in its handler: si_code SI_QUEUE, si_errno AGENT_CALL_MARK, si_pid the daemon's process,
+ * si_value the number of its descriptor of the directory in which the socket `agent` is, and in the
+ * upper half one more than the system call the thread waits in, 0: unknown.
+ *
+ * SIGURG, because a process without our handler (it has executed another program meanwhile)
+ * ignores that.
+ */
+#define AGENT_CALL_SIGNAL 23
+#define AGENT_CALL_MARK (0x65620000u + AGENT_ABI)
 
 enum agent_msg_type {
 	AGENT_HELLO = 1, /* agent: struct agent_hello; of a new process that came by itself + 1 fd
@@ -69,6 +81,8 @@ struct agent_hello {
 	u64 dl_debug; /* address of the dynamic loader's r_debug as the agent found it; 0: unknown
 		       */
 	u32 pid, tid; /* as the kernel tells the agent; the daemon trusts only SO_PEERCRED */
+	u32 alone;    /* CALLED: no other thread runs meanwhile */
+	u32 guarded;  /* CALLED: no thread blocks our signals, nor will any */
 };
 
 struct agent_ack {

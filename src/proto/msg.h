@@ -16,7 +16,7 @@
 #include "core/run/map/map.h"
 #include "osl/osl.h"
 
-#define MSG_ABI 6u
+#define MSG_ABI 7u
 #define MSG_NAMES_DIR "bpf"
 #define MSG_INLINE_MAX 60000u
 #define MSG_PAYLOAD_MAX (64u << 20)
@@ -149,6 +149,13 @@ struct msg_buf {
 };
 #define MSG_BUF_NESTED 0x10000u
 #define MSG_BUF_OBJECT 0x20000u
+/* PROG_LOAD: struct msg_kfunc[], what kernel functions are called that the program numbers */
+#define MSG_BUF_KFUNCS 0x40000u
+#define MSG_KFUNCS_MAX 64u
+struct msg_kfunc {
+	u32 id;
+	char name[60]; /* "" when it isn't known */
+};
 
 /*
  * The type number of the uprobe event source, as /sys/bus/event_source/devices/uprobe/type reads on

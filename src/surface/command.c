@@ -269,11 +269,29 @@ static int add_fd_array(struct wire *w, const struct surface_cmd *c, s32 highest
 	return err;
 }
 
+/* Names for the log of what will be refused. */
+static int add_kfuncs(struct wire *w, const void *insns, u32 n)
+{
+	struct msg_kfunc names[MSG_KFUNCS_MAX];
+	struct wire_buf b = {.head = {.key = MSG_BUF_KFUNCS}};
+	u32 count = surface_kfunc_names(insns, n, names);
+
+	if (!count || w->nbufs == MAX_BUFS)
+		return 0;
+	b.head.in = count * (u32)sizeof(*names);
+	b.data = malloc(b.head.in);
+	if (!b.data)
+		return -ENOMEM;
+	memcpy(b.data, names, b.head.in);
+	w->bufs[w->nbufs++] = b;
+	return 0;
+}
+
 /* The program, and the maps it names: by descriptor, or by index into fd_array. */
 static int add_insns(struct wire *w, const struct surface_cmd *c)
 {
 	const struct bpf_insn *insns;
-	u32 n = c->attr.a.insn_cnt;
+	u32 n = c->attr.a.insn_cnt, at;
 	s32 highest = -1;
 	int err;
 
@@ -282,7 +300,8 @@ static int add_insns(struct wire *w, const struct surface_cmd *c)
 	err = add_buf(w, A(insns), c->attr.a.insns, (u64)n * sizeof(*insns), IN);
 	if (err || !c->attr.a.insns)
 		return err ? err : -EFAULT;
-	insns = (const struct bpf_insn *)w->bufs[w->nbufs - 1].data;
+	at = w->nbufs - 1;
+	insns = (const struct bpf_insn *)w->bufs[at].data;
 	for (u32 i = 0; !err && i < n; i++) {
 		const struct bpf_insn *insn = &insns[i];
 
@@ -297,7 +316,8 @@ static int add_insns(struct wire *w, const struct surface_cmd *c)
 			highest = MAX(highest, insn->imm);
 		i++;
 	}
-	return err ? err : add_fd_array(w, c, highest);
+	err = err ? err : add_fd_array(w, c, highest);
+	return err || !c->attr.a.log_level ? err : add_kfuncs(w, w->bufs[at].data, n);
 }
 
 struct nested_rule {

@@ -87,6 +87,12 @@ int surface_runtime_dir(char *dir, size_t size);
 /* Tell the daemon that this process holds no descriptor of @ident any more. */
 void surface_send_closed(const struct osl_ident *ident);
 
+/* --- kfunc.c --------------------------------------------------------------------------------- */
+
+struct msg_kfunc;
+/* Kernel functions that the program calls and that are not served, into @f[MSG_KFUNCS_MAX]. */
+u32 surface_kfunc_names(const struct bpf_insn *insns, u32 n, struct msg_kfunc *f);
+
 /* --- object.c: descriptors of ours ----------------------------------------------------------- */
 
 struct surface_obj {

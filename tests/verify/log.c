@@ -310,6 +310,38 @@ Test(verify_log, looked_at)
 	HAS(text, "2: (79) r2 = *(u64 *)(r10 -16)        ; R2=-8 R10=fp0 fp-16=-8\n");
 }
 
+/* functions that aren't served: named as the client names them, who may say anything */
+static const struct vcase unserved = NO("unserved", EINVAL, "", KFUNC(4711), RET(0));
+
+static void say_named(const char *name, u32 len, char *text, u32 size)
+{
+	struct ebpf_kfunc_name names[] = {{.id = 4710, .name = "other"}, {.id = 4711}};
+	struct bpf_func_info funcs[VERIFY_MAX_FUNCS];
+	struct ebpf_vprog prog = verify_program(&unserved, funcs);
+	struct ebpf_log log = {.buf = text, .size = size, .level = 1};
+	struct ebpf_facts facts = {0};
+
+	memcpy(names[1].name, name, len);
+	prog.kfuncs = names;
+	prog.nkfuncs = ARRAY_SIZE(names);
+	cr_expect_eq(ebpf_verify(&prog, &log, &facts), -EINVAL);
+	ebpf_log_end(&log);
+}
+
+Test(verify_log, unserved)
+{
+	char text[4096];
+
+	say_named("bpf_task_acquire", 16, text, sizeof(text));
+	HAS(text, "0: (85) call bpf_task_acquire#4711\n"
+		  "calling kernel function bpf_task_acquire is not allowed");
+	say_named("evil\n\033[31m", 10, text, sizeof(text));
+	HAS(text, "calling kernel function evil??[31m is not allowed");
+	say_named("", 0, text, sizeof(text));
+	HAS(text, "0: (85) call kernel-function#4711\n"
+		  "calling kernel function with BTF id 4711 is not allowed");
+}
+
 /* too small a buffer keeps the end, where the reason is; its need doesn't depend on its size */
 Test(verify_log, rolling)
 {

@@ -265,6 +265,8 @@ static int verify(const struct build *b, struct ebpf_facts *facts)
 		.nfuncs = load->nfuncs,
 		.lines = load->lines,
 		.nlines = load->nlines,
+		.kfuncs = load->kfuncs,
+		.nkfuncs = load->nkfuncs,
 	};
 	int r = maps ? view_maps(b, maps) : -ENOMEM;
 

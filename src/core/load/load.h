@@ -41,6 +41,13 @@ void ebpf_log_end(struct ebpf_log *log);
 struct ebpf_vmap;
 struct ebpf_facts;
 
+/* What the client calls a kernel function, for messages alone. */
+struct ebpf_kfunc_name {
+	u32 id;
+	char name[60];
+};
+#define EBPF_MAX_KFUNC_NAMES 64u
+
 struct ebpf_load {
 	/* in */
 	const struct bpf_insn *insns; /* as the client sent them: map descriptors in lddw */
@@ -68,6 +75,8 @@ struct ebpf_load {
 	u32 nfuncs;
 	const struct bpf_line_info *lines;
 	u32 nlines;
+	const struct ebpf_kfunc_name *kfuncs;
+	u32 nkfuncs;
 	/* What the verifier may know of the map with @id: 0, or -EINVAL. */
 	int (*map_view)(void *cookie, u32 id, struct ebpf_vmap *out);
 	/* out: on success only; image is malloc'ed and the caller's */

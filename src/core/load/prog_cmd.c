@@ -306,6 +306,7 @@ struct job {
 	struct ebpf_load load;
 	struct ebpf_log log;
 	char name[BPF_OBJ_NAME_LEN];
+	struct ebpf_kfunc_name kfuncs[EBPF_MAX_KFUNC_NAMES];
 };
 
 static void job_free(void *arg)
@@ -375,6 +376,20 @@ static void job_types(const struct ebpf_prog_obj *p, struct ebpf_load *load)
 	load->nlines = p->line_info.cnt;
 }
 
+/* Anything may be in there: whole rows are taken, each made to end. */
+static void job_kfuncs(struct ebpf_call *call, struct job *job)
+{
+	const struct ebpf_buf *b = ebpf_call_buf(call, EBPF_BUF_KFUNCS);
+	u32 n = b && b->in ? (u32)MIN(b->in_len / sizeof(job->kfuncs[0]), EBPF_MAX_KFUNC_NAMES) : 0;
+
+	if (n)
+		memcpy(job->kfuncs, b->in, n * sizeof(job->kfuncs[0]));
+	for (u32 i = 0; i < n; i++)
+		job->kfuncs[i].name[sizeof(job->kfuncs[i].name) - 1] = '\0';
+	job->load.kfuncs = job->kfuncs;
+	job->load.nkfuncs = n;
+}
+
 /* Everything about the program that its instructions don't say. */
 static int job_fill(struct ebpf_call *call, struct job *job)
 {
@@ -406,6 +421,7 @@ static int job_fill(struct ebpf_call *call, struct job *job)
 	job->load.gpl = p->gpl;
 	err = prog_info(call, p);
 	job_types(p, &job->load);
+	job_kfuncs(call, job);
 	return err;
 }
 

@@ -140,6 +140,8 @@ int verify_bug(struct verify *v, const char *fmt, ...) __printf_like(2, 3);
 /* "scalar", "map_value_or_null", "fp", "ctx", … as the kernel's log and messages name a type. The
  * text lives in @buf of at least 64 bytes. */
 const char *verify_type_name(const struct ebpf_vreg *reg, char *buf);
+/* The client's name of a kernel function, printable. False: it told none. */
+bool verify_kfunc_name(const struct verify *v, s32 id, char *out, size_t size);
 void verify_log_insn(struct verify *v, u32 insn_idx); /* "12: (85) call …" */
 void verify_log_state(struct verify *v, bool all);    /* registers: all, or those that changed */
 void verify_log_line(struct verify *v, u32 insn_idx); /* "; source @ file:line" */

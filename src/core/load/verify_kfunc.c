@@ -6,6 +6,7 @@
  * enum ebpf_kfunc; the rows of the same table as the helpers' say what they take. Where a helper
  * and a kfunc want the same, the kernel has other words for each; these are the kfuncs'.
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "core/load/verify_args.h"
@@ -191,15 +192,23 @@ bool verify_is_iter_next(const struct verify *v, const struct bpf_insn *in)
 
 /* --- the call -------------------------------------------------------------------------------- */
 
+static int not_served(struct verify *v, const struct bpf_insn *in)
+{
+	char name[64];
+
+	if (in->off || !verify_kfunc_name(v, in->imm, name, sizeof(name)))
+		snprintf(name, sizeof(name), "with BTF id %d", in->imm);
+	return verify_fail(v, EINVAL,
+			   "calling kernel function %s is not allowed: it does not exist in user "
+			   "space\n",
+			   name);
+}
+
 static int find_kfunc(struct verify *v, const struct bpf_insn *in, struct verify_call *call)
 {
 	*call = (struct verify_call){.id = (u32)in->imm, .proto = ebpf_proto_kfunc((u32)in->imm)};
 	if (!call->proto || in->off)
-		return verify_fail(
-			v, EINVAL,
-			"calling kernel function with BTF id %d is not allowed: it does not "
-			"exist in user space\n",
-			in->imm);
+		return not_served(v, in);
 	if (verify_locked(v))
 		return verify_fail(v, EINVAL,
 				   "function calls are not allowed while holding a lock\n");

@@ -15,6 +15,7 @@
 
 #include "base/macros.h"
 #include "core/load/verify_node.h"
+#include "core/load/verify_proto.h"
 
 #define LEVEL_1_2 3u
 #define LEVEL_STATS 4u
@@ -379,6 +380,32 @@ void verify_log_result(struct verify *v)
 
 /* --- instructions and source ----------------------------------------------------------------- */
 
+bool verify_kfunc_name(const struct verify *v, s32 id, char *out, size_t size)
+{
+	const struct ebpf_kfunc_name *k = v->prog->kfuncs;
+	u32 i, n = 0;
+
+	for (i = 0; i < v->prog->nkfuncs && k[i].id != (u32)id;)
+		i++;
+	if (i == v->prog->nkfuncs || !k[i].name[0])
+		return false;
+	for (; k[i].name[n] && n < size - 1; n++)
+		out[n] = k[i].name[n] > ' ' && k[i].name[n] < 0x7f ? k[i].name[n] : '?';
+	out[n] = '\0';
+	return true;
+}
+
+static void insn_text(const struct verify *v, const struct bpf_insn *in, char *text, size_t size)
+{
+	char name[64];
+
+	if (in->code == (BPF_JMP | BPF_CALL) && in->src_reg == BPF_PSEUDO_KFUNC_CALL && !in->off &&
+	    !ebpf_proto_kfunc((u32)in->imm) && verify_kfunc_name(v, in->imm, name, sizeof(name)))
+		snprintf(text, size, "call %s#%d", name, in->imm);
+	else
+		ebpf_disasm(in, text, size);
+}
+
 void verify_log_insn(struct verify *v, u32 insn_idx)
 {
 	char text[128];
@@ -389,7 +416,7 @@ void verify_log_insn(struct verify *v, u32 insn_idx)
 		verify_log_result(v);
 	verify_log_line(v, insn_idx);
 	v->log_line_end = v->log->pos;
-	ebpf_disasm(verify_at(v, insn_idx), text, sizeof(text));
+	insn_text(v, verify_at(v, insn_idx), text, sizeof(text));
 	verify_log(v, "%u: (%02x) %s\n", insn_idx, verify_at(v, insn_idx)->code, text);
 	v->log_line_len = (u32)(v->log->pos - v->log_line_end);
 	v->log_line_end = v->log->pos;

@@ -60,6 +60,8 @@ struct ebpf_vprog {
 	u32 nfuncs;
 	const struct bpf_line_info *lines;
 	u32 nlines;
+	const struct ebpf_kfunc_name *kfuncs; /* for messages alone */
+	u32 nkfuncs;
 };
 
 /*

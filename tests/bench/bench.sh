@@ -88,3 +88,5 @@ echo
 "$here/exec" "$here/exec.bpf.o"
 echo
 "$here/verify"
+echo
+"$build/ebpfrt" exec -- "$here/verify" --loads

@@ -455,6 +455,9 @@ static int find_subprogs(struct proof_check *c)
 
 	if (r)
 		return r;
+	c->subprog = calloc(layout.nsubprogs, sizeof(*c->subprog));
+	if (!c->subprog)
+		return -ENOMEM;
 	c->nsubprogs = layout.nsubprogs;
 	for (u32 i = 0; i < layout.nsubprogs; i++) {
 		c->subprog[i].start = layout.starts[i];
@@ -476,9 +479,8 @@ int ebpf_check_proof(const struct ebpf_vprog *prog, struct ebpf_proof *proof, st
 	c->log = log;
 	c->facts = facts;
 	c->nodes = calloc(proof->nstates + 1, sizeof(*c->nodes));
-	c->subprog = calloc(EBPF_MAX_SUBPROGS, sizeof(*c->subprog));
 	facts->insn = calloc(prog->ninsns, 1);
-	if (c->nodes && c->subprog && facts->insn)
+	if (c->nodes && facts->insn)
 		r = find_subprogs(c);
 	if (!r)
 		r = check_all(c);

@@ -60,6 +60,7 @@ struct verify_insn { /* what is known of an instruction besides its bytes */
 	u8 loop;	    /* a call of bpf_loop(): enum verify_loop */
 	u32 callee;	    /* and its function */
 	u8 mem_type; /* enum ebpf_vtype + 1 that a load or store here goes to; 0: not seen yet */
+	u8 differs;  /* the register that told two states apart here the last time */
 	u16 live;    /* registers that are read before they are written, at this instruction */
 	struct verify_node *open; /* unfinished nodes here, the newest first */
 };

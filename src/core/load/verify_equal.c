@@ -18,6 +18,7 @@
 
 struct compare {
 	enum verify_level level;
+	u32 differs; /* register that was not included */
 	u32 npairs;
 	struct {
 		u32 old, cur;
@@ -204,8 +205,10 @@ static bool frame_included(struct compare *c, const struct ebpf_vframe *old,
 	    old->cb_depth > cur->cb_depth)
 		return false;
 	for (i = 0; i < EBPF_VREGS; i++)
-		if (!reg_included(c, &old->regs[i], &cur->regs[i], mark->regs >> i & 1))
+		if (!reg_included(c, &old->regs[i], &cur->regs[i], mark->regs >> i & 1)) {
+			c->differs = i;
 			return false;
+		}
 	return stack_included(c, old, cur, mark);
 }
 
@@ -226,21 +229,36 @@ static bool refs_included(struct compare *c, const struct ebpf_vstate *old,
 	return true;
 }
 
+/* The states of a loop's turns differ in its counter: that register first. */
+static bool differs_again(struct compare *c, const struct verify_node *old,
+			  const struct ebpf_vstate *cur, u32 regno)
+{
+	bool matters = old->mark[cur->curframe].regs >> regno & 1;
+
+	return !reg_included(c, ebpf_vreg(&old->state, regno), ebpf_vreg(cur, regno), matters);
+}
+
 bool verify_included(struct verify *v, const struct verify_node *old, const struct ebpf_vstate *cur,
 		     enum verify_level level)
 {
+	u8 *differs = &v->insn[old->insn].differs;
 	struct compare c;
 	u32 i;
 
-	(void)v;
 	if (old->state.curframe != cur->curframe)
 		return false;
 	c.level = level;
 	c.npairs = 0;
+	if (differs_again(&c, old, cur, *differs))
+		return false;
+	c.differs = *differs;
+	c.npairs = 0;
 	if (!refs_included(&c, &old->state, cur))
 		return false;
 	for (i = 0; i <= cur->curframe; i++)
-		if (!frame_included(&c, old->state.frame[i], cur->frame[i], &old->mark[i]))
+		if (!frame_included(&c, old->state.frame[i], cur->frame[i], &old->mark[i])) {
+			*differs = (u8)c.differs;
 			return false;
+		}
 	return true;
 }

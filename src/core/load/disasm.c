@@ -3,8 +3,7 @@
  * One instruction as text, in the notation of the kernel's verifier log and of bpftool: what people
  * read everywhere else. Pure; any byte pattern prints as something.
  */
-#include <stdio.h>
-
+#include "core/load/log_format.h"
 #include "core/load/load.h"
 #include "core/load/verify_proto.h"
 
@@ -13,7 +12,7 @@ struct text {
 	size_t size;
 };
 
-#define PRINT(t, ...) snprintf((t)->buf, (t)->size, __VA_ARGS__)
+#define PRINT(t, ...) ebpf_log_format((t)->buf, (t)->size, __VA_ARGS__)
 
 static const char *const alu_op[16] = {
 	[BPF_ADD >> 4] = "+=",	  [BPF_SUB >> 4] = "-=",  [BPF_MUL >> 4] = "*=",

@@ -30,6 +30,7 @@ struct ebpf_log {
 	u32 at;	   /* where in buf that is */
 };
 void ebpf_log_printf(struct ebpf_log *log, const char *fmt, ...) __printf_like(2, 3);
+void ebpf_log_write(struct ebpf_log *log, const char *text, u32 len);
 /* Forget what was written after position @pos (an earlier log->pos). */
 void ebpf_log_reset(struct ebpf_log *log, u64 pos);
 void ebpf_log_end(struct ebpf_log *log);

@@ -8,11 +8,11 @@
  * once; `total` is what a buffer would have needed, as bpf_attr.log_true_size reports.
  */
 #include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/macros.h"
+#include "core/load/log_format.h"
 #include "core/load/load.h"
 
 #define LOG_FIXED 8u /* BPF_LOG_FIXED: not in every uapi header */
@@ -51,6 +51,16 @@ static void keep_end(struct ebpf_log *log, const char *text, u32 n)
 	ring_write(log, log->pos + skip, text + skip, n - skip);
 }
 
+void ebpf_log_write(struct ebpf_log *log, const char *text, u32 len)
+{
+	if (room(log) && (log->level & LOG_FIXED))
+		keep_start(log, text, len);
+	else if (room(log))
+		keep_end(log, text, len);
+	log->pos += len;
+	log->total = MAX(log->total, log->pos + 1);
+}
+
 void ebpf_log_printf(struct ebpf_log *log, const char *fmt, ...)
 {
 	char line[LOG_LINE];
@@ -58,17 +68,10 @@ void ebpf_log_printf(struct ebpf_log *log, const char *fmt, ...)
 	int n;
 
 	va_start(ap, fmt);
-	n = vsnprintf(line, sizeof(line), fmt, ap);
+	n = ebpf_log_vformat(line, sizeof(line), fmt, ap);
 	va_end(ap);
-	if (n < 0)
-		return;
-	n = MIN(n, (int)sizeof(line) - 1);
-	if (room(log) && (log->level & LOG_FIXED))
-		keep_start(log, line, (u32)n);
-	else if (room(log))
-		keep_end(log, line, (u32)n);
-	log->pos += (u32)n;
-	log->total = MAX(log->total, log->pos + 1);
+	if (n > 0)
+		ebpf_log_write(log, line, MIN((u32)n, (u32)sizeof(line) - 1));
 }
 
 void ebpf_log_reset(struct ebpf_log *log, u64 pos)

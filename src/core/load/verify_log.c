@@ -9,11 +9,11 @@
  */
 #include <errno.h>
 #include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
 #include "base/macros.h"
+#include "core/load/log_format.h"
 #include "core/load/verify_node.h"
 #include "core/load/verify_proto.h"
 
@@ -26,8 +26,10 @@ static void put(struct verify *v, const char *fmt, va_list ap)
 {
 	char line[1024];
 
-	vsnprintf(line, sizeof(line), fmt, ap);
-	ebpf_log_printf(v->log, "%s", line);
+	int n = ebpf_log_vformat(line, sizeof(line), fmt, ap);
+
+	if (n > 0)
+		ebpf_log_write(v->log, line, MIN((u32)n, (u32)sizeof(line) - 1));
 }
 
 void verify_log(struct verify *v, const char *fmt, ...)
@@ -99,11 +101,11 @@ const char *verify_type_name(const struct ebpf_vreg *reg, char *buf)
 {
 	bool btf = reg->type == VT_BTF || reg->type == VT_OTHER;
 
-	snprintf(buf, 64, "%s%s%s%s%s",
-		 reg->type != VT_DYNPTR && (reg->flags & VREG_RDONLY) ? "rdonly_" : "",
-		 reg->flags & VREG_RINGBUF ? "ringbuf_" : "",
-		 reg->flags & VREG_MAYFAULT ? "untrusted_" : "", type_text(reg),
-		 reg->flags & VREG_NULL ? (btf ? "or_null_" : "_or_null") : "");
+	ebpf_log_format(buf, 64, "%s%s%s%s%s",
+			reg->type != VT_DYNPTR && (reg->flags & VREG_RDONLY) ? "rdonly_" : "",
+			reg->flags & VREG_RINGBUF ? "ringbuf_" : "",
+			reg->flags & VREG_MAYFAULT ? "untrusted_" : "", type_text(reg),
+			reg->flags & VREG_NULL ? (btf ? "or_null_" : "_or_null") : "");
 	return buf;
 }
 

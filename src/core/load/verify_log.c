@@ -403,7 +403,7 @@ static void insn_text(const struct verify *v, const struct bpf_insn *in, char *t
 
 	if (in->code == (BPF_JMP | BPF_CALL) && in->src_reg == BPF_PSEUDO_KFUNC_CALL && !in->off &&
 	    !ebpf_proto_kfunc((u32)in->imm) && verify_kfunc_name(v, in->imm, name, sizeof(name)))
-		snprintf(text, size, "call %s#%d", name, in->imm);
+		ebpf_log_format(text, size, "call %s#%d", name, in->imm);
 	else
 		ebpf_disasm(in, text, size);
 }

@@ -314,12 +314,30 @@ bool sig_guard_wait(const struct agent_plan *plan, struct arch_regs *regs);
 /* waitmask.c */
 bool waitmask_before(u64 nr, struct arch_regs *regs);
 bool waitmask_behind(struct arch_regs *regs);
+/* The mask with which system call @nr waits. */
+bool waitmask_of(u64 nr, struct arch_regs *regs, u64 *mask);
 /* withheld.c: which of our signals a thread would block */
 u64 withheld_get(u64 thread);
+u64 withheld_blocked(u64 thread); /* the same, unless it waits with a mask of its own */
+void withheld_wait(u64 thread, bool begins, u64 mask);
 void withheld_set(u64 thread, u32 tid, u64 which);
 void withheld_forked(void);
 void withheld_take(const struct agent_withheld_list *l);
 void withheld_give_back(struct agent_withheld_list *l);
+
+/* heldback.c: our signals that came to a thread that would have blocked them */
+void heldback_put(const siginfo_t *info, struct osl_ucontext *uc);
+bool heldback_any(void);		     /* not often */
+bool heldback_take(u64 set, siginfo_t *out); /* for this thread */
+u64 heldback_pending(void);
+void heldback_forget(u64 set);
+void heldback_forked(void);
+void heldback_give_back(void);
+/* Around sigtimedwait(); true: it is done, with its result in @regs. @watched: its end is seen. */
+bool heldback_before_wait(struct arch_regs *regs, const struct arch_patch *patch, bool watched);
+void heldback_behind_wait(const struct arch_regs *regs);
+/* What this thread no longer blocks is delivered now. */
+void sig_deliver(siginfo_t *info, struct osl_ucontext *uc);
 
 /* --- fork.c, inert.c ----------------------------------------------------------------------------
  */
@@ -371,5 +389,8 @@ void agent_fault_entry(void);
 void agent_call_entry(void);
 long agent_restart_syscall(void);
 void agent_restorer(void);
+/* As if the kernel had called @handler with the frame that begins at @frame. */
+_Noreturn void agent_hand_on(u64 frame, u64 handler, u64 sig, siginfo_t *info,
+			     struct osl_ucontext *uc);
 extern u8 agent_entry_abort[];
 extern u64 agent_entry_sp; /* stack of the injected call under way, 0: none */

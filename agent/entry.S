@@ -99,6 +99,18 @@
 	syscall
 	.size agent_restorer, .-agent_restorer
 
+/* agent_hand_on(frame, handler, sig, info, uc): the frame is one as the kernel makes it. */
+	.p2align 4
+	func agent_hand_on
+	movq	%rdi, %rsp
+	movq	%rsi, %r11
+	movl	%edx, %edi
+	movq	%rcx, %rsi
+	movq	%r8, %rdx
+	xorl	%eax, %eax
+	jmp	*%r11
+	.size agent_hand_on, .-agent_hand_on
+
 /*
  * Stubs of return instances: 32 pages; the first quad of each is the distance to the page's part of
  * agent_ret_saved[]. Unwind rule of all of them: the return address is the quad at that distance

@@ -43,6 +43,7 @@ void fork_begin(void)
 		return;
 	active_reset();
 	withheld_forked();
+	heldback_forked();
 	agent.exchange = 0;
 	agent_entry_sp = 0;
 	agent.pid = sys_getpid();

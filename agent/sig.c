@@ -20,8 +20,8 @@
 #define BIT(sig) (1ULL << ((sig)-1))
 #define OURS SIG_OURS
 #define MASK_BYTES 8
-
-typedef void (*handler_fn)(int sig, siginfo_t *info, void *uc);
+#define FLAGS_KNOWN 0xdc000807u /* the kernel clears the others */
+#define FRAME_UC_SIZE 304	/* the kernel's struct ucontext */
 
 static const int signals[AGENT_SIGNALS] = {SIGTRAP, SIGSEGV, SIGBUS, SIGFPE, SIGILL};
 
@@ -106,28 +106,60 @@ void sig_unblock(void)
 /* --- handing on ---------------------------------------------------------------------------------
  */
 
-static void call_handler(int i, const struct agent_sigaction *act, siginfo_t *info,
-			 struct osl_ucontext *uc)
-{
-	u64 mask = uc->sigmask | act->mask;
+/* What the kernel takes for the address of a frame: that of the restorer, before the context. */
+#define FRAME_OF(uc) ((u64)(uc)-8)
+#define RED_ZONE 128
+#define FP_AREA 512	/* its first part; what is behind it is described in there */
+#define FP_SIZE_AT 468	/* extended_size, when */
+#define FP_MAGIC_AT 464 /* this says so */
+#define FP_MAGIC 0x46505853u
 
-	if (!(act->flags & SA_NODEFER))
-		mask |= BIT(signals[i]);
-	if (act->flags & SA_RESETHAND)
-		agent.app[i] = (struct agent_sigaction){0};
-	mask &= ~OURS;
-	SYS6(__NR_rt_sigprocmask, SIG_SETMASK, &mask, NULL, MASK_BYTES, 0, 0);
-	((handler_fn)act->handler)(signals[i], info, uc);
-	uc->sigmask &= ~OURS;
+static bool on_alternate(const struct osl_ucontext *uc, u64 sp)
+{
+	return sp - uc->stack_sp < uc->stack_size;
 }
 
-/* The default action, which for all of them is death. */
+static u64 fp_size(const struct osl_ucontext *uc)
+{
+	const u8 *fp = (const u8 *)uc->fpstate;
+	u32 magic, size;
+
+	memcpy(&magic, fp + FP_MAGIC_AT, 4);
+	memcpy(&size, fp + FP_SIZE_AT, 4);
+	return magic == FP_MAGIC && size < 65536 ? size : FP_AREA;
+}
+
+/* The frame, on the stack where the application wants it: below what it uses there. */
+static struct osl_ucontext *move_frame(struct osl_ucontext *uc, siginfo_t **info)
+{
+	u64 size = FRAME_UC_SIZE, to = uc->sp - RED_ZONE, fp;
+	struct osl_ucontext copy = *uc;
+
+	if (uc->fpstate) {
+		fp = fp_size(uc);
+		to = ALIGN_DOWN(to - fp, 64);
+		if (osl_write((void *)to, (void *)uc->fpstate, fp))
+			return NULL;
+		copy.fpstate = to;
+	}
+	to = ALIGN_DOWN(to - (8 + size + sizeof(**info)), 16) - 8;
+	if (osl_write((void *)(to + 8 + size), *info, sizeof(**info)) ||
+	    osl_write((void *)(to + 8), &copy, sizeof(copy)))
+		return NULL;
+	*info = (siginfo_t *)(to + 8 + size);
+	return (struct osl_ucontext *)(to + 8);
+}
+
+/* The default action, which for all of them is death; where the thread was, not in here. */
 static void die(int sig, siginfo_t *info, struct osl_ucontext *uc, bool again)
 {
 	struct agent_sigaction dfl = {0};
+	u64 mask = BIT(sig);
 
 	raw_action(sig, &dfl, NULL);
+	uc->sigmask &= ~mask;
 	if (!again) {
+		SYS6(__NR_rt_sigprocmask, SIG_BLOCK, &mask, NULL, MASK_BYTES, 0, 0);
 		SYS6(__NR_rt_tgsigqueueinfo, sys_getpid(), sys_gettid(), sig, info, 0, 0);
 		return;
 	}
@@ -135,13 +167,50 @@ static void die(int sig, siginfo_t *info, struct osl_ucontext *uc, bool again)
 		frame_set_ip(uc, frame_ip(uc) - ARCH_BREAK_LEN);
 }
 
+/*
+ * The kernel has made a frame for our handler, which is what it would have made for the
+ * application's; where that one wants another stack, it gets a copy. So it is as if we had never
+ * been there: unwinders find the way, and the way back is the application's own.
+ */
+static void call_handler(int i, const struct agent_sigaction *act, siginfo_t *info,
+			 struct osl_ucontext *uc)
+{
+	u64 restorer = act->flags & SA_RESTORER ? act->restorer : (u64)agent_restorer;
+	u64 mask = uc->sigmask | act->mask;
+	struct osl_ucontext *there = uc;
+
+	if (!(act->flags & SA_ONSTACK) && on_alternate(uc, (u64)uc) && !on_alternate(uc, uc->sp))
+		there = move_frame(uc, &info);
+	if (!there || osl_write((void *)FRAME_OF(there), &restorer, 8)) {
+		die(SIGSEGV, info, uc, true); /* as the kernel does where there is no room */
+		return;
+	}
+	uc = there;
+	if ((u64)info != (u64)uc + FRAME_UC_SIZE) { /* one that we made up: our stack goes */
+		memcpy((void *)((u64)uc + FRAME_UC_SIZE), info, sizeof(*info));
+		info = (siginfo_t *)((u64)uc + FRAME_UC_SIZE);
+	}
+	if (!(act->flags & SA_NODEFER))
+		mask |= BIT(signals[i]);
+	if (act->flags & SA_RESETHAND)
+		store_relaxed(&agent.app[i].handler, (u64)SIG_DFL);
+	mask &= ~OURS;
+	SYS6(__NR_rt_sigprocmask, SIG_SETMASK, &mask, NULL, MASK_BYTES, 0, 0);
+	agent_hand_on(FRAME_OF(uc), act->handler, (u64)signals[i], info, uc);
+}
+
 void sig_chain(int sig, siginfo_t *info, struct osl_ucontext *uc, bool again)
 {
 	int i = index_of(sig);
 	struct agent_sigaction act = agent.app[i];
+	bool sent = info->si_code <= 0;
 
+	if (sent && withheld_blocked(arch_thread_pointer()) & BIT(sig)) {
+		heldback_put(info, uc);
+		return;
+	}
 	/* a fault can't be ignored, a signal somebody sent can */
-	if (act.handler == (u64)SIG_IGN && info->si_code <= 0)
+	if (act.handler == (u64)SIG_IGN && sent)
 		return;
 	if (act.handler == (u64)SIG_IGN || act.handler == (u64)SIG_DFL)
 		die(sig, info, uc, again);
@@ -149,14 +218,25 @@ void sig_chain(int sig, siginfo_t *info, struct osl_ucontext *uc, bool again)
 		call_handler(i, &act, info, uc);
 }
 
+void sig_deliver(siginfo_t *info, struct osl_ucontext *uc)
+{
+	siginfo_t held;
+
+	if (!heldback_any() ||
+	    !heldback_take(OURS & ~withheld_blocked(arch_thread_pointer()), &held))
+		return;
+	*info = held;
+	sig_chain(held.si_signo, info, uc, false);
+}
+
 /* --- emulated system calls ----------------------------------------------------------------------
  */
 
 static long emulate_mask(const struct arch_regs *regs, struct osl_ucontext *uc)
 {
-	u64 self = arch_thread_pointer(), set;
-	u64 old = uc->sigmask | withheld_get(self), new = old;
+	u64 self = arch_thread_pointer(), set, old, new;
 
+	old = new = uc->sigmask | withheld_get(self);
 	if (regs->r10 != MASK_BYTES)
 		return -EINVAL;
 	if (regs->si) {
@@ -191,8 +271,12 @@ static long emulate_own_action(int i, const struct arch_regs *regs)
 	if (regs->si) {
 		if (osl_read(&act, (void *)regs->si, sizeof(act)))
 			return -EFAULT;
+		act.flags &= FLAGS_KNOWN;
+		act.mask &= ~(BIT(SIGKILL) | BIT(SIGSTOP));
 		if (sys_getpid() == agent.pid)
 			agent.app[i] = act;
+		if (sys_getpid() == agent.pid && act.handler == (u64)SIG_IGN)
+			heldback_forget(BIT(signals[i]));
 	}
 	if (regs->dx && osl_write((void *)regs->dx, &old, sizeof(old)))
 		return -EFAULT;
@@ -231,6 +315,19 @@ static long emulate_action(const struct arch_regs *regs)
 	return emulate_masked_action(regs->di, regs->si ? &act : NULL, regs->dx);
 }
 
+/* Ours that are held back are pending, too. */
+static long emulate_pending(const struct arch_regs *regs)
+{
+	u64 set = 0;
+	long ret;
+
+	if (regs->si > MASK_BYTES)
+		return -EINVAL;
+	ret = SYS3(__NR_rt_sigpending, &set, MASK_BYTES, 0);
+	set |= heldback_pending();
+	return ret ? ret : osl_write((void *)regs->di, &set, regs->si) ? -EFAULT : 0;
+}
+
 /* Where the system call ends that begins at the site, 0 when there is none: the site is at the
  * syscall instruction or at the load of its number right before it. */
 static u64 syscall_end(const struct arch_patch *patch, const struct arch_regs *regs, u64 *nr)
@@ -250,17 +347,29 @@ static u64 syscall_end(const struct arch_patch *patch, const struct arch_regs *r
 	return patch->addr + 7;
 }
 
+/* Is it the site of syscall(), where nothing tells when the call has ended? */
+static bool is_any_call(const struct agent_plan *plan)
+{
+	return (~plan->flags & (AGENT_SITE_SIGMASK | AGENT_SITE_SIGACTION)) == 0;
+}
+
 bool sig_guard_wait(const struct agent_plan *plan, struct arch_regs *regs)
 {
-	u64 nr;
+	u64 nr, mask;
 
-	return syscall_end(&plan->patch, regs, &nr) ? waitmask_before(nr, regs)
-						    : waitmask_behind(regs);
+	if (!syscall_end(&plan->patch, regs, &nr)) {
+		withheld_wait(arch_thread_pointer(), false, 0);
+		heldback_behind_wait(regs);
+		return waitmask_behind(regs);
+	}
+	if (!is_any_call(plan) && waitmask_of(nr, regs, &mask))
+		withheld_wait(arch_thread_pointer(), true, mask);
+	return waitmask_before(nr, regs);
 }
 
 bool sig_emulate(const struct agent_plan *plan, struct arch_regs *regs, struct osl_ucontext *uc)
 {
-	u64 nr, end = syscall_end(&plan->patch, regs, &nr);
+	u64 nr, mask = ~0ULL, end = syscall_end(&plan->patch, regs, &nr);
 
 	if (!end)
 		return false;
@@ -268,8 +377,17 @@ bool sig_emulate(const struct agent_plan *plan, struct arch_regs *regs, struct o
 		regs->ax = (u64)emulate_mask(regs, uc);
 	else if (nr == __NR_rt_sigaction)
 		regs->ax = (u64)emulate_action(regs);
+	else if (nr == __NR_rt_sigpending)
+		regs->ax = (u64)emulate_pending(regs);
+	else if (nr == __NR_rt_sigtimedwait &&
+		 heldback_before_wait(regs, &plan->patch, !is_any_call(plan)))
+		; /* it is done */
+	else if (heldback_any() && !is_any_call(plan) && waitmask_of(nr, regs, &mask) &&
+		 heldback_pending() & OURS & ~mask)
+		regs->ax = (u64)-EINTR; /* for sig_deliver() */
 	else
 		return false;
+	withheld_wait(arch_thread_pointer(), mask != ~0ULL, mask);
 	regs->ip = end;
 	regs->cx = end;
 	regs->r11 = regs->flags;

@@ -208,6 +208,7 @@ u64 agent_enter(u64 reason, u64 fd, struct agent_withheld_list *withheld)
 	if (!site_guarded()) {
 		sig_close_masks();
 		withheld_give_back(withheld);
+		heldback_give_back();
 	}
 	return (u64)(agent.mark != NULL) << 32 | (u32)ret;
 }

@@ -70,21 +70,27 @@ static u64 *mask_register(u64 nr, struct arch_regs *regs, u64 *size)
 	}
 }
 
-bool waitmask_before(u64 nr, struct arch_regs *regs)
+bool waitmask_of(u64 nr, struct arch_regs *regs, u64 *mask)
 {
-	u64 size, mask, where[2], *reg = mask_register(nr, regs, &size);
-	bool pair = nr == __NR_pselect6;
-	struct wait_mask *m;
+	u64 size, where[2], *reg = mask_register(nr, regs, &size);
 
 	if (!reg || !*reg)
 		return false;
 	where[0] = *reg;
 	where[1] = size;
-	if (pair && osl_read(where, (void *)*reg, sizeof(where)))
+	if (nr == __NR_pselect6 && osl_read(where, (void *)*reg, sizeof(where)))
 		return false;
-	if (!where[0] || where[1] != MASK_BYTES || osl_read(&mask, (void *)where[0], sizeof(mask)))
-		return false;
-	if (!(mask & SIG_OURS))
+	return where[0] && where[1] == MASK_BYTES &&
+	       osl_read(mask, (void *)where[0], sizeof(*mask)) == 0;
+}
+
+bool waitmask_before(u64 nr, struct arch_regs *regs)
+{
+	u64 size, mask, *reg = mask_register(nr, regs, &size);
+	bool pair = nr == __NR_pselect6;
+	struct wait_mask *m;
+
+	if (!waitmask_of(nr, regs, &mask) || !(mask & SIG_OURS))
 		return false;
 	m = entry_of(*reg);
 	store_relaxed(&m->mask, mask & ~SIG_OURS);

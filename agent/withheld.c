@@ -23,7 +23,11 @@ struct note {
 	u64 thread;
 	u32 tid; /* whose it is, 0: free */
 	u32 which;
+	u32 wait; /* WAITS | what is blocked in the system call under way */
+	u32 pad;
 };
+
+#define WAITS (1u << 31)
 
 static struct note notes[NOTES];
 
@@ -58,6 +62,21 @@ static struct note *claim(u64 thread, u32 tid, bool of_the_dead)
 	return NULL;
 }
 
+u64 withheld_blocked(u64 thread)
+{
+	const struct note *n = find(thread);
+
+	return !n ? 0 : n->wait ? n->wait & ~WAITS : n->which;
+}
+
+void withheld_wait(u64 thread, bool begins, u64 mask)
+{
+	struct note *n = find(thread);
+
+	if (n)
+		n->wait = begins ? WAITS | (u32)(mask & SIG_OURS) : 0;
+}
+
 u64 withheld_get(u64 thread)
 {
 	const struct note *n = find(thread);
@@ -65,21 +84,35 @@ u64 withheld_get(u64 thread)
 	return n ? n->which : 0;
 }
 
-void withheld_set(u64 thread, u32 tid, u64 which)
+static struct note *find_or_claim(u64 thread, u32 tid)
 {
 	struct note *n = find(thread);
 
-	if (!n && which) {
-		n = claim(thread, tid, false);
-		if (!n)
-			n = claim(thread, tid, true);
-		if (n)
-			store_relaxed(&n->thread, thread);
-	}
+	if (n)
+		return n;
+	n = claim(thread, tid, false);
 	if (!n)
-		return;
+		n = claim(thread, tid, true);
+	if (!n)
+		return NULL;
+	n->which = n->wait = 0;
+	store_release(&n->thread, thread);
+	return n;
+}
+
+static void set(struct note *n, u32 tid, u64 which)
+{
 	store_relaxed(&n->which, (u32)which);
+	n->wait = 0;
 	store_release(&n->tid, which ? tid : 0);
+}
+
+void withheld_set(u64 thread, u32 tid, u64 which)
+{
+	struct note *n = which ? find_or_claim(thread, tid) : find(thread);
+
+	if (n)
+		set(n, tid, which);
 }
 
 void withheld_forked(void)
@@ -89,6 +122,9 @@ void withheld_forked(void)
 	memset(notes, 0, sizeof(notes));
 	withheld_set(arch_thread_pointer(), sys_gettid(), own);
 }
+
+/* --- the injection ------------------------------------------------------------------------------
+ */
 
 void withheld_take(const struct agent_withheld_list *l)
 {

@@ -434,14 +434,14 @@ static void plan_hook(struct worker *w)
 		w->o->hooked = true;
 }
 
-/* system calls that change masks and actions, and that wait with a mask of their own */
-static const u32 guarded_calls[] = {SYS_rt_sigaction,
-				    SYS_rt_sigprocmask,
-				    SYS_rt_sigsuspend,
-				    SYS_pselect6,
-				    SYS_ppoll,
-				    SYS_epoll_pwait,
-				    441 /* epoll_pwait2 */};
+/* system calls that change masks and actions, that wait with a mask of their own, and that take
+ * signals that are blocked */
+static const u32 guarded_calls[] = {
+	SYS_rt_sigaction,    SYS_rt_sigprocmask, SYS_rt_sigpending,
+	SYS_rt_sigtimedwait, SYS_rt_sigsuspend,	 SYS_pselect6,
+	SYS_ppoll,	     SYS_epoll_pwait,	 441 /* epoll_pwait2 */};
+
+#define ANY_CALL UINT32_MAX /* of syscall(): the number is in a register */
 
 static int scan_add(u32 nr, u64 load, u64 call, void *cookie)
 {
@@ -465,6 +465,7 @@ static bool scan_is_of(const struct plan_scan *scan, const struct planned_file *
 static const struct plan_scan *scan_file(struct worker *w, const struct planned_file *f)
 {
 	struct plan_scan *scan;
+	u64 call;
 
 	for (u32 i = 0; i < w->job->nscans; i++)
 		if (scan_is_of(&w->job->scans[i], f))
@@ -477,6 +478,8 @@ static const struct plan_scan *scan_file(struct worker *w, const struct planned_
 	scan = &w->o->scans[w->o->nscans++];
 	scan->file = f->ident;
 	scan->ctime_ns = f->ctime_ns;
+	if (probe_libc_syscall(f->elf, &call) == 0)
+		scan_add(ANY_CALL, call, call, scan);
 	probe_libc_syscall_sites(f->elf, guarded_calls, ARRAY_SIZE(guarded_calls), scan_add, scan);
 	return scan;
 }
@@ -518,7 +521,9 @@ static bool sanitise_at(struct worker *w, const struct probe_mapping *m, u64 off
 		return false;
 	s->file = m->file;
 	s->offset = offset;
-	s->flags = nr == SYS_rt_sigaction ? AGENT_SITE_SIGACTION : AGENT_SITE_SIGMASK;
+	s->flags = nr == SYS_rt_sigaction ? AGENT_SITE_SIGACTION
+		   : nr == ANY_CALL	  ? AGENT_SITE_SIGACTION | AGENT_SITE_SIGMASK
+					  : AGENT_SITE_SIGMASK;
 	o->nsites++;
 	return true;
 }
@@ -526,7 +531,8 @@ static bool sanitise_at(struct worker *w, const struct probe_mapping *m, u64 off
 static void sanitise_one(struct worker *w, const struct probe_mapping *m, u64 load, u64 call,
 			 u32 nr)
 {
-	bool waits = nr != SYS_rt_sigaction && nr != SYS_rt_sigprocmask;
+	bool waits = nr != SYS_rt_sigaction && nr != SYS_rt_sigprocmask &&
+		     nr != SYS_rt_sigpending && nr != ANY_CALL;
 	bool at_load = call - load == 5;
 
 	/* what is changed before the call is put back behind it: both or none */

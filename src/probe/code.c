@@ -277,6 +277,32 @@ int probe_libc_syscall_sites(struct probe_elf *elf, const u32 *nrs, u32 n, probe
 	return 0;
 }
 
+int probe_libc_syscall(struct probe_elf *elf, u64 *offset)
+{
+	_cleanup_free_ u8 *code = NULL;
+	char why[PROBE_WHY_MAX];
+	struct probe_symbol sym;
+	struct arch_patch ignored;
+	u64 start, end;
+	size_t n;
+	int len;
+
+	if (probe_elf_symbol(elf, "syscall", &sym, why) ||
+	    probe_code_bounds(elf, sym.addr, &start, &end) || start != sym.addr ||
+	    read_code(elf, start, MIN(end - start, 256ul), &code, &n))
+		return -ENOENT;
+	for (size_t i = 0; i < n; i += (size_t)len) {
+		len = arch_insn_len(code + i, n - i);
+		if (len <= 0)
+			break;
+		if (arch_patch_plan_syscall(code + i, n - i, start + i, 0, &ignored) == 0) {
+			*offset = sym.offset + i;
+			return 0;
+		}
+	}
+	return -ENOENT;
+}
+
 /* --- restartable sequences --- */
 
 struct rseq_descriptor { /* the kernel's struct rseq_cs */

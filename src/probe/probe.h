@@ -132,6 +132,9 @@ typedef int (*probe_syscall_fn)(u32 nr, u64 load_offset, u64 call_offset, void *
 int probe_libc_syscall_sites(struct probe_elf *elf, const u32 *nrs, u32 n, probe_syscall_fn fn,
 			     void *cookie);
 
+/* File offset of the system call in the C library's function syscall(); -ENOENT: there is none. */
+int probe_libc_syscall(struct probe_elf *elf, u64 *offset);
+
 /*
  * File offsets of the exits of the unwinder's function @sym (arch_unwind_exits()): how many, or
  * -errno.

@@ -132,8 +132,10 @@ struct agent_arena {
 /*
  * A site of SIGMASK and SIGACTION is at the syscall instruction, or at a `mov $nr,%eax` right
  * before it. The agent looks at the number at run time: another system call there is executed as
- * displaced. A system call that waits with a mask of its own (ppoll and the like) has two sites of
- * SIGMASK: there, and at the instruction behind it.
+ * displaced. A system call that waits with a mask of its own (ppoll and the like) or for signals
+ * has two sites of SIGMASK: there, and at the instruction behind it. The one system call of
+ * syscall() has a site that is of both kinds, and none behind it: a function's arguments need not be
+ * put back.
  */
 enum agent_site_flags {
 	AGENT_SITE_MODULES = 1, /* the loader's notification point: an exchange, no program */

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Signals held back: somebody sent one of ours to a thread that believes to block it.
+ *
+ * Model: the kernel delivers it, since for the kernel it is open; so it is kept here until the
+ * thread would have got it: when it opens its mask, waits with another one, or takes it with
+ * sigtimedwait(). As in the kernel one of each kind
+ * is kept for a thread and one for the process, and a forked child has none.
+ *
+ * A thread in sigtimedwait() gets what is for the process from whoever was interrupted: the kernel
+ * wakes it with a signal of the same number (a *nudge*), and behind the call it finds the true one.
+ */
+#include <errno.h>
+
+#include "agent/agent.h"
+
+#define HELD 64u
+#define WAITERS 64u
+#define SYSCALL_LEN 2u
+#define BIT(sig) (1ULL << ((sig)-1))
+
+enum { HELD_FREE, HELD_BUSY, HELD_READY };
+
+struct held {
+	u32 state;
+	u32 sig;
+	u32 tid; /* 0: of the process */
+	u32 pad;
+	siginfo_t info;
+};
+
+struct waiter {
+	u32 tid; /* 0: free */
+	u32 pad;
+	u64 set;
+	const struct arch_patch *patch; /* of the site before the call */
+};
+
+static struct held held[HELD];
+static struct waiter waiters[WAITERS];
+static u32 any; /* has ever held one */
+
+static bool is_for(const struct held *h, u64 set, u32 tid)
+{
+	return load_acquire(&h->state) == HELD_READY && BIT(h->sig) & set && h->tid == tid;
+}
+
+static struct held *find(u64 set, u32 tid)
+{
+	for (u32 i = 0; i < HELD; i++)
+		if (is_for(&held[i], set, tid))
+			return &held[i];
+	return NULL;
+}
+
+static bool change(u32 *state, u32 from, u32 to)
+{
+	return __atomic_compare_exchange_n(state, &from, to, false, __ATOMIC_ACQ_REL,
+					   __ATOMIC_RELAXED);
+}
+
+static void put(u32 tid, const siginfo_t *info)
+{
+	store_relaxed(&any, 1);
+	if (find(BIT(info->si_signo), tid))
+		return;
+	for (u32 i = 0; i < HELD; i++) {
+		struct held *h = &held[i];
+
+		if (load_relaxed(&h->state) != HELD_FREE ||
+		    !change(&h->state, HELD_FREE, HELD_BUSY))
+			continue;
+		h->sig = (u32)info->si_signo;
+		h->tid = tid;
+		h->info = *info;
+		store_release(&h->state, HELD_READY);
+		return;
+	}
+}
+
+static bool take(u64 set, u32 tid, siginfo_t *out)
+{
+	struct held *h;
+
+	while ((h = find(set, tid))) {
+		if (!change(&h->state, HELD_READY, HELD_BUSY))
+			continue;
+		*out = h->info;
+		store_release(&h->state, HELD_FREE);
+		return true;
+	}
+	return false;
+}
+
+bool heldback_any(void)
+{
+	return unlikely(load_relaxed(&any));
+}
+
+bool heldback_take(u64 set, siginfo_t *out)
+{
+	u32 tid;
+
+	if (likely(!load_relaxed(&any)))
+		return false;
+	tid = sys_gettid();
+	return take(set, tid, out) || take(set, 0, out);
+}
+
+u64 heldback_pending(void)
+{
+	u32 tid;
+	u64 set = 0;
+
+	if (!load_relaxed(&any))
+		return 0;
+	tid = sys_gettid();
+	for (u32 i = 0; i < HELD; i++)
+		if (is_for(&held[i], ~0ULL, tid) || is_for(&held[i], ~0ULL, 0))
+			set |= BIT(held[i].sig);
+	return set;
+}
+
+void heldback_forget(u64 set)
+{
+	for (u32 i = 0; i < HELD && load_relaxed(&any); i++)
+		if (load_acquire(&held[i].state) == HELD_READY && BIT(held[i].sig) & set)
+			change(&held[i].state, HELD_READY, HELD_FREE);
+}
+
+void heldback_forked(void)
+{
+	memset(held, 0, sizeof(held));
+	memset(waiters, 0, sizeof(waiters));
+	any = 0;
+}
+
+/* To the kernel, whose the masks are again; blocked here, this thread is to get none of them. */
+void heldback_give_back(void)
+{
+	u64 mask = SIG_OURS;
+
+	if (!any)
+		return;
+	SYS6(__NR_rt_sigprocmask, SIG_BLOCK, &mask, NULL, 8, 0, 0);
+	for (u32 i = 0; i < HELD; i++) {
+		struct held *h = &held[i];
+
+		if (h->state != HELD_READY)
+			continue;
+		/* what a thread says it got from kill() it can only send itself */
+		if (SYS3(__NR_rt_sigqueueinfo, agent.pid, h->sig, &h->info))
+			SYS3(__NR_kill, agent.pid, h->sig, 0);
+		h->state = HELD_FREE;
+	}
+	any = 0;
+}
+
+/* --- sigtimedwait -------------------------------------------------------------------------------
+ */
+
+static struct waiter *waiter_of(u32 tid)
+{
+	for (u32 i = 0; i < WAITERS; i++)
+		if (load_acquire(&waiters[i].tid) == tid)
+			return &waiters[i];
+	return NULL;
+}
+
+/* What sigtimedwait() returns when it gets this. */
+static s64 waited(const siginfo_t *info, u64 to)
+{
+	return to && osl_write((void *)to, info, sizeof(*info)) ? -EFAULT : info->si_signo;
+}
+
+bool heldback_before_wait(struct arch_regs *regs, const struct arch_patch *patch, bool watched)
+{
+	struct waiter *w;
+	siginfo_t info;
+	u64 set;
+
+	if (regs->r10 != 8 || osl_read(&set, (void *)regs->di, sizeof(set)) || !(set & SIG_OURS))
+		return false;
+	w = watched ? waiter_of(0) : NULL;
+	if (w && change(&w->tid, 0, sys_gettid())) {
+		w->patch = patch;
+		store_release(&w->set, set & SIG_OURS);
+	}
+	if (!heldback_take(set & SIG_OURS, &info))
+		return false;
+	regs->ax = (u64)waited(&info, regs->si);
+	heldback_behind_wait(NULL);
+	return true;
+}
+
+void heldback_behind_wait(const struct arch_regs *regs)
+{
+	struct waiter *w = waiter_of(sys_gettid());
+	siginfo_t info;
+
+	if (!w)
+		return;
+	store_relaxed(&w->set, 0);
+	store_release(&w->tid, 0);
+	/* perhaps only a nudge */
+	if (regs && regs->ax - 1 < 64 && BIT(regs->ax) & SIG_OURS && load_relaxed(&any) &&
+	    take(BIT(regs->ax), 0, &info))
+		waited(&info, regs->si);
+}
+
+static void nudge(u32 sig)
+{
+	for (u32 i = 0; i < WAITERS; i++) {
+		u32 tid = load_acquire(&waiters[i].tid);
+
+		if (!tid || !(load_acquire(&waiters[i].set) & BIT(sig)))
+			continue;
+		SYS3(__NR_tgkill, agent.pid, tid, sig);
+		return;
+	}
+}
+
+/* The site is at the call, which is executed in the slot, or at the load of its number. */
+static bool is_before_call(const struct arch_patch *p, u64 ip)
+{
+	if (p->len == SYSCALL_LEN)
+		return ip == p->slot;
+	return ip == p->addr + p->len || (p->slot && ip - p->slot < p->slot_len);
+}
+
+/* Interrupted on its way into sigtimedwait(), which is over now. */
+static void end_wait(struct waiter *w, struct osl_ucontext *uc, int sig)
+{
+	const struct arch_patch *p = w->patch;
+	siginfo_t info;
+
+	if (!is_before_call(p, frame_ip(uc)) || !heldback_take(BIT(sig), &info))
+		return;
+	heldback_behind_wait(NULL);
+	uc->ax = (u64)waited(&info, uc->si);
+	frame_set_ip(uc, p->addr + p->len + (p->len == SYSCALL_LEN ? 0 : SYSCALL_LEN));
+}
+
+void heldback_put(const siginfo_t *info, struct osl_ucontext *uc)
+{
+	u32 self = sys_gettid(), to = info->si_code == SI_TKILL ? self : 0;
+	struct waiter *w = waiter_of(self);
+	bool nudged = to && info->si_pid == (s32)agent.pid && w && find(BIT(info->si_signo), 0);
+
+	if (!nudged)
+		put(to, info);
+	if (w && load_acquire(&w->set) & BIT(info->si_signo))
+		end_wait(w, uc, info->si_signo);
+	else if (!to)
+		nudge((u32)info->si_signo);
+}

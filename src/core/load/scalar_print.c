@@ -3,9 +3,9 @@
  * A scalar as the kernel's log has it: bounds that say nothing are left out, of the others those
  * with equal values are named together ("smin=smin32=0"), lower ones with lower, upper with upper.
  */
-#include "core/load/log_format.h"
 #include "core/load/scalar.h"
 
+#include <stdio.h>
 #include <string.h>
 
 struct bound {
@@ -23,8 +23,8 @@ struct text {
 
 #define append(t, ...)                                                                             \
 	((t)->len +=                                                                               \
-	 ebpf_log_format((t)->buf + ((size_t)(t)->len < (t)->size ? (t)->len : 0),                 \
-			 (size_t)(t)->len < (t)->size ? (t)->size - (t)->len : 0, __VA_ARGS__))
+	 snprintf((t)->buf + ((size_t)(t)->len < (t)->size ? (t)->len : 0),                        \
+		  (size_t)(t)->len < (t)->size ? (t)->size - (t)->len : 0, __VA_ARGS__))
 
 static bool is_short(s64 value)
 {

@@ -164,6 +164,7 @@ static int trace(struct object *obj)
 		.nobjs = 1,
 		.json = config.json,
 		.no_maps = config.no_maps,
+		.missing = object_missing(&config.object),
 		.duration_ns = config.duration,
 		.pids = &config.pids,
 	};
@@ -178,7 +179,7 @@ static int trace(struct object *obj)
 	if (!err)
 		err = adopt() ? -EPERM : 0;
 	if (!err)
-		err = object_attach(obj);
+		err = object_attach(obj, &config.object);
 	if (!err) {
 		session_announce(&s);
 		err = session_run(&s);
@@ -223,6 +224,8 @@ static const struct opt opts[] = {
 	 "write results to FILE instead of standard output"},
 	{0, "prog", "NAME=SPEC", OPT_LIST, offsetof(__typeof__(config), object.progs),
 	 "attach program NAME to uprobe:FILE:FUNCTION"},
+	{0, "missing", "WHAT", OPT_STRING, offsetof(__typeof__(config), object.missing),
+	 "functions of a glob that can't be probed: warn, ignore, error"},
 	{0, "btf", "FILE", OPT_STRING, offsetof(__typeof__(config), object.btf),
 	 "types of the target: BTF, or a binary that holds it"},
 	{0, "no-follow", NULL, OPT_FLAG, offsetof(__typeof__(config), no_follow),

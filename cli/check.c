@@ -11,9 +11,9 @@
 
 #include "base/cleanup.h"
 #include "cli/commands.h"
+#include "cli/howto.h"
 #include "cli/object.h"
 #include "cli/out.h"
-#include "probe/probe.h"
 
 static struct {
 	int pid;
@@ -21,34 +21,17 @@ static struct {
 	struct out_json json;
 } config;
 
-static void free_elf(struct probe_elf **elf)
+/* How the place would be probed: "trap", or why not. True when it can. */
+static bool plan_text(struct howto *h, const struct attachment *a, u64 offset, const char *name,
+		      char *text, size_t size)
 {
-	probe_elf_free(elf);
-}
-
-/* How the place would be probed, from the bytes in its file: "trap", or why not. True when it can.
- */
-static bool plan_text(const struct attachment *a, char *text, size_t size)
-{
-	_cleanup_(free_elf) struct probe_elf *elf = NULL;
-	_cleanup_fclose_ FILE *f = fopen(a->place.path, "re");
 	char why[PROBE_WHY_MAX] = "";
-	struct arch_patch patch;
-	u8 code[64];
-	size_t n;
 
 	if (a->spec.kind == SPEC_USDT) {
 		snprintf(text, size, "by its note");
 		return true;
 	}
-	if (!f || fseek(f, (long)a->place.offset, SEEK_SET) ||
-	    probe_elf_open(a->place.path, &elf, why)) {
-		snprintf(text, size, "%s", why[0] ? why : strerror(errno));
-		return false;
-	}
-	n = fread(code, 1, sizeof(code), f);
-	if (probe_plan(elf, a->place.offset, probe_elf_offset_to_addr(elf, a->place.offset), code,
-		       n, &patch, why)) {
+	if (!howto_place(h, offset, name, a->spec.ret, why)) {
 		snprintf(text, size, "refused: %s", why);
 		return false;
 	}
@@ -56,30 +39,50 @@ static bool plan_text(const struct attachment *a, char *text, size_t size)
 	return true;
 }
 
-static bool show(const struct object *obj, const struct attachment *a, struct json_object *doc)
+static bool show_place(const struct object *obj, struct howto *h, const struct attachment *a,
+		       u64 at, const char *name, struct json_object *doc)
 {
-	char plan[PROBE_WHY_MAX + 16];
+	char plan[PROBE_WHY_MAX + 16], offset[32] = "";
 	struct json_object *o;
-	bool ok = plan_text(a, plan, sizeof(plan));
-	char offset[32] = "";
+	bool ok = plan_text(h, a, at, name, plan, sizeof(plan));
 
-	if (a->spec.offset || !a->place.name[0])
+	if (a->spec.offset || !name[0])
 		snprintf(offset, sizeof(offset), "+0x%" PRIx64,
-			 a->spec.offset ? a->spec.offset : a->place.offset);
+			 a->spec.offset ? a->spec.offset : at);
 	if (!doc) {
 		printf("%-16s %-10s %s:%s%s  %s\n", obj->progs[a->prog].name,
-		       spec_kind_name(&a->spec), a->place.path, a->place.name, offset, plan);
+		       spec_kind_name(&a->spec), a->place.path, name, offset, plan);
 		return ok;
 	}
 	o = json_object_new_object();
 	out_add_str(o, "prog", obj->progs[a->prog].name);
 	out_add_str(o, "type", spec_kind_name(&a->spec));
 	out_add_str(o, "path", a->place.path);
-	out_add_str(o, "function", a->place.name);
-	out_add_u64(o, "offset", a->place.offset);
+	out_add_str(o, "function", name);
+	out_add_u64(o, "offset", at);
 	out_add_str(o, "plan", plan);
 	out_add_bool(o, "ok", ok);
 	out_push(doc, o);
+	return ok;
+}
+
+/* Of a glob, each function. */
+static bool show(const struct object *obj, const struct attachment *a, struct json_object *doc)
+{
+	char why[PROBE_WHY_MAX] = "";
+	struct howto h;
+	bool ok = true;
+
+	if (howto_open(&h, a->place.path, why)) {
+		out_error("%s", why);
+		return false;
+	}
+	if (a->spec.kind != SPEC_MULTI)
+		ok = show_place(obj, &h, a, a->place.offset, a->place.name, doc);
+	for (u32 i = 0; i < a->place.npoints; i++)
+		ok &= show_place(obj, &h, a, a->place.points[i].offset, a->place.points[i].name,
+				 doc);
+	howto_close(&h);
 	return ok;
 }
 

@@ -56,6 +56,8 @@ static struct json_object *target_json(const struct ebpfrt_link *l)
 	if (l->reason[0])
 		out_add_str(o, "reason", out_clean(l->reason, text, sizeof(text)));
 	out_add_u64(o, "addr", l->addr);
+	out_add_u64(o, "places", l->places);
+	out_add_u64(o, "missing", l->missing);
 	out_add_u64(o, "hits", l->hits);
 	out_add_u64(o, "missed", l->missed);
 	out_add_u64(o, "aborted", l->aborted);
@@ -88,6 +90,20 @@ static struct json_object *link_json(const struct ebpfrt_link *l, size_t n)
 	return o;
 }
 
+/* A link of many functions says of how many, and why not of all. */
+static void print_state(const struct ebpfrt_link *l)
+{
+	char text[512];
+
+	printf("\tpid %d  %s", l->pid, state_name(l));
+	if (l->places > 1 || l->missing)
+		printf(", %u place%s", l->places, l->places == 1 ? "" : "s");
+	if (l->missing)
+		printf(", %u left out", l->missing);
+	if (l->reason[0])
+		printf(": %s", out_clean(l->reason, text, sizeof(text)));
+}
+
 static void link_print(const struct ebpfrt_link *l, size_t n)
 {
 	char text[1024];
@@ -101,11 +117,9 @@ static void link_print(const struct ebpfrt_link *l, size_t n)
 	for (size_t i = 0; i < n; i++) {
 		if (!l[i].pid)
 			continue;
-		printf("\tpid %d  %s%s%s  hits %" PRIu64 "  missed %" PRIu64 "  aborted %" PRIu64
-		       "\n",
-		       l[i].pid, state_name(&l[i]), l[i].reason[0] ? ": " : "",
-		       out_clean(l[i].reason, text, sizeof(text)), l[i].hits, l[i].missed,
-		       l[i].aborted);
+		print_state(&l[i]);
+		printf("  hits %" PRIu64 "  missed %" PRIu64 "  aborted %" PRIu64 "\n", l[i].hits,
+		       l[i].missed, l[i].aborted);
 		if (l[i].left)
 			printf("\t\t%" PRIu64 " calls ended without a return\n", l[i].left);
 	}

@@ -4,9 +4,12 @@
 
 #include <bpf/bpf.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "cli/guard.h"
@@ -98,6 +101,8 @@ void object_free(struct object **obj)
 	if (!o)
 		return;
 	object_detach(o);
+	for (u32 i = 0; i < o->nattachments; i++)
+		place_deinit(&o->attachments[i].place);
 	bpf_object__close(o->bpf);
 	if (o->btf_fd >= 0)
 		close(o->btf_fd);
@@ -117,7 +122,7 @@ static struct attachment *new_attachment(struct object *obj)
 		obj->attachments = v;
 		obj->attachments_room = room;
 	}
-	memset(&obj->attachments[obj->nattachments], 0, sizeof(struct attachment));
+	obj->attachments[obj->nattachments] = (struct attachment){.fd = -1};
 	return &obj->attachments[obj->nattachments++];
 }
 
@@ -143,6 +148,13 @@ static bool is_wanted(const struct object_prog *prog, const struct object_opts *
 	return !prog->optional || spec_text(prog, opts) != prog->section;
 }
 
+enum object_missing object_missing(const struct object_opts *opts)
+{
+	if (opts->missing && !strcmp(opts->missing, "error"))
+		return MISSING_ERROR;
+	return opts->missing && !strcmp(opts->missing, "ignore") ? MISSING_IGNORE : MISSING_WARN;
+}
+
 static bool holds_program(const struct object *obj, const char *name, size_t n)
 {
 	for (u32 k = 0; k < obj->nprogs; k++) {
@@ -154,6 +166,10 @@ static bool holds_program(const struct object *obj, const char *name, size_t n)
 
 int object_check_options(struct object *const *objs, u32 nobjs, const struct object_opts *opts)
 {
+	if (opts->missing && strcmp(opts->missing, "error") && strcmp(opts->missing, "warn") &&
+	    strcmp(opts->missing, "ignore"))
+		return out_error("--missing takes error, warn or ignore, not '%s'", opts->missing),
+		       -EINVAL;
 	for (u32 i = 0; i < opts->progs.n; i++) {
 		const char *text = opts->progs.v[i];
 		size_t n = strcspn(text, "=");
@@ -172,48 +188,38 @@ int object_check_options(struct object *const *objs, u32 nobjs, const struct obj
 	return 0;
 }
 
-static bool is_attached_already(const struct object *obj, u32 prog, const struct place *place)
+static bool is_attached_already(const struct object *obj, u32 prog, const struct spec *spec,
+				const struct place *place)
 {
 	for (u32 i = 0; i < obj->nattachments; i++) {
 		const struct attachment *a = &obj->attachments[i];
 
 		if (a->prog == prog && a->place.dev == place->dev && a->place.ino == place->ino &&
-		    a->place.offset == place->offset)
+		    a->place.offset == place->offset && a->spec.kind == spec->kind)
 			return true;
 	}
 	return false;
 }
 
-static int add_places(struct object *obj, u32 prog, const struct spec *spec,
-		      const struct place *places, int n)
-{
-	for (int i = 0; i < n; i++) {
-		struct attachment *a;
-
-		if (is_attached_already(obj, prog, &places[i]))
-			continue;
-		a = new_attachment(obj);
-		if (!a)
-			return out_error("out of memory"), -ENOMEM;
-		a->prog = prog;
-		a->spec = *spec;
-		a->place = places[i];
-	}
-	return 0;
-}
-
 static int resolve_in(struct object *obj, u32 prog, const struct spec *spec,
 		      const struct spec_scope *scope)
 {
-	_cleanup_free_ struct place *places = NULL;
 	char why[SPEC_WHY_MAX] = "";
-	int n = spec_resolve(spec, scope, &places, why);
+	struct place place = {0};
+	struct attachment *a;
+	int err = spec_resolve(spec, scope, &place, why);
 
-	if (n < 0) {
-		out_error("%s: %s: %s", obj->file, obj->progs[prog].name, why);
-		return n;
+	if (err)
+		return out_error("%s: %s: %s", obj->file, obj->progs[prog].name, why), err;
+	a = is_attached_already(obj, prog, spec, &place) ? NULL : new_attachment(obj);
+	if (!a) {
+		place_deinit(&place);
+		return 0;
 	}
-	return add_places(obj, prog, spec, places, n);
+	a->prog = prog;
+	a->spec = *spec;
+	a->place = place;
+	return 0;
 }
 
 /* @text: its section, or the SPEC that --prog gave in its place. */
@@ -346,15 +352,23 @@ static void forget_ring_sizes(struct bpf_object *bpf)
 	}
 }
 
-/* What libbpf doesn't know by its section, we do. */
-static void set_program_types(struct bpf_object *bpf)
+/* What libbpf doesn't know by its section, we do. A program goes to globs, or to single places. */
+static void set_program_types(const struct object *obj)
 {
 	struct bpf_program *prog;
 
-	bpf_object__for_each_program(prog, bpf)
+	bpf_object__for_each_program(prog, obj->bpf)
 	{
 		if (bpf_program__type(prog) == BPF_PROG_TYPE_UNSPEC)
 			bpf_program__set_type(prog, BPF_PROG_TYPE_KPROBE);
+	}
+	for (u32 i = 0; i < obj->nattachments; i++) {
+		const struct attachment *a = &obj->attachments[i];
+
+		prog = bpf_object__find_program_by_name(obj->bpf, obj->progs[a->prog].name);
+		if (prog && a->spec.kind == SPEC_MULTI)
+			bpf_program__set_expected_attach_type(
+				prog, (enum bpf_attach_type)EBPFRT_BPF_TRACE_UPROBE_MULTI);
 	}
 }
 
@@ -410,7 +424,7 @@ int object_open(struct object *obj, const struct object_opts *opts)
 		return err;
 	}
 	choose_programs(obj, opts);
-	set_program_types(obj->bpf);
+	set_program_types(obj);
 	forget_ring_sizes(obj->bpf);
 	return 0;
 }
@@ -511,12 +525,14 @@ int object_load(struct object *obj)
 
 /* --- attach --- */
 
-static u32 id_of(const struct bpf_link *link)
+#define PROGRESS_LEAST 100 /* functions */
+
+static u32 id_of(int fd)
 {
 	struct bpf_link_info info = {0};
 	u32 len = sizeof(info);
 
-	return bpf_obj_get_info_by_fd(bpf_link__fd(link), &info, &len) ? 0 : info.id;
+	return bpf_obj_get_info_by_fd(fd, &info, &len) ? 0 : info.id;
 }
 
 static struct bpf_link *attach_usdt(const struct bpf_program *prog, const struct attachment *a)
@@ -530,6 +546,30 @@ static struct bpf_link *attach_probe(const struct bpf_program *prog, const struc
 	LIBBPF_OPTS(bpf_uprobe_opts, opts, .retprobe = a->spec.ret);
 
 	return bpf_program__attach_uprobe_opts(prog, -1, a->place.path, a->place.offset, &opts);
+}
+
+/* One link for all functions; libbpf 1.1.2 doesn't know of such. 0, and a->fd, or -errno. */
+static int attach_multi(const struct bpf_program *prog, struct attachment *a, bool partial)
+{
+	struct {
+		u32 prog_fd, target_fd, attach_type, flags;
+		struct ebpf_attr_uprobe_multi m;
+	} attr = {.prog_fd = (u32)bpf_program__fd(prog),
+		  .attach_type = EBPFRT_BPF_TRACE_UPROBE_MULTI};
+	_cleanup_free_ u64 *offsets = calloc(a->place.npoints + 1, sizeof(*offsets));
+
+	if (!offsets)
+		return -ENOMEM;
+	for (u32 i = 0; i < a->place.npoints; i++)
+		offsets[i] = a->place.points[i].offset;
+	attr.m.path = (u64)a->place.path;
+	attr.m.offsets = (u64)offsets;
+	attr.m.cnt = a->place.npoints;
+	attr.m.flags = (a->spec.ret ? EBPFRT_BPF_F_UPROBE_MULTI_RETURN : 0) |
+		       (partial ? EBPFRT_BPF_F_UPROBE_MULTI_PARTIAL : 0);
+	a->fd = (int)syscall(__NR_bpf, BPF_LINK_CREATE, &attr,
+			     offsetof(__typeof__(attr), m) + EBPF_UPROBE_MULTI_SIZE);
+	return a->fd < 0 ? -errno : 0;
 }
 
 /* Why libbpf gave up a USDT probe: its last line, in words of ours where there are any. */
@@ -574,7 +614,15 @@ static int refuse_attach(const struct object *obj, const struct attachment *a, i
 	return err;
 }
 
-static int attach_one(struct object *obj, struct attachment *a)
+static int attach_by_kind(struct bpf_program *prog, struct attachment *a, bool partial)
+{
+	if (a->spec.kind == SPEC_MULTI)
+		return attach_multi(prog, a, partial);
+	a->link = a->spec.kind == SPEC_USDT ? attach_usdt(prog, a) : attach_probe(prog, a);
+	return a->link ? 0 : -errno;
+}
+
+static int attach_one(struct object *obj, struct attachment *a, bool partial)
 {
 	const struct object_prog *p = &obj->progs[a->prog];
 	struct bpf_program *prog = bpf_object__find_program_by_name(obj->bpf, p->name);
@@ -584,24 +632,47 @@ static int attach_one(struct object *obj, struct attachment *a)
 		return out_error("%s: program '%s' is gone", obj->file, p->name), -ENOENT;
 	nkept = 0;
 	guard_begin("attaching", obj->file);
-	a->link = a->spec.kind == SPEC_USDT ? attach_usdt(prog, a) : attach_probe(prog, a);
-	err = a->link ? 0 : -errno;
+	err = attach_by_kind(prog, a, partial);
 	guard_end();
 	if (err)
 		return refuse_attach(obj, a, err);
-	a->link_id = id_of(a->link);
+	a->link_id = id_of(a->fd >= 0 ? a->fd : bpf_link__fd(a->link));
 	return 0;
 }
 
-int object_attach(struct object *obj)
+/* On a terminal: that something is under way which may take a moment. */
+static bool show_progress(const struct object *obj)
 {
+	u64 n = 0;
+
+	for (u32 i = 0; i < obj->nattachments; i++)
+		n += obj->attachments[i].place.npoints;
+	if (n < PROGRESS_LEAST || common.quiet || !isatty(STDERR_FILENO))
+		return false;
+	fprintf(stderr, "\rebpfrt: attaching to %" PRIu64 " functions...", n);
+	fflush(stderr);
+	return true;
+}
+
+static void wipe_progress(bool shown)
+{
+	if (shown)
+		fputs("\r\033[K", stderr);
+}
+
+int object_attach(struct object *obj, const struct object_opts *opts)
+{
+	const bool partial = object_missing(opts) != MISSING_ERROR;
+	bool shown;
 	int err = ebpfrt_batch_begin(), end;
 
 	if (err)
 		return out_error("%s", ebpfrt_error()), err;
+	shown = show_progress(obj);
 	for (u32 i = 0; !err && i < obj->nattachments; i++)
-		err = attach_one(obj, &obj->attachments[i]);
+		err = attach_one(obj, &obj->attachments[i], partial);
 	end = ebpfrt_batch_end();
+	wipe_progress(shown);
 	if (!err && end)
 		return out_error("%s\n  `ebpfrt check -p PID %s` says which of its probes can be "
 				 "attached",
@@ -615,13 +686,18 @@ int object_detach(struct object *obj)
 	bool any = false;
 
 	for (u32 i = 0; i < obj->nattachments; i++)
-		any |= !!obj->attachments[i].link;
+		any |= attachment_is_on(&obj->attachments[i]);
 	if (!any)
 		return 0;
 	ebpfrt_batch_begin();
 	for (u32 i = 0; i < obj->nattachments; i++) {
-		bpf_link__destroy(obj->attachments[i].link);
-		obj->attachments[i].link = NULL;
+		struct attachment *a = &obj->attachments[i];
+
+		bpf_link__destroy(a->link);
+		a->link = NULL;
+		if (a->fd >= 0)
+			close(a->fd);
+		a->fd = -1;
 	}
 	return ebpfrt_batch_end();
 }

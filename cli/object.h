@@ -49,15 +49,25 @@ struct attachment {
 	u32 prog; /* index into progs */
 	struct spec spec;
 	struct place place;
-	struct bpf_link *link;
-	u32 link_id; /* 0: unknown */
-	bool lost;   /* somebody else detached it */
+	struct bpf_link *link; /* of a glob: NULL */
+	int fd;		       /* of a glob's link, one for all its functions; -1: none */
+	u32 link_id;	       /* 0: unknown */
+	u32 places;	       /* that are probed, where it is attached */
+	bool lost;	       /* somebody else detached it */
 };
+static inline bool attachment_is_on(const struct attachment *a)
+{
+	return a->link || a->fd >= 0;
+}
+
+/* What becomes of functions of a glob that can't be probed: the others are, or none. */
+enum object_missing { MISSING_WARN, MISSING_ERROR, MISSING_IGNORE };
 
 /* Options that say how an object's programs are attached; shared by attach, run and check. */
 struct object_opts {
 	const char *btf;
 	struct opt_list progs; /* NAME=SPEC */
+	const char *missing;   /* error, warn, ignore; NULL: warn */
 };
 
 /* The functions below say what is wrong themselves (out_error) and return 0 or -errno. */
@@ -77,8 +87,9 @@ int object_resolve(struct object *obj, const struct object_opts *opts,
 int object_open(struct object *obj, const struct object_opts *opts);
 int object_load(struct object *obj);
 
+enum object_missing object_missing(const struct object_opts *opts);
 /* Attach everything that was resolved, in one batch. */
-int object_attach(struct object *obj);
+int object_attach(struct object *obj, const struct object_opts *opts);
 /* Detach everything; the targets are restored when this returns. */
 int object_detach(struct object *obj);
 

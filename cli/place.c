@@ -22,7 +22,7 @@
 #include "base/cleanup.h"
 #include "probe/probe.h"
 
-#define MULTI_MAX 4096
+#define MULTI_MAX 32768
 
 static void free_elf(struct probe_elf **elf)
 {
@@ -331,81 +331,93 @@ static int place_function(struct probe_elf *elf, const struct spec *spec, struct
 	return 0;
 }
 
+void place_deinit(struct place *place)
+{
+	for (u32 i = 0; i < place->npoints; i++)
+		free(place->points[i].name);
+	free(place->points);
+	place->points = NULL;
+	place->npoints = 0;
+}
+
 struct multi {
 	const struct spec *spec;
-	const struct place *base;
-	struct place *v;
-	int n;
+	struct place *place;
 	bool full;
 };
 
 static int take_match(const struct probe_symbol *sym, void *cookie)
 {
 	struct multi *m = cookie;
+	struct place *p = m->place;
 
 	if (sym->ifunc || fnmatch(m->spec->func, sym->name, 0))
 		return 0;
-	for (int i = 0; i < m->n; i++) {
-		if (m->v[i].offset == sym->offset)
-			return 0;
-	}
-	if (m->n == MULTI_MAX) {
+	if (p->npoints == MULTI_MAX) {
 		m->full = true;
 		return 1;
 	}
-	if (!(m->n & (m->n - 1))) {
-		struct place *v = realloc(m->v, (m->n ? 2 * m->n : 1) * sizeof(*v));
+	if (!(p->npoints & (p->npoints - 1))) {
+		struct point *v =
+			realloc(p->points, (p->npoints ? 2 * p->npoints : 1) * sizeof(*v));
 
 		if (!v)
 			return -ENOMEM;
-		m->v = v;
+		p->points = v;
 	}
-	m->v[m->n] = *m->base;
-	m->v[m->n].offset = sym->offset;
-	snprintf(m->v[m->n].name, SPEC_TEXT_MAX, "%s", sym->name);
-	m->n++;
-	return 0;
+	p->points[p->npoints] = (struct point){sym->offset, strdup(sym->name)};
+	return p->points[p->npoints++].name ? 0 : -ENOMEM;
 }
 
-static int place_glob(struct probe_elf *elf, const struct spec *spec, const struct place *base,
-		      struct place **out, char *why)
+static int point_cmp(const void *a, const void *b)
 {
-	struct multi m = {.spec = spec, .base = base};
+	const struct point *x = a, *y = b;
+
+	if (x->offset != y->offset)
+		return x->offset < y->offset ? -1 : 1;
+	return strcmp(x->name, y->name);
+}
+
+/* Several names of one function are one point. */
+static void unite_points(struct place *p)
+{
+	u32 n = 0;
+
+	qsort(p->points, p->npoints, sizeof(*p->points), point_cmp);
+	for (u32 i = 0; i < p->npoints; i++) {
+		if (n && p->points[n - 1].offset == p->points[i].offset)
+			free(p->points[i].name);
+		else
+			p->points[n++] = p->points[i];
+	}
+	p->npoints = n;
+}
+
+static int place_glob(struct probe_elf *elf, const struct spec *spec, struct place *place,
+		      char *why)
+{
+	struct multi m = {.spec = spec, .place = place};
 	int err = probe_elf_each(elf, take_match, &m);
 
 	if (m.full) {
 		snprintf(why, SPEC_WHY_MAX, "'%s' matches more than %d functions of %s: narrow it",
-			 spec->func, MULTI_MAX, base->path);
+			 spec->func, MULTI_MAX, place->path);
 		err = -E2BIG;
-	} else if (!err && !m.n) {
-		snprintf(why, SPEC_WHY_MAX, "no function of %s matches '%s'", base->path,
+	} else if (!err && !place->npoints) {
+		snprintf(why, SPEC_WHY_MAX, "no function of %s matches '%s'", place->path,
 			 spec->func);
 		err = -ENOENT;
 	} else if (err < 0) {
-		snprintf(why, SPEC_WHY_MAX, "%s: %s", base->path, strerror(-err));
+		snprintf(why, SPEC_WHY_MAX, "%s: %s", place->path, strerror(-err));
+	} else {
+		unite_points(place);
 	}
-	if (err) {
-		free(m.v);
-		return err;
-	}
-	*out = m.v;
-	return m.n;
+	if (err)
+		place_deinit(place);
+	return err;
 }
 
-static int one_place(const struct place *place, struct place **out, char *why)
-{
-	struct place *v = malloc(sizeof(*v));
-
-	if (!v) {
-		snprintf(why, SPEC_WHY_MAX, "out of memory");
-		return -ENOMEM;
-	}
-	*v = *place;
-	*out = v;
-	return 1;
-}
-
-int spec_resolve(const struct spec *spec, const struct spec_scope *scope, struct place **out,
+int spec_resolve(const struct spec *spec, const struct spec_scope *scope, struct place *out,
 		 char why[SPEC_WHY_MAX])
 {
 	_cleanup_(free_elf) struct probe_elf *elf = NULL;
@@ -430,8 +442,10 @@ int spec_resolve(const struct spec *spec, const struct spec_scope *scope, struct
 		return err;
 	}
 	if (spec->kind == SPEC_MULTI)
-		return place_glob(elf, spec, &place, out, why);
+		err = place_glob(elf, spec, &place, why);
 	if (spec->kind == SPEC_UPROBE)
 		err = place_function(elf, spec, &place, why);
-	return err ? err : one_place(&place, out, why);
+	if (!err)
+		*out = place;
+	return err;
 }

@@ -133,7 +133,7 @@ static int prepare(struct object *obj, const char *exe)
 
 	if (object_resolve(obj, &config.object, &scope, 1) || object_open(obj, &config.object))
 		return STATUS_FAILED;
-	return object_load(obj) || object_attach(obj) ? STATUS_FAILED : 0;
+	return object_load(obj) || object_attach(obj, &config.object) ? STATUS_FAILED : 0;
 }
 
 static int prepare_all(const char *exe, struct object **objs)
@@ -186,7 +186,8 @@ static int run_under(const char *path, char **argv)
 	struct session s = {.objs = objs,
 			    .nobjs = config.progs.n,
 			    .json = config.json,
-			    .no_maps = config.no_maps};
+			    .no_maps = config.no_maps,
+			    .missing = object_missing(&config.object)};
 	_cleanup_free_ char **env = NULL;
 	char exe[PATH_MAX];
 	int status;
@@ -240,6 +241,8 @@ static const struct opt opts[] = {
 	 "write results to FILE instead of standard error"},
 	{0, "prog", "NAME=SPEC", OPT_LIST, offsetof(__typeof__(config), object.progs),
 	 "attach program NAME to uprobe:FILE:FUNCTION"},
+	{0, "missing", "WHAT", OPT_STRING, offsetof(__typeof__(config), object.missing),
+	 "functions of a glob that can't be probed: warn, ignore, error"},
 	{0, "btf", "FILE", OPT_STRING, offsetof(__typeof__(config), object.btf),
 	 "types of the target: BTF, or a binary that holds it"},
 	{0, "no-maps", NULL, OPT_FLAG, offsetof(__typeof__(config), no_maps),

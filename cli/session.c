@@ -13,10 +13,13 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "cli/howto.h"
 #include "cli/maps.h"
 #include "cli/out.h"
 #include "ebpfrt/ebpfrt.h"
 
+#define MISSING_SHOWN 5u
+#define MISSING_VERBOSE 100000u
 #define FLUSH_MS 200 /* a thread that isn't stopped is done with a record long before */
 
 enum { WHO_SIGNAL = 1, WHO_TIMER, WHO_EVENTS, WHO_RINGS, WHO_CHILD, WHO_TARGET, WHO_PERF = 1000 };
@@ -91,18 +94,55 @@ static const struct ebpfrt_link *best_row(const struct object *obj, const struct
 	return best;
 }
 
+/* Of a glob: which functions are not probed, as far as the file says; the daemon has counted. */
+static void list_missing(const struct session *s, const struct object *obj,
+			 const struct attachment *a, const struct ebpfrt_link *row)
+{
+	u32 shown = 0, most = common.verbose ? MISSING_VERBOSE : MISSING_SHOWN;
+	char why[PROBE_WHY_MAX] = "";
+	struct howto h;
+
+	if (!row->missing || s->missing == MISSING_IGNORE)
+		return;
+	out_warn("%s: %u of the %u functions of %s that match %s cannot be probed:",
+		 obj->progs[a->prog].name, row->missing, a->place.npoints, a->place.path,
+		 a->place.name);
+	if (howto_open(&h, a->place.path, why))
+		return;
+	for (u32 i = 0; i < a->place.npoints && shown < most; i++) {
+		const struct point *p = &a->place.points[i];
+
+		if (!howto_place(&h, p->offset, p->name, a->spec.ret, why)) {
+			fprintf(stderr, "  %s\n", why);
+			shown++;
+		}
+	}
+	howto_close(&h);
+	if (!shown)
+		fprintf(stderr, "  %s\n", row->reason);
+	if (shown < row->missing)
+		fprintf(stderr, "  and %u more; `ebpfrt list -v %s:'%s'` says which\n",
+			row->missing - MAX(shown, 1u), a->place.path, a->place.name);
+}
+
 /* "attached", "pending (reason)": the best of its targets. */
-static void describe_state(const struct object *obj, const struct attachment *a, char *text,
-			   size_t size)
+static void describe_state(const struct session *s, const struct object *obj, struct attachment *a,
+			   char *text, size_t size)
 {
 	_cleanup_free_ struct ebpfrt_link *rows = NULL;
 	const struct ebpfrt_link *best;
 	size_t n = 0;
 
 	best = ebpfrt_links(a->link_id, 0, &rows, &n) ? NULL : best_row(obj, a, rows, n);
-	if (best && best->state == EBPFRT_LINK_ATTACHED)
-		snprintf(text, size, "attached");
-	else if (best && best->state == EBPFRT_LINK_FAILED)
+	a->places = 1;
+	if (best && best->state == EBPFRT_LINK_ATTACHED) {
+		a->places = best->places;
+		if (a->spec.kind == SPEC_MULTI)
+			snprintf(text, size, "attached (%u functions)", best->places);
+		else
+			snprintf(text, size, "attached");
+		list_missing(s, obj, a, best);
+	} else if (best && best->state == EBPFRT_LINK_FAILED)
 		snprintf(text, size, "failed: %s",
 			 best->reason[0] ? best->reason : strerror(-best->err));
 	else if (best && best->reason[0])
@@ -124,13 +164,12 @@ static void place_text(const struct attachment *a, char *text, size_t size)
 		snprintf(text, size, "%s+0x%" PRIx64, a->place.path, a->place.offset);
 }
 
-static void announce_one(const struct session *s, const struct object *obj,
-			 const struct attachment *a)
+static void announce_one(const struct session *s, const struct object *obj, struct attachment *a)
 {
 	char state[512], place[PATH_MAX + 600];
 	struct json_object *o;
 
-	describe_state(obj, a, state, sizeof(state));
+	describe_state(s, obj, a, state, sizeof(state));
 	place_text(a, place, sizeof(place));
 	if (!s->json) {
 		out_note("%-16s %-10s %s  %s", obj->progs[a->prog].name, spec_kind_name(&a->spec),
@@ -143,6 +182,7 @@ static void announce_one(const struct session *s, const struct object *obj,
 	out_add_str(o, "place", place);
 	out_add_u64(o, "link_id", a->link_id);
 	out_add_str(o, "state", state);
+	out_add_u64(o, "places", a->places);
 	out_json_event(s->stream, "attached", o);
 }
 
@@ -153,9 +193,10 @@ void session_announce(struct session *s)
 	for (u32 k = 0; k < s->nobjs; k++) {
 		const struct object *obj = s->objs[k];
 
-		for (u32 i = 0; i < obj->nattachments; i++)
+		for (u32 i = 0; i < obj->nattachments; i++) {
 			announce_one(s, obj, &obj->attachments[i]);
-		n += obj->nattachments;
+			n += obj->attachments[i].places;
+		}
 	}
 	if (s->json) {
 		struct json_object *o = json_object_new_object();
@@ -310,7 +351,7 @@ static void on_detached(struct session *s, u32 id)
 		for (u32 i = 0; i < obj->nattachments; i++) {
 			struct attachment *a = &obj->attachments[i];
 
-			if (!a->link || a->lost || a->link_id != id)
+			if (!attachment_is_on(a) || a->lost || a->link_id != id)
 				continue;
 			a->lost = ours = true;
 			out_note("another client detached %s (link %u)", obj->progs[a->prog].name,
@@ -495,7 +536,7 @@ static void count_sites(const struct session *s, struct totals *t)
 	seen = calloc(n ? n : 1, sizeof(*seen));
 	for (size_t i = 0; seen && i < n; i++) {
 		if (rows[i].state == EBPFRT_LINK_ATTACHED && is_ours(s, &rows[i]))
-			t->sites += site_is_new(seen, &nseen, &rows[i]);
+			t->sites += site_is_new(seen, &nseen, &rows[i]) ? rows[i].places : 0;
 	}
 }
 

@@ -19,6 +19,7 @@ struct session {
 	u32 nobjs;
 	FILE *stream; /* results */
 	bool json, no_maps;
+	enum object_missing missing;
 	u64 duration_ns;	     /* 0: no limit */
 	const struct opt_pids *pids; /* targets; NULL with a child */
 	pid_t child;		     /* 0: none */

@@ -40,12 +40,21 @@ int spec_parse(const char *text, struct spec *out, char why[SPEC_WHY_MAX]);
 /* One word for it, as people know it: uprobe, uretprobe, uprobe.multi, usdt. */
 const char *spec_kind_name(const struct spec *spec);
 
+/* A function that a glob matches. */
+struct point {
+	u64 offset;
+	char *name;
+};
+
 struct place {
 	char path[PATH_MAX];
 	u64 dev, ino;
 	u64 offset;
-	char name[SPEC_TEXT_MAX]; /* of the function, "" for a bare address */
+	char name[SPEC_TEXT_MAX]; /* of the function, "" for a bare address; a glob as it is */
+	struct point *points;	  /* of a glob, by offset; owned */
+	u32 npoints;
 };
+void place_deinit(struct place *place);
 
 /* Where to look: a live process, or a command that is about to start. */
 struct spec_scope {
@@ -61,9 +70,9 @@ int spec_find_file(const char *name, const struct spec_scope *scope, char *path,
 		   char why[SPEC_WHY_MAX]);
 
 /*
- * All places of @spec in @scope. *out is malloc'ed. Number of places (a usdt has one, its offset
- * is unused), or -errno with a sentence: no such file, no such function (near misses), a function
- * that is chosen at run time (IFUNC) and can't be told from here.
+ * The place of @spec in @scope, to be given back with place_deinit(). A usdt's offset is unused; a
+ * glob has points. 0, or -errno with a sentence: no such file, no such function (near misses), a
+ * function that is chosen at run time (IFUNC) and can't be told from here.
  */
-int spec_resolve(const struct spec *spec, const struct spec_scope *scope, struct place **out,
+int spec_resolve(const struct spec *spec, const struct spec_scope *scope, struct place *out,
 		 char why[SPEC_WHY_MAX]);

@@ -7,8 +7,8 @@ _ebpfrt_pids() {
 
 _ebpfrt_options() {
 	case $1 in
-	attach) echo '--pid --name --duration --output --prog --btf --no-follow --no-maps --json' ;;
-	run) echo '--object --output --prog --btf --no-maps --json' ;;
+	attach) echo '--pid --name --duration --output --prog --missing --btf --no-follow --no-maps --json' ;;
+	run) echo '--object --output --prog --missing --btf --no-maps --json' ;;
 	detach) echo '--pid --link --all' ;;
 	ps) echo '--json --pretty' ;;
 	prog) echo '--json --pretty' ;;
@@ -16,6 +16,7 @@ _ebpfrt_options() {
 	link) echo '--pid --json --pretty' ;;
 	btf) echo '--json --pretty' ;;
 	log) echo '--follow --json' ;;
+	list) echo '--pid --json --pretty' ;;
 	check) echo '--pid --prog --btf --json --pretty' ;;
 	doctor) echo '--pid --json --pretty' ;;
 	exec) echo '--pid' ;;
@@ -26,14 +27,14 @@ _ebpfrt_options() {
 
 _ebpfrt_words() {
 	case $1 in
-	attach) _ebpfrt_pids ;;
+	attach | list) _ebpfrt_pids ;;
 	detach) ebpfrt ps --json 2>/dev/null | grep -o '"pid":[0-9]*' | cut -d: -f2 ;;
 	prog) echo 'show list dump xlated jited id name tag pinned opcodes' ;;
 	map) echo 'show list dump lookup update delete peek pop dequeue push enqueue pin id name pinned key value hex any exist noexist' ;;
 	link) echo 'show list detach id pinned' ;;
 	btf) echo 'show list dump id file builtin format c raw' ;;
 	env) echo 'agent surface' ;;
-	help) echo 'attach run detach ps prog map link btf log check doctor exec env shutdown help version' ;;
+	help) echo 'attach run detach ps prog map link btf log list check doctor exec env shutdown help version' ;;
 	esac
 }
 
@@ -58,6 +59,10 @@ _ebpfrt() {
 		COMPREPLY=($(compgen -W "$(_ebpfrt_pids)" -- "$cur"))
 		return
 		;;
+	--missing)
+		COMPREPLY=($(compgen -W 'warn ignore error' -- "$cur"))
+		return
+		;;
 	--color)
 		COMPREPLY=($(compgen -W 'auto always never' -- "$cur"))
 		return
@@ -70,11 +75,12 @@ _ebpfrt() {
 	if [[ $cur == -* ]]; then
 		COMPREPLY=($(compgen -W "$(_ebpfrt_options "$command")" -- "$cur"))
 	elif [[ -z $command ]]; then
-		COMPREPLY=($(compgen -W 'attach run detach ps prog map link btf log check doctor exec env shutdown help version' -- "$cur"))
+		COMPREPLY=($(compgen -W 'attach run detach ps prog map link btf log list check doctor exec env shutdown help version' -- "$cur"))
 	else
 		COMPREPLY=($(compgen -W "$(_ebpfrt_words "$command")" -- "$cur"))
 		case $command in
 		attach | check | run) COMPREPLY+=($(compgen -f -X '!*.o' -- "$cur") $(compgen -d -- "$cur")) ;;
+		list) COMPREPLY+=($(compgen -f -- "$cur")) ;;
 		esac
 	fi
 }

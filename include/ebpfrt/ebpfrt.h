@@ -98,6 +98,8 @@ struct ebpfrt_link {
 	uint64_t offset; /* in the file */
 	uint64_t cookie;
 	uint64_t hits, missed, aborted, left;
+	uint32_t places; /* that are probed: a link of many functions may have less than it named */
+	uint32_t missing; /* that can't be; reason is that of the first one */
 	char prog_name[16];
 	char path[240];
 	char symbol[96]; /* nearest, "" when unknown */

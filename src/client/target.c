@@ -56,6 +56,8 @@ static void copy_link(struct ebpfrt_link *to, const struct msg_link_info *from)
 		.missed = from->missed,
 		.aborted = from->aborted,
 		.left = from->left,
+		.places = from->places,
+		.missing = from->missing,
 	};
 	copy_text(to->prog_name, sizeof(to->prog_name), from->prog_name, sizeof(from->prog_name));
 	copy_text(to->path, sizeof(to->path), from->path, sizeof(from->path));
@@ -170,7 +172,7 @@ static uint32_t count_sites(uint32_t id)
 	if (ebpfrt_links(id, 0, &rows, &n))
 		return 0;
 	for (size_t i = 0; i < n; i++)
-		sites += rows[i].state == EBPFRT_LINK_ATTACHED;
+		sites += rows[i].state == EBPFRT_LINK_ATTACHED ? rows[i].places : 0;
 	free(rows);
 	return sites;
 }

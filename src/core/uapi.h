@@ -38,4 +38,8 @@ struct ebpf_attr_uprobe_multi {
 	u32 flags;
 	u32 pid;
 };
+/* as far as it has fields */
+#define EBPF_UPROBE_MULTI_SIZE (offsetof(struct ebpf_attr_uprobe_multi, pid) + sizeof(u32))
 #define EBPFRT_BPF_F_UPROBE_MULTI_RETURN 1U
+/* ours: places that can't be probed are left out and counted, the link is made of the others */
+#define EBPFRT_BPF_F_UPROBE_MULTI_PARTIAL 0x80000000U

@@ -128,8 +128,37 @@ void tlink_free(struct tlink *tl)
 	free(tl);
 }
 
+u32 tlink_places(const struct tlink *tl)
+{
+	u32 n = 0;
+
+	for (u32 i = 0; i < tl->naddrs; i++)
+		n += !!tl->addrs[i];
+	return n;
+}
+
+void tlink_fail_place(struct tlink *tl, u32 index, int err, const char *why)
+{
+	struct site *s = tl->addrs[index] ? target_site(tl->t, tl->addrs[index]) : NULL;
+
+	if (!tl->a->l->partial) {
+		tlink_fail(tl, err, why);
+		return;
+	}
+	if (s && s->consumers)
+		s->consumers--;
+	tl->addrs[index] = 0;
+	if (tl->missing++)
+		return;
+	tl->err = err;
+	snprintf(tl->reason, sizeof(tl->reason), "%s", why);
+}
+
 void tlink_fail(struct tlink *tl, int err, const char *why)
 {
+	/* what the agent took of it before has to go */
+	if (tl->state == TLINK_FLYING && tl->sent && !tl->t->gone)
+		note_drop(tl->t, tl->link);
 	tlink_release_sites(tl);
 	tl->state = TLINK_FAILED;
 	tl->err = err;

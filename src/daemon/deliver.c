@@ -106,6 +106,15 @@ static const char *site_trouble(s32 err)
 	}
 }
 
+static u32 place_at(const struct tlink *tl, u64 addr)
+{
+	u32 i;
+
+	for (i = 0; i + 1 < tl->naddrs && tl->addrs[i] != addr; i++)
+		;
+	return i;
+}
+
 static void consumer_failed(struct exchange *x, struct tlink *tl, u64 addr, s32 err)
 {
 	const struct site *s = target_site(x->t, addr);
@@ -117,7 +126,7 @@ static void consumer_failed(struct exchange *x, struct tlink *tl, u64 addr, s32 
 		 *tl->symbol ? tl->symbol : "the instruction", (unsigned long long)addr, x->t->pid,
 		 err == -EOPNOTSUPP ? "returns cannot be probed here (shadow stack)"
 				    : site_trouble(err));
-	tlink_fail(tl, err, why);
+	tlink_fail_place(tl, place_at(tl, addr), err, why);
 }
 
 static bool moved_away(struct exchange *x, struct tlink *tl, u64 addr)
@@ -146,12 +155,18 @@ static void ack_consumers(struct exchange *x, const struct xmsg *m, s32 err, con
 /* All consumers are acknowledged: what has not failed is attached. */
 static void ack_last(struct exchange *x, const struct xmsg *m, s32 err, const u8 *body, u32 len)
 {
+	char why[PROBE_WHY_MAX];
 	struct tlink *tl;
 
 	ack_consumers(x, m, err, body, len);
 	list_for_each_entry (tl, &x->t->links, in_target) {
 		if (tl->state != TLINK_FLYING)
 			continue;
+		if (tl->missing && !tlink_places(tl)) {
+			memcpy(why, tl->reason, sizeof(why));
+			tlink_fail(tl, tl->err, why);
+			continue;
+		}
 		tl->state = TLINK_DONE;
 		tl->moved = 0;
 		if (!tl->had)
@@ -619,6 +634,7 @@ static void put_consumers(struct exchange *x)
 
 		if (!tl || tl->state != TLINK_FLYING || k >= tl->naddrs || !tl->addrs[k])
 			continue;
+		tl->sent = true;
 		v[n++] = (struct agent_consumer){
 			.addr = tl->addrs[k],
 			.link = tl->link,

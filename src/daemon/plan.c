@@ -48,6 +48,12 @@ struct worker {
 	struct planned_file files[FILES_MAX];
 	u32 nfiles;
 	char exe[512];
+	struct addr_index planned, known; /* of the plan's sites, and of the target's */
+	struct armed {
+		u64 addr;
+		u8 byte; /* without us */
+	} * armed;	 /* the target's, ascending */
+	u32 narmed;
 };
 
 static __printf_like(2, 3) void say(char why[PROBE_WHY_MAX], const char *fmt, ...)
@@ -127,12 +133,27 @@ static ssize_t read_memory(const struct worker *w, u64 addr, void *buf, size_t l
 	return n < 0 ? -errno : n;
 }
 
-static bool is_gone(const struct worker *w, u64 addr)
+static int armed_cmp(const void *a, const void *b)
 {
-	for (u32 i = 0; i < w->o->ngone; i++)
-		if (plan_gone(w->o)[i] == addr)
-			return true;
-	return false;
+	const struct armed *x = a, *y = b;
+
+	return (x->addr > y->addr) - (x->addr < y->addr);
+}
+
+/* The first that is armed at @addr or above. */
+static u32 armed_from(const struct worker *w, u64 addr)
+{
+	u32 lo = 0, hi = w->narmed;
+
+	while (lo < hi) {
+		u32 mid = (lo + hi) / 2;
+
+		if (w->armed[mid].addr < addr)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
 }
 
 /* The target's text at @addr as it would be without us. */
@@ -140,13 +161,9 @@ static ssize_t read_text(const struct worker *w, u64 addr, u8 *buf, size_t len)
 {
 	ssize_t n = read_memory(w, addr, buf, len);
 
-	for (u32 i = 0; n > 0 && i < w->job->nsites; i++) {
-		const struct site *s = &w->job->sites[i];
-		u64 at = s->site.patch.addr;
-
-		if (s->armed && at >= addr && at < addr + (u64)n && !is_gone(w, at))
-			buf[at - addr] = s->site.patch.insn[0];
-	}
+	for (u32 i = armed_from(w, addr);
+	     n > 0 && i < w->narmed && w->armed[i].addr < addr + (u64)n; i++)
+		buf[w->armed[i].addr - addr] = w->armed[i].byte;
 	return n;
 }
 
@@ -226,24 +243,28 @@ static int give_slot(struct worker *w, struct arch_patch *p, char why[PROBE_WHY_
 
 /* --- one site -------------------------------------------------------------------------------- */
 
-static int site_at(const struct worker *w, u64 addr)
+static u64 planned_addr(const void *v, u32 i)
 {
-	for (u32 i = 0; i < w->o->nsites; i++)
-		if (plan_sites(w->o)[i].patch.addr == addr)
-			return i;
-	return -1;
+	return ((const struct plan_site *)v)[i].patch.addr;
+}
+
+static u64 known_addr(const void *v, u32 i)
+{
+	return ((const struct site *)v)[i].site.patch.addr;
+}
+
+static int site_at(struct worker *w, u64 addr)
+{
+	return addr_index_find(&w->planned, addr, w->o->nsites, planned_addr, plan_sites(w->o));
 }
 
 /* A site we had there before, whose slot can serve again: the same instruction. */
-static const struct site *known_site(const struct worker *w, u64 addr, const u8 *text, size_t len)
+static const struct site *known_site(struct worker *w, u64 addr, const u8 *text, size_t len)
 {
-	for (u32 i = 0; i < w->job->nsites; i++) {
-		const struct arch_patch *p = &w->job->sites[i].site.patch;
+	int i = addr_index_find(&w->known, addr, w->job->nsites, known_addr, w->job->sites);
+	const struct arch_patch *p = i < 0 ? NULL : &w->job->sites[i].site.patch;
 
-		if (p->addr == addr && len >= p->len && !memcmp(p->insn, text, p->len))
-			return &w->job->sites[i];
-	}
-	return NULL;
+	return p && len >= p->len && !memcmp(p->insn, text, p->len) ? &w->job->sites[i] : NULL;
 }
 
 static int plan_patch(struct worker *w, struct probe_elf *elf, u64 offset, u64 addr,
@@ -597,6 +618,9 @@ static void worker_deinit(struct worker *w)
 {
 	for (u32 i = 0; i < w->nfiles; i++)
 		probe_elf_free(&w->files[i].elf);
+	free(w->armed);
+	free(w->planned.v);
+	free(w->known.v);
 	probe_maps_free(&w->maps);
 }
 
@@ -709,19 +733,30 @@ static void plan_unwind(struct worker *w)
 }
 
 /* Sites go with the file they are in; what is mapped there now is somebody else's. */
-static void find_gone(struct worker *w)
+static bool is_gone(const struct worker *w, const struct site *s)
 {
-	for (u32 i = 0; i < w->job->nsites && w->o->ngone < w->o->max_gone; i++) {
+	const struct probe_mapping *m = mapping_of(w, s->site.patch.addr);
+
+	return !m || m->file.ino != s->file.ino || m->file.dev != s->file.dev ||
+	       m->offset + (s->site.patch.addr - m->start) != s->offset;
+}
+
+static void take_stock(struct worker *w)
+{
+	w->armed = calloc(w->job->nsites + 1, sizeof(*w->armed));
+	for (u32 i = 0; w->armed && i < w->job->nsites; i++) {
 		const struct site *s = &w->job->sites[i];
-		const struct probe_mapping *m;
 
 		if (!s->armed)
 			continue;
-		m = mapping_of(w, s->site.patch.addr);
-		if (!m || m->file.ino != s->file.ino || m->file.dev != s->file.dev ||
-		    m->offset + (s->site.patch.addr - m->start) != s->offset)
+		if (!is_gone(w, s))
+			w->armed[w->narmed++] =
+				(struct armed){s->site.patch.addr, s->site.patch.insn[0]};
+		else if (w->o->ngone < w->o->max_gone)
 			plan_gone(w->o)[w->o->ngone++] = s->site.patch.addr;
 	}
+	if (w->armed)
+		qsort(w->armed, w->narmed, sizeof(*w->armed), armed_cmp);
 }
 
 #define JUMP_START 12u /* bytes before anything that depends on where they are */
@@ -781,7 +816,7 @@ void plan_run(struct plan_out *o, const struct plan_job *job)
 		return;
 	}
 	read_exe(&w);
-	find_gone(&w);
+	take_stock(&w);
 	for (u32 i = 0; i < o->nitems; i++)
 		plan_one(&w, &plan_items(o)[i]);
 	if (job->want_hook && wants_hook(&w))

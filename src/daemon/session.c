@@ -441,7 +441,9 @@ static void fill_tlink(const struct tlink *tl, struct msg_link_info *o)
 		o->state = MSG_LINK_FAILED;
 		o->err = tl->err;
 	}
-	if (tl->state != TLINK_DONE)
+	o->places = tl->state == TLINK_DONE ? tlink_places(tl) : 0;
+	o->missing = tl->missing;
+	if (tl->state != TLINK_DONE || tl->missing)
 		snprintf(o->reason, sizeof(o->reason), "%.*s", (int)sizeof(o->reason) - 1,
 			 tl->reason);
 }

@@ -53,12 +53,55 @@ struct given_one *given_add(struct given *g, u32 id)
 
 /* --- sites ------------------------------------------------------------------------------------ */
 
+static u32 index_slot(const struct addr_index *x, u64 addr)
+{
+	return (u32)((addr * 0x9e3779b97f4a7c15ULL) >> 32) & (x->size - 1);
+}
+
+static bool index_grow(struct addr_index *x, u32 n)
+{
+	u32 size = 256;
+
+	while (size < 2 * n + 2 || size < x->size)
+		size *= 2;
+	/* the last ones may have been taken back */
+	if (size <= x->size && x->n <= n)
+		return true;
+	free(x->v);
+	x->v = calloc(size, sizeof(*x->v));
+	x->size = x->v ? size : 0;
+	x->n = 0;
+	return x->v;
+}
+
+int addr_index_find(struct addr_index *x, u64 addr, u32 n, u64 (*at)(const void *v, u32 i),
+		    const void *v)
+{
+	u32 slot;
+
+	if (!index_grow(x, n))
+		return -1;
+	for (; x->n < n; x->n++) {
+		for (slot = index_slot(x, at(v, x->n)); x->v[slot];)
+			slot = (slot + 1) & (x->size - 1);
+		x->v[slot] = x->n + 1;
+	}
+	for (slot = index_slot(x, addr); x->v[slot]; slot = (slot + 1) & (x->size - 1))
+		if (x->v[slot] <= n && at(v, x->v[slot] - 1) == addr)
+			return (int)x->v[slot] - 1;
+	return -1;
+}
+
+static u64 site_addr(const void *v, u32 i)
+{
+	return ((const struct site *)v)[i].site.patch.addr;
+}
+
 struct site *target_site(struct target *t, u64 addr)
 {
-	for (u32 i = 0; i < t->nsites; i++)
-		if (t->sites[i].site.patch.addr == addr)
-			return &t->sites[i];
-	return NULL;
+	int i = addr_index_find(&t->by_addr, addr, t->nsites, site_addr, t->sites);
+
+	return i < 0 ? NULL : &t->sites[i];
 }
 
 struct site *target_site_add(struct target *t)
@@ -395,6 +438,7 @@ void target_free(struct target *t)
 	free(t->rings);
 	free(t->pairs);
 	free(t->sites);
+	free(t->by_addr.v);
 	free(t->arenas);
 	free(t);
 	daemon_check_idle(d);

@@ -40,13 +40,15 @@ struct tlink {
 	enum tlink_state state;
 	bool update; /* another program */
 	bool had;    /* the agent has, or has had, consumers of it */
+	bool sent;   /* the agent may have some of them */
 	bool fixed;  /* in files that are never unloaded */
 	u8 moved;    /* times in a row that the library was not where it had just been */
 	s32 err;
 	u32 naddrs;
-	u64 *addrs; /* of its sites, 0: none */
-	u64 *semas; /* of the counters beside them */
-	u64 addr;   /* the first one */
+	u64 *addrs;  /* of its sites, 0: none */
+	u64 *semas;  /* of the counters beside them */
+	u64 addr;    /* the first one */
+	u32 missing; /* places that were left out; .reason is of the first one */
 	char symbol[96];
 	char reason[PROBE_WHY_MAX];
 };
@@ -68,6 +70,12 @@ struct site {
 	u32 consumers;
 	s32 err; /* of the last attempt */
 	bool armed;
+};
+
+/* From addresses to numbers, as many as were entered; a later entry of an address is not seen. */
+struct addr_index {
+	u32 *v; /* number + 1, 0: free */
+	u32 size, n;
 };
 
 struct member {
@@ -149,6 +157,7 @@ struct target {
 	u32 npairs, pairs_room;
 	struct site *sites;
 	u32 nsites, sites_room;
+	struct addr_index by_addr; /* of the sites */
 	struct plan_arena *arenas;
 	u32 narenas, arenas_sent;
 	u32 drops[TARGET_DROPPED]; /* links to be removed by the next exchange */
@@ -185,6 +194,10 @@ void target_advanced(struct target *t);
 /* Nothing is under way any more: answer whoever waits for this target. */
 void target_settled(struct target *t, int err, const char *why);
 struct site *target_site(struct target *t, u64 addr);
+/* Number of the one of @n whose address @at() gives is @addr, -1: none; enters those that came
+ * since. */
+int addr_index_find(struct addr_index *x, u64 addr, u32 n, u64 (*at)(const void *v, u32 i),
+		    const void *v);
 struct site *target_site_add(struct target *t);
 u32 given_index(const struct given *g, u32 id);	      /* n: not there */
 struct given_one *given_add(struct given *g, u32 id); /* NULL: no memory */
@@ -209,6 +222,10 @@ struct tlink *tlink_new(struct target *t, struct attach *a);
 /* Forget it; what the agent has of it is dropped by the next exchange. */
 void tlink_free(struct tlink *tl);
 void tlink_fail(struct tlink *tl, int err, const char *why);
+/* The same of one of its places, which some links can do without. */
+void tlink_fail_place(struct tlink *tl, u32 index, int err, const char *why);
+/* How many of its places are probed. */
+u32 tlink_places(const struct tlink *tl);
 void tlink_release_sites(struct tlink *tl);
 /* May it be elsewhere, or gone, when libraries come and go? */
 static inline bool tlink_moves(const struct tlink *tl)

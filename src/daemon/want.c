@@ -52,6 +52,8 @@ static void fill_wants(struct exchange *x)
 		}
 		tlink_release_sites(tl);
 		tl->fixed = true;
+		tl->sent = false;
+		tl->missing = 0;
 		tl->state = TLINK_FLYING;
 	}
 }
@@ -123,11 +125,12 @@ static void take_item(struct exchange *x, const struct want *w, struct plan_item
 		memcpy(tl->symbol, it->symbol, sizeof(tl->symbol));
 	if (it->err) {
 		if (!moved_away(tl, it))
-			tlink_fail(tl, it->err, it->why);
+			tlink_fail_place(tl, w->index, it->err, it->why);
 		return;
 	}
 	if (it->pending || it->site >= o->nsites) {
-		memcpy(tl->reason, it->why, sizeof(tl->reason));
+		if (!tl->missing)
+			memcpy(tl->reason, it->why, sizeof(tl->reason));
 		return;
 	}
 	s = target_site(x->t, plan_sites(o)[it->site].patch.addr);
@@ -141,21 +144,27 @@ static void take_item(struct exchange *x, const struct want *w, struct plan_item
 	s->consumers++;
 }
 
+/* None of its places can be probed. */
+static void fail_all(struct tlink *tl)
+{
+	char why[PROBE_WHY_MAX];
+
+	memcpy(why, tl->reason, sizeof(why));
+	tlink_fail(tl, tl->err, why);
+}
+
 /* A link none of whose places are mapped waits for them. */
 static void note_pending(struct target *t)
 {
 	struct tlink *tl;
 
 	list_for_each_entry (tl, &t->links, in_target) {
-		bool any = false;
-
-		if (tl->state != TLINK_FLYING)
+		if (tl->state != TLINK_FLYING || tlink_places(tl))
 			continue;
-		for (u32 i = 0; i < tl->naddrs && !any; i++)
-			any = tl->addrs[i];
-		if (any)
-			continue;
-		tl->state = TLINK_PENDING;
+		if (tl->missing)
+			fail_all(tl);
+		else
+			tl->state = TLINK_PENDING;
 	}
 }
 

@@ -96,6 +96,14 @@ int probe_elf_symbol_at(struct probe_elf *elf, u64 offset, struct probe_symbol *
 /* Call @fn for each function symbol until it returns non-zero, which comes back. */
 int probe_elf_each(struct probe_elf *elf, int (*fn)(const struct probe_symbol *sym, void *cookie),
 		   void *cookie);
+/* A USDT probe; strings live as long as the call. */
+struct probe_usdt {
+	const char *provider, *name, *args;
+	u64 addr, offset; /* of the site */
+	u64 semaphore;	  /* address of the counter, 0: none */
+};
+int probe_elf_each_usdt(struct probe_elf *elf, int (*fn)(const struct probe_usdt *u, void *cookie),
+			void *cookie);
 u64 probe_elf_offset_to_addr(struct probe_elf *elf, u64 offset); /* virtual address, or ~0 */
 bool probe_elf_is_go(struct probe_elf *elf);
 /* Value of a dynamic or static symbol of any type (for the loader's own variables). 0 or -ENOENT.

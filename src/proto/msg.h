@@ -225,8 +225,8 @@ struct msg_link_info {
 	u64 offset; /* in the file */
 	u64 cookie;
 	u64 hits, missed, aborted, left;
-	u32 restored; /* MSG_LINK_DROP and detach: sites restored */
-	u32 pad;
+	u32 places;  /* that are probed */
+	u32 missing; /* that were left out because they can't be; .reason is of the first */
 	char prog_name[16];
 	char path[240];
 	char symbol[96];  /* nearest symbol, "" when unknown */

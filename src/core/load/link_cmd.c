@@ -136,7 +136,8 @@ static int fill_multi(struct ebpf_call *call, struct ebpf_link_obj *l,
 	if (err)
 		return err;
 	l->pid = m->pid ? (s32)m->pid : -1;
-	l->flags = m->flags;
+	l->flags = m->flags & ~EBPFRT_BPF_F_UPROBE_MULTI_PARTIAL;
+	l->partial = m->flags & EBPFRT_BPF_F_UPROBE_MULTI_PARTIAL;
 	l->is_ret = m->flags & EBPFRT_BPF_F_UPROBE_MULTI_RETURN;
 	l->nsites = m->cnt;
 	err = copy_u64s(call, MULTI_KEY(offsets), m->offsets, m->cnt, &l->offsets);
@@ -159,7 +160,8 @@ static int create_multi(struct ebpf_call *call, struct ebpf_prog_obj *prog)
 		return -EINVAL;
 	if (call->attr.link_create.flags ||
 	    prog->expected_attach_type != EBPFRT_BPF_TRACE_UPROBE_MULTI ||
-	    (m.flags & ~EBPFRT_BPF_F_UPROBE_MULTI_RETURN) || !m.path || !m.offsets || !m.cnt)
+	    (m.flags & ~(EBPFRT_BPF_F_UPROBE_MULTI_RETURN | EBPFRT_BPF_F_UPROBE_MULTI_PARTIAL)) ||
+	    !m.path || !m.offsets || !m.cnt)
 		return -EINVAL;
 	if (m.cnt > MULTI_MAX)
 		return -E2BIG;

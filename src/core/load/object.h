@@ -133,6 +133,7 @@ struct ebpf_link_obj {
 	u64 *offsets;
 	u64 *cookies; /* one a site */
 	u64 *ref_ctrs;
+	bool partial; /* what can't be probed is left out */
 	u32 flags;
 	u32 session;
 	void *priv; /* the backend's */

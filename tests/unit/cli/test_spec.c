@@ -102,51 +102,51 @@ Test(place, library_that_is_mapped)
 Test(place, function_of_a_library)
 {
 	struct spec_scope scope = self();
-	struct place *places = NULL;
+	struct place place = {0};
 	struct stat st;
 
 	cr_assert_eq(spec_parse("uprobe/libc.so.6:malloc+4", &spec, why), 0);
-	cr_assert_eq(spec_resolve(&spec, &scope, &places, why), 1, "%s", why);
-	cr_assert_eq(stat(places[0].path, &st), 0);
-	cr_expect_eq(places[0].ino, st.st_ino);
-	cr_expect_str_eq(places[0].name, "malloc");
-	cr_expect_gt(places[0].offset, 4);
-	free(places);
+	cr_assert_eq(spec_resolve(&spec, &scope, &place, why), 0, "%s", why);
+	cr_assert_eq(stat(place.path, &st), 0);
+	cr_expect_eq(place.ino, st.st_ino);
+	cr_expect_str_eq(place.name, "malloc");
+	cr_expect_gt(place.offset, 4);
+	place_deinit(&place);
 }
 
 Test(place, globs_match_many)
 {
 	struct spec_scope scope = self();
-	struct place *places = NULL;
-	int n;
+	struct place place = {0};
 
 	cr_assert_eq(spec_parse("uprobe.multi/libc.so.6:pthread_mutex_*", &spec, why), 0);
-	n = spec_resolve(&spec, &scope, &places, why);
-	cr_expect_gt(n, 3);
-	for (int i = 1; i < n; i++)
-		cr_expect_neq(places[i].offset, places[0].offset, "each place once");
-	free(places);
+	cr_assert_eq(spec_resolve(&spec, &scope, &place, why), 0, "%s", why);
+	cr_expect_gt(place.npoints, 3);
+	for (u32 i = 1; i < place.npoints; i++)
+		cr_expect_gt(place.points[i].offset, place.points[i - 1].offset,
+			     "each place once, whatever its names");
+	place_deinit(&place);
+	cr_expect_eq(place.npoints, 0);
 }
 
 Test(place, ifunc_of_a_library_we_have_too)
 {
 	struct spec_scope scope = self();
-	struct place *places = NULL;
+	struct place place = {0};
 
 	cr_assert_eq(spec_parse("uprobe/libc.so.6:strlen", &spec, why), 0);
-	cr_expect_eq(spec_resolve(&spec, &scope, &places, why), 1, "%s", why);
-	free(places);
+	cr_expect_eq(spec_resolve(&spec, &scope, &place, why), 0, "%s", why);
 }
 
 static void refuse_place(const char *text, const char *part)
 {
 	struct spec_scope scope = self();
-	struct place *places = NULL;
+	struct place place = {0};
 
 	cr_assert_eq(spec_parse(text, &spec, why), 0);
-	cr_expect_lt(spec_resolve(&spec, &scope, &places, why), 0);
+	cr_expect_lt(spec_resolve(&spec, &scope, &place, why), 0);
 	cr_expect_not_null(strstr(why, part), "%s", why);
-	cr_expect_null(places);
+	cr_expect_null(place.points);
 }
 
 Test(place, refused)

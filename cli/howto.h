@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * How a place would be probed, or why not, from the bytes in its file: what the daemon plans with
+ * the same words once there is a target, whose memory may say more (a debugger's breakpoint, code
+ * that was rewritten).
+ */
+#pragma once
+
+#include "probe/probe.h"
+
+struct howto {
+	struct probe_elf *elf;
+	int fd;
+};
+/* 0, or -errno with a sentence. */
+int howto_open(struct howto *h, const char *path, char why[PROBE_WHY_MAX]);
+void howto_close(struct howto *h);
+/* Can the instruction at @offset be probed? @ret: the return of function @name. Else @why says. */
+bool howto_place(struct howto *h, u64 offset, const char *name, bool ret, char why[PROBE_WHY_MAX]);

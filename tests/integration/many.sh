@@ -3,7 +3,7 @@
 # A thousand functions in one operation, entries and returns: exact counts, one link, and what can't be probed is named and no
 # loss for the rest; functions with several names, versions, and implementations chosen at load time.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
-plan 41
+plan 40
 
 lib=$bin/many_lib.so
 object=$bin/many.bpf.o

@@ -16,7 +16,7 @@
 
 #include "agent/agent.h"
 
-#define NOTES 4096u
+#define NOTES 2048u
 #define WINDOW 64u
 
 struct note {

@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # For a while, at random: attach, detach and kill whoever takes part, over several kinds of target. After every step a target
 # that nobody killed works and can be counted exactly; at the end its text is as it was and the next session starts.
+# All the while the programs of the other tests run with probes coming and going at random (soak.py), and must see nothing of it.
 # SECONDS_TO_RUN (60) says how long, SOAK_SEED repeats the choices.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
-plan 6
+plan 7
 seconds=${SECONDS_TO_RUN:-60}
 seed=${SOAK_SEED:-$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}
 echo "# SOAK_SEED=$seed"
@@ -54,7 +55,7 @@ bystander() {
 	command -v "$1" >/dev/null || return
 	out=$("$@" 2>&1)
 	traced=$(ebpfrt run -q -o run.out -P "$bin/hot.bpf.o" -- "$@" 2>run.err)
-	[ "$out" = "$traced" ] || wrong="${wrong}[$steps: $1 prints $traced: $(tail -n 1 run.err)]"
+	[ "$out" = "$traced" ] || wrong="${wrong}[$steps: $1 prints $traced: $(tr "\n" " " <run.err)]"
 }
 
 step() {
@@ -98,6 +99,8 @@ step() {
 	[ "$answer" = "sum 100" ] || wrong="${wrong}[$steps: after $picked the target says: $answer]"
 }
 
+PYTHONDONTWRITEBYTECODE=1 python3 "$stage/integration/soak.py" "$seconds" "$seed" "$bin" >soak.out 2>&1 &
+others=$!
 fresh_target
 end=$(($(date +%s) + seconds))
 while [ "$(date +%s)" -lt $end ] && [ -z "$wrong" ]; do
@@ -107,6 +110,10 @@ while [ "$(date +%s)" -lt $end ] && [ -z "$wrong" ]; do
 done
 echo "# $steps steps"
 is "every step ended as it should" "$wrong" ""
+wait "$others"
+status=$?
+sed 's/^/# /' soak.out
+is "other programs noticed nothing" "$status" 0
 until_true text_is_back "$target" "$text" && ok "every byte is as before" || not_ok "every byte is as before"
 attach_start -p "$target" "$bin/count.bpf.o"
 say call 10

@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""
+The programs that other tests attach to, under random attachments: for some seconds they are started, told to do what they do,
+and their answers compared with those they gave unprobed. Meanwhile clients come and go, with probes at random functions of
+theirs and of the C library, at entries and returns, and are told to end, or killed.
+
+	soak.py SECONDS SEED BIN     prints what was done; says what went wrong, and then ends with status 1
+
+Attachments may fail (there may be somebody who kills the daemon): what counts is what the programs see.
+"""
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+# program: its commands; what its answer to any of them may differ in
+PROGRAMS = {
+    "windows": ["go 1", "go 3"],
+    "windows-static": ["go 1", "go 3"],
+    "windows-musl-static": ["go 1", "go 3"],
+    "masks": ["suspend 20", "ppoll 20", "pselect 20", "epoll 20", "threads 50", "mask"],
+    "storm": ["rounds", "rounds", "rounds", "stop"],
+    "brood": ["call 100", "crowd 10 7", "crowd 30 2"],
+    "jumps": ["slot 300", "step 300"],
+    "faults": [k + " 10" for k in "load store swap copy closed wild aligned past divide overflow pushes calls jumps away".split()],
+    "returns": "leaf 3|longjmp 1000|siglongjmp 200|recurse 300|hop 50|tail 20|exit 5|cancel 5|coroutines 16|backtrace 1|unwind 1".split("|"),
+    "returns_cc": "leaf 3|throw 10|direct 10|catcher 10|rethrow 10|within 10|carry 10|recurse 10|moved 10|handler 3|cancel 5|exit 5".split("|"),
+    "target": ["call 100", "threads 4 50", "fork 20", "jump 300", "deep 500"],
+}
+DIFFERS = {"storm": r"^rounds \d+( work \d+)?$", "jumps": r"hits \d+|slots \d+"}
+
+
+class Program:
+    def __init__(self, name, prefix=()):
+        self.name = name
+        self.child = subprocess.Popen([*prefix, f"{BIN}/{name}"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                      stderr=subprocess.DEVNULL, text=True, bufsize=1)
+        ready = self.child.stdout.readline().split()
+        self.pid = int(ready[1]) if ready[:1] == ["ready"] else 0
+
+    def ask(self, command):
+        try:
+            self.child.stdin.write(command + "\n")
+        except OSError:
+            return "(gone)"
+        answer = self.child.stdout.readline().rstrip("\n")
+        return re.sub(DIFFERS[self.name], "...", answer) if self.name in DIFFERS else answer
+
+    def end(self):
+        try:
+            self.child.stdin.write("quit 0\n")
+            self.child.stdin.close()
+        except OSError:
+            pass
+        return self.child.wait(timeout=60)
+
+    def text(self):
+        """Executable file mappings, by file and offset."""
+        out = {}
+        with open(f"/proc/{self.pid}/maps") as maps, open(f"/proc/{self.pid}/mem", "rb") as mem:
+            for line in maps:
+                f = line.split()
+                if "x" in f[1] and len(f) > 5 and f[5][0] == "/" and not f[5].startswith("/memfd:"):
+                    lo, hi = (int(x, 16) for x in f[0].split("-"))
+                    mem.seek(lo)
+                    out[f[5], int(f[2], 16)] = mem.read(hi - lo)
+        return out
+
+
+def differences(was, now):
+    for key in was.keys() | now.keys():
+        a, b = was.get(key, b""), now.get(key, b"")
+        places = [f"{key[1] + i:#x}" for i in range(min(len(a), len(b))) if a[i] != b[i]]
+        if a != b:
+            yield f"{key[0]}: {len(a)} and {len(b)} bytes, at {' '.join(places[:8])}"
+
+
+def functions(path, dynamic=False):
+    out = subprocess.run(["nm", *(["-D"] if dynamic else []), "--defined-only", path], capture_output=True, text=True).stdout
+    names = {f[2].split("@")[0] for f in map(str.split, out.splitlines()) if len(f) == 3 and f[1] in "TtWi"}
+    return sorted(n for n in names if n.isidentifier())
+
+
+def libc_of(pid):
+    with open(f"/proc/{pid}/maps") as f:
+        found = [l.split()[5] for l in f if "/libc.so.6" in l]
+    return found[0] if found else None
+
+
+class Attacher(threading.Thread):
+    """Attaches to one process, over and over."""
+
+    def __init__(self, program, rnd):
+        super().__init__()
+        self.p, self.rnd, self.over = program, rnd, threading.Event()
+        self.attached = self.failed = 0
+
+    def probes(self):
+        own, libc = f"{BIN}/{self.p.name}", libc_of(self.p.pid)
+        args = []
+        for i in range(self.rnd.randint(1, 14)):
+            file = libc if libc and self.rnd.random() < 0.5 else own
+            name = self.rnd.choice([f for f in FUNCTIONS[file if file == libc else self.p.name] if (file, f) not in REFUSED])
+            kind = self.rnd.choice(("uprobe", "uprobe", "uretprobe"))
+            args += ["--prog", f"{SINGLE[i]}={kind}:{file}:{name}"]
+        if self.rnd.random() < 0.2:
+            letter = self.rnd.choice("abcdefghijklmnopqrstuvwxyz")
+            args += ["--prog", f"many_1=uprobe.multi/{libc or own}:{letter}*"]
+        return args
+
+    def learn(self, err):
+        m = re.search(r"cannot probe (?:the return of )?(\S+?) in|cannot probe the return of (\S+?):", err)
+        if m:
+            for file in list(LIBCS) + [f"{BIN}/{self.p.name}"]:
+                REFUSED.add((file, m[1] or m[2]))
+
+    def run(self):
+        while not self.over.is_set():
+            c = subprocess.Popen(["ebpfrt", "attach", "-q", "--no-maps", "-p", str(self.p.pid), f"{BIN}/windows.bpf.o",
+                                  *self.probes()], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                 stderr=subprocess.PIPE, text=True)
+            try:
+                _, err = c.communicate(timeout=self.rnd.choice((0.2, 0.4, 0.8, 1.5)))
+                self.failed += 1
+            except subprocess.TimeoutExpired:
+                self.attached += 1
+                c.send_signal(signal.SIGKILL if self.rnd.random() < 0.15 else signal.SIGINT)
+                try:
+                    _, err = c.communicate(timeout=60)
+                except subprocess.TimeoutExpired:
+                    c.kill()
+                    c.communicate()
+                    wrong(f"{self.p.name}: a client does not end")
+                    return
+            self.learn(err)
+
+
+def wrong(what):
+    WRONG.append(what)
+    print("wrong:", what, flush=True)
+
+
+def visit(name, rnd):
+    prefix = []
+    if rnd.random() < 0.3:
+        prefix = ["ebpfrt", "run", "-q", "-o", "run.out", "-P", f"{BIN}/windows.bpf.o", "--prog",
+                  f"on_fork=uprobe:{BIN}/{name}:main", "--"]
+    p = Program(name, prefix)
+    if not p.pid:
+        p.child.wait()
+        return 0, 0 # whoever killed the daemon was quicker
+    for _ in range(2): # what the first round leaves behind may show in the second
+        want = {c: p.ask(c) for c in PROGRAMS[name]} if name != "storm" else {"rounds": "...", "stop": "..."}
+    text = None if prefix else p.text()
+    a = Attacher(p, rnd)
+    a.start()
+    commands = [rnd.choice(PROGRAMS[name]) for _ in range(rnd.randint(3, 30))]
+    if name == "storm":
+        commands = ["rounds"] * rnd.randint(3, 10) + ["stop"]
+    for c in commands:
+        answer = p.ask(c)
+        if answer != want[c]:
+            wrong(f"{name} {c}: {answer!r} instead of {want[c]!r}, started by {prefix[:2]}")
+            break
+        if name == "storm":
+            time.sleep(0.3)
+    a.over.set()
+    a.join()
+    if text and not WRONG:
+        until = time.monotonic() + 10
+        while p.text() != text and time.monotonic() < until: # a killed client's probes go a moment later
+            time.sleep(0.05)
+        if p.text() != text:
+            links = subprocess.run(["ebpfrt", "link", "list"], capture_output=True, text=True).stdout
+            wrong(f"{name}: its text is not as before: {'; '.join(differences(text, p.text()))}; links: {links!r}")
+    status = p.end()
+    if status and not WRONG:
+        wrong(f"{name}: ended with {status}")
+    return a.attached, a.failed
+
+
+def main():
+    rnd = random.Random(SEED)
+    names = [n for n in os.environ.get("SOAK_PROGRAMS", " ".join(PROGRAMS)).split() if os.path.getsize(f"{BIN}/{n}") > 0]
+    for n in names:
+        FUNCTIONS[n] = functions(f"{BIN}/{n}")
+    p = Program("target")
+    LIBCS.append(libc_of(p.pid))
+    FUNCTIONS[LIBCS[0]] = functions(LIBCS[0], True)
+    p.end()
+    end, done, attached, failed = time.monotonic() + SECONDS, 0, 0, 0
+    while time.monotonic() < end and not WRONG:
+        name = rnd.choice(names)
+        a, f = visit(name, rnd)
+        done, attached, failed = done + 1, attached + a, failed + f
+    print(f"{done} programs, {attached} attachments, {failed} that failed, {len(REFUSED)} functions refused")
+    return 1 if WRONG or not attached else 0
+
+
+SECONDS, SEED, BIN = float(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+SINGLE = ["on_" + n for n in ("pthread_create system popen pclose pthread_cancel timer_create posix_spawn fork pthread_join "
+                              "timer_delete setrlimit abort execve dup2 pthread_exit").split()]
+FUNCTIONS, LIBCS, REFUSED, WRONG = {}, [], set(), []
+sys.exit(main())

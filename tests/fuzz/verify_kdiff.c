@@ -48,6 +48,7 @@ static struct {
 	{"min value is outside of", more_is_known, "the number's lower bound is higher for us"},
 	{"max value is outside of", more_is_known, "the number's upper bound is lower for us"},
 	{"pointer += pointer", more_is_known, "the branch is dead for us: the number has bounds"},
+	{"misaligned stack access", more_is_known, "the branch is dead for us"},
 	{"verifier bug: No program to jit", takes_what_is_dead,
 	 "the kernel's mistake: the address of a callback that no path calls"},
 	{"invalid access to map value", more_is_known, "the number's bounds are closer for us"},

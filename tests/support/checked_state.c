@@ -243,6 +243,7 @@ static struct proof_path *entry(void)
 
 int checked_follow_start(struct checked *k)
 {
+	static const struct proof_entry main_entry = {.map = PROOF_NONE};
 	static struct ebpf_log nothing;
 	struct proof_check *c = calloc(1, sizeof(*c));
 
@@ -260,7 +261,7 @@ int checked_follow_start(struct checked *k)
 	c->p = entry();
 	if (!c->subprog || !c->facts || !c->facts->insn || !c->p)
 		return checked_error(k, "no memory");
-	if (find_subprogs(c, k->facts) || proof_entry_args(c, 0, ebpf_vframe(&c->p->st)))
+	if (find_subprogs(c, k->facts) || proof_entry_args(c, &main_entry, ebpf_vframe(&c->p->st)))
 		return checked_error(k, "no entry");
 	return 0;
 }

@@ -40,6 +40,7 @@ static const struct {
 	{"a GPL helper from another license", "a licence isn't about safety"},
 	{"two kinds of pointer met at one instruction", "loads are not rewritten by kind here"},
 	{"two kinds of pointer at one load", "loads are not rewritten by kind here"},
+	{"a slice after its dynptr was overwritten", "its memory is a map's value, which stays"},
 	{"overwritten by a helper", "it is none then, and nothing uses it as one"},
 	{"its bytes read", SECRET},
 	{"its bytes as a key", SECRET},

@@ -243,7 +243,7 @@ Test(verify, depth_of_variable_access)
 	struct ebpf_facts facts = {0};
 
 	cr_assert_eq(verify_case(c, &log, &facts), 0);
-	cr_expect_geq(facts.subprog[0].stack, 256);
+	cr_expect_geq(facts.stack_depth, 256);
 	ebpf_facts_free(&facts);
 }
 

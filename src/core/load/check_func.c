@@ -10,6 +10,7 @@
 #include "core/load/mutant.h"
 #include "core/load/verify_btf.h"
 #include "core/load/verify_ctx.h"
+#include "core/load/verify_proto.h"
 
 /* --- what types say -------------------------------------------------------------------------- */
 
@@ -29,7 +30,6 @@ int proof_types(struct proof_check *c)
 
 		if (ebpf_btf_sig(&b, prog->funcs[i].type_id, prog->prog_type, sig))
 			r = proof_fail(c, "a function without a type");
-		c->subprog[i].global = sig->global;
 	}
 	ebpf_btf_close(&b);
 	return r;
@@ -55,11 +55,28 @@ static void entry_arg(struct proof_check *c, const struct ebpf_sig *sig, u32 i, 
 	}
 }
 
-int proof_entry_args(struct proof_check *c, u32 subprog, struct ebpf_vframe *f)
+void proof_value_args(struct ebpf_vframe *f, const struct ebpf_vreg *map)
 {
-	const struct ebpf_sig *sig = &c->subprog[subprog].sig;
+	struct ebpf_vreg *r = f->regs;
 
-	if (!subprog) {
+	r[BPF_REG_1] = *map;
+	proof_pointer(&r[BPF_REG_2], VT_MAP_KEY, map->obj, map->flags & VREG_INNER);
+	proof_pointer(&r[BPF_REG_3], VT_MAP_VALUE, map->obj, map->flags & VREG_INNER);
+	r[BPF_REG_2].uid = r[BPF_REG_3].uid = map->uid;
+}
+
+int proof_entry_args(struct proof_check *c, const struct proof_entry *e, struct ebpf_vframe *f)
+{
+	const struct ebpf_sig *sig = &c->subprog[e->subprog].sig;
+	struct ebpf_vreg map;
+
+	if (e->map != PROOF_NONE) { /* a timer's: it returns 0 */
+		f->async = true;
+		proof_pointer(&map, VT_MAP, e->map, 0);
+		proof_value_args(f, &map);
+		return 0;
+	}
+	if (!e->subprog) {
 		proof_pointer(&f->regs[BPF_REG_1], VT_CTX, 0, 0);
 		return 0;
 	}
@@ -72,46 +89,18 @@ int proof_entry_args(struct proof_check *c, u32 subprog, struct ebpf_vframe *f)
 
 /* --- calls of global functions --------------------------------------------------------------- */
 
-static int mem_arg(struct proof_check *c, u32 regno, u32 size, bool null)
+/* What the caller has to pass, as an argument of a helper. */
+static u32 arg_of(const struct ebpf_sig *sig, u32 i)
 {
-	struct ebpf_vreg *r = proof_reg(c, regno);
-	u16 flags = r->flags;
-	struct proof_span span;
-	int e;
-
-	if (r->type == VT_SCALAR && null && ebpf_scalar_is_const(&r->val) && !r->val.umin)
-		return 0;
-	if (null)
-		r->flags &= (u16)~VREG_NULL;
-	e = proof_access(c, regno, 0, size, false, &span);
-	e = e ? e : proof_access(c, regno, 0, size, true, &span);
-	r->flags = flags;
-	if (e || r->type != VT_STACK)
-		return e;
-	return proof_stack_arg(c, r->obj, &span, true);
-}
-
-static int global_arg(struct proof_check *c, const struct ebpf_sig *sig, u32 i)
-{
-	u32 regno = BPF_REG_1 + i;
-	const struct ebpf_vreg *r = proof_reg(c, regno);
-	struct ebpf_vreg dynptr;
-	int e = proof_readable(c, regno);
-
-	if (e)
-		return e;
 	switch (sig->arg[i].kind) {
 	case ESIG_SCALAR:
-		return r->type == VT_SCALAR ? 0 : proof_fail(c, "R%u is not a number", regno);
+		return EARG_SCALAR;
 	case ESIG_CTX:
-		if (r->type != VT_CTX || r->off || !ebpf_scalar_is_const(&r->val) || r->val.umin)
-			return proof_fail(c, "R%u is not the context", regno);
-		c->facts->insn[c->p->pc] |= EBPF_FACT_CTX_ESCAPES;
-		return 0;
+		return EARG_CTX;
 	case ESIG_DYNPTR:
-		return proof_dynptr(c, regno, &dynptr);
+		return EARG_DYNPTR | EARG_RDONLY;
 	default:
-		return mem_arg(c, regno, sig->arg[i].size, sig->arg[i].null);
+		return EARG_MEM | EARG_FIXED | EARG_WRITE | (sig->arg[i].null ? EARG_NULL : 0);
 	}
 }
 
@@ -120,11 +109,14 @@ int proof_global_call(struct proof_check *c, u32 subprog)
 	const struct ebpf_sig *sig = &c->subprog[subprog].sig;
 	int e = sig->err ? proof_fail(c, "a function whose arguments can't be told") : 0;
 
-	if (proof_held_lock(c))
+	if (proof_locked(c))
 		return proof_fail(c, "a call while a lock is held");
-	for (u32 i = 0; !e && i < sig->nargs; i++)
-		e = global_arg(c, sig, i);
-	e = e ? e : proof_entry(c, subprog);
+	for (u32 i = 0; !e && i < sig->nargs; i++) {
+		struct proof_args a = {.fixed = sig->arg[i].size};
+
+		e = proof_arg(c, BPF_REG_1 + i, arg_of(sig, i), &a);
+	}
+	e = e ? e : proof_entry(c, subprog, PROOF_NONE);
 	if (e)
 		return e;
 	proof_forget_packets(c);
@@ -136,32 +128,24 @@ int proof_global_call(struct proof_check *c, u32 subprog)
 
 /* --- what is returned ------------------------------------------------------------------------ */
 
-static int number_in(struct proof_check *c, s32 min, s32 max)
-{
-	const struct ebpf_vreg *r0 = proof_reg(c, BPF_REG_0);
-
-	if (r0->type != VT_SCALAR)
-		return proof_fail(c, "what is returned is not a number");
-	if (EBPF_MUTANT(84, r0->val.smin < min || r0->val.smax > max, false))
-		return proof_fail(c, "what is returned is not in %d to %d", min, max);
-	return 0;
-}
-
 int proof_return(struct proof_check *c)
 {
 	const struct ebpf_vframe *f = ebpf_vframe(&c->p->st);
-	s32 min, max;
+	const struct ebpf_vreg *r0 = proof_reg(c, BPF_REG_0);
+	bool called_back = f->callback || f->async;
+	s32 min = f->ret_min, max = f->ret_max;
 	int r = proof_readable(c, BPF_REG_0);
 
 	if (r)
 		return r;
-	if (f->callback || f->async)
-		return number_in(c, f->ret_min, f->ret_max);
-	if (f->subprog) /* a global function: its callers expect nothing but a number */
-		return proof_reg(c, BPF_REG_0)->type == VT_SCALAR
-			       ? 0
-			       : proof_fail(c, "what is returned is not a number");
-	if (!ebpf_ctx_returns(c->prog->prog_type, c->prog->expected_attach_type, &min, &max))
+	if (!called_back && !f->subprog &&
+	    !ebpf_ctx_returns(c->prog->prog_type, c->prog->expected_attach_type, &min, &max))
 		return 0;
-	return number_in(c, min, max);
+	if (r0->type != VT_SCALAR)
+		return proof_fail(c, "what is returned is not a number");
+	if (!called_back && f->subprog) /* a global function: its callers expect any number */
+		return 0;
+	if (EBPF_MUTANT(84, r0->val.smin < min || r0->val.smax > max, false))
+		return proof_fail(c, "what is returned is not in %d to %d", min, max);
+	return 0;
 }

@@ -95,53 +95,33 @@ static int packet(struct proof_check *c, const struct ebpf_vreg *r, s32 off, u32
 	return 0;
 }
 
-int proof_access(struct proof_check *c, u32 regno, s32 off, u32 size, bool write,
+int proof_access(struct proof_check *c, const struct ebpf_vreg *r, s32 off, u32 size, bool write,
 		 struct proof_span *span)
 {
-	const struct ebpf_vreg *r = proof_reg(c, regno);
-	const struct ebpf_map_meta *meta;
+	const struct ebpf_map_meta *meta = proof_map_meta(c, r);
 	int e = ebpf_vreg_is_ptr(r) ? span_of(c, r, off, size, span)
-				    : proof_fail(c, "R%u is no pointer to memory", regno);
+				    : proof_fail(c, "that is no pointer to memory");
 
 	if (e)
 		return e;
 	if (EBPF_MUTANT(76, r->flags & VREG_NULL, false))
-		return proof_fail(c, "R%u may be NULL", regno);
-	if (write && EBPF_MUTANT(77, r->flags & VREG_RDONLY, false))
-		return proof_fail(c, "R%u points to what may not be written", regno);
+		return proof_fail(c, "the pointer may be NULL");
+	if (write && EBPF_MUTANT(77, r->flags & VREG_RDONLY || r->type == VT_MAP_KEY, false))
+		return proof_fail(c, "memory that may not be written");
 	switch (r->type) {
 	case VT_STACK:
 		return within(c, span, -(s64)EBPF_STACK_SIZE, 0);
 	case VT_MAP_VALUE:
 		return map_value(c, r, write, span);
 	case VT_MAP_KEY:
-		meta = proof_map_meta(c, r);
-		if (write || !meta)
-			return proof_fail(c, "a key may not be written");
-		return within(c, span, 0, meta->key_size);
+		return meta ? within(c, span, 0, meta->key_size) : proof_fail(c, "of no map");
 	case VT_MEM:
 		return within(c, span, 0, r->mem_size);
 	case VT_PKT:
 		return packet(c, r, off, size, write);
 	default:
-		return proof_fail(c, "R%u is no pointer to memory", regno);
+		return proof_fail(c, "that is no pointer to memory");
 	}
-}
-
-/* --- what the code generator learns ---------------------------------------------------------- */
-
-static void note(struct proof_check *c, const struct ebpf_vreg *r)
-{
-	u8 *fact = &c->facts->insn[c->p->pc];
-
-	if (r->type == VT_STACK)
-		*fact |= EBPF_FACT_STACK;
-	else if (r->type == VT_CTX)
-		*fact |= EBPF_FACT_CTX;
-	else if (r->type == VT_MAP_VALUE)
-		*fact |= EBPF_FACT_MAP_VALUE;
-	if (r->flags & VREG_MAYFAULT)
-		*fact |= EBPF_FACT_MAY_FAULT;
 }
 
 /* --- the context ----------------------------------------------------------------------------- */
@@ -210,19 +190,17 @@ static int read_value(struct proof_check *c, u32 regno, s32 off, u32 size, struc
 
 	if (r->type == VT_CTX)
 		return context(c, regno, off, size, false, value);
-	e = proof_access(c, regno, off, size, false, &span);
+	e = proof_access(c, r, off, size, false, &span);
 	if (e)
 		return e;
 	if (r->type == VT_STACK) {
 		e = proof_stack_read(c, r->obj, &span, value);
-		if (!e && value->type == VT_SCALAR) /* loads extend with zeroes */
-			ebpf_scalar_trunc(&value->val, (u8)size);
-		return e;
+		if (e || value->type != VT_SCALAR)
+			return e;
+	} else if (!constant(c, r, &span, value)) {
+		proof_unknown(value);
 	}
-	if (constant(c, r, &span, value))
-		return 0;
-	proof_unknown(value);
-	ebpf_scalar_trunc(&value->val, (u8)size);
+	ebpf_scalar_trunc(&value->val, (u8)size); /* loads extend with zeroes */
 	return 0;
 }
 
@@ -247,15 +225,13 @@ static int load(struct proof_check *c, const struct bpf_insn *in)
 
 	if (e)
 		return e;
-	note(c, proof_reg(c, in->src_reg));
 	e = read_value(c, in->src_reg, in->off, size_of(in), &value);
 	if (e)
 		return e;
 	if (BPF_MODE(in->code) == BPF_MEMSX) {
 		if (value.type != VT_SCALAR)
 			return proof_fail(c, "a part of a pointer");
-		value.id = 0;
-		value.flags = 0;
+		proof_unlink(&value);
 		ebpf_scalar_sext(&value.val, (u8)size_of(in), true);
 	}
 	*proof_reg(c, in->dst_reg) = value;
@@ -273,7 +249,7 @@ static int write_value(struct proof_check *c, u32 regno, s32 off, u32 size,
 
 	if (r->type == VT_CTX)
 		return context(c, regno, off, size, true, NULL);
-	e = proof_access(c, regno, off, size, true, &span);
+	e = proof_access(c, r, off, size, true, &span);
 	if (e || r->type != VT_STACK)
 		return e;
 	if (value && value->type == VT_STACK && value->obj > r->obj)
@@ -290,16 +266,10 @@ static int store(struct proof_check *c, const struct bpf_insn *in)
 		e = proof_readable(c, in->src_reg);
 	if (e)
 		return e;
-	note(c, proof_reg(c, in->dst_reg));
+	proof_const(&value, (u64)(s64)in->imm);
 	if (BPF_CLASS(in->code) == BPF_STX) {
-		struct ebpf_vreg *src = proof_reg(c, in->src_reg);
-
-		/* what is kept and what is stored stay linked */
-		if (src->type == VT_SCALAR && !src->id && !ebpf_scalar_is_const(&src->val))
-			src->id = ++c->next_id;
-		value = *src;
-	} else {
-		proof_const(&value, (u64)(s64)in->imm);
+		proof_link(c, proof_reg(c, in->src_reg));
+		value = *proof_reg(c, in->src_reg);
 	}
 	return write_value(c, in->dst_reg, in->off, size_of(in), &value);
 }
@@ -328,7 +298,6 @@ static int atomic(struct proof_check *c, const struct bpf_insn *in)
 		return e;
 	if (r->type == VT_CTX || r->type == VT_PKT || !aligned(r, in->off, size))
 		return proof_fail(c, "an atomic operation on that memory");
-	note(c, r);
 	e = read_value(c, in->dst_reg, in->off, size, &old);
 	e = e ? e : write_value(c, in->dst_reg, in->off, size, NULL);
 	if (e || !(in->imm & BPF_FETCH))

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What a program holds: references, locks, and the objects that live in its stack (dynptrs,
- * iterators).
+ * What a program holds: references, sections (a lock's, RCU's), and the objects that live in its
+ * stack (dynptrs, iterators).
  *
  * Model: a reference is acquired by one call and given back by one other; everything that needs it
- * is forgotten then. An object in the stack is used only through the address of its first byte, and
- * is destroyed by whoever writes to one of its bytes.
+ * is forgotten then: memory, and objects in the stack. An object is used only through the address
+ * of its first byte, and is none any more when one of its bytes is written; what it needs stays
+ * held.
  */
 #include <string.h>
 
@@ -13,30 +14,38 @@
 #include "core/load/mutant.h"
 #include "core/load/verify_proto.h"
 
-int proof_acquire(struct proof_check *c, const struct ebpf_vref *like, u32 *id)
+/* --- references ------------------------------------------------------------------------------ */
+
+int proof_acquire(struct proof_check *c, u32 kind, u32 *id)
 {
 	struct ebpf_vstate *st = &c->p->st;
-	struct ebpf_vref ref = *like;
+	struct ebpf_vref ref = {.kind = kind, .insn = c->p->pc, .frame = st->curframe};
 
 	if (st->nrefs == EBPF_MAX_VREFS)
 		return proof_fail(c, "more than %u references", EBPF_MAX_VREFS);
 	ref.id = *id = ++c->next_id;
-	ref.insn = c->p->pc;
-	ref.frame = st->curframe;
 	return ebpf_vref_add(st, &ref);
 }
 
-static void forget_ref(struct ebpf_vreg *r, void *arg)
+static void forget(struct ebpf_vframe *f, u32 ref)
 {
-	if (r->ref_id == *(u32 *)arg)
-		proof_unknown(r); /* an address of nothing: a number */
+	for (u32 i = 0; i < EBPF_VREGS; i++)
+		if (f->regs[i].ref_id == ref)
+			proof_unknown(&f->regs[i]); /* an address of nothing: a number */
+	for (u32 i = 0; i < f->nslots; i++)
+		if (f->slots[i].spilled.ref_id == ref)
+			proof_slot_misc(&f->slots[i]);
 }
 
-/* What needs the reference or dynptr @id is gone. */
-void proof_forget(struct proof_check *c, u32 id)
+int proof_release(struct proof_check *c, u32 id)
 {
-	if (id)
-		proof_each_reg(&c->p->st, forget_ref, &id);
+	struct ebpf_vstate *st = &c->p->st;
+
+	if (!id || EBPF_MUTANT(78, !ebpf_vref_del(st, id), false))
+		return proof_fail(c, "a reference that isn't held");
+	for (u32 i = 0; i <= st->curframe; i++)
+		forget(st->frame[i], id);
+	return 0;
 }
 
 static void forget_packet(struct ebpf_vreg *r, void *arg)
@@ -50,40 +59,33 @@ void proof_forget_packets(struct proof_check *c)
 	proof_each_reg(&c->p->st, forget_packet, NULL);
 }
 
-int proof_release(struct proof_check *c, u32 id)
-{
-	if (!id || EBPF_MUTANT(78, !ebpf_vref_del(&c->p->st, id), false))
-		return proof_fail(c, "a reference that isn't held");
-	proof_forget(c, id);
-	return 0;
-}
+/* --- sections -------------------------------------------------------------------------------- */
 
-const struct ebpf_vref *proof_held_lock(const struct proof_check *c)
+/* The innermost section of that kind, or NULL. */
+static struct ebpf_vref *innermost(const struct proof_check *c, u32 kind)
 {
 	const struct ebpf_vstate *st = &c->p->st;
 
-	for (u32 i = 0; i < st->nrefs; i++)
-		if (st->refs[i].kind == VREF_LOCK)
+	for (u32 i = st->nrefs; i-- > 0;)
+		if (st->refs[i].kind == kind)
 			return &st->refs[i];
 	return NULL;
 }
 
-/* --- fields of map values -------------------------------------------------------------------- */
-
-/* R@regno points to the @kind of a map's value. */
-int proof_field(struct proof_check *c, u32 regno, u32 kind)
+bool proof_locked(const struct proof_check *c)
 {
-	const struct ebpf_vreg *r = proof_reg(c, regno);
-	const struct ebpf_vmap *map;
+	return innermost(c, VREF_LOCK);
+}
 
-	if (r->type != VT_MAP_VALUE || (r->flags & VREG_NULL) || !ebpf_scalar_is_const(&r->val) ||
-	    r->obj >= c->prog->nmaps || (r->flags & VREG_INNER))
-		return proof_fail(c, "R%u points to no such field", regno);
-	map = &c->prog->maps[r->obj];
-	for (u32 i = 0; i < map->nfields; i++)
-		if (map->fields[i].kind == kind && map->fields[i].off == r->off + r->val.umin)
-			return 0;
-	return proof_fail(c, "R%u points beside the field", regno);
+int proof_section(struct proof_check *c, u32 kind, bool enter)
+{
+	const struct ebpf_vref *in = innermost(c, kind);
+	u32 id;
+
+	if (enter)
+		return proof_acquire(c, kind, &id);
+	return in ? proof_release(c, in->id)
+		  : proof_fail(c, "the end of a section that wasn't entered");
 }
 
 /* Two values are told apart by their ids, unless there is only one. */
@@ -96,209 +98,152 @@ static bool tells_apart(const struct proof_check *c, const struct ebpf_vreg *r)
 
 int proof_lock(struct proof_check *c, u32 regno, bool lock)
 {
-	const struct ebpf_vref *held = proof_held_lock(c);
+	struct ebpf_vref *held = innermost(c, VREF_LOCK);
 	const struct ebpf_vreg *r = proof_reg(c, regno);
-	struct ebpf_vref ref = {.kind = VREF_LOCK, .obj = r->obj, .uid = r->id};
-	int e = proof_field(c, regno, EBPF_FIELD_SPIN_LOCK);
-	u32 id;
+	int e;
 
-	if (e)
-		return e;
 	if (!tells_apart(c, r))
 		return proof_fail(c, "it isn't known which value's lock that is");
-	if (lock)
-		return held ? proof_fail(c, "a second lock") : proof_acquire(c, &ref, &id);
-	if (!held || EBPF_MUTANT(79, held->obj != r->obj || held->uid != r->id, false))
+	if (lock && held)
+		return proof_fail(c, "a second lock");
+	if (!lock && (!held || EBPF_MUTANT(79, held->obj != r->obj || held->uid != r->id, false)))
 		return proof_fail(c, "a lock that isn't held");
-	return proof_release(c, held->id);
+	e = proof_section(c, VREF_LOCK, lock);
+	if (e || !lock)
+		return e;
+	held = innermost(c, VREF_LOCK);
+	held->obj = r->obj;
+	held->uid = r->id;
+	return 0;
 }
 
 /* --- objects in the stack -------------------------------------------------------------------- */
 
-/* The slot that R@regno's lowest of @n slots is; each below it is one more. */
-static int object_slot(struct proof_check *c, u32 regno, u32 n, u32 *frame, u32 *slot)
+static const struct {
+	u8 kind, slots;
+	u8 sort; /* of an iterator */
+} shape[] = {
+	[EARG_DYNPTR] = {VB_DYNPTR, 2, 0},
+	[EARG_ITER_NUM] = {VB_ITER, 1, VITER_NUM},
+	[EARG_ITER_BITS] = {VB_ITER, 2, VITER_BITS},
+};
+
+/* spilled.uid of slot @i, from the first on */
+static u32 part(u32 arg, u32 i)
+{
+	return shape[arg & EARG_KIND].slots > 1 ? i + 1 : 0;
+}
+
+/* The slot of the object's lowest bytes, its first; each below it is one more. */
+static int place(struct proof_check *c, u32 regno, u32 arg, struct proof_object *o)
 {
 	const struct ebpf_vreg *r = proof_reg(c, regno);
-	s64 at = r->off + r->val.smin;
+	s64 at = r->off + r->val.smin, size = 8 * shape[arg & EARG_KIND].slots;
 
-	if (r->type != VT_STACK || r->obj > c->p->st.curframe || !ebpf_scalar_is_const(&r->val) ||
-	    at % 8 || at < -(s64)EBPF_STACK_SIZE || at + 8 * (s64)n > 0)
+	if (r->type != VT_STACK || !ebpf_scalar_is_const(&r->val) || at % 8 ||
+	    at < -(s64)EBPF_STACK_SIZE || at + size > 0)
 		return proof_fail(c, "R%u is not the address of an object in the stack", regno);
-	*frame = r->obj;
-	*slot = (u32)(-at / 8) - 1;
+	*o = (struct proof_object){.frame = r->obj, .slot = (u32)(-at / 8) - 1};
 	return 0;
 }
 
-static struct ebpf_vslot *slot_at(struct proof_check *c, u32 frame, u32 slot)
-{
-	struct ebpf_vframe *f = c->p->st.frame[frame];
-
-	return slot < f->nslots ? &f->slots[slot] : NULL;
-}
-
-/* Room for a new object of @n slots: what was there is overwritten. */
-static int clear(struct proof_check *c, u32 regno, u32 n, u32 *frame, u32 *slot)
+int proof_object_new(struct proof_check *c, u32 regno, u32 arg, const struct ebpf_vreg *like)
 {
 	struct proof_span span = {.fixed = true};
-	int e = object_slot(c, regno, n, frame, slot);
+	struct proof_object o;
+	struct ebpf_vslot *s;
+	int e = place(c, regno, arg, &o);
 
 	if (e)
 		return e;
-	span.lo = -8 * ((s64)*slot + 1);
-	span.hi = span.lo + 8 * (s64)n;
-	return proof_stack_write(c, *frame, &span, NULL);
+	span.lo = -8 * ((s64)o.slot + 1);
+	span.hi = span.lo + 8 * shape[arg & EARG_KIND].slots;
+	e = proof_stack_write(c, o.frame, &span, NULL);
+	for (u32 i = 0; !e && i < shape[arg & EARG_KIND].slots; i++) {
+		s = &c->p->st.frame[o.frame]->slots[o.slot - i];
+		memset(s->kind, shape[arg & EARG_KIND].kind, sizeof(s->kind));
+		s->spilled = *like;
+		s->spilled.uid = part(arg, i);
+		s->spilled.obj = i ? 0 : like->obj;
+	}
+	return e;
 }
 
-static void set_slot(struct ebpf_vslot *s, u8 kind, const struct ebpf_vreg *as)
+/* R@regno is the address of a whole object of @arg's kind. */
+int proof_object(struct proof_check *c, u32 regno, u32 arg, struct proof_object *o)
 {
-	memset(s->kind, kind, sizeof(s->kind));
-	s->spilled = *as;
-}
-
-int proof_dynptr_new(struct proof_check *c, u32 regno, const struct ebpf_vreg *like)
-{
-	struct ebpf_vreg as = *like;
-	u32 frame, slot;
-	int e = clear(c, regno, 2, &frame, &slot);
+	const u32 kind = shape[arg & EARG_KIND].kind, n = shape[arg & EARG_KIND].slots;
+	const struct ebpf_vframe *f;
+	int e = place(c, regno, arg, o);
 
 	if (e)
 		return e;
-	as.id = ++c->next_id;
-	as.uid = 1;
-	set_slot(slot_at(c, frame, slot), VB_DYNPTR, &as);
-	as.uid = 2;
-	set_slot(slot_at(c, frame, slot - 1), VB_DYNPTR, &as);
+	f = c->p->st.frame[o->frame];
+	if (o->slot >= f->nslots)
+		return proof_fail(c, "there is no such object");
+	o->first = &f->slots[o->slot].spilled;
+	for (u32 i = 0; i < n; i++) {
+		const struct ebpf_vslot *s = &f->slots[o->slot - i];
+
+		bool other = s->spilled.uid != part(arg, i) ||
+			     (kind == VB_ITER && s->spilled.dyn != shape[arg & EARG_KIND].sort);
+
+		if (s->kind[0] != kind || s->spilled.ref_id != o->first->ref_id ||
+		    EBPF_MUTANT(kind == VB_ITER ? 123 : 80, other, false))
+			return proof_fail(c, "there is no such object");
+	}
 	return 0;
 }
 
-/* The dynptr that R@regno stands for: in a stack, or one that was passed. */
 int proof_dynptr(struct proof_check *c, u32 regno, struct ebpf_vreg *out)
 {
 	const struct ebpf_vreg *r = proof_reg(c, regno);
-	const struct ebpf_vslot *lo, *hi;
-	u32 frame, slot;
-	int e;
+	struct proof_object o = {.first = r};
+	int e = r->type == VT_DYNPTR ? 0 : proof_object(c, regno, EARG_DYNPTR, &o);
 
-	if (r->type == VT_DYNPTR && !r->off && ebpf_scalar_is_const(&r->val)) {
-		*out = *r;
-		return 0;
-	}
-	e = object_slot(c, regno, 2, &frame, &slot);
-	if (e)
-		return e;
-	lo = slot_at(c, frame, slot);
-	hi = slot ? slot_at(c, frame, slot - 1) : NULL;
-	if (!lo || !hi || lo->kind[0] != VB_DYNPTR || hi->kind[0] != VB_DYNPTR ||
-	    EBPF_MUTANT(80, lo->spilled.uid != 1 || lo->spilled.id != hi->spilled.id, false))
-		return proof_fail(c, "there is no dynptr");
-	*out = lo->spilled;
-	return 0;
-}
-
-/* A dynptr with reference @ref is given back: it, its clones and their slices are gone. */
-int proof_dynptr_release(struct proof_check *c, u32 ref)
-{
-	struct ebpf_vstate *st = &c->p->st;
-	int e = proof_release(c, ref);
-
-	for (u32 i = 0; !e && i <= st->curframe; i++)
-		for (u32 k = 0; k < st->frame[i]->nslots; k++) {
-			struct ebpf_vslot *s = &st->frame[i]->slots[k];
-
-			if (s->kind[0] != VB_DYNPTR || s->spilled.ref_id != ref)
-				continue;
-			proof_forget(c, s->spilled.id);
-			memset(s->kind, VB_MISC, sizeof(s->kind));
-			proof_none(&s->spilled);
-		}
+	if (!e)
+		*out = *o.first;
 	return e;
 }
 
 /* --- iterators ------------------------------------------------------------------------------- */
 
-/* slot @i of an iterator of @arg's kind and reference @ref */
-static void iter_slot(struct ebpf_vreg *as, u32 arg, u32 i, u32 ref)
-{
-	proof_none(as);
-	as->dyn = (arg & EARG_KIND) == EARG_ITER_BITS ? VITER_BITS : VITER_NUM;
-	as->uid = ebpf_proto_iter_slots(arg) > 1 ? i + 1 : 0;
-	as->obj = i ? 0 : VITER_ACTIVE;
-	as->ref_id = ref;
-}
-
 int proof_iter_new(struct proof_check *c, u32 regno, u32 arg)
 {
-	struct ebpf_vref ref = {.kind = VREF_PTR};
-	struct ebpf_vreg as;
-	u32 frame, slot, id, n = ebpf_proto_iter_slots(arg);
-	int e = clear(c, regno, n, &frame, &slot);
+	struct proof_object o;
+	struct ebpf_vreg like;
+	int e;
 
-	e = e ? e : proof_acquire(c, &ref, &id);
-	if (e)
-		return e;
-	for (u32 i = 0; i < n; i++) {
-		iter_slot(&as, arg, i, id);
-		set_slot(slot_at(c, frame, slot - i), VB_ITER, &as);
-	}
-	/* not the one that may have been there before */
-	proof_budget_drop(&c->p->budgets, BUDGET_ITER, frame, slot);
-	return 0;
-}
-
-/* R@regno is the address of a whole iterator of @arg's kind. */
-static int iter(struct proof_check *c, u32 regno, u32 arg, u32 *frame, u32 *slot,
-		struct ebpf_vslot **out)
-{
-	u32 n = ebpf_proto_iter_slots(arg);
-	int e = object_slot(c, regno, n, frame, slot);
-	struct ebpf_vreg want;
-
-	if (e)
-		return e;
-	*out = slot_at(c, *frame, *slot);
-	for (u32 i = 0; *out && i < n; i++) {
-		const struct ebpf_vslot *s = slot_at(c, *frame, *slot - i);
-
-		iter_slot(&want, arg, i, (*out)->spilled.ref_id);
-		if (s->kind[0] != VB_ITER || s->spilled.ref_id != want.ref_id ||
-		    EBPF_MUTANT(123, s->spilled.dyn != want.dyn || s->spilled.uid != want.uid,
-				false))
-			*out = NULL;
-	}
-	return *out ? 0 : proof_fail(c, "there is no such iterator");
+	proof_none(&like);
+	like.dyn = shape[arg & EARG_KIND].sort;
+	like.obj = VITER_ACTIVE;
+	e = proof_acquire(c, VREF_PTR, &like.ref_id);
+	e = e ? e : proof_object_new(c, regno, arg, &like);
+	e = e ? e : proof_object(c, regno, arg, &o);
+	if (!e) /* not the one that may have been there before */
+		proof_budget_drop(&c->p->budgets, BUDGET_ITER, o.frame, o.slot);
+	return e;
 }
 
 /* Two ways: an element, on this path; none, on *end. */
 int proof_iter_next(struct proof_check *c, u32 regno, u32 arg, struct proof_path **end, u32 *ref)
 {
-	struct ebpf_vslot *s, *other;
-	u32 frame, slot;
-	int e = iter(c, regno, arg, &frame, &slot, &s);
+	struct proof_object o;
+	int e = proof_object(c, regno, arg, &o);
 
 	e = e ? e : proof_fork(c, c->p->pc + 1, end);
 	if (e)
 		return e;
-	other = &(*end)->st.frame[frame]->slots[slot];
-	other->spilled.obj = VITER_DRAINED;
-	*ref = s->spilled.ref_id;
-	proof_budget_use(&c->p->budgets, BUDGET_ITER, frame, slot);
+	(*end)->st.frame[o.frame]->slots[o.slot].spilled.obj = VITER_DRAINED;
+	*ref = o.first->ref_id;
+	proof_budget_use(&c->p->budgets, BUDGET_ITER, o.frame, o.slot);
 	return 0;
 }
 
 int proof_iter_destroy(struct proof_check *c, u32 regno, u32 arg)
 {
-	struct ebpf_vslot *s;
-	u32 frame, slot, ref;
-	int e = iter(c, regno, arg, &frame, &slot, &s);
+	struct proof_object o;
+	int e = proof_object(c, regno, arg, &o);
 
-	if (e)
-		return e;
-	ref = s->spilled.ref_id;
-	for (u32 i = 0; i < ebpf_proto_iter_slots(arg); i++) {
-		s = slot_at(c, frame, slot - i);
-		proof_none(&s->spilled);
-		memset(s->kind, VB_MISC, sizeof(s->kind));
-	}
-	proof_budget_drop(&c->p->budgets, BUDGET_ITER, frame, slot);
-	return proof_release(c, ref);
+	return e ? e : proof_release(c, o.first->ref_id);
 }

@@ -90,22 +90,66 @@ static bool leads_down(const struct proof_check *c, u32 i)
 	       to->rank < c->proof->states[c->p->from].rank;
 }
 
-static bool included_in(struct proof_check *c, u32 i)
+/* What @st has in register @key, if that is a constant. */
+static bool key_of(const struct ebpf_vstate *st, u32 key, u64 *value)
 {
-	return leads_down(c, i) &&
-	       EBPF_MUTANT(72, proof_included(c, &c->p->st, &c->proof->states[i].state), true);
+	const struct ebpf_vreg *r = key < BPF_REG_10 ? ebpf_vreg(st, key) : NULL;
+
+	*value = r && r->type == VT_SCALAR && ebpf_scalar_is_const(&r->val) ? r->val.umin : 0;
+	return r && r->type == VT_SCALAR && ebpf_scalar_is_const(&r->val);
 }
 
-/* Is the path included in a stored state? Then that is where it leads. */
+/* The first of the states i .. n-1, in order, whose key isn't below @value. */
+static u32 first_with(const struct proof_check *c, u32 i, u32 n, u64 value)
+{
+	while (i < n) {
+		u32 mid = i + (n - i) / 2;
+		u64 v;
+
+		if (key_of(&c->proof->states[mid].state, c->proof->states[mid].key, &v) &&
+		    v >= value)
+			n = mid;
+		else
+			i = mid + 1;
+	}
+	return i;
+}
+
+/* A state of i .. n-1 that includes the path's. */
+static u32 search(struct proof_check *c, u32 i, u32 n, bool keyed, u64 value)
+{
+	for (; i < n; i++) {
+		const struct ebpf_proof_state *s = &c->proof->states[i];
+		u64 v;
+
+		if (key_of(&s->state, s->key, &v) != keyed || v != value)
+			return n;
+		if (leads_down(c, i) &&
+		    EBPF_MUTANT(72, proof_included(c, &c->p->st, &s->state), true))
+			return i;
+	}
+	return n;
+}
+
+/*
+ * Is the path included in a stored state? Then that is where it leads. The states of an instruction
+ * are in the order of proof.key: those without first. One that isn't in order may not be found.
+ */
 static int arrive(struct proof_check *c, bool *end)
 {
-	u32 i = proof_index_find(c, included_in);
+	u32 i = c->first[c->p->pc], n = c->first[c->p->pc + 1], found;
+	u64 value;
 
-	if (i == PROOF_NONE)
+	if (i == n)
+		return 0;
+	found = search(c, i, n, false, 0);
+	if (found == n && key_of(&c->p->st, c->proof->states[i].key, &value))
+		found = search(c, first_with(c, i, n, value), n, true, value);
+	if (found == n)
 		return 0;
 	*end = true;
-	c->nodes[i].reached = true;
-	return proof_edge(c, i);
+	c->reached[found] = MAX(c->reached[found], 1);
+	return proof_edge(c, found);
 }
 
 static int walk(struct proof_check *c)
@@ -164,7 +208,7 @@ u32 proof_subprog_at(const struct proof_check *c, u32 pc)
 	return c->subprog[lo].start == pc ? lo : PROOF_NONE;
 }
 
-static int add_entry(struct proof_check *c, u32 subprog, u32 map)
+int proof_entry(struct proof_check *c, u32 subprog, u32 map)
 {
 	for (u32 i = 0; i < c->nentries; i++)
 		if (c->entries[i].subprog == subprog && c->entries[i].map == map)
@@ -173,25 +217,6 @@ static int add_entry(struct proof_check *c, u32 subprog, u32 map)
 		return proof_fail(c, "more than %u entries", PROOF_MAX_ENTRIES);
 	c->entries[c->nentries++] = (struct proof_entry){.subprog = subprog, .map = map};
 	return 0;
-}
-
-int proof_entry(struct proof_check *c, u32 subprog)
-{
-	return add_entry(c, subprog, PROOF_NONE);
-}
-
-int proof_async(struct proof_check *c, u32 subprog, u32 map)
-{
-	return add_entry(c, subprog, map);
-}
-
-/* A timer's callback: the map, a key, the value it lies in; it returns 0. */
-static void async_args(struct ebpf_vframe *f, u32 map)
-{
-	f->async = true;
-	proof_pointer(&f->regs[BPF_REG_1], VT_MAP, map, 0);
-	proof_pointer(&f->regs[BPF_REG_2], VT_MAP_KEY, map, 0);
-	proof_pointer(&f->regs[BPF_REG_3], VT_MAP_VALUE, map, 0);
 }
 
 static int enter(struct proof_check *c, const struct proof_entry *e)
@@ -210,9 +235,7 @@ static int enter(struct proof_check *c, const struct proof_entry *e)
 	f->callsite = PROOF_NONE;
 	f->subprog = e->subprog;
 	proof_pointer(&f->regs[BPF_REG_10], VT_STACK, 0, 0);
-	if (e->map != PROOF_NONE)
-		async_args(f, e->map);
-	r = e->map == PROOF_NONE ? proof_entry_args(c, e->subprog, f) : 0;
+	r = proof_entry_args(c, e, f);
 	c->p = NULL;
 	if (!r)
 		return path_push(c, p);
@@ -223,7 +246,7 @@ static int enter(struct proof_check *c, const struct proof_entry *e)
 /* Stepping finds more: what is called from there, and what runs later. */
 static int walk_entries(struct proof_check *c)
 {
-	int r = add_entry(c, 0, PROOF_NONE);
+	int r = proof_entry(c, 0, PROOF_NONE);
 
 	for (u32 i = 0; !r && i < c->nentries; i++) {
 		if (c->entries[i].done)
@@ -252,19 +275,42 @@ static bool state_ok(const struct proof_check *c, const struct ebpf_proof_state 
 	return true;
 }
 
+/* Ids that the stored states use must not be given again. */
+static void highest(struct proof_check *c, const struct ebpf_vreg *r)
+{
+	c->next_id = MAX(c->next_id, MAX(MAX(r->id, r->uid), r->ref_id));
+}
+
+static void find_ids(struct proof_check *c, const struct ebpf_vstate *st)
+{
+	for (u32 k = 0; k < st->nrefs; k++)
+		c->next_id = MAX(c->next_id, MAX(st->refs[k].id, st->refs[k].uid));
+	for (u32 k = 0; k <= st->curframe; k++) {
+		for (u32 i = 0; i < EBPF_VREGS; i++)
+			highest(c, &st->frame[k]->regs[i]);
+		for (u32 i = 0; i < st->frame[k]->nslots; i++)
+			highest(c, &st->frame[k]->slots[i].spilled);
+	}
+}
+
+/* The states come by instruction. */
 static int index_states(struct proof_check *c)
 {
-	u32 i;
+	u32 i, pc = 0;
 
 	for (i = 0; i < c->proof->nstates; i++) {
 		struct ebpf_proof_state *s = &c->proof->states[i];
 
-		if (!state_ok(c, s))
+		if (!state_ok(c, s) || s->insn < pc)
 			return proof_fail(c, "stored state %u is none", i);
+		while (pc < s->insn)
+			c->first[++pc] = i;
 		proof_normalise(&s->state);
+		find_ids(c, &s->state);
 	}
-	c->index = proof_index_new(c);
-	return c->index ? 0 : -ENOMEM;
+	while (pc < c->prog->ninsns)
+		c->first[++pc] = i;
+	return 0;
 }
 
 static int walk_state(struct proof_check *c, u32 i)
@@ -288,97 +334,12 @@ static int walk_stored(struct proof_check *c, bool *more)
 
 	*more = false;
 	for (u32 i = 0; !r && i < c->proof->nstates; i++)
-		if (c->nodes[i].reached && !c->nodes[i].walked) {
-			c->nodes[i].walked = *more = true;
+		if (c->reached[i] == 1) {
+			c->reached[i] = 2; /* and walked */
+			*more = true;
 			r = walk_state(c, i);
 		}
 	return r;
-}
-
-/* Ids that the stored states use must not be given again. */
-static void highest(struct ebpf_vreg *r, void *arg)
-{
-	u32 *id = arg;
-
-	*id = MAX(*id, MAX(MAX(r->id, r->uid), r->ref_id));
-}
-
-static void find_ids(struct proof_check *c)
-{
-	for (u32 i = 0; i < c->proof->nstates; i++) {
-		struct ebpf_vstate *st = &c->proof->states[i].state;
-
-		proof_each_reg(st, highest, &c->next_id);
-		for (u32 k = 0; k < st->nrefs; k++)
-			c->next_id = MAX(c->next_id, MAX(st->refs[k].id, st->refs[k].uid));
-		for (u32 k = 0; k <= st->curframe; k++)
-			for (u32 s = 0; s < st->frame[k]->nslots; s++)
-				highest(&st->frame[k]->slots[s].spilled, &c->next_id);
-	}
-}
-
-/* --- how much stack the deepest chain of calls uses ------------------------------------------ */
-
-static bool runs_later(const struct proof_check *c, u32 subprog)
-{
-	for (u32 i = 0; i < c->nentries; i++)
-		if (c->entries[i].subprog == subprog && c->entries[i].map != PROOF_NONE)
-			return true;
-	return false;
-}
-
-/* The function that runs on top of the one with instruction @pc, or PROOF_NONE. */
-static u32 function_above(const struct proof_check *c, u32 pc)
-{
-	const struct bpf_insn *in = proof_at(c, pc);
-	bool call = in->code == (BPF_JMP | BPF_CALL) && in->src_reg == BPF_PSEUDO_CALL;
-	bool address = in->code == (BPF_LD | BPF_IMM | BPF_DW) && in->src_reg == BPF_PSEUDO_FUNC;
-	u32 to;
-
-	if (!(c->facts->insn[pc] & EBPF_FACT_SEEN) || (!call && !address))
-		return PROOF_NONE;
-	to = proof_subprog_at(c, pc + 1 + (u32)in->imm);
-	return to == PROOF_NONE || (address && runs_later(c, to)) ? PROOF_NONE : to;
-}
-
-/* A frame is a multiple of 16 bytes, as in the kernel, and not empty. */
-static u32 frame_bytes(const struct proof_check *c, u32 subprog)
-{
-	return ALIGN_UP(MAX(c->subprog[subprog].stack, 1u), 16u);
-}
-
-/* The function and the deepest that runs on top of it, of which @depth says how deep they are. */
-static u32 depth_of(const struct proof_check *c, u32 s, const u32 *depth)
-{
-	u32 own = frame_bytes(c, s), deepest = MAX(depth[s], own);
-
-	for (u32 pc = c->subprog[s].start; pc < c->subprog[s].end; pc++) {
-		u32 above = function_above(c, pc);
-
-		if (above != PROOF_NONE)
-			deepest = MAX(deepest, own + depth[above]);
-	}
-	return deepest;
-}
-
-/* Until nothing changes, or for each frame that a chain can have: every chain is counted then. */
-static u32 stack_depth(const struct proof_check *c)
-{
-	u32 depth[EBPF_MAX_SUBPROGS] = {0}, deepest = 0;
-	bool more = true;
-
-	for (u32 round = 0; more && round < EBPF_MAX_FRAMES; round++) {
-		more = false;
-		for (u32 s = c->nsubprogs; s-- > 0;) {
-			u32 was = depth[s];
-
-			depth[s] = depth_of(c, s, depth);
-			more |= depth[s] != was;
-		}
-	}
-	for (u32 i = 0; i < c->nentries; i++)
-		deepest = MAX(deepest, depth[c->entries[i].subprog]);
-	return MIN(deepest, EBPF_MAX_FRAMES * (u32)EBPF_STACK_SIZE);
 }
 
 /* --- the whole ------------------------------------------------------------------------------- */
@@ -403,13 +364,8 @@ static int fill_timers(struct proof_check *c)
 static int fill_facts(struct proof_check *c)
 {
 	c->facts->nsubprogs = c->nsubprogs;
-	for (u32 i = 0; i < c->nsubprogs; i++) {
+	for (u32 i = 0; i < c->nsubprogs; i++)
 		c->facts->subprog[i].start = c->subprog[i].start;
-		c->facts->subprog[i].stack = c->subprog[i].stack;
-		c->facts->subprog[i].callback = c->subprog[i].callback;
-		c->facts->subprog[i].global = c->subprog[i].global;
-	}
-	c->facts->stack_depth = stack_depth(c);
 	c->facts->processed += c->steps;
 	return fill_timers(c);
 }
@@ -419,9 +375,6 @@ static int check_all(struct proof_check *c)
 	bool more = true;
 	int r = index_states(c);
 
-	if (r)
-		return r;
-	find_ids(c);
 	while (!r && more) {
 		r = walk_entries(c);
 		r = r ? r : walk_stored(c, &more);
@@ -439,10 +392,9 @@ static void check_free(struct proof_check *c)
 		c->todo = p->next;
 		path_free(p);
 	}
-	for (u32 i = 0; c->nodes && i < c->proof->nstates; i++)
-		free(c->nodes[i].edges);
-	free(c->nodes);
-	proof_index_free(c->index);
+	free(c->first);
+	free(c->reached);
+	free(c->edges);
 	free(c->subprog);
 	free(c);
 }
@@ -478,9 +430,10 @@ int ebpf_check_proof(const struct ebpf_vprog *prog, struct ebpf_proof *proof, st
 	c->proof = proof;
 	c->log = log;
 	c->facts = facts;
-	c->nodes = calloc(proof->nstates + 1, sizeof(*c->nodes));
+	c->first = calloc(prog->ninsns + 1, sizeof(*c->first));
+	c->reached = calloc(proof->nstates + 1, 1);
 	facts->insn = calloc(prog->ninsns, 1);
-	if (c->nodes && facts->insn)
+	if (c->first && c->reached && facts->insn)
 		r = find_subprogs(c);
 	if (!r)
 		r = check_all(c);

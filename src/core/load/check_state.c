@@ -30,6 +30,30 @@ struct compare {
 	u32 subprog; /* whose stack is compared */
 };
 
+bool proof_is_zero(const struct ebpf_vreg *r)
+{
+	return r->type == VT_SCALAR && ebpf_scalar_is_const(&r->val) && !r->val.umin;
+}
+
+bool proof_unmoved(const struct ebpf_vreg *r)
+{
+	return !r->off && ebpf_scalar_is_const(&r->val) && !r->val.umin;
+}
+
+void proof_unlink(struct ebpf_vreg *r)
+{
+	r->id = 0;
+	r->delta = 0;
+	r->flags &= (u16)~VREG_DELTA;
+}
+
+void proof_narrow(struct ebpf_vreg *r, u32 bytes)
+{
+	if (bytes < 8 && EBPF_MUTANT(63, r->val.umax >> (8 * bytes), 0))
+		proof_unlink(r);
+	ebpf_scalar_trunc(&r->val, (u8)bytes);
+}
+
 void proof_none(struct ebpf_vreg *r)
 {
 	memset(r, 0, sizeof(*r));
@@ -89,6 +113,12 @@ static bool id_maps(struct idmap *m, u32 out, u32 in)
 	return true;
 }
 
+/* the same reference, or none in both */
+static bool ref_maps(struct idmap *m, u32 out, u32 in)
+{
+	return !out == !in && id_maps(m, out, in);
+}
+
 struct count {
 	u32 id, n;
 };
@@ -120,8 +150,6 @@ void proof_normalise(struct ebpf_vstate *st)
 
 /* --- values ---------------------------------------------------------------------------------- */
 
-#define FLAGS_COMPARED ((u16)~VREG_PRECISE)
-
 static bool link_in(struct compare *cmp, const struct ebpf_vreg *in, const struct ebpf_vreg *out)
 {
 	if (!out->id)
@@ -135,6 +163,8 @@ static bool link_in(struct compare *cmp, const struct ebpf_vreg *in, const struc
 
 static bool scalar_in(struct compare *cmp, const struct ebpf_vreg *in, const struct ebpf_vreg *out)
 {
+	if (ebpf_vreg_is_ptr(in)) /* its bits may be any number */
+		return !out->id && ebpf_scalar_is_unknown(&out->val);
 	return in->type == VT_SCALAR && ebpf_scalar_in(&in->val, &out->val) &&
 	       link_in(cmp, in, out);
 }
@@ -164,12 +194,11 @@ static bool offset_in(const struct ebpf_vreg *in, const struct ebpf_vreg *out)
 
 static bool pointer_in(struct compare *cmp, const struct ebpf_vreg *in, const struct ebpf_vreg *out)
 {
-	return in->type == out->type && in->dyn == out->dyn &&
-	       !((in->flags ^ out->flags) & FLAGS_COMPARED) && in->obj == out->obj &&
-	       in->mem_size >= out->mem_size &&
+	return in->type == out->type && in->dyn == out->dyn && in->flags == out->flags &&
+	       in->obj == out->obj && in->mem_size >= out->mem_size &&
 	       (in->type == VT_PKT || in->mem_size == out->mem_size) && offset_in(in, out) &&
 	       id_maps(&cmp->map, out->uid, in->uid) && id_maps(&cmp->map, out->id, in->id) &&
-	       !in->ref_id == !out->ref_id && id_maps(&cmp->map, out->ref_id, in->ref_id);
+	       ref_maps(&cmp->map, out->ref_id, in->ref_id);
 }
 
 static bool reg_in(struct compare *cmp, const struct ebpf_vreg *in, const struct ebpf_vreg *out)
@@ -188,48 +217,14 @@ static bool reg_in(struct compare *cmp, const struct ebpf_vreg *in, const struct
 
 static const struct ebpf_vslot no_slot;
 
-static bool all_kind(const struct ebpf_vslot *s, u32 n, u8 kind)
-{
-	for (u32 i = 0; i < n; i++)
-		if (s->kind[i] != kind)
-			return false;
-	return true;
-}
-
-/* the slot's low @n bytes as a number; VT_NONE: they are none */
-static void slot_number(const struct ebpf_vslot *s, u32 n, struct ebpf_vreg *r)
-{
-	u32 size = ebpf_vslot_spill_size(s);
-
-	proof_none(r);
-	if (size == n) {
-		*r = s->spilled;
-	} else if (size > n && s->spilled.type == VT_SCALAR) {
-		*r = s->spilled;
-		r->id = 0;
-		ebpf_scalar_trunc(&r->val, (u8)n);
-	} else if (all_kind(s, n, VB_ZERO)) {
-		proof_const(r, 0);
-	} else if (!size && !memchr(s->kind, VB_DYNPTR, 8) && !memchr(s->kind, VB_ITER, 8)) {
-		proof_unknown(r);
-	}
-}
-
 /*
  * A byte that the stored state knows as written, and here it isn't: from now on it counts as
  * something to be zeroed at the function's start, which makes the claim true.
  */
-static bool unwritten(struct compare *cmp, u32 slot)
+static void written(struct compare *cmp, const struct ebpf_vslot *in, u32 slot, u32 i)
 {
-	cmp->c->facts->subprog[cmp->subprog].zero |= 1ull << slot;
-	return true;
-}
-
-static bool zero_byte(const struct ebpf_vslot *s, u32 i)
-{
-	return s->kind[i] == VB_ZERO ||
-	       (s->kind[i] == VB_SPILL && s->spilled.type == VT_SCALAR &&
-		ebpf_scalar_is_const(&s->spilled.val) && !s->spilled.val.umin);
+	if (in->kind[i] == VB_NONE)
+		cmp->c->facts->subprog[cmp->subprog].zero |= 1ull << slot;
 }
 
 static bool byte_in(struct compare *cmp, const struct ebpf_vslot *in, const struct ebpf_vslot *out,
@@ -239,11 +234,11 @@ static bool byte_in(struct compare *cmp, const struct ebpf_vslot *in, const stru
 	case VB_NONE:
 		return true;
 	case VB_ZERO:
-		return zero_byte(in, i);
+		return in->kind[i] == VB_ZERO ||
+		       (in->kind[i] == VB_SPILL && proof_is_zero(&in->spilled));
 	case VB_MISC:
-		if (in->kind[i] == VB_NONE)
-			return unwritten(cmp, slot);
-		return in->kind[i] == VB_MISC || in->kind[i] == VB_ZERO || in->kind[i] == VB_SPILL;
+		written(cmp, in, slot, i);
+		return true;
 	default: /* a part of what has to be compared as a whole */
 		return EBPF_MUTANT(89, false, in->kind[i] == out->kind[i]);
 	}
@@ -253,19 +248,13 @@ static bool spill_in(struct compare *cmp, const struct ebpf_vslot *in, const str
 		     u32 slot)
 {
 	u32 i, n = ebpf_vslot_spill_size(out);
-	struct ebpf_vreg number;
+	struct ebpf_vreg value;
 
-	if (out->spilled.type == VT_SCALAR)
-		slot_number(in, n, &number);
-	else if (ebpf_vslot_spill_size(in) == n)
-		number = in->spilled;
-	else
+	proof_slot_load(in, n, &value);
+	if (!reg_in(cmp, &value, &out->spilled))
 		return false;
 	for (i = 0; i < n; i++)
-		if (in->kind[i] == VB_NONE)
-			unwritten(cmp, slot);
-	if (!reg_in(cmp, &number, &out->spilled))
-		return false;
+		written(cmp, in, slot, i);
 	for (i = n; i < 8; i++)
 		if (!byte_in(cmp, in, out, slot, i))
 			return false;
@@ -279,9 +268,8 @@ static bool object_in(struct compare *cmp, const struct ebpf_vslot *in,
 	const struct ebpf_vreg *a = &in->spilled, *b = &out->spilled;
 
 	return !memcmp(in->kind, out->kind, 8) && a->dyn == b->dyn && a->obj == b->obj &&
-	       a->uid == b->uid && !((a->flags ^ b->flags) & FLAGS_COMPARED) &&
-	       id_maps(&cmp->map, b->id, a->id) && !a->ref_id == !b->ref_id &&
-	       id_maps(&cmp->map, b->ref_id, a->ref_id);
+	       a->uid == b->uid && a->flags == b->flags &&
+	       ref_maps(&cmp->map, b->ref_id, a->ref_id);
 }
 
 static bool slot_in(struct compare *cmp, const struct ebpf_vslot *in, const struct ebpf_vslot *out,
@@ -294,7 +282,6 @@ static bool slot_in(struct compare *cmp, const struct ebpf_vslot *in, const stru
 		return spill_in(cmp, in, out, slot);
 	case VB_DYNPTR:
 	case VB_ITER:
-	case VB_IRQ:
 		return object_in(cmp, in, out);
 	default:
 		for (i = 0; i < 8; i++)
@@ -339,8 +326,7 @@ static bool refs_in(struct compare *cmp, const struct ebpf_vstate *in,
 		const struct ebpf_vref *a = &in->refs[i], *b = &out->refs[i];
 
 		if (a->kind != b->kind || a->obj != b->obj || a->frame != b->frame ||
-		    !id_maps(&cmp->map, b->id, a->id) || !a->uid != !b->uid ||
-		    !id_maps(&cmp->map, b->uid, a->uid))
+		    !ref_maps(&cmp->map, b->id, a->id) || !ref_maps(&cmp->map, b->uid, a->uid))
 			return false;
 	}
 	return true;

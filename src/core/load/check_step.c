@@ -26,13 +26,6 @@ void proof_clobber(struct proof_check *c)
 		proof_none(proof_reg(c, i));
 }
 
-static void unlink_reg(struct ebpf_vreg *r)
-{
-	r->id = 0;
-	r->delta = 0;
-	r->flags &= (u16)~VREG_DELTA;
-}
-
 /* --- linked values --------------------------------------------------------------------------- */
 
 static void learn(struct ebpf_vreg *r, void *arg)
@@ -51,7 +44,7 @@ static void learn(struct ebpf_vreg *r, void *arg)
 		ebpf_scalar_alu(&r->val, &by.val, BPF_ADD, true, false);
 }
 
-void proof_linked(struct ebpf_vstate *st, const struct ebpf_vreg *known)
+static void know_linked(struct ebpf_vstate *st, const struct ebpf_vreg *known)
 {
 	struct ebpf_vreg copy = *known;
 
@@ -61,8 +54,8 @@ void proof_linked(struct ebpf_vstate *st, const struct ebpf_vreg *known)
 
 /* --- moves ----------------------------------------------------------------------------------- */
 
-/* From now on both are known to be equal. */
-static void link_copy(struct proof_check *c, struct ebpf_vreg *src)
+/* From now on a copy is known to be equal. */
+void proof_link(struct proof_check *c, struct ebpf_vreg *src)
 {
 	if (src->type == VT_SCALAR && !src->id && !ebpf_scalar_is_const(&src->val))
 		src->id = ++c->next_id;
@@ -77,13 +70,13 @@ static void mov_part(struct proof_check *c, struct ebpf_vreg *dst, struct ebpf_v
 	bool same = src->type == VT_SCALAR && !(src->val.umax >> (in->off ? bits - 1 : 32));
 
 	if (same)
-		link_copy(c, src);
+		proof_link(c, src);
 	if (src->type == VT_SCALAR)
 		*dst = *src;
 	else
 		proof_unknown(dst);
 	if (EBPF_MUTANT(68, !same, false))
-		unlink_reg(dst);
+		proof_unlink(dst);
 	if (in->off)
 		ebpf_scalar_sext(&dst->val, (u8)(bits / 8), is64);
 	if (!is64)
@@ -104,7 +97,7 @@ static int mov(struct proof_check *c, const struct bpf_insn *in)
 	if (r)
 		return r;
 	if (is64 && !in->off) {
-		link_copy(c, src);
+		proof_link(c, src);
 		*dst = *src;
 	} else {
 		mov_part(c, dst, src, in);
@@ -124,7 +117,6 @@ static bool moves(const struct ebpf_vreg *ptr)
 	case VT_MAP_KEY:
 	case VT_STACK:
 	case VT_MEM:
-	case VT_BTF:
 		return true;
 	case VT_PKT:
 		return ptr->obj != 2;
@@ -147,26 +139,18 @@ static bool shift_offset(struct ebpf_vreg *ptr, const struct ebpf_scalar *by, u8
 	return true;
 }
 
-static bool is_zero(const struct ebpf_scalar *s)
+/* *dst = @ptr moved by the number @by; a map itself, by nothing */
+static int move_pointer(struct proof_check *c, struct ebpf_vreg *dst, struct ebpf_vreg ptr,
+			const struct ebpf_vreg by, u8 op)
 {
-	return ebpf_scalar_is_const(s) && !s->umin;
-}
-
-/* register @regno = *ptr moved by the number @by; a map itself, by nothing */
-static int move_pointer(struct proof_check *c, u32 regno, const struct ebpf_vreg *ptr,
-			const struct ebpf_vreg *by, u8 op)
-{
-	struct ebpf_vreg *dst = proof_reg(c, regno);
-	struct ebpf_vreg moved = *ptr;
-
-	if (by->type != VT_SCALAR)
+	if (by.type != VT_SCALAR)
 		return proof_fail(c, "arithmetic on something unknown");
-	if (EBPF_MUTANT(69, !moves(ptr), false) && !(ptr->type == VT_MAP && is_zero(&by->val)))
+	if (EBPF_MUTANT(69, !moves(&ptr), false) && !(ptr.type == VT_MAP && proof_is_zero(&by)))
 		return proof_fail(c, "arithmetic on a pointer that can't be moved");
-	*dst = moved;
-	if (shift_offset(dst, &by->val, op))
+	*dst = ptr;
+	if (shift_offset(dst, &by.val, op))
 		return 0;
-	ebpf_scalar_alu(&dst->val, &by->val, op, true, false);
+	ebpf_scalar_alu(&dst->val, &by.val, op, true, false);
 	if (dst->type == VT_PKT) {
 		dst->uid = ++c->next_id;
 		dst->mem_size = 0;
@@ -179,26 +163,21 @@ static int alu_pointer(struct proof_check *c, const struct bpf_insn *in,
 {
 	struct ebpf_vreg *dst = proof_reg(c, in->dst_reg);
 	u8 op = BPF_OP(in->code);
-	struct ebpf_vreg by;
+	bool both = ebpf_vreg_is_ptr(dst) && ebpf_vreg_is_ptr(src);
 
-	if (BPF_CLASS(in->code) == BPF_ALU && op == BPF_SUB) { /* the rest of an address */
-		proof_unknown(dst);
+	if (op == BPF_SUB && (both || BPF_CLASS(in->code) == BPF_ALU)) {
+		proof_unknown(dst); /* a distance, or the rest of an address */
 		return 0;
 	}
 	if (BPF_CLASS(in->code) != BPF_ALU64 || (op != BPF_ADD && op != BPF_SUB))
 		return proof_fail(c, "arithmetic on a pointer other than + and -");
-	if (ebpf_vreg_is_ptr(dst) && ebpf_vreg_is_ptr(src)) {
-		if (op != BPF_SUB)
-			return proof_fail(c, "the sum of two pointers");
-		proof_unknown(dst);
-		return 0;
-	}
+	if (both)
+		return proof_fail(c, "the sum of two pointers");
 	if (ebpf_vreg_is_ptr(dst))
-		return move_pointer(c, in->dst_reg, dst, src, op);
+		return move_pointer(c, dst, *dst, *src, op);
 	if (op != BPF_ADD)
 		return proof_fail(c, "a number minus a pointer");
-	by = *dst;
-	return move_pointer(c, in->dst_reg, src, &by, op);
+	return move_pointer(c, dst, *src, *dst, op);
 }
 
 /* r += constant, r -= constant: the difference to what it was is known */
@@ -214,7 +193,7 @@ static void keep_delta(struct ebpf_vreg *dst, const struct ebpf_vreg *src,
 	if (BPF_CLASS(in->code) != BPF_ALU64 || (op != BPF_ADD && op != BPF_SUB) || !dst->id ||
 	    (dst->flags & VREG_DELTA) || !ebpf_scalar_is_const(&src->val) || !fits ||
 	    by != (s32)by) {
-		unlink_reg(dst);
+		proof_unlink(dst);
 		return;
 	}
 	dst->flags |= VREG_DELTA;
@@ -233,7 +212,7 @@ static int unary(struct proof_check *c, const struct bpf_insn *in)
 	struct ebpf_vreg *dst = proof_reg(c, in->dst_reg);
 	bool is64 = BPF_CLASS(in->code) == BPF_ALU64;
 
-	unlink_reg(dst);
+	proof_unlink(dst);
 	if (dst->type != VT_SCALAR)
 		proof_unknown(dst); /* what a pointer's bits become is any number */
 	else if (BPF_OP(in->code) == BPF_NEG)
@@ -317,8 +296,8 @@ static void know_null(struct ebpf_vstate *st, u32 regno, bool null)
 
 static bool never_null(const struct ebpf_vreg *r)
 {
-	return ebpf_vreg_is_ptr(r) && !(r->flags & VREG_NULL) && r->type != VT_BTF &&
-	       r->type != VT_OTHER && r->type != VT_CTX && r->type != VT_PKT;
+	return ebpf_vreg_is_ptr(r) && !(r->flags & VREG_NULL) && r->type != VT_CTX &&
+	       r->type != VT_PKT;
 }
 
 struct cond {
@@ -336,7 +315,7 @@ static struct ebpf_vreg *right(struct cond *cond, struct ebpf_vstate *st)
 static bool is_null_test(struct cond *cond, const struct ebpf_vreg *a, const struct ebpf_vreg *b)
 {
 	return !cond->is32 && (cond->op == BPF_JEQ || cond->op == BPF_JNE) && ebpf_vreg_is_ptr(a) &&
-	       b->type == VT_SCALAR && ebpf_scalar_is_const(&b->val) && !b->val.umin;
+	       proof_is_zero(b);
 }
 
 /* a number compared with itself */
@@ -369,9 +348,9 @@ static bool refine_numbers(struct cond *cond, struct ebpf_vstate *st, bool taken
 		return true;
 	if (!ebpf_scalar_refine(&a->val, cond->imm ? &k.val : &b->val, cond->op, cond->is32, taken))
 		return false;
-	proof_linked(st, a);
+	know_linked(st, a);
 	if (!cond->imm)
-		proof_linked(st, ebpf_vreg(st, cond->in->src_reg));
+		know_linked(st, ebpf_vreg(st, cond->in->src_reg));
 	return true;
 }
 
@@ -486,7 +465,6 @@ static int may_goto(struct proof_check *c, const struct bpf_insn *in)
 	int r = proof_fork(c, c->p->pc + 1 + (u32)in->off, &(struct proof_path *){NULL});
 
 	proof_budget_use(&c->p->budgets, BUDGET_MAY_GOTO, 0, 0);
-	c->facts->may_goto = 1;
 	c->p->pc++;
 	return r;
 }
@@ -523,27 +501,9 @@ static int subprog_call(struct proof_check *c, const struct bpf_insn *in)
 
 	if (subprog == PROOF_NONE)
 		return proof_fail(c, "a call into the middle of a function");
-	if (c->subprog[subprog].global)
+	if (c->subprog[subprog].sig.global)
 		return proof_global_call(c, subprog);
 	return proof_enter(c, subprog, false);
-}
-
-static int call(struct proof_check *c, const struct bpf_insn *in)
-{
-	switch (in->src_reg) {
-	case BPF_PSEUDO_CALL:
-		return subprog_call(c, in);
-	case BPF_PSEUDO_KFUNC_CALL:
-		return proof_kfunc(c, in);
-	default:
-		return proof_helper(c, in);
-	}
-}
-
-static void forget_frame(struct ebpf_vreg *r, void *arg)
-{
-	if (r->type == VT_STACK && r->obj == *(u32 *)arg)
-		proof_none(r);
 }
 
 static int held(struct proof_check *c)
@@ -575,22 +535,21 @@ static int leave(struct proof_check *c, bool *end)
 {
 	struct ebpf_vstate *st = &c->p->st;
 	struct ebpf_vframe *f = ebpf_vframe(st);
-	u32 frame = st->curframe, callsite = f->callsite;
+	u32 callsite = f->callsite;
 	struct ebpf_vreg r0 = f->regs[BPF_REG_0];
 	int r;
 
-	if (!frame) {
+	if (!st->curframe) {
 		*end = true;
 		r = EBPF_MUTANT(71, held(c), 0);
 		return r ? r : proof_return(c);
 	}
 	if (f->callback)
 		return leave_callback(c, callsite);
-	/* what the caller doesn't read may be unknown here, and stays so */
+	/* no other pointer into this frame is left: none was stored outside (write_value()) */
 	if (r0.type == VT_STACK)
 		return proof_fail(c, "a pointer into a stack that is gone");
 	ebpf_vframe_pop(st);
-	proof_each_reg(st, forget_frame, &frame);
 	proof_clobber(c);
 	*proof_reg(c, BPF_REG_0) = r0;
 	c->p->pc = callsite + 1;
@@ -610,7 +569,7 @@ static int jump(struct proof_check *c, const struct bpf_insn *in, bool *end)
 		c->p->pc += 1 + (u32)(wide ? in->imm : in->off);
 		return 0;
 	case BPF_CALL:
-		return call(c, in);
+		return in->src_reg == BPF_PSEUDO_CALL ? subprog_call(c, in) : proof_call(c, in);
 	case BPF_EXIT:
 		return leave(c, end);
 	case BPF_JCOND:

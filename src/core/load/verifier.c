@@ -381,12 +381,8 @@ static int fill_facts(struct verify *v)
 	for (i = 0; i < v->prog->ninsns; i++)
 		f->insn[i] = v->insn[i].seen ? EBPF_FACT_SEEN : 0;
 	f->nsubprogs = v->nsubprogs;
-	for (i = 0; i < v->nsubprogs; i++) {
+	for (i = 0; i < v->nsubprogs; i++)
 		f->subprog[i].start = v->subprog[i].start;
-		f->subprog[i].stack = v->subprog[i].stack;
-		f->subprog[i].callback = v->subprog[i].callback;
-		f->subprog[i].global = v->subprog[i].global;
-	}
 	f->processed = v->insn_processed;
 	return 0;
 }

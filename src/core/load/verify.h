@@ -17,7 +17,9 @@
  *	verify_jmp.c	  conditions: which way, and what that says; linked scalars, null tests
  *	verify_call.c	  subprograms, callbacks, exit, frames
  *	verify_equal.c	  inclusion of states
- *	verify_prune.c	  loops, what is remembered, the proof
+ *	verify_prune.c	  loops, what is remembered
+ *	verify_proof.c	  what of it is handed over
+ *	verify_rank.c	  why it ends (for the checker's graph)
  *	verify_precise.c  which scalars' ranges mattered
  *	verify_mem.c	  loads and stores: which object, bounds, alignment, rights
  *	verify_stack.c	  spills, fills, partial and variable accesses

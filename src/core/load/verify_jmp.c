@@ -373,7 +373,6 @@ static int may_goto(struct verify *v, const struct bpf_insn *in)
 		return -ENOMEM;
 	stay->may_goto_depth++;
 	r = verify_widen(v, stay);
-	v->facts->may_goto = 1;
 	v->insn_idx += 1 + (u32)(s32)in->off;
 	return r;
 }

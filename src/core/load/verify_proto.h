@@ -104,6 +104,10 @@ enum ebpf_callback {
 #define EPROTO_ITER_NEW 512u
 #define EPROTO_ITER_NEXT 1024u
 #define EPROTO_ITER_DESTROY 2048u
+#define EPROTO_CHANGES_MAP 4096u /* the map argument's elements */
+#define EPROTO_LOCK 8192u
+#define EPROTO_UNLOCK 16384u
+#define EPROTO_LEAVES 32768u /* another program goes on */
 
 struct ebpf_proto {
 	const char *name; /* kfuncs; helpers: ebpf_proto_name() */

@@ -500,67 +500,6 @@ int verify_visit(struct verify *v)
 	return add ? remember(v) : 0;
 }
 
-/* --- the proof ------------------------------------------------------------------------------- */
-
-static void forget_number(struct ebpf_vreg *reg, bool matters)
-{
-	reg->def = 0;
-	if (reg->flags & VREG_LONE)
-		reg->id = 0;
-	reg->flags &= (u16) ~(VREG_PRECISE | VREG_LONE);
-	if (reg->type == VT_SCALAR && !matters)
-		verify_reg_unknown(NULL, reg);
-}
-
-static void forget_slot(struct ebpf_vslot *s, bool read, bool matters)
-{
-	if (s->kind[0] == VB_DYNPTR || s->kind[0] == VB_ITER || s->kind[0] == VB_IRQ)
-		return;
-	if (!read)
-		memset(s, 0, sizeof(*s));
-	else if (s->kind[0] == VB_SPILL)
-		forget_number(&s->spilled, matters);
-}
-
-static void forget(struct ebpf_vstate *st, const struct verify_marks *mark)
-{
-	u32 i, k;
-
-	for (k = 0; k <= st->curframe; k++) {
-		struct ebpf_vframe *f = st->frame[k];
-
-		for (i = 0; i < EBPF_VREGS; i++)
-			forget_number(&f->regs[i], mark[k].regs >> i & 1);
-		for (i = 0; i < f->nslots; i++)
-			forget_slot(&f->slots[i], mark[k].read >> i & 1, mark[k].slots >> i & 1);
-	}
-}
-
-int verify_collect(struct verify *v, struct ebpf_proof *proof)
-{
-	struct verify_node *n;
-	u32 count = 0;
-
-	for (n = v->all_nodes; n; n = n->next_all)
-		count += n->used;
-	proof->states = calloc(MAX(count, 1u), sizeof(*proof->states));
-	if (!proof->states)
-		return -ENOMEM;
-	for (n = v->all_nodes; n; n = n->next_all) {
-		struct ebpf_proof_state *p = &proof->states[proof->nstates];
-
-		if (!n->used)
-			continue;
-		p->insn = n->insn;
-		p->rank = n->rank;
-		p->state = n->state; /* the node's until now */
-		memset(&n->state, 0, sizeof(n->state));
-		forget(&p->state, n->mark);
-		proof->nstates++;
-	}
-	return 0;
-}
-
 void verify_nodes_free(struct verify *v)
 {
 	struct verify_node *n;

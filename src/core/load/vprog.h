@@ -69,11 +69,6 @@ struct ebpf_vprog {
  * ninsns long, and the caller's afterwards (ebpf_facts_free()).
  */
 #define EBPF_FACT_SEEN 1u	  /* some path gets here; the rest is dead code */
-#define EBPF_FACT_MAY_FAULT 2u	  /* a load or store through memory that may be unmapped */
-#define EBPF_FACT_MAP_VALUE 4u	  /* its address lies in a map's value */
-#define EBPF_FACT_STACK 8u	  /* its address lies in the stack */
-#define EBPF_FACT_CTX 16u	  /* its address lies in the context */
-#define EBPF_FACT_CTX_ESCAPES 32u /* the context's address is handed to a helper or subprogram */
 
 struct ebpf_facts {
 	u8 *insn;	 /* EBPF_FACT_* */
@@ -83,14 +78,10 @@ struct ebpf_facts {
 	u32 nsubprogs;
 	struct {
 		u32 start; /* first instruction */
-		u32 stack; /* bytes used by this function alone, a multiple of 8 */
 		u64 zero;  /* bit n: slot n (bytes fp-8n-8 ..) may be read before it is written */
-		bool callback; /* called by a helper */
-		bool global;
 	} subprog[EBPF_MAX_SUBPROGS];
-	u32 stack_depth; /* bytes of the deepest chain */
+	u32 stack_depth; /* bytes of the deepest chain, by the explorer: nothing relies on it */
 	u32 processed;	 /* instructions, both phases */
-	u32 may_goto;	 /* there is one */
 	struct ebpf_image_timer timer[EBPF_MAX_TIMER_CALLBACKS];
 	u32 ntimers;
 };

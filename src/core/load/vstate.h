@@ -186,7 +186,9 @@ u32 ebpf_vslot_spill_size(const struct ebpf_vslot *slot);
  * Model: a list of states, each at an instruction. Before it is handed over, what a proof need not
  * know is forgotten: a register or slot that is dead (not read before it is written again) is
  * VT_NONE or VB_NONE, which in a stored state includes every value; a scalar whose range did not
- * matter is unknown. Every state's frames, references and iterators are exact.
+ * matter is unknown. Every state's frames, references and iterators are exact; memory that was got
+ * from a dynptr has the dynptr's reference. The states come by instruction; those of one come by the
+ * value of register `key`, at first those where it is no constant.
  * The checker trusts none of it: it shows that from every stored state every path leads, without a
  * fault, to an exit or to a state that is included in a stored one, and that this can't go on for
  * ever.
@@ -196,6 +198,7 @@ struct ebpf_proof_state {
 	/* the explorer's hint, 0 is none: where no budget is used, paths from here lead to lower
 	 * ranks */
 	u32 rank;
+	u32 key; /* register; the same in all states of the instruction */
 	struct ebpf_vstate state;
 };
 

@@ -49,7 +49,6 @@ static const struct ebpf_vmap maps[] = {
 };
 
 static char text[4096];
-static u32 stack_depth; /* of the last one that was accepted */
 
 static int check(const struct bpf_insn *insns, u32 n, struct ebpf_proof *proof)
 {
@@ -66,7 +65,6 @@ static int check(const struct bpf_insn *insns, u32 n, struct ebpf_proof *proof)
 	int r = ebpf_check_proof(&prog, proof ? proof : &none, &log, &facts);
 
 	ebpf_log_end(&log);
-	stack_depth = facts.stack_depth;
 	ebpf_facts_free(&facts);
 	return r;
 }
@@ -185,29 +183,6 @@ Test(check_proof, functions)
 	REFUSE("a stack that is gone", CALL_SUB(1), EXIT, MOV(0, 10), EXIT);
 	REFUSE("ends before this one", MOV(1, 10), CALL_SUB(1), EXIT, STX(BPF_DW, 1, 10, -8),
 	       MOVK(0, 0), EXIT);
-}
-
-Test(check_proof, depth_of_the_stack)
-{
-	ACCEPT(MOVK(0, 0), EXIT);
-	cr_expect_eq(stack_depth, 16);
-	ACCEPT(ST(BPF_B, 10, -17, 0), MOVK(0, 0), EXIT);
-	cr_expect_eq(stack_depth, 32);
-	ACCEPT(ST(BPF_DW, 10, -512, 0), MOVK(0, 0), EXIT);
-	cr_expect_eq(stack_depth, 512);
-	/* of two functions that are called, the deeper one, and what that calls */
-	ACCEPT(ST(BPF_DW, 10, -8, 0), CALL_SUB(2), CALL_SUB(3), EXIT, MOVK(0, 0), EXIT,
-	       ST(BPF_DW, 10, -64, 0), CALL_SUB(1), EXIT, ST(BPF_DW, 10, -100, 0), MOVK(0, 0),
-	       EXIT);
-	cr_expect_eq(stack_depth, 16 + 64 + 112);
-	/* a callback's stack is on top of the caller's */
-	ACCEPT(ST(BPF_DW, 10, -32, 0), MOVK(1, 1), LDFUNC(2, 6), MOVK(3, 0), MOVK(4, 0),
-	       CALL(BPF_FUNC_loop), MOVK(0, 0), EXIT, ST(BPF_DW, 10, -48, 0), MOVK(0, 0), EXIT);
-	cr_expect_eq(stack_depth, 32 + 48);
-	/* what is never called */
-	ACCEPT(MOVK(0, 0), JK(BPF_JEQ, 0, 0, 1), CALL_SUB(1), EXIT, ST(BPF_DW, 10, -64, 0),
-	       MOVK(0, 0), EXIT);
-	cr_expect_eq(stack_depth, 16);
 }
 
 /* What is called is bad: it reads where a number points to. */

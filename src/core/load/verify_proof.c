@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the explorer hands over: the states that paths ended at, without what does not matter, in
+ * the form and order in which the checker compares them (vstate.h).
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/macros.h"
+#include "core/load/verify_node.h"
+
+/* --- what need not be known ------------------------------------------------------------------ */
+
+static void forget_number(struct ebpf_vreg *reg, bool matters)
+{
+	reg->def = 0;
+	if (reg->flags & VREG_LONE)
+		reg->id = 0;
+	reg->flags &= (u16) ~(VREG_PRECISE | VREG_LONE);
+	if (reg->type == VT_SCALAR && !matters)
+		verify_reg_unknown(NULL, reg);
+}
+
+static void forget_slot(struct ebpf_vslot *s, bool read, bool matters)
+{
+	if (s->kind[0] == VB_DYNPTR || s->kind[0] == VB_ITER || s->kind[0] == VB_IRQ)
+		return;
+	if (!read)
+		memset(s, 0, sizeof(*s));
+	else if (s->kind[0] == VB_SPILL)
+		forget_number(&s->spilled, matters);
+}
+
+static void forget(struct ebpf_vstate *st, const struct verify_marks *mark)
+{
+	u32 i, k;
+
+	for (k = 0; k <= st->curframe; k++) {
+		struct ebpf_vframe *f = st->frame[k];
+
+		for (i = 0; i < EBPF_VREGS; i++)
+			forget_number(&f->regs[i], mark[k].regs >> i & 1);
+		for (i = 0; i < f->nslots; i++)
+			forget_slot(&f->slots[i], mark[k].read >> i & 1, mark[k].slots >> i & 1);
+	}
+}
+
+/* --- slices ---------------------------------------------------------------------------------- */
+
+/* Here memory of a dynptr goes with the dynptr; there, with the reference that both need. */
+static void rename_slice(struct ebpf_vreg *reg, void *arg)
+{
+	const struct ebpf_vstate *st = arg;
+	u32 id = reg->ref_id, i, k;
+
+	if (reg->type != VT_MEM || !(reg->flags & VREG_SLICE) || !id)
+		return;
+	reg->ref_id = 0;
+	for (k = 0; k <= st->curframe; k++)
+		for (i = 0; i < st->frame[k]->nslots; i++) {
+			const struct ebpf_vslot *s = &st->frame[k]->slots[i];
+
+			if (s->kind[0] == VB_DYNPTR && s->spilled.id == id)
+				reg->ref_id = s->spilled.ref_id;
+		}
+}
+
+/* --- the order ------------------------------------------------------------------------------- */
+
+/*
+ * A loop that is unrolled leaves as many states at its instructions as it has turns, which differ
+ * in a register that is constant in each: its counter. The register whose constants change most is
+ * the key.
+ */
+static const struct ebpf_vreg *constant(const struct ebpf_proof_state *s, u32 regno)
+{
+	const struct ebpf_vreg *r = regno < BPF_REG_10 ? ebpf_vreg(&s->state, regno) : NULL;
+
+	return r && r->type == VT_SCALAR && ebpf_scalar_is_const(&r->val) ? r : NULL;
+}
+
+/* How often the register's constant changes from one state to the next. */
+static u32 changes(const struct ebpf_proof_state *s, u32 n, u32 regno)
+{
+	const struct ebpf_vreg *last = NULL;
+	u32 count = 0;
+
+	for (u32 i = 0; i < n; i++) {
+		const struct ebpf_vreg *r = constant(&s[i], regno);
+
+		count += r && last && r->val.umin != last->val.umin;
+		last = r ? r : last;
+	}
+	return count;
+}
+
+static void choose_key(struct ebpf_proof_state *s, u32 n)
+{
+	u32 best = 0, key = BPF_REG_10;
+
+	for (u32 r = 0; r < BPF_REG_10 && n > 1; r++) {
+		u32 count = changes(s, n, r);
+
+		if (count > best) {
+			best = count;
+			key = r;
+		}
+	}
+	for (u32 i = 0; i < n; i++)
+		s[i].key = key;
+}
+
+static int compare_u64(u64 a, u64 b)
+{
+	return a < b ? -1 : a > b;
+}
+
+static int by_key(const void *pa, const void *pb)
+{
+	const struct ebpf_proof_state *a = pa, *b = pb;
+	const struct ebpf_vreg *x = constant(a, a->key), *y = constant(b, b->key);
+
+	if (a->insn != b->insn)
+		return compare_u64(a->insn, b->insn);
+	if (!x != !y)
+		return x ? 1 : -1;
+	if (x && x->val.umin != y->val.umin)
+		return compare_u64(x->val.umin, y->val.umin);
+	return compare_u64(b->rank, a->rank); /* the outer before the inner */
+}
+
+static void sort(struct ebpf_proof *proof)
+{
+	struct ebpf_proof_state *s = proof->states;
+	u32 n;
+
+	qsort(s, proof->nstates, sizeof(*s), by_key);
+	for (u32 i = 0; i < proof->nstates; i += n) {
+		for (n = 1; i + n < proof->nstates && s[i + n].insn == s[i].insn; n++)
+			;
+		choose_key(&s[i], n);
+	}
+	qsort(s, proof->nstates, sizeof(*s), by_key);
+}
+
+int verify_collect(struct verify *v, struct ebpf_proof *proof)
+{
+	struct verify_node *n;
+	u32 count = 0;
+
+	for (n = v->all_nodes; n; n = n->next_all)
+		count += n->used;
+	proof->states = calloc(MAX(count, 1u), sizeof(*proof->states));
+	if (!proof->states)
+		return -ENOMEM;
+	for (n = v->all_nodes; n; n = n->next_all) {
+		struct ebpf_proof_state *p = &proof->states[proof->nstates];
+
+		if (!n->used)
+			continue;
+		p->insn = n->insn;
+		p->rank = n->rank;
+		p->key = BPF_REG_10;
+		p->state = n->state; /* the node's until now */
+		memset(&n->state, 0, sizeof(n->state));
+		forget(&p->state, n->mark);
+		verify_each_reg(&p->state, rename_slice, &p->state);
+		proof->nstates++;
+	}
+	sort(proof);
+	return 0;
+}

@@ -26,10 +26,14 @@
 
 #define LOG_SIZE (1u << 20)
 #define MAX_WORDS 64u
+#define FAR (1 << 29)	       /* the kernel's limit for offsets */
 #define OLDEST (6u << 8 | 12u) /* the kernel whose rules ours are */
 
 static bool more_is_known(void);
 static bool takes_what_is_dead(void);
+static bool stopped_at_dead(void);
+static bool moves_far(void);
+static bool reads_for_helper(void);
 
 /* What the kernel refuses and we don't, on purpose: part of its message, when, and why. */
 static struct {
@@ -49,6 +53,13 @@ static struct {
 	{"max value is outside of", more_is_known, "the number's upper bound is lower for us"},
 	{"pointer += pointer", more_is_known, "the branch is dead for us: the number has bounds"},
 	{"misaligned stack access", more_is_known, "the branch is dead for us"},
+	{"invalid write to stack", more_is_known, "the number's bounds are closer for us"},
+	{"At callback return", more_is_known, "the number's bounds are closer for us"},
+	{"mem access 'map_value_or_null'", stopped_at_dead, "the branch is dead for us"},
+	{"pointer offset ", moves_far,
+	 "how far a number is from one linked with it is an offset for the kernel"},
+	{"invalid size of register fill", reads_for_helper,
+	 "a pointer that a helper read is none for us, nor for the kernel of 6.12"},
 	{"verifier bug: No program to jit", takes_what_is_dead,
 	 "the kernel's mistake: the address of a callback that no path calls"},
 	{"invalid access to map value", more_is_known, "the number's bounds are closer for us"},
@@ -197,17 +208,7 @@ static bool kernel_accepts(u32 level)
 
 /* --- ours ------------------------------------------------------------------------------------ */
 
-static bool dead_function; /* of the last accepted one: some path takes the address of one */
-
-static bool address_of_dead(const struct ebpf_facts *facts)
-{
-	for (u32 i = 0; i < ninsns; i++)
-		if (insns[i].code == (BPF_LD | BPF_IMM | BPF_DW) &&
-		    insns[i].src_reg == BPF_PSEUDO_FUNC && (facts->insn[i] & EBPF_FACT_SEEN) &&
-		    !(facts->insn[i + 1 + (u32)insns[i].imm] & EBPF_FACT_SEEN))
-			return true;
-	return false;
-}
+static bool reached[VGEN_MAX + 8]; /* instructions of the last program that was accepted */
 
 static int we_say(u32 level)
 {
@@ -230,7 +231,8 @@ static int we_say(u32 level)
 	r = ebpf_verify(&prog, &log, &facts);
 	ebpf_log_end(&log);
 	if (!r) {
-		dead_function = address_of_dead(&facts);
+		for (u32 i = 0; i < ninsns; i++)
+			reached[i] = facts.insn[i] & EBPF_FACT_SEEN;
 		ebpf_facts_free(&facts);
 	}
 	return r;
@@ -355,7 +357,47 @@ static bool more_is_known(void)
 
 static bool takes_what_is_dead(void)
 {
-	return dead_function;
+	for (u32 i = 0; i < ninsns; i++)
+		if (insns[i].code == (BPF_LD | BPF_IMM | BPF_DW) &&
+		    insns[i].src_reg == BPF_PSEUDO_FUNC && reached[i] &&
+		    !reached[i + 1 + (u32)insns[i].imm])
+			return true;
+	return false;
+}
+
+/* For us no path comes to the instruction at which the kernel stopped. */
+static bool stopped_at_dead(void)
+{
+	u32 at = 0;
+
+	for (const char *line = kernel_log; line; line = strchr(line, '\n')) {
+		u32 n;
+		int end = 0;
+
+		line += *line == '\n';
+		if (sscanf(line, "%u: (%n", &n, &end) == 1 && end)
+			at = n;
+	}
+	return at < ninsns && !reached[at];
+}
+
+static bool moves_far(void)
+{
+	for (u32 i = 0; i < ninsns; i++)
+		if ((insns[i].code == (BPF_ALU64 | BPF_ADD | BPF_K) ||
+		     insns[i].code == (BPF_ALU64 | BPF_SUB | BPF_K)) &&
+		    (insns[i].imm >= FAR || insns[i].imm <= -FAR))
+			return true;
+	return false;
+}
+
+/* A helper is told to read memory. */
+static bool reads_for_helper(void)
+{
+	for (u32 i = 0; i < ninsns; i++)
+		if (insns[i].code == (BPF_JMP | BPF_CALL) && !insns[i].src_reg && reached[i])
+			return true;
+	return false;
 }
 
 static bool left_out(void)

@@ -180,8 +180,6 @@ static int one(u64 *random)
 		print_words();
 	if (r <= 0)
 		return 0;
-	for (u32 i = 0; i < proof.nstates; i++)
-		proof_normalise(&proof.states[i].state);
 	r = run_checked(&prog, &proof, &facts, random);
 	ebpf_proof_free(&proof);
 	ebpf_facts_free(&facts);

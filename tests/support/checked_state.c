@@ -236,7 +236,7 @@ static struct proof_path *entry(void)
 	}
 	f = ebpf_vframe(&p->st);
 	f->callsite = PROOF_NONE;
-	proof_pointer(&f->regs[BPF_REG_10], VT_STACK, 0, 0);
+	ebpf_vreg_pointer(&f->regs[BPF_REG_10], VT_STACK, 0, 0);
 	p->from = PROOF_NONE;
 	return p;
 }

@@ -235,7 +235,7 @@ static int new_dynptr(struct proof_check *c, u32 regno, u32 arg, const struct pr
 	struct ebpf_vreg like;
 	int e = 0;
 
-	proof_none(&like);
+	ebpf_vreg_none(&like);
 	if (arg & EARG_LOCAL) {
 		like.dyn = VDYN_LOCAL;
 		/* it outlives this call: its memory must, too */
@@ -272,7 +272,7 @@ static int in_range(struct ebpf_vreg *r, s64 min, s64 max)
 {
 	struct ebpf_scalar limit;
 
-	proof_unknown(r);
+	ebpf_vreg_unknown(r);
 	ebpf_scalar_const(&limit, (u64)max);
 	ebpf_scalar_refine(&r->val, &limit, BPF_JSLE, false, true);
 	ebpf_scalar_const(&limit, (u64)min);
@@ -286,8 +286,8 @@ static int map_result(struct proof_check *c, struct ebpf_vreg *r0, const struct 
 	u32 type = proof_map_meta(c, &a->map)->type;
 	bool outer = type == BPF_MAP_TYPE_ARRAY_OF_MAPS || type == BPF_MAP_TYPE_HASH_OF_MAPS;
 
-	proof_pointer(r0, outer ? VT_MAP : VT_MAP_VALUE, a->map.obj,
-		      VREG_NULL | (a->map.flags & VREG_INNER) | (outer ? VREG_INNER : 0));
+	ebpf_vreg_pointer(r0, outer ? VT_MAP : VT_MAP_VALUE, a->map.obj,
+			  VREG_NULL | (a->map.flags & VREG_INNER) | (outer ? VREG_INNER : 0));
 	r0->id = ++c->next_id;
 	r0->uid = outer ? ++c->next_id : a->map.uid;
 	return 0;
@@ -301,9 +301,9 @@ static int memory_result(struct proof_check *c, struct ebpf_vreg *r0, const stru
 				  a->proto == ebpf_proto_kfunc(EKFUNC_DYNPTR_SLICE));
 	int e = 0;
 
-	proof_pointer(r0, VT_MEM, 0,
-		      VREG_NULL | (sample ? VREG_RINGBUF : VREG_SLICE) |
-			      (rdonly ? VREG_RDONLY : 0));
+	ebpf_vreg_pointer(r0, VT_MEM, 0,
+			  VREG_NULL | (sample ? VREG_RINGBUF : VREG_SLICE) |
+				  (rdonly ? VREG_RDONLY : 0));
 	r0->mem_size = a->alloc;
 	r0->ref_id = a->dynptr.ref_id;
 	if (sample)
@@ -335,7 +335,7 @@ static int result(struct proof_check *c, const struct proof_args *a)
 	case ERET_SLICE:
 		return memory_result(c, r0, a);
 	default:
-		proof_unknown(r0);
+		ebpf_vreg_unknown(r0);
 		return 0;
 	}
 }
@@ -363,10 +363,10 @@ static void callback_args(struct proof_check *c, const struct proof_args *a,
 		r[BPF_REG_4] = *ctx;
 		return;
 	case ECB_LOOP:
-		proof_unknown(&r[BPF_REG_1]);
+		ebpf_vreg_unknown(&r[BPF_REG_1]);
 		break;
 	default: /* its bytes are the map's, and there as long as that: no reference is needed */
-		proof_pointer(&r[BPF_REG_1], VT_DYNPTR, 0, VREG_RDONLY);
+		ebpf_vreg_pointer(&r[BPF_REG_1], VT_DYNPTR, 0, VREG_RDONLY);
 		r[BPF_REG_1].dyn = VDYN_LOCAL;
 	}
 	r[BPF_REG_2] = *ctx;
@@ -478,11 +478,11 @@ static int next(struct proof_check *c, const struct proof_args *a)
 	if (e)
 		return e;
 	for (u32 i = BPF_REG_0; i <= BPF_REG_5; i++)
-		proof_none(ebpf_vreg(&end->st, i));
-	proof_const(ebpf_vreg(&end->st, BPF_REG_0), 0);
+		ebpf_vreg_none(ebpf_vreg(&end->st, i));
+	ebpf_vreg_const(ebpf_vreg(&end->st, BPF_REG_0), 0);
 	e = finish(c, a);
 	r0 = proof_reg(c, BPF_REG_0);
-	proof_pointer(r0, VT_MEM, 0, VREG_RDONLY);
+	ebpf_vreg_pointer(r0, VT_MEM, 0, VREG_RDONLY);
 	r0->mem_size = a->proto->fixed;
 	r0->ref_id = ref;
 	return e;

@@ -39,17 +39,17 @@ static void entry_arg(struct proof_check *c, const struct ebpf_sig *sig, u32 i, 
 {
 	switch (sig->arg[i].kind) {
 	case ESIG_SCALAR:
-		proof_unknown(r);
+		ebpf_vreg_unknown(r);
 		break;
 	case ESIG_CTX:
-		proof_pointer(r, VT_CTX, 0, 0);
+		ebpf_vreg_pointer(r, VT_CTX, 0, 0);
 		break;
 	case ESIG_DYNPTR:
-		proof_pointer(r, VT_DYNPTR, 0, VREG_RDONLY);
+		ebpf_vreg_pointer(r, VT_DYNPTR, 0, VREG_RDONLY);
 		r->dyn = VDYN_LOCAL;
 		break;
 	default:
-		proof_pointer(r, VT_MEM, 0, sig->arg[i].null ? VREG_NULL : 0);
+		ebpf_vreg_pointer(r, VT_MEM, 0, sig->arg[i].null ? VREG_NULL : 0);
 		r->mem_size = EBPF_MUTANT(85, sig->arg[i].size, sig->arg[i].size + 1);
 		r->id = ++c->next_id;
 	}
@@ -60,8 +60,8 @@ void proof_value_args(struct ebpf_vframe *f, const struct ebpf_vreg *map)
 	struct ebpf_vreg *r = f->regs;
 
 	r[BPF_REG_1] = *map;
-	proof_pointer(&r[BPF_REG_2], VT_MAP_KEY, map->obj, map->flags & VREG_INNER);
-	proof_pointer(&r[BPF_REG_3], VT_MAP_VALUE, map->obj, map->flags & VREG_INNER);
+	ebpf_vreg_pointer(&r[BPF_REG_2], VT_MAP_KEY, map->obj, map->flags & VREG_INNER);
+	ebpf_vreg_pointer(&r[BPF_REG_3], VT_MAP_VALUE, map->obj, map->flags & VREG_INNER);
 	r[BPF_REG_2].uid = r[BPF_REG_3].uid = map->uid;
 }
 
@@ -72,12 +72,12 @@ int proof_entry_args(struct proof_check *c, const struct proof_entry *e, struct 
 
 	if (e->map != PROOF_NONE) { /* a timer's: it returns 0 */
 		f->async = true;
-		proof_pointer(&map, VT_MAP, e->map, 0);
+		ebpf_vreg_pointer(&map, VT_MAP, e->map, 0);
 		proof_value_args(f, &map);
 		return 0;
 	}
 	if (!e->subprog) {
-		proof_pointer(&f->regs[BPF_REG_1], VT_CTX, 0, 0);
+		ebpf_vreg_pointer(&f->regs[BPF_REG_1], VT_CTX, 0, 0);
 		return 0;
 	}
 	if (sig->err || !sig->global)
@@ -121,7 +121,7 @@ int proof_global_call(struct proof_check *c, u32 subprog)
 		return e;
 	proof_forget_packets(c);
 	proof_clobber(c);
-	proof_unknown(proof_reg(c, BPF_REG_0));
+	ebpf_vreg_unknown(proof_reg(c, BPF_REG_0));
 	c->p->pc++;
 	return 0;
 }

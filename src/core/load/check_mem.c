@@ -143,10 +143,10 @@ static int context(struct proof_check *c, u32 regno, s32 off, u32 size, bool wri
 		c->facts->ctx_read[i / 64] |= 1ull << (i % 64);
 	if (write)
 		return 0;
-	proof_unknown(value);
+	ebpf_vreg_unknown(value);
 	ebpf_scalar_trunc(&value->val, (u8)size);
 	if (a.type != VT_SCALAR)
-		proof_pointer(value, a.type, a.obj, a.flags);
+		ebpf_vreg_pointer(value, a.type, a.obj, a.flags);
 	return 0;
 }
 
@@ -178,7 +178,7 @@ static bool constant(const struct proof_check *c, const struct ebpf_vreg *r,
 	    (r->flags & VREG_INNER))
 		return false;
 	memcpy(&bytes, map->contents + span->lo, (size_t)(span->hi - span->lo));
-	proof_const(value, bytes);
+	ebpf_vreg_const(value, bytes);
 	return true;
 }
 
@@ -198,7 +198,7 @@ static int read_value(struct proof_check *c, u32 regno, s32 off, u32 size, struc
 		if (e || value->type != VT_SCALAR)
 			return e;
 	} else if (!constant(c, r, &span, value)) {
-		proof_unknown(value);
+		ebpf_vreg_unknown(value);
 	}
 	ebpf_scalar_trunc(&value->val, (u8)size); /* loads extend with zeroes */
 	return 0;
@@ -266,7 +266,7 @@ static int store(struct proof_check *c, const struct bpf_insn *in)
 		e = proof_readable(c, in->src_reg);
 	if (e)
 		return e;
-	proof_const(&value, (u64)(s64)in->imm);
+	ebpf_vreg_const(&value, (u64)(s64)in->imm);
 	if (BPF_CLASS(in->code) == BPF_STX) {
 		proof_link(c, proof_reg(c, in->src_reg));
 		value = *proof_reg(c, in->src_reg);
@@ -303,7 +303,7 @@ static int atomic(struct proof_check *c, const struct bpf_insn *in)
 	if (e || !(in->imm & BPF_FETCH))
 		return e;
 	if (old.type != VT_SCALAR)
-		proof_unknown(&old);
+		ebpf_vreg_unknown(&old);
 	*proof_reg(c, cmpxchg ? BPF_REG_0 : in->src_reg) = old;
 	return 0;
 }
@@ -317,20 +317,20 @@ int proof_lddw(struct proof_check *c, const struct bpf_insn *in)
 
 	switch (in->src_reg) {
 	case 0:
-		proof_const(dst, (u32)in[0].imm | (u64)(u32)in[1].imm << 32);
+		ebpf_vreg_const(dst, (u32)in[0].imm | (u64)(u32)in[1].imm << 32);
 		return 0;
 	case BPF_PSEUDO_FUNC:
 		sub = proof_subprog_at(c, c->p->pc + 1 + (u32)in->imm);
 		if (sub == PROOF_NONE)
 			return proof_fail(c, "no such function");
-		proof_pointer(dst, VT_FUNC, sub, 0);
+		ebpf_vreg_pointer(dst, VT_FUNC, sub, 0);
 		return 0;
 	case BPF_PSEUDO_MAP_FD:
 	case BPF_PSEUDO_MAP_VALUE:
 		if ((u32)in->imm >= c->prog->nmaps)
 			return proof_fail(c, "no such map");
-		proof_pointer(dst, in->src_reg == BPF_PSEUDO_MAP_FD ? VT_MAP : VT_MAP_VALUE,
-			      (u32)in->imm, 0);
+		ebpf_vreg_pointer(dst, in->src_reg == BPF_PSEUDO_MAP_FD ? VT_MAP : VT_MAP_VALUE,
+				  (u32)in->imm, 0);
 		dst->off = in->src_reg == BPF_PSEUDO_MAP_VALUE ? in[1].imm : 0;
 		return 0;
 	default:

@@ -31,7 +31,7 @@ static void forget(struct ebpf_vframe *f, u32 ref)
 {
 	for (u32 i = 0; i < EBPF_VREGS; i++)
 		if (f->regs[i].ref_id == ref)
-			proof_unknown(&f->regs[i]); /* an address of nothing: a number */
+			ebpf_vreg_unknown(&f->regs[i]); /* an address of nothing: a number */
 	for (u32 i = 0; i < f->nslots; i++)
 		if (f->slots[i].spilled.ref_id == ref)
 			proof_slot_misc(&f->slots[i]);
@@ -51,12 +51,12 @@ int proof_release(struct proof_check *c, u32 id)
 static void forget_packet(struct ebpf_vreg *r, void *arg)
 {
 	if (r->type == VT_PKT)
-		proof_unknown(r);
+		ebpf_vreg_unknown(r);
 }
 
 void proof_forget_packets(struct proof_check *c)
 {
-	proof_each_reg(&c->p->st, forget_packet, NULL);
+	ebpf_vreg_each(&c->p->st, forget_packet, NULL);
 }
 
 /* --- sections -------------------------------------------------------------------------------- */
@@ -214,7 +214,7 @@ int proof_iter_new(struct proof_check *c, u32 regno, u32 arg)
 	struct ebpf_vreg like;
 	int e;
 
-	proof_none(&like);
+	ebpf_vreg_none(&like);
 	like.dyn = shape[arg & EARG_KIND].sort;
 	like.obj = VITER_ACTIVE;
 	e = proof_acquire(c, VREF_PTR, &like.ref_id);

@@ -208,17 +208,6 @@ u32 proof_subprog_at(const struct proof_check *c, u32 pc)
 	return c->subprog[lo].start == pc ? lo : PROOF_NONE;
 }
 
-int proof_entry(struct proof_check *c, u32 subprog, u32 map)
-{
-	for (u32 i = 0; i < c->nentries; i++)
-		if (c->entries[i].subprog == subprog && c->entries[i].map == map)
-			return 0;
-	if (c->nentries == PROOF_MAX_ENTRIES)
-		return proof_fail(c, "more than %u entries", PROOF_MAX_ENTRIES);
-	c->entries[c->nentries++] = (struct proof_entry){.subprog = subprog, .map = map};
-	return 0;
-}
-
 static int enter(struct proof_check *c, const struct proof_entry *e)
 {
 	struct proof_path *p = path_new(NULL, c->subprog[e->subprog].start, PROOF_NONE);
@@ -229,34 +218,27 @@ static int enter(struct proof_check *c, const struct proof_entry *e)
 		path_free(p);
 		return -ENOMEM;
 	}
-	c->p = p;
 	p->start = true;
 	f = ebpf_vframe(&p->st);
 	f->callsite = PROOF_NONE;
 	f->subprog = e->subprog;
-	proof_pointer(&f->regs[BPF_REG_10], VT_STACK, 0, 0);
-	r = proof_entry_args(c, e, f);
-	c->p = NULL;
-	if (!r)
-		return path_push(c, p);
-	path_free(p);
-	return r;
+	ebpf_vreg_pointer(&f->regs[BPF_REG_10], VT_STACK, 0, 0);
+	r = path_push(c, p);
+	return r ? r : proof_entry_args(c, e, f);
 }
 
-/* Stepping finds more: what is called from there, and what runs later. */
-static int walk_entries(struct proof_check *c)
+int proof_entry(struct proof_check *c, u32 subprog, u32 map)
 {
-	int r = proof_entry(c, 0, PROOF_NONE);
+	struct proof_entry *e = c->entries;
 
-	for (u32 i = 0; !r && i < c->nentries; i++) {
-		if (c->entries[i].done)
-			continue;
-		c->entries[i].done = true;
-		r = enter(c, &c->entries[i]);
-		if (!r)
-			r = walk_all(c);
-	}
-	return r;
+	for (; e < &c->entries[c->nentries]; e++)
+		if (e->subprog == subprog && e->map == map)
+			return 0;
+	if (c->nentries == PROOF_MAX_ENTRIES)
+		return proof_fail(c, "more than %u entries", PROOF_MAX_ENTRIES);
+	c->nentries++;
+	*e = (struct proof_entry){.subprog = subprog, .map = map};
+	return enter(c, e);
 }
 
 /* --- stored states --------------------------------------------------------------------------- */
@@ -305,7 +287,6 @@ static int index_states(struct proof_check *c)
 			return proof_fail(c, "stored state %u is none", i);
 		while (pc < s->insn)
 			c->first[++pc] = i;
-		proof_normalise(&s->state);
 		find_ids(c, &s->state);
 	}
 	while (pc < c->prog->ninsns)
@@ -317,28 +298,30 @@ static int walk_state(struct proof_check *c, u32 i)
 {
 	struct ebpf_proof_state *s = &c->proof->states[i];
 	struct proof_path *p = path_new(&s->state, s->insn, i);
-	int r;
+	int r = path_push(c, p);
 
-	if (!p)
-		return -ENOMEM;
+	if (r)
+		return r;
 	p->start = true;
 	proof_budgets_start(&p->budgets, &p->st, p->pc);
-	r = path_push(c, p);
-	return r ? r : walk_all(c);
+	return walk_all(c);
 }
 
 /* Those that something led to; walking them leads to more. */
-static int walk_stored(struct proof_check *c, bool *more)
+static int walk_stored(struct proof_check *c)
 {
+	bool more = true;
 	int r = 0;
 
-	*more = false;
-	for (u32 i = 0; !r && i < c->proof->nstates; i++)
-		if (c->reached[i] == 1) {
-			c->reached[i] = 2; /* and walked */
-			*more = true;
-			r = walk_state(c, i);
-		}
+	while (!r && more) {
+		more = false;
+		for (u32 i = 0; !r && i < c->proof->nstates; i++)
+			if (c->reached[i] == 1) {
+				c->reached[i] = 2; /* and walked */
+				more = true;
+				r = walk_state(c, i);
+			}
+	}
 	return r;
 }
 
@@ -372,13 +355,11 @@ static int fill_facts(struct proof_check *c)
 
 static int check_all(struct proof_check *c)
 {
-	bool more = true;
 	int r = index_states(c);
 
-	while (!r && more) {
-		r = walk_entries(c);
-		r = r ? r : walk_stored(c, &more);
-	}
+	r = r ? r : proof_entry(c, 0, PROOF_NONE);
+	r = r ? r : walk_all(c);
+	r = r ? r : walk_stored(c);
 	r = r ? r : proof_ends(c);
 	return r ? r : fill_facts(c);
 }

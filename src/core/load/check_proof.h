@@ -45,7 +45,6 @@ struct proof_path {
 struct proof_entry { /* a function that is entered without a caller of ours */
 	u32 subprog;
 	u32 map; /* of an async callback: the map of its timer; PROOF_NONE: a global function */
-	bool done;
 };
 
 #define PROOF_MAX_ENTRIES 512
@@ -61,7 +60,7 @@ struct proof_check {
 	struct ebpf_log *log;
 	struct ebpf_facts *facts;
 	u32 *first;  /* ninsns + 1: stored states of an instruction */
-	u8 *reached; /* nstates: enum proof_reached */
+	u8 *reached; /* nstates: 1 something leads there, 2 walked, too */
 	struct ebpf_edge *edges;
 	u32 nedges, edges_room;
 	struct proof_path *todo;
@@ -103,14 +102,6 @@ u32 proof_subprog_at(const struct proof_check *c, u32 pc); /* that starts at @pc
 
 bool proof_included(struct proof_check *c, const struct ebpf_vstate *in,
 		    const struct ebpf_vstate *stored);
-/* Make a stored state fit for that: scalars that are linked with nothing lose their id. */
-void proof_normalise(struct ebpf_vstate *st);
-/* Call @fn for every register and spilled register. */
-void proof_each_reg(struct ebpf_vstate *st, void (*fn)(struct ebpf_vreg *r, void *arg), void *arg);
-void proof_none(struct ebpf_vreg *r);
-void proof_unknown(struct ebpf_vreg *r);
-void proof_const(struct ebpf_vreg *r, u64 value);
-void proof_pointer(struct ebpf_vreg *r, u32 type, u32 obj, u32 flags);
 bool proof_is_zero(const struct ebpf_vreg *r); /* the number 0 */
 bool proof_unmoved(const struct ebpf_vreg *r); /* its offset is 0 */
 void proof_unlink(struct ebpf_vreg *r);

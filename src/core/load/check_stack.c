@@ -28,7 +28,7 @@ void proof_slot_misc(struct ebpf_vslot *s)
 	for (u32 i = 0; i < 8; i++)
 		if (s->kind[i] != VB_NONE)
 			s->kind[i] = VB_MISC;
-	proof_none(&s->spilled);
+	ebpf_vreg_none(&s->spilled);
 }
 
 static bool byte_is_zero(const struct ebpf_vslot *s, u32 i)
@@ -42,7 +42,7 @@ static void scrub(struct ebpf_vslot *s)
 	for (u32 i = 0; i < 8; i++)
 		if (s->kind[i] == VB_SPILL)
 			s->kind[i] = byte_is_zero(s, i) ? VB_ZERO : VB_MISC;
-	proof_none(&s->spilled);
+	ebpf_vreg_none(&s->spilled);
 }
 
 /* An object of which a part is overwritten is none any more; its reference can't be given back. */
@@ -143,9 +143,9 @@ void proof_slot_load(const struct ebpf_vslot *s, u32 size, struct ebpf_vreg *val
 	while (zeroes < size && byte_is_zero(s, zeroes))
 		zeroes++;
 	if (EBPF_MUTANT(65, zeroes == size, true))
-		proof_const(value, 0);
+		ebpf_vreg_const(value, 0);
 	else
-		proof_unknown(value);
+		ebpf_vreg_unknown(value);
 }
 
 /* Are all of the bytes 0? */
@@ -176,9 +176,9 @@ int proof_stack_read(struct proof_check *c, u32 frame, const struct proof_span *
 	if (span->fixed && !index_of(span->lo))
 		proof_slot_load(&f->slots[slot_of(span->lo)], (u32)(span->hi - span->lo), value);
 	else if (zero)
-		proof_const(value, 0);
+		ebpf_vreg_const(value, 0);
 	else
-		proof_unknown(value);
+		ebpf_vreg_unknown(value);
 	return 0;
 }
 

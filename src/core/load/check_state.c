@@ -54,47 +54,6 @@ void proof_narrow(struct ebpf_vreg *r, u32 bytes)
 	ebpf_scalar_trunc(&r->val, (u8)bytes);
 }
 
-void proof_none(struct ebpf_vreg *r)
-{
-	memset(r, 0, sizeof(*r));
-	ebpf_scalar_unknown(&r->val);
-}
-
-void proof_unknown(struct ebpf_vreg *r)
-{
-	proof_none(r);
-	r->type = VT_SCALAR;
-}
-
-void proof_const(struct ebpf_vreg *r, u64 value)
-{
-	proof_unknown(r);
-	ebpf_scalar_const(&r->val, value);
-}
-
-void proof_pointer(struct ebpf_vreg *r, u32 type, u32 obj, u32 flags)
-{
-	proof_const(r, 0);
-	r->type = (u8)type;
-	r->obj = obj;
-	r->flags = (u16)flags;
-}
-
-void proof_each_reg(struct ebpf_vstate *st, void (*fn)(struct ebpf_vreg *r, void *arg), void *arg)
-{
-	u32 i, k;
-
-	for (i = 0; i <= st->curframe; i++) {
-		struct ebpf_vframe *f = st->frame[i];
-
-		for (k = 0; k < EBPF_VREGS; k++)
-			fn(&f->regs[k], arg);
-		for (k = 0; k < f->nslots; k++)
-			if (f->slots[k].kind[0] == VB_SPILL)
-				fn(&f->slots[k].spilled, arg);
-	}
-}
-
 /* --- ids ------------------------------------------------------------------------------------- */
 
 static bool id_maps(struct idmap *m, u32 out, u32 in)
@@ -117,35 +76,6 @@ static bool id_maps(struct idmap *m, u32 out, u32 in)
 static bool ref_maps(struct idmap *m, u32 out, u32 in)
 {
 	return !out == !in && id_maps(m, out, in);
-}
-
-struct count {
-	u32 id, n;
-};
-
-static void count_id(struct ebpf_vreg *r, void *arg)
-{
-	struct count *count = arg;
-
-	count->n += r->id == count->id;
-}
-
-static void drop_lone_id(struct ebpf_vreg *r, void *arg)
-{
-	struct count count = {.id = r->id};
-
-	if (r->type != VT_SCALAR || !r->id)
-		return;
-	proof_each_reg(arg, count_id, &count);
-	if (count.n > 1)
-		return;
-	r->id = 0;
-	r->flags &= (u16)~VREG_DELTA;
-}
-
-void proof_normalise(struct ebpf_vstate *st)
-{
-	proof_each_reg(st, drop_lone_id, st);
 }
 
 /* --- values ---------------------------------------------------------------------------------- */

@@ -23,7 +23,7 @@ int proof_readable(struct proof_check *c, u32 regno)
 void proof_clobber(struct proof_check *c)
 {
 	for (u32 i = BPF_REG_0; i <= BPF_REG_5; i++)
-		proof_none(proof_reg(c, i));
+		ebpf_vreg_none(proof_reg(c, i));
 }
 
 /* --- linked values --------------------------------------------------------------------------- */
@@ -38,7 +38,7 @@ static void learn(struct ebpf_vreg *r, void *arg)
 		return;
 	delta = (s64)(r->flags & VREG_DELTA ? r->delta : 0) -
 		(known->flags & VREG_DELTA ? known->delta : 0);
-	proof_const(&by, (u64)delta);
+	ebpf_vreg_const(&by, (u64)delta);
 	r->val = known->val;
 	if (EBPF_MUTANT(67, delta, 0))
 		ebpf_scalar_alu(&r->val, &by.val, BPF_ADD, true, false);
@@ -49,7 +49,7 @@ static void know_linked(struct ebpf_vstate *st, const struct ebpf_vreg *known)
 	struct ebpf_vreg copy = *known;
 
 	if (known->type == VT_SCALAR && known->id)
-		proof_each_reg(st, learn, &copy);
+		ebpf_vreg_each(st, learn, &copy);
 }
 
 /* --- moves ----------------------------------------------------------------------------------- */
@@ -74,7 +74,7 @@ static void mov_part(struct proof_check *c, struct ebpf_vreg *dst, struct ebpf_v
 	if (src->type == VT_SCALAR)
 		*dst = *src;
 	else
-		proof_unknown(dst);
+		ebpf_vreg_unknown(dst);
 	if (EBPF_MUTANT(68, !same, false))
 		proof_unlink(dst);
 	if (in->off)
@@ -90,7 +90,7 @@ static int mov(struct proof_check *c, const struct bpf_insn *in)
 	int r;
 
 	if (BPF_SRC(in->code) == BPF_K) {
-		proof_const(dst, is64 ? (u64)(s64)in->imm : (u32)in->imm);
+		ebpf_vreg_const(dst, is64 ? (u64)(s64)in->imm : (u32)in->imm);
 		return 0;
 	}
 	r = proof_readable(c, in->src_reg);
@@ -166,7 +166,7 @@ static int alu_pointer(struct proof_check *c, const struct bpf_insn *in,
 	bool both = ebpf_vreg_is_ptr(dst) && ebpf_vreg_is_ptr(src);
 
 	if (op == BPF_SUB && (both || BPF_CLASS(in->code) == BPF_ALU)) {
-		proof_unknown(dst); /* a distance, or the rest of an address */
+		ebpf_vreg_unknown(dst); /* a distance, or the rest of an address */
 		return 0;
 	}
 	if (BPF_CLASS(in->code) != BPF_ALU64 || (op != BPF_ADD && op != BPF_SUB))
@@ -214,7 +214,7 @@ static int unary(struct proof_check *c, const struct bpf_insn *in)
 
 	proof_unlink(dst);
 	if (dst->type != VT_SCALAR)
-		proof_unknown(dst); /* what a pointer's bits become is any number */
+		ebpf_vreg_unknown(dst); /* what a pointer's bits become is any number */
 	else if (BPF_OP(in->code) == BPF_NEG)
 		ebpf_scalar_neg(&dst->val, is64);
 	else
@@ -233,7 +233,7 @@ static int binary(struct proof_check *c, const struct bpf_insn *in)
 		r = proof_readable(c, in->src_reg);
 		src = *proof_reg(c, in->src_reg);
 	} else {
-		proof_const(&src, (u64)(s64)in->imm);
+		ebpf_vreg_const(&src, (u64)(s64)in->imm);
 	}
 	if (r)
 		return r;
@@ -273,7 +273,7 @@ static void settle_null(struct ebpf_vreg *r, void *arg)
 	if (!(r->flags & VREG_NULL) || r->id != t->id || !ebpf_vreg_is_ptr(r))
 		return;
 	if (t->null)
-		proof_const(r, 0);
+		ebpf_vreg_const(r, 0);
 	else
 		r->flags &= (u16)~VREG_NULL;
 }
@@ -287,9 +287,9 @@ static void know_null(struct ebpf_vstate *st, u32 regno, bool null)
 	if (null && r->ref_id && r->ref_id == r->id)
 		ebpf_vref_del(st, r->ref_id);
 	if (t.id)
-		proof_each_reg(st, settle_null, &t);
+		ebpf_vreg_each(st, settle_null, &t);
 	else if (null)
-		proof_const(r, 0);
+		ebpf_vreg_const(r, 0);
 	else
 		r->flags &= (u16)~VREG_NULL;
 }
@@ -404,7 +404,7 @@ static void refine_packet(struct cond *cond, struct ebpf_vstate *st, bool taken)
 	if (n <= 0 || n > 65535)
 		return;
 	range = (struct range){.uid = low->uid, .bytes = (u32)n};
-	proof_each_reg(st, set_range, &range);
+	ebpf_vreg_each(st, set_range, &range);
 }
 
 /* What the path knows when the condition went this way. false: it can't. */
@@ -441,7 +441,7 @@ static int cond_jump(struct proof_check *c, const struct bpf_insn *in, bool *end
 	struct proof_path *other;
 	int r = proof_readable(c, in->dst_reg);
 
-	proof_const(&cond.k, (u64)(s64)in->imm);
+	ebpf_vreg_const(&cond.k, (u64)(s64)in->imm);
 	if (!r && !cond.imm)
 		r = proof_readable(c, in->src_reg);
 	if (r)
@@ -490,7 +490,7 @@ int proof_enter(struct proof_check *c, u32 subprog, bool callback)
 	f->callback = callback;
 	for (u32 i = BPF_REG_1; i <= BPF_REG_5 && !callback; i++)
 		f->regs[i] = caller->regs[i];
-	proof_pointer(&f->regs[BPF_REG_10], VT_STACK, st->curframe, 0);
+	ebpf_vreg_pointer(&f->regs[BPF_REG_10], VT_STACK, st->curframe, 0);
 	c->p->pc = c->subprog[subprog].start;
 	return 0;
 }

@@ -15,8 +15,6 @@
 static void forget_number(struct ebpf_vreg *reg, bool matters)
 {
 	reg->def = 0;
-	if (reg->flags & VREG_LONE)
-		reg->id = 0;
 	reg->flags &= (u16) ~(VREG_PRECISE | VREG_LONE);
 	if (reg->type == VT_SCALAR && !matters)
 		verify_reg_unknown(NULL, reg);
@@ -44,6 +42,32 @@ static void forget(struct ebpf_vstate *st, const struct verify_marks *mark)
 		for (i = 0; i < f->nslots; i++)
 			forget_slot(&f->slots[i], mark[k].read >> i & 1, mark[k].slots >> i & 1);
 	}
+}
+
+struct count {
+	u32 id, n;
+};
+
+static void count_id(struct ebpf_vreg *reg, void *arg)
+{
+	struct count *count = arg;
+
+	count->n += reg->id == count->id;
+}
+
+/* A number that is linked with nothing, now, claims nothing by its id. */
+static void forget_lone_id(struct ebpf_vreg *reg, void *arg)
+{
+	struct count count = {.id = reg->id};
+
+	if (reg->type != VT_SCALAR || !reg->id)
+		return;
+	verify_each_reg(arg, count_id, &count);
+	if (count.n > 1)
+		return;
+	reg->id = 0;
+	reg->delta = 0;
+	reg->flags &= (u16)~VREG_DELTA;
 }
 
 /* --- slices ---------------------------------------------------------------------------------- */
@@ -165,6 +189,7 @@ int verify_collect(struct verify *v, struct ebpf_proof *proof)
 		p->state = n->state; /* the node's until now */
 		memset(&n->state, 0, sizeof(n->state));
 		forget(&p->state, n->mark);
+		verify_each_reg(&p->state, forget_lone_id, &p->state);
 		verify_each_reg(&p->state, rename_slice, &p->state);
 		proof->nstates++;
 	}

@@ -190,6 +190,47 @@ void ebpf_vstate_free(struct ebpf_vstate *st)
 	memset(st, 0, sizeof(*st));
 }
 
+void ebpf_vreg_none(struct ebpf_vreg *r)
+{
+	memset(r, 0, sizeof(*r));
+	ebpf_scalar_unknown(&r->val);
+}
+
+void ebpf_vreg_unknown(struct ebpf_vreg *r)
+{
+	ebpf_vreg_none(r);
+	r->type = VT_SCALAR;
+}
+
+void ebpf_vreg_const(struct ebpf_vreg *r, u64 value)
+{
+	ebpf_vreg_unknown(r);
+	ebpf_scalar_const(&r->val, value);
+}
+
+void ebpf_vreg_pointer(struct ebpf_vreg *r, u32 type, u32 obj, u32 flags)
+{
+	ebpf_vreg_const(r, 0);
+	r->type = (u8)type;
+	r->obj = obj;
+	r->flags = (u16)flags;
+}
+
+void ebpf_vreg_each(struct ebpf_vstate *st, void (*fn)(struct ebpf_vreg *r, void *arg), void *arg)
+{
+	u32 i, k;
+
+	for (i = 0; i <= st->curframe; i++) {
+		struct ebpf_vframe *f = st->frame[i];
+
+		for (k = 0; k < EBPF_VREGS; k++)
+			fn(&f->regs[k], arg);
+		for (k = 0; k < f->nslots; k++)
+			if (f->slots[k].kind[0] == VB_SPILL)
+				fn(&f->slots[k].spilled, arg);
+	}
+}
+
 u32 ebpf_vslot_spill_size(const struct ebpf_vslot *slot)
 {
 	u32 n = 0;

@@ -162,6 +162,14 @@ int ebpf_vref_add(struct ebpf_vstate *st, const struct ebpf_vref *ref);
 bool ebpf_vref_del(struct ebpf_vstate *st, u32 id);
 void ebpf_vstate_free(struct ebpf_vstate *st); /* what it owns; leaves it zeroed */
 
+/* Make the register hold: nothing that can be read; any number; that number; a pointer. */
+void ebpf_vreg_none(struct ebpf_vreg *r);
+void ebpf_vreg_unknown(struct ebpf_vreg *r);
+void ebpf_vreg_const(struct ebpf_vreg *r, u64 value);
+void ebpf_vreg_pointer(struct ebpf_vreg *r, u32 type, u32 obj, u32 flags);
+/* Call @fn for every register and spilled register. */
+void ebpf_vreg_each(struct ebpf_vstate *st, void (*fn)(struct ebpf_vreg *r, void *arg), void *arg);
+
 static inline struct ebpf_vframe *ebpf_vframe(const struct ebpf_vstate *st)
 {
 	return st->frame[st->curframe];
@@ -187,11 +195,11 @@ u32 ebpf_vslot_spill_size(const struct ebpf_vslot *slot);
  * know is forgotten: a register or slot that is dead (not read before it is written again) is
  * VT_NONE or VB_NONE, which in a stored state includes every value; a scalar whose range did not
  * matter is unknown. Every state's frames, references and iterators are exact; memory that was got
- * from a dynptr has the dynptr's reference. The states come by instruction; those of one come by the
- * value of register `key`, at first those where it is no constant.
- * The checker trusts none of it: it shows that from every stored state every path leads, without a
- * fault, to an exit or to a state that is included in a stored one, and that this can't go on for
- * ever.
+ * from a dynptr has the dynptr's reference; no number has an id that no other has. The states come
+ * by instruction; those of one come by the value of register `key`, at first those where it is no
+ * constant. The checker trusts none of it: it shows that from every stored state every path leads,
+ * without a fault, to an exit or to a state that is included in a stored one, and that this can't
+ * go on for ever.
  */
 struct ebpf_proof_state {
 	u32 insn;

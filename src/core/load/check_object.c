@@ -33,7 +33,7 @@ static void forget(struct ebpf_vframe *f, u32 ref)
 		if (f->regs[i].ref_id == ref)
 			ebpf_vreg_unknown(&f->regs[i]); /* an address of nothing: a number */
 	for (u32 i = 0; i < f->nslots; i++)
-		if (f->slots[i].spilled.ref_id == ref)
+		if (EBPF_MUTANT(96, f->slots[i].spilled.ref_id == ref, false))
 			proof_slot_misc(&f->slots[i]);
 }
 

@@ -114,6 +114,7 @@ void proof_budgets_keep(struct ebpf_budgets *b, const struct ebpf_vstate *st, u3
 void proof_budget_use(struct ebpf_budgets *b, u32 kind, u32 frame, u32 at);
 void proof_budget_drop(struct ebpf_budgets *b, u32 kind, u32 frame, u32 at);
 int proof_edge(struct proof_check *c, u32 to);
+bool proof_harmless(struct ebpf_edge *e, const struct ebpf_ranks *ranks);
 int proof_ends(struct proof_check *c); /* every cycle uses up a budget */
 
 /* --- stepping -------------------------------------------------------------------------------- */

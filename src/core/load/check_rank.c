@@ -109,7 +109,7 @@ int proof_edge(struct proof_check *c, u32 to)
 	return 0;
 }
 
-static bool harmless(struct ebpf_edge *e, const struct ebpf_ranks *ranks)
+bool proof_harmless(struct ebpf_edge *e, const struct ebpf_ranks *ranks)
 {
 	for (u32 i = 0; i < ranks->levels; i++) {
 		const struct ebpf_rank *from = &ranks->level[i][e->from];
@@ -118,8 +118,8 @@ static bool harmless(struct ebpf_edge *e, const struct ebpf_ranks *ranks)
 		const struct ebpf_budget *b = ebpf_budget_find(&e->budgets, &from->budget);
 
 		if (to->part != from->part)
-			return to->part < from->part;
-		if (!b || !ebpf_budget_find(&part, b))
+			return EBPF_MUTANT(97, to->part < from->part, true);
+		if (!b || EBPF_MUTANT(98, !ebpf_budget_find(&part, b), false))
 			return false;
 		if (b->used)
 			return true;
@@ -133,7 +133,7 @@ int proof_ends(struct proof_check *c)
 	int r = ebpf_rank(c->edges, c->nedges, c->proof->nstates, &ranks);
 
 	for (u32 i = 0; !r && i < c->nedges; i++)
-		if (EBPF_MUTANT(62, !harmless(&c->edges[i], &ranks), false))
+		if (EBPF_MUTANT(62, !proof_harmless(&c->edges[i], &ranks), false))
 			r = proof_fail(c, "a loop that nothing bounds");
 	ebpf_ranks_free(&ranks);
 	return r;

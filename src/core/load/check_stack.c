@@ -157,7 +157,7 @@ static bool read_bytes(struct proof_check *c, const struct ebpf_vframe *f,
 	for (s64 b = span->lo; b < span->hi; b++) {
 		const struct ebpf_vslot *s = &f->slots[slot_of(b)];
 
-		if (s->kind[index_of(b)] == VB_NONE)
+		if (s->kind[index_of(b)] == VB_NONE && EBPF_MUTANT(94, true, false))
 			c->facts->subprog[f->subprog].zero |= 1ull << slot_of(b);
 		zero = zero && byte_is_zero(s, index_of(b));
 	}

@@ -153,7 +153,7 @@ static const struct ebpf_vslot no_slot;
  */
 static void written(struct compare *cmp, const struct ebpf_vslot *in, u32 slot, u32 i)
 {
-	if (in->kind[i] == VB_NONE)
+	if (in->kind[i] == VB_NONE && EBPF_MUTANT(95, true, false))
 		cmp->c->facts->subprog[cmp->subprog].zero |= 1ull << slot;
 }
 

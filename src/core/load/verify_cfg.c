@@ -12,6 +12,7 @@
 
 #include "base/cleanup.h"
 #include "base/macros.h"
+#include "core/load/mutant.h"
 #include "core/load/verify_node.h"
 
 struct walk {
@@ -234,7 +235,8 @@ static int check_chain(struct verify *v, u32 sub, struct chain c)
 		callee = verify_subprog_at(v, i + 1 + (u32)in->imm);
 		if (v->subprog[callee].async && in->code != (BPF_JMP | BPF_CALL))
 			continue; /* runs on a stack of its own */
-		if (v->subprog[callee].exception && in->code == (BPF_JMP | BPF_CALL))
+		if (EBPF_MUTANT(125, v->subprog[callee].exception, false) &&
+		    in->code == (BPF_JMP | BPF_CALL))
 			return verify_fail(v, EINVAL, "insn %d cannot call exception cb directly\n",
 					   i);
 		if (++below.frame >= EBPF_MAX_FRAMES)

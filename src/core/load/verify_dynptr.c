@@ -9,6 +9,7 @@
  */
 #include <string.h>
 
+#include "core/load/mutant.h"
 #include "core/load/verify_mem.h"
 #include "core/load/verify_proto.h"
 #include "core/uapi.h"
@@ -273,7 +274,7 @@ static int uninit_iter(struct verify *v, u32 regno, u32 arg)
 int verify_iter_new(struct verify *v, u32 regno, u32 arg)
 {
 	const struct ebpf_vreg *ptr = verify_reg(v, regno);
-	u32 slot = 0, ref = 0, n = ebpf_proto_iter_slots(arg);
+	u32 slot = 0, ref = 0, n = EBPF_MUTANT(127, ebpf_proto_iter_slots(arg), 1);
 	int r = on_stack(v, regno);
 
 	r = r ? r : uninit_iter(v, regno, arg);

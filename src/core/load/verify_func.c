@@ -8,6 +8,7 @@
  */
 #include <string.h>
 
+#include "core/load/mutant.h"
 #include "core/load/verify_btf.h"
 #include "core/load/verify_mem.h"
 #include "core/load/verify_proto.h"
@@ -63,7 +64,7 @@ static int exception_callback(struct verify *v, const struct ebpf_btf *b)
 
 	if (!n)
 		return 0;
-	if (n > 1)
+	if (EBPF_MUTANT(126, n > 1, false))
 		return verify_fail(v, EEXIST,
 				   "multiple exception callback tags for main subprog\n");
 	while (i < v->nsubprogs && strcmp(v->subprog[i].name, name))

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/macros.h"
+#include "core/load/check_proof.h"
 #include "core/load/vstate.h"
 
 #define INSN(c, d, s, o, i)                                                                        \
@@ -49,6 +50,7 @@ static const struct ebpf_vmap maps[] = {
 };
 
 static char text[4096];
+static u64 zeroed; /* slots of the main program, by the last one */
 
 static int check(const struct bpf_insn *insns, u32 n, struct ebpf_proof *proof)
 {
@@ -65,6 +67,7 @@ static int check(const struct bpf_insn *insns, u32 n, struct ebpf_proof *proof)
 	int r = ebpf_check_proof(&prog, proof ? proof : &none, &log, &facts);
 
 	ebpf_log_end(&log);
+	zeroed = facts.subprog[0].zero;
 	ebpf_facts_free(&facts);
 	return r;
 }
@@ -124,6 +127,18 @@ Test(check_proof, the_stack)
 	       LDX(BPF_DW, 0, 2, 0), EXIT);
 }
 
+Test(check_proof, what_has_to_be_zeroed)
+{
+	ACCEPT(ST(BPF_DW, 10, -8, 0), LDX(BPF_DW, 0, 10, -8), EXIT);
+	cr_expect_eq(zeroed, 0);
+	ACCEPT(ST(BPF_W, 10, -16, 0), LDX(BPF_DW, 0, 10, -16), EXIT);
+	cr_expect_eq(zeroed, 1 << 1);
+	/* a helper may read what it doesn't write */
+	ACCEPT(MOV(1, 10), ALUK(BPF_ADD, 1, -16), MOVK(2, 16), MOVK(3, 0),
+	       CALL(BPF_FUNC_probe_read_user_str), MOVK(0, 0), EXIT);
+	cr_expect_eq(zeroed, 3);
+}
+
 Test(check_proof, numbers_that_are_the_same)
 {
 	/* R7 is R6: what is learnt of one holds for the other */
@@ -147,6 +162,13 @@ Test(check_proof, samples_are_given_back)
 	       EXIT);
 	REFUSE("R1 is not known", RESERVE, MOV(6, 1), SUBMIT, LDX(BPF_DW, 0, 1, 0), EXIT);
 	REFUSE("bytes 4 to 12", RESERVE, ST(BPF_DW, 1, 4, 1), SUBMIT, MOVK(0, 0), EXIT);
+}
+
+Test(check_proof, a_sample_in_the_stack_is_given_back_too)
+{
+	REFUSE("no pointer", LDMAP(1, RING), MOVK(2, 8), MOVK(3, 0), CALL(BPF_FUNC_ringbuf_reserve),
+	       JK(BPF_JNE, 0, 0, 2), MOVK(0, 0), EXIT, STX(BPF_DW, 10, 0, -8), MOV(1, 0), SUBMIT,
+	       LDX(BPF_DW, 1, 10, -8), LDX(BPF_DW, 0, 1, 0), EXIT);
 }
 
 #define LOCK_LOOKUP                                                                                \
@@ -276,6 +298,20 @@ Test(check_proof, a_state_that_claims_a_call)
 	ebpf_proof_free(&proof);
 }
 
+/* One that takes bytes for written makes them so. */
+Test(check_proof, a_state_that_takes_bytes_for_written)
+{
+	struct ebpf_proof proof = stored(1);
+	struct ebpf_vframe *f = proof.states->state.frame[0];
+
+	f->regs[BPF_REG_0].type = VT_SCALAR;
+	cr_assert_eq(ebpf_vframe_grow(f, 3), 0);
+	f->slots[2].kind[5] = VB_MISC;
+	cr_expect_eq(check(bounded, ARRAY_SIZE(bounded), &proof), 0, "%s", text);
+	cr_expect_eq(zeroed, 1 << 2);
+	ebpf_proof_free(&proof);
+}
+
 /* R0 is forgotten, and then it is returned. */
 Test(check_proof, a_state_that_forgets_too_much)
 {
@@ -365,4 +401,41 @@ Test(check_proof, a_state_that_is_none)
 	cr_expect_eq(check(bounded, ARRAY_SIZE(bounded), &proof), -EFAULT);
 	cr_expect(strstr(text, "is none"), "%s", text);
 	ebpf_proof_free(&proof);
+}
+
+/* --- ranks ----------------------------------------------------------------------------------- */
+
+/* An edge from node 0 to node 1, on which the iterators of slots 1 and, with @uses, 2 last. */
+static bool harmless(const struct ebpf_rank from[2], const struct ebpf_rank to[2], bool uses)
+{
+	struct ebpf_rank nodes[2][2] = {{from[0], to[0]}, {from[1], to[1]}};
+	struct ebpf_ranks ranks = {.level = {nodes[0], nodes[1]}, .levels = 2};
+	struct ebpf_edge edge = {
+		0, 1, {2, {{BUDGET_ITER, 0, false, 1}, {BUDGET_ITER, 0, uses, 2}}}};
+
+	return proof_harmless(&edge, &ranks);
+}
+
+#define ITER(slot)                                                                                 \
+	{                                                                                          \
+		BUDGET_ITER, 0, false, slot                                                        \
+	}
+
+Test(check_proof, ranks)
+{
+	const struct ebpf_rank one[] = {{1, ITER(1)}, {1, ITER(2)}};
+	const struct ebpf_rank lower[] = {{0, ITER(3)}, {1, ITER(2)}};
+	const struct ebpf_rank then_lower[] = {{1, ITER(1)}, {0, ITER(3)}};
+	const struct ebpf_rank another[] = {{1, ITER(2)}, {1, ITER(2)}};
+	const struct ebpf_rank gone[] = {{1, ITER(3)}, {0, ITER(2)}};
+
+	cr_expect(harmless(one, lower, false), "a lower part");
+	cr_expect_not(harmless(lower, one, true), "a higher one");
+	cr_expect(harmless(one, then_lower, false), "a lower part at the second level");
+	cr_expect_not(harmless(then_lower, one, true), "a higher one there");
+	cr_expect(harmless(one, one, true), "a budget is used");
+	cr_expect_not(harmless(one, one, false), "none is used");
+	cr_expect_not(harmless(one, another, true), "a part with two budgets");
+	cr_expect_not(harmless(another, one, false), "the same backwards");
+	cr_expect_not(harmless(gone, gone, true), "a budget that doesn't last");
 }

@@ -217,11 +217,8 @@ static void drop_todo(struct proof_check *c)
 static int find_subprogs(struct proof_check *c, const struct ebpf_facts *facts)
 {
 	c->nsubprogs = facts->nsubprogs;
-	for (u32 i = 0; i < c->nsubprogs; i++) {
+	for (u32 i = 0; i < c->nsubprogs; i++)
 		c->subprog[i].start = facts->subprog[i].start;
-		c->subprog[i].end =
-			i + 1 < c->nsubprogs ? facts->subprog[i + 1].start : c->prog->ninsns;
-	}
 	return proof_types(c);
 }
 

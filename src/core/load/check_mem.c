@@ -308,7 +308,7 @@ static int atomic(struct proof_check *c, const struct bpf_insn *in)
 	return 0;
 }
 
-/* --- constants, packets of old ---------------------------------------------------------------- */
+/* --- constants, and all of them --------------------------------------------------------------- */
 
 int proof_lddw(struct proof_check *c, const struct bpf_insn *in)
 {

@@ -392,10 +392,8 @@ static int find_subprogs(struct proof_check *c)
 	if (!c->subprog)
 		return -ENOMEM;
 	c->nsubprogs = layout.nsubprogs;
-	for (u32 i = 0; i < layout.nsubprogs; i++) {
+	for (u32 i = 0; i < layout.nsubprogs; i++)
 		c->subprog[i].start = layout.starts[i];
-		c->subprog[i].end = layout.starts[i + 1];
-	}
 	return proof_types(c);
 }
 

@@ -50,7 +50,7 @@ struct proof_entry { /* a function that is entered without a caller of ours */
 #define PROOF_MAX_ENTRIES 512
 
 struct proof_subprog {
-	u32 start, end;
+	u32 start;
 	struct ebpf_sig sig;
 };
 

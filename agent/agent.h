@@ -23,13 +23,15 @@
 /* --- what is installed --------------------------------------------------------------------------
  */
 
+enum hook_when { HOOK_ENTRY, HOOK_STUB, HOOK_RETURN };
+
 /* a consumer in force */
 struct agent_hook {
 	u64 link;
 	u64 cookie;
 	const struct ebpf_prog *prog; /* swapped by AGENT_UPDATE_LINK */
 	u64 sema; /* the counter that was raised for it, 0: none, or lowered again */
-	u32 ret;
+	u32 ret;  /* enum hook_when */
 	u32 stat;
 };
 
@@ -38,7 +40,7 @@ struct agent_hooks {
 	struct agent_hooks *next; /* retired or free list */
 	u32 order;		  /* room for 1 << order */
 	u32 n;
-	u32 nret; /* of them at the return */
+	u32 nret; /* of them HOOK_STUB */
 	u32 pad;
 	struct agent_hook v[];
 };
@@ -48,6 +50,7 @@ struct agent_plan {
 	struct arch_patch patch;
 	u32 flags; /* AGENT_SITE_* */
 	u32 module;
+	u64 func; /* of AGENT_SITE_RETURN */
 };
 
 /* GONE: with its module; a break byte that is met there belongs to whoever is there now */
@@ -231,10 +234,10 @@ struct agent_active *active_here(u64 frame);
  */
 
 void agent_on_trap(int sig, siginfo_t *info, struct osl_ucontext *uc);
-/* Run the consumers of @p that belong to @ret. */
-void trap_run(const struct agent_place *p, const struct arch_regs *regs, bool ret,
+/* Run the consumers of @p that belong there. */
+void trap_run(const struct agent_place *p, const struct arch_regs *regs, enum hook_when when,
 	      struct agent_active *a);
-void trap_missed(const struct agent_place *p, bool ret);
+void trap_missed(const struct agent_place *p, enum hook_when when);
 /*
  * A call ended, but not by a return: by @how. The programs that ask for it run with @regs, or, when
  * there is no @a, have missed it. Without @regs it is too late for them.

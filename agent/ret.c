@@ -229,7 +229,7 @@ static void tell_left(u32 i, u32 how, const struct ret_stack *at)
 
 static void count_missed(u32 i, u32 how, const struct ret_stack *at)
 {
-	trap_missed(instances[i].place, true);
+	trap_missed(instances[i].place, HOOK_STUB);
 }
 
 /* A misaligned one is not worth a locked bus. */

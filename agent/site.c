@@ -119,12 +119,19 @@ static void hooks_swap(struct agent_place *p, struct agent_hooks *new)
 static void hooks_append(struct agent_hooks *h, const struct agent_hook *hook)
 {
 	h->v[h->n++] = *hook;
-	h->nret += hook->ret;
+	h->nret += hook->ret == HOOK_STUB;
+}
+
+static enum hook_when when_of(const struct agent_consumer *c)
+{
+	if (!(c->flags & AGENT_CONSUMER_RET))
+		return HOOK_ENTRY;
+	return c->flags & AGENT_CONSUMER_AT_RETURNS ? HOOK_RETURN : HOOK_STUB;
 }
 
 static bool hook_same(const struct agent_hook *h, const struct agent_consumer *c)
 {
-	return h->link == c->link && h->ret == (c->flags & AGENT_CONSUMER_RET);
+	return h->link == c->link && h->ret == when_of(c);
 }
 
 /* Writable, as the kernel demands it of a counter, or left alone. */
@@ -166,7 +173,7 @@ int site_hook(const struct agent_consumer *c)
 		.link = c->link,
 		.cookie = c->cookie,
 		.prog = prog,
-		.ret = c->flags & AGENT_CONSUMER_RET,
+		.ret = when_of(c),
 		.stat = c->stat,
 	};
 	struct agent_hooks *new, *old;
@@ -174,7 +181,7 @@ int site_hook(const struct agent_consumer *c)
 
 	if (!p || !prog || load_relaxed(&p->state) != SITE_ARMED)
 		return -ENOENT;
-	if (hook.ret && (agent.shadow_stack || !agent.ret_limit))
+	if (hook.ret == HOOK_STUB && (agent.shadow_stack || !agent.ret_limit))
 		return -EOPNOTSUPP;
 	hooks_reclaim();
 	old = p->hooks;
@@ -248,14 +255,14 @@ static struct agent_plan *plan_new(const struct agent_site *s)
 	struct agent_plan *plan = agent_alloc(sizeof(*plan));
 
 	if (plan)
-		*plan = (struct agent_plan){s->patch, s->flags, s->module};
+		*plan = (struct agent_plan){s->patch, s->flags, s->module, s->func};
 	return plan;
 }
 
 static bool plan_same(const struct agent_plan *plan, const struct agent_site *s)
 {
 	return plan && plan->flags == s->flags && plan->module == s->module &&
-	       memcmp(&plan->patch, &s->patch, sizeof(s->patch)) == 0;
+	       plan->func == s->func && memcmp(&plan->patch, &s->patch, sizeof(s->patch)) == 0;
 }
 
 static int site_check(struct agent_poke *poke, const struct agent_site *s)

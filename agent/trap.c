@@ -51,7 +51,7 @@ static void run_hook(const struct agent_hook *h, const struct agent_place *p,
 	account(agent_stat_at(h->stat), &run, since);
 }
 
-__hot void trap_run(const struct agent_place *p, const struct arch_regs *regs, bool ret,
+__hot void trap_run(const struct agent_place *p, const struct arch_regs *regs, enum hook_when when,
 		    struct agent_active *a)
 {
 	const struct agent_hooks *hooks = load_acquire(&p->hooks);
@@ -59,18 +59,18 @@ __hot void trap_run(const struct agent_place *p, const struct arch_regs *regs, b
 	if (load_relaxed(&agent.inert))
 		return;
 	for (u32 i = 0; hooks && i < hooks->n; i++)
-		if (hooks->v[i].ret == ret)
+		if (hooks->v[i].ret == when)
 			run_hook(&hooks->v[i], p, regs, EBPF_LEFT_RETURNED, a);
 }
 
-void trap_missed(const struct agent_place *p, bool ret)
+void trap_missed(const struct agent_place *p, enum hook_when when)
 {
 	const struct agent_hooks *hooks = load_acquire(&p->hooks);
 
 	for (u32 i = 0; hooks && i < hooks->n; i++) {
 		struct agent_stat *st = agent_stat_at(hooks->v[i].stat);
 
-		if (hooks->v[i].ret == ret && st)
+		if (hooks->v[i].ret == when && st)
 			agent_count(&st->missed);
 	}
 }
@@ -103,7 +103,7 @@ void trap_left(const struct agent_place *p, const struct arch_regs *regs, u32 ho
 	const struct agent_hooks *hooks = load_acquire(&p->hooks);
 
 	for (u32 i = 0; hooks && i < hooks->n; i++)
-		if (hooks->v[i].ret)
+		if (hooks->v[i].ret == HOOK_STUB)
 			hook_left(&hooks->v[i], p, regs, how, a);
 }
 
@@ -131,10 +131,10 @@ static __hot bool serve_return(u64 addr, struct arch_regs *regs, struct osl_ucon
 	regs->ip = ret_origin(regs->ip);
 	a = settled ? active_enter((u64)uc, &nested) : NULL;
 	if (a) {
-		trap_run(p, regs, true, a);
+		trap_run(p, regs, HOOK_STUB, a);
 		active_leave(a);
 	} else {
-		trap_missed(p, true);
+		trap_missed(p, HOOK_STUB);
 	}
 	return true;
 }
@@ -149,13 +149,13 @@ static void serve_consumers(const struct agent_place *p, const struct arch_regs 
 	struct agent_active *a = settled ? active_enter((u64)uc, &nested) : NULL;
 
 	if (!a) {
-		trap_missed(p, false);
-		trap_missed(p, true);
+		trap_missed(p, HOOK_ENTRY);
+		trap_missed(p, HOOK_STUB);
 		return;
 	}
-	trap_run(p, regs, false, a);
+	trap_run(p, regs, HOOK_ENTRY, a);
 	if (wants_return(p) && !ret_push(p, regs))
-		trap_missed(p, true);
+		trap_missed(p, HOOK_STUB);
 	active_leave(a);
 }
 
@@ -227,6 +227,27 @@ static void serve_unwinder(u32 flags, const struct arch_regs *regs, const struct
 		active_leave(at.active);
 }
 
+/* A return of a function whose return addresses stay as they are: as if it had been executed. */
+static void serve_returning(const struct agent_plan *plan, const struct arch_regs *regs,
+			    struct osl_ucontext *uc, bool settled)
+{
+	const struct agent_place *func = site_find(plan->func);
+	struct arch_regs after = *regs;
+	struct agent_active *a;
+	bool nested;
+
+	if (!func || osl_read(&after.ip, (void *)regs->sp, sizeof(u64)))
+		return;
+	after.sp += sizeof(u64);
+	a = settled ? active_enter((u64)uc, &nested) : NULL;
+	if (!a) {
+		trap_missed(func, HOOK_RETURN);
+		return;
+	}
+	trap_run(func, &after, HOOK_RETURN, a);
+	active_leave(a);
+}
+
 static void serve_site(const struct agent_place *p, struct arch_regs *regs, siginfo_t *info,
 		       struct osl_ucontext *uc, bool settled)
 {
@@ -247,6 +268,8 @@ static void serve_site(const struct agent_place *p, struct arch_regs *regs, sigi
 	if (plan->flags & AGENT_SITE_MODULES)
 		modules_changed();
 	serve_consumers(p, regs, uc, settled);
+	if (plan->flags & AGENT_SITE_RETURN)
+		serve_returning(plan, regs, uc, settled);
 	if (plan->flags & (AGENT_SITE_UNWIND | AGENT_SITE_RESUME | AGENT_SITE_JUMP))
 		serve_unwinder(plan->flags, regs, uc, settled);
 	execute(plan, regs, info, uc);

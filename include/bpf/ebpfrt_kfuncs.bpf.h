@@ -37,6 +37,7 @@ EBPFRT_KFUNC(int bpf_dynptr_is_rdonly(const struct bpf_dynptr *p));
  *
  *	if (ebpfrt_left && ebpfrt_left() != EBPFRT_RETURNED)
  *
+ * Where returns are probed at the ret instructions (Go, shadow stacks), all calls have returned.
  * What longjmp() leaves is not told, only counted (`ebpfrt ps`): it is found later, by somebody
  * else. -EINVAL: not a uretprobe's program.
  */

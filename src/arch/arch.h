@@ -124,6 +124,14 @@ int arch_syscall_site(const u8 *code, size_t len, u32 *nr, u32 *call_len);
  * pointer along.
  */
 int arch_unwind_exits(const u8 *code, size_t len, bool lands, u32 *offsets, u32 max);
+/*
+ * Where does the function that @code is all of return? Offsets: how many, -EINVAL when it doesn't
+ * decode, -ENOSPC for more than @max, -EXDEV when it is also left by a jump (of which indirect ones
+ * are a table's with @tables). *at is where that was found.
+ */
+int arch_returns(const u8 *code, size_t len, bool tables, u32 *offsets, u32 max, u32 *at);
+/* A return is executed as it is, in a slot: where there is a shadow stack. False: it is a call. */
+bool arch_patch_native(struct arch_patch *p);
 /* ELF e_machine of what can be probed here, 0 when nothing can. */
 extern const u16 arch_elf_machine;
 

@@ -220,12 +220,12 @@ static void check_process_kind(struct doctor *d, const struct probe_process *p)
 		say(d, EBPFRT_WARN, "preload", "run it without the setuid bit",
 		    "%s changes its user: it ignores LD_PRELOAD", p->exe);
 	if (p->go)
-		say(d, EBPFRT_WARN, "go", "probe entries, or each return instruction by offset",
-		    "a Go program: its stacks move, return probes are refused");
+		say(d, EBPFRT_OK, "go", "",
+		    "a Go program: its stacks move, returns are probed at the functions' ret "
+		    "instructions");
 	if (p->shadow_stack)
-		say(d, EBPFRT_WARN, "shadow stack",
-		    "run it with GLIBC_TUNABLES=glibc.cpu.x86_shstk=off",
-		    "in force: return probes are refused");
+		say(d, EBPFRT_OK, "shadow stack", "",
+		    "in force: returns are probed at the functions' ret instructions");
 }
 
 static void check_process(struct doctor *d, pid_t pid)

@@ -622,6 +622,13 @@ static void put_gone(struct exchange *x)
 	}
 }
 
+static u32 consumer_flags(const struct tlink *tl)
+{
+	if (!tl->a->l->is_ret)
+		return 0;
+	return AGENT_CONSUMER_RET | (tl->at_returns ? AGENT_CONSUMER_AT_RETURNS : 0);
+}
+
 static void put_consumers(struct exchange *x)
 {
 	struct agent_consumer *v = calloc(x->nwants + 1, sizeof(*v));
@@ -641,7 +648,7 @@ static void put_consumers(struct exchange *x)
 			.cookie = tl->a->l->cookies[k],
 			.sema = tl->semas[k],
 			.prog = tl->a->l->prog->obj.id,
-			.flags = tl->a->l->is_ret ? AGENT_CONSUMER_RET : 0,
+			.flags = consumer_flags(tl),
 			.stat = tl->stat,
 		};
 	}

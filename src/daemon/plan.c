@@ -26,7 +26,8 @@
 #define FILES_MAX 64u
 #define TEXT_LEN 64u
 #define SYSCALL_LEN 2u
-#define OWN_SITES (1 + 2 * PLAN_SYSCALL_SITES + PLAN_UNWIND_SITES) /* and the loader's */
+#define OWN_SITES (1 + 2 * PLAN_SYSCALL_SITES + PLAN_UNWIND_SITES)  /* and the loader's */
+#define RETURN_SITES(nitems) (2 * PROBE_RETURNS_MAX + 8 * (nitems)) /* untouched, mostly */
 #ifdef __SANITIZE_ADDRESS__
 #define MEMORY_MAX RLIM_INFINITY
 #else
@@ -47,6 +48,8 @@ struct worker {
 	struct probe_maps maps;
 	struct planned_file files[FILES_MAX];
 	u32 nfiles;
+	bool at_returns; /* return addresses must not be replaced */
+	bool native;	 /* there is a shadow stack: nor may calls be emulated */
 	char exe[512];
 	struct addr_index planned, known; /* of the plan's sites, and of the target's */
 	struct armed {
@@ -286,6 +289,11 @@ static int plan_patch(struct worker *w, struct probe_elf *elf, u64 offset, u64 a
 		return 0;
 	}
 	err = probe_plan(elf, offset, addr, text, n, patch, why);
+	if (!err && w->at_returns && !arch_patch_native(patch) && w->native) {
+		say(why, "cannot probe the call at %#llx: the process has a shadow stack",
+		    (unsigned long long)addr);
+		err = -EOPNOTSUPP;
+	}
 	return err ? err : give_slot(w, patch, why);
 }
 
@@ -349,6 +357,34 @@ static u64 counter_address(const struct worker *w, const struct plan_item *it)
 	return 0;
 }
 
+/* Instead of replacing return addresses: each return of the function is a site. */
+static int plan_returns(struct worker *w, struct planned_file *f, struct plan_item *it)
+{
+	u64 offsets[PROBE_RETURNS_MAX];
+	int n = probe_returns(f->elf, it->offset, offsets, it->why), i = 0;
+
+	for (int k = 0; k < n && i >= 0; k++) {
+		struct plan_site *s;
+
+		i = want_site(w, f->elf, &it->file, offsets[k], it->addr + offsets[k] - it->offset,
+			      AGENT_SITE_RETURN, it->why);
+		if (i == -ENOSPC)
+			say(it->why, "too many returns are probed at a time");
+		if (i < 0)
+			break;
+		s = &plan_sites(w->o)[i];
+		if (s->func && s->func != it->addr) {
+			say(it->why,
+			    "cannot probe the return of %.90s: another function that is "
+			    "probed returns there, too",
+			    it->symbol);
+			i = -EBUSY;
+		}
+		s->func = it->addr;
+	}
+	return n < 0 ? n : MIN(i, 0);
+}
+
 static void plan_one(struct worker *w, struct plan_item *it)
 {
 	const struct probe_mapping *m = probe_maps_find(&w->maps, &it->file, it->offset);
@@ -371,7 +407,10 @@ static void plan_one(struct worker *w, struct plan_item *it)
 	}
 	name_symbol(it, f->elf);
 	if (it->is_ret)
-		it->err = probe_ret_refused(f->elf, it->symbol, it->why);
+		it->err = probe_ret_refused(NULL, it->symbol, it->why);
+	it->at_returns = it->is_ret && (w->at_returns || probe_elf_is_go(f->elf));
+	if (!it->err && it->at_returns)
+		it->err = plan_returns(w, f, it);
 	if (it->err)
 		return;
 	i = want_site(w, f->elf, &it->file, it->offset, it->addr, 0, it->why);
@@ -614,6 +653,20 @@ static void read_exe(struct worker *w)
 	w->exe[MAX(n, 0)] = 0;
 }
 
+/* What the kernel says of shadow stacks, and what the user wants. */
+static void read_returns(struct worker *w)
+{
+	const char *env = getenv("EBPFRT_RETURNS");
+	char path[64], line[256];
+	_cleanup_fclose_ FILE *f = NULL;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", w->job->pid);
+	f = fopen(path, "re");
+	while (f && fgets(line, sizeof(line), f))
+		w->native |= !strncmp(line, "x86_Thread_features:", 20) && strstr(line, "shstk");
+	w->at_returns = w->native || (env && !strcmp(env, "sites"));
+}
+
 static void worker_deinit(struct worker *w)
 {
 	for (u32 i = 0; i < w->nfiles; i++)
@@ -816,6 +869,7 @@ void plan_run(struct plan_out *o, const struct plan_job *job)
 		return;
 	}
 	read_exe(&w);
+	read_returns(&w);
 	take_stock(&w);
 	for (u32 i = 0; i < o->nitems; i++)
 		plan_one(&w, &plan_items(o)[i]);
@@ -841,7 +895,8 @@ int plan_init(struct plan *p, struct loop *loop, u32 nitems, u32 nknown)
 {
 	size_t size = sizeof(*p->out) +
 		      nitems * (sizeof(struct plan_item) + sizeof(struct plan_site)) +
-		      OWN_SITES * sizeof(struct plan_site) + nknown * sizeof(u64);
+		      (OWN_SITES + RETURN_SITES(nitems)) * sizeof(struct plan_site) +
+		      nknown * sizeof(u64);
 	struct plan_out *o =
 		mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
@@ -852,7 +907,7 @@ int plan_init(struct plan *p, struct loop *loop, u32 nitems, u32 nknown)
 	p->out = o;
 	o->size = size;
 	o->nitems = nitems;
-	o->max_sites = nitems + OWN_SITES;
+	o->max_sites = nitems + OWN_SITES + RETURN_SITES(nitems);
 	o->max_gone = nknown;
 	list_init(&p->timer.node);
 	p->child.src.fd = -1;

@@ -36,8 +36,9 @@ struct plan_item {
 	bool pending;
 	bool fixed; /* a file that is not unloaded: the program, libc, the loader */
 	u64 addr;
-	u64 sema; /* address of the counter, 0: none or not mapped writable */
-	u32 site; /* index into the plan's sites */
+	bool at_returns; /* there, as return addresses must not be replaced */
+	u64 sema;	 /* address of the counter, 0: none or not mapped writable */
+	u32 site;	 /* index into the plan's sites */
 	char symbol[96];
 	char why[PROBE_WHY_MAX];
 };
@@ -46,6 +47,7 @@ struct plan_site {
 	struct arch_patch patch;
 	struct osl_ident file;
 	u64 offset;
+	u64 func;  /* of AGENT_SITE_RETURN */
 	u32 flags; /* AGENT_SITE_* */
 };
 

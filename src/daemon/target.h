@@ -38,11 +38,12 @@ struct tlink {
 	u32 link; /* id */
 	u32 stat;
 	enum tlink_state state;
-	bool update; /* another program */
-	bool had;    /* the agent has, or has had, consumers of it */
-	bool sent;   /* the agent may have some of them */
-	bool fixed;  /* in files that are never unloaded */
-	u8 moved;    /* times in a row that the library was not where it had just been */
+	bool update;	 /* another program */
+	bool had;	 /* the agent has, or has had, consumers of it */
+	bool sent;	 /* the agent may have some of them */
+	bool at_returns; /* AGENT_CONSUMER_AT_RETURNS */
+	bool fixed;	 /* in files that are never unloaded */
+	u8 moved;	 /* times in a row that the library was not where it had just been */
 	s32 err;
 	u32 naddrs;
 	u64 *addrs;  /* of its sites, 0: none */

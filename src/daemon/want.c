@@ -76,6 +76,7 @@ static struct site *adopt_site(struct target *t, const struct plan_site *ps)
 	s->site.flags = ps->flags | (stays ? s->site.flags : 0);
 	s->site.patch = ps->patch;
 	s->site.module = module_of(&ps->file);
+	s->site.func = ps->func;
 	s->file = ps->file;
 	s->offset = ps->offset;
 	s->err = 0;
@@ -138,6 +139,7 @@ static void take_item(struct exchange *x, const struct want *w, struct plan_item
 		return;
 	tl->addrs[w->index] = it->addr;
 	tl->semas[w->index] = it->sema;
+	tl->at_returns = it->at_returns;
 	tl->fixed &= it->fixed;
 	if (!w->index || !tl->addr)
 		tl->addr = it->addr;

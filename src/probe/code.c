@@ -205,6 +205,68 @@ int probe_unwind_exits(struct probe_elf *elf, const struct probe_symbol *sym, bo
 	return n;
 }
 
+/* Where the function that starts at @addr ends, if that is known. */
+static int function_end(struct probe_elf *elf, u64 addr, u64 *end)
+{
+	struct probe_symbol sym;
+	u64 start;
+	const struct probe_segment *s = probe_elf_segment(elf, addr);
+
+	if (!s || !s->exec)
+		return -ENOENT;
+	if (!probe_elf_symbol_at(elf, s->offset + (addr - s->addr), &sym) && sym.size &&
+	    sym.addr == addr) {
+		*end = addr + sym.size;
+		return 0;
+	}
+	return unwind_bounds(elf, addr, &start, end) || start != addr ? -ENOENT : 0;
+}
+
+static int say_returns(int err, u32 at, char why[PROBE_WHY_MAX])
+{
+	if (err == -EXDEV)
+		probe_why(
+			why,
+			"cannot probe the return: return addresses must not be replaced there, and "
+			"the function may be left by the jump at +0x%x, too (a tail call); use a "
+			"uprobe at its entry",
+			at);
+	else if (err == -ENOSPC)
+		probe_why(why, "cannot probe the return: the function has more than %u returns",
+			  PROBE_RETURNS_MAX);
+	else
+		probe_why(
+			why,
+			"cannot probe the return: return addresses must not be replaced there, and "
+			"the function's returns are not known (its %s); use a uprobe at its entry",
+			err == -ENOENT ? "size is not" : "code does not decode");
+	return -EOPNOTSUPP;
+}
+
+int probe_returns(struct probe_elf *elf, u64 offset, u64 offsets[PROBE_RETURNS_MAX],
+		  char why[PROBE_WHY_MAX])
+{
+	_cleanup_free_ u8 *code = NULL;
+	u64 addr = probe_elf_offset_to_addr(elf, offset), end;
+	u32 found[PROBE_RETURNS_MAX], at = 0;
+	size_t len = 0;
+	int n = function_end(elf, addr, &end);
+
+	if (!n && end - addr > FUNCTION_MAX)
+		n = -ENOENT;
+	if (!n)
+		n = read_code(elf, addr, end - addr, &code, &len);
+	if (!n)
+		n = len == end - addr ? 0 : -ENOENT;
+	if (!n)
+		n = arch_returns(code, len, probe_elf_is_go(elf), found, PROBE_RETURNS_MAX, &at);
+	if (n < 0)
+		return say_returns(n, at, why);
+	for (int i = 0; i < n; i++)
+		offsets[i] = offset + found[i];
+	return n;
+}
+
 /* --- system call sites --- */
 
 bool probe_code_syscall_site(struct probe_elf *elf, u64 addr, struct probe_site *out)

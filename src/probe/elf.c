@@ -287,5 +287,6 @@ bool probe_elf_is_go(struct probe_elf *elf)
 	GElf_Shdr shdr;
 
 	return probe_elf_section(elf, ".go.buildinfo", &shdr) ||
-	       probe_elf_section(elf, ".note.go.buildid", &shdr);
+	       probe_elf_section(elf, ".note.go.buildid", &shdr) ||
+	       probe_elf_section(elf, ".gopclntab", &shdr);
 }

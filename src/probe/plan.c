@@ -179,6 +179,9 @@ static const char *const returns_twice[] = {
 
 int probe_ret_refused(struct probe_elf *elf, const char *symbol, char why[PROBE_WHY_MAX])
 {
+	u64 offsets[PROBE_RETURNS_MAX];
+	struct probe_symbol sym;
+	int n;
 	size_t len = strcspn(symbol, "@");
 
 	for (size_t i = 0; i < ARRAY_SIZE(returns_twice); i++) {
@@ -192,9 +195,8 @@ int probe_ret_refused(struct probe_elf *elf, const char *symbol, char why[PROBE_
 	}
 	if (!elf || !probe_elf_is_go(elf))
 		return 0;
-	probe_why(why,
-		  "cannot probe the return of %.60s in %.80s: it is a Go program, whose stacks "
-		  "move; use a uprobe at its entry",
-		  symbol, elf->path);
-	return -EOPNOTSUPP;
+	n = probe_elf_symbol(elf, symbol, &sym, why);
+	if (!n)
+		n = probe_returns(elf, sym.offset, offsets, why);
+	return MIN(n, 0);
 }

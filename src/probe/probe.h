@@ -64,8 +64,8 @@ int probe_process_read(pid_t pid, struct probe_process *out, char why[PROBE_WHY_
  */
 #define PROBE_INJECTOR "ebpfrt-inject" /* name of the process that injects */
 /*
- * ptrace is denied, for whatever reason: may its agent be called by a signal instead (agent/call.c)?
- * 0, or -errno with the sentence.
+ * ptrace is denied, for whatever reason: may its agent be called by a signal instead
+ * (agent/call.c)? 0, or -errno with the sentence.
  */
 int probe_process_may_call(const struct probe_process *p, char why[PROBE_WHY_MAX]);
 int probe_process_may_inject(const struct probe_process *p, char why[PROBE_WHY_MAX]);
@@ -127,8 +127,8 @@ int probe_plan(struct probe_elf *elf, u64 offset, u64 addr, const u8 *text, size
 
 /*
  * Would a return probe of function @symbol break its program? -EOPNOTSUPP and the sentence when it
- * returns twice (setjmp, vfork) or @elf, which may be NULL, is a Go binary, whose runtime moves
- * stacks.
+ * returns twice (setjmp, vfork), or @elf, which may be NULL, is a Go binary and the returns of the
+ * function are not all known (probe_returns()).
  */
 int probe_ret_refused(struct probe_elf *elf, const char *symbol, char why[PROBE_WHY_MAX]);
 /*
@@ -142,6 +142,15 @@ int probe_libc_syscall_sites(struct probe_elf *elf, const u32 *nrs, u32 n, probe
 
 /* File offset of the system call in the C library's function syscall(); -ENOENT: there is none. */
 int probe_libc_syscall(struct probe_elf *elf, u64 *offset);
+
+/*
+ * The returns of the function whose start is at file offset @offset, for where return addresses
+ * must not be replaced: file offsets, how many, or -EOPNOTSUPP with the sentence in @why when it is
+ * not certain that these are all the ways it is left.
+ */
+#define PROBE_RETURNS_MAX 256u
+int probe_returns(struct probe_elf *elf, u64 offset, u64 offsets[PROBE_RETURNS_MAX],
+		  char why[PROBE_WHY_MAX]);
 
 /*
  * File offsets of the exits of the unwinder's function @sym (arch_unwind_exits()): how many, or

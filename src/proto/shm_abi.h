@@ -20,7 +20,7 @@
 #include "core/run/map/map.h"
 #include "core/run/prog.h"
 
-#define AGENT_ABI 5u
+#define AGENT_ABI 6u
 #define AGENT_MSG_MAX 65536u
 #define AGENT_TIMEOUT_MS                                                                           \
 	2000u /* an agent waits no longer for a silent daemon; then it goes on unprobed */
@@ -151,11 +151,13 @@ enum agent_site_flags {
 	AGENT_SITE_RESUME = 32,	 /* exit of such a function: by return, or to a landing pad with the
 				    stack pointer that this has */
 	/* with UNWIND, what it does to the calls it passes: */
-	AGENT_SITE_THROWS = 64, /* an exception leaves them */
-	AGENT_SITE_ENDS = 128,	/* the end of their thread */
-	AGENT_SITE_AGAIN = 256, /* either: goes on with what is in its argument */
-	AGENT_SITE_JUMP = 512,	/* longjmp(), with which the end of a thread ends; wanted where
-				   programs ask how calls ended */
+	AGENT_SITE_THROWS = 64,	  /* an exception leaves them */
+	AGENT_SITE_ENDS = 128,	  /* the end of their thread */
+	AGENT_SITE_AGAIN = 256,	  /* either: goes on with what is in its argument */
+	AGENT_SITE_JUMP = 512,	  /* longjmp(), with which the end of a thread ends; wanted where
+				     programs ask how calls ended */
+	AGENT_SITE_RETURN = 1024, /* a return of the function at .func, in whose place
+				     AGENT_CONSUMER_AT_RETURNS are found */
 };
 
 /* one place in the text; consumers refer to it by address */
@@ -163,9 +165,13 @@ struct agent_site {
 	struct arch_patch patch; /* .addr is the site; .insn the bytes expected there */
 	u32 flags;
 	u32 module; /* daemon's number of the module, for ordering restores before an unload */
+	u64 func;   /* of AGENT_SITE_RETURN */
 };
 
-enum agent_consumer_flags { AGENT_CONSUMER_RET = 1 };
+enum agent_consumer_flags {
+	AGENT_CONSUMER_RET = 1,
+	AGENT_CONSUMER_AT_RETURNS = 2, /* with RET: return addresses stay as they are */
+};
 
 struct agent_consumer {
 	u64 addr; /* of the site */

@@ -24,6 +24,7 @@ static int look_at(const struct probe_symbol *sym, void *cookie)
 	char why[PROBE_WHY_MAX];
 	struct probe_symbol found;
 	struct arch_patch patch;
+	u64 returns[PROBE_RETURNS_MAX];
 
 	FUZZ_CHECK(sym->name && strlen(sym->name) < FUZZ_MAX);
 	probe_elf_symbol(w->elf, sym->name, &found, why);
@@ -35,6 +36,7 @@ static int look_at(const struct probe_symbol *sym, void *cookie)
 	probe_plan(w->elf, sym->offset + 1, sym->addr + 1, w->data, MIN(w->size, (size_t)16),
 		   &patch, why);
 	probe_ret_refused(w->elf, sym->name, why);
+	probe_returns(w->elf, sym->offset, returns, why);
 	return ++w->n == MAX_SYMBOLS;
 }
 

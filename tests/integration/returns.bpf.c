@@ -37,4 +37,8 @@ static int count(__u32 slot)
 	{                                                                                          \
 		return count(2 * COUNT_##name + 1);                                                \
 	}
+#ifdef SITES
+RETURNS_ENDED_BY_RET(PROBES)
+#else
 RETURNS_FUNCS(PROBES)
+#endif

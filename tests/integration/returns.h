@@ -8,6 +8,8 @@
 
 #define RETURNS_FUNCS(X)                                                                           \
 	X(leaf)                                                                                    \
-	X(inner) X(middle) X(outer) X(tail_first) X(tail_second) X(tail_last) X(recurse)           \
-		X(catcher)
+	X(inner) X(middle) X(outer) X(tail_first) X(tail_second) X(tail_last) X(recurse) X(catcher)
+/* those that are left by nothing but their own returns */
+#define RETURNS_ENDED_BY_RET(X)                                                                    \
+	X(leaf) X(inner) X(middle) X(outer) X(tail_last) X(recurse) X(catcher)
 #define RETURNS_MAX 16

@@ -79,3 +79,13 @@ bool arch_patch_fault(const struct arch_patch *p, const struct arch_regs *regs,
 	(void)p, (void)regs, (void)out;
 	return false;
 }
+
+int arch_returns(const u8 *code, size_t len, bool tables, u32 *offsets, u32 max, u32 *at)
+{
+	return -EINVAL;
+}
+
+bool arch_patch_native(struct arch_patch *p)
+{
+	return false;
+}

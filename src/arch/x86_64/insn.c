@@ -585,3 +585,58 @@ int arch_unwind_exits(const u8 *code, size_t len, bool lands, u32 *offsets, u32 
 	}
 	return lands && !landed ? -ENOENT : (int)n;
 }
+
+/* --- returns of a function ----------------------------------------------------------------------
+ */
+
+/* Does a jump of that kind stay within @len bytes, seen from @next? */
+static bool stays_within(const struct arch_insn *in, u64 next, size_t len)
+{
+	return next + (u64)in->imm < len;
+}
+
+static bool is_direct_jump(const struct arch_insn *in)
+{
+	if (in->encoding != INSN_LEGACY)
+		return false;
+	if (in->map == 1)
+		return (in->opcode & 0xf0) == 0x80;
+	return in->map == 0 && (in->opcode == 0xe9 || in->opcode == 0xeb ||
+				(in->opcode & 0xf0) == 0x70 || (in->opcode & 0xfc) == 0xe0);
+}
+
+/* jmp through a register or memory, near or far; with a notrack prefix it is a table's */
+static bool is_indirect_jump(const struct arch_insn *in)
+{
+	return in->encoding == INSN_LEGACY && in->map == 0 && in->opcode == 0xff &&
+	       (insn_reg(in) == 4 || insn_reg(in) == 5) && in->seg != 0x3e;
+}
+
+/* retf, iret, jmp far; and what an APX jump may be */
+static bool is_odd_exit(const struct arch_insn *in)
+{
+	return in->map == 0 && ((in->encoding == INSN_REX2 && in->opcode == 0xa1) ||
+				(in->encoding == INSN_LEGACY &&
+				 (in->opcode == 0xca || in->opcode == 0xcb || in->opcode == 0xcf)));
+}
+
+int arch_returns(const u8 *code, size_t len, bool tables, u32 *offsets, u32 max, u32 *at)
+{
+	struct arch_insn in;
+	u32 n = 0;
+
+	for (size_t pos = 0; pos < len; pos += in.len) {
+		*at = (u32)pos;
+		if (arch_insn_decode(code + pos, len - pos, &in))
+			return -EINVAL;
+		if (is_odd_exit(&in) || (!tables && is_indirect_jump(&in)) ||
+		    (is_direct_jump(&in) && !stays_within(&in, pos + in.len, len)))
+			return -EXDEV;
+		if (!is_return(&in))
+			continue;
+		if (n == max)
+			return -ENOSPC;
+		offsets[n++] = (u32)pos;
+	}
+	return (int)n;
+}

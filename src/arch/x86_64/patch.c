@@ -453,6 +453,17 @@ bool arch_patch_needs_slot(const struct arch_patch *p)
 	return p->kind == ARCH_PATCH_SLOT;
 }
 
+bool arch_patch_native(struct arch_patch *p)
+{
+	if (p->kind == ARCH_PATCH_CALL || p->kind == ARCH_PATCH_CALL_IND)
+		return false;
+	if (p->kind == ARCH_PATCH_RET) {
+		p->kind = ARCH_PATCH_SLOT;
+		p->imm = 0;
+	}
+	return true;
+}
+
 /* --- slots --- */
 
 /* What the ip-relative operand of @p points to. */

@@ -301,3 +301,55 @@ Test(insn, exits_of_an_unwinder)
 	cr_expect_eq(exits_of("c3 06", false, at), -EINVAL);
 	cr_expect_eq(exits_of("90", false, at), 0);
 }
+
+/* --- returns of a function
+ * ----------------------------------------------------------------------------------------------------
+ */
+
+static size_t bytes_of(const char *hex, unsigned char *code)
+{
+	size_t n = 0;
+
+	for (char *end; hex[0]; hex = end + (*end == ' '))
+		code[n++] = (unsigned char)strtoul(hex, &end, 16);
+	return n;
+}
+
+static int returns_of(const char *hex, bool tables, u32 *offsets, u32 *at)
+{
+	unsigned char code[64];
+
+	return arch_returns(code, bytes_of(hex, code), tables, offsets, 3, at);
+}
+
+Test(insn, returns_of_a_function)
+{
+	u32 v[3] = {0}, at = 99;
+
+	/* test %edi,%edi; je +1; ret; ret $8 */
+	cr_expect_eq(returns_of("85 ff 74 01 c3 c2 08 00", false, v, &at), 2);
+	cr_expect(v[0] == 4 && v[1] == 5);
+	/* back to the start is a loop */
+	cr_expect_eq(returns_of("90 eb fd c3", false, v, &at), 1);
+	cr_expect_eq(returns_of("90 0f 84 f9 ff ff ff c3", false, v, &at), 1);
+	/* behind the end, by each kind of jump, and before the start */
+	cr_expect_eq(returns_of("c3 eb 00", false, v, &at), -EXDEV);
+	cr_expect_eq(at, 1);
+	cr_expect_eq(returns_of("e9 10 00 00 00 c3", false, v, &at), -EXDEV);
+	cr_expect_eq(at, 0);
+	cr_expect_eq(returns_of("c3 90 0f 85 f7 ff ff ff", false, v, &at), -EXDEV);
+	cr_expect_eq(at, 2);
+	cr_expect_eq(returns_of("e3 7f c3", false, v, &at), -EXDEV);
+	/* jmp *%rax: a table's only where that is known, or with notrack */
+	cr_expect_eq(returns_of("ff e0 c3", false, v, &at), -EXDEV);
+	cr_expect_eq(returns_of("ff e0 c3", true, v, &at), 1);
+	cr_expect_eq(returns_of("3e ff e0 c3", false, v, &at), 1);
+	/* lret, iretq, a cut instruction, too many */
+	cr_expect_eq(returns_of("cb", false, v, &at), -EXDEV);
+	cr_expect_eq(returns_of("48 cf", true, v, &at), -EXDEV);
+	cr_expect_eq(returns_of("c3 e9 00 00", false, v, &at), -EINVAL);
+	cr_expect_eq(at, 1);
+	cr_expect_eq(returns_of("c3 c3 c3 c3", false, v, &at), -ENOSPC);
+	/* none: it never returns */
+	cr_expect_eq(returns_of("f4 eb fd", false, v, &at), 0);
+}

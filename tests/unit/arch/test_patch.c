@@ -318,3 +318,18 @@ Test(patch, nonsense_is_not_valid)
 	p = good, p.kind = ARCH_PATCH_JMP_IND, p.op.seg = 4;
 	cr_expect(!arch_patch_valid(&p));
 }
+
+Test(patch, native_returns)
+{
+	static const u8 ret[] = {0xc2, 0x10, 0}, call[] = {0xe8, 0, 0, 0, 0}, nop[] = {0x90};
+	struct arch_patch p;
+
+	cr_assert_eq(arch_patch_plan(ret, sizeof(ret), 0x1000, &p), 0);
+	cr_assert(arch_patch_native(&p) && arch_patch_needs_slot(&p));
+	cr_assert_eq(arch_patch_relocate(&p, 0x2000), 0);
+	cr_expect(arch_patch_valid(&p) && !memcmp(p.slot_bytes, ret, sizeof(ret)));
+	cr_assert_eq(arch_patch_plan(call, sizeof(call), 0x1000, &p), 0);
+	cr_expect(!arch_patch_native(&p));
+	cr_assert_eq(arch_patch_plan(nop, sizeof(nop), 0x1000, &p), 0);
+	cr_expect(arch_patch_native(&p) && !arch_patch_needs_slot(&p));
+}

@@ -55,7 +55,7 @@ if ! command -v go >/dev/null 2>&1; then
 	skip 1 "no Go compiler"
 	exit 0
 fi
-if ! GO111MODULE=off GOCACHE=$stage/go GOFLAGS= go build -o "$stage/returns_gc" "$top_srcdir/tests/integration/returns.go" >go.out 2>&1; then
+if ! GO111MODULE=off GOCACHE=$stage/go GOFLAGS='' go build -o "$stage/returns_gc" "$top_srcdir/tests/integration/returns.go" >go.out 2>&1; then
 	skip 1 "the Go compiler does not work here: $(head -n 1 go.out)"
 	exit 0
 fi

@@ -4,14 +4,14 @@
 # functions are probed at entry and return does and sees what it does without probes, and what was counted is exact.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
 
-c_commands="leaf:3 longjmp:100000 siglongjmp:2000 recurse:10000 hop:5000 tail:20 exit:5 leave:5 cancel:5 coroutines:16 coroutines:64 moved:16 moved:64 backtrace unwind"
+c_commands="leaf:3 longjmp:${LONGJMPS:-100000} siglongjmp:2000 recurse:10000 hop:5000 tail:20 exit:5 leave:5 cancel:5 coroutines:16 coroutines:64 moved:16 moved:64 backtrace unwind"
 cc_commands="leaf:3 throw:10 direct:10 catcher:10 rethrow:10 within:10 carry:10 recurse:10 moved:10 moving:100 handler:3 cancel:5 exit:5 noexcept uncaught who backtrace unwind"
 if [ -s "$bin/returns_cc" ]; then # made only where there is a compiler for C++
 	programs="returns returns_cc"
 else
 	programs=returns
 fi
-set -- $c_commands $c_commands
+set -- $c_commands $c_commands 0
 [ "$programs" = returns ] || set -- "$@" $cc_commands $cc_commands 1 2 3 4 5 6
 plan $#
 
@@ -44,6 +44,19 @@ commands() { # what is tested, program
 	done
 }
 
+missed() {
+	ebpfrt ps --json | python3 -c 'import json, sys; print(json.load(sys.stdin)[0]["missed"])'
+}
+
+# recurse()'s calls and returns are counted in 14 and 15
+deeper() {
+	entered=$(map_value returns 14) returned=$(map_value returns 15) before=$(missed)
+	say recurse 20000
+	is "deeper than there are return instances: what is not seen is missed" \
+		"$answer $(($(map_value returns 14) - entered)) $(($(map_value returns 15) - returned + $(missed) - before))" \
+		"recurse 20001 20001 20001"
+}
+
 for p in $programs; do
 	target_program=$bin/$p
 	target_start
@@ -61,6 +74,7 @@ for p in $programs; do
 
 	target_start ebpfrt run -q -o run.out -P "$bin/$p.bpf.o" --
 	commands run "$p"
+	[ "$p" = returns_cc ] || deeper
 	target_quit
 done
 

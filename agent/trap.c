@@ -319,20 +319,21 @@ static bool serve(u64 addr, struct arch_regs *regs, siginfo_t *info, struct osl_
 }
 
 /*
- * A break trap that is nobody's: the byte is gone (somebody removed it between the trap and now),
- * so the instruction is started again; or the kernel has moved a thread out of a restartable
- * sequence before it told us, then it goes on where it is.
+ * A break trap that is nobody's, where no break byte was executed: the kernel has moved a thread out
+ * of a restartable sequence before it told us, or a debugger passes on the trap of its own break
+ * point, from which it has moved the thread back. The thread goes on where it is. Bytes of ours are
+ * never met here: their places are known for good.
  */
-static bool serve_vanished(u64 addr, struct osl_ucontext *uc)
+static bool serve_moved(u64 addr)
 {
 	u32 signature;
 	u8 byte;
 
 	if (osl_read(&byte, (void *)addr, 1) || byte == 0xcc)
 		return false;
-	if (osl_read(&signature, (void *)(addr - 3), 4) || signature != RSEQ_SIGNATURE)
-		frame_set_ip(uc, addr);
-	return true;
+	if (osl_read(&signature, (void *)(addr - 3), 4) == 0 && signature == RSEQ_SIGNATURE)
+		return true;
+	return agent.app[0].handler <= (u64)SIG_IGN; /* SIGTRAP's */
 }
 
 __hot void agent_on_trap(int sig, siginfo_t *info, struct osl_ucontext *uc)
@@ -343,7 +344,7 @@ __hot void agent_on_trap(int sig, siginfo_t *info, struct osl_ucontext *uc)
 		u64 addr = frame_ip(uc) - ARCH_BREAK_LEN;
 
 		osl_regs_from_ucontext(&regs, uc);
-		if (serve(addr, &regs, info, uc) || serve_vanished(addr, uc))
+		if (serve(addr, &regs, info, uc) || serve_moved(addr))
 			return;
 	}
 	if (agent.stats)

@@ -66,6 +66,18 @@ static int has_ended(pid_t pid, char *why)
 	return -ESRCH;
 }
 
+/* Its root may lie deeper than the one its mappings are named from. */
+static bool in_its_root(const struct probe_mapping *m, pid_t pid, char *path)
+{
+	struct stat st;
+
+	for (const char *name = m->path; name; name = strchr(name + 1, '/'))
+		if (snprintf(path, PATH_MAX, "/proc/%d/root%s", pid, name) < PATH_MAX &&
+		    !stat(path, &st) && st.st_ino == m->file.ino)
+			return true;
+	return false;
+}
+
 /* The path of a mapping as we can open it: by name, or through the target's own root. */
 static int reach(const struct probe_mapping *m, pid_t pid, char *path, char *why)
 {
@@ -76,6 +88,9 @@ static int reach(const struct probe_mapping *m, pid_t pid, char *path, char *why
 	snprintf(path, PATH_MAX, "%s", m->path);
 	if (!stat(path, &st) && st.st_ino == m->file.ino)
 		return 0;
+	if (in_its_root(m, pid, path))
+		return 0;
+	/* some file systems number files otherwise in mappings */
 	if (snprintf(path, PATH_MAX, "/proc/%d/root%s", pid, m->path) < PATH_MAX &&
 	    !stat(path, &st))
 		return 0;

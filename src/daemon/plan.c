@@ -80,6 +80,18 @@ static bool same_file(const char *path, const struct osl_ident *ident, s64 *ctim
 	return true;
 }
 
+/* In its root, which may lie deeper than the one its mappings are named from. */
+static bool in_its_root(pid_t pid, const char *name, const struct osl_ident *ident, char *out,
+			size_t size, s64 *ctime_ns)
+{
+	for (; name; name = strchr(name + 1, '/')) {
+		snprintf(out, size, "/proc/%d/root%s", pid, name);
+		if (same_file(out, ident, ctime_ns))
+			return true;
+	}
+	return false;
+}
+
 /* A name under which we can open what the target has mapped: as people say it, or in its root. */
 static bool find_name(const struct worker *w, const struct osl_ident *ident, const char *a,
 		      const char *b, char *out, size_t size, s64 *ctime_ns)
@@ -92,8 +104,7 @@ static bool find_name(const struct worker *w, const struct osl_ident *ident, con
 		snprintf(out, size, "%s", names[i]);
 		if (same_file(out, ident, ctime_ns))
 			return true;
-		snprintf(out, size, "/proc/%d/root%s", w->job->pid, names[i]);
-		if (same_file(out, ident, ctime_ns))
+		if (in_its_root(w->job->pid, names[i], ident, out, size, ctime_ns))
 			return true;
 	}
 	return false;

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 
 #include "surface/internal.h"
@@ -78,6 +79,15 @@ int user_str(u64 src, size_t max, char **out)
  * The daemon has another working directory, another root perhaps, and another idea of /proc/self:
  * a file is looked up here, as the kernel would look it up for the caller.
  */
+static bool names(const char *path, long fd)
+{
+	struct stat a, b;
+
+	return sys_call4(SYS_newfstatat, (int)fd, "", &a, AT_EMPTY_PATH) == 0 &&
+	       sys_call4(SYS_newfstatat, AT_FDCWD, path, &b, 0) == 0 && a.st_dev == b.st_dev &&
+	       a.st_ino == b.st_ino;
+}
+
 int user_path(u64 src, char **out)
 {
 	_cleanup_free_ char *given = NULL, *found = calloc(1, PATH_MAX);
@@ -92,9 +102,11 @@ int user_path(u64 src, char **out)
 		return (int)fd;
 	snprintf(link, sizeof(link), "/proc/self/fd/%ld", fd);
 	n = sys_call4(SYS_readlinkat, AT_FDCWD, link, found, PATH_MAX - 1);
+	/* in another mount namespace (/proc/PID/root/...) its name there is none here */
+	err = n > 0 && !names(found, fd);
 	sys_close((int)fd);
 	if (n <= 0)
 		return n < 0 ? (int)n : -ENOENT;
-	*out = TAKE_PTR(found);
+	*out = err ? TAKE_PTR(given) : TAKE_PTR(found);
 	return 0;
 }

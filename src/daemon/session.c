@@ -98,9 +98,10 @@ static void on_settled(struct waiter *w, struct target *t, int err, const char *
 
 	if (g->detaching)
 		wait_for_swept(g, t);
-	if (err && !g->detaching)
+	/* attaching, the trouble of others' targets is theirs */
+	if (err && !g->detaching && (g->pid || target_has(t, g->session)))
 		group_fail(g, err, why);
-	else if (err && target_owes_bytes(t))
+	else if (err && g->detaching && target_owes_bytes(t))
 		not_restored(g, t, err, why);
 	free(container_of(w, struct group_waiter, w));
 	group_put(g);

@@ -72,7 +72,7 @@ step() {
 	2) say fork $calls ;;
 	esac
 	counted=$(map_value counts 0)
-	[ "$counted" = "$calls" ] || wrong="${wrong}[$steps: $counted of $calls counted: $answer]"
+	[ "$counted" = "$calls" ] || wrong="${wrong}[$steps: $counted of $calls counted: $answer; $(tail -n 2 attach.err | tr "\n" " ")]"
 	pick 6
 	case $picked in
 	0 | 1) attach_stop INT ;;

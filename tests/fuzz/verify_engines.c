@@ -5,6 +5,12 @@
  */
 #include "tests/fuzz/verify_engines.h"
 
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "core/load/check.h"
 #include "core/run/helper.h"
 #include "tests/support/engine.h"
 
@@ -84,12 +90,18 @@ static const struct ebpf_map_meta *map_by_fd(void *cookie, s32 fd, bool is_index
 static int load(struct engine *e, const struct ebpf_vprog *prog, const struct ebpf_facts *facts,
 		bool jit)
 {
+	_cleanup_free_ struct bpf_insn *insns = NULL;
 	int r;
 
 	e->load.facts = facts;
 	e->load.map_by_fd = map_by_fd;
 	e->load.check_flags = EBPF_CHECK_STRUCTURE | EBPF_CHECK_VERIFIED | EBPF_CHECK_ANY_HELPER;
-	r = engine_load(e, prog->insns, prog->ninsns, jit);
+	insns = calloc(prog->ninsns, sizeof(*insns));
+	if (!insns)
+		return -ENOMEM;
+	memcpy(insns, prog->insns, prog->ninsns * sizeof(*insns));
+	ebpf_clean_dead(insns, prog->ninsns, facts);
+	r = engine_load(e, insns, prog->ninsns, jit);
 	install();
 	return r;
 }

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # One object, two layouts of a struct: fields are found in the target's own types.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
-plan 11
+plan 15
 
 o=$samples/core.bpf.o
 try ebpfrt run -P "$o" -- "$samples/core_one"
@@ -27,3 +27,13 @@ like "types in a detached FILE.btf: the fields read" "$err" "1 \\+ 3 = 4"
 head -c 100 detached.btf >torn && mv torn detached.btf
 try ebpfrt run -P "$o" -- ./detached
 like "a damaged FILE.btf is refused by name" "$status $err" "^[1-9][0-9]* .*detached\\.btf"
+
+
+# a field that not every target has, a helper that no target has: behind a test that says so
+g=$bin/guard.bpf.o
+try ebpfrt run -P "$g" -- "$samples/core_one"
+is "a guarded field that isn't there: the program's result" "$out" 4
+like "a guarded field that isn't there is left alone" "$err" "a 1 b -1"
+try ebpfrt run -P "$g" -- "$samples/core_two"
+is "a guarded field that is there: the program's result" "$out" 4
+like "a guarded field that is there is read" "$err" "a 1 b 0"

@@ -93,6 +93,12 @@ static bool left_to_paths(const struct check *c)
 	return c->flags & (EBPF_CHECK_VERIFIED | EBPF_CHECK_PATHS);
 }
 
+/* The verifier asks for each instruction that it walks: see ebpf_check_fields(). */
+static bool asked_later(const struct check *c)
+{
+	return c->flags & EBPF_CHECK_LATER;
+}
+
 static int check_alu_dst(struct check *c, u8 reg)
 {
 	return left_to_paths(c) ? check_reg(c, reg) : check_dst(c, reg);
@@ -112,7 +118,8 @@ static int check_end(struct check *c, const struct bpf_insn *in)
 {
 	if (BPF_CLASS(in->code) == BPF_ALU64 && BPF_SRC(in->code) != BPF_TO_LE)
 		return unknown(c, in);
-	if (in->src_reg || in->off || (in->imm != 16 && in->imm != 32 && in->imm != 64))
+	if ((in->src_reg || in->off || (in->imm != 16 && in->imm != 32 && in->imm != 64)) &&
+	    !asked_later(c))
 		return reserved(c, "BPF_END");
 	return check_alu_dst(c, in->dst_reg);
 }
@@ -149,7 +156,7 @@ static int check_alu_fields(struct check *c, const struct bpf_insn *in, bool off
 {
 	bool x = BPF_SRC(in->code) == BPF_X;
 
-	if (!off_ok || (x ? in->imm != 0 : in->src_reg != 0))
+	if ((!off_ok || (x ? in->imm != 0 : in->src_reg != 0)) && !asked_later(c))
 		return reserved(c, what);
 	if (x && check_reg(c, in->src_reg))
 		return -EINVAL;
@@ -316,7 +323,7 @@ static int check_helper(struct check *c, const struct bpf_insn *in)
 	const struct ebpf_helper *h;
 	bool tracing;
 
-	if (c->flags & (EBPF_CHECK_VERIFIED | EBPF_CHECK_NO_HELPER))
+	if (c->flags & (EBPF_CHECK_VERIFIED | EBPF_CHECK_LATER))
 		return 0;
 	h = in->imm >= 0 && in->imm < EBPF_MAX_HELPER_ID ? ebpf_helper_get((u32)in->imm) : NULL;
 	if (!h || !h->name)
@@ -357,7 +364,7 @@ static int check_call(struct check *c, const struct bpf_insn *in)
 {
 	if (BPF_SRC(in->code) == BPF_X)
 		return check_callx(c, in);
-	if (in->dst_reg || in->off)
+	if ((in->dst_reg || in->off) && !asked_later(c))
 		return reserved(c, "BPF_CALL");
 	switch (in->src_reg) {
 	case 0:
@@ -367,7 +374,7 @@ static int check_call(struct check *c, const struct bpf_insn *in)
 	case BPF_PSEUDO_KFUNC_CALL:
 		return check_kfunc(c, in);
 	default:
-		return reserved(c, "BPF_CALL");
+		return asked_later(c) ? 0 : reserved(c, "BPF_CALL");
 	}
 }
 
@@ -376,7 +383,7 @@ static int check_cond(struct check *c, const struct bpf_insn *in)
 	bool x = BPF_SRC(in->code) == BPF_X;
 	int r;
 
-	if (x ? in->imm : in->src_reg)
+	if ((x ? in->imm : in->src_reg) && !asked_later(c))
 		return reserved(c, "BPF_JMP/JMP32");
 	r = x ? check_reg(c, in->src_reg) : 0;
 	return r ? r : check_reg(c, in->dst_reg);
@@ -388,7 +395,7 @@ static int check_ja(struct check *c, const struct bpf_insn *in)
 
 	if (BPF_SRC(in->code) != BPF_K)
 		return unknown(c, in);
-	if (in->dst_reg || in->src_reg || (wide ? in->off : in->imm))
+	if ((in->dst_reg || in->src_reg || (wide ? in->off : in->imm)) && !asked_later(c))
 		return reserved(c, "BPF_JA");
 	return 0;
 }
@@ -396,7 +403,7 @@ static int check_ja(struct check *c, const struct bpf_insn *in)
 /* the verifier has its own, the kernel's, words for this */
 static int check_may_goto(struct check *c, const struct bpf_insn *in)
 {
-	if (c->flags & EBPF_CHECK_VERIFIED)
+	if (c->flags & (EBPF_CHECK_VERIFIED | EBPF_CHECK_LATER))
 		return 0;
 	return in->dst_reg || in->src_reg || in->imm ? reserved(c, "BPF_JCOND") : 0;
 }
@@ -405,7 +412,9 @@ static int check_exit(struct check *c, const struct bpf_insn *in)
 {
 	if (BPF_SRC(in->code) != BPF_K)
 		return unknown(c, in);
-	if (in->dst_reg || in->src_reg || in->off || in->imm)
+	/* the kernel doesn't look at the offset */
+	if ((in->dst_reg || in->src_reg || (in->off && !left_to_paths(c)) || in->imm) &&
+	    !asked_later(c))
 		return reserved(c, "BPF_EXIT");
 	return 0;
 }
@@ -447,6 +456,23 @@ static int check_insn(struct check *c, u32 i)
 	default:
 		return check_jmp(c, in);
 	}
+}
+
+int ebpf_check_fields(const struct bpf_insn *in, struct ebpf_log *log)
+{
+	struct check c = {.insns = in, .n = 1, .flags = EBPF_CHECK_VERIFIED, .log = log};
+	u8 class = BPF_CLASS(in->code);
+
+	if (class == BPF_ALU || class == BPF_ALU64)
+		return check_alu(&c, in);
+	return class == BPF_JMP || class == BPF_JMP32 ? check_jmp(&c, in) : 0;
+}
+
+int ebpf_check_served(const struct bpf_insn *in, u32 prog_type, struct ebpf_log *log)
+{
+	struct check c = {.insns = in, .n = 1, .prog_type = prog_type, .log = log};
+
+	return check_helper(&c, in);
 }
 
 static int check_encoding(struct check *c)

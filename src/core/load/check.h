@@ -15,6 +15,14 @@ struct ebpf_layout {
 int ebpf_check_layout(const struct bpf_insn *insns, u32 ninsns, u32 prog_type, u32 flags,
 		      struct ebpf_log *log, struct ebpf_layout *out);
 
+/* Are the fields of this arithmetic or jump instruction empty that must be? 0, or -EINVAL, said. */
+int ebpf_check_fields(const struct bpf_insn *in, struct ebpf_log *log);
+/* Is the helper that it calls there for programs of this type? 0, or -EINVAL, said. */
+int ebpf_check_served(const struct bpf_insn *in, u32 prog_type, struct ebpf_log *log);
+
+/* Make what @facts don't speak of do nothing, and all fields that must be empty be so. */
+void ebpf_clean_dead(struct bpf_insn *insns, u32 n, const struct ebpf_facts *facts);
+
 /*
  * Lay out an image: the instructions (already in image form), references and subprograms, no code.
  * *out is malloc'ed. Pure. 0 or -ENOMEM.

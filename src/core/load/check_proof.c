@@ -384,7 +384,7 @@ static int find_subprogs(struct proof_check *c)
 {
 	struct ebpf_layout layout;
 	int r = ebpf_check_layout(c->prog->insns, c->prog->ninsns, c->prog->prog_type,
-				  EBPF_CHECK_VERIFIED, c->log, &layout);
+				  EBPF_CHECK_VERIFIED | EBPF_CHECK_LATER, c->log, &layout);
 
 	if (r)
 		return r;

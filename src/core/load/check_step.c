@@ -8,6 +8,7 @@
  */
 #include <string.h>
 
+#include "core/load/check.h"
 #include "core/load/check_proof.h"
 #include "core/load/mutant.h"
 
@@ -582,9 +583,12 @@ static int jump(struct proof_check *c, const struct bpf_insn *in, bool *end)
 int proof_step(struct proof_check *c, bool *end)
 {
 	const struct bpf_insn *in = proof_at(c, c->p->pc);
+	u8 *fact = &c->facts->insn[c->p->pc];
 	int r;
 
-	c->facts->insn[c->p->pc] |= EBPF_FACT_SEEN;
+	if (!(*fact & EBPF_FACT_SEEN) && ebpf_check_fields(in, c->log))
+		return proof_fail(c, "a field that must be empty");
+	*fact |= EBPF_FACT_SEEN;
 	switch (BPF_CLASS(in->code)) {
 	case BPF_ALU:
 	case BPF_ALU64:

@@ -165,7 +165,7 @@ static int resolve(struct build *b)
 			if (in->imm == EKFUNC_LEFT)
 				b->flags |= EBPF_IMAGE_ASKS_LEFT;
 			in->src_reg = 0;
-			in->imm += EBPF_HELPER_KFUNC;
+			in->imm = (s32)((u32)in->imm + EBPF_HELPER_KFUNC);
 		}
 		if (in->code != (BPF_LD | BPF_IMM | BPF_DW))
 			continue;
@@ -267,6 +267,7 @@ static int verify(const struct build *b, struct ebpf_facts *facts)
 		.nlines = load->nlines,
 		.kfuncs = load->kfuncs,
 		.nkfuncs = load->nkfuncs,
+		.served = true,
 	};
 	int r = maps ? view_maps(b, maps) : -ENOMEM;
 
@@ -298,23 +299,84 @@ static void memory_to_use(struct build *b, const struct ebpf_layout *layout,
 	b->ctx_size = facts->ctx_size;
 }
 
-static int check(const struct ebpf_load *load, u32 flags, struct ebpf_layout *layout)
+/* --- what no path comes to ------------------------------------------------------------------- */
+
+static void clean_jump(struct bpf_insn *in)
 {
-	return ebpf_check_layout(load->insns, load->ninsns, load->prog_type, flags, load->log,
-				 layout);
+	u8 op = BPF_OP(in->code), wide = BPF_CLASS(in->code) == BPF_JMP32;
+	struct bpf_insn was = *in;
+
+	*in = (struct bpf_insn){.code = was.code};
+	if (op == BPF_CALL && was.src_reg == BPF_PSEUDO_CALL) {
+		in->src_reg = was.src_reg;
+		in->imm = was.imm;
+	} else if (op == BPF_CALL) {
+		in->code = BPF_JMP | BPF_JA;
+	} else if (op == BPF_JA && wide) {
+		in->imm = was.imm;
+	} else if (op != BPF_EXIT) {
+		in->off = was.off;
+	}
 }
 
 /*
- * In the kernel's order: descriptors are resolved by now; helpers are looked at before the
- * explorer, as feature probes search the log for these words; what no path comes to, after it.
+ * Nobody looked at them, as in the kernel: calls of what isn't there, fields that should be empty.
+ * They become what does nothing, and where it could go on stays the same.
+ */
+static void clean(struct bpf_insn *in)
+{
+	switch (BPF_CLASS(in->code)) {
+	case BPF_LD:
+		if (in->code == (BPF_LD | BPF_IMM | BPF_DW))
+			return;
+		/* fall through */
+	case BPF_ALU:
+	case BPF_ALU64:
+		*in = (struct bpf_insn){.code = BPF_JMP | BPF_JA};
+		break;
+	case BPF_JMP:
+	case BPF_JMP32:
+		clean_jump(in);
+	}
+}
+
+void ebpf_clean_dead(struct bpf_insn *insns, u32 n, const struct ebpf_facts *facts)
+{
+	for (u32 i = 0; i < n; i++) {
+		if (!(facts->insn[i] & EBPF_FACT_SEEN))
+			clean(&insns[i]);
+		else if (insns[i].code == (BPF_JMP | BPF_EXIT))
+			insns[i].off = 0;
+		if (insns[i].code == (BPF_LD | BPF_IMM | BPF_DW))
+			i++;
+	}
+}
+
+/* --- the whole ------------------------------------------------------------------------------- */
+
+static int check(const struct ebpf_load *load, const struct bpf_insn *insns, u32 flags,
+		 struct ebpf_layout *layout)
+{
+	return ebpf_check_layout(insns, load->ninsns, load->prog_type, flags, load->log, layout);
+}
+
+/*
+ * In the kernel's order: descriptors are resolved by now, the explorer judges what it walks. All
+ * that goes into the image is checked again as a whole.
  */
 static int check_and_verify(struct build *b, struct ebpf_facts *facts)
 {
+	const struct ebpf_load *load = b->load;
+	_cleanup_free_ struct bpf_insn *insns = calloc(load->ninsns, sizeof(*insns));
 	struct ebpf_layout layout;
-	int r = check(b->load, EBPF_CHECK_PATHS | EBPF_CHECK_LATER, &layout);
+	int r = insns ? verify(b, facts) : -ENOMEM;
 
-	r = r ? r : verify(b, facts);
-	return r ? r : check(b->load, EBPF_CHECK_PATHS, &layout);
+	if (r)
+		return r;
+	memcpy(insns, load->insns, load->ninsns * sizeof(*insns));
+	ebpf_clean_dead(insns, load->ninsns, facts);
+	ebpf_clean_dead(b->insns, load->ninsns, facts);
+	return check(load, insns, EBPF_CHECK_PATHS, &layout);
 }
 
 static int prepare(struct build *b, const struct ebpf_layout *layout)
@@ -345,9 +407,8 @@ static int build(struct ebpf_load *load)
 	struct ebpf_layout layout;
 	int r;
 
-	r = check(load,
-		  load->check_flags ? load->check_flags
-				    : EBPF_CHECK_PATHS | EBPF_CHECK_LATER | EBPF_CHECK_NO_HELPER,
+	r = check(load, load->insns,
+		  load->check_flags ? load->check_flags : EBPF_CHECK_PATHS | EBPF_CHECK_LATER,
 		  &layout);
 	if (r)
 		return r;

@@ -2,7 +2,8 @@
 /*
  * From instructions to an image: what PROG_LOAD does between the attribute and the object.
  *
- *	resolve (descriptors to maps) -> check (structure) -> build (refs, subprogs) -> JIT
+ *	check (structure) -> resolve (descriptors to maps) -> verify -> clean (what no path comes to)
+ *		-> check (all of it) -> build (refs, subprogs) -> JIT
  *
  * All pure: memory in, memory out, nothing shared is touched. Process context. The log is the
  *verifier log that libbpf prints; the text of an error is there, its errno is the return value (the
@@ -113,9 +114,11 @@ int ebpf_check_structure(const struct bpf_insn *insns, u32 ninsns, u32 prog_type
 /* the verifier comes next: shifts, divisors and what writes r10 only matter where a path comes by
  */
 #define EBPF_CHECK_PATHS 32u
-/* other words come first, the full check follows: of the explorer; of what resolves descriptors */
-#define EBPF_CHECK_LATER 64u	  /* kernel functions and loads from packets pass */
-#define EBPF_CHECK_NO_HELPER 128u /* helpers pass */
+/*
+ * The verifier looks at what it walks, the full check follows when it is known what that was:
+ * helpers, kernel functions, loads from packets, and fields that must be empty pass.
+ */
+#define EBPF_CHECK_LATER 64u
 int ebpf_check_structure_flags(const struct bpf_insn *insns, u32 ninsns, u32 prog_type, u32 flags,
 			       struct ebpf_log *log);
 

@@ -227,8 +227,9 @@ static int step(struct verify *v, bool fresh, bool *done)
 	}
 	verify_log_insn(v, at);
 	verify_trace_step(v);
+	r = v->insn[at].seen ? 0 : ebpf_check_fields(verify_at(v, at), v->log);
 	v->insn[at].seen = true;
-	r = walk_insn(v, done);
+	r = r ? r : walk_insn(v, done);
 	v->prev_insn_idx = at;
 	return r == -ENOMEM && v->error ? v->error : r;
 }

@@ -7,6 +7,7 @@
  * messages: right to call, arguments, the map, what is written, what is released, the callback, the
  * result.
  */
+#include "core/load/check.h"
 #include "core/load/verify_args.h"
 #include "core/run/format.h"
 #include "core/uapi.h"
@@ -36,7 +37,10 @@ static int check_sleep(struct verify *v, const struct verify_call *call)
 static int find_helper(struct verify *v, const struct bpf_insn *in, struct verify_call *call)
 {
 	u32 id = (u32)in->imm;
+	int r = v->prog->served ? ebpf_check_served(in, v->prog->prog_type, v->log) : 0;
 
+	if (r)
+		return r;
 	if (!ebpf_proto_known(id))
 		return verify_fail(v, EINVAL, "invalid func %s#%d\n", ebpf_proto_name(id), in->imm);
 	*call = (struct verify_call){.id = id, .proto = ebpf_proto_helper(id, v->prog->prog_type)};

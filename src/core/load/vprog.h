@@ -53,6 +53,8 @@ struct ebpf_vprog {
 	u32 prog_flags; /* BPF_F_STRICT_ALIGNMENT, BPF_F_TEST_STATE_FREQ, BPF_F_SLEEPABLE, … */
 	u32 nr_cpus;	/* possible CPUs */
 	bool gpl;
+	bool served; /* helpers that this build hasn't are refused, in the words of feature probes
+		      */
 	const struct ebpf_vmap *maps;
 	u32 nmaps;
 	struct ebpf_vbtf btf;

@@ -125,15 +125,82 @@ Test(load, refuses_what_is_no_map)
 		LDDW_KIND(1, BPF_PSEUDO_MAP_IDX, 7));
 }
 
-/* as in the kernel: descriptors first, then what the verifier says, then what no path comes to */
+/* as in the kernel: descriptors first, then what the verifier says of what it walks */
 Test(load, refuses_in_the_order_of_the_kernel)
 {
 	const struct bpf_insn no_map[] = {LDDW_KIND(1, BPF_PSEUDO_MAP_FD, 9), CALL(4711), EXIT()};
-	const struct bpf_insn dead[] = {MOV_IMM(0, 0), JMP_IMM(BPF_JEQ, 0, 0, 1), CALL(4711),
-					EXIT()};
+	const struct bpf_insn walked[] = {INSN(BPF_ALU64 | BPF_MOV | BPF_K, 9, 9, 0, 0), CALL(4711),
+					  EXIT()};
 
 	refused_verified(no_map, ARRAY_SIZE(no_map), -EBADF, "fd 9 is not pointing to valid");
-	refused_verified(dead, ARRAY_SIZE(dead), -EINVAL, "invalid func unknown#4711");
+	refused_verified(walked, ARRAY_SIZE(walked), -EINVAL,
+			 "0: (b7) r9 = 0\nBPF_MOV uses reserved fields\n");
+	refused_verified(walked + 1, 2, -EINVAL,
+			 "0: (85) call unknown#4711\n"
+			 "invalid func unknown#4711\n");
+}
+
+/* What libbpf leaves where a field or function is missing, and fields that should be empty. */
+static struct bpf_insn odd_insn(u32 seed)
+{
+	static const u8 codes[] = {
+		BPF_JMP | BPF_CALL,
+		BPF_ALU64 | BPF_MOV | BPF_K,
+		BPF_ALU64 | BPF_MOV | BPF_X,
+		BPF_ALU | BPF_NEG,
+		BPF_ALU | BPF_END | BPF_TO_BE,
+		BPF_ALU64 | BPF_DIV | BPF_X,
+		BPF_JMP | BPF_JEQ | BPF_K,
+		BPF_JMP32 | BPF_JSGT | BPF_X,
+		BPF_JMP | BPF_JA,
+		BPF_JMP | BPF_EXIT,
+		BPF_ALU | BPF_LSH | BPF_K,
+		BPF_JMP | BPF_JCOND,
+		BPF_LD | BPF_ABS | BPF_W,
+		BPF_LD | BPF_IND | BPF_B,
+	};
+	u32 x = seed * 2654435761u;
+	u8 code = codes[seed % ARRAY_SIZE(codes)];
+	bool jump = BPF_CLASS(code) == BPF_JMP || BPF_CLASS(code) == BPF_JMP32;
+
+	return (struct bpf_insn){.code = code,
+				 .dst_reg = (x >> 8 & 15) % 11,
+				 .src_reg = (x >> 12 & 15) % 11,
+				 .off = jump && BPF_OP(code) != BPF_EXIT ? 0 : (s16)(x >> 16),
+				 .imm = (s32)(x ^ x << 13)};
+}
+
+/* It isn't judged, and isn't in the image. */
+Test(load, leaves_out_what_no_path_comes_to)
+{
+	const struct bpf_insn exit = EXIT();
+
+	for (u32 seed = 0; seed < 2000; seed++) {
+		struct bpf_insn p[] = {MOV_IMM(0, 7), JMP_IMM(BPF_JEQ, 0, 7, 1), odd_insn(seed),
+				       EXIT()};
+		char text[2048] = "";
+		struct ebpf_log log = {.buf = text, .size = sizeof(text), .level = 1};
+		struct ebpf_load l = {.insns = p,
+				      .ninsns = ARRAY_SIZE(p),
+				      .prog_type = BPF_PROG_TYPE_KPROBE,
+				      .log = &log,
+				      .want_jit = true,
+				      .nr_cpus = 1};
+		const struct bpf_insn *image;
+
+		/* a call of one of its own functions must be of one */
+		if (p[2].code == (BPF_JMP | BPF_CALL) && p[2].src_reg == BPF_PSEUDO_CALL)
+			continue;
+		p[3].off = (s16)seed;
+		cr_assert_eq(ebpf_load_build(&l), 0, "%u: %02x: %s", seed, p[2].code, text);
+		image = ebpf_image_insns((struct ebpf_image *)l.image);
+		cr_assert_eq(ebpf_check_structure_flags(image, ARRAY_SIZE(p), l.prog_type,
+							EBPF_CHECK_STRUCTURE, &log),
+			     0, "%u: %02x", seed, p[2].code);
+		cr_assert(!image[2].imm && !image[2].off && !image[2].dst_reg && !image[2].src_reg);
+		cr_assert(!memcmp(&image[3], &exit, sizeof(exit)));
+		free(l.image);
+	}
 }
 
 Test(load, refuses_addresses_outside_a_value)

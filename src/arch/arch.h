@@ -139,7 +139,8 @@ extern const u16 arch_elf_machine;
  * jump back reach. */
 void arch_patch_slot_range(const struct arch_patch *p, u64 *lo, u64 *hi);
 
-/* Fill slot_bytes for a slot at @slot. 0, or -ERANGE when it is out of reach. */
+/* Fill slot_bytes for a slot at @slot. 0, -ERANGE when it is out of reach, -EINVAL when the copy,
+ * decoded again, is not the same instruction. */
 int arch_patch_relocate(struct arch_patch *p, u64 slot);
 
 /* Is @p well-formed (kind, registers, lengths in range)? For the agent, which trusts nobody's

@@ -247,7 +247,10 @@ static int give_slot(struct worker *w, struct arch_patch *p, char why[PROBE_WHY_
 	arch_patch_slot_range(p, &lo, &hi);
 	slot = slot_near(w, p->addr, lo, hi);
 	err = slot ? arch_patch_relocate(p, slot) : -ENOMEM;
-	if (err)
+	if (err == -EINVAL)
+		say(why, "the displaced instruction of %#llx is not the same elsewhere",
+		    (unsigned long long)p->addr);
+	else if (err)
 		say(why,
 		    "there is no free memory near enough to %#llx for the displaced "
 		    "instruction",

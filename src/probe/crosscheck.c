@@ -1,45 +1,70 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A second opinion on a plan: capstone decodes the instruction where it is and its copy where a
- * slot could be. Lengths must agree and an ip-relative operand must name the same address. What
- * capstone does not know (much of AVX-512, newer extensions) it has no opinion on.
+ * slot could be. It must know the instruction, lengths must agree, and the copy must have the same
+ * operands and name the same address. Neither decoder is trusted alone: capstone gets some lengths
+ * wrong and knows less of AVX-512 than CPUs do, and what both know is enough to probe any function.
  */
 #include "probe_priv.h"
 
 #include <capstone/capstone.h>
 
+#include "base/cleanup.h"
+
 #define AWAY 0x1234567 /* of the slot that is tried */
 
-struct opinion {
-	bool decodes, ip_relative;
-	u32 len;
-	u64 address;
-};
-
-static void operand_address(const cs_insn *insn, struct opinion *out)
+static void free_insn(cs_insn **insn)
 {
-	const cs_x86 *x = &insn->detail->x86;
+	if (*insn)
+		cs_free(*insn, 1);
+}
 
-	for (int i = 0; i < x->op_count; i++) {
-		if (x->operands[i].type != X86_OP_MEM || x->operands[i].mem.base != X86_REG_RIP)
-			continue;
-		out->ip_relative = true;
-		out->address = insn->address + insn->size + (u64)x->operands[i].mem.disp;
+static cs_insn *ask(csh handle, const u8 *code, size_t len, u64 addr)
+{
+	cs_insn *insn;
+
+	return cs_disasm(handle, code, len, addr, 1, &insn) == 1 ? insn : NULL;
+}
+
+/* What an operand relative to the instruction pointer points to is what counts. */
+static s64 displacement(const cs_insn *insn, const x86_op_mem *m)
+{
+	return m->base == X86_REG_RIP ? (s64)insn->address + insn->size + m->disp : m->disp;
+}
+
+static bool same_memory(const cs_insn *a, const x86_op_mem *m, const cs_insn *b,
+			const x86_op_mem *n)
+{
+	return m->segment == n->segment && m->base == n->base && m->index == n->index &&
+	       m->scale == n->scale && displacement(a, m) == displacement(b, n);
+}
+
+static bool same_operand(const cs_insn *a, const cs_x86_op *x, const cs_insn *b, const cs_x86_op *y)
+{
+	if (x->type != y->type || x->size != y->size)
+		return false;
+	switch (x->type) {
+	case X86_OP_REG:
+		return x->reg == y->reg;
+	case X86_OP_IMM:
+		return x->imm == y->imm;
+	case X86_OP_MEM:
+		return same_memory(a, &x->mem, b, &y->mem);
+	default:
+		return true;
 	}
 }
 
-static struct opinion ask(csh handle, const u8 *code, size_t len, u64 addr)
+static bool same_instruction(const cs_insn *a, const cs_insn *b)
 {
-	struct opinion out = {0};
-	cs_insn *insn;
+	const cs_x86 *x = &a->detail->x86, *y = &b->detail->x86;
 
-	if (cs_disasm(handle, code, len, addr, 1, &insn) != 1)
-		return out;
-	out.decodes = true;
-	out.len = insn->size;
-	operand_address(insn, &out);
-	cs_free(insn, 1);
-	return out;
+	if (a->size != b->size || a->id != b->id || x->op_count != y->op_count)
+		return false;
+	for (int i = 0; i < x->op_count; i++)
+		if (!same_operand(a, &x->operands[i], b, &y->operands[i]))
+			return false;
+	return true;
 }
 
 static u64 slot_to_try(const struct arch_patch *p)
@@ -50,33 +75,33 @@ static u64 slot_to_try(const struct arch_patch *p)
 	return at < lo ? lo : at > hi ? hi : at;
 }
 
-static bool agrees(csh handle, const struct arch_patch *p)
+static const char *compare(csh handle, const struct arch_patch *p)
 {
-	struct opinion here = ask(handle, p->insn, p->len, p->addr), there;
+	_cleanup_(free_insn) cs_insn *here = ask(handle, p->insn, p->len, p->addr), *there = NULL;
 	struct arch_patch trial = *p;
 
-	if (!here.decodes)
-		return true;
-	if (here.len != p->len)
-		return false;
+	if (!here)
+		return "only one of two decoders knows the instruction";
+	if (here->size != p->len)
+		return "two decoders disagree about the instruction";
 	if (!arch_patch_needs_slot(p))
-		return true;
-	if (arch_patch_relocate(&trial, slot_to_try(p)))
-		return false;
-	there = ask(handle, trial.slot_bytes, p->len, trial.slot);
-	return there.decodes && there.len == here.len && there.ip_relative == here.ip_relative &&
-	       there.address == here.address;
+		return NULL;
+	if (!arch_patch_relocate(&trial, slot_to_try(p)))
+		there = ask(handle, trial.slot_bytes, p->len, trial.slot);
+	return there && same_instruction(here, there)
+		       ? NULL
+		       : "elsewhere it would not be the same instruction";
 }
 
-bool probe_crosscheck(const struct arch_patch *p)
+const char *probe_crosscheck(const struct arch_patch *p)
 {
-	bool ok;
+	const char *why;
 	csh handle;
 
 	if (cs_open(CS_ARCH_X86, CS_MODE_64, &handle))
-		return true;
+		return "there is no second decoder to ask";
 	cs_option(handle, CS_OPT_DETAIL, CS_OPT_ON);
-	ok = agrees(handle, p);
+	why = compare(handle, p);
 	cs_close(&handle);
-	return ok;
+	return why;
 }

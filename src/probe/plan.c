@@ -115,6 +115,13 @@ static int plan_instruction(struct place *p, struct arch_patch *out)
 	return err ? refuse(p, -EOPNOTSUPP, "%s", arch_patch_refusal(err)) : 0;
 }
 
+static int ask_second(const struct place *p, const struct arch_patch *patch)
+{
+	const char *why = probe_crosscheck(patch);
+
+	return why ? refuse(p, -EOPNOTSUPP, "%s", why) : 0;
+}
+
 /* glibc compares the instruction pointer with the bounds of this function to cancel a thread. */
 static bool in_cancellation_range(struct place *p)
 {
@@ -161,8 +168,8 @@ int probe_plan(struct probe_elf *elf, u64 offset, u64 addr, const u8 *text, size
 		err = check_surroundings(&p);
 	if (!err)
 		err = plan_instruction(&p, &patch);
-	if (!err && !probe_crosscheck(&patch))
-		err = refuse(&p, -EOPNOTSUPP, "two decoders disagree about the instruction");
+	if (!err)
+		err = ask_second(&p, &patch);
 	if (!err)
 		*out = patch;
 	return err;

@@ -117,8 +117,8 @@ int probe_elf_data_symbol(struct probe_elf *elf, const char *name, u64 *addr);
 /*
  * Is @offset an instruction boundary of the function that contains it, and how would it be probed
  * if the file's byte 0 of that segment were loaded as in @mapping? Decodes from the symbol's start
- * with our own decoder, compares with capstone where that decodes (length and, for relocated
- * copies, effective address). 0 and *out, or -errno (EINVAL not on a boundary, EOPNOTSUPP refused
+ * with our own decoder, and has capstone decode it, too, and the copy in a slot (length, operands,
+ * effective address). 0 and *out, or -errno (EINVAL not on a boundary, EOPNOTSUPP refused
  * instruction, EBUSY a foreign breakpoint is there) with the sentence in @why. @text are the bytes
  * in the target's memory at the site, @text_len of them (read by the caller).
  */

@@ -73,7 +73,8 @@ bool probe_code_syscall_site(struct probe_elf *elf, u64 addr, struct probe_site 
 int probe_code_boundary(struct probe_elf *elf, u64 start, u64 addr, u64 *insn, int *len);
 
 /* crosscheck.c */
-/* Does a second decoder agree about @p, where it is and where it would be in a slot? */
-bool probe_crosscheck(const struct arch_patch *p);
+/* Does a second decoder agree about @p, where it is and where it would be in a slot? NULL, or how
+ * it doesn't. */
+const char *probe_crosscheck(const struct arch_patch *p);
 
 int __printf_like(2, 3) probe_why(char why[PROBE_WHY_MAX], const char *fmt, ...);

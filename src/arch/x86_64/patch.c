@@ -513,6 +513,23 @@ static u8 put_jump(u8 *at, u64 from, u64 to)
 	return FAR_JUMP_LEN;
 }
 
+/* Decoded again, is the copy the same but for its displacement, and has that moved with it? */
+static bool same_again(const struct arch_patch *p, const u8 *bytes, u64 slot)
+{
+	struct arch_insn was, is;
+	u8 rest;
+
+	if (arch_insn_decode(p->insn, p->len, &was) || arch_insn_decode(bytes, p->len, &is) ||
+	    is.len != was.len || is.rip_relative != was.rip_relative || is.disp_off != was.disp_off)
+		return false;
+	if (!is.rip_relative)
+		return memcmp(bytes, p->insn, p->len) == 0;
+	rest = is.disp_off + is.disp_len;
+	return is.disp_len == sizeof(s32) && memcmp(bytes, p->insn, is.disp_off) == 0 &&
+	       memcmp(bytes + rest, p->insn + rest, p->len - rest) == 0 &&
+	       slot + (u64)(s64)is.disp == p->addr + (u64)(s64)was.disp;
+}
+
 int arch_patch_relocate(struct arch_patch *p, u64 slot)
 {
 	struct arch_insn in;
@@ -528,6 +545,8 @@ int arch_patch_relocate(struct arch_patch *p, u64 slot)
 			return -ERANGE;
 		memcpy(bytes + in.disp_off, &disp32, sizeof(disp32));
 	}
+	if (!same_again(p, bytes, slot))
+		return -EINVAL;
 	len += put_jump(bytes + len, slot + len, p->addr + p->len);
 	memcpy(p->slot_bytes, bytes, sizeof(bytes));
 	p->slot = slot;

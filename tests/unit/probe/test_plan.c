@@ -26,6 +26,9 @@ __asm__(".text\n.globl plan_target\n.type plan_target, @function\n"
 	/* a byte that is no opcode, then a nop */
 	".globl plan_undecodable\n.type plan_undecodable, @function\n"
 	"plan_undecodable: .byte 0x06, 0x90\n.size plan_undecodable, . - plan_undecodable\n"
+	/* +0 an addition of APX, which capstone doesn't know, +6 ret */
+	".globl plan_new\n.type plan_new, @function\n"
+	"plan_new: .byte 0x62, 0xf4, 0x7c, 0x18, 0x01, 0xc8, 0xc3\n.size plan_new, . - plan_new\n"
 	/* a restartable sequence: nop, nop, nop, ret */
 	".globl plan_rseq\n.type plan_rseq, @function\n"
 	"plan_rseq: .byte 0x90\n.Lbegin: .byte 0x90, 0x90\n.Lend: .byte 0xc3\n"
@@ -39,7 +42,7 @@ __asm__(".text\n.globl plan_target\n.type plan_target, @function\n"
 	".section __rseq_cs, \"aw\"\n.balign 32\n"
 	".long 0, 0\n.quad .Lbegin, .Lend - .Lbegin, plan_rseq\n.text\n");
 
-extern const u8 plan_target[], plan_undecodable[], plan_rseq[];
+extern const u8 plan_target[], plan_undecodable[], plan_rseq[], plan_new[];
 extern const u8 *const plan_unnamed, *const plan_nameless;
 
 static struct probe_elf *elf;
@@ -126,6 +129,9 @@ Test(plan, words_of_refusal)
 	refused(plan_undecodable, -EOPNOTSUPP, "plan_undecodable", "unknown opcode");
 	refused(plan_undecodable + 1, -EINVAL, "plan_undecodable+0x1",
 		"code before it does not decode (at +0x0)");
+	refused(plan_new, -EOPNOTSUPP, "plan_new",
+		"only one of two decoders knows the instruction");
+	planned(plan_new + 6, ARCH_PATCH_RET);
 }
 
 Test(plan, restartable_sequences)

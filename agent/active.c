@@ -25,6 +25,11 @@ static u32 window_start(u64 key)
 	return (u32)((key * 0x9e3779b97f4a7c15ULL) >> 40) % ACTIVE_SLOTS;
 }
 
+static bool nested_in(u64 outer, u64 inner)
+{
+	return outer - inner - 1 < ACTIVE_REACH && stack_index(outer) == stack_index(inner);
+}
+
 static struct agent_active *find(u64 key, u64 frame)
 {
 	u32 start = window_start(key);
@@ -33,8 +38,7 @@ static struct agent_active *find(u64 key, u64 frame)
 	for (u32 i = 0; i < window; i++) {
 		struct agent_active *a = &slots[(start + i) % ACTIVE_SLOTS];
 
-		if (load_relaxed(&a->key) == key &&
-		    load_relaxed(&a->frame) - frame - 1 < ACTIVE_REACH)
+		if (load_relaxed(&a->key) == key && nested_in(load_relaxed(&a->frame), frame))
 			return a;
 	}
 	return NULL;
@@ -104,4 +108,5 @@ void active_reset(void)
 		slots[i] = (struct agent_active){0};
 	overflow.key = 0;
 	displaced = 0;
+	stack_reset();
 }

@@ -287,12 +287,22 @@ bool ret_pending(u64 thread);
 /* The stub at @addr was returned to: the place and, in regs->ip, where the call came from. */
 const struct agent_place *ret_pop(u64 addr, struct arch_regs *regs);
 
+/* --- stack.c ------------------------------------------------------------------------------------
+ */
+
+/* Call @fn on a stack that is large enough, from the handler of the signal with @uc. False: there
+ * is none, nothing was called. */
+bool stack_call(void (*fn)(void *hit), void *hit, const struct osl_ucontext *uc);
+s32 stack_index(u64 sp); /* of the pool's stacks, -1: it is none of them */
+void stack_reset(void);
+void agent_call_on(u64 top, void (*fn)(void *), void *arg) __hidden;
+
 /* --- fault.c, sig.c -----------------------------------------------------------------------------
  */
 
 void agent_on_fault(int sig, siginfo_t *info, struct osl_ucontext *uc);
-/* Executing @patch could not reach memory: the application gets the SIGSEGV the instruction would
- * have caused. */
+/* Executing @patch failed: @info and @uc become those of the signal that the instruction would have
+ * caused, for the application. */
 void fault_raise(const struct arch_patch *patch, const struct arch_regs *regs, siginfo_t *info,
 		 struct osl_ucontext *uc);
 /* the signals that the agent handles, and that are never blocked */

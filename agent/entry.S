@@ -91,6 +91,19 @@
 	ret
 	.size agent_restart_syscall, .-agent_restart_syscall
 
+/* agent_call_on(top, fn, arg): fn(arg) on another stack */
+	.p2align 4
+	func agent_call_on
+	pushq	%rbp
+	movq	%rsp, %rbp
+	movq	%rdi, %rsp
+	movq	%rdx, %rdi
+	call	*%rsi
+	movq	%rbp, %rsp
+	popq	%rbp
+	ret
+	.size agent_call_on, .-agent_call_on
+
 /* Unwinders and debuggers know a signal frame by exactly these instructions. */
 	.p2align 4
 	nop

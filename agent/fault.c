@@ -61,20 +61,19 @@ void agent_on_fault(int sig, siginfo_t *info, struct osl_ucontext *uc)
 	sig_chain(sig, info, uc, info->si_code > 0);
 }
 
-/* The kernel would have sent this had the instruction run. */
+/* The kernel would have sent this had the instruction run. It is handed on from the thread's stack.
+ */
 void fault_raise(const struct arch_patch *patch, const struct arch_regs *regs, siginfo_t *info,
 		 struct osl_ucontext *uc)
 {
 	struct osl_fault f = {0};
-	siginfo_t seen = *info;
 
 	frame_set_ip(uc, patch->addr);
 	if (!arch_patch_fault(patch, regs, &f)) /* somebody has mended it: once more */
 		return;
 	frame_complete_fault(&f);
 	frame_set_fault(uc, &f);
-	seen.si_signo = f.sig;
-	seen.si_code = f.code;
-	seen.si_addr = (void *)f.addr;
-	sig_chain(f.sig, &seen, uc, false);
+	info->si_signo = f.sig;
+	info->si_code = f.code;
+	info->si_addr = (void *)f.addr;
 }

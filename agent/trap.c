@@ -14,6 +14,12 @@
 
 #define RSEQ_SIGNATURE 0x53053053u
 
+/* Frames of signals that come while we serve a hit are below. */
+static __always_inline u64 hit_frame(void)
+{
+	return (u64)__builtin_frame_address(0);
+}
+
 /* --- programs -----------------------------------------------------------------------------------
  */
 
@@ -129,7 +135,7 @@ static __hot bool serve_return(u64 addr, struct arch_regs *regs, struct osl_ucon
 	agent_count(&agent.stats->hits);
 	frame_set_ip(uc, regs->ip);
 	regs->ip = ret_origin(regs->ip);
-	a = settled ? active_enter((u64)uc, &nested) : NULL;
+	a = settled ? active_enter(hit_frame(), &nested) : NULL;
 	if (a) {
 		trap_run(p, regs, HOOK_STUB, a);
 		active_leave(a);
@@ -146,7 +152,7 @@ static void serve_consumers(const struct agent_place *p, const struct arch_regs 
 			    struct osl_ucontext *uc, bool settled)
 {
 	bool nested;
-	struct agent_active *a = settled ? active_enter((u64)uc, &nested) : NULL;
+	struct agent_active *a = settled ? active_enter(hit_frame(), &nested) : NULL;
 
 	if (!a) {
 		trap_missed(p, HOOK_ENTRY);
@@ -214,7 +220,7 @@ static void serve_unwinder(u32 flags, const struct arch_regs *regs, const struct
 		.alternate_size = uc->stack_size,
 		.how = unwinds_how(flags, regs),
 		.regs = regs,
-		.active = settled ? active_enter((u64)uc, &nested) : NULL,
+		.active = settled ? active_enter(hit_frame(), &nested) : NULL,
 	};
 
 	if (flags & AGENT_SITE_JUMP)
@@ -297,7 +303,8 @@ static bool serve_dead(const struct agent_place *p, struct arch_regs *regs, sigi
 	return true;
 }
 
-static bool serve(u64 addr, struct arch_regs *regs, siginfo_t *info, struct osl_ucontext *uc)
+static bool serve(u64 addr, struct arch_regs *regs, siginfo_t *info, struct osl_ucontext *uc,
+		  bool cramped)
 {
 	const struct agent_place *p = NULL;
 	bool is_return = ret_is_stub(addr), settled;
@@ -306,7 +313,7 @@ static bool serve(u64 addr, struct arch_regs *regs, siginfo_t *info, struct osl_
 		p = site_find(addr);
 	if (!is_return && (!p || !load_acquire(&p->plan) || load_acquire(&p->state) == SITE_GONE))
 		return false;
-	settled = fork_check();
+	settled = !cramped && fork_check();
 	if (unlikely(agent_daemon_dead()) && !load_acquire(&agent.inert))
 		agent_go_inert(false);
 	if (is_return)
@@ -336,15 +343,36 @@ static bool serve_moved(u64 addr)
 	return agent.app[0].handler <= (u64)SIG_IGN; /* SIGTRAP's */
 }
 
+struct hit {
+	u64 addr;
+	struct arch_regs regs;
+	siginfo_t *info;
+	struct osl_ucontext *uc;
+	bool cramped; /* no stack for programs */
+	bool served;
+};
+
+static __hot void on_hit(void *p)
+{
+	struct hit *h = p;
+
+	h->served = serve(h->addr, &h->regs, h->info, h->uc, h->cramped) ||
+		    serve_moved(h->addr);
+}
+
 __hot void agent_on_trap(int sig, siginfo_t *info, struct osl_ucontext *uc)
 {
-	struct arch_regs regs;
+	struct hit h = {.addr = frame_ip(uc) - ARCH_BREAK_LEN, .info = info, .uc = uc};
 
 	if (info->si_code == SI_KERNEL && agent.ready) {
-		u64 addr = frame_ip(uc) - ARCH_BREAK_LEN;
-
-		osl_regs_from_ucontext(&regs, uc);
-		if (serve(addr, &regs, info, uc) || serve_moved(addr))
+		osl_regs_from_ucontext(&h.regs, uc);
+		if (!stack_call(on_hit, &h, uc)) {
+			h.cramped = true;
+			on_hit(&h);
+		}
+		if (h.served && info->si_signo != sig) /* the instruction's own, of its execution */
+			sig_chain(info->si_signo, info, uc, false);
+		if (h.served)
 			return;
 	}
 	if (agent.stats)

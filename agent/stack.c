@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The stacks that hits run on.
+ *
+ * Model: a trap comes on the thread's alternate signal stack, or, when it has none, on whatever the
+ * thread runs on: 8 KB are common for the one, a coroutine's 4 KB for the other. The kernel's frame
+ * has to fit there; what we need is more than that, and a program's wrong pointer is another frame.
+ * So a hit is served on a stack of a pool, and what the application has to hold is the frame and a
+ * few hundred bytes. On an alternate stack that has room for all of it a hit stays: while the
+ * kernel takes that stack to be in use it must not be left, unless another is set meanwhile, which
+ * is two system calls.
+ *
+ * A hit within a hit goes on below it. When all are in use the thread's own stack has to do; where
+ * that is known to be too small the programs are missed.
+ */
+#include "agent/agent.h"
+
+#define STACKS 24u
+#define STACK_SIZE (24u << 10)
+#define NEED 6144u /* for a hit with its programs, beside the frames */
+
+#define DISARMED (1u << 31) /* SS_AUTODISARM: not in use while its handlers run */
+
+/* of the extended state in the frame: what the kernel says of it */
+#define STATE_MAGIC 0x46505853u
+#define STATE_MAGIC_AT 464
+#define STATE_SIZE_AT 468
+#define STATE_LEGACY 512u
+#define STATE_MAX (1u << 20)
+#define FRAME_REST 256u /* red zone, alignment, return address */
+
+static u8 stacks[STACKS][STACK_SIZE] __attribute__((aligned(64)));
+static u32 taken[STACKS];
+
+s32 stack_index(u64 sp)
+{
+	u64 at = sp - (u64)stacks;
+
+	return at < sizeof(stacks) ? (s32)(at / STACK_SIZE) : -1;
+}
+
+static u32 state_word(const struct osl_ucontext *uc, u32 at)
+{
+	return *(const u32 *)(uc->fpstate + at);
+}
+
+/* Bytes that the kernel takes from a stack for a signal, as it did for this one. */
+static u64 frame_size(const struct osl_ucontext *uc)
+{
+	u32 size = STATE_LEGACY;
+
+	if (uc->fpstate && state_word(uc, STATE_MAGIC_AT) == STATE_MAGIC)
+		size = MIN(MAX(state_word(uc, STATE_SIZE_AT), STATE_LEGACY), STATE_MAX);
+	return uc->fpstate - (u64)uc + size + FRAME_REST;
+}
+
+static s32 take(void)
+{
+	u32 start = (u32)((arch_thread_pointer() * 0x9e3779b97f4a7c15ULL) >> 40) % STACKS;
+
+	for (u32 i = 0; i < STACKS; i++) {
+		u32 at = (start + i) % STACKS, free = 0;
+
+		if (!load_relaxed(&taken[at]) &&
+		    __atomic_compare_exchange_n(&taken[at], &free, 1, false, __ATOMIC_ACQUIRE,
+						__ATOMIC_RELAXED))
+			return (s32)at;
+	}
+	return -1;
+}
+
+static long set_alternate(u64 sp, u64 size)
+{
+	struct {
+		u64 sp;
+		u32 flags, pad;
+		u64 size;
+	} to = {sp, 0, 0, size};
+
+	return SYS6(__NR_sigaltstack, &to, NULL, 0, 0, 0, 0);
+}
+
+struct beside {
+	void (*fn)(void *hit);
+	void *hit;
+	u64 stack;
+	bool called;
+};
+
+/* Not from the stack that is to be replaced, says the kernel. */
+static void beside(void *p)
+{
+	struct beside *b = p;
+
+	b->called = set_alternate(b->stack, STACK_SIZE) == 0;
+	if (b->called)
+		b->fn(b->hit);
+}
+
+static bool call_beside_alternate(s32 i, void (*fn)(void *hit), void *hit,
+				  const struct osl_ucontext *uc)
+{
+	struct beside b = {fn, hit, (u64)stacks[i], false};
+
+	agent_call_on((u64)stacks[i] + STACK_SIZE, beside, &b);
+	if (b.called)
+		set_alternate(uc->stack_sp, uc->stack_size);
+	return b.called;
+}
+
+__hot bool stack_call(void (*fn)(void *hit), void *hit, const struct osl_ucontext *uc)
+{
+	u64 here = (u64)__builtin_frame_address(0), room = here - uc->stack_sp;
+	bool in_use = room < uc->stack_size && !(uc->stack_flags & DISARMED);
+	bool called = true;
+	s32 i;
+
+	if (stack_index(here) >= 0 || (in_use && room >= frame_size(uc) + NEED)) {
+		fn(hit);
+		return true;
+	}
+	i = take();
+	if (i < 0 && in_use)
+		return false;
+	if (i < 0)
+		fn(hit);
+	else if (in_use)
+		called = call_beside_alternate(i, fn, hit, uc);
+	else
+		agent_call_on((u64)stacks[i] + STACK_SIZE, fn, hit);
+	if (i >= 0)
+		store_release(&taken[i], 0);
+	return called;
+}
+
+/* In a forked child: nobody else is in a hit. */
+void stack_reset(void)
+{
+	s32 own = stack_index((u64)__builtin_frame_address(0));
+
+	for (u32 i = 0; i < STACKS; i++)
+		if ((s32)i != own)
+			taken[i] = 0;
+}

@@ -17,7 +17,7 @@
 
 #define STACKS 24u
 #define STACK_SIZE (24u << 10)
-#define NEED 6144u /* for a hit with its programs, beside the frames */
+#define NEED 12288u /* for a hit with its programs at their deepest, beside the frames */
 
 #define DISARMED (1u << 31) /* SS_AUTODISARM: not in use while its handlers run */
 

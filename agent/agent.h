@@ -303,7 +303,7 @@ void agent_call_on(u64 top, void (*fn)(void *), void *arg) __hidden;
 void agent_on_fault(int sig, siginfo_t *info, struct osl_ucontext *uc);
 /* Executing @patch failed: @info and @uc become those of the signal that the instruction would have
  * caused, for the application. */
-void fault_raise(const struct arch_patch *patch, const struct arch_regs *regs, siginfo_t *info,
+bool fault_raise(const struct arch_patch *patch, const struct arch_regs *regs, siginfo_t *info,
 		 struct osl_ucontext *uc);
 /* the signals that the agent handles, and that are never blocked */
 #define SIG_OURS (1ULL << (SIGTRAP - 1) | 1ULL << (SIGSEGV - 1) | 1ULL << (SIGBUS - 1))
@@ -349,8 +349,8 @@ void heldback_give_back(void);
 /* Around sigtimedwait(); true: it is done, with its result in @regs. @watched: its end is seen. */
 bool heldback_before_wait(struct arch_regs *regs, const struct arch_patch *patch, bool watched);
 void heldback_behind_wait(const struct arch_regs *regs);
-/* What this thread no longer blocks is delivered now. */
-void sig_deliver(siginfo_t *info, struct osl_ucontext *uc);
+/* Is there a signal that this thread blocks no more? Then it is in *info, to be handed on. */
+bool sig_held(siginfo_t *info);
 
 /* --- fork.c, inert.c ----------------------------------------------------------------------------
  */

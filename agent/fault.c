@@ -63,17 +63,18 @@ void agent_on_fault(int sig, siginfo_t *info, struct osl_ucontext *uc)
 
 /* The kernel would have sent this had the instruction run. It is handed on from the thread's stack.
  */
-void fault_raise(const struct arch_patch *patch, const struct arch_regs *regs, siginfo_t *info,
+bool fault_raise(const struct arch_patch *patch, const struct arch_regs *regs, siginfo_t *info,
 		 struct osl_ucontext *uc)
 {
 	struct osl_fault f = {0};
 
 	frame_set_ip(uc, patch->addr);
 	if (!arch_patch_fault(patch, regs, &f)) /* somebody has mended it: once more */
-		return;
+		return false;
 	frame_complete_fault(&f);
 	frame_set_fault(uc, &f);
 	info->si_signo = f.sig;
 	info->si_code = f.code;
 	info->si_addr = (void *)f.addr;
+	return true;
 }

@@ -218,15 +218,15 @@ void sig_chain(int sig, siginfo_t *info, struct osl_ucontext *uc, bool again)
 		call_handler(i, &act, info, uc);
 }
 
-void sig_deliver(siginfo_t *info, struct osl_ucontext *uc)
+bool sig_held(siginfo_t *info)
 {
 	siginfo_t held;
 
 	if (!heldback_any() ||
 	    !heldback_take(OURS & ~withheld_blocked(arch_thread_pointer()), &held))
-		return;
+		return false;
 	*info = held;
-	sig_chain(held.si_signo, info, uc, false);
+	return true;
 }
 
 /* --- emulated system calls ----------------------------------------------------------------------
@@ -384,7 +384,7 @@ bool sig_emulate(const struct agent_plan *plan, struct arch_regs *regs, struct o
 		; /* it is done */
 	else if (heldback_any() && !is_any_call(plan) && waitmask_of(nr, regs, &mask) &&
 		 heldback_pending() & OURS & ~mask)
-		regs->ax = (u64)-EINTR; /* for sig_deliver() */
+		regs->ax = (u64)-EINTR; /* for sig_held() */
 	else
 		return false;
 	withheld_wait(arch_thread_pointer(), mask != ~0ULL, mask);

@@ -167,7 +167,7 @@ static void serve_consumers(const struct agent_place *p, const struct arch_regs 
 
 /* Execute the displaced instruction, here or in its slot. */
 static void execute(const struct agent_plan *plan, struct arch_regs *regs, siginfo_t *info,
-		    struct osl_ucontext *uc)
+		    struct osl_ucontext *uc, bool *raise)
 {
 	if (plan->patch.kind == ARCH_PATCH_SLOT) {
 		frame_set_ip(uc, plan->patch.slot);
@@ -176,7 +176,7 @@ static void execute(const struct agent_plan *plan, struct arch_regs *regs, sigin
 	if (arch_patch_step(&plan->patch, regs) == 0)
 		osl_regs_to_ucontext(regs, uc);
 	else
-		fault_raise(&plan->patch, regs, info, uc);
+		*raise = fault_raise(&plan->patch, regs, info, uc);
 }
 
 /* The loader says that its list of modules is complete again: the daemon wants to look. */
@@ -255,7 +255,7 @@ static void serve_returning(const struct agent_plan *plan, const struct arch_reg
 }
 
 static void serve_site(const struct agent_place *p, struct arch_regs *regs, siginfo_t *info,
-		       struct osl_ucontext *uc, bool settled)
+		       struct osl_ucontext *uc, bool settled, bool *raise)
 {
 	const struct agent_plan *plan = load_acquire(&p->plan);
 
@@ -266,7 +266,7 @@ static void serve_site(const struct agent_place *p, struct arch_regs *regs, sigi
 		if (unlikely(load_relaxed(&agent.inert)))
 			site_restore_all(false);
 		osl_regs_to_ucontext(regs, uc);
-		sig_deliver(info, uc);
+		*raise = sig_held(info);
 		return;
 	}
 	if (plan->flags & AGENT_SITE_SIGMASK && sig_guard_wait(plan, regs))
@@ -278,7 +278,7 @@ static void serve_site(const struct agent_place *p, struct arch_regs *regs, sigi
 		serve_returning(plan, regs, uc, settled);
 	if (plan->flags & (AGENT_SITE_UNWIND | AGENT_SITE_RESUME | AGENT_SITE_JUMP))
 		serve_unwinder(plan->flags, regs, uc, settled);
-	execute(plan, regs, info, uc);
+	execute(plan, regs, info, uc, raise);
 }
 
 /*
@@ -287,7 +287,7 @@ static void serve_site(const struct agent_place *p, struct arch_regs *regs, sigi
  * as long as the rest of the instruction is still the one we know.
  */
 static bool serve_dead(const struct agent_place *p, struct arch_regs *regs, siginfo_t *info,
-		       struct osl_ucontext *uc)
+		       struct osl_ucontext *uc, bool *raise)
 {
 	const struct arch_patch *patch = &load_acquire(&p->plan)->patch;
 	u8 text[ARCH_MAX_INSN];
@@ -297,15 +297,29 @@ static bool serve_dead(const struct agent_place *p, struct arch_regs *regs, sigi
 	if (text[0] == 0xcc && memcmp(text + 1, patch->insn + 1, patch->len - 1))
 		return false;
 	if (text[0] == 0xcc)
-		execute(load_acquire(&p->plan), regs, info, uc);
+		execute(load_acquire(&p->plan), regs, info, uc, raise);
 	else
 		frame_set_ip(uc, p->addr);
 	return true;
 }
 
-static bool serve(u64 addr, struct arch_regs *regs, siginfo_t *info, struct osl_ucontext *uc,
-		  bool cramped)
+struct hit {
+	u64 addr;
+	struct arch_regs regs;
+	siginfo_t *info;
+	struct osl_ucontext *uc;
+	bool cramped; /* no stack for programs */
+	bool raise;   /* there is a signal in @info for the application, which gets it from its own
+			 stack */
+	bool served;
+};
+
+static bool serve(struct hit *h)
 {
+	u64 addr = h->addr;
+	struct arch_regs *regs = &h->regs;
+	siginfo_t *info = h->info;
+	struct osl_ucontext *uc = h->uc;
 	const struct agent_place *p = NULL;
 	bool is_return = ret_is_stub(addr), settled;
 
@@ -313,15 +327,15 @@ static bool serve(u64 addr, struct arch_regs *regs, siginfo_t *info, struct osl_
 		p = site_find(addr);
 	if (!is_return && (!p || !load_acquire(&p->plan) || load_acquire(&p->state) == SITE_GONE))
 		return false;
-	settled = !cramped && fork_check();
+	settled = !h->cramped && fork_check();
 	if (unlikely(agent_daemon_dead()) && !load_acquire(&agent.inert))
 		agent_go_inert(false);
 	if (is_return)
 		return serve_return(addr, regs, uc, settled);
 	regs->ip = addr;
 	if (load_acquire(&p->state) != SITE_ARMED)
-		return serve_dead(p, regs, info, uc);
-	serve_site(p, regs, info, uc, settled);
+		return serve_dead(p, regs, info, uc, &h->raise);
+	serve_site(p, regs, info, uc, settled, &h->raise);
 	return true;
 }
 
@@ -343,21 +357,11 @@ static bool serve_moved(u64 addr)
 	return agent.app[0].handler <= (u64)SIG_IGN; /* SIGTRAP's */
 }
 
-struct hit {
-	u64 addr;
-	struct arch_regs regs;
-	siginfo_t *info;
-	struct osl_ucontext *uc;
-	bool cramped; /* no stack for programs */
-	bool served;
-};
-
 static __hot void on_hit(void *p)
 {
 	struct hit *h = p;
 
-	h->served = serve(h->addr, &h->regs, h->info, h->uc, h->cramped) ||
-		    serve_moved(h->addr);
+	h->served = serve(h) || serve_moved(h->addr);
 }
 
 __hot void agent_on_trap(int sig, siginfo_t *info, struct osl_ucontext *uc)
@@ -370,7 +374,7 @@ __hot void agent_on_trap(int sig, siginfo_t *info, struct osl_ucontext *uc)
 			h.cramped = true;
 			on_hit(&h);
 		}
-		if (h.served && info->si_signo != sig) /* the instruction's own, of its execution */
+		if (h.raise)
 			sig_chain(info->si_signo, info, uc, false);
 		if (h.served)
 			return;

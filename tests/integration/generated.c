@@ -7,7 +7,6 @@
  *
  *	generated OBJECT LIBRARY SEED
  */
-#define _GNU_SOURCE
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <dlfcn.h>

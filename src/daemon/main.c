@@ -26,6 +26,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -34,6 +35,7 @@
 #include "daemon/inject.h"
 
 #define NS_PER_MS 1000000ull
+#define LEAVING_MAX_MS 2500u
 #define ADMIT_AGAIN_MS 50u
 #define SETTLED_MS 500 /* after the last removal in the runtime directory */
 #define GREETERS_MAX 256u
@@ -404,6 +406,28 @@ static int take_lock(struct daemon *d)
 	return 0;
 }
 
+/* One that is leaving has taken away its socket and holds the lock until it has ended: our turn. */
+static bool is_leaving(struct daemon *d)
+{
+	char path[128];
+
+	path_in(d, path, sizeof(path), "ctl");
+	return access(path, F_OK) && errno == ENOENT;
+}
+
+static int take_lock_in_turn(struct daemon *d)
+{
+	const struct timespec pause = {.tv_nsec = 4 * NS_PER_MS};
+	u64 until = osl_now_ns() + LEAVING_MAX_MS * NS_PER_MS;
+	int r;
+
+	while ((r = take_lock(d)) == 1 && is_leaving(d) && osl_now_ns() < until) {
+		close(lock_fd);
+		nanosleep(&pause, NULL);
+	}
+	return r;
+}
+
 static void write_pid(void)
 {
 	char text[16];
@@ -643,7 +667,7 @@ int main(int argc, char **argv)
 	init_lists(d);
 	open_log(d, &o);
 	d->idle_ns = (u64)(o.idle_s * 1000) * NS_PER_MS;
-	r = take_lock(d);
+	r = take_lock_in_turn(d);
 	if (r)
 		return r < 0 ? fail("cannot lock the runtime directory", r) : 0;
 	return serve(d, &o);

@@ -43,7 +43,7 @@ unlike "no map, image or ring stays" "$(cat left)" "memfd|/ebpfrt-[a-z]*[0-9]|eb
 [ "$(wc -l <"/proc/$target/maps")" -lt "$attached" ] && ok "there are fewer mappings than before" || not_ok "mappings" "$attached"
 kib=$(awk '{n += $1} END {print n + 0}' left)
 echo "# $kib KiB of address space in $(wc -l <left) mappings"
-[ "$kib" -lt 2304 ] && ok "what stays is not much" || not_ok "what stays is not much" "$kib KiB"
+[ "$kib" -lt 2816 ] && ok "what stays is not much" || not_ok "what stays is not much" "$kib KiB"
 
 i=0
 bad=

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # What the environment says instead of an option.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
-plan 14
+plan 15
 
 jited() { # of the program on_work: True or False, and bytes of machine code or none
 	ebpfrt prog show name on_work --json | python3 -c 'import json, sys
@@ -60,3 +60,11 @@ try env EBPFRT_BTF_PATH=/nonexistent.btf ebpfrt run -P "$o" -- "$samples/core_ba
 like "a file that is not there is named" "$status $err" "^125 .*/nonexistent.btf"
 try env EBPFRT_BTF_PATH=/nonexistent.btf ebpfrt run -q -P "$samples/hello.bpf.o" -- true
 is "who needs no types does not ask for them" "$status" 0
+
+# a daemon that is leaving has no socket any more and still its lock: the next one takes its turn
+mkdir -m 700 other
+flock other/pid sh -c 'touch held; sleep 0.5' &
+until_true [ -e held ]
+try env EBPFRT_RUNTIME_DIR="$PWD/other" ebpfrt ps
+is "a daemon that takes its time to leave" "$status $err" "0 "
+wait $!

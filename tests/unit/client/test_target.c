@@ -208,6 +208,9 @@ Test(target, detaching_a_link_counts_what_was_attached)
 				     some_link(5, MSG_LINK_ATTACHED)};
 	uint32_t sites = 99, id;
 
+	l[0].places = 1;
+	l[2].places = 3; /* a link of several functions */
+
 	fake_answer(MSG_LINK_LIST, 0, l, sizeof(l), NULL);
 	fake_answer(MSG_LINK_DROP, -ENOENT, NULL, 0, "there is no link 5");
 	cr_assert_eq(ebpfrt_link_detach(5, &sites), -ENOENT);
@@ -215,7 +218,7 @@ Test(target, detaching_a_link_counts_what_was_attached)
 	cr_assert_eq(sites, 99);
 	fake_answer(MSG_LINK_DROP, 0, NULL, 0, NULL);
 	cr_assert_eq(ebpfrt_link_detach(5, &sites), 0);
-	cr_assert_eq(sites, 2);
+	cr_assert_eq(sites, 4);
 	memcpy(&id, fake->asked_body, sizeof(id));
 	cr_assert_eq(id, 5);
 	cr_assert_eq(ebpfrt_link_detach(5, NULL), 0);

@@ -349,6 +349,9 @@ void heldback_give_back(void);
 /* Around sigtimedwait(); true: it is done, with its result in @regs. @watched: its end is seen. */
 bool heldback_before_wait(struct arch_regs *regs, const struct arch_patch *patch, bool watched);
 void heldback_behind_wait(const struct arch_regs *regs);
+/* Around all that a handler does that may return to such a call. */
+void heldback_enter(void);
+void heldback_leave(struct osl_ucontext *uc);
 /* Is there a signal that this thread blocks no more? Then it is in *info, to be handed on. */
 bool sig_held(siginfo_t *info);
 

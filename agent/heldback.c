@@ -9,6 +9,9 @@
  *
  * A thread in sigtimedwait() gets what is for the process from whoever was interrupted: the kernel
  * wakes it with a signal of the same number (a *nudge*), and behind the call it finds the true one.
+ * A nudge may come too early, while the thread is still in our handler on its way to the call. So
+ * the last thing that does is to look once more, and what comes in later than that changes where
+ * the handler is about to return to.
  */
 #include <errno.h>
 
@@ -34,10 +37,12 @@ struct waiter {
 	u32 pad;
 	u64 set;
 	const struct arch_patch *patch; /* of the site before the call */
+	struct osl_ucontext *uc; /* of the handler that returns to the call; NULL: not that far */
 };
 
 static struct held held[HELD];
 static struct waiter waiters[WAITERS];
+static u32 nwaiters;
 static u32 any; /* has ever held one */
 
 static bool is_for(const struct held *h, u64 set, u32 tid)
@@ -74,8 +79,10 @@ static void put(u32 tid, const siginfo_t *info)
 		h->tid = tid;
 		h->info = *info;
 		store_release(&h->state, HELD_READY);
-		return;
+		break;
 	}
+	/* who waits says so before it looks here; we look there afterwards */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
 
 static bool take(u64 set, u32 tid, siginfo_t *out)
@@ -132,6 +139,7 @@ void heldback_forked(void)
 {
 	memset(held, 0, sizeof(held));
 	memset(waiters, 0, sizeof(waiters));
+	nwaiters = 0;
 	any = 0;
 }
 
@@ -183,9 +191,12 @@ bool heldback_before_wait(struct arch_regs *regs, const struct arch_patch *patch
 		return false;
 	w = watched ? waiter_of(0) : NULL;
 	if (w && change(&w->tid, 0, sys_gettid())) {
+		__atomic_fetch_add(&nwaiters, 1, __ATOMIC_RELAXED);
 		w->patch = patch;
+		w->uc = NULL;
 		store_release(&w->set, set & SIG_OURS);
 	}
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	if (!heldback_take(set & SIG_OURS, &info))
 		return false;
 	regs->ax = (u64)waited(&info, regs->si);
@@ -202,6 +213,7 @@ void heldback_behind_wait(const struct arch_regs *regs)
 		return;
 	store_relaxed(&w->set, 0);
 	store_release(&w->tid, 0);
+	__atomic_fetch_sub(&nwaiters, 1, __ATOMIC_RELAXED);
 	/* perhaps only a nudge */
 	if (regs && regs->ax - 1 < 64 && BIT(regs->ax) & SIG_OURS && load_relaxed(&any) &&
 	    take(BIT(regs->ax), 0, &info))
@@ -228,17 +240,41 @@ static bool is_before_call(const struct arch_patch *p, u64 ip)
 	return ip == p->addr + p->len || (p->slot && ip - p->slot < p->slot_len);
 }
 
-/* Interrupted on its way into sigtimedwait(), which is over now. */
-static void end_wait(struct waiter *w, struct osl_ucontext *uc, int sig)
+/* @uc leads into sigtimedwait(), which is over now if one of @set is there. */
+static void end_wait(struct waiter *w, struct osl_ucontext *uc, u64 set)
 {
 	const struct arch_patch *p = w->patch;
 	siginfo_t info;
 
-	if (!is_before_call(p, frame_ip(uc)) || !heldback_take(BIT(sig), &info))
+	if (!is_before_call(p, frame_ip(uc)) || !heldback_take(set, &info))
 		return;
 	heldback_behind_wait(NULL);
 	uc->ax = (u64)waited(&info, uc->si);
 	frame_set_ip(uc, p->addr + p->len + (p->len == SYSCALL_LEN ? 0 : SYSCALL_LEN));
+}
+
+static struct waiter *own_waiter(void)
+{
+	return unlikely(load_relaxed(&nwaiters)) ? waiter_of(sys_gettid()) : NULL;
+}
+
+void heldback_enter(void)
+{
+	struct waiter *w = own_waiter();
+
+	if (w)
+		store_relaxed(&w->uc, NULL);
+}
+
+void heldback_leave(struct osl_ucontext *uc)
+{
+	struct waiter *w = own_waiter();
+
+	if (!w || !is_before_call(w->patch, frame_ip(uc)))
+		return;
+	store_release(&w->uc, uc);
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	end_wait(w, uc, load_acquire(&w->set));
 }
 
 void heldback_put(const siginfo_t *info, struct osl_ucontext *uc)
@@ -249,8 +285,11 @@ void heldback_put(const siginfo_t *info, struct osl_ucontext *uc)
 
 	if (!nudged)
 		put(to, info);
-	if (w && load_acquire(&w->set) & BIT(info->si_signo))
-		end_wait(w, uc, info->si_signo);
-	else if (!to)
-		nudge((u32)info->si_signo);
+	if (!w || !(load_acquire(&w->set) & BIT(info->si_signo))) {
+		if (!to)
+			nudge((u32)info->si_signo);
+		return;
+	}
+	end_wait(w, is_before_call(w->patch, frame_ip(uc)) || !w->uc ? uc : w->uc,
+		 BIT(info->si_signo));
 }

@@ -340,10 +340,10 @@ static bool serve(struct hit *h)
 }
 
 /*
- * A break trap that is nobody's, where no break byte was executed: the kernel has moved a thread out
- * of a restartable sequence before it told us, or a debugger passes on the trap of its own break
- * point, from which it has moved the thread back. The thread goes on where it is. Bytes of ours are
- * never met here: their places are known for good.
+ * A break trap that is nobody's, where no break byte was executed: the kernel has moved a thread
+ * out of a restartable sequence before it told us, or a debugger passes on the trap of its own
+ * break point, from which it has moved the thread back. The thread goes on where it is. Bytes of
+ * ours are never met here: their places are known for good.
  */
 static bool serve_moved(u64 addr)
 {
@@ -370,10 +370,12 @@ __hot void agent_on_trap(int sig, siginfo_t *info, struct osl_ucontext *uc)
 
 	if (info->si_code == SI_KERNEL && agent.ready) {
 		osl_regs_from_ucontext(&h.regs, uc);
+		heldback_enter();
 		if (!stack_call(on_hit, &h, uc)) {
 			h.cramped = true;
 			on_hit(&h);
 		}
+		heldback_leave(uc);
 		if (h.raise)
 			sig_chain(info->si_signo, info, uc, false);
 		if (h.served)

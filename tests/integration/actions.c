@@ -14,6 +14,7 @@
 #include <fenv.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -248,11 +249,14 @@ static void case_wait(void)
 	report("handled");
 }
 
+static volatile sig_atomic_t started;
+
 static void *waiter(void *arg)
 {
 	sigset_t set;
 	int sig = 0;
 
+	started = 1;
 	sigemptyset(&set);
 	sigaddset(&set, SIGTRAP);
 	sigwait(&set, &sig);
@@ -268,7 +272,10 @@ static void case_thread(void)
 
 	mask_trap(SIG_BLOCK);
 	for (int i = 0; i < 3; i++) {
+		started = 0;
 		pthread_create(&t[i], NULL, waiter, &got[i]);
+		while (!started) /* until then the C library has not set the thread's mask */
+			sched_yield();
 		usleep(i * 20000); /* the first one most likely not waiting yet */
 		if (i)
 			kill_self();

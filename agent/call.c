@@ -212,30 +212,6 @@ static void socket_path(char *to, u32 pid, u32 fd)
 	put_text(to, "/agent");
 }
 
-static bool only_thread(void)
-{
-	struct {
-		u64 ino;
-		s64 off;
-		u16 len;
-		u8 type;
-		char name[];
-	} * e;
-	u8 buf[512] __attribute__((aligned(8)));
-	long fd = sys_open("/proc/self/task", O_RDONLY | O_DIRECTORY), n;
-	u32 threads = 0;
-
-	if (fd < 0)
-		return false;
-	while ((n = SYS3(__NR_getdents64, fd, buf, sizeof(buf))) > 0)
-		for (long at = 0; at < n; at += e->len) {
-			e = (void *)(buf + at);
-			threads += e->name[0] != '.';
-		}
-	sys_close((int)fd);
-	return n == 0 && threads == 1;
-}
-
 /* As an injected call: what is blocked of our signals is noted while the masks are guarded. */
 static void settle_mask(struct osl_ucontext *uc)
 {
@@ -253,7 +229,7 @@ static void settle_mask(struct osl_ucontext *uc)
 
 static void come(const siginfo_t *info, struct osl_ucontext *uc)
 {
-	bool alone = only_thread();
+	bool alone = sys_only_thread();
 	char path[64];
 
 	fork_begin();

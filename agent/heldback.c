@@ -4,8 +4,8 @@
  *
  * Model: the kernel delivers it, since for the kernel it is open; so it is kept here until the
  * thread would have got it: when it opens its mask, waits with another one, or takes it with
- * sigtimedwait(). As in the kernel one of each kind
- * is kept for a thread and one for the process, and a forked child has none.
+ * sigtimedwait(). As in the kernel one of each kind is kept for a thread and one for the process,
+ * and a forked child has none.
  *
  * A thread in sigtimedwait() gets what is for the process from whoever was interrupted: the kernel
  * wakes it with a signal of the same number (a *nudge*), and behind the call it finds the true one.

@@ -16,7 +16,6 @@
  * thread runs; until then they stay and do what the application asked for.
  */
 #include <errno.h>
-#include <linux/stat.h>
 
 #include "agent/agent.h"
 
@@ -416,15 +415,10 @@ static bool site_is_plain(const struct agent_place *p)
 	return site_is_armed(p) && !guards_signals(p) && !guards_returns(p);
 }
 
+/* A child that shares our memory only sees its own threads. */
 static bool single_threaded(void)
 {
-	struct statx st;
-
-	/* a child that shares our memory only sees its own; the directory's links are two and one
-	 * for each */
-	return sys_getpid() == agent.pid &&
-	       SYS6(__NR_statx, AT_FDCWD, "/proc/self/task", 0, STATX_NLINK, &st, 0) == 0 &&
-	       st.stx_nlink == 3;
+	return sys_getpid() == agent.pid && sys_only_thread();
 }
 
 /*

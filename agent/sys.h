@@ -9,6 +9,7 @@
 #include <linux/mman.h>
 #include <linux/poll.h>
 #include <linux/prctl.h>
+#include <linux/stat.h>
 #include <linux/un.h>
 #include <asm/unistd.h>
 
@@ -124,6 +125,15 @@ static inline u32 sys_getpid(void)
 static inline u32 sys_gettid(void)
 {
 	return (u32)SYS3(__NR_gettid, 0, 0, 0);
+}
+
+/* Does the process have one thread? The directory's links are two and one for each. */
+static inline bool sys_only_thread(void)
+{
+	struct statx st;
+
+	return SYS6(__NR_statx, AT_FDCWD, "/proc/self/task", 0, STATX_NLINK, &st, 0) == 0 &&
+	       st.stx_nlink == 3;
 }
 
 static inline u64 sys_now_ms(void)

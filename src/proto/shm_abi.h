@@ -6,9 +6,10 @@
  * Model: an agent talks to the daemon only in *exchanges*: it connects (or is handed a connected
  * socket by the injection), sends AGENT_HELLO with the reason, then obeys the daemon's messages one
  * by one, acknowledging each, until AGENT_DONE. Reasons: START (preloaded, or just injected),
- * COMMAND (called by ptrace because something changed), CALLED (the same by a signal), MODULES (a library was loaded or unloaded),
- * FORK (first hit in a forked child). All decisions are the daemon's; the agent checks what it is
- * told against its own bounds and its own memory, and answers with errno values.
+ * COMMAND (called by ptrace because something changed), CALLED (the same by a signal), MODULES (a
+ * library was loaded or unloaded), FORK (first hit in a forked child). All decisions are the
+ * daemon's; the agent checks what it is told against its own bounds and its own memory, and answers
+ * with errno values.
  *
  * Messages are SEQPACKET datagrams of at most AGENT_MSG_MAX bytes: struct agent_msg followed by the
  * body named at the type. Fixed-size structs, no pointers. Bump AGENT_ABI whenever anything here

@@ -15,13 +15,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/load/btf_kind.h"
 #include "core/run/kfunc.h"
 #include "proto/msg.h"
 #include "surface/internal.h"
 
 #define FILE_MAX (64u << 20)
-#define KIND_DECL_TAG 17
-#define KIND_ENUM64 19
 
 struct types {
 	const u8 *at, *end; /* of what follows */
@@ -49,41 +48,16 @@ static bool open_types(const u8 *data, u32 size, struct types *t)
 	return true;
 }
 
-/* Bytes behind the head of a type; ~0: no such kind. */
-static u32 tail_of(u32 info)
-{
-	u32 n = BTF_INFO_VLEN(info);
-
-	switch (BTF_INFO_KIND(info)) {
-	case BTF_KIND_INT:
-	case BTF_KIND_VAR:
-	case KIND_DECL_TAG:
-		return 4;
-	case BTF_KIND_ARRAY:
-		return sizeof(struct btf_array);
-	case BTF_KIND_STRUCT:
-	case BTF_KIND_UNION:
-	case BTF_KIND_DATASEC:
-	case KIND_ENUM64:
-		return n * 12;
-	case BTF_KIND_ENUM:
-	case BTF_KIND_FUNC_PROTO:
-		return n * 8;
-	default:
-		return BTF_INFO_KIND(info) && BTF_INFO_KIND(info) < KIND_ENUM64 ? 0 : ~0u;
-	}
-}
-
 static bool next_type(struct types *t, struct btf_type *out)
 {
-	u32 tail;
+	s64 tail;
 
 	if ((size_t)(t->end - t->at) < sizeof(*out))
 		return false;
 	memcpy(out, t->at, sizeof(*out));
-	tail = tail_of(out->info);
+	tail = btf_kind_tail(out->info);
 	t->at += sizeof(*out);
-	if (tail > (size_t)(t->end - t->at))
+	if (tail < 0 || tail > t->end - t->at)
 		return false;
 	t->at += tail;
 	return true;

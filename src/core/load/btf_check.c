@@ -7,16 +7,13 @@
  */
 #include <string.h>
 
+#include "core/load/btf_kind.h"
 #include "core/load/syscall.h"
 
 #define ENOTSUPP 524 /* the kernel's own */
 #define BTF_SIZE_MAX (16u << 20)
 #define BTF_CHAIN_MAX 32u
 #define INFO_BITS 0x9f00ffffu /* flag, kind and vlen */
-/* kinds after the oldest headers we build with */
-#define KIND_DECL_TAG 17
-#define KIND_TYPE_TAG 18
-#define KIND_ENUM64 19
 
 struct btf_view {
 	const u8 *types;
@@ -74,44 +71,6 @@ static int view_header(const u8 *data, u32 size, struct btf_view *v, struct ebpf
 	return 0;
 }
 
-/* Bytes that follow struct btf_type, or -1: no such kind. */
-static s64 tail_len(const struct btf_type *t)
-{
-	u32 vlen = BTF_INFO_VLEN(t->info);
-
-	switch (BTF_INFO_KIND(t->info)) {
-	case BTF_KIND_INT:
-	case BTF_KIND_VAR:
-	case KIND_DECL_TAG:
-		return 4;
-	case BTF_KIND_ARRAY:
-		return sizeof(struct btf_array);
-	case BTF_KIND_STRUCT:
-	case BTF_KIND_UNION:
-		return (s64)vlen * sizeof(struct btf_member);
-	case BTF_KIND_ENUM:
-		return (s64)vlen * sizeof(struct btf_enum);
-	case BTF_KIND_FUNC_PROTO:
-		return (s64)vlen * sizeof(struct btf_param);
-	case BTF_KIND_DATASEC:
-		return (s64)vlen * sizeof(struct btf_var_secinfo);
-	case KIND_ENUM64:
-		return (s64)vlen * 12;
-	case BTF_KIND_PTR:
-	case BTF_KIND_FWD:
-	case BTF_KIND_TYPEDEF:
-	case BTF_KIND_VOLATILE:
-	case BTF_KIND_CONST:
-	case BTF_KIND_RESTRICT:
-	case BTF_KIND_FUNC:
-	case BTF_KIND_FLOAT:
-	case KIND_TYPE_TAG:
-		return 0;
-	default:
-		return -1;
-	}
-}
-
 /* The record at @off, its length in *len. */
 static int record(const struct btf_view *v, u32 off, struct btf_type *t, u32 *len)
 {
@@ -120,7 +79,7 @@ static int record(const struct btf_view *v, u32 off, struct btf_type *t, u32 *le
 	if (!add_ok(off, sizeof(*t), v->types_len))
 		return -EINVAL;
 	memcpy(t, v->types + off, sizeof(*t));
-	tail = tail_len(t);
+	tail = btf_kind_tail(t->info);
 	if (tail < 0 || !add_ok(off + sizeof(*t), tail, v->types_len))
 		return -EINVAL;
 	*len = sizeof(*t) + tail;

@@ -8,14 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/load/btf_kind.h"
 #include "core/load/verify_ctx.h"
 #include "core/uapi.h"
 
 #define MAX_CHAIN 32u /* modifiers, arrays of arrays, structs in structs */
-/* kinds after the oldest headers we build with */
-#define KIND_DECL_TAG 17
-#define KIND_TYPE_TAG 18
-#define KIND_ENUM64 19
 
 /* --- types by number ------------------------------------------------------------------------- */
 
@@ -32,29 +29,6 @@ static const char *string_at(const struct ebpf_btf *b, u32 off)
 	return off < b->strs_len ? b->strs + off : "";
 }
 
-/* Bytes of each of the vlen things that follow, or of the one; -1: no such kind. */
-static s64 tail_size(u32 kind, u32 vlen)
-{
-	switch (kind) {
-	case BTF_KIND_INT:
-	case BTF_KIND_VAR:
-	case KIND_DECL_TAG:
-		return 4;
-	case BTF_KIND_ARRAY:
-		return sizeof(struct btf_array);
-	case BTF_KIND_STRUCT:
-	case BTF_KIND_UNION:
-	case BTF_KIND_DATASEC:
-	case KIND_ENUM64:
-		return (s64)vlen * 12;
-	case BTF_KIND_ENUM:
-	case BTF_KIND_FUNC_PROTO:
-		return (s64)vlen * 8;
-	default:
-		return kind && kind < KIND_ENUM64 ? 0 : -1;
-	}
-}
-
 static bool read_type(const struct ebpf_btf *b, u32 off, struct ebpf_btf_type *t, u32 *next)
 {
 	s64 tail;
@@ -68,7 +42,7 @@ static bool read_type(const struct ebpf_btf *b, u32 off, struct ebpf_btf_type *t
 	t->name = string_at(b, word(b, off));
 	t->ref = word(b, off + 8);
 	t->tail = off + 12;
-	tail = tail_size(t->kind, t->vlen);
+	tail = btf_kind_tail(info);
 	if (tail < 0 || tail > b->end - t->tail)
 		return false;
 	*next = t->tail + (u32)tail;

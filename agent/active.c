@@ -17,8 +17,8 @@
 
 static struct agent_active slots[ACTIVE_SLOTS] __cacheline_aligned;
 static u32 displaced;		     /* entries that are not where their window starts */
-static struct agent_active overflow; /* .key counts the threads that found no place; its .run is
-					anybody's and never looked at */
+static struct agent_active overflow; /* .key counts the threads that found no place; its .run and
+					.link are anybody's and never looked at */
 
 static u32 window_start(u64 key)
 {
@@ -100,6 +100,14 @@ bool active_quiet(const struct agent_active *self)
 		if (&slots[i] != self && load_acquire(&slots[i].key))
 			return false;
 	return load_acquire(&overflow.key) == 0;
+}
+
+bool active_runs(u64 link)
+{
+	for (u32 i = 0; i < ACTIVE_SLOTS; i++)
+		if (load_acquire(&slots[i].link) == link)
+			return true;
+	return load_acquire(&overflow.key) != 0;
 }
 
 void active_reset(void)

@@ -219,13 +219,15 @@ struct agent_active {
 	u64 key;	      /* thread pointer | 1, 0: free */
 	u64 frame;	      /* address of the outermost handler's frame */
 	struct ebpf_run *run; /* the execution under way */
-	u64 pad;
+	u64 link;	      /* whose program may be running, 0: none */
 };
 /* Enter a hit: NULL and *nested set when this thread is in one already; or a place, to be left. */
 struct agent_active *active_enter(u64 frame, bool *nested);
 void active_leave(struct agent_active *a);
 /* Is no thread but @self in a hit? Then what has been unpublished before is no longer used. */
 bool active_quiet(const struct agent_active *self);
+/* May a program of @link be running? Its hooks have been taken away, and poke_sync() called. */
+bool active_runs(u64 link);
 void active_reset(void); /* in a forked child: the other threads are gone */
 /* The hit that this thread is in, whose handler's frame is above @frame; or NULL. */
 struct agent_active *active_here(u64 frame);

@@ -384,7 +384,7 @@ static int on_drop_link(struct exchange *x)
 
 	ret_count_left();
 	site_drop_link(d->link);
-	return 0;
+	return active_runs(d->link) ? -EINPROGRESS : 0;
 }
 
 static int on_restore_all(struct exchange *x)

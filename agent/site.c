@@ -465,6 +465,15 @@ static void drop_link_at(struct agent_poke *poke, struct agent_place *p, u64 lin
 		hooks_swap(p, new);
 }
 
+/* Threads may be looking at arrays that were replaced. */
+static void drop_link_retired(u64 link)
+{
+	for (struct agent_hooks *h = retired; h; h = h->next)
+		for (u32 i = 0; i < h->n; i++)
+			if (h->v[i].link == link)
+				store_release(&h->v[i].prog, NULL);
+}
+
 void site_drop_link(u64 link)
 {
 	struct agent_poke poke;
@@ -473,6 +482,7 @@ void site_drop_link(u64 link)
 	poke_begin(&poke);
 	for (struct agent_place *p = agent.places; p; p = p->older)
 		drop_link_at(&poke, p, link);
+	drop_link_retired(link);
 	poke_end(&poke);
 	restore_if(site_is_idle);
 }

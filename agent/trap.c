@@ -34,16 +34,14 @@ static void account(struct agent_stat *st, const struct ebpf_run *run, u64 since
 		__atomic_fetch_add(&st->run_time_ns, osl_ktime_ns() - since, __ATOMIC_RELAXED);
 }
 
-static void run_hook(const struct agent_hook *h, const struct agent_place *p,
-		     const struct arch_regs *at, u32 left, struct agent_active *a)
+static void run_prog(const struct ebpf_prog *prog, const struct agent_hook *h,
+		     const struct agent_place *p, const struct arch_regs *at, u32 left,
+		     struct agent_active *a)
 {
-	const struct ebpf_prog *prog = load_acquire(&h->prog);
 	struct arch_regs ctx = *at; /* what a program writes there is not for the thread */
 	struct ebpf_run run;	    /* large, and ebpf_prog_run() sets the rest */
 	u64 since = READ_ONCE(agent.life->stats_enabled) ? osl_ktime_ns() : 0;
 
-	if (!prog)
-		return;
 	run.kind = h->ret ? EBPF_RUN_URETPROBE : EBPF_RUN_UPROBE;
 	run.env = &agent.env;
 	run.cookie = h->cookie;
@@ -55,6 +53,20 @@ static void run_hook(const struct agent_hook *h, const struct agent_place *p,
 	ebpf_prog_run(prog, &ctx, &run);
 	a->run = NULL;
 	account(agent_stat_at(h->stat), &run, since);
+}
+
+/* Who takes a hook away looks at .link afterwards (active_runs): first it, then the program. */
+static void run_hook(const struct agent_hook *h, const struct agent_place *p,
+		     const struct arch_regs *at, u32 left, struct agent_active *a)
+{
+	const struct ebpf_prog *prog;
+
+	store_relaxed(&a->link, h->link);
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	prog = load_acquire(&h->prog);
+	if (prog)
+		run_prog(prog, h, p, at, left, a);
+	store_release(&a->link, 0);
 }
 
 __hot void trap_run(const struct agent_place *p, const struct arch_regs *regs, enum hook_when when,

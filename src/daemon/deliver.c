@@ -16,7 +16,7 @@
 #include "daemon/exchange.h"
 
 #define RET_INSTANCES 65536u
-#define GIVE_BACK_ROUNDS 8u
+#define LINGER_ROUNDS 8u
 #define SITES_PER_MSG ((AGENT_MSG_MAX - 64) / sizeof(struct agent_site))
 #define CONSUMERS_PER_MSG ((AGENT_MSG_MAX - 64) / sizeof(struct agent_consumer))
 
@@ -192,13 +192,29 @@ static void forget_drop(struct target *t, u32 link)
 	t->ndrops = n;
 }
 
+/*
+ * It is restored, but a thread is in a program that was taken away. Who detaches waits for that, as
+ * programs must not count behind his back; but not for a thread that does not get on.
+ */
+static bool may_linger(struct target *t)
+{
+	t->lingers = t->rounds < LINGER_ROUNDS;
+	return t->lingers;
+}
+
 static void ack_drop(struct exchange *x, const struct xmsg *m, s32 err, const u8 *body, u32 len)
 {
-	if (err)
-		log_line("target %d: link %u was not removed: %s", x->t->pid, m->arg,
-			 strerror(-err));
-	forget_drop(x->t, m->arg);
-	unarm_bare(x->t);
+	struct target *t = x->t;
+
+	unarm_bare(t);
+	if (err == -EINPROGRESS && may_linger(t))
+		return;
+	if (err == -EINPROGRESS)
+		log_line("target %d: a thread may still be in the program of link %u", t->pid,
+			 m->arg);
+	else if (err)
+		log_line("target %d: link %u was not removed: %s", t->pid, m->arg, strerror(-err));
+	forget_drop(t, m->arg);
 }
 
 static void ack_restore_all(struct exchange *x, const struct xmsg *m, s32 err, const u8 *body,
@@ -213,8 +229,8 @@ static void ack_restore_all(struct exchange *x, const struct xmsg *m, s32 err, c
 	}
 	for (u32 i = 0; i < t->nsites; i++)
 		t->sites[i].armed = false;
-	/* restored, but a thread was in a program: its memory is given back next time */
-	if (err == -EINPROGRESS && list_empty(&t->links) && t->rounds < GIVE_BACK_ROUNDS) {
+	/* its memory is given back next time */
+	if (err == -EINPROGRESS && list_empty(&t->links) && may_linger(t)) {
 		t->drop_all = true;
 		return;
 	}

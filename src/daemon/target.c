@@ -18,6 +18,7 @@
 #define TARGETS_MAX 1024u
 #define LOOK_NS (500ull * 1000000)
 #define ROUNDS_MAX 64u
+#define LINGER_NS (500ull * 1000) /* the first round; a program takes microseconds */
 #define RESTORE_AGAIN_NS (1000ull * 1000000)
 #define RESTORE_SLOWER 6u
 
@@ -558,6 +559,9 @@ void target_advanced(struct target *t)
 	if (t->rounds++ < ROUNDS_MAX) {
 		settle_links(t);
 		target_reconcile(t);
+		if (t->lingers)
+			loop_timer_arm(&t->d->loop, &t->retry, LINGER_NS << MIN(t->rounds, 7u));
+		t->lingers = false;
 		return;
 	}
 	snprintf(why, sizeof(why), "process %d changes faster than it can be probed", t->pid);

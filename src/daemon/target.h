@@ -142,6 +142,7 @@ struct target {
 	bool forked;   /* has to be told what it inherited */
 	u32 busy_retries;
 	u32 restores; /* failed ones in a row */
+	bool lingers; /* a thread is in a program that was taken away: once more, then */
 	u32 rounds;   /* exchanges since somebody waits, without an end in sight */
 	char comm[16];
 	struct member *members;

@@ -52,7 +52,8 @@ enum agent_msg_type {
 	AGENT_CONSUMERS, /* daemon: u32 n, u32 pad, struct agent_consumer[n]; ack body: s32 err[n]
 			  */
 	AGENT_DROP_LINK, /* daemon: struct agent_drop: remove this link's consumers; bare sites are
-			    restored */
+			    restored; -EINPROGRESS: done, but a thread may be in its program still:
+			    say it again to know */
 	AGENT_RESTORE_ALL, /* daemon: no body: restore every site, go inert, unmap what programs
 			      needed; -EAGAIN: some sites had to stay, -EINPROGRESS: a thread was
 			      in a program, the memory stays for now */
@@ -135,8 +136,8 @@ struct agent_arena {
  * before it. The agent looks at the number at run time: another system call there is executed as
  * displaced. A system call that waits with a mask of its own (ppoll and the like) or for signals
  * has two sites of SIGMASK: there, and at the instruction behind it. The one system call of
- * syscall() has a site that is of both kinds, and none behind it: a function's arguments need not be
- * put back.
+ * syscall() has a site that is of both kinds, and none behind it: a function's arguments need not
+ * be put back.
  */
 enum agent_site_flags {
 	AGENT_SITE_MODULES = 1, /* the loader's notification point: an exchange, no program */

@@ -49,27 +49,16 @@ static void *mapped(int fd, u64 size)
 #define STORE(dst, src, off) INSN(BPF_STX | BPF_MEM | BPF_DW, dst, src, off, 0)
 #define LOAD(dst, src, off) INSN(BPF_LDX | BPF_MEM | BPF_DW, dst, src, off, 0)
 
-/* values[count]++, values[count + 1] = the register at @reg of the context, values[count + 2] = ip
- */
-static int program(u32 count, u32 reg, s32 wild)
+#define LOAD_VALUES INSN(BPF_LD | BPF_IMM | BPF_DW, 2, EBPF_LD_REF, 0, 0), INSN(0, 0, 0, 0, 0)
+#define DONE INSN(BPF_ALU64 | BPF_MOV | BPF_K, 0, 0, 0, 0), INSN(BPF_JMP | BPF_EXIT, 0, 0, 0, 0)
+#define INSNS_MAX 16u
+
+/* The image of a program whose one map is that of the values. */
+static int image_of(const struct bpf_insn *insns, u32 n)
 {
-	struct bpf_insn insns[] = {
-		INSN(BPF_LD | BPF_IMM | BPF_DW, 2, EBPF_LD_REF, 0, 0),
-		INSN(0, 0, 0, 0, 0),
-		/* a program that shifts its pointer away is wild */
-		INSN(BPF_ALU64 | BPF_LSH | BPF_K, 2, 0, 0, wild),
-		INSN(BPF_ALU64 | BPF_MOV | BPF_K, 3, 0, 0, 1),
-		ATOMIC_ADD(2, 3, (s16)(count * 8)),
-		LOAD(3, 1, (s16)reg),
-		STORE(2, 3, (s16)(count * 8 + 8)),
-		LOAD(3, 1, offsetof(struct arch_regs, ip)),
-		STORE(2, 3, (s16)(count * 8 + 16)),
-		INSN(BPF_ALU64 | BPF_MOV | BPF_K, 0, 0, 0, 0),
-		INSN(BPF_JMP | BPF_EXIT, 0, 0, 0, 0),
-	};
 	struct {
 		struct ebpf_image img;
-		struct bpf_insn insns[ARRAY_SIZE(insns)];
+		struct bpf_insn insns[INSNS_MAX];
 		struct ebpf_image_ref ref;
 		u32 sub[2];
 		u64 zeros;
@@ -79,15 +68,14 @@ static int program(u32 count, u32 reg, s32 wild)
 				.magic = EBPF_IMAGE_MAGIC,
 				.version = EBPF_IMAGE_VERSION,
 				.size = sizeof(image),
-				.ninsns = ARRAY_SIZE(insns),
-				.insns = sizeof(struct ebpf_image),
+				.ninsns = n,
+				.insns = offsetof(typeof(image), insns),
 				.nrefs = 1,
-				.refs = sizeof(struct ebpf_image) + sizeof(insns),
+				.refs = offsetof(typeof(image), ref),
 				.nmaps = 1,
 				.nsubprogs = 1,
-				.subprogs = sizeof(struct ebpf_image) + sizeof(insns) +
-					    sizeof(struct ebpf_image_ref),
-				.zeros = sizeof(image) - sizeof(u64),
+				.subprogs = offsetof(typeof(image), sub),
+				.zeros = offsetof(typeof(image), zeros),
 				.code = sizeof(image),
 				.prog_type = BPF_PROG_TYPE_KPROBE,
 			},
@@ -95,10 +83,47 @@ static int program(u32 count, u32 reg, s32 wild)
 	};
 	int fd = memfd_create("prog", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
-	memcpy(image.insns, insns, sizeof(insns));
+	cr_assert(n <= INSNS_MAX);
+	memcpy(image.insns, insns, n * sizeof(*insns));
 	cr_assert(write(fd, &image, sizeof(image)) == (ssize_t)sizeof(image));
 	fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK);
 	return fd;
+}
+
+/* values[count]++, values[count + 1] = the register at @reg of the context, values[count + 2] = ip
+ */
+static int program(u32 count, u32 reg, s32 wild)
+{
+	struct bpf_insn insns[] = {
+		LOAD_VALUES,
+		/* a program that shifts its pointer away is wild */
+		INSN(BPF_ALU64 | BPF_LSH | BPF_K, 2, 0, 0, wild),
+		INSN(BPF_ALU64 | BPF_MOV | BPF_K, 3, 0, 0, 1),
+		ATOMIC_ADD(2, 3, (s16)(count * 8)),
+		LOAD(3, 1, (s16)reg),
+		STORE(2, 3, (s16)(count * 8 + 8)),
+		LOAD(3, 1, offsetof(struct arch_regs, ip)),
+		STORE(2, 3, (s16)(count * 8 + 16)),
+		DONE,
+	};
+
+	return image_of(insns, ARRAY_SIZE(insns));
+}
+
+/* Says that it is there, waits until it is let go, and counts: each 1 in one of the values. */
+static int slow_program(void)
+{
+	struct bpf_insn insns[] = {
+		LOAD_VALUES,
+		INSN(BPF_ALU64 | BPF_MOV | BPF_K, 3, 0, 0, 1),
+		STORE(2, 3, V_ENTERED * 8),
+		LOAD(4, 2, V_LET_GO * 8),
+		INSN(BPF_JMP | BPF_JEQ | BPF_K, 4, 0, -2, 0),
+		ATOMIC_ADD(2, 3, V_OTHER * 8),
+		DONE,
+	};
+
+	return image_of(insns, ARRAY_SIZE(insns));
 }
 
 /* --- the daemon ---------------------------------------------------------------------------------
@@ -142,6 +167,7 @@ void fake_open(struct fake *f)
 	f->prog[PROG_RET] = program(V_RETS, offsetof(struct arch_regs, ax), 0);
 	f->prog[PROG_WILD] = program(V_OTHER, offsetof(struct arch_regs, di), 9);
 	f->prog[PROG_OTHER] = program(V_OTHER, offsetof(struct arch_regs, di), 0);
+	f->prog[PROG_SLOW] = slow_program();
 	f->agent_file = open(fake_built("libebpfrt-agent.so"), O_RDONLY | O_CLOEXEC);
 	cr_assert(f->agent_file >= 0, "no libebpfrt-agent.so");
 	snprintf(f->path, sizeof(f->path), "/tmp/ebpfrt-test-%d-%" PRIu64, getpid(), generation);

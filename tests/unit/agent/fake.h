@@ -13,8 +13,8 @@
 #include "proto/shm_abi.h"
 
 /* the values of the test's map: what its two programs count */
-enum { V_HITS, V_ARG, V_IP, V_RETS, V_RETVAL, V_RETIP, V_OTHER, V_MAX };
-enum { PROG_ENTRY = 1, PROG_RET, PROG_OTHER, PROG_WILD, PROG_MAX };
+enum { V_HITS, V_ARG, V_IP, V_RETS, V_RETVAL, V_RETIP, V_OTHER, V_ENTERED, V_LET_GO, V_MAX };
+enum { PROG_ENTRY = 1, PROG_RET, PROG_OTHER, PROG_WILD, PROG_SLOW, PROG_MAX };
 enum { MAP_VALUES = 10 };
 enum { STATS = 8 };
 

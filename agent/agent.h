@@ -202,14 +202,19 @@ bool site_guarded(void);
  */
 
 struct agent_poke {
-	int fd; /* /proc/self/mem, or -1: change protections instead */
+	int fd;	       /* /proc/self/mem, or -1: change protections instead */
+	bool collects; /* writes, until poke_sync() */
+	int err;       /* why what was collected could not be written */
 };
 void poke_begin(struct agent_poke *p);
 void poke_end(struct agent_poke *p);
-/* Through the same file, so that a wrong address is an error and no fault. */
+/* A wrong address is an error and no fault. */
 int poke_read(struct agent_poke *p, u64 addr, u8 *bytes, u32 len);
 int poke_write(struct agent_poke *p, u64 addr, const u8 *bytes, u32 len);
-void poke_sync(void); /* every thread has a serialised view of the text from here on */
+/* What was written is there, and every thread has a serialised view of it from here on. */
+void poke_sync(struct agent_poke *p);
+/* Nobody else executes anything in this memory, or does again: its view needs no care. */
+void poke_alone(bool yes);
 
 /* --- active.c -----------------------------------------------------------------------------------
  */

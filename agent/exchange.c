@@ -274,7 +274,6 @@ static int set_up_once(const struct agent_setup *s)
 	ret_init(s->ret_instances);
 	agent.env.prog_by_id = agent_prog_find;
 	agent.env.perf_ring = agent_perf_ring_at;
-	SYS3(__NR_membarrier, SYS_MEMBARRIER_REGISTER_SYNC_CORE, 0, 0);
 	return 0;
 }
 

@@ -31,6 +31,7 @@ static bool recovered(struct arch_regs *regs, u64 frame)
 		return ebpf_run_abort(a->run, regs);
 	if (in_agent(regs->ip) && agent_entry_sp - regs->sp < ENTRY_STACK) {
 		regs->ip = (u64)agent_entry_abort;
+		poke_alone(false);
 		return true;
 	}
 	return false;

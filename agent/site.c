@@ -331,11 +331,17 @@ static int site_break(struct agent_poke *poke, const struct agent_site *s)
 
 	store_release(&p->state, SITE_ARMED);
 	ret = poke_write(poke, s->patch.addr, &break_insn, 1);
-	if (ret == 0 && !byte_is(poke, s->patch.addr, break_insn))
-		ret = -EFAULT;
 	if (ret)
 		store_release(&p->state, SITE_DEAD);
 	return ret;
+}
+
+static int site_see_broken(struct agent_poke *poke, const struct agent_site *s)
+{
+	if (byte_is(poke, s->patch.addr, break_insn))
+		return 0;
+	store_release(&site_find(s->patch.addr)->state, SITE_DEAD);
+	return poke->err ? poke->err : -EFAULT;
 }
 
 void site_arm_all(const struct agent_site *v, u32 n, s32 *err)
@@ -345,11 +351,14 @@ void site_arm_all(const struct agent_site *v, u32 n, s32 *err)
 	poke_begin(&poke);
 	for (u32 i = 0; i < n; i++)
 		err[i] = site_prepare(&poke, &v[i]);
-	poke_sync();
+	poke_sync(&poke);
 	for (u32 i = 0; i < n; i++)
 		if (err[i] == 0)
 			err[i] = site_break(&poke, &v[i]);
-	poke_sync();
+	poke_sync(&poke);
+	for (u32 i = 0; i < n; i++)
+		if (err[i] == 0)
+			err[i] = site_see_broken(&poke, &v[i]);
 	poke_end(&poke);
 }
 
@@ -379,7 +388,7 @@ static void restore_if(bool (*pred)(const struct agent_place *p))
 	for (struct agent_place *p = first; p; p = p->older)
 		if (pred(p))
 			site_restore(&poke, p);
-	poke_sync();
+	poke_sync(&poke);
 	poke_end(&poke);
 	for (struct agent_place *p = first; p; p = p->older)
 		if (pred(p))

@@ -204,7 +204,9 @@ u64 agent_enter(u64 reason, u64 fd, struct agent_withheld_list *withheld)
 	start_find_loader();
 	withheld_take(withheld);
 	sig_open_masks();
+	poke_alone(withheld->alone);
 	ret = exchange_run((u32)reason, (int)fd, 0);
+	poke_alone(false);
 	if (!site_guarded()) {
 		sig_close_masks();
 		withheld_give_back(withheld);

@@ -588,20 +588,32 @@ static struct xmsg *put_list(struct exchange *x, u16 type, const void *v, u32 si
 	return m;
 }
 
+static int by_address(const void *a, const void *b)
+{
+	u64 x = ((const struct agent_site *)a)->patch.addr;
+	u64 y = ((const struct agent_site *)b)->patch.addr;
+
+	return (x > y) - (x < y);
+}
+
+/* The agent writes by pages, so they come in the order of addresses. */
 static void put_sites(struct exchange *x)
 {
 	struct plan_out *o = x->plan.out;
 	_cleanup_free_ struct agent_site *v = calloc(o->nsites + 1, sizeof(*v));
-	u32 n = 0;
+	u32 n = 0, first;
 
 	/* those that do other things than run programs are listed last and armed first */
-	for (u32 pass = 0; v && pass < 2; pass++)
+	for (u32 pass = 0; v && pass < 2; pass++) {
+		first = n;
 		for (u32 i = 0; i < o->nsites; i++) {
 			const struct site *s = target_site(x->t, plan_sites(o)[i].patch.addr);
 
 			if (s && !!s->site.flags == !pass)
 				v[n++] = s->site;
 		}
+		qsort(v + first, n - first, sizeof(*v), by_address);
+	}
 	for (u32 i = 0; i < n; i += SITES_PER_MSG) {
 		struct xmsg *m =
 			put_list(x, AGENT_SITES, v + i, sizeof(*v), MIN(n - i, (u32)SITES_PER_MSG));
@@ -679,12 +691,18 @@ static void put_consumers(struct exchange *x)
 	free(v);
 }
 
+bool deliver_needs_setup(const struct exchange *x)
+{
+	return !x->t->setup || x->reason == AGENT_START || x->reason == AGENT_FORK;
+}
+
 void deliver_put_all(struct exchange *x)
 {
 	struct target *t = x->t;
 
-	if (!t->setup || x->reason == AGENT_START || x->reason == AGENT_FORK)
+	if (deliver_needs_setup(x))
 		put_setup(x);
+	x->slots_changed |= t->slots_changed;
 	put_drops(x);
 	t->forked = false;
 	if (x->drop_all) {

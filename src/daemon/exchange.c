@@ -104,6 +104,7 @@ void exchange_finish(struct exchange *x)
 {
 	struct target *t = x->t;
 	char why[PROBE_WHY_MAX];
+	bool slots = x->slots_changed;
 	s32 err = x->err;
 
 	memcpy(why, x->why, sizeof(why));
@@ -111,7 +112,7 @@ void exchange_finish(struct exchange *x)
 	if (err) {
 		/* nobody knows how far it got: the next one says everything again */
 		t->setup = false;
-		t->slots_changed |= t->npairs != 0;
+		t->slots_changed |= slots || t->npairs != 0;
 		finish_badly(t, err, why);
 		return;
 	}
@@ -257,17 +258,23 @@ static void on_ack(struct exchange *x, const u8 *buf, u32 len)
 	struct xmsg *m = list_entry(x->queue.next, struct xmsg, node);
 	struct agent_ack ack;
 	struct target *t = x->t;
+	bool ahead;
 
 	memcpy(&ack, buf, sizeof(ack));
 	list_del_init(&m->node);
 	loop_timer_stop(&t->d->loop, &x->timer);
 	if (ack.err > 0 || ack.err < -4095)
 		ack.err = -EPROTO;
-	(m->ack ? m->ack : deliver_ack_nothing)(x, m, ack.err, buf + sizeof(ack),
-						len - sizeof(ack));
+	/* the target is held: it goes on with the next one while we look what has become of this */
+	ahead = !ack.err && !list_empty(&x->queue);
+	if (ahead)
+		send_next(x);
+	if (t->x == x && !x->err)
+		(m->ack ? m->ack : deliver_ack_nothing)(x, m, ack.err, buf + sizeof(ack),
+							len - sizeof(ack));
 	xmsg_free(m);
 	/* a failed set-up has ended the exchange */
-	if (t->x == x && !x->err)
+	if (!ahead && t->x == x && !x->err)
 		send_next(x);
 }
 
@@ -467,6 +474,22 @@ static bool any_armed(const struct target *t)
 	return false;
 }
 
+/* What is to be said is made up before the target is held, as far as it is known by then. */
+static void prepare(struct exchange *x)
+{
+	if (!x->t->setup || !x->t->loaded)
+		return;
+	deliver_put_all(x);
+	x->prepared = true;
+}
+
+static void forget_prepared(struct exchange *x)
+{
+	while (!list_empty(&x->queue))
+		xmsg_free(list_entry(x->queue.next, struct xmsg, node));
+	x->prepared = false;
+}
+
 static void inject(struct exchange *x)
 {
 	struct target *t = x->t;
@@ -499,6 +522,7 @@ static void inject(struct exchange *x)
 		exchange_fail(x, err, "%s", why);
 		return;
 	}
+	prepare(x);
 	err = inject_start(&req, &x->inj);
 	if (!err) {
 		x->report.fn = on_report;
@@ -521,7 +545,10 @@ void exchange_advance(struct exchange *x)
 	if (x->sock.fd < 0 && !x->injecting) {
 		inject(x);
 	} else if (x->reason) {
-		deliver_put_all(x);
+		if (x->prepared && deliver_needs_setup(x))
+			forget_prepared(x);
+		if (!x->prepared)
+			deliver_put_all(x);
 		send_next(x);
 	}
 }

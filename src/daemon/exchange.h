@@ -44,8 +44,10 @@ struct exchange {
 	u32 reason; /* of the agent's hello, 0: none yet */
 	s32 tid;    /* the agent's thread */
 	bool planned, injecting, talked;
-	bool calling; /* the agent was sent a signal and has not come yet */
-	bool greets;  /* it is to bring its memory, nothing else: the plan needs that first */
+	bool prepared;	    /* the queue is what is to be said */
+	bool slots_changed; /* it tells so: wanted again when it fails */
+	bool calling;	    /* the agent was sent a signal and has not come yet */
+	bool greets;	    /* it is to bring its memory, nothing else: the plan needs that first */
 
 	int call_dir;  /* the runtime directory, open for the agent; -1 */
 	bool drop_all; /* as the target's when the plan was made: what comes later waits */
@@ -74,6 +76,7 @@ bool call_memory_denied(const struct target *t);
 
 /* deliver.c */
 void deliver_put_all(struct exchange *x);
+bool deliver_needs_setup(const struct exchange *x); /* it begins with that */
 /* for messages that have no acknowledgement of their own */
 void deliver_ack_nothing(struct exchange *x, const struct xmsg *m, s32 err, const u8 *body,
 			 u32 len);

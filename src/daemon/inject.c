@@ -41,6 +41,7 @@ struct agent_file {
 	const Elf64_Phdr *ph;
 	u64 span;  /* bytes of memory from the first to the last segment */
 	u8 *image; /* the segments as they will be, relocated */
+	u64 dynamic;
 };
 
 struct work {
@@ -52,6 +53,7 @@ struct work {
 	u64 base;
 	bool loaded; /* by us, now */
 	bool found;  /* it was there before we came */
+	bool alone;  /* nobody executes anything in the target's memory meanwhile */
 	bool cut;    /* the agent was interrupted half-way: all it uses must stay */
 	u64 stack;   /* remote; 0: none */
 	int remote_fd;
@@ -128,6 +130,7 @@ static int file_open(struct work *w)
 	return file_check(f);
 }
 
+/* As it will be at @base. */
 static int relocate(struct agent_file *f, const Elf64_Dyn *dyn, u64 base)
 {
 	u64 rela = 0, size = 0;
@@ -153,11 +156,9 @@ static int relocate(struct agent_file *f, const Elf64_Dyn *dyn, u64 base)
 	return 0;
 }
 
-/* The memory of the agent as it will be at @base. */
-static int build_image(struct agent_file *f, u64 base)
+/* The memory of the agent, but for the relocations. */
+static int build_image(struct agent_file *f)
 {
-	const Elf64_Phdr *dynamic = NULL;
-
 	f->image = mmap(NULL, f->span, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (f->image == MAP_FAILED)
 		return -ENOMEM;
@@ -167,11 +168,9 @@ static int build_image(struct agent_file *f, u64 base)
 		if (p->p_type == PT_LOAD)
 			memcpy(f->image + p->p_vaddr, f->data + p->p_offset, p->p_filesz);
 		else if (p->p_type == PT_DYNAMIC)
-			dynamic = p;
+			f->dynamic = p->p_vaddr;
 	}
-	if (!dynamic || dynamic->p_vaddr > f->span - sizeof(Elf64_Dyn))
-		return -ENOEXEC;
-	return relocate(f, (const Elf64_Dyn *)(f->image + dynamic->p_vaddr), base);
+	return f->dynamic && f->dynamic <= f->span - sizeof(Elf64_Dyn) ? 0 : -ENOEXEC;
 }
 
 /* --- system calls in the target -----------------------------------------------------------------
@@ -323,7 +322,7 @@ static int load(struct work *w)
 	if (err)
 		return err;
 	w->loaded = true;
-	err = build_image(f, w->base);
+	err = relocate(f, (const Elf64_Dyn *)(f->image + f->dynamic), w->base);
 	if (err)
 		return thread_fail(&w->thread, err, "the agent's file can't be loaded");
 	/* the file's head comes last: where it is, all of it is (see find_loaded) */
@@ -344,7 +343,9 @@ static bool is_loaded_at(struct work *w, u64 base)
 	const u64 head = MIN(w->file.ph[0].p_type == PT_LOAD ? w->file.ph[0].p_filesz : 512, 4096);
 	u8 now[4096];
 
-	return thread_read(&w->thread, base, now, head) == 0 &&
+	/* most that it is not has another first word */
+	return thread_read(&w->thread, base, now, SELFMAG) == 0 && !memcmp(now, ELFMAG, SELFMAG) &&
+	       thread_read(&w->thread, base, now, head) == 0 &&
 	       memcmp(now, w->file.data, head) == 0;
 }
 
@@ -371,6 +372,7 @@ static int call_with_list(struct work *w, u32 reason, s64 *ret)
 	int err;
 
 	crowd_given(&w->crowd, &w->withheld);
+	w->withheld.alone = w->alone;
 	err = thread_write(&w->thread, w->stack, &w->withheld,
 			   head + w->withheld.given * sizeof(w->withheld.v[0]));
 	set_extra_fds(w, -1, -1); /* the agent's from here on */
@@ -381,6 +383,16 @@ static int call_with_list(struct work *w, u32 reason, s64 *ret)
 	return err;
 }
 
+static int read_list(struct work *w)
+{
+	struct agent_withheld_list *l = &w->withheld;
+	int err = thread_read(&w->thread, w->stack, l, offsetof(struct agent_withheld_list, v));
+
+	if (err || !l->back)
+		return err;
+	return thread_read(&w->thread, w->stack, l, sizeof(*l));
+}
+
 static int call_agent(struct work *w, u32 reason)
 {
 	s64 ret;
@@ -389,7 +401,7 @@ static int call_agent(struct work *w, u32 reason)
 	w->cut = err != 0;
 	if (err)
 		return err;
-	if (thread_read(&w->thread, w->stack, &w->withheld, sizeof(w->withheld)) == 0)
+	if (read_list(w) == 0)
 		crowd_back(&w->crowd, &w->withheld);
 	w->remote_fd = -1;
 	if ((u64)ret & AGENT_READY)
@@ -435,13 +447,25 @@ static int hold(struct work *w)
 	return err == -EAGAIN ? -EPERM : err; /* trying once more would not help */
 }
 
+static int see_who_is_there(struct work *w)
+{
+	pid_t other = crowd_other(&w->crowd, w->stack);
+
+	w->alone = !other && crowd_stopped(&w->crowd);
+	return other && w->req.arms && w->req.first ? crowd_refuse(&w->crowd, other) : 0;
+}
+
+/* What can be done beforehand is: from hold() on the target waits for us. */
 static int inject(struct work *w)
 {
 	u32 reason = w->req.kind == INJECT_LOAD ? AGENT_START : AGENT_COMMAND;
 	int err = file_open(w);
 
+	if (err == 0 && w->req.kind == INJECT_LOAD)
+		err = build_image(&w->file);
 	if (err)
 		return thread_fail(&w->thread, err, "the agent's file is not one");
+	crowd_look_around(&w->crowd, w->req.pid);
 	err = hold(w);
 	if (err)
 		return err;
@@ -453,8 +477,8 @@ static int inject(struct work *w)
 				   w->req.pid);
 	w->found = w->base != 0;
 	err = make_stack(w);
-	if (err == 0 && w->req.arms && w->req.first)
-		err = crowd_alone(&w->crowd, w->stack);
+	if (err == 0)
+		err = see_who_is_there(w);
 	if (err == 0 && !w->base)
 		err = load(w);
 	if (err == 0)

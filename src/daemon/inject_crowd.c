@@ -47,7 +47,7 @@ static void nap(u64 ns)
 /* --- stopping ----------------------------------------------------------------------------------
  */
 
-static bool known(const struct crowd *c, pid_t tid)
+bool crowd_knows(const struct crowd *c, pid_t tid)
 {
 	for (u32 i = 0; i < c->n; i++)
 		if (c->v[i].tid == tid)
@@ -129,7 +129,7 @@ static int seize_new(struct crowd *c)
 	while (ret >= 0 && (e = readdir(dir))) {
 		pid_t tid = (pid_t)strtol(e->d_name, NULL, 10);
 
-		if (tid <= 0 || known(c, tid))
+		if (tid <= 0 || crowd_knows(c, tid))
 			continue;
 		ret = seize(c, tid);
 		n += ret;
@@ -194,8 +194,16 @@ static int hold_rest(struct crowd *c)
 
 int crowd_hold(struct crowd *c, struct thread *t)
 {
-	*c = (struct crowd){.t = t};
+	*c = (struct crowd){.t = t, .last_alone = c->last_alone};
 	return hold_rest(c);
+}
+
+bool crowd_stopped(const struct crowd *c)
+{
+	for (u32 i = 0; i < c->n; i++)
+		if (c->v[i].tid && !c->v[i].stopped)
+			return false;
+	return true;
 }
 
 /* --- letting go --------------------------------------------------------------------------------
@@ -257,7 +265,7 @@ void crowd_release(struct crowd *c)
 		ptrace(PTRACE_DETACH, one->tid, NULL, NULL);
 	}
 	free(c->v);
-	*c = (struct crowd){.t = c->t};
+	*c = (struct crowd){.t = c->t, .last_alone = c->last_alone};
 }
 
 /* --- signal masks ------------------------------------------------------------------------------

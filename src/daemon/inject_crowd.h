@@ -19,6 +19,7 @@ struct crowd {
 	struct thread *t; /* the one that works */
 	struct crowd_one *v;
 	u32 n, room;
+	pid_t last_alone; /* until another process came after this one nobody shared the memory */
 	bool guarded;
 	bool waits; /* who blocks SIGTRAP does so for the time of a wait */
 };
@@ -32,11 +33,17 @@ int crowd_hold(struct crowd *c, struct thread *t);
  * sentence names one.
  */
 int crowd_clear(struct crowd *c, bool guarded);
+/* Every one is where it executes nothing, and where it can be seen. */
+bool crowd_stopped(const struct crowd *c);
+bool crowd_knows(const struct crowd *c, pid_t tid); /* one of the target's threads */
 /*
- * No other process executes the target's text (inject_shared.c): 0. @room is 8 bytes there to write
- * to. -EAGAIN with the sentence: for the moment, as it seems; -EPERM: for good.
+ * Another process that executes the target's text (inject_shared.c), or 0. @room is 8 bytes there
+ * to write to. To have looked around before, while the target ran, makes it quick.
  */
-int crowd_alone(struct crowd *c, u64 room);
+pid_t crowd_other(struct crowd *c, u64 room);
+void crowd_look_around(struct crowd *c, pid_t pid);
+/* The sentence; -EAGAIN: for the moment, as it seems; -EPERM: for good. */
+int crowd_refuse(struct crowd *c, pid_t other);
 /* What was unblocked: the agent is told, and takes over. */
 void crowd_given(struct crowd *c, struct agent_withheld_list *out);
 /* What is to be blocked when they are let go, in place of what crowd_clear() has unblocked. */

@@ -21,7 +21,7 @@
 #include "core/run/map/map.h"
 #include "core/run/prog.h"
 
-#define AGENT_ABI 6u
+#define AGENT_ABI 7u
 #define AGENT_MSG_MAX 65536u
 #define AGENT_TIMEOUT_MS                                                                           \
 	2000u /* an agent waits no longer for a silent daemon; then it goes on unprobed */
@@ -218,6 +218,8 @@ struct agent_withheld {
 struct agent_withheld_list {
 	u32 given;
 	u32 back;
+	u32 alone; /* nobody executes anything in this memory meanwhile */
+	u32 pad;
 	struct agent_withheld v[AGENT_WITHHELD_MAX];
 };
 

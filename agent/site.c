@@ -352,6 +352,10 @@ void site_arm_all(const struct agent_site *v, u32 n, s32 *err)
 	for (u32 i = 0; i < n; i++)
 		err[i] = site_prepare(&poke, &v[i]);
 	poke_sync(&poke);
+	/* a slot that could not be written must not be executed; which one it is does not matter */
+	for (u32 i = 0; i < n; i++)
+		if (err[i] == 0)
+			err[i] = poke.err;
 	for (u32 i = 0; i < n; i++)
 		if (err[i] == 0)
 			err[i] = site_break(&poke, &v[i]);

@@ -34,6 +34,8 @@ struct crowd_one {
 	pid_t tid;    /* 0: gone */
 	bool stopped; /* where ptrace can look at it */
 	bool job;     /* with its whole process, by SIGSTOP and the like */
+	bool on;      /* let on for a moment: it can be stopped again */
+	bool waits;   /* with another mask, when it was looked at last */
 	u64 opened;   /* signals to block when it is let go */
 };
 
@@ -283,14 +285,15 @@ static bool blocks_trap(struct crowd *c, struct crowd_one *one)
 
 	if (!one->tid || task_read(c->t->pid, one->tid, &task))
 		return false;
-	if (!one->stopped || ptrace(PTRACE_GETSIGMASK, one->tid, (void *)sizeof(mask), &mask))
+	if (!one->stopped || ptrace(PTRACE_GETSIGMASK, one->tid, (void *)sizeof(mask), &mask)) {
+		c->waits = one->waits;
 		return task.blocked & TRAP_BIT;
+	}
 	if (!((mask | task.blocked) & TRAP_BIT))
 		return false;
-	if (!c->guarded || mask != task.blocked) {
-		c->waits = mask != task.blocked;
+	c->waits = one->waits = mask != task.blocked;
+	if (!c->guarded || one->waits)
 		return true;
-	}
 	open = mask & ~GUARDED;
 	if (ptrace(PTRACE_SETSIGMASK, one->tid, (void *)sizeof(open), &open))
 		return true;
@@ -325,9 +328,12 @@ static pid_t who_blocks(struct crowd *c)
 /* Those that block it run for a moment, as far as they can. */
 static void let_on(struct crowd *c)
 {
+	u64 deadline = osl_now_ns() + STOP_WAIT_NS;
+
 	for (u32 i = 0; i < c->n; i++)
 		if (c->v[i].stopped && !c->v[i].job && blocks_trap(c, &c->v[i])) {
 			c->v[i].stopped = false;
+			c->v[i].on = true;
 			repeat_wait(c, &c->v[i]);
 			ptrace(PTRACE_CONT, c->v[i].tid, NULL, NULL);
 		}
@@ -336,7 +342,7 @@ static void let_on(struct crowd *c)
 		if (c->v[i].tid && !c->v[i].stopped)
 			ptrace(PTRACE_INTERRUPT, c->v[i].tid, NULL, NULL);
 	for (u32 i = 0; i < c->n; i++)
-		await_one(c, &c->v[i], osl_now_ns() + NS_PER_MS);
+		await_one(c, &c->v[i], c->v[i].on ? deadline : 0);
 }
 
 static int fail_blocked(struct crowd *c, pid_t tid)

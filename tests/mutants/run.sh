@@ -21,7 +21,7 @@ export EBPF_MUTANT
 
 # with the most specific first
 domain='test_tnum test_scalar_4 test_scalar_6 test_scalar_3 test_scalar'
-checker='test_check_proof'
+checker='test_check_proof test_check_facts'
 explorer='test_verify_stack test_verify_mem test_verify_ref test_verify_helper test_verify_access test_verify_flow
 	test_verify_random'
 others='verify verify_kdiff verify_fuzz'

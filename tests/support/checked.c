@@ -105,6 +105,50 @@ static int hits_field(struct checked *k, const struct checked_object *o, s64 at,
 	return 0;
 }
 
+/* --- what the checker said of it ------------------------------------------------------------- */
+
+/* The instruction touches memory at @at of object @o. */
+static int told_access(struct checked *k, const struct checked_object *o, s64 at, bool write)
+{
+	if (o->type == VT_STACK)
+		return 0;
+	if (o->type != VT_CTX && !(k->facts->insn[k->pc] & EBPF_FACT_MAY_FAULT))
+		return checked_error(k, "memory that may be missing, and it was not told");
+	if (o->type == VT_CTX && !write && !(k->facts->ctx_read >> MIN(at / 8, 63) & 1))
+		return checked_error(k, "byte %lld of the context is read, and it was not told",
+				     (long long)at);
+	return 0;
+}
+
+static int told_stack(struct checked *k, const struct checked_object *o, s64 at)
+{
+	u32 subprog = k->frame[o->frame].subprog;
+
+	if (o->type == VT_STACK && -at > k->facts->subprog[subprog].stack)
+		return checked_error(k, "byte %lld of the stack is used, %u bytes were told",
+				     (long long)at, k->facts->subprog[subprog].stack);
+	return 0;
+}
+
+static int told_escape(struct checked *k, const struct checked_value *v)
+{
+	if (v->obj && k->obj[v->obj].type == VT_CTX &&
+	    !(k->facts->insn[k->pc] & EBPF_FACT_CTX_ESCAPES))
+		return checked_error(k, "the context's address is given away, and it was not told");
+	return 0;
+}
+
+static int told_depth(struct checked *k)
+{
+	u32 depth = 0;
+
+	for (u32 i = 0; i < k->nframes; i++)
+		depth += k->facts->subprog[k->frame[i].subprog].stack;
+	return depth > k->facts->stack_depth ? checked_error(k, "%u bytes of stack, %u were told",
+							     depth, k->facts->stack_depth)
+					     : 0;
+}
+
 static int inside(struct checked *k, const struct checked_value *v, s64 off, u64 size, bool write)
 {
 	const struct checked_object *o = &k->obj[v->obj];
@@ -124,6 +168,8 @@ static int inside(struct checked *k, const struct checked_value *v, s64 off, u64
 				     (long long)o->hi);
 	if (write && (o->rdonly || o->type == VT_MAP_KEY || o->type == VT_CTX))
 		return checked_error(k, "write to a read-only object");
+	if (told_stack(k, o, at))
+		return -1;
 	return hits_field(k, o, at, size);
 }
 
@@ -187,6 +233,7 @@ static int read_memory(struct checked *k, const struct checked_value *v, s32 off
 	u32 slot;
 	int r = inside(k, v, off, size, false);
 
+	r = r ? r : told_access(k, o, (s64)(at - o->base), false);
 	if (r)
 		return r;
 	slot = whole_slot(o, at, size);
@@ -207,6 +254,9 @@ static int write_memory(struct checked *k, const struct checked_value *to, s32 o
 	u32 slot;
 	int r = inside(k, to, off, size, true);
 
+	r = r ? r : told_access(k, o, (s64)(at - o->base), true);
+	if (!r && (o->type != VT_STACK || size != 8))
+		r = told_escape(k, v);
 	if (r)
 		return r;
 	slot = whole_slot(o, at, size);
@@ -427,7 +477,7 @@ static int push_frame(struct checked *k, u32 subprog, bool callback)
 	f->reg[BPF_REG_10] = pointer(OBJ_STACK + at, (u64)bottom + EBPF_STACK_SIZE);
 	k->nframes++;
 	k->pc = k->facts->subprog[subprog].start;
-	return 0;
+	return told_depth(k);
 }
 
 static void clobber(struct checked *k)
@@ -548,6 +598,7 @@ static int check_arg(struct checked *k, u32 i, const struct ebpf_proto *p)
 	u32 arg = p->arg[i];
 	int r = readable(k, BPF_REG_1 + i);
 
+	r = r ? r : told_escape(k, reg(k, BPF_REG_1 + i));
 	if (r)
 		return r;
 	if ((arg & EARG_NULL) && !reg(k, BPF_REG_1 + i)->n && (arg & EARG_KIND) != EARG_MEM)
@@ -739,6 +790,8 @@ static int call_helper(struct checked *k, const struct bpf_insn *in)
 	u64 arg[5];
 	int r = p ? 0 : checked_error(k, "no such helper");
 
+	if (!r && !(k->facts->helpers[in->imm / 64] >> in->imm % 64 & 1))
+		r = checked_error(k, "helper %d is called, and it was not told", in->imm);
 	if (!r && !in_world(p))
 		return give_up(k);
 	for (u32 i = 0; !r && i < 5 && (p->arg[i] & EARG_KIND) != EARG_NONE; i++)
@@ -1028,9 +1081,9 @@ int checked_run(struct checked *k, const struct ebpf_vprog *prog, struct ebpf_pr
 	checked_world_reset(w, seed);
 	k->obj[OBJ_CTX] = (struct checked_object){
 		.type = VT_CTX, .live = true, .base = (u64)w->ctx, .hi = CHECKED_CTX};
-	push_frame(k, 0, false);
+	r = push_frame(k, 0, false);
 	*reg(k, BPF_REG_1) = pointer(OBJ_CTX, (u64)w->ctx);
-	r = checked_follow_start(k);
+	r = r ? r : checked_follow_start(k);
 	while (!r && !k->exited && k->steps < CHECKED_STEPS)
 		r = step(k);
 	k->hash = checked_world_hash(w);

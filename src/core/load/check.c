@@ -721,6 +721,41 @@ int ebpf_check_layout(const struct bpf_insn *insns, u32 ninsns, u32 prog_type, u
 	return 0;
 }
 
+/* --- the stack of a chain of calls ----------------------------------------------------------- */
+
+static u32 deepest_callee(const struct bpf_insn *insns, u32 from, u32 to,
+			  const struct ebpf_facts *facts, const u32 *depth)
+{
+	u32 deepest = 0;
+
+	for (u32 i = from; i < to; i++) {
+		u32 s = facts->nsubprogs;
+
+		if ((facts->insn[i] & EBPF_FACT_SEEN) &&
+		    (is_pseudo_call(&insns[i]) || is_func_ref(&insns[i])))
+			while (s-- > 0 && facts->subprog[s].start != i + insns[i].imm + 1)
+				;
+		if (s < facts->nsubprogs)
+			deepest = MAX(deepest, depth[s]);
+	}
+	return deepest;
+}
+
+u32 ebpf_check_depth(const struct bpf_insn *insns, u32 ninsns, const struct ebpf_facts *facts)
+{
+	u32 depth[EBPF_MAX_SUBPROGS] = {0};
+
+	for (u32 round = 0; round < EBPF_MAX_FRAMES; round++)
+		for (u32 s = facts->nsubprogs, end = ninsns; s-- > 0;) {
+			u32 start = facts->subprog[s].start;
+
+			depth[s] = facts->subprog[s].stack +
+				   deepest_callee(insns, start, end, facts, depth);
+			end = start;
+		}
+	return depth[0];
+}
+
 int ebpf_check_structure_flags(const struct bpf_insn *insns, u32 ninsns, u32 prog_type, u32 flags,
 			       struct ebpf_log *log)
 {

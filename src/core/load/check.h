@@ -3,7 +3,7 @@
  */
 #pragma once
 
-#include "core/load/load.h"
+#include "core/load/vprog.h"
 
 struct ebpf_layout {
 	u32 nsubprogs;
@@ -14,6 +14,13 @@ struct ebpf_layout {
 /* ebpf_check_structure_flags(), and the layout on success. */
 int ebpf_check_layout(const struct bpf_insn *insns, u32 ninsns, u32 prog_type, u32 flags,
 		      struct ebpf_log *log, struct ebpf_layout *out);
+
+/*
+ * Bytes of the deepest chain of calls: what each function uses and which calls are reached is in
+ * @facts. A callback counts as called where its address is taken. No chain is longer than
+ * EBPF_MAX_FRAMES.
+ */
+u32 ebpf_check_depth(const struct bpf_insn *insns, u32 ninsns, const struct ebpf_facts *facts);
 
 /* Are the fields of this arithmetic or jump instruction empty that must be? 0, or -EINVAL, said. */
 int ebpf_check_fields(const struct bpf_insn *in, struct ebpf_log *log);
@@ -36,9 +43,11 @@ struct ebpf_image_parts {
 	u32 prog_type;
 	u32 flags;
 	const struct ebpf_layout *layout;
-	u32 stack_depth;  /* bytes of the deepest call chain */
-	u32 ctx_size;	  /* bytes of the context that are read or written */
-	const u64 *zeros; /* one a subprogram; NULL: every slot of each */
+	u32 stack_depth;    /* bytes of the deepest call chain */
+	u32 ctx_size;	    /* bytes of the context that are read or written */
+	u64 ctx_read;	    /* as in the image */
+	const u64 *helpers; /* as in the image */
+	const u64 *zeros;   /* one a subprogram; NULL: every slot of each */
 	const struct ebpf_image_timer *timers;
 	u32 ntimers;
 };

@@ -186,6 +186,8 @@ int proof_arg(struct proof_check *c, u32 regno, u32 arg, struct proof_args *a)
 
 	if (e)
 		return e;
+	if (EBPF_MUTANT(130, proof_reg(c, regno)->type == VT_CTX && a->proto, false))
+		c->facts->insn[c->p->pc] |= EBPF_FACT_CTX_ESCAPES;
 	a->releases |= arg & EARG_RELEASE;
 	if ((arg & EARG_NULL) && proof_is_zero(proof_reg(c, regno)) &&
 	    (kind != EARG_MEM || (arg & EARG_FIXED)))

@@ -139,10 +139,9 @@ static int context(struct proof_check *c, u32 regno, s32 off, u32 size, bool wri
 			     write, &a))
 		return proof_fail(c, "no such field in the context");
 	c->facts->ctx_size = MAX(c->facts->ctx_size, (u32)at + size);
-	for (s64 i = at; !write && i < at + size && i < 256; i++)
-		c->facts->ctx_read[i / 64] |= 1ull << (i % 64);
 	if (write)
 		return 0;
+	c->facts->ctx_read |= EBPF_MUTANT(128, 1ull << MIN((u32)at / 8, 63u), 0);
 	ebpf_vreg_unknown(value);
 	ebpf_scalar_trunc(&value->val, (u8)size);
 	if (a.type != VT_SCALAR)
@@ -340,6 +339,14 @@ int proof_lddw(struct proof_check *c, const struct bpf_insn *in)
 
 int proof_mem(struct proof_check *c, const struct bpf_insn *in)
 {
+	bool is_load = BPF_CLASS(in->code) == BPF_LDX;
+	u32 where = proof_reg(c, is_load ? in->src_reg : in->dst_reg)->type;
+
+	if (EBPF_MUTANT(129, where != VT_STACK && where != VT_CTX, false))
+		c->facts->insn[c->p->pc] |= EBPF_FACT_MAY_FAULT;
+	if (BPF_CLASS(in->code) == BPF_STX && proof_reg(c, in->src_reg)->type == VT_CTX &&
+	    (where != VT_STACK || in->code != (BPF_STX | BPF_MEM | BPF_DW)))
+		c->facts->insn[c->p->pc] |= EBPF_FACT_CTX_ESCAPES;
 	switch (BPF_CLASS(in->code)) {
 	case BPF_LDX:
 		return load(c, in);

@@ -236,6 +236,11 @@ int proof_entry(struct proof_check *c, u32 subprog, u32 map)
 			return 0;
 	if (c->nentries == PROOF_MAX_ENTRIES)
 		return proof_fail(c, "more than %u entries", PROOF_MAX_ENTRIES);
+	if (map != PROOF_NONE && c->facts->ntimers == EBPF_MAX_TIMER_CALLBACKS)
+		return proof_fail(c, "more than %u callbacks of timers", EBPF_MAX_TIMER_CALLBACKS);
+	if (map != PROOF_NONE) /* nothing else may be called as a timer's callback */
+		c->facts->timer[c->facts->ntimers++] =
+			(struct ebpf_image_timer){.pc = c->subprog[subprog].start, .map = map};
 	c->nentries++;
 	*e = (struct proof_entry){.subprog = subprog, .map = map};
 	return enter(c, e);
@@ -327,32 +332,6 @@ static int walk_stored(struct proof_check *c)
 
 /* --- the whole ------------------------------------------------------------------------------- */
 
-/* What is entered as a timer's callback: nothing else may be called as one. */
-static int fill_timers(struct proof_check *c)
-{
-	struct ebpf_facts *f = c->facts;
-
-	for (u32 i = 0; i < c->nentries; i++) {
-		if (c->entries[i].map == PROOF_NONE)
-			continue;
-		if (f->ntimers == EBPF_MAX_TIMER_CALLBACKS)
-			return proof_fail(c, "more than %u callbacks of timers",
-					  EBPF_MAX_TIMER_CALLBACKS);
-		f->timer[f->ntimers++] = (struct ebpf_image_timer){
-			.pc = c->subprog[c->entries[i].subprog].start, .map = c->entries[i].map};
-	}
-	return 0;
-}
-
-static int fill_facts(struct proof_check *c)
-{
-	c->facts->nsubprogs = c->nsubprogs;
-	for (u32 i = 0; i < c->nsubprogs; i++)
-		c->facts->subprog[i].start = c->subprog[i].start;
-	c->facts->processed += c->steps;
-	return fill_timers(c);
-}
-
 static int check_all(struct proof_check *c)
 {
 	int r = index_states(c);
@@ -361,7 +340,9 @@ static int check_all(struct proof_check *c)
 	r = r ? r : walk_all(c);
 	r = r ? r : walk_stored(c);
 	r = r ? r : proof_ends(c);
-	return r ? r : fill_facts(c);
+	c->facts->processed += c->steps;
+	c->facts->stack_depth = ebpf_check_depth(c->prog->insns, c->prog->ninsns, c->facts);
+	return r;
 }
 
 static void check_free(struct proof_check *c)
@@ -391,9 +372,9 @@ static int find_subprogs(struct proof_check *c)
 	c->subprog = calloc(layout.nsubprogs, sizeof(*c->subprog));
 	if (!c->subprog)
 		return -ENOMEM;
-	c->nsubprogs = layout.nsubprogs;
+	c->nsubprogs = c->facts->nsubprogs = layout.nsubprogs;
 	for (u32 i = 0; i < layout.nsubprogs; i++)
-		c->subprog[i].start = layout.starts[i];
+		c->subprog[i].start = c->facts->subprog[i].start = layout.starts[i];
 	return proof_types(c);
 }
 

@@ -23,6 +23,16 @@ static u32 index_of(s64 byte)
 	return 7 - (u32)(-byte - 1) % 8;
 }
 
+/* The frame, with slots for all bytes from @lo on; NULL: no memory. That much its function uses. */
+static struct ebpf_vframe *down_to(struct proof_check *c, u32 frame, s64 lo)
+{
+	struct ebpf_vframe *f = c->p->st.frame[frame];
+	u32 *stack = &c->facts->subprog[f->subprog].stack, slots = slot_of(lo) + 1;
+
+	*stack = EBPF_MUTANT(131, MAX(*stack, 8 * slots), 0);
+	return ebpf_vframe_grow(f, slots) ? NULL : f;
+}
+
 void proof_slot_misc(struct ebpf_vslot *s)
 {
 	for (u32 i = 0; i < 8; i++)
@@ -113,9 +123,9 @@ static void blur_bytes(struct ebpf_vframe *f, const struct proof_span *span, boo
 int proof_stack_write(struct proof_check *c, u32 frame, const struct proof_span *span,
 		      const struct ebpf_vreg *value)
 {
-	struct ebpf_vframe *f = c->p->st.frame[frame];
+	struct ebpf_vframe *f = down_to(c, frame, span->lo);
 
-	if (ebpf_vframe_grow(f, slot_of(span->lo) + 1))
+	if (!f)
 		return -ENOMEM;
 	break_objects(f, span);
 	if (!span->fixed)
@@ -167,10 +177,10 @@ static bool read_bytes(struct proof_check *c, const struct ebpf_vframe *f,
 int proof_stack_read(struct proof_check *c, u32 frame, const struct proof_span *span,
 		     struct ebpf_vreg *value)
 {
-	struct ebpf_vframe *f = c->p->st.frame[frame];
+	struct ebpf_vframe *f = down_to(c, frame, span->lo);
 	bool zero;
 
-	if (ebpf_vframe_grow(f, slot_of(span->lo) + 1))
+	if (!f)
 		return -ENOMEM;
 	zero = read_bytes(c, f, span);
 	if (span->fixed && !index_of(span->lo))
@@ -184,9 +194,9 @@ int proof_stack_read(struct proof_check *c, u32 frame, const struct proof_span *
 
 int proof_stack_arg(struct proof_check *c, u32 frame, const struct proof_span *span, bool write)
 {
-	struct ebpf_vframe *f = c->p->st.frame[frame];
+	struct ebpf_vframe *f = down_to(c, frame, span->lo);
 
-	if (ebpf_vframe_grow(f, slot_of(span->lo) + 1))
+	if (!f)
 		return -ENOMEM;
 	read_bytes(c, f, span);
 	if (write) {

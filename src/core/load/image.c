@@ -26,6 +26,7 @@ int ebpf_image_build(const struct ebpf_image_parts *parts, u8 **out, u32 *size)
 		.flags = parts->flags,
 		.stack_depth = parts->stack_depth,
 		.ctx_size = parts->ctx_size,
+		.ctx_read = parts->ctx_read,
 		.ntimers = parts->ntimers,
 	};
 	u8 *p;
@@ -36,6 +37,7 @@ int ebpf_image_build(const struct ebpf_image_parts *parts, u8 **out, u32 *size)
 	img.timers = img.zeros + img.nsubprogs * (u32)sizeof(u64);
 	img.size = img.timers + img.ntimers * (u32)sizeof(*parts->timers);
 	img.code = img.size;
+	memcpy(img.helpers, parts->helpers, sizeof(img.helpers));
 	p = calloc(1, img.size);
 	if (!p)
 		return -ENOMEM;

@@ -32,7 +32,6 @@ struct build {
 	u32 nmaps;
 	u32 flags;
 	u64 zeros[EBPF_MAX_SUBPROGS]; /* stack slots to clear, of each function */
-	u32 stack_depth, ctx_size;
 };
 
 static int use_map(struct build *b, u32 id, u32 *index)
@@ -203,6 +202,36 @@ static int add_code(u8 **image, u32 *size)
 	return r == -EOPNOTSUPP ? 0 : r;
 }
 
+static u32 fact_flags(const struct ebpf_facts *facts, u32 n)
+{
+	u32 flags = 0;
+
+	for (u32 i = 0; i < n; i++) {
+		if (facts->insn[i] & EBPF_FACT_MAY_FAULT)
+			flags |= EBPF_IMAGE_MAY_FAULT;
+		if (facts->insn[i] & EBPF_FACT_CTX_ESCAPES)
+			flags |= EBPF_IMAGE_CTX_ESCAPES;
+	}
+	return flags;
+}
+
+/* What those learn who make code of the image and run it. Without a proof, the worst. */
+static void hand_on(const struct build *b, const struct ebpf_layout *layout,
+		    const struct ebpf_facts *facts, struct ebpf_image_parts *parts)
+{
+	static const u64 all[4] = {~0ull, ~0ull, ~0ull, ~0ull};
+	bool proved = facts->nsubprogs;
+
+	parts->flags |= proved ? fact_flags(facts, b->load->ninsns)
+			       : EBPF_IMAGE_MAY_FAULT | EBPF_IMAGE_CTX_ESCAPES;
+	parts->stack_depth = proved ? facts->stack_depth : layout->frames * EBPF_STACK_SIZE;
+	parts->ctx_size = facts->ctx_size;
+	parts->ctx_read = proved ? facts->ctx_read : ~0ull;
+	parts->helpers = proved ? facts->helpers : all;
+	parts->timers = facts->timer;
+	parts->ntimers = facts->ntimers;
+}
+
 static int make_image(struct build *b, const struct ebpf_layout *layout,
 		      const struct ebpf_facts *facts)
 {
@@ -215,16 +244,13 @@ static int make_image(struct build *b, const struct ebpf_layout *layout,
 		.prog_type = b->load->prog_type,
 		.flags = b->flags,
 		.layout = layout,
-		.stack_depth = b->stack_depth,
-		.ctx_size = b->ctx_size,
 		.zeros = b->zeros,
-		.timers = facts->timer,
-		.ntimers = facts->ntimers,
 	};
 	_cleanup_free_ u8 *image = NULL;
 	u32 size;
 	int r;
 
+	hand_on(b, layout, facts, &parts);
 	r = ebpf_image_build(&parts, &image, &size);
 	if (!r && b->load->want_jit)
 		r = add_code(&image, &size);
@@ -289,14 +315,6 @@ static void stack_to_clear(struct build *b, const struct ebpf_layout *layout,
 			return;
 		b->zeros[s] = facts->subprog[i].zero;
 	}
-}
-
-/* Without a proof, all the stack that there can be. */
-static void memory_to_use(struct build *b, const struct ebpf_layout *layout,
-			  const struct ebpf_facts *facts)
-{
-	b->stack_depth = facts->stack_depth ? facts->stack_depth : layout->frames * EBPF_STACK_SIZE;
-	b->ctx_size = facts->ctx_size;
 }
 
 /* --- what no path comes to ------------------------------------------------------------------- */
@@ -393,8 +411,7 @@ static int prepare(struct build *b, const struct ebpf_layout *layout)
 	if (!r && !load->check_flags)
 		r = check_and_verify(b, facts);
 	stack_to_clear(b, layout, load->facts ? load->facts : facts);
-	memory_to_use(b, layout, load->facts ? load->facts : facts);
-	r = r ? r : make_image(b, layout, facts);
+	r = r ? r : make_image(b, layout, load->facts ? load->facts : facts);
 	ebpf_facts_free(facts);
 	return r;
 }

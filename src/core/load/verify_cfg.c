@@ -187,7 +187,6 @@ int verify_cfg(struct verify *v)
 struct chain {
 	u32 frame; /* functions above */
 	u32 depth; /* their bytes, as the kernel counts them: the limit is about these */
-	u32 used;  /* and as they are here, where an empty frame is not empty */
 	bool in_callback;
 };
 
@@ -207,8 +206,6 @@ static int check_frame(struct verify *v, u32 sub, struct chain *c)
 	if (c->depth > EBPF_STACK_SIZE)
 		return verify_fail(v, EACCES, "combined stack size of %u calls is %u. Too large\n",
 				   c->frame + 1, c->depth);
-	c->used += ALIGN_UP(MAX(s->stack, 1u), 16u);
-	v->facts->stack_depth = MAX(v->facts->stack_depth, c->used);
 	return 0;
 }
 

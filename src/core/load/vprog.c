@@ -21,8 +21,6 @@ int ebpf_verify(const struct ebpf_vprog *prog, struct ebpf_log *log, struct ebpf
 	r = ebpf_explore(prog, log, &proof, claimed);
 	if (!r)
 		r = ebpf_check_proof(prog, &proof, log, facts);
-	if (!r)
-		facts->stack_depth = claimed->stack_depth;
 	ebpf_facts_free(claimed);
 	ebpf_proof_free(&proof);
 	return r;

@@ -70,19 +70,24 @@ struct ebpf_vprog {
  * What a proof says to those who make and run the code. All arrays are calloc'ed by the verifier,
  * ninsns long, and the caller's afterwards (ebpf_facts_free()).
  */
-#define EBPF_FACT_SEEN 1u	  /* some path gets here; the rest is dead code */
+#define EBPF_FACT_SEEN 1u      /* some path gets here; the rest is dead code */
+#define EBPF_FACT_MAY_FAULT 2u /* touches memory that may be missing: not the stack or context */
+#define EBPF_FACT_CTX_ESCAPES                                                                      \
+	4u /* gives the context's address to a helper, or stores it where                          \
+	      others may read it */
 
 struct ebpf_facts {
-	u8 *insn;	 /* EBPF_FACT_* */
-	u64 ctx_read[4]; /* bit n: byte n of the context is read by a load, n < 256 */
-	u32 ctx_size;	 /* bytes of the context, from its start, that are read or written */
-	u64 helpers[4];	 /* bit n: helper n is called */
+	u8 *insn;	/* EBPF_FACT_* */
+	u64 ctx_read;	/* bit n: a load reads of the context's bytes 8n to 8n+7; 63: or of later */
+	u32 ctx_size;	/* bytes of the context, from its start, that are read or written */
+	u64 helpers[4]; /* bit n: helper n is called */
 	u32 nsubprogs;
 	struct {
 		u32 start; /* first instruction */
+		u32 stack; /* bytes below its frame pointer that are touched, a multiple of 8 */
 		u64 zero;  /* bit n: slot n (bytes fp-8n-8 ..) may be read before it is written */
 	} subprog[EBPF_MAX_SUBPROGS];
-	u32 stack_depth; /* bytes of the deepest chain, by the explorer: nothing relies on it */
+	u32 stack_depth; /* bytes of the deepest chain of calls, callbacks included */
 	u32 processed;	 /* instructions, both phases */
 	struct ebpf_image_timer timer[EBPF_MAX_TIMER_CALLBACKS];
 	u32 ntimers;

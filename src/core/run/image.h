@@ -19,7 +19,7 @@
 #include "core/uapi.h"
 
 #define EBPF_IMAGE_MAGIC 0x474d4942u /* "BIMG" */
-#define EBPF_IMAGE_VERSION 4u
+#define EBPF_IMAGE_VERSION 5u
 #define EBPF_LD_REF                                                                                \
 	7 /* src_reg of a lddw whose value is refs[imm]; not a kernel value, only inside images */
 
@@ -83,17 +83,24 @@ struct ebpf_image {
 	u32 entry;	 /* offset of the entry in the code, from `code` */
 	u32 prog_type;	 /* BPF_PROG_TYPE_* */
 	u32 flags;	 /* EBPF_IMAGE_* */
-	u32 stack_depth; /* bytes, of the deepest call chain */
+	u32 stack_depth; /* bytes that the deepest chain of calls touches, guards not counted */
 	u32 zeros;    /* offset of u64[nsubprogs]: the stack slots that are zero when the function
 			 begins; bit n: the 8 bytes at r10 - 8n - 8 */
 	u32 ctx_size; /* bytes of the context, from its start, that are read or written */
 	u32 timers;   /* offset of what may be called as a timer's callback */
 	u32 ntimers;
-	u32 pad[11];
+	u32 pad;
+	u64 ctx_read;	/* bit n: loads read of the context's bytes 8n to 8n+7; 63: or of later ones
+			 */
+	u64 helpers[4]; /* bit n: helper n is called */
 };
 
 #define EBPF_IMAGE_TAIL_CALLS 1u /* makes tail calls */
 #define EBPF_IMAGE_ASKS_LEFT 2u	 /* wants to run at the end of calls that do not return, too */
+#define EBPF_IMAGE_MAY_FAULT 4u	 /* touches memory that may be missing: not stack or context only  \
+				  */
+#define EBPF_IMAGE_CTX_ESCAPES                                                                     \
+	8u /* helpers, or others, get the context's address: ctx_read is not all that is read */
 
 static inline const struct bpf_insn *ebpf_image_insns(const struct ebpf_image *img)
 {

@@ -9,8 +9,6 @@
 #include "core/run/map/perf.h"
 #include "core/run/map/ringbuf.h"
 
-#define PREFAULT (4ull << 20)
-
 /*
  * A record into a page that was never touched here costs a page fault, which is more than all the
  * rest of what it costs. The pages that come first are taken now; not all of a large ring, since a
@@ -18,7 +16,7 @@
  */
 static void prefault(long at, u64 size)
 {
-	SYS3(__NR_madvise, at, MIN(size, PREFAULT), SYS_MADV_POPULATE_WRITE);
+	SYS3(__NR_madvise, at, MIN(size, AGENT_RING_PRESENT), SYS_MADV_POPULATE_WRITE);
 }
 
 int agent_ring_pages(const struct agent_map *m, int fd, long *out)
@@ -42,7 +40,7 @@ int agent_ring_pages(const struct agent_map *m, int fd, long *out)
 		sys_munmap((void *)p, size);
 		return (int)q;
 	}
-	if (!m->readonly)
+	if (!m->readonly && m->meta.id != agent.trace_map)
 		prefault(p, part[0].len);
 	*out = agent_lend_pages(p, size);
 	return sys_is_err(*out) ? (int)*out : 0;

@@ -17,7 +17,10 @@
 
 #define RET_INSTANCES 65536u
 #define LINGER_ROUNDS 8u
-#define SITES_PER_MSG ((AGENT_MSG_MAX - 64) / sizeof(struct agent_site))
+#define CONSUMERS_PER_SITE 8u
+#define RING_PER_SITE (16u << 10) /* bytes */
+#define SITES_PER_MSG 128u
+_Static_assert(SITES_PER_MSG <= (AGENT_MSG_MAX - 64) / sizeof(struct agent_site), "");
 #define CONSUMERS_PER_MSG ((AGENT_MSG_MAX - 64) / sizeof(struct agent_consumer))
 
 /* --- acknowledgements --------------------------------------------------------------------------
@@ -338,6 +341,9 @@ void deliver_put_map(struct exchange *x, struct ebpf_map_obj *m)
 	exchange_enqueue_fd(msg, m->const_fd >= 0 ? m->const_fd : m->obj.fd);
 	m->delivered = true;
 	msg->ack = ack_map;
+	/* of a ring the first pages are made present */
+	if (am.ring && m != x->t->d->trace_map)
+		msg->weight = MIN(m->obj.size, AGENT_RING_PRESENT) / RING_PER_SITE;
 	msg->arg = m->obj.id;
 	g->sent = true;
 }
@@ -618,8 +624,10 @@ static void put_sites(struct exchange *x)
 		struct xmsg *m =
 			put_list(x, AGENT_SITES, v + i, sizeof(*v), MIN(n - i, (u32)SITES_PER_MSG));
 
-		if (m)
+		if (m) {
 			m->ack = ack_sites;
+			m->weight = m->arg;
+		}
 	}
 }
 
@@ -683,8 +691,10 @@ static void put_consumers(struct exchange *x)
 	for (u32 i = 0; i < n; i += CONSUMERS_PER_MSG) {
 		m = put_list(x, AGENT_CONSUMERS, v + i, sizeof(*v),
 			     MIN(n - i, (u32)CONSUMERS_PER_MSG));
-		if (m)
+		if (m) {
 			m->ack = ack_consumers;
+			m->weight = m->arg / CONSUMERS_PER_SITE;
+		}
 	}
 	if (m)
 		m->ack = ack_last;

@@ -5,7 +5,8 @@
  *
  * Rules: the agent's words are hostile: lengths are checked, error numbers only shown. A target
  * that stays silent loses its exchange, not its patches. What changes in the daemon while an
- * exchange runs is found by identity (link id, address), never by pointer.
+ * exchange runs is found by identity (link id, address), never by pointer. An agent that the
+ * injection has called is let go before it was kept for long, and called again for the rest.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -23,6 +24,11 @@
 #include "daemon/exchange.h"
 
 #define RETRIES_MAX 8u
+/*
+ * How much may be asked of an agent while a target is held, in sites: about a millisecond's worth.
+ * But for the sites that keep signals open, which come first, none depends on another.
+ */
+#define STOP_SITES 256u
 /* for an agent that came by itself: a busy machine may keep it from running, and nobody waits */
 #define PATIENCE_MS 10000u
 
@@ -205,6 +211,27 @@ static void await_agent(struct exchange *x)
 	loop_timer_arm(&x->t->d->loop, &x->timer, ms * NS_PER_MS);
 }
 
+/* The first message of each stop may be as heavy as it is. */
+static bool is_enough(struct exchange *x, const struct xmsg *m)
+{
+	bool enough = m->weight && x->spent && x->spent + m->weight > STOP_SITES &&
+		      (x->reason == AGENT_COMMAND || x->reason == AGENT_START);
+
+	x->spent += m->weight;
+	return enough && x->injecting;
+}
+
+/* The rest of the queue when the injector has let the target go (injected()). */
+static void pause_exchange(struct exchange *x)
+{
+	static const struct xmsg bye = {.type = AGENT_DONE};
+
+	send_one(x, &bye);
+	close_sock(x);
+	x->paused = true;
+	x->reason = 0;
+}
+
 static void send_next(struct exchange *x)
 {
 	const struct xmsg *m;
@@ -215,6 +242,10 @@ static void send_next(struct exchange *x)
 		return;
 	}
 	m = list_entry(x->queue.next, struct xmsg, node);
+	if (is_enough(x, m)) {
+		pause_exchange(x);
+		return;
+	}
 	err = send_one(x, m);
 	if (err) {
 		exchange_fail(x, err, "the agent in process %d does not listen: %s", x->t->pid,
@@ -238,7 +269,8 @@ static void on_hello(struct exchange *x, const struct agent_hello *h)
 	struct target *t = x->t;
 
 	x->reason = h->reason;
-	x->calling = false;
+	x->spent = h->reason == AGENT_START ? STOP_SITES : 0; /* to be loaded takes as long */
+	x->calling = x->paused = false;
 	if (h->reason == AGENT_CALLED && !t->loaded)
 		t->found = true; /* nothing was stopped or loaded */
 	x->tid = h->tid;
@@ -369,6 +401,8 @@ static bool callable(const struct target *t)
 	return call_may(t->pid, why) == 0;
 }
 
+static void inject(struct exchange *x);
+
 static void injected(struct exchange *x, const struct inject_event *ev)
 {
 	struct target *t = x->t;
@@ -380,9 +414,16 @@ static void injected(struct exchange *x, const struct inject_event *ev)
 		return;
 	}
 	t->stopped_ns += ev->stopped_ns;
-	t->found = ev->found;
+	if (!x->resumed)
+		t->found = ev->found;
 	if (ev->base)
 		t->base = ev->base;
+	if (x->paused && !ev->err && !x->err && x->sock.fd < 0 && !x->talked) {
+		inject_finish(&x->inj);
+		x->resumed = true;
+		inject(x);
+		return;
+	}
 	if (ev->err && !x->err && !x->talked) {
 		x->err = ev->err;
 		memcpy(x->why, ev->why, sizeof(x->why));
@@ -477,7 +518,7 @@ static bool any_armed(const struct target *t)
 /* What is to be said is made up before the target is held, as far as it is known by then. */
 static void prepare(struct exchange *x)
 {
-	if (!x->t->setup || !x->t->loaded)
+	if (x->prepared || !x->t->setup || !x->t->loaded)
 		return;
 	deliver_put_all(x);
 	x->prepared = true;
@@ -549,6 +590,7 @@ void exchange_advance(struct exchange *x)
 			forget_prepared(x);
 		if (!x->prepared)
 			deliver_put_all(x);
+		x->prepared = true;
 		send_next(x);
 	}
 }

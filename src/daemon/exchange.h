@@ -21,6 +21,7 @@ struct xmsg {
 	u32 nfds;
 	void (*ack)(struct exchange *x, const struct xmsg *m, s32 err, const u8 *body, u32 len);
 	u32 arg;
+	u32 weight; /* how long it keeps the agent, in sites */
 	u8 body[] __attribute__((aligned(8)));
 };
 
@@ -44,6 +45,9 @@ struct exchange {
 	u32 reason; /* of the agent's hello, 0: none yet */
 	s32 tid;    /* the agent's thread */
 	bool planned, injecting, talked;
+	bool paused;	    /* the agent was let go before it was told everything */
+	bool resumed;	    /* and called again */
+	u32 spent;	    /* how much it was told since it was called, in sites */
 	bool prepared;	    /* the queue is what is to be said */
 	bool slots_changed; /* it tells so: wanted again when it fails */
 	bool calling;	    /* the agent was sent a signal and has not come yet */

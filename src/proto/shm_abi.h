@@ -112,6 +112,7 @@ struct agent_setup {
 	char socket[108]; /* path for later exchanges */
 };
 
+#define AGENT_RING_PRESENT (4ull << 20) /* bytes of a ring that are made present at once */
 struct agent_map {
 	struct ebpf_map_meta meta;
 	u64 size;     /* bytes to map */

@@ -30,7 +30,13 @@ say all 1
 is "unprobed" "$answer" "all $sum"
 before=$(python3 "$stage/integration/text_hash.py" "$target")
 
+# what a process has read and written by system calls; its agent's messages don't count
+calls_made() {
+	sed -n 's/^sysc[rw]: //p' "/proc/$target/io" 2>/dev/null | paste -sd+ | bc
+}
+
 # all of them, and two that can't be probed
+calls=$(calls_made)
 attach_start --prog "on_call=uprobe.multi:$lib:m_*" --prog "on_return=uretprobe.multi:$lib:m_*" "$target" "$object"
 said=$(cat attach.out attach.err)
 like "the others are attached" "$said" "on_call +uprobe.multi +.*many_lib.so:m_\*  attached \(1000 functions\)"
@@ -39,6 +45,7 @@ like "how many can't be" "$said" "on_call: 2 of the 1002 functions of .*many_lib
 like "the one" "$said" "^  cannot probe m_bad_hlt .*: it is a privileged instruction"
 like "the other" "$said" "^  cannot probe m_bad_port .*"
 like "the number of probes" "$said" "^Tracing 2000 probes in 1 process"
+echo "# $(($(calls_made) - calls)) calls"
 say all 7
 is "results" "$answer" "all $((7 * sum))"
 is "entries, returns, and what they returned" "$(values 0 1 2)" "7000 7000 $((7 * sum))"

@@ -34,7 +34,9 @@ static struct json_object *target_json(const struct ebpfrt_target *t)
 	out_add_s64(o, "pid", t->pid);
 	out_add_str(o, "comm", out_clean(t->comm, comm, sizeof(comm)));
 	out_add_str(o, "how", how(t));
+	out_add_u64(o, "stops", t->stops);
 	out_add_u64(o, "stopped_ns", t->stopped_ns);
+	out_add_u64(o, "longest_stop_ns", t->longest_ns);
 	out_add_u64(o, "sessions", t->sessions);
 	out_add_u64(o, "links", t->links);
 	out_add_u64(o, "sites", t->sites);

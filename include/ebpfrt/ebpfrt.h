@@ -44,16 +44,17 @@ EBPFRT_API int ebpfrt_connect(void);
 struct ebpfrt_target {
 	pid_t pid;
 	uint32_t how;	     /* EBPFRT_PRELOADED, EBPFRT_INJECTED, EBPFRT_FORKED */
-	uint64_t stopped_ns; /* how long a thread was held to bring the agent in */
+	uint64_t stopped_ns; /* how long it was held by ptrace, all in all */
+	uint64_t longest_ns; /* and at a time */
 	uint32_t sites;	     /* patched places */
 	uint32_t links;
 	uint32_t sessions; /* clients that attached to it */
 	uint32_t inert;	   /* 1: the agent restored everything by itself, its daemon had died */
-	uint32_t found; /* 1: the agent was there already, from an earlier time or another client's
-			 */
-	uint32_t reserved;
-	uint64_t hits;	  /* programs run */
-	uint64_t missed;  /* hits that could not run a program (nested in another) */
+	uint32_t found;	 /* 1: the agent was there already, from an earlier time or another client's
+			  */
+	uint32_t stops;	 /* how often it was held */
+	uint64_t hits;	 /* programs run */
+	uint64_t missed; /* hits that could not run a program (nested in another) */
 	uint64_t aborted; /* runs cut short by a fault */
 	uint64_t left;	  /* calls that were seen to end without a return: exception, longjmp */
 	uint64_t foreign; /* traps that belonged to the application and went there */

@@ -25,6 +25,8 @@ static void copy_target(struct ebpfrt_target *to, const struct msg_target_info *
 		.pid = from->pid,
 		.how = from->how,
 		.stopped_ns = from->stopped_ns,
+		.longest_ns = from->longest_ns,
+		.stops = from->stops,
 		.sites = from->nsites,
 		.links = from->nlinks,
 		.sessions = from->sessions,

@@ -414,6 +414,8 @@ static void injected(struct exchange *x, const struct inject_event *ev)
 		return;
 	}
 	t->stopped_ns += ev->stopped_ns;
+	t->longest_ns = MAX(t->longest_ns, ev->stopped_ns);
+	t->stops += ev->stopped_ns != 0;
 	if (!x->resumed)
 		t->found = ev->found;
 	if (ev->base)

@@ -220,6 +220,8 @@ static void fill_info(const struct target *t, struct msg_target_info *o)
 	o->how = t->how;
 	o->start_time = t->start_time;
 	o->stopped_ns = t->stopped_ns;
+	o->longest_ns = t->longest_ns;
+	o->stops = t->stops;
 	o->sessions = t->nmembers;
 	o->found = t->found || t->nmembers > 1;
 	memcpy(o->comm, t->comm, sizeof(o->comm));

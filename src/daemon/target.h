@@ -128,12 +128,13 @@ struct target {
 	u32 how; /* msg_target_info.how */
 	u64 base, dl_debug;
 	int mem; /* its memory, from its agent: only workers read it, it may be anything; or -1 */
-	bool found; /* the agent was there, from an earlier time */
-	u64 stopped_ns;
-	bool setup;   /* the agent has our pages */
-	bool loaded;  /* the agent is in the process */
-	bool dirty;   /* look again when the exchange is over */
-	bool modules; /* the loader has something new */
+	bool found;		    /* the agent was there, from an earlier time */
+	u64 stopped_ns, longest_ns; /* held by injections, all in all and at a time */
+	u32 stops;		    /* by how many */
+	bool setup;		    /* the agent has our pages */
+	bool loaded;		    /* the agent is in the process */
+	bool dirty;		    /* look again when the exchange is over */
+	bool modules;		    /* the loader has something new */
 	bool gone;
 	bool executed; /* another program, without our agent */
 	bool failed;   /* the last attempt; nothing is under way */

@@ -16,7 +16,7 @@
 #include "core/run/map/map.h"
 #include "osl/osl.h"
 
-#define MSG_ABI 7u
+#define MSG_ABI 8u
 #define MSG_NAMES_DIR "bpf"
 #define MSG_INLINE_MAX 60000u
 #define MSG_PAYLOAD_MAX (64u << 20)
@@ -194,14 +194,15 @@ struct msg_target_info {
 	s32 pid;
 	u32 how;	/* 1 preloaded, 2 injected, 3 forked */
 	u64 start_time; /* field 22 of /proc/PID/stat */
-	u64 stopped_ns; /* how long injection held a thread */
+	u64 stopped_ns; /* how long injection held a thread, all in all */
+	u64 longest_ns; /* and at a time */
 	u32 nsites;
 	u32 nlinks;
 	u64 hits, missed, aborted, left, foreign, trace_dropped;
 	u32 inert;
 	u32 sessions;
 	u32 found; /* 1: the agent was there already */
-	u32 pad;
+	u32 stops; /* how often it was held */
 	char comm[16];
 };
 

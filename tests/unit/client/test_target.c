@@ -17,6 +17,8 @@ static struct msg_target_info some_target(void)
 	struct msg_target_info t = {.pid = 4711,
 				    .how = 2,
 				    .stopped_ns = 1500000,
+				    .longest_ns = 900000,
+				    .stops = 2,
 				    .nsites = 3,
 				    .nlinks = 4,
 				    .hits = 5,
@@ -38,6 +40,8 @@ static void check_target(const struct ebpfrt_target *t)
 	cr_assert_eq(t->pid, 4711);
 	cr_assert_eq(t->how, EBPFRT_INJECTED);
 	cr_assert_eq(t->stopped_ns, 1500000);
+	cr_assert_eq(t->longest_ns, 900000);
+	cr_assert_eq(t->stops, 2);
 	cr_assert_eq(t->sites, 3);
 	cr_assert_eq(t->links, 4);
 	cr_assert_eq(t->hits, 5);

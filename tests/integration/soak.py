@@ -30,14 +30,21 @@ PROGRAMS = {
     "returns": "leaf 3|longjmp 1000|siglongjmp 200|recurse 300|hop 50|tail 20|exit 5|cancel 5|coroutines 16|backtrace 1|unwind 1".split("|"),
     "returns_cc": "leaf 3|throw 10|direct 10|catcher 10|rethrow 10|within 10|carry 10|recurse 10|moved 10|handler 3|cancel 5|exit 5".split("|"),
     "target": ["call 100", "threads 4 50", "fork 20", "jump 300", "deep 500"],
+    "target-static-pie": ["call 100", "threads 4 50", "fork 20", "jump 300", "deep 500"],
+    "state": "slot 3000|step 3000|nop 3000|red mov 500|red jmp 500|red push 500|red pop 500|red call 500|red ret 500|small 300|nested 200".split("|"),
+    "actions": ["one " + c for c in "ways masks wait thread suspend nested others back signal ends stacks jump edit float segv".split()],
+    "many": ["all 3", "names 10", "libc 5"],
+    "usdt": ["fire 10", "fire 30"],
+    "hazards": ["call 100", "call 1000"],
 }
-DIFFERS = {"storm": r"^rounds \d+( work \d+)?$", "jumps": r"hits \d+|slots \d+"}
+ARGUMENTS = {"many": ["{bin}/many_lib.so"], "hazards": ["plain", "0"]}
+DIFFERS = {"state": r"under \d+", "storm": r"^rounds \d+( work \d+)?$", "jumps": r"hits \d+|slots \d+"}
 
 
 class Program:
     def __init__(self, name, prefix=()):
         self.name = name
-        self.child = subprocess.Popen([*prefix, f"{BIN}/{name}"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        self.child = subprocess.Popen([*prefix, f"{BIN}/{name}", *(a.format(bin=BIN) for a in ARGUMENTS.get(name, ()))], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                       stderr=subprocess.DEVNULL, text=True, bufsize=1)
         ready = self.child.stdout.readline().split()
         self.pid = int(ready[1]) if ready[:1] == ["ready"] else 0

@@ -174,9 +174,10 @@ ALU_CLAIMS(sdiv, BPF_DIV, true)
 ALU_CLAIMS(smod, BPF_MOD, true)
 #define ALU_NAMES(X)                                                                               \
 	X(add64)                                                                                   \
-	X(add32) X(sub64) X(sub32) X(and64) X(and32) X(or64) X(or32) X(xor64) X(xor32) X(lsh64)    \
-		X(lsh32) X(rsh64) X(rsh32) X(arsh64) X(arsh32) X(sdiv64) X(sdiv32) X(smod64)       \
-			X(smod32) X(div64) X(div32) X(mod64) X(mod32) X(mul64) X(mul32)
+	X(add32)                                                                                   \
+	X(sub64) X(sub32) X(and64) X(and32) X(or64) X(or32) X(xor64) X(xor32) X(lsh64) X(lsh32)    \
+		X(rsh64) X(rsh32) X(arsh64) X(arsh32) X(sdiv64) X(sdiv32) X(smod64) X(smod32)      \
+			X(div64) X(div32) X(mod64) X(mod32) X(mul64) X(mul32)
 
 /* one operand */
 #define UNARY_CLAIM(name, action, result)                                                          \
@@ -220,11 +221,47 @@ UNARY_CLAIM(to_le16, ebpf_scalar_end(a, EBPF_END_LE, 16), low_bits(x, width_of(2
 SWAP_CLAIM(to_be16, EBPF_END_LE, 2)
 UNARY_CLAIM(to_le16, ebpf_scalar_end(a, EBPF_END_BE, 16), low_bits(x, width_of(2)))
 #endif
+
+/* an instruction of one operand, or with itself */
+#define INSN_CLAIM(name, code_, off_, imm_, result)                                                \
+	UNARY_CLAIM(name,                                                                          \
+		    ebpf_scalar_insn(a, a,                                                         \
+				     &(const struct bpf_insn){                                     \
+					     .code = (code_), .off = (off_), .imm = (imm_)}),      \
+		    result)
+INSN_CLAIM(insn_neg64, BPF_ALU64 | BPF_NEG, 0, 0, low_bits(-x, EBPF_DOMAIN_BITS))
+INSN_CLAIM(insn_neg32, BPF_ALU | BPF_NEG, 0, 0, low_bits(-x, EBPF_DOMAIN_HALF))
+INSN_CLAIM(insn_mov32, BPF_ALU | BPF_MOV | BPF_X, 0, 0, low_bits(x, EBPF_DOMAIN_HALF))
+INSN_CLAIM(insn_movsx8, BPF_ALU64 | BPF_MOV | BPF_X, 8, 0,
+	   low_bits((u64)as_signed(x, width_of(1)), EBPF_DOMAIN_BITS))
+INSN_CLAIM(insn_movsx32, BPF_ALU64 | BPF_MOV | BPF_X, 32, 0,
+	   low_bits((u64)as_signed(x, width_of(4)), EBPF_DOMAIN_BITS))
+INSN_CLAIM(insn_movsx16to32, BPF_ALU | BPF_MOV | BPF_X, 16, 0,
+	   low_bits((u64)as_signed(x, width_of(2)), EBPF_DOMAIN_HALF))
+INSN_CLAIM(insn_swap16, BPF_ALU64 | BPF_END, 0, 16, number_swap(x, width_of(2) / EBPF_DOMAIN_BYTE))
+INSN_CLAIM(insn_swap64, BPF_ALU64 | BPF_END, 0, 64, number_swap(x, width_of(8) / EBPF_DOMAIN_BYTE))
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define BIG BPF_TO_BE
+#define LITTLE BPF_TO_LE
+#else
+#define BIG BPF_TO_LE
+#define LITTLE BPF_TO_BE
+#endif
+INSN_CLAIM(insn_be32, BPF_ALU | BPF_END | BIG, 0, 32,
+	   number_swap(x, width_of(4) / EBPF_DOMAIN_BYTE))
+INSN_CLAIM(insn_le32, BPF_ALU | BPF_END | LITTLE, 0, 32, low_bits(x, width_of(4)))
+#define INSN_NAMES(X)                                                                              \
+	X(insn_neg64)                                                                              \
+	X(insn_neg32)                                                                              \
+	X(insn_mov32) X(insn_movsx8) X(insn_movsx32) X(insn_movsx16to32) X(insn_swap16)            \
+		X(insn_swap64) X(insn_be32) X(insn_le32)
+
 #define UNARY_NAMES(X)                                                                             \
+	INSN_NAMES(X)                                                                              \
 	X(neg64)                                                                                   \
-	X(neg32) X(zext32) X(sext8) X(sext16) X(sext32) X(sext8to32) X(sext16to32) X(trunc8)       \
-		X(trunc16) X(trunc32) X(trunc64) X(swap16) X(swap32) X(swap64) X(to_be16)          \
-			X(to_le16)
+	X(neg32)                                                                                   \
+	X(zext32) X(sext8) X(sext16) X(sext32) X(sext8to32) X(sext16to32) X(trunc8) X(trunc16)     \
+		X(trunc32) X(trunc64) X(swap16) X(swap32) X(swap64) X(to_be16) X(to_le16)
 
 /* Both branches' refinement, and both answers of the prediction. */
 #define JMP_CLAIM(name, op, is32, outcome)                                                         \
@@ -267,10 +304,10 @@ JMP_CLAIMS(jsle, BPF_JSLE)
 #define JMP_FOUR(X, name) X(name##64_yes) X(name##64_no) X(name##32_yes) X(name##32_no)
 #define JMP_ALL(X, what)                                                                           \
 	JMP_FOUR(X, what##jeq)                                                                     \
-	JMP_FOUR(X, what##jne) JMP_FOUR(X, what##jset) JMP_FOUR(X, what##jgt)                      \
-		JMP_FOUR(X, what##jge) JMP_FOUR(X, what##jlt) JMP_FOUR(X, what##jle)               \
-			JMP_FOUR(X, what##jsgt) JMP_FOUR(X, what##jsge) JMP_FOUR(X, what##jslt)    \
-				JMP_FOUR(X, what##jsle)
+	JMP_FOUR(X, what##jne)                                                                     \
+	JMP_FOUR(X, what##jset) JMP_FOUR(X, what##jgt) JMP_FOUR(X, what##jge)                      \
+		JMP_FOUR(X, what##jlt) JMP_FOUR(X, what##jle) JMP_FOUR(X, what##jsgt)              \
+			JMP_FOUR(X, what##jsge) JMP_FOUR(X, what##jslt) JMP_FOUR(X, what##jsle)
 #define JMP_NAMES(X) JMP_ALL(X, refine_) JMP_ALL(X, predict_)
 
 /* sets */
@@ -340,7 +377,41 @@ NUMBERS(constant)
 {
 	return true;
 }
-#define SET_NAMES(X) X(in) X(equal) X(join_left) X(join_right) X(meet) X(unknown) X(constant)
+DOES(range)
+{
+	ebpf_scalar_range(a, MIN(a->smin, b->smin), MAX(a->smax, b->smax));
+	return true;
+}
+NUMBERS(range)
+{
+	return true;
+}
+/* instructions of two operands: the operation, the width and the sign are the instruction's */
+#define INSN2_CLAIM(name, code_, off_, result)                                                     \
+	DOES(name)                                                                                 \
+	{                                                                                          \
+		ebpf_scalar_insn(a, b, &(const struct bpf_insn){.code = (code_), .off = (off_)});  \
+		return true;                                                                       \
+	}                                                                                          \
+	NUMBERS(name)                                                                              \
+	{                                                                                          \
+		*rx = result;                                                                      \
+		return true;                                                                       \
+	}
+INSN2_CLAIM(insn_mov64, BPF_ALU64 | BPF_MOV | BPF_X, 0, y)
+INSN2_CLAIM(insn_xor64, BPF_ALU64 | BPF_XOR | BPF_X, 0,
+	    number_alu(x, y, BPF_XOR, false, EBPF_DOMAIN_BITS))
+INSN2_CLAIM(insn_and32, BPF_ALU | BPF_AND | BPF_X, 0,
+	    number_alu(x, y, BPF_AND, false, EBPF_DOMAIN_HALF))
+INSN2_CLAIM(insn_div64, BPF_ALU64 | BPF_DIV | BPF_X, 0,
+	    number_alu(x, y, BPF_DIV, false, EBPF_DOMAIN_BITS))
+INSN2_CLAIM(insn_sdiv64, BPF_ALU64 | BPF_DIV | BPF_X, 1,
+	    number_alu(x, y, BPF_DIV, true, EBPF_DOMAIN_BITS))
+#define SET_NAMES(X)                                                                               \
+	X(in)                                                                                      \
+	X(equal)                                                                                   \
+	X(join_left) X(join_right) X(meet) X(unknown) X(constant) X(range) X(insn_mov64)           \
+		X(insn_xor64) X(insn_and32) X(insn_div64) X(insn_sdiv64)
 
 /* the steps of a sync, each alone */
 #define STEP_CLAIM(name, action)                                                                   \
@@ -368,8 +439,8 @@ STEP_CLAIM(sync_single,
 STEP_CLAIM(sync_small, a->umax > (u64)signed_max(HALF) || ebpf_scalar_small(a))
 #define STEP_NAMES(X)                                                                              \
 	X(sync_full_bits)                                                                          \
-	X(sync_half_bits) X(sync_full_sign) X(sync_half_sign) X(sync_full_range)                   \
-		X(sync_half_range) X(sync_half_from_full) X(sync_full_from_half)            \
-			X(sync_single) X(sync_small)
+	X(sync_half_bits)                                                                          \
+	X(sync_full_sign) X(sync_half_sign) X(sync_full_range) X(sync_half_range)                  \
+		X(sync_half_from_full) X(sync_full_from_half) X(sync_single) X(sync_small)
 
 STEP_CLAIM(sync, ebpf_scalar_sync(a))

@@ -54,6 +54,12 @@ bool ebpf_scalar_meet(struct ebpf_scalar *dst, const struct ebpf_scalar *a,
 void ebpf_scalar_alu(struct ebpf_scalar *dst, const struct ebpf_scalar *src, u8 op, bool is64,
 		     bool is_signed);
 void ebpf_scalar_neg(struct ebpf_scalar *s, bool is64);
+struct bpf_insn;
+/* What an arithmetic instruction, BPF_MOV, BPF_NEG and BPF_END too, makes of @dst and @src. */
+void ebpf_scalar_insn(struct ebpf_scalar *dst, const struct ebpf_scalar *src,
+		      const struct bpf_insn *in);
+/* Any number from @min to @max, which isn't less. */
+void ebpf_scalar_range(struct ebpf_scalar *s, s64 min, s64 max);
 
 void ebpf_scalar_zext32(struct ebpf_scalar *s);
 /* Sign-extend the low @bytes (1, 2, 4) to 64 bits, or to 32 with the upper half 0. */

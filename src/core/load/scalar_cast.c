@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Narrowing, sign extension and byte order. What is kept of a number is known as a view of that
- * width; its ranges are known where the numbers didn't wrap at that width.
+ * Narrowing, sign extension, byte order, and instructions. What is kept of a number is known as a
+ * view of that width; its ranges are known where the numbers didn't wrap at that width.
  */
 #include "core/load/scalar_view.h"
+
+#include "core/uapi.h"
 
 /* The low @bits, as unsigned numbers: kept where all have the same bits above. */
 static void narrow_unsigned(struct ebpf_view *out, u64 min, u64 max, u32 bits)
@@ -97,5 +99,44 @@ void ebpf_scalar_end(struct ebpf_scalar *s, u8 kind, u8 bits)
 	ebpf_scalar_unknown(s);
 	s->var_off.value = swap(t.value, bits_of(bits / 8));
 	s->var_off.mask = swap(t.mask, bits_of(bits / 8));
+	finish(s);
+}
+
+static enum ebpf_end end_kind(const struct bpf_insn *in)
+{
+	if (BPF_CLASS(in->code) == BPF_ALU64)
+		return EBPF_END_SWAP;
+	return BPF_SRC(in->code) == BPF_TO_BE ? EBPF_END_BE : EBPF_END_LE;
+}
+
+void ebpf_scalar_insn(struct ebpf_scalar *dst, const struct ebpf_scalar *src,
+		      const struct bpf_insn *in)
+{
+	bool is64 = BPF_CLASS(in->code) == BPF_ALU64;
+
+	switch (BPF_OP(in->code)) {
+	case BPF_MOV:
+		*dst = *src;
+		if (in->off)
+			ebpf_scalar_sext(dst, (u8)(in->off / 8), is64);
+		else if (!is64)
+			ebpf_scalar_zext32(dst);
+		break;
+	case BPF_NEG:
+		ebpf_scalar_neg(dst, is64);
+		break;
+	case BPF_END:
+		ebpf_scalar_end(dst, (u8)end_kind(in), (u8)in->imm);
+		break;
+	default:
+		ebpf_scalar_alu(dst, src, BPF_OP(in->code), is64, in->off == 1);
+	}
+}
+
+void ebpf_scalar_range(struct ebpf_scalar *s, s64 min, s64 max)
+{
+	ebpf_scalar_unknown(s);
+	s->smin = min;
+	s->smax = max;
 	finish(s);
 }

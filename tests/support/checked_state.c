@@ -51,7 +51,7 @@ static bool linked(struct links *l, u32 id, u64 value, bool null, bool compare_v
 
 static bool has_number(struct contain *c, const struct ebpf_vreg *r, u64 n)
 {
-	u64 root = r->flags & VREG_DELTA ? n - (u64)(s64)r->delta : n;
+	u64 root = n - (u64)(s64)r->delta;
 	char text[256];
 
 	if (!ebpf_scalar_has(&r->val, n)) {
@@ -214,12 +214,17 @@ static void drop_todo(struct proof_check *c)
 	c->npending = 0;
 }
 
-static int find_subprogs(struct proof_check *c, const struct ebpf_facts *facts)
+static void find_subprogs(struct proof_check *c, const struct ebpf_facts *facts)
 {
 	c->nsubprogs = facts->nsubprogs;
 	for (u32 i = 0; i < c->nsubprogs; i++)
 		c->subprog[i].start = facts->subprog[i].start;
-	return proof_types(c);
+}
+
+static void enter_main(struct proof_check *c)
+{
+	proof_types(c);
+	proof_entry_args(c, ebpf_vframe(&c->p->st), PROOF_NONE);
 }
 
 static struct proof_path *entry(void)
@@ -240,7 +245,6 @@ static struct proof_path *entry(void)
 
 int checked_follow_start(struct checked *k)
 {
-	static const struct proof_entry main_entry = {.map = PROOF_NONE};
 	static struct ebpf_log nothing;
 	struct proof_check *c = calloc(1, sizeof(*c));
 
@@ -250,7 +254,7 @@ int checked_follow_start(struct checked *k)
 	c->prog = k->prog;
 	c->proof = k->proof;
 	c->log = &nothing;
-	c->next_id = 1u << 30; /* the proof's are smaller */
+	c->next_id = PROOF_FIRST_ID;
 	c->subprog = calloc(EBPF_MAX_SUBPROGS, sizeof(*c->subprog));
 	c->facts = calloc(1, sizeof(*c->facts));
 	if (c->facts)
@@ -258,7 +262,8 @@ int checked_follow_start(struct checked *k)
 	c->p = entry();
 	if (!c->subprog || !c->facts || !c->facts->insn || !c->p)
 		return checked_error(k, "no memory");
-	if (find_subprogs(c, k->facts) || proof_entry_args(c, &main_entry, ebpf_vframe(&c->p->st)))
+	find_subprogs(c, k->facts);
+	if (proof_try(c, enter_main))
 		return checked_error(k, "no entry");
 	return 0;
 }
@@ -284,15 +289,14 @@ int checked_follow_step(struct checked *k)
 	struct proof_check *c = k->c;
 	char text[200];
 	struct ebpf_log log = {.buf = text, .size = sizeof(text), .level = 1};
-	bool end = false;
 	int r;
 
 	c->log = &log;
-	r = proof_step(c, &end);
+	r = proof_try(c, proof_step);
 	ebpf_log_end(&log);
 	if (r)
 		return checked_error(k, "the checker refuses here what it accepted: %s", text);
-	if (end) {
+	if (c->p->pc == PROOF_NONE) {
 		drop_path(c->p);
 		c->p = NULL;
 	}

@@ -14,43 +14,50 @@
 
 /* --- what types say -------------------------------------------------------------------------- */
 
-int proof_types(struct proof_check *c)
+static bool read_types(struct proof_check *c, const struct ebpf_btf *b)
+{
+	for (u32 i = 1; i < c->nsubprogs; i++)
+		if (ebpf_btf_sig(b, c->prog->funcs[i].type_id, c->prog->prog_type,
+				 &c->subprog[i].sig))
+			return false;
+	return true;
+}
+
+void proof_types(struct proof_check *c)
 {
 	const struct ebpf_vprog *prog = c->prog;
 	struct ebpf_btf b;
+	bool ok;
 	int r;
 
-	if (!prog->funcs || prog->nfuncs != c->nsubprogs)
-		return prog->nfuncs ? proof_fail(c, "types that are not the functions'") : 0;
+	if (!prog->nfuncs)
+		return;
+	proof_need(c, prog->funcs && prog->nfuncs == c->nsubprogs,
+		   "types that are not the functions'");
 	r = ebpf_btf_open(&b, &prog->btf);
-	if (r)
-		return r == -ENOMEM ? r : proof_fail(c, "types that can't be read");
-	for (u32 i = 1; !r && i < c->nsubprogs; i++) {
-		struct ebpf_sig *sig = &c->subprog[i].sig;
-
-		if (ebpf_btf_sig(&b, prog->funcs[i].type_id, prog->prog_type, sig))
-			r = proof_fail(c, "a function without a type");
-	}
+	proof_got(c, r != -ENOMEM);
+	proof_need(c, !r, "types that can't be read");
+	ok = read_types(c, &b);
 	ebpf_btf_close(&b);
-	return r;
+	proof_need(c, ok, "a function without a type");
 }
 
-static void entry_arg(struct proof_check *c, const struct ebpf_sig *sig, u32 i, struct ebpf_vreg *r)
+void proof_any_arg(struct proof_check *c, u32 arg, u32 size, struct ebpf_vreg *r)
 {
-	switch (sig->arg[i].kind) {
-	case ESIG_SCALAR:
+	switch (arg & EARG_KIND) {
+	case EARG_SCALAR:
 		ebpf_vreg_unknown(r);
 		break;
-	case ESIG_CTX:
+	case EARG_CTX:
 		ebpf_vreg_pointer(r, VT_CTX, 0, 0);
 		break;
-	case ESIG_DYNPTR:
+	case EARG_DYNPTR:
 		ebpf_vreg_pointer(r, VT_DYNPTR, 0, VREG_RDONLY);
 		r->dyn = VDYN_LOCAL;
 		break;
 	default:
-		ebpf_vreg_pointer(r, VT_MEM, 0, sig->arg[i].null ? VREG_NULL : 0);
-		r->mem_size = EBPF_MUTANT(85, sig->arg[i].size, sig->arg[i].size + 1);
+		ebpf_vreg_pointer(r, VT_MEM, 0, arg & EARG_NULL ? VREG_NULL : 0);
+		r->mem_size = EBPF_MUTANT(85, size, size + 1);
 		r->id = ++c->next_id;
 	}
 }
@@ -65,87 +72,58 @@ void proof_value_args(struct ebpf_vframe *f, const struct ebpf_vreg *map)
 	r[BPF_REG_2].uid = r[BPF_REG_3].uid = map->uid;
 }
 
-int proof_entry_args(struct proof_check *c, const struct proof_entry *e, struct ebpf_vframe *f)
+void proof_entry_args(struct proof_check *c, struct ebpf_vframe *f, u32 map)
 {
-	const struct ebpf_sig *sig = &c->subprog[e->subprog].sig;
-	struct ebpf_vreg map;
+	const struct ebpf_sig *sig = &c->subprog[f->subprog].sig;
+	struct ebpf_vreg timers;
 
-	if (e->map != PROOF_NONE) { /* a timer's: it returns 0 */
+	if (map != PROOF_NONE) { /* a timer's: it returns 0 */
 		f->async = true;
-		ebpf_vreg_pointer(&map, VT_MAP, e->map, 0);
-		proof_value_args(f, &map);
-		return 0;
+		ebpf_vreg_pointer(&timers, VT_MAP, map, 0);
+		return proof_value_args(f, &timers);
 	}
-	if (!e->subprog) {
-		ebpf_vreg_pointer(&f->regs[BPF_REG_1], VT_CTX, 0, 0);
-		return 0;
-	}
-	if (sig->err || !sig->global)
-		return proof_fail(c, "a function whose arguments can't be told");
+	if (!f->subprog)
+		return ebpf_vreg_pointer(&f->regs[BPF_REG_1], VT_CTX, 0, 0);
+	proof_need(c, !sig->err && sig->global, "a function whose arguments can't be told");
 	for (u32 i = 0; i < sig->nargs; i++)
-		entry_arg(c, sig, i, &f->regs[BPF_REG_1 + i]);
-	return 0;
+		proof_any_arg(c, sig->arg[i].is, sig->arg[i].size, &f->regs[BPF_REG_1 + i]);
 }
 
 /* --- calls of global functions --------------------------------------------------------------- */
 
-/* What the caller has to pass, as an argument of a helper. */
-static u32 arg_of(const struct ebpf_sig *sig, u32 i)
-{
-	switch (sig->arg[i].kind) {
-	case ESIG_SCALAR:
-		return EARG_SCALAR;
-	case ESIG_CTX:
-		return EARG_CTX;
-	case ESIG_DYNPTR:
-		return EARG_DYNPTR | EARG_RDONLY;
-	default:
-		return EARG_MEM | EARG_FIXED | EARG_WRITE | (sig->arg[i].null ? EARG_NULL : 0);
-	}
-}
-
-int proof_global_call(struct proof_check *c, u32 subprog)
+void proof_global_call(struct proof_check *c, u32 subprog)
 {
 	const struct ebpf_sig *sig = &c->subprog[subprog].sig;
-	int e = sig->err ? proof_fail(c, "a function whose arguments can't be told") : 0;
 
-	if (proof_locked(c))
-		return proof_fail(c, "a call while a lock is held");
-	for (u32 i = 0; !e && i < sig->nargs; i++) {
+	proof_need(c, !sig->err, "a function whose arguments can't be told");
+	proof_need(c, !proof_locked(c), "a call while a lock is held");
+	for (u32 i = 0; i < sig->nargs; i++) {
 		struct proof_args a = {.fixed = sig->arg[i].size};
 
-		e = proof_arg(c, BPF_REG_1 + i, arg_of(sig, i), &a);
+		proof_arg(c, BPF_REG_1 + i, sig->arg[i].is, &a);
 	}
-	e = e ? e : proof_entry(c, subprog, PROOF_NONE);
-	if (e)
-		return e;
+	proof_entry(c, subprog, PROOF_NONE);
 	proof_forget_packets(c);
 	proof_clobber(c);
 	ebpf_vreg_unknown(proof_reg(c, BPF_REG_0));
 	c->p->pc++;
-	return 0;
 }
 
 /* --- what is returned ------------------------------------------------------------------------ */
 
-int proof_return(struct proof_check *c)
+void proof_return(struct proof_check *c)
 {
 	const struct ebpf_vframe *f = ebpf_vframe(&c->p->st);
-	const struct ebpf_vreg *r0 = proof_reg(c, BPF_REG_0);
+	const struct ebpf_vreg *r0 = proof_readable(c, BPF_REG_0);
 	bool called_back = f->callback || f->async;
 	s32 min = f->ret_min, max = f->ret_max;
-	int r = proof_readable(c, BPF_REG_0);
 
-	if (r)
-		return r;
 	if (!called_back && !f->subprog &&
 	    !ebpf_ctx_returns(c->prog->prog_type, c->prog->expected_attach_type, &min, &max))
-		return 0;
-	if (r0->type != VT_SCALAR)
-		return proof_fail(c, "what is returned is not a number");
+		return;
+	proof_need(c, r0->type == VT_SCALAR, "what is returned is not a number");
 	if (!called_back && f->subprog) /* a global function: its callers expect any number */
-		return 0;
+		return;
 	if (EBPF_MUTANT(84, r0->val.smin < min || r0->val.smax > max, false))
-		return proof_fail(c, "what is returned is not in %d to %d", min, max);
-	return 0;
+		proof_fail(c, "what is returned is not in %d to %d", min, max);
 }

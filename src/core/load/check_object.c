@@ -16,15 +16,16 @@
 
 /* --- references ------------------------------------------------------------------------------ */
 
-int proof_acquire(struct proof_check *c, u32 kind, u32 *id)
+u32 proof_acquire(struct proof_check *c, u32 kind)
 {
 	struct ebpf_vstate *st = &c->p->st;
-	struct ebpf_vref ref = {.kind = kind, .insn = c->p->pc, .frame = st->curframe};
+	struct ebpf_vref ref = {
+		.id = ++c->next_id, .kind = kind, .insn = c->p->pc, .frame = st->curframe};
 
 	if (st->nrefs == EBPF_MAX_VREFS)
-		return proof_fail(c, "more than %u references", EBPF_MAX_VREFS);
-	ref.id = *id = ++c->next_id;
-	return ebpf_vref_add(st, &ref);
+		proof_fail(c, "more than %u references", EBPF_MAX_VREFS);
+	proof_got(c, !ebpf_vref_add(st, &ref));
+	return ref.id;
 }
 
 static void forget(struct ebpf_vframe *f, u32 ref)
@@ -34,29 +35,27 @@ static void forget(struct ebpf_vframe *f, u32 ref)
 			ebpf_vreg_unknown(&f->regs[i]); /* an address of nothing: a number */
 	for (u32 i = 0; i < f->nslots; i++)
 		if (EBPF_MUTANT(96, f->slots[i].spilled.ref_id == ref, false))
-			proof_slot_misc(&f->slots[i]);
+			proof_slot_break(&f->slots[i]);
 }
 
-int proof_release(struct proof_check *c, u32 id)
+void proof_release(struct proof_check *c, u32 id)
 {
 	struct ebpf_vstate *st = &c->p->st;
 
-	if (!id || EBPF_MUTANT(78, !ebpf_vref_del(st, id), false))
-		return proof_fail(c, "a reference that isn't held");
+	proof_need(c, id && EBPF_MUTANT(78, ebpf_vref_del(st, id), true),
+		   "a reference that isn't held");
 	for (u32 i = 0; i <= st->curframe; i++)
 		forget(st->frame[i], id);
-	return 0;
-}
-
-static void forget_packet(struct ebpf_vreg *r, void *arg)
-{
-	if (r->type == VT_PKT)
-		ebpf_vreg_unknown(r);
 }
 
 void proof_forget_packets(struct proof_check *c)
 {
-	ebpf_vreg_each(&c->p->st, forget_packet, NULL);
+	struct ebpf_vreg_iter it = {0};
+	struct ebpf_vreg *r;
+
+	while ((r = ebpf_vreg_next(&c->p->st, &it)))
+		if (r->type == VT_PKT)
+			ebpf_vreg_unknown(r);
 }
 
 /* --- sections -------------------------------------------------------------------------------- */
@@ -77,17 +76,6 @@ bool proof_locked(const struct proof_check *c)
 	return innermost(c, VREF_LOCK);
 }
 
-int proof_section(struct proof_check *c, u32 kind, bool enter)
-{
-	const struct ebpf_vref *in = innermost(c, kind);
-	u32 id;
-
-	if (enter)
-		return proof_acquire(c, kind, &id);
-	return in ? proof_release(c, in->id)
-		  : proof_fail(c, "the end of a section that wasn't entered");
-}
-
 /* Two values are told apart by their ids, unless there is only one. */
 static bool tells_apart(const struct proof_check *c, const struct ebpf_vreg *r)
 {
@@ -96,154 +84,112 @@ static bool tells_apart(const struct proof_check *c, const struct ebpf_vreg *r)
 	return r->id || (meta->type == BPF_MAP_TYPE_ARRAY && meta->max_entries == 1);
 }
 
-int proof_lock(struct proof_check *c, u32 regno, bool lock)
+static bool is_lock_of(const struct ebpf_vref *held, const struct ebpf_vreg *r)
 {
-	struct ebpf_vref *held = innermost(c, VREF_LOCK);
-	const struct ebpf_vreg *r = proof_reg(c, regno);
-	int e;
+	return EBPF_MUTANT(79, held->obj == r->obj && held->uid == r->id, true);
+}
 
-	if (!tells_apart(c, r))
-		return proof_fail(c, "it isn't known which value's lock that is");
-	if (lock && held)
-		return proof_fail(c, "a second lock");
-	if (!lock && (!held || EBPF_MUTANT(79, held->obj != r->obj || held->uid != r->id, false)))
-		return proof_fail(c, "a lock that isn't held");
-	e = proof_section(c, VREF_LOCK, lock);
-	if (e || !lock)
-		return e;
-	held = innermost(c, VREF_LOCK);
-	held->obj = r->obj;
-	held->uid = r->id;
-	return 0;
+void proof_section(struct proof_check *c, u32 kind, bool enter, const struct ebpf_vreg *r)
+{
+	struct ebpf_vref *in = innermost(c, kind);
+	bool lock = kind == VREF_LOCK;
+
+	proof_need(c, !lock || tells_apart(c, r), "it isn't known which value's lock that is");
+	proof_need(c, enter || in, "the end of a section that wasn't entered");
+	if (!enter) {
+		proof_need(c, !lock || is_lock_of(in, r), "a lock that isn't held");
+		return proof_release(c, in->id);
+	}
+	proof_need(c, !lock || !in, "a second lock");
+	proof_acquire(c, kind);
+	in = innermost(c, kind);
+	in->obj = lock ? r->obj : 0;
+	in->uid = lock ? r->id : 0;
 }
 
 /* --- objects in the stack -------------------------------------------------------------------- */
 
-static const struct {
+static const struct shape {
 	u8 kind, slots;
 	u8 sort; /* of an iterator */
-} shape[] = {
+} shapes[] = {
 	[EARG_DYNPTR] = {VB_DYNPTR, 2, 0},
 	[EARG_ITER_NUM] = {VB_ITER, 1, VITER_NUM},
 	[EARG_ITER_BITS] = {VB_ITER, 2, VITER_BITS},
 };
 
 /* spilled.uid of slot @i, from the first on */
-static u32 part(u32 arg, u32 i)
+static u32 part(const struct shape *shape, u32 i)
 {
-	return shape[arg & EARG_KIND].slots > 1 ? i + 1 : 0;
+	return shape->slots > 1 ? i + 1 : 0;
 }
 
 /* The slot of the object's lowest bytes, its first; each below it is one more. */
-static int place(struct proof_check *c, u32 regno, u32 arg, struct proof_object *o)
+static struct proof_object place(struct proof_check *c, u32 regno, const struct shape *shape)
 {
 	const struct ebpf_vreg *r = proof_reg(c, regno);
-	s64 at = r->off + r->val.smin, size = 8 * shape[arg & EARG_KIND].slots;
+	s64 lo = r->val.smin;
 
-	if (r->type != VT_STACK || !ebpf_scalar_is_const(&r->val) || at % 8 ||
-	    at < -(s64)EBPF_STACK_SIZE || at + size > 0)
-		return proof_fail(c, "R%u is not the address of an object in the stack", regno);
-	*o = (struct proof_object){.frame = r->obj, .slot = (u32)(-at / 8) - 1};
-	return 0;
+	if (r->type != VT_STACK || !ebpf_scalar_is_const(&r->val) || lo % 8 ||
+	    lo < -(s64)EBPF_STACK_SIZE || lo + 8 * shape->slots > 0)
+		proof_fail(c, "R%u is not the address of an object in the stack", regno);
+	return (struct proof_object){.frame = r->obj, .slot = (u32)(-lo / 8) - 1};
 }
 
-int proof_object_new(struct proof_check *c, u32 regno, u32 arg, const struct ebpf_vreg *like)
+static bool holds(const struct ebpf_vslot *s, const struct shape *shape, u32 i)
 {
-	struct proof_span span = {.fixed = true};
-	struct proof_object o;
-	struct ebpf_vslot *s;
-	int e = place(c, regno, arg, &o);
+	bool other = s->spilled.uid != part(shape, i) ||
+		     (shape->kind == VB_ITER && s->spilled.dyn != shape->sort);
 
-	if (e)
-		return e;
-	span.lo = -8 * ((s64)o.slot + 1);
-	span.hi = span.lo + 8 * shape[arg & EARG_KIND].slots;
-	e = proof_stack_write(c, o.frame, &span, NULL);
-	for (u32 i = 0; !e && i < shape[arg & EARG_KIND].slots; i++) {
-		s = &c->p->st.frame[o.frame]->slots[o.slot - i];
-		memset(s->kind, shape[arg & EARG_KIND].kind, sizeof(s->kind));
+	return s->kind[0] == shape->kind &&
+	       EBPF_MUTANT(shape->kind == VB_ITER ? 123 : 80, !other, true);
+}
+
+void proof_object_new(struct proof_check *c, u32 regno, u32 arg, const struct ebpf_vreg *like)
+{
+	const struct shape *shape = &shapes[arg & EARG_KIND];
+	struct proof_object o = place(c, regno, shape);
+	s64 lo = -8 * ((s64)o.slot + 1);
+	struct proof_span span = {lo, lo + 8 * shape->slots, true};
+
+	for (u32 i = 0; i < shape->slots; i++) {
+		struct ebpf_vframe *f = c->p->st.frame[o.frame];
+
+		/* else the budget of one would last in the other */
+		proof_need(c,
+			   o.slot - i >= f->nslots || shape->kind != VB_ITER ||
+				   f->slots[o.slot - i].kind[0] != VB_ITER,
+			   "an iterator in the place of another");
+	}
+	proof_stack_write(c, o.frame, &span, NULL);
+	for (u32 i = 0; i < shape->slots; i++) {
+		struct ebpf_vslot *s = &c->p->st.frame[o.frame]->slots[o.slot - i];
+
+		memset(s->kind, shape->kind, sizeof(s->kind));
 		s->spilled = *like;
-		s->spilled.uid = part(arg, i);
+		s->spilled.dyn = shape->kind == VB_ITER ? shape->sort : like->dyn;
+		s->spilled.uid = part(shape, i);
 		s->spilled.obj = i ? 0 : like->obj;
 	}
-	return e;
 }
 
-/* R@regno is the address of a whole object of @arg's kind. */
-int proof_object(struct proof_check *c, u32 regno, u32 arg, struct proof_object *o)
+struct proof_object proof_object(struct proof_check *c, u32 regno, u32 arg)
 {
-	const u32 kind = shape[arg & EARG_KIND].kind, n = shape[arg & EARG_KIND].slots;
-	const struct ebpf_vframe *f;
-	int e = place(c, regno, arg, o);
-
-	if (e)
-		return e;
-	f = c->p->st.frame[o->frame];
-	if (o->slot >= f->nslots)
-		return proof_fail(c, "there is no such object");
-	o->first = &f->slots[o->slot].spilled;
-	for (u32 i = 0; i < n; i++) {
-		const struct ebpf_vslot *s = &f->slots[o->slot - i];
-
-		bool other = s->spilled.uid != part(arg, i) ||
-			     (kind == VB_ITER && s->spilled.dyn != shape[arg & EARG_KIND].sort);
-
-		if (s->kind[0] != kind || s->spilled.ref_id != o->first->ref_id ||
-		    EBPF_MUTANT(kind == VB_ITER ? 123 : 80, other, false))
-			return proof_fail(c, "there is no such object");
-	}
-	return 0;
-}
-
-int proof_dynptr(struct proof_check *c, u32 regno, struct ebpf_vreg *out)
-{
+	const struct shape *shape = &shapes[arg & EARG_KIND];
 	const struct ebpf_vreg *r = proof_reg(c, regno);
-	struct proof_object o = {.first = r};
-	int e = r->type == VT_DYNPTR ? 0 : proof_object(c, regno, EARG_DYNPTR, &o);
-
-	if (!e)
-		*out = *o.first;
-	return e;
-}
-
-/* --- iterators ------------------------------------------------------------------------------- */
-
-int proof_iter_new(struct proof_check *c, u32 regno, u32 arg)
-{
+	const struct ebpf_vframe *f;
 	struct proof_object o;
-	struct ebpf_vreg like;
-	int e;
 
-	ebpf_vreg_none(&like);
-	like.dyn = shape[arg & EARG_KIND].sort;
-	like.obj = VITER_ACTIVE;
-	e = proof_acquire(c, VREF_PTR, &like.ref_id);
-	e = e ? e : proof_object_new(c, regno, arg, &like);
-	e = e ? e : proof_object(c, regno, arg, &o);
-	if (!e) /* not the one that may have been there before */
-		proof_budget_drop(&c->p->budgets, BUDGET_ITER, o.frame, o.slot);
-	return e;
-}
-
-/* Two ways: an element, on this path; none, on *end. */
-int proof_iter_next(struct proof_check *c, u32 regno, u32 arg, struct proof_path **end, u32 *ref)
-{
-	struct proof_object o;
-	int e = proof_object(c, regno, arg, &o);
-
-	e = e ? e : proof_fork(c, c->p->pc + 1, end);
-	if (e)
-		return e;
-	(*end)->st.frame[o.frame]->slots[o.slot].spilled.obj = VITER_DRAINED;
-	*ref = o.first->ref_id;
-	proof_budget_use(&c->p->budgets, BUDGET_ITER, o.frame, o.slot);
-	return 0;
-}
-
-int proof_iter_destroy(struct proof_check *c, u32 regno, u32 arg)
-{
-	struct proof_object o;
-	int e = proof_object(c, regno, arg, &o);
-
-	return e ? e : proof_release(c, o.first->ref_id);
+	if (shape->kind == VB_DYNPTR && r->type == VT_DYNPTR)
+		return (struct proof_object){.value = *r};
+	o = place(c, regno, shape);
+	f = c->p->st.frame[o.frame];
+	proof_need(c, o.slot < f->nslots, "there is no such object");
+	o.value = f->slots[o.slot].spilled;
+	for (u32 i = 0; i < shape->slots; i++)
+		proof_need(c,
+			   holds(&f->slots[o.slot - i], shape, i) &&
+				   f->slots[o.slot - i].spilled.ref_id == o.value.ref_id,
+			   "there is no such object");
+	return o;
 }

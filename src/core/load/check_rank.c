@@ -22,13 +22,6 @@ struct ebpf_budget *ebpf_budget_find(struct ebpf_budgets *b, const struct ebpf_b
 
 /* --- along a path ---------------------------------------------------------------------------- */
 
-static void add(struct ebpf_budgets *b, u32 kind, u32 frame, u32 at)
-{
-	if (b->n == EBPF_MAX_BUDGETS)
-		return; /* one that isn't known can't prove anything */
-	b->b[b->n++] = (struct ebpf_budget){.kind = (u8)kind, .frame = (u8)frame, .at = at};
-}
-
 static bool lasts(const struct ebpf_vstate *st, u32 pc, const struct ebpf_budget *b)
 {
 	const struct ebpf_vframe *f;
@@ -47,22 +40,6 @@ static bool lasts(const struct ebpf_vstate *st, u32 pc, const struct ebpf_budget
 	return f->callback && f->callsite == b->at;
 }
 
-void proof_budgets_start(struct ebpf_budgets *b, const struct ebpf_vstate *st, u32 pc)
-{
-	b->n = 0;
-	add(b, BUDGET_MAY_GOTO, 0, 0);
-	add(b, BUDGET_CALLBACK, st->curframe, pc);
-	for (u32 i = 0; i <= st->curframe; i++) {
-		const struct ebpf_vframe *f = st->frame[i];
-
-		if (i && f->callback)
-			add(b, BUDGET_CALLBACK, i - 1, f->callsite);
-		for (u32 k = 0; k < f->nslots; k++)
-			if (f->slots[k].kind[0] == VB_ITER && f->slots[k].spilled.uid != 2)
-				add(b, BUDGET_ITER, i, k);
-	}
-}
-
 void proof_budgets_keep(struct ebpf_budgets *b, const struct ebpf_vstate *st, u32 pc)
 {
 	for (u32 i = 0; i < b->n;)
@@ -70,6 +47,14 @@ void proof_budgets_keep(struct ebpf_budgets *b, const struct ebpf_vstate *st, u3
 			i++;
 		else
 			b->b[i] = b->b[--b->n];
+}
+
+void proof_budgets_start(struct ebpf_budgets *b, const struct ebpf_vstate *st, u32 pc)
+{
+	ebpf_budgets_of(st, pc, b);
+	proof_budgets_keep(b, st, pc);
+	for (u32 i = 0; i < b->n; i++)
+		b->b[i].used = false;
 }
 
 void proof_budget_use(struct ebpf_budgets *b, u32 kind, u32 frame, u32 at)
@@ -81,32 +66,21 @@ void proof_budget_use(struct ebpf_budgets *b, u32 kind, u32 frame, u32 at)
 		found->used = true;
 }
 
-void proof_budget_drop(struct ebpf_budgets *b, u32 kind, u32 frame, u32 at)
-{
-	struct ebpf_budget *found = ebpf_budget_find(
-		b, &(struct ebpf_budget){.kind = (u8)kind, .frame = (u8)frame, .at = at});
-
-	if (found)
-		*found = b->b[--b->n];
-}
-
 /* --- all of them ----------------------------------------------------------------------------- */
 
-int proof_edge(struct proof_check *c, u32 to)
+void proof_edge(struct proof_check *c, u32 to)
 {
 	if (c->p->from == PROOF_NONE)
-		return 0; /* nothing leads back to an entry */
+		return; /* nothing leads back to an entry */
 	if (c->nedges == c->edges_room) {
 		u32 room = MAX(2 * c->edges_room, 64u);
 		struct ebpf_edge *edges = realloc(c->edges, room * sizeof(*edges));
 
-		if (!edges)
-			return -ENOMEM;
+		proof_got(c, edges);
 		c->edges = edges;
 		c->edges_room = room;
 	}
 	c->edges[c->nedges++] = (struct ebpf_edge){c->p->from, to, c->p->budgets};
-	return 0;
 }
 
 bool proof_harmless(struct ebpf_edge *e, const struct ebpf_ranks *ranks)
@@ -127,14 +101,14 @@ bool proof_harmless(struct ebpf_edge *e, const struct ebpf_ranks *ranks)
 	return false;
 }
 
-int proof_ends(struct proof_check *c)
+void proof_ends(struct proof_check *c)
 {
 	struct ebpf_ranks ranks = {0};
-	int r = ebpf_rank(c->edges, c->nedges, c->proof->nstates, &ranks);
+	bool ranked = !ebpf_rank(c->edges, c->nedges, c->proof->nstates, &ranks), ends = true;
 
-	for (u32 i = 0; !r && i < c->nedges; i++)
-		if (EBPF_MUTANT(62, !proof_harmless(&c->edges[i], &ranks), false))
-			r = proof_fail(c, "a loop that nothing bounds");
+	for (u32 i = 0; ranked && ends && i < c->nedges; i++)
+		ends = EBPF_MUTANT(62, proof_harmless(&c->edges[i], &ranks), true);
 	ebpf_ranks_free(&ranks);
-	return r;
+	proof_got(c, ranked);
+	proof_need(c, ends, "a loop that nothing bounds");
 }

@@ -4,9 +4,9 @@
  * describes too.
  *
  * Model: compared value by value. An id says that values are equal (or NULL together); the outer's
- * claims must hold in the inner, so each id of the outer stands for one id of the inner, and no
- * other does: what is given back is forgotten by its id. References are compared one by one in the
- * order they were taken.
+ * claims must hold in the inner, so each id of the outer stands for one id of the inner; if it is a
+ * pointer's, no other does: what is given back is forgotten by its id. References are compared one
+ * by one in the order they were taken.
  *
  * Rules: exact, except for scalars (by their sets), what the outer has forgotten, and stack bytes.
  */
@@ -19,8 +19,9 @@
 
 struct idmap {
 	u32 n;
-	struct {
+	struct id {
 		u32 out, in;
+		s64 delta;
 	} id[MAX_IDS];
 };
 
@@ -44,7 +45,6 @@ void proof_unlink(struct ebpf_vreg *r)
 {
 	r->id = 0;
 	r->delta = 0;
-	r->flags &= (u16)~VREG_DELTA;
 }
 
 void proof_narrow(struct ebpf_vreg *r, u32 bytes)
@@ -56,79 +56,50 @@ void proof_narrow(struct ebpf_vreg *r, u32 bytes)
 
 /* --- ids ------------------------------------------------------------------------------------- */
 
-static bool id_maps(struct idmap *m, u32 out, u32 in)
+/* Inner id @in, plus @delta, is what outer id @out stands for. */
+static bool id_maps(struct idmap *m, u32 out, u32 in, s64 delta)
 {
-	if (!out)
-		return true;
-	if (!in)
-		return false;
 	for (u32 i = 0; i < m->n; i++)
-		if (m->id[i].out == out || EBPF_MUTANT(88, m->id[i].in == in, false))
-			return m->id[i].out == out && m->id[i].in == in;
-	if (m->n == MAX_IDS)
+		if (m->id[i].out == out)
+			return m->id[i].in == in && m->id[i].delta == delta;
+	if (!in || out >= PROOF_FIRST_ID || m->n == MAX_IDS)
 		return false;
-	m->id[m->n].out = out;
-	m->id[m->n++].in = in;
+	m->id[m->n++] = (struct id){out, in, delta};
 	return true;
 }
 
-/* the same reference, or none in both */
+/* The same of an id of pointers: no other stands for it. */
+static bool ptr_maps(struct idmap *m, u32 out, u32 in)
+{
+	for (u32 i = 0; out && i < m->n; i++)
+		if (EBPF_MUTANT(88, m->id[i].in == in && m->id[i].out != out, false))
+			return false;
+	return !out || id_maps(m, out, in, 0);
+}
+
+/* The same reference, or none in both. */
 static bool ref_maps(struct idmap *m, u32 out, u32 in)
 {
-	return !out == !in && id_maps(m, out, in);
+	return !out == !in && ptr_maps(m, out, in);
 }
 
 /* --- values ---------------------------------------------------------------------------------- */
-
-static bool link_in(struct compare *cmp, const struct ebpf_vreg *in, const struct ebpf_vreg *out)
-{
-	if (!out->id)
-		return true;
-	if ((in->flags ^ out->flags) & VREG_DELTA)
-		return false;
-	if ((out->flags & VREG_DELTA) && in->delta != out->delta)
-		return false;
-	return id_maps(&cmp->map, out->id, in->id);
-}
 
 static bool scalar_in(struct compare *cmp, const struct ebpf_vreg *in, const struct ebpf_vreg *out)
 {
 	if (ebpf_vreg_is_ptr(in)) /* its bits may be any number */
 		return !out->id && ebpf_scalar_is_unknown(&out->val);
 	return in->type == VT_SCALAR && ebpf_scalar_in(&in->val, &out->val) &&
-	       link_in(cmp, in, out);
-}
-
-/* fixed and variable part of an offset together */
-static void offset_of(const struct ebpf_vreg *r, struct ebpf_scalar *sum)
-{
-	struct ebpf_scalar off;
-
-	*sum = r->val;
-	ebpf_scalar_const(&off, (u64)(s64)r->off);
-	ebpf_scalar_alu(sum, &off, BPF_ADD, true, false);
-}
-
-static bool offset_in(const struct ebpf_vreg *in, const struct ebpf_vreg *out)
-{
-	struct ebpf_scalar a, b;
-
-	if (in->off == out->off)
-		return ebpf_scalar_in(&in->val, &out->val);
-	if (in->type == VT_PKT) /* its range counts from the variable part */
-		return false;
-	offset_of(in, &a);
-	offset_of(out, &b);
-	return ebpf_scalar_in(&a, &b);
+	       (!out->id || id_maps(&cmp->map, out->id, in->id, (s64)out->delta - in->delta));
 }
 
 static bool pointer_in(struct compare *cmp, const struct ebpf_vreg *in, const struct ebpf_vreg *out)
 {
 	return in->type == out->type && in->dyn == out->dyn && in->flags == out->flags &&
 	       in->obj == out->obj && in->mem_size >= out->mem_size &&
-	       (in->type == VT_PKT || in->mem_size == out->mem_size) && offset_in(in, out) &&
-	       id_maps(&cmp->map, out->uid, in->uid) && id_maps(&cmp->map, out->id, in->id) &&
-	       ref_maps(&cmp->map, out->ref_id, in->ref_id);
+	       (in->type == VT_PKT || in->mem_size == out->mem_size) && in->off == out->off &&
+	       ebpf_scalar_in(&in->val, &out->val) && ptr_maps(&cmp->map, out->uid, in->uid) &&
+	       ptr_maps(&cmp->map, out->id, in->id) && ref_maps(&cmp->map, out->ref_id, in->ref_id);
 }
 
 static bool reg_in(struct compare *cmp, const struct ebpf_vreg *in, const struct ebpf_vreg *out)
@@ -147,50 +118,6 @@ static bool reg_in(struct compare *cmp, const struct ebpf_vreg *in, const struct
 
 static const struct ebpf_vslot no_slot;
 
-/*
- * A byte that the stored state knows as written, and here it isn't: from now on it counts as
- * something to be zeroed at the function's start, which makes the claim true.
- */
-static void written(struct compare *cmp, const struct ebpf_vslot *in, u32 slot, u32 i)
-{
-	if (in->kind[i] == VB_NONE && EBPF_MUTANT(95, true, false))
-		cmp->c->facts->subprog[cmp->subprog].zero |= 1ull << slot;
-}
-
-static bool byte_in(struct compare *cmp, const struct ebpf_vslot *in, const struct ebpf_vslot *out,
-		    u32 slot, u32 i)
-{
-	switch (out->kind[i]) {
-	case VB_NONE:
-		return true;
-	case VB_ZERO:
-		return in->kind[i] == VB_ZERO ||
-		       (in->kind[i] == VB_SPILL && proof_is_zero(&in->spilled));
-	case VB_MISC:
-		written(cmp, in, slot, i);
-		return true;
-	default: /* a part of what has to be compared as a whole */
-		return EBPF_MUTANT(89, false, in->kind[i] == out->kind[i]);
-	}
-}
-
-static bool spill_in(struct compare *cmp, const struct ebpf_vslot *in, const struct ebpf_vslot *out,
-		     u32 slot)
-{
-	u32 i, n = ebpf_vslot_spill_size(out);
-	struct ebpf_vreg value;
-
-	proof_slot_load(in, n, &value);
-	if (!reg_in(cmp, &value, &out->spilled))
-		return false;
-	for (i = 0; i < n; i++)
-		written(cmp, in, slot, i);
-	for (i = n; i < 8; i++)
-		if (!byte_in(cmp, in, out, slot, i))
-			return false;
-	return true;
-}
-
 /* a dynptr's or iterator's slot: exact */
 static bool object_in(struct compare *cmp, const struct ebpf_vslot *in,
 		      const struct ebpf_vslot *out)
@@ -202,23 +129,42 @@ static bool object_in(struct compare *cmp, const struct ebpf_vslot *in,
 	       ref_maps(&cmp->map, b->ref_id, a->ref_id);
 }
 
+/* A byte of the outer that is no part of a spill: @i of the slot. */
+static bool byte_in(const struct ebpf_vslot *in, const struct ebpf_vslot *out, u32 i)
+{
+	switch (out->kind[i]) {
+	case VB_NONE:
+	case VB_MISC:
+		return true;
+	case VB_ZERO:
+		return proof_byte_is_zero(in, i);
+	default: /* a part of what has to be compared as a whole */
+		return EBPF_MUTANT(89, false, in->kind[i] == out->kind[i]);
+	}
+}
+
 static bool slot_in(struct compare *cmp, const struct ebpf_vslot *in, const struct ebpf_vslot *out,
 		    u32 slot)
 {
-	u32 i;
+	u32 n = ebpf_vslot_spill_size(out);
+	struct ebpf_vreg value;
+	bool same = true;
 
-	switch (out->kind[0]) {
-	case VB_SPILL:
-		return spill_in(cmp, in, out, slot);
-	case VB_DYNPTR:
-	case VB_ITER:
+	if (out->kind[0] > VB_SPILL)
 		return object_in(cmp, in, out);
-	default:
-		for (i = 0; i < 8; i++)
-			if (!byte_in(cmp, in, out, slot, i))
-				return false;
-		return true;
+	if (n) {
+		proof_slot_load(in, n, &value);
+		same = reg_in(cmp, &value, &out->spilled);
 	}
+	for (u32 i = 0; same && i < 8; i++) {
+		same = i < n || byte_in(in, out, i);
+		/* here written, there not: it is to be zeroed at the function's start, then it is
+		 */
+		if (in->kind[i] == VB_NONE && out->kind[i] != VB_NONE &&
+		    EBPF_MUTANT(95, true, false))
+			cmp->c->facts->subprog[cmp->subprog].zero |= 1ull << slot;
+	}
+	return same;
 }
 
 static bool stack_in(struct compare *cmp, const struct ebpf_vframe *in,

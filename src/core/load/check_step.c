@@ -6,19 +6,17 @@
  * pointer can be copied, moved by a number and compared, nothing else. A condition that can go both
  * ways forks the path, each side knowing what it says; values with the same id learn it together.
  */
-#include <string.h>
-
 #include "core/load/check.h"
 #include "core/load/check_proof.h"
 #include "core/load/mutant.h"
 
-#define MAX_OFFSET (1 << 29)
-
-int proof_readable(struct proof_check *c, u32 regno)
+struct ebpf_vreg *proof_readable(struct proof_check *c, u32 regno)
 {
-	if (EBPF_MUTANT(66, proof_reg(c, regno)->type == VT_NONE, false))
-		return proof_fail(c, "R%u is not known here", regno);
-	return 0;
+	struct ebpf_vreg *r = proof_reg(c, regno);
+
+	if (EBPF_MUTANT(66, r->type == VT_NONE, false))
+		proof_fail(c, "R%u is not known here", regno);
+	return r;
 }
 
 void proof_clobber(struct proof_check *c)
@@ -27,34 +25,6 @@ void proof_clobber(struct proof_check *c)
 		ebpf_vreg_none(proof_reg(c, i));
 }
 
-/* --- linked values --------------------------------------------------------------------------- */
-
-static void learn(struct ebpf_vreg *r, void *arg)
-{
-	const struct ebpf_vreg *known = arg;
-	struct ebpf_vreg by;
-	s64 delta;
-
-	if (r == known || r->type != VT_SCALAR || r->id != known->id)
-		return;
-	delta = (s64)(r->flags & VREG_DELTA ? r->delta : 0) -
-		(known->flags & VREG_DELTA ? known->delta : 0);
-	ebpf_vreg_const(&by, (u64)delta);
-	r->val = known->val;
-	if (EBPF_MUTANT(67, delta, 0))
-		ebpf_scalar_alu(&r->val, &by.val, BPF_ADD, true, false);
-}
-
-static void know_linked(struct ebpf_vstate *st, const struct ebpf_vreg *known)
-{
-	struct ebpf_vreg copy = *known;
-
-	if (known->type == VT_SCALAR && known->id)
-		ebpf_vreg_each(st, learn, &copy);
-}
-
-/* --- moves ----------------------------------------------------------------------------------- */
-
 /* From now on a copy is known to be equal. */
 void proof_link(struct proof_check *c, struct ebpf_vreg *src)
 {
@@ -62,237 +32,169 @@ void proof_link(struct proof_check *c, struct ebpf_vreg *src)
 		src->id = ++c->next_id;
 }
 
-static void mov_part(struct proof_check *c, struct ebpf_vreg *dst, struct ebpf_vreg *src,
-		     const struct bpf_insn *in)
+/* The second operand: a register, or *k, which becomes the constant. */
+static struct ebpf_vreg *right(const struct bpf_insn *in, const struct ebpf_vstate *st,
+			       struct ebpf_vreg *k)
 {
-	bool is64 = BPF_CLASS(in->code) == BPF_ALU64;
-	u32 bits = in->off ? (u32)in->off : 32;
-	/* narrowed, a number below the sign bit (or of 32 bits) is the same */
-	bool same = src->type == VT_SCALAR && !(src->val.umax >> (in->off ? bits - 1 : 32));
-
-	if (same)
-		proof_link(c, src);
-	if (src->type == VT_SCALAR)
-		*dst = *src;
-	else
-		ebpf_vreg_unknown(dst);
-	if (EBPF_MUTANT(68, !same, false))
-		proof_unlink(dst);
-	if (in->off)
-		ebpf_scalar_sext(&dst->val, (u8)(bits / 8), is64);
-	if (!is64)
-		ebpf_scalar_zext32(&dst->val);
+	if (BPF_SRC(in->code) == BPF_X)
+		return ebpf_vreg(st, in->src_reg);
+	ebpf_vreg_const(k, (u64)(s64)in->imm);
+	return k;
 }
 
-static int mov(struct proof_check *c, const struct bpf_insn *in)
+static struct ebpf_vreg *operand(struct proof_check *c, const struct bpf_insn *in,
+				 struct ebpf_vreg *k)
 {
-	struct ebpf_vreg *dst = proof_reg(c, in->dst_reg), *src = proof_reg(c, in->src_reg);
-	bool is64 = BPF_CLASS(in->code) == BPF_ALU64;
-	int r;
-
-	if (BPF_SRC(in->code) == BPF_K) {
-		ebpf_vreg_const(dst, is64 ? (u64)(s64)in->imm : (u32)in->imm);
-		return 0;
-	}
-	r = proof_readable(c, in->src_reg);
-	if (r)
-		return r;
-	if (is64 && !in->off) {
-		proof_link(c, src);
-		*dst = *src;
-	} else {
-		mov_part(c, dst, src, in);
-	}
-	return 0;
+	if (BPF_SRC(in->code) == BPF_X)
+		proof_readable(c, in->src_reg);
+	return right(in, &c->p->st, k);
 }
 
 /* --- arithmetic ------------------------------------------------------------------------------ */
 
+static void mov(struct proof_check *c, const struct bpf_insn *in, struct ebpf_vreg *dst,
+		struct ebpf_vreg *src)
+{
+	bool whole = BPF_CLASS(in->code) == BPF_ALU64 && !in->off;
+	/* narrowed, a number below the sign bit (or of 32 bits) is the same */
+	bool same = whole || !(src->val.umax >> (in->off ? in->off - 1 : 32));
+
+	if (same)
+		proof_link(c, src);
+	*dst = *src;
+	if (whole)
+		return;
+	if (ebpf_vreg_is_ptr(dst))
+		ebpf_vreg_unknown(dst); /* a part of its bits */
+	if (EBPF_MUTANT(68, !same, false))
+		proof_unlink(dst);
+	ebpf_scalar_insn(&dst->val, &dst->val, in);
+}
+
 static bool moves(const struct ebpf_vreg *ptr)
 {
-	if (ptr->flags & VREG_NULL)
-		return false;
-	switch (ptr->type) {
-	case VT_CTX:
-	case VT_MAP_VALUE:
-	case VT_MAP_KEY:
-	case VT_STACK:
-	case VT_MEM:
-		return true;
-	case VT_PKT:
-		return ptr->obj != 2;
-	default:
-		return false;
+	const u32 types = 1u << VT_CTX | 1u << VT_MAP_VALUE | 1u << VT_MAP_KEY | 1u << VT_STACK |
+			  1u << VT_MEM | 1u << VT_PKT;
+
+	return !(ptr->flags & VREG_NULL) && (types >> ptr->type & 1) &&
+	       (ptr->type != VT_PKT || ptr->obj != 2);
+}
+
+/* The number @by is added to or taken from a packet's pointer: its range counts from where it is.
+ */
+static void move_packet(struct proof_check *c, struct ebpf_vreg *r, const struct ebpf_scalar *by,
+			u8 op)
+{
+	s64 step = (s64)(op == BPF_ADD ? by->umin : -by->umin), off = r->off;
+
+	if (ebpf_scalar_is_const(by) && step == (s32)step && off + step == (s32)(off + step)) {
+		r->off += (s32)step;
+		return;
 	}
+	ebpf_scalar_alu(&r->val, by, op, true, false);
+	r->uid = ++c->next_id;
+	r->mem_size = 0;
 }
 
-/* A constant goes to the fixed part of the offset, as long as that is small. */
-static bool shift_offset(struct ebpf_vreg *ptr, const struct ebpf_scalar *by, u8 op)
+static void alu_pointer(struct proof_check *c, const struct bpf_insn *in, struct ebpf_vreg *dst,
+			const struct ebpf_vreg *src)
 {
-	s64 off;
+	const bool first = ebpf_vreg_is_ptr(dst), both = first && ebpf_vreg_is_ptr(src);
+	const struct ebpf_vreg by = first ? *src : *dst;
+	u8 op = BPF_OP(in->code), class = BPF_CLASS(in->code);
 
-	if (!ebpf_scalar_is_const(by) || by->smin > MAX_OFFSET || by->smin < -MAX_OFFSET)
-		return false;
-	off = op == BPF_ADD ? ptr->off + by->smin : ptr->off - by->smin;
-	if (off > MAX_OFFSET || off < -MAX_OFFSET)
-		return false;
-	ptr->off = (s32)off;
-	return true;
-}
-
-/* *dst = @ptr moved by the number @by; a map itself, by nothing */
-static int move_pointer(struct proof_check *c, struct ebpf_vreg *dst, struct ebpf_vreg ptr,
-			const struct ebpf_vreg by, u8 op)
-{
-	if (by.type != VT_SCALAR)
-		return proof_fail(c, "arithmetic on something unknown");
-	if (EBPF_MUTANT(69, !moves(&ptr), false) && !(ptr.type == VT_MAP && proof_is_zero(&by)))
-		return proof_fail(c, "arithmetic on a pointer that can't be moved");
-	*dst = ptr;
-	if (shift_offset(dst, &by.val, op))
-		return 0;
-	ebpf_scalar_alu(&dst->val, &by.val, op, true, false);
-	if (dst->type == VT_PKT) {
-		dst->uid = ++c->next_id;
-		dst->mem_size = 0;
-	}
-	return 0;
-}
-
-static int alu_pointer(struct proof_check *c, const struct bpf_insn *in,
-		       const struct ebpf_vreg *src)
-{
-	struct ebpf_vreg *dst = proof_reg(c, in->dst_reg);
-	u8 op = BPF_OP(in->code);
-	bool both = ebpf_vreg_is_ptr(dst) && ebpf_vreg_is_ptr(src);
-
-	if (op == BPF_SUB && (both || BPF_CLASS(in->code) == BPF_ALU)) {
+	if (op == BPF_SUB && (both || class == BPF_ALU)) {
 		ebpf_vreg_unknown(dst); /* a distance, or the rest of an address */
-		return 0;
+		return;
 	}
-	if (BPF_CLASS(in->code) != BPF_ALU64 || (op != BPF_ADD && op != BPF_SUB))
-		return proof_fail(c, "arithmetic on a pointer other than + and -");
-	if (both)
-		return proof_fail(c, "the sum of two pointers");
-	if (ebpf_vreg_is_ptr(dst))
-		return move_pointer(c, dst, *dst, *src, op);
-	if (op != BPF_ADD)
-		return proof_fail(c, "a number minus a pointer");
-	return move_pointer(c, dst, *src, *dst, op);
+	proof_need(c, class == BPF_ALU64 && (op == BPF_ADD || op == BPF_SUB),
+		   "arithmetic on a pointer other than + and -");
+	proof_need(c, !both, "the sum of two pointers");
+	proof_need(c, first || op == BPF_ADD, "a number minus a pointer");
+	*dst = first ? *dst : *src;
+	/* a map itself, by nothing */
+	proof_need(c,
+		   EBPF_MUTANT(69, moves(dst), true) || (dst->type == VT_MAP && proof_is_zero(&by)),
+		   "arithmetic on a pointer that can't be moved");
+	if (dst->type == VT_PKT)
+		move_packet(c, dst, &by.val, op);
+	else
+		ebpf_scalar_alu(&dst->val, &by.val, op, true, false);
 }
 
 /* r += constant, r -= constant: the difference to what it was is known */
-static void keep_delta(struct ebpf_vreg *dst, const struct ebpf_vreg *src,
-		       const struct bpf_insn *in)
+static void keep_link(struct ebpf_vreg *dst, const struct ebpf_scalar *by,
+		      const struct bpf_insn *in)
 {
 	u8 op = BPF_OP(in->code);
-	s64 by = (s64)src->val.umin;
-	bool fits = by == (s32)by;
+	s64 delta = (s64)((u64)(s64)dst->delta + (op == BPF_SUB ? -by->umin : by->umin));
 
-	if (op == BPF_SUB && fits)
-		by = -by;
-	if (BPF_CLASS(in->code) != BPF_ALU64 || (op != BPF_ADD && op != BPF_SUB) || !dst->id ||
-	    (dst->flags & VREG_DELTA) || !ebpf_scalar_is_const(&src->val) || !fits ||
-	    by != (s32)by) {
-		proof_unlink(dst);
-		return;
-	}
-	dst->flags |= VREG_DELTA;
-	dst->delta = (s32)by;
-}
-
-static enum ebpf_end end_kind(const struct bpf_insn *in)
-{
-	if (BPF_CLASS(in->code) == BPF_ALU64)
-		return EBPF_END_SWAP;
-	return BPF_SRC(in->code) == BPF_TO_BE ? EBPF_END_BE : EBPF_END_LE;
-}
-
-static int unary(struct proof_check *c, const struct bpf_insn *in)
-{
-	struct ebpf_vreg *dst = proof_reg(c, in->dst_reg);
-	bool is64 = BPF_CLASS(in->code) == BPF_ALU64;
-
-	proof_unlink(dst);
-	if (dst->type != VT_SCALAR)
-		ebpf_vreg_unknown(dst); /* what a pointer's bits become is any number */
-	else if (BPF_OP(in->code) == BPF_NEG)
-		ebpf_scalar_neg(&dst->val, is64);
+	if (BPF_CLASS(in->code) == BPF_ALU64 && (op == BPF_ADD || op == BPF_SUB) &&
+	    ebpf_scalar_is_const(by) && delta == (s32)delta)
+		dst->delta = (s32)delta;
 	else
-		ebpf_scalar_end(&dst->val, end_kind(in), (u8)in->imm);
-	return 0;
+		proof_unlink(dst);
 }
 
-static int binary(struct proof_check *c, const struct bpf_insn *in)
+static void alu(struct proof_check *c, const struct bpf_insn *in)
 {
-	struct ebpf_vreg *dst = proof_reg(c, in->dst_reg), src;
-	bool is64 = BPF_CLASS(in->code) == BPF_ALU64;
+	struct ebpf_vreg k, *dst = proof_reg(c, in->dst_reg), *src = dst;
 	u8 op = BPF_OP(in->code);
-	int r = 0;
+	struct ebpf_scalar by;
 
-	if (BPF_SRC(in->code) == BPF_X) {
-		r = proof_readable(c, in->src_reg);
-		src = *proof_reg(c, in->src_reg);
-	} else {
-		ebpf_vreg_const(&src, (u64)(s64)in->imm);
-	}
-	if (r)
-		return r;
-	if (ebpf_vreg_is_ptr(dst) || ebpf_vreg_is_ptr(&src))
-		return alu_pointer(c, in, &src);
-	ebpf_scalar_alu(&dst->val, &src.val, op, is64, in->off == 1);
-	keep_delta(dst, &src, in);
-	return 0;
-}
-
-static int alu(struct proof_check *c, const struct bpf_insn *in)
-{
-	u8 op = BPF_OP(in->code);
-	int r;
-
-	if (in->dst_reg == BPF_REG_10)
-		return proof_fail(c, "the frame pointer is read only");
+	proof_need(c, in->dst_reg != BPF_REG_10, "the frame pointer is read only");
+	if (op != BPF_MOV)
+		proof_readable(c, in->dst_reg);
+	if (op != BPF_NEG && op != BPF_END)
+		src = operand(c, in, &k);
+	else if (ebpf_vreg_is_ptr(dst))
+		ebpf_vreg_unknown(dst); /* what its bits become is any number */
 	if (op == BPF_MOV)
-		return mov(c, in);
-	r = proof_readable(c, in->dst_reg);
-	if (r)
-		return r;
-	return op == BPF_NEG || op == BPF_END ? unary(c, in) : binary(c, in);
+		return mov(c, in, dst, src);
+	if (ebpf_vreg_is_ptr(dst) || ebpf_vreg_is_ptr(src))
+		return alu_pointer(c, in, dst, src);
+	by = src->val; /* perhaps of the same register */
+	keep_link(dst, &by, in);
+	ebpf_scalar_insn(&dst->val, &by, in);
 }
 
 /* --- conditions ------------------------------------------------------------------------------ */
 
-struct null_test {
-	u32 id;
-	bool null;
-};
-
-static void settle_null(struct ebpf_vreg *r, void *arg)
+/* What is known of @known holds for the numbers that are linked with it, too. */
+static void know_linked(struct ebpf_vstate *st, const struct ebpf_vreg *known)
 {
-	const struct null_test *t = arg;
+	struct ebpf_vreg_iter it = {0};
+	struct ebpf_scalar by;
+	struct ebpf_vreg *r;
 
-	if (!(r->flags & VREG_NULL) || r->id != t->id || !ebpf_vreg_is_ptr(r))
-		return;
-	if (t->null)
-		ebpf_vreg_const(r, 0);
-	else
-		r->flags &= (u16)~VREG_NULL;
+	while (known->id && (r = ebpf_vreg_next(st, &it))) {
+		if (r == known || r->type != VT_SCALAR || r->id != known->id)
+			continue;
+		r->val = known->val;
+		ebpf_scalar_const(&by, (u64)((s64)r->delta - known->delta));
+		if (EBPF_MUTANT(67, r->delta != known->delta, false))
+			ebpf_scalar_alu(&r->val, &by, BPF_ADD, true, false);
+	}
 }
 
-/* On this path the pointers with register @regno's id are NULL, or none of them is. */
-static void know_null(struct ebpf_vstate *st, u32 regno, bool null)
+/* On this path the pointers with the id of @test are NULL, or none of them is. */
+static void know_null(struct ebpf_vstate *st, struct ebpf_vreg *test, bool null)
 {
-	struct ebpf_vreg *r = ebpf_vreg(st, regno);
-	struct null_test t = {.id = r->id, .null = null};
+	struct ebpf_vreg_iter it = {0};
+	const u32 id = test->id;
+	struct ebpf_vreg *r;
 
-	if (null && r->ref_id && r->ref_id == r->id)
-		ebpf_vref_del(st, r->ref_id);
-	if (t.id)
-		ebpf_vreg_each(st, settle_null, &t);
-	else if (null)
-		ebpf_vreg_const(r, 0);
-	else
-		r->flags &= (u16)~VREG_NULL;
+	if (null && id && test->ref_id == id)
+		ebpf_vref_del(st, id);
+	while ((r = ebpf_vreg_next(st, &it))) {
+		if (r != test &&
+		    (!id || r->id != id || !(r->flags & VREG_NULL) || !ebpf_vreg_is_ptr(r)))
+			continue;
+		if (null)
+			ebpf_vreg_const(r, 0);
+		else
+			r->flags &= (u16)~VREG_NULL;
+	}
 }
 
 static bool never_null(const struct ebpf_vreg *r)
@@ -301,313 +203,209 @@ static bool never_null(const struct ebpf_vreg *r)
 	       r->type != VT_PKT;
 }
 
-struct cond {
-	const struct bpf_insn *in;
-	u8 op;
-	bool is32, imm;
-	struct ebpf_vreg k; /* the constant */
-};
-
-static struct ebpf_vreg *right(struct cond *cond, struct ebpf_vstate *st)
+/* `data + n <= data_end`: the n bytes before are there; with `<` one more. */
+static void know_packet(struct ebpf_vstate *st, struct ebpf_vreg *a, struct ebpf_vreg *b, u8 op,
+			bool taken)
 {
-	return cond->imm ? &cond->k : ebpf_vreg(st, cond->in->src_reg);
-}
+	bool le = op == BPF_JLE || op == BPF_JLT; /* taken: a at or below b */
+	bool strict = (op == BPF_JLT || op == BPF_JGT) == taken;
+	struct ebpf_vreg *low = taken == le ? a : b, *high = taken == le ? b : a, *r;
+	s64 n = low->off + (s64)EBPF_MUTANT(124, strict, 1);
+	struct ebpf_vreg_iter it = {0};
 
-static bool is_null_test(struct cond *cond, const struct ebpf_vreg *a, const struct ebpf_vreg *b)
-{
-	return !cond->is32 && (cond->op == BPF_JEQ || cond->op == BPF_JNE) && ebpf_vreg_is_ptr(a) &&
-	       proof_is_zero(b);
-}
-
-/* a number compared with itself */
-static int itself(u8 op)
-{
-	return op == BPF_JEQ || op == BPF_JGE || op == BPF_JLE || op == BPF_JSGE || op == BPF_JSLE;
+	if ((!le && op != BPF_JGE && op != BPF_JGT) || low->type != VT_PKT ||
+	    high->type != VT_PKT || low->obj == 2 ||
+	    !(high->obj == 2 || (high->obj == 0 && low->obj == 1)) || !proof_unmoved(high) ||
+	    n <= 0 || n > UINT16_MAX)
+		return;
+	while ((r = ebpf_vreg_next(st, &it)))
+		if (r->type == VT_PKT && r->obj != 2 && r->uid == low->uid)
+			r->mem_size = MAX(r->mem_size, (u32)n);
 }
 
 /* 1, 0: always, never; -1: it can go both ways */
-static int decided(struct cond *cond, struct ebpf_vstate *st)
+static int decided(const struct bpf_insn *in, struct ebpf_vstate *st)
 {
-	const struct ebpf_vreg *a = ebpf_vreg(st, cond->in->dst_reg), *b = right(cond, st);
+	struct ebpf_vreg k, *a = ebpf_vreg(st, in->dst_reg), *b = right(in, st, &k);
+	bool is32 = BPF_CLASS(in->code) == BPF_JMP32;
+	u8 op = BPF_OP(in->code);
 
-	if (a == b && a->type == VT_SCALAR && cond->op != BPF_JSET)
-		return itself(cond->op);
-	if (a->type == VT_SCALAR && b->type == VT_SCALAR)
-		return ebpf_scalar_taken(&a->val, &b->val, cond->op, cond->is32);
-	if (is_null_test(cond, a, b) && EBPF_MUTANT(70, never_null(a), true))
-		return cond->op == BPF_JNE;
+	if (a->type == VT_SCALAR && b->type == VT_SCALAR) {
+		if (a != b || op == BPF_JSET)
+			return ebpf_scalar_taken(&a->val, &b->val, op, is32);
+		ebpf_vreg_const(&k, 0); /* with itself: as 0 with 0 */
+		return ebpf_scalar_taken(&k.val, &k.val, op, is32);
+	}
+	if (!is32 && (op == BPF_JEQ || op == BPF_JNE) && proof_is_zero(b) &&
+	    EBPF_MUTANT(70, never_null(a), ebpf_vreg_is_ptr(a)))
+		return op == BPF_JNE;
 	return -1;
 }
 
-static bool refine_numbers(struct cond *cond, struct ebpf_vstate *st, bool taken)
-{
-	struct ebpf_vreg *a = ebpf_vreg(st, cond->in->dst_reg), *b = right(cond, st);
-	struct ebpf_vreg k = *b;
-
-	/* a register compared with itself learns nothing */
-	if (!cond->imm && cond->in->dst_reg == cond->in->src_reg)
-		return true;
-	if (!ebpf_scalar_refine(&a->val, cond->imm ? &k.val : &b->val, cond->op, cond->is32, taken))
-		return false;
-	know_linked(st, a);
-	if (!cond->imm)
-		know_linked(st, ebpf_vreg(st, cond->in->src_reg));
-	return true;
-}
-
-/* equal to a pointer that isn't NULL */
-static void refine_pointers(struct cond *cond, struct ebpf_vstate *st, bool taken)
-{
-	struct ebpf_vreg *a = ebpf_vreg(st, cond->in->dst_reg), *b = right(cond, st);
-
-	if (cond->is32 || taken != (cond->op == BPF_JEQ) ||
-	    (cond->op != BPF_JEQ && cond->op != BPF_JNE))
-		return;
-	if ((a->flags & VREG_NULL) && never_null(b))
-		know_null(st, cond->in->dst_reg, false);
-	else if ((b->flags & VREG_NULL) && never_null(a))
-		know_null(st, cond->in->src_reg, false);
-}
-
-struct range {
-	u32 uid, bytes;
-};
-
-static void set_range(struct ebpf_vreg *r, void *arg)
-{
-	const struct range *range = arg;
-
-	if (r->type == VT_PKT && r->obj != 2 && r->uid == range->uid)
-		r->mem_size = MAX(r->mem_size, range->bytes);
-}
-
-/* `data + n <= data_end`: the n bytes before are there; with `<` one more. */
-static void refine_packet(struct cond *cond, struct ebpf_vstate *st, bool taken)
-{
-	struct ebpf_vreg *a = ebpf_vreg(st, cond->in->dst_reg), *b = right(cond, st);
-	bool le = cond->op == BPF_JLE || cond->op == BPF_JLT; /* taken: a at or below b */
-	bool ge = cond->op == BPF_JGE || cond->op == BPF_JGT;
-	struct ebpf_vreg *low, *high;
-	struct range range;
-	bool strict;
-	s64 n;
-
-	if (cond->is32 || a->type != VT_PKT || b->type != VT_PKT || (!le && !ge))
-		return;
-	low = taken == le ? a : b;
-	high = taken == le ? b : a;
-	if (low->obj == 2 || !(high->obj == 2 || (high->obj == 0 && low->obj == 1)) ||
-	    !ebpf_scalar_is_const(&high->val) || high->val.umin || high->off)
-		return;
-	/* what isn't at or above the other is below it */
-	strict = (cond->op == BPF_JLT || cond->op == BPF_JGT) == taken;
-	n = low->off + EBPF_MUTANT(124, strict, 1);
-	if (n <= 0 || n > 65535)
-		return;
-	range = (struct range){.uid = low->uid, .bytes = (u32)n};
-	ebpf_vreg_each(st, set_range, &range);
-}
-
 /* What the path knows when the condition went this way. false: it can't. */
-static bool refine(struct cond *cond, struct ebpf_vstate *st, bool taken)
+static bool assume(const struct bpf_insn *in, struct ebpf_vstate *st, bool taken)
 {
-	struct ebpf_vreg *a = ebpf_vreg(st, cond->in->dst_reg), *b = right(cond, st);
+	struct ebpf_vreg k, *a = ebpf_vreg(st, in->dst_reg), *b = right(in, st, &k);
+	bool is32 = BPF_CLASS(in->code) == BPF_JMP32;
+	u8 op = BPF_OP(in->code);
+	bool equal = taken ? op == BPF_JEQ : op == BPF_JNE;
 
-	if (a->type == VT_SCALAR && b->type == VT_SCALAR)
-		return refine_numbers(cond, st, taken);
-	if (is_null_test(cond, a, b)) {
-		if (a->flags & VREG_NULL)
-			know_null(st, cond->in->dst_reg, taken == (cond->op == BPF_JEQ));
-	} else if (ebpf_vreg_is_ptr(a) && ebpf_vreg_is_ptr(b)) {
-		refine_pointers(cond, st, taken);
-		refine_packet(cond, st, taken);
+	if (a == b) /* nothing is learnt */
+		return true;
+	if (a->type == VT_SCALAR && b->type == VT_SCALAR) {
+		if (!ebpf_scalar_refine(&a->val, &b->val, op, is32, taken))
+			return false;
+		know_linked(st, a);
+		know_linked(st, b);
+	} else if (!is32 && (op == BPF_JEQ || op == BPF_JNE)) {
+		if (a->flags & VREG_NULL && ebpf_vreg_is_ptr(a) && proof_is_zero(b))
+			know_null(st, a, equal);
+		else if (equal && never_null(b) && ebpf_vreg_is_ptr(a) && a->flags & VREG_NULL)
+			know_null(st, a, false);
+		else if (equal && never_null(a) && ebpf_vreg_is_ptr(b) && b->flags & VREG_NULL)
+			know_null(st, b, false);
+	} else if (!is32) {
+		know_packet(st, a, b, op, taken);
 	}
 	return true;
 }
 
-static int go(struct proof_check *c, struct cond *cond, u32 pc, bool taken, bool *end)
-{
-	*end = !refine(cond, &c->p->st, taken);
-	c->p->pc = pc;
-	return 0;
-}
+/* --- jumps ----------------------------------------------------------------------------------- */
 
-static int cond_jump(struct proof_check *c, const struct bpf_insn *in, bool *end)
+static void cond_jump(struct proof_check *c, const struct bpf_insn *in)
 {
-	struct cond cond = {.in = in,
-			    .op = BPF_OP(in->code),
-			    .is32 = BPF_CLASS(in->code) == BPF_JMP32,
-			    .imm = BPF_SRC(in->code) == BPF_K};
 	u32 there = c->p->pc + 1 + (u32)in->off, here = c->p->pc + 1;
 	struct proof_path *other;
-	int r = proof_readable(c, in->dst_reg);
+	struct ebpf_vreg k;
+	int taken;
 
-	ebpf_vreg_const(&cond.k, (u64)(s64)in->imm);
-	if (!r && !cond.imm)
-		r = proof_readable(c, in->src_reg);
-	if (r)
-		return r;
-	switch (decided(&cond, &c->p->st)) {
-	case 1:
-		return go(c, &cond, there, true, end);
-	case 0:
-		return go(c, &cond, here, false, end);
+	proof_readable(c, in->dst_reg);
+	operand(c, in, &k);
+	taken = decided(in, &c->p->st);
+	if (taken < 0) {
+		other = proof_fork(c, there);
+		if (!assume(in, &other->st, true))
+			other->pc = PROOF_NONE; /* never walked */
 	}
-	r = proof_fork(c, there, &other);
-	if (r)
-		return r;
-	if (!refine(&cond, &other->st, true))
-		other->pc = PROOF_NONE; /* never walked */
-	return go(c, &cond, here, false, end);
+	c->p->pc = taken == 1 ? there : here;
+	if (!assume(in, &c->p->st, taken == 1))
+		c->p->pc = PROOF_NONE;
 }
 
-static int may_goto(struct proof_check *c, const struct bpf_insn *in)
+static void may_goto(struct proof_check *c, const struct bpf_insn *in)
 {
-	int r = proof_fork(c, c->p->pc + 1 + (u32)in->off, &(struct proof_path *){NULL});
-
+	proof_fork(c, c->p->pc + 1 + (u32)in->off);
 	proof_budget_use(&c->p->budgets, BUDGET_MAY_GOTO, 0, 0);
 	c->p->pc++;
-	return r;
 }
 
-/* --- calls ----------------------------------------------------------------------------------- */
-
-int proof_enter(struct proof_check *c, u32 subprog, bool callback)
+void proof_enter(struct proof_check *c, u32 subprog, bool callback)
 {
 	struct ebpf_vstate *st = &c->p->st;
-	u32 callsite = c->p->pc;
-	struct ebpf_vframe *caller, *f;
-	int r;
+	struct ebpf_vframe *caller = ebpf_vframe(st), *f;
 
 	if (st->curframe + 1 >= EBPF_MAX_FRAMES)
-		return proof_fail(c, "more than %u frames", EBPF_MAX_FRAMES);
-	r = ebpf_vframe_push(st);
-	if (r)
-		return r;
+		proof_fail(c, "more than %u frames", EBPF_MAX_FRAMES);
+	proof_got(c, !ebpf_vframe_push(st));
 	f = ebpf_vframe(st);
-	caller = st->frame[st->curframe - 1];
-	f->callsite = callsite;
+	f->callsite = c->p->pc;
 	f->subprog = subprog;
 	f->callback = callback;
 	for (u32 i = BPF_REG_1; i <= BPF_REG_5 && !callback; i++)
 		f->regs[i] = caller->regs[i];
 	ebpf_vreg_pointer(&f->regs[BPF_REG_10], VT_STACK, st->curframe, 0);
 	c->p->pc = c->subprog[subprog].start;
-	return 0;
 }
 
-static int subprog_call(struct proof_check *c, const struct bpf_insn *in)
+static void call(struct proof_check *c, const struct bpf_insn *in)
 {
-	u32 subprog = proof_subprog_at(c, c->p->pc + 1 + (u32)in->imm);
+	u32 subprog;
 
-	if (subprog == PROOF_NONE)
-		return proof_fail(c, "a call into the middle of a function");
+	if (in->src_reg != BPF_PSEUDO_CALL)
+		return proof_call(c, in);
+	subprog = proof_subprog_at(c, c->p->pc + 1 + (u32)in->imm);
 	if (c->subprog[subprog].sig.global)
-		return proof_global_call(c, subprog);
-	return proof_enter(c, subprog, false);
+		proof_global_call(c, subprog);
+	else
+		proof_enter(c, subprog, false);
 }
 
-static int held(struct proof_check *c)
+/* What this function acquired (of an entry: all that there is) has been given back. */
+static void nothing_held(struct proof_check *c)
 {
 	const struct ebpf_vstate *st = &c->p->st;
 
 	for (u32 i = 0; i < st->nrefs; i++)
 		if (!st->curframe || st->refs[i].frame == st->curframe)
-			return proof_fail(c, "what instruction %u acquired is not given back",
-					  st->refs[i].insn);
-	return 0;
+			proof_fail(c, "what instruction %u acquired is not given back",
+				   st->refs[i].insn);
 }
 
-static int leave_callback(struct proof_check *c, u32 callsite)
+static void leave(struct proof_check *c)
 {
 	struct ebpf_vstate *st = &c->p->st;
-	int r = held(c);
+	const struct ebpf_vframe *f = ebpf_vframe(st);
+	const struct ebpf_vreg r0 = f->regs[BPF_REG_0];
+	const bool callback = f->callback, last = !st->curframe;
+	const u32 callsite = f->callsite;
 
-	r = r ? r : proof_return(c);
-	if (r)
-		return r;
+	if (callback || EBPF_MUTANT(71, last, false))
+		nothing_held(c);
+	if (callback || last)
+		proof_return(c);
+	/* no other pointer into this frame is left: none was stored outside (check_mem.c) */
+	proof_need(c, last || r0.type != VT_STACK, "a pointer into a stack that is gone");
+	c->p->pc = last ? PROOF_NONE : callsite; /* after a callback once more, or not */
+	if (last)
+		return;
 	ebpf_vframe_pop(st);
-	c->p->pc = callsite; /* once more, or not */
-	proof_budget_use(&c->p->budgets, BUDGET_CALLBACK, st->curframe, callsite);
-	return 0;
-}
-
-static int leave(struct proof_check *c, bool *end)
-{
-	struct ebpf_vstate *st = &c->p->st;
-	struct ebpf_vframe *f = ebpf_vframe(st);
-	u32 callsite = f->callsite;
-	struct ebpf_vreg r0 = f->regs[BPF_REG_0];
-	int r;
-
-	if (!st->curframe) {
-		*end = true;
-		r = EBPF_MUTANT(71, held(c), 0);
-		return r ? r : proof_return(c);
-	}
-	if (f->callback)
-		return leave_callback(c, callsite);
-	/* no other pointer into this frame is left: none was stored outside (write_value()) */
-	if (r0.type == VT_STACK)
-		return proof_fail(c, "a pointer into a stack that is gone");
-	ebpf_vframe_pop(st);
+	if (callback)
+		return proof_budget_use(&c->p->budgets, BUDGET_CALLBACK, st->curframe, callsite);
 	proof_clobber(c);
 	*proof_reg(c, BPF_REG_0) = r0;
-	c->p->pc = callsite + 1;
+	c->p->pc++;
 	for (u32 i = 0; i < st->nrefs; i++)
 		st->refs[i].frame = MIN(st->refs[i].frame, st->curframe);
-	return 0;
 }
 
 /* --- all of them ----------------------------------------------------------------------------- */
 
-static int jump(struct proof_check *c, const struct bpf_insn *in, bool *end)
+static void jump(struct proof_check *c, const struct bpf_insn *in)
 {
-	bool wide = BPF_CLASS(in->code) == BPF_JMP32;
-
 	switch (BPF_OP(in->code)) {
 	case BPF_JA:
-		c->p->pc += 1 + (u32)(wide ? in->imm : in->off);
-		return 0;
+		c->p->pc += 1 + (u32)(BPF_CLASS(in->code) == BPF_JMP32 ? in->imm : in->off);
+		return;
 	case BPF_CALL:
-		return in->src_reg == BPF_PSEUDO_CALL ? subprog_call(c, in) : proof_call(c, in);
+		return call(c, in);
 	case BPF_EXIT:
-		return leave(c, end);
+		return leave(c);
 	case BPF_JCOND:
 		return may_goto(c, in);
 	default:
-		return cond_jump(c, in, end);
+		return cond_jump(c, in);
 	}
 }
 
-int proof_step(struct proof_check *c, bool *end)
+void proof_step(struct proof_check *c)
 {
 	const struct bpf_insn *in = proof_at(c, c->p->pc);
 	u8 *fact = &c->facts->insn[c->p->pc];
-	int r;
 
 	if (!(*fact & EBPF_FACT_SEEN) && ebpf_check_fields(in, c->log))
-		return proof_fail(c, "a field that must be empty");
+		proof_fail(c, "a field that must be empty");
 	*fact |= EBPF_FACT_SEEN;
 	switch (BPF_CLASS(in->code)) {
 	case BPF_ALU:
 	case BPF_ALU64:
-		r = alu(c, in);
-		c->p->pc++;
-		return r;
+		alu(c, in);
+		break;
 	case BPF_JMP:
 	case BPF_JMP32:
-		return jump(c, in, end);
-	case BPF_LD:
-		if (in->code == (BPF_LD | BPF_IMM | BPF_DW)) {
-			r = proof_lddw(c, in);
-			c->p->pc += 2;
-			return r;
-		}
-		/* fallthrough */
+		return jump(c, in);
 	default:
-		r = proof_mem(c, in);
-		c->p->pc++;
-		return r;
+		proof_mem(c, in);
+		c->p->pc += in->code == (BPF_LD | BPF_IMM | BPF_DW);
 	}
+	c->p->pc++;
 }

@@ -54,6 +54,9 @@ struct ebpf_ranks {
 	u32 levels;
 };
 
+/* The budgets that there may be in @st at @pc: not trusted either. */
+struct ebpf_vstate;
+void ebpf_budgets_of(const struct ebpf_vstate *st, u32 pc, struct ebpf_budgets *out);
 /* The entry for the same budget in @b, or NULL. */
 struct ebpf_budget *ebpf_budget_find(struct ebpf_budgets *b, const struct ebpf_budget *want);
 

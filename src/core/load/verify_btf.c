@@ -343,9 +343,8 @@ static void plain_memory(const struct ebpf_btf *b, u32 pointee, u32 i, u32 tags,
 		      i, kind_name(t.kind), name, -EINVAL);
 		return;
 	}
-	sig->arg[i].kind = ESIG_MEM;
+	sig->arg[i].is = EARG_MEM | EARG_FIXED | EARG_WRITE | (tags & TAG_NONNULL ? 0 : EARG_NULL);
 	sig->arg[i].size = (u32)size;
-	sig->arg[i].null = !(tags & TAG_NONNULL);
 }
 
 static void pointer_arg(const struct ebpf_btf *b, u32 pointee, u32 i, u32 tags, u32 prog_type,
@@ -361,11 +360,11 @@ static void pointer_arg(const struct ebpf_btf *b, u32 pointee, u32 i, u32 tags, 
 	    (!ctx && !dynptr && (tags & TAG_NULLABLE) && !(tags & TAG_TRUSTED))) {
 		unfit(sig, EINVAL, "arg#%u has invalid combination of tags\n", i);
 	} else if (ctx) {
-		sig->arg[i].kind = ESIG_CTX;
+		sig->arg[i].is = EARG_CTX;
 		if (tags)
 			tagged_ctx(b, pointee, i, prog_type, sig);
 	} else if (dynptr) {
-		sig->arg[i].kind = ESIG_DYNPTR;
+		sig->arg[i].is = EARG_DYNPTR | EARG_RDONLY;
 	} else if (tags & (TAG_TRUSTED | TAG_ARENA)) {
 		sig->kernel_arg = tags & (TAG_ARENA | TAG_NULLABLE) ? 0 : i + 1;
 		unfit(sig, EOPNOTSUPP,
@@ -396,7 +395,7 @@ static void one_arg(const struct ebpf_btf *b, u32 func, u32 type, u32 i, u32 pro
 	else if (tags)
 		unfit(sig, EINVAL, "arg#%u has pointer tag, but is not a pointer type\n", i);
 	else if (is_int(&t))
-		sig->arg[i].kind = ESIG_SCALAR;
+		sig->arg[i].is = EARG_SCALAR;
 	else
 		unfit(sig, EINVAL, "Arg#%u type %s in %s() is not supported yet.\n", i,
 		      kind_name(t.kind), sig->name);

@@ -10,6 +10,7 @@
  */
 #pragma once
 
+#include "core/load/verify_proto.h"
 #include "core/load/vprog.h"
 
 struct ebpf_btf {
@@ -53,22 +54,14 @@ u32 ebpf_btf_tags(const struct ebpf_btf *b, u32 id, const char *prefix, const ch
 
 /* --- functions ------------------------------------------------------------------------------- */
 
-enum ebpf_sig_arg {
-	ESIG_SCALAR,
-	ESIG_CTX,
-	ESIG_MEM,    /* .size bytes */
-	ESIG_DYNPTR, /* const struct bpf_dynptr * */
-};
-
 struct ebpf_sig { /* what a global function takes */
 	char name[64];
 	bool global;
 	bool int_result; /* it returns an integer or enum */
 	u32 nargs;
 	struct {
-		u8 kind;   /* enum ebpf_sig_arg */
-		bool null; /* ESIG_MEM: may be NULL */
-		u32 size;
+		u32 is;	  /* as of a helper (verify_proto.h): EARG_SCALAR, CTX, DYNPTR, MEM */
+		u32 size; /* EARG_MEM */
 	} arg[5];
 	/* the first that err is about is an object of the kernel's and not NULL: its number from 1
 	 */

@@ -156,7 +156,7 @@ static int global_arg(struct verify *v, const struct ebpf_sig *sig, u32 i)
 	const struct ebpf_vreg *reg = verify_reg(v, regno);
 	int r = 0;
 
-	if (sig->arg[i].kind == ESIG_SCALAR) {
+	if (sig->arg[i].is == EARG_SCALAR) {
 		if (reg->type == VT_SCALAR)
 			return 0;
 		return verify_fail(v, EINVAL, "R%d is not a scalar\n", regno);
@@ -165,13 +165,13 @@ static int global_arg(struct verify *v, const struct ebpf_sig *sig, u32 i)
 		r = verify_unmoved(v, reg, regno, false);
 	if (r)
 		return r;
-	switch (sig->arg[i].kind) {
-	case ESIG_CTX:
+	switch (sig->arg[i].is & EARG_KIND) {
+	case EARG_CTX:
 		return ctx_arg(v, regno);
-	case ESIG_DYNPTR:
+	case EARG_DYNPTR:
 		return verify_dynptr_arg(v, regno, EARG_DYNPTR | EARG_RDONLY, 0, 0);
 	default:
-		return mem_arg(v, regno, sig->arg[i].size, sig->arg[i].null);
+		return mem_arg(v, regno, sig->arg[i].size, sig->arg[i].is & EARG_NULL);
 	}
 }
 
@@ -199,19 +199,19 @@ int verify_global_args(struct verify *v, u32 subprog)
 
 static void entry_arg(struct verify *v, const struct ebpf_sig *sig, u32 i, struct ebpf_vreg *reg)
 {
-	switch (sig->arg[i].kind) {
-	case ESIG_SCALAR:
+	switch (sig->arg[i].is & EARG_KIND) {
+	case EARG_SCALAR:
 		verify_reg_unknown(v, reg);
 		break;
-	case ESIG_CTX:
+	case EARG_CTX:
 		verify_reg_pointer(reg, VT_CTX, 0, 0);
 		break;
-	case ESIG_DYNPTR:
+	case EARG_DYNPTR:
 		verify_reg_pointer(reg, VT_DYNPTR, 0, VREG_RDONLY);
 		reg->dyn = VDYN_LOCAL;
 		break;
 	default:
-		verify_reg_pointer(reg, VT_MEM, 0, sig->arg[i].null ? VREG_NULL : 0);
+		verify_reg_pointer(reg, VT_MEM, 0, sig->arg[i].is & EARG_NULL ? VREG_NULL : 0);
 		reg->mem_size = sig->arg[i].size;
 		reg->id = verify_new_id(v);
 	}

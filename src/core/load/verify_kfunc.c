@@ -122,13 +122,15 @@ static int rcu(struct verify *v, const struct ebpf_proto *p)
 {
 	u32 id;
 
-	if (p->flags & EPROTO_RCU_LOCK) {
+	if (p->section != VREF_RCU)
+		return 0;
+	if (p->flags & EPROTO_ENTERS) {
 		if (verify_held(v, VREF_RCU))
 			return verify_fail(v, EINVAL, "nested rcu read lock (kernel function %s)\n",
 					   p->name);
 		return verify_ref_acquire(v, VREF_RCU, &id);
 	}
-	if ((p->flags & EPROTO_RCU_UNLOCK) && verify_section_leave(v, VREF_RCU))
+	if (verify_section_leave(v, VREF_RCU))
 		return verify_fail(v, EINVAL, "unmatched rcu read unlock (kernel function %s)\n",
 				   p->name);
 	return 0;
@@ -138,9 +140,11 @@ static int preempt(struct verify *v, const struct ebpf_proto *p)
 {
 	u32 id;
 
-	if (p->flags & EPROTO_PREEMPT_OFF)
+	if (p->section != VREF_PREEMPT)
+		return 0;
+	if (p->flags & EPROTO_ENTERS)
 		return verify_ref_acquire(v, VREF_PREEMPT, &id);
-	if ((p->flags & EPROTO_PREEMPT_ON) && verify_section_leave(v, VREF_PREEMPT))
+	if (verify_section_leave(v, VREF_PREEMPT))
 		return verify_fail(v, EINVAL,
 				   "unmatched attempt to enable preemption (kernel function %s)\n",
 				   p->name);

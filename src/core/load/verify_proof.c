@@ -70,6 +70,18 @@ static void forget_lone_id(struct ebpf_vreg *reg, void *arg)
 	reg->flags &= (u16)~VREG_DELTA;
 }
 
+/* A place is one number there; here, as in the log, what was constant is apart. */
+static void join_place(struct ebpf_vreg *reg, void *arg __maybe_unused)
+{
+	struct ebpf_scalar off;
+
+	if (!ebpf_vreg_is_ptr(reg) || reg->type == VT_PKT || !reg->off)
+		return;
+	ebpf_scalar_const(&off, (u64)(s64)reg->off);
+	ebpf_scalar_alu(&reg->val, &off, BPF_ADD, true, false);
+	reg->off = 0;
+}
+
 /* --- slices ---------------------------------------------------------------------------------- */
 
 /* Here memory of a dynptr goes with the dynptr; there, with the reference that both need. */
@@ -191,8 +203,102 @@ int verify_collect(struct verify *v, struct ebpf_proof *proof)
 		forget(&p->state, n->mark);
 		verify_each_reg(&p->state, forget_lone_id, &p->state);
 		verify_each_reg(&p->state, rename_slice, &p->state);
+		verify_each_reg(&p->state, join_place, NULL);
 		proof->nstates++;
 	}
 	sort(proof);
 	return 0;
+}
+
+/* --- where the checker looks ----------------------------------------------------------------- */
+
+int ebpf_proof_index(struct ebpf_proof *proof, u32 ninsns)
+{
+	u32 i, pc = 0;
+
+	free(proof->first);
+	proof->first = calloc(ninsns + 1, sizeof(*proof->first));
+	if (!proof->first)
+		return -ENOMEM;
+	for (i = 0; i < proof->nstates; i++)
+		while (pc < proof->states[i].insn)
+			proof->first[++pc] = i;
+	while (pc < ninsns)
+		proof->first[++pc] = i;
+	return 0;
+}
+
+/*
+ * May the path end at stored state @i? Not if it would go round a loop that only its values bound:
+ * then it is walked on, as the explorer did, to a state of lower rank. A wrong rank makes a graph
+ * that check_rank.c refuses, or a walk that is too long.
+ */
+static bool leads_down(const struct ebpf_proof *proof, const struct ebpf_proof_search *s, u32 i)
+{
+	const struct ebpf_proof_state *to = &proof->states[i];
+	u8 code = s->prog->insns[to->insn].code, op = BPF_OP(code);
+	bool budget = BPF_CLASS(code) == BPF_JMP && (op == BPF_CALL || op == BPF_JCOND);
+
+	return s->from == ~0u || budget || !to->rank || to->rank < proof->states[s->from].rank;
+}
+
+/* Is the state's key a constant? */
+static bool key_of(const struct ebpf_proof_state *s, u64 *value)
+{
+	const struct ebpf_vreg *r = constant(s, s->key);
+
+	*value = r ? r->val.umin : 0;
+	return r;
+}
+
+/* The first of the states i .. n-1, in order, whose key isn't below @value. */
+static u32 first_with(const struct ebpf_proof *proof, u32 i, u32 n, u64 value)
+{
+	while (i < n) {
+		u32 mid = i + (n - i) / 2;
+		u64 v;
+
+		if (key_of(&proof->states[mid], &v) && v >= value)
+			n = mid;
+		else
+			i = mid + 1;
+	}
+	return i;
+}
+
+/* The next below @n with the key that is looked for. */
+static u32 same_key(const struct ebpf_proof *proof, struct ebpf_proof_search *s, u32 n)
+{
+	u64 v;
+
+	for (; s->i < n; s->i++) {
+		if (key_of(&proof->states[s->i], &v) != s->keyed || v != s->value)
+			break;
+		if (leads_down(proof, s, s->i))
+			return s->i++;
+	}
+	return ~0u;
+}
+
+u32 ebpf_proof_next(const struct ebpf_proof *proof, const struct ebpf_vstate *st,
+		    struct ebpf_proof_search *s)
+{
+	u32 first = proof->first[s->pc], n = proof->first[s->pc + 1], found;
+	const struct ebpf_vreg *r;
+
+	if (first == n)
+		return ~0u;
+	if (!s->begun)
+		s->i = first;
+	s->begun = true;
+	found = same_key(proof, s, n);
+	if (found != ~0u || s->keyed || proof->states[first].key >= BPF_REG_10)
+		return found;
+	r = ebpf_vreg(st, proof->states[first].key);
+	s->keyed = r->type == VT_SCALAR && ebpf_scalar_is_const(&r->val);
+	if (!s->keyed)
+		return ~0u;
+	s->value = r->val.umin;
+	s->i = first_with(proof, first, n, s->value);
+	return same_key(proof, s, n);
 }

@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+#include "core/load/vstate.h"
 #include "core/uapi.h"
 
 /* after the oldest headers we build with */
@@ -72,8 +73,9 @@ static const struct ebpf_proto helpers[] = {
 	/* control */
 	HELPER(loop, EPROG_ANY, ERET_INT, ARGS(EARG_SCALAR, EARG_FUNC, STACK_NULL, ANY),
 	       .callback = ECB_LOOP),
-	HELPER(spin_lock, EPROG_ANY, ERET_VOID, ARGS(EARG_SPIN_LOCK), .flags = EPROTO_LOCK),
-	HELPER(spin_unlock, EPROG_ANY, ERET_VOID, ARGS(EARG_SPIN_LOCK), .flags = EPROTO_UNLOCK),
+	HELPER(spin_lock, EPROG_ANY, ERET_VOID, ARGS(EARG_SPIN_LOCK), .section = VREF_LOCK,
+	       .flags = EPROTO_ENTERS),
+	HELPER(spin_unlock, EPROG_ANY, ERET_VOID, ARGS(EARG_SPIN_LOCK), .section = VREF_LOCK),
 	HELPER(timer_init, EPROG_ANY, ERET_INT, ARGS(EARG_TIMER, MAP, ANY), .maps = MAPS_PLAIN,
 	       .flags = EPROTO_GPL),
 	HELPER(timer_set_callback, EPROG_ANY, ERET_INT, ARGS(EARG_TIMER, EARG_FUNC),
@@ -195,8 +197,9 @@ static const struct ebpf_proto kfuncs[EKFUNC_MAX] = {
 	      ARGS(DYNPTR_RD, EARG_SCALAR, SLICE_BUF, EARG_SIZE | EARG_CONST)),
 	KFUNC(DYNPTR_SLICE_RDWR, "dynptr_slice_rdwr", ERET_SLICE,
 	      ARGS(DYNPTR_RD, EARG_SCALAR, SLICE_BUF, EARG_SIZE | EARG_CONST)),
-	KFUNC(RCU_READ_LOCK, "rcu_read_lock", ERET_VOID, ARGS(), .flags = EPROTO_RCU_LOCK),
-	KFUNC(RCU_READ_UNLOCK, "rcu_read_unlock", ERET_VOID, ARGS(), .flags = EPROTO_RCU_UNLOCK),
+	KFUNC(RCU_READ_LOCK, "rcu_read_lock", ERET_VOID, ARGS(), .section = VREF_RCU,
+	      .flags = EPROTO_ENTERS),
+	KFUNC(RCU_READ_UNLOCK, "rcu_read_unlock", ERET_VOID, ARGS(), .section = VREF_RCU),
 	KFUNC(ITER_BITS_NEW, "iter_bits_new", ERET_S32,
 	      ARGS(EARG_ITER_BITS | EARG_UNINIT | EARG_WRITE, ANY, EARG_SCALAR),
 	      .flags = EPROTO_ITER_NEW),
@@ -205,8 +208,9 @@ static const struct ebpf_proto kfuncs[EKFUNC_MAX] = {
 	KFUNC(ITER_BITS_DESTROY, "iter_bits_destroy", ERET_VOID,
 	      ARGS(EARG_ITER_BITS | EARG_RELEASE), .flags = EPROTO_ITER_DESTROY),
 	[EKFUNC_LEFT] = {.name = "ebpfrt_left", .progs = EPROG_ANY, .ret = ERET_S32, .arg = ARGS()},
-	KFUNC(PREEMPT_DISABLE, "preempt_disable", ERET_VOID, ARGS(), .flags = EPROTO_PREEMPT_OFF),
-	KFUNC(PREEMPT_ENABLE, "preempt_enable", ERET_VOID, ARGS(), .flags = EPROTO_PREEMPT_ON),
+	KFUNC(PREEMPT_DISABLE, "preempt_disable", ERET_VOID, ARGS(), .section = VREF_PREEMPT,
+	      .flags = EPROTO_ENTERS),
+	KFUNC(PREEMPT_ENABLE, "preempt_enable", ERET_VOID, ARGS(), .section = VREF_PREEMPT),
 };
 
 /* --- access ---------------------------------------------------------------------------------- */

@@ -97,23 +97,19 @@ enum ebpf_callback {
 #define EPROTO_PKT 4u	    /* takes packet memory */
 #define EPROTO_MOVES_PKT 8u /* packet pointers end here */
 #define EPROTO_FASTCALL 16u /* kfuncs: no meaning for what is accepted */
-#define EPROTO_RCU_LOCK 32u /* kfuncs: */
-#define EPROTO_RCU_UNLOCK 64u
-#define EPROTO_PREEMPT_OFF 128u
-#define EPROTO_PREEMPT_ON 256u
+#define EPROTO_ENTERS 32u   /* its section; else it leaves it */
 #define EPROTO_ITER_NEW 512u
 #define EPROTO_ITER_NEXT 1024u
 #define EPROTO_ITER_DESTROY 2048u
 #define EPROTO_CHANGES_MAP 4096u /* the map argument's elements */
-#define EPROTO_LOCK 8192u
-#define EPROTO_UNLOCK 16384u
-#define EPROTO_LEAVES 32768u /* another program goes on */
+#define EPROTO_LEAVES 32768u	 /* another program goes on */
 
 struct ebpf_proto {
 	const char *name; /* kfuncs; helpers: ebpf_proto_name() */
 	u32 arg[5];	  /* enum ebpf_arg and EARG_* */
 	u8 ret;		  /* enum ebpf_ret */
 	u8 callback;	  /* enum ebpf_callback */
+	u8 section;	  /* that is entered or left: VREF_LOCK, VREF_RCU, VREF_PREEMPT; 0: none */
 	u8 fixed;	  /* bytes of an EARG_FIXED argument */
 	u16 flags;	  /* EPROTO_* */
 	u16 progs;	  /* EPROG_*: the types that may call it */

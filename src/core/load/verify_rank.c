@@ -14,6 +14,7 @@
 #include "base/cleanup.h"
 #include "base/macros.h"
 #include "core/load/rank.h"
+#include "core/load/vstate.h"
 
 struct graph {
 	u32 n, nedges;
@@ -208,4 +209,29 @@ void ebpf_ranks_free(struct ebpf_ranks *ranks)
 {
 	while (ranks->levels)
 		free(ranks->level[--ranks->levels]);
+}
+
+/* --- what may bound a loop ------------------------------------------------------------------- */
+
+static void add(struct ebpf_budgets *b, u32 kind, u32 frame, u32 at)
+{
+	if (b->n == EBPF_MAX_BUDGETS)
+		return; /* one that isn't known can't prove anything */
+	b->b[b->n++] = (struct ebpf_budget){.kind = (u8)kind, .frame = (u8)frame, .at = at};
+}
+
+void ebpf_budgets_of(const struct ebpf_vstate *st, u32 pc, struct ebpf_budgets *b)
+{
+	b->n = 0;
+	add(b, BUDGET_MAY_GOTO, 0, 0);
+	add(b, BUDGET_CALLBACK, st->curframe, pc);
+	for (u32 i = 0; i <= st->curframe; i++) {
+		const struct ebpf_vframe *f = st->frame[i];
+
+		if (i && f->callback)
+			add(b, BUDGET_CALLBACK, i - 1, f->callsite);
+		for (u32 k = 0; k < f->nslots; k++)
+			if (f->slots[k].kind[0] == VB_ITER && f->slots[k].spilled.uid != 2)
+				add(b, BUDGET_ITER, i, k);
+	}
 }

@@ -216,19 +216,29 @@ void ebpf_vreg_pointer(struct ebpf_vreg *r, u32 type, u32 obj, u32 flags)
 	r->flags = (u16)flags;
 }
 
+struct ebpf_vreg *ebpf_vreg_next(const struct ebpf_vstate *st, struct ebpf_vreg_iter *it)
+{
+	for (; it->frame <= st->curframe; it->frame++, it->i = 0) {
+		struct ebpf_vframe *f = st->frame[it->frame];
+
+		if (it->i < EBPF_VREGS)
+			return &f->regs[it->i++];
+		for (u32 k = it->i - EBPF_VREGS; k < f->nslots; k++)
+			if (f->slots[k].kind[0] == VB_SPILL) {
+				it->i = k + 1 + EBPF_VREGS;
+				return &f->slots[k].spilled;
+			}
+	}
+	return NULL;
+}
+
 void ebpf_vreg_each(struct ebpf_vstate *st, void (*fn)(struct ebpf_vreg *r, void *arg), void *arg)
 {
-	u32 i, k;
+	struct ebpf_vreg_iter it = {0};
+	struct ebpf_vreg *r;
 
-	for (i = 0; i <= st->curframe; i++) {
-		struct ebpf_vframe *f = st->frame[i];
-
-		for (k = 0; k < EBPF_VREGS; k++)
-			fn(&f->regs[k], arg);
-		for (k = 0; k < f->nslots; k++)
-			if (f->slots[k].kind[0] == VB_SPILL)
-				fn(&f->slots[k].spilled, arg);
-	}
+	while ((r = ebpf_vreg_next(st, &it)))
+		fn(r, arg);
 }
 
 u32 ebpf_vslot_spill_size(const struct ebpf_vslot *slot)
@@ -247,6 +257,7 @@ void ebpf_proof_free(struct ebpf_proof *proof)
 	for (i = 0; i < proof->nstates; i++)
 		ebpf_vstate_free(&proof->states[i].state);
 	free(proof->states);
+	free(proof->first);
 	memset(proof, 0, sizeof(*proof));
 }
 

@@ -169,6 +169,11 @@ void ebpf_vreg_const(struct ebpf_vreg *r, u64 value);
 void ebpf_vreg_pointer(struct ebpf_vreg *r, u32 type, u32 obj, u32 flags);
 /* Call @fn for every register and spilled register. */
 void ebpf_vreg_each(struct ebpf_vstate *st, void (*fn)(struct ebpf_vreg *r, void *arg), void *arg);
+/* The same, one after the other: the next one, or NULL. @it is zeroed at first. */
+struct ebpf_vreg_iter {
+	u32 frame, i;
+};
+struct ebpf_vreg *ebpf_vreg_next(const struct ebpf_vstate *st, struct ebpf_vreg_iter *it);
 
 static inline struct ebpf_vframe *ebpf_vframe(const struct ebpf_vstate *st)
 {
@@ -197,7 +202,7 @@ u32 ebpf_vslot_spill_size(const struct ebpf_vslot *slot);
  * matter is unknown. Every state's frames, references and iterators are exact; memory that was got
  * from a dynptr has the dynptr's reference; no number has an id that no other has. The states come
  * by instruction; those of one come by the value of register `key`, at first those where it is no
- * constant. The checker trusts none of it: it shows that from every stored state every path leads,
+ * constant. The place of a pointer but a packet's is all in its variable part. The checker trusts none of it: it shows that from every stored state every path leads,
  * without a fault, to an exit or to a state that is included in a stored one, and that this can't
  * go on for ever.
  */
@@ -213,8 +218,27 @@ struct ebpf_proof_state {
 struct ebpf_proof {
 	struct ebpf_proof_state *states; /* malloc'ed */
 	u32 nstates;
+	u32 *first; /* malloc'ed: ninsns + 1, the states of an instruction; ebpf_proof_index() */
 };
 void ebpf_proof_free(struct ebpf_proof *proof);
+
+/*
+ * Where a state may be found that includes another: the first phase's word (verify_proof.c), which
+ * nobody has to trust. States that are not in order, or a wrong rank, may not be found.
+ */
+struct ebpf_proof_search { /* the rest is 0 at first */
+	const struct ebpf_vprog *prog;
+	u32 pc;
+	u32 from; /* the state that the path began in, ~0: an entry */
+	bool begun, keyed;
+	u64 value;
+	u32 i;
+};
+/* Before the first search: 0 or -ENOMEM. Each state's insn is below @ninsns. */
+int ebpf_proof_index(struct ebpf_proof *proof, u32 ninsns);
+/* The next state, if any, that may include @st; ~0: no more. */
+u32 ebpf_proof_next(const struct ebpf_proof *proof, const struct ebpf_vstate *st,
+		    struct ebpf_proof_search *s);
 
 /*
  * The first phase: find the proof, write the log. 0 and *proof and the untrusted part of *facts.

@@ -133,7 +133,7 @@ Test(verify_btf, number)
 	i = integer(&b, "int", 4);
 	signature(&b, function(&b, "f", i, type(&b, "s32", BTF_KIND_TYPEDEF, 0, i)), &sig);
 	cr_assert_eq(sig.err, 0, "%s", sig.why);
-	cr_assert(sig.global && sig.nargs == 1 && sig.arg[0].kind == ESIG_SCALAR);
+	cr_assert(sig.global && sig.nargs == 1 && sig.arg[0].is == EARG_SCALAR);
 	cr_assert_str_eq(sig.name, "f");
 }
 
@@ -151,10 +151,10 @@ Test(verify_btf, memory)
 	f = function(&b, "f", i, type(&b, "", BTF_KIND_PTR, 0, type(&b, "", BTF_KIND_CONST, 0, s)));
 	signature(&b, f, &sig);
 	cr_assert_eq(sig.err, 0, "%s", sig.why);
-	cr_assert(sig.arg[0].kind == ESIG_MEM && sig.arg[0].size == 8 && sig.arg[0].null);
+	cr_assert((sig.arg[0].is & EARG_KIND) == EARG_MEM && sig.arg[0].size == 8 && (sig.arg[0].is & EARG_NULL));
 	tag(&b, "arg:nonnull", f, 0);
 	signature(&b, f, &sig);
-	cr_assert(sig.arg[0].kind == ESIG_MEM && !sig.arg[0].null);
+	cr_assert((sig.arg[0].is & EARG_KIND) == EARG_MEM && !(sig.arg[0].is & EARG_NULL));
 	tag(&b, "arg:nullable", f, 0);
 	signature(&b, f, &sig);
 	cr_assert_eq(sig.err, -EINVAL);
@@ -182,7 +182,7 @@ Test(verify_btf, context)
 							    opaque(&b, "user_pt_regs", 272));
 		signature(&b, function(&b, "f", i, type(&b, "", BTF_KIND_PTR, 0, t)), &sig);
 		cr_assert_eq(sig.err, 0, "%s", sig.why);
-		cr_assert_eq(sig.arg[0].kind, ESIG_CTX);
+		cr_assert_eq(sig.arg[0].is, EARG_CTX);
 	}
 }
 
@@ -200,7 +200,7 @@ Test(verify_btf, tagged_context)
 			 "arg#0 reference type('UNKNOWN ') size cannot be determined: -22\n");
 	tag(&b, "arg:ctx", f, 0);
 	signature(&b, f, &sig);
-	cr_assert(!sig.err && sig.arg[0].kind == ESIG_CTX);
+	cr_assert(!sig.err && sig.arg[0].is == EARG_CTX);
 
 	start(&b);
 	i = integer(&b, "int", 4);

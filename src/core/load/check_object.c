@@ -145,25 +145,30 @@ static bool holds(const struct ebpf_vslot *s, const struct shape *shape, u32 i)
 	       EBPF_MUTANT(shape->kind == VB_ITER ? 123 : 80, !other, true);
 }
 
+static bool has_iterator(const struct ebpf_vframe *f, u32 slot, const struct shape *shape)
+{
+	for (u32 i = 0; i < shape->slots; i++)
+		if (slot - i < f->nslots && f->slots[slot - i].kind[0] == VB_ITER)
+			return true;
+	return false;
+}
+
 void proof_object_new(struct proof_check *c, u32 regno, u32 arg, const struct ebpf_vreg *like)
 {
 	const struct shape *shape = &shapes[arg & EARG_KIND];
 	struct proof_object o = place(c, regno, shape);
 	s64 lo = -8 * ((s64)o.slot + 1);
 	struct proof_span span = {lo, lo + 8 * shape->slots, true};
+	struct ebpf_vframe *f = c->p->st.frame[o.frame];
 
-	for (u32 i = 0; i < shape->slots; i++) {
-		struct ebpf_vframe *f = c->p->st.frame[o.frame];
-
-		/* else the budget of one would last in the other */
-		proof_need(c,
-			   o.slot - i >= f->nslots || shape->kind != VB_ITER ||
-				   f->slots[o.slot - i].kind[0] != VB_ITER,
-			   "an iterator in the place of another");
-	}
+	/* else the budget of one would last in the other */
+	proof_need(
+		c,
+		EBPF_MUTANT(137, shape->kind != VB_ITER || !has_iterator(f, o.slot, shape), true),
+		"an iterator in the place of another");
 	proof_stack_write(c, o.frame, &span, NULL);
 	for (u32 i = 0; i < shape->slots; i++) {
-		struct ebpf_vslot *s = &c->p->st.frame[o.frame]->slots[o.slot - i];
+		struct ebpf_vslot *s = &f->slots[o.slot - i];
 
 		memset(s->kind, shape->kind, sizeof(s->kind));
 		s->spilled = *like;

@@ -61,8 +61,8 @@ static bool id_maps(struct idmap *m, u32 out, u32 in, s64 delta)
 {
 	for (u32 i = 0; i < m->n; i++)
 		if (m->id[i].out == out)
-			return m->id[i].in == in && m->id[i].delta == delta;
-	if (!in || out >= PROOF_FIRST_ID || m->n == MAX_IDS)
+			return m->id[i].in == in && EBPF_MUTANT(136, m->id[i].delta == delta, true);
+	if (!in || EBPF_MUTANT(135, out >= PROOF_FIRST_ID, false) || m->n == MAX_IDS)
 		return false;
 	m->id[m->n++] = (struct id){out, in, delta};
 	return true;

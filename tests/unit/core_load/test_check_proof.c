@@ -9,6 +9,7 @@
 
 #include "base/macros.h"
 #include "core/load/check_proof.h"
+#include "core/load/verify_proto.h"
 #include "core/load/vstate.h"
 
 #define INSN(c, d, s, o, i)                                                                        \
@@ -392,6 +393,65 @@ Test(check_proof, a_state_with_a_spill_in_pieces)
 	cr_expect_eq(check(p, ARRAY_SIZE(p), &proof), -EFAULT);
 	cr_expect(strstr(text, "bytes 0 to 256"), "%s", text);
 	ebpf_proof_free(&proof);
+}
+
+/* R6 and R7 are the same number, and the state says so by an id that only the checker gives. */
+Test(check_proof, a_state_with_an_id_of_the_checkers)
+{
+	const struct bpf_insn p[] = {LDX(BPF_DW, 6, 1, 112),
+				     MOV(7, 6),
+				     INSN(BPF_JMP | BPF_JCOND, 0, 0, 1, 0),
+				     INSN(BPF_JMP | BPF_JA, 0, 0, -2, 0),
+				     MOVK(0, 0),
+				     EXIT};
+
+	for (u32 given = 0; given < 2; given++) {
+		struct ebpf_proof proof = stored(2);
+		struct ebpf_vreg *r = proof.states->state.frame[0]->regs;
+
+		r[BPF_REG_6].type = r[BPF_REG_7].type = VT_SCALAR;
+		r[BPF_REG_6].id = r[BPF_REG_7].id = given ? PROOF_FIRST_ID + 9 : 9;
+		cr_expect_eq(check(p, ARRAY_SIZE(p), &proof), given ? -EFAULT : 0, "%s", text);
+		ebpf_proof_free(&proof);
+	}
+}
+
+/* R7 is R6 + 4 on the way in, both are 8 more then: the state has other numbers for the same. */
+Test(check_proof, a_state_that_counts_a_distance_from_elsewhere)
+{
+	const struct bpf_insn p[] = {LDX(BPF_DW, 6, 1, 112),
+				     MOV(7, 6),
+				     ALUK(BPF_ADD, 7, 4),
+				     ALUK(BPF_ADD, 7, 8),
+				     ALUK(BPF_ADD, 6, 8),
+				     INSN(BPF_JMP | BPF_JCOND, 0, 0, 1, 0),
+				     INSN(BPF_JMP | BPF_JA, 0, 0, -2, 0),
+				     MOVK(0, 0),
+				     EXIT};
+
+	for (s32 delta = 3; delta < 6; delta++) {
+		struct ebpf_proof proof = stored(5);
+		struct ebpf_vreg *r = proof.states->state.frame[0]->regs;
+
+		r[BPF_REG_6].type = r[BPF_REG_7].type = VT_SCALAR;
+		r[BPF_REG_6].id = r[BPF_REG_7].id = 9;
+		r[BPF_REG_7].delta = delta;
+		cr_expect_eq(check(p, ARRAY_SIZE(p), &proof), delta == 4 ? 0 : -EFAULT, "%s", text);
+		ebpf_proof_free(&proof);
+	}
+}
+
+/* Else the budget of the first would last in the second. */
+Test(check_proof, an_iterator_in_the_place_of_another)
+{
+#define ITER_NEW                                                                                   \
+	MOV(1, 10), ALUK(BPF_ADD, 1, -8), MOVK(2, 0), MOVK(3, 4),                                  \
+		INSN(BPF_JMP | BPF_CALL, 0, BPF_PSEUDO_KFUNC_CALL, 0, EKFUNC_ITER_NUM_NEW)
+#define ITER_END                                                                                   \
+	MOV(1, 10), ALUK(BPF_ADD, 1, -8),                                                          \
+		INSN(BPF_JMP | BPF_CALL, 0, BPF_PSEUDO_KFUNC_CALL, 0, EKFUNC_ITER_NUM_DESTROY)
+	ACCEPT(ITER_NEW, ITER_END, ITER_NEW, ITER_END, MOVK(0, 0), EXIT);
+	REFUSE("in the place of another", ITER_NEW, ITER_NEW, ITER_END, MOVK(0, 0), EXIT);
 }
 
 Test(check_proof, a_state_that_is_none)

@@ -129,11 +129,10 @@ static bool object_in(struct compare *cmp, const struct ebpf_vslot *in,
 	       ref_maps(&cmp->map, b->ref_id, a->ref_id);
 }
 
-/* A byte of the outer that is no part of a spill: @i of the slot. */
+/* Byte @i of the outer slot, which is known, and no part of a spill. */
 static bool byte_in(const struct ebpf_vslot *in, const struct ebpf_vslot *out, u32 i)
 {
 	switch (out->kind[i]) {
-	case VB_NONE:
 	case VB_MISC:
 		return true;
 	case VB_ZERO:
@@ -148,23 +147,25 @@ static bool slot_in(struct compare *cmp, const struct ebpf_vslot *in, const stru
 {
 	u32 n = ebpf_vslot_spill_size(out);
 	struct ebpf_vreg value;
-	bool same = true;
 
 	if (out->kind[0] > VB_SPILL)
 		return object_in(cmp, in, out);
 	if (n) {
 		proof_slot_load(in, n, &value);
-		same = reg_in(cmp, &value, &out->spilled);
+		if (!reg_in(cmp, &value, &out->spilled))
+			return false;
 	}
-	for (u32 i = 0; same && i < 8; i++) {
-		same = i < n || byte_in(in, out, i);
-		/* here written, there not: it is to be zeroed at the function's start, then it is
+	for (u32 i = 0; i < 8; i++) {
+		if (out->kind[i] == VB_NONE)
+			continue;
+		if (i >= n && !byte_in(in, out, i))
+			return false;
+		/* written there, here not: it is to be zeroed at the function's start, then it is
 		 */
-		if (in->kind[i] == VB_NONE && out->kind[i] != VB_NONE &&
-		    EBPF_MUTANT(95, true, false))
+		if (in->kind[i] == VB_NONE && EBPF_MUTANT(95, true, false))
 			cmp->c->facts->subprog[cmp->subprog].zero |= 1ull << slot;
 	}
-	return same;
+	return true;
 }
 
 static bool stack_in(struct compare *cmp, const struct ebpf_vframe *in,

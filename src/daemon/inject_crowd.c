@@ -26,6 +26,7 @@
 #define NS_PER_MS 1000000ULL
 #define STOP_WAIT_NS (50 * NS_PER_MS)
 #define CLEAR_WAIT_NS (20 * NS_PER_MS)
+#define RELEASE_WAIT_NS (10000 * NS_PER_MS)
 #define BIT(sig) (1ULL << ((sig)-1))
 #define TRAP_BIT BIT(SIGTRAP)
 #define GUARDED (TRAP_BIT | BIT(SIGSEGV) | BIT(SIGBUS)) /* what the agent handles */
@@ -165,6 +166,23 @@ static void await_one(struct crowd *c, struct crowd_one *one, u64 deadline)
 	}
 }
 
+/* Whether a thread that has not stopped will do so once it gets a processor. */
+static bool will_stop(const struct crowd *c, const struct crowd_one *one)
+{
+	struct task task;
+
+	return !task_read(c->t->pid, one->tid, &task) && task.state != 'D' && task.state != 'Z' &&
+	       task.state != 'X';
+}
+
+/* On a busy machine that may take long; in a wait without regard for signals, for ever. */
+static void await_willing(struct crowd *c, struct crowd_one *one, u64 deadline)
+{
+	await_one(c, one, 0);
+	while (one->tid && !one->stopped && osl_now_ns() < deadline && will_stop(c, one))
+		await_one(c, one, MIN(deadline, osl_now_ns() + NS_PER_MS));
+}
+
 /* A running thread may have made another one before it stopped: until there is none. */
 static int hold_rest(struct crowd *c)
 {
@@ -252,19 +270,32 @@ static void block_again(const struct crowd *c, const struct crowd_one *one)
 	ptrace(PTRACE_SETSIGMASK, one->tid, (void *)sizeof(mask), &mask);
 }
 
+static void release_one(struct crowd *c, struct crowd_one *one)
+{
+	if (!one->tid || !one->stopped)
+		return;
+	block_again(c, one);
+	repeat_wait(c, one);
+	ptrace(PTRACE_DETACH, one->tid, NULL, NULL);
+	one->tid = 0;
+}
+
+/*
+ * Those that have stopped first. The others must have, too, or their waits would fail without a
+ * reason. One that can't is let go at the end of our process; until then it is ours, and another
+ * attempt finds it so.
+ */
 void crowd_release(struct crowd *c)
 {
-	for (u32 i = 0; i < c->n; i++) {
-		struct crowd_one *one = &c->v[i];
+	u64 deadline = osl_now_ns() + RELEASE_WAIT_NS;
 
-		/* one that has not stopped is let go at the end of our process; until then it
-		 * is ours, and another attempt finds it so */
-		await_one(c, one, 0);
-		if (!one->tid || !one->stopped)
-			continue;
-		block_again(c, one);
-		repeat_wait(c, one);
-		ptrace(PTRACE_DETACH, one->tid, NULL, NULL);
+	for (u32 i = 0; i < c->n; i++) {
+		await_one(c, &c->v[i], 0);
+		release_one(c, &c->v[i]);
+	}
+	for (u32 i = 0; i < c->n; i++) {
+		await_willing(c, &c->v[i], deadline);
+		release_one(c, &c->v[i]);
 	}
 	free(c->v);
 	*c = (struct crowd){.t = c->t, .last_alone = c->last_alone};
@@ -285,6 +316,11 @@ static bool blocks_trap(struct crowd *c, struct crowd_one *one)
 
 	if (!one->tid || task_read(c->t->pid, one->tid, &task))
 		return false;
+	if (!one->stopped && task.blocked & TRAP_BIT) {
+		await_willing(c, one, c->t->deadline_ns);
+		if (!one->tid || task_read(c->t->pid, one->tid, &task))
+			return false;
+	}
 	if (!one->stopped || ptrace(PTRACE_GETSIGMASK, one->tid, (void *)sizeof(mask), &mask)) {
 		c->waits = one->waits;
 		return task.blocked & TRAP_BIT;

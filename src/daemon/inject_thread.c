@@ -29,7 +29,8 @@
 #include "daemon/inject_thread.h"
 #include "osl/osl.h"
 
-#define STOP_WAIT_NS 300000000ULL /* for one candidate to stop */
+#define STOP_WAIT_NS 300000000ULL      /* for one candidate to stop */
+#define RESTORE_WAIT_NS 10000000000ULL /* to stop once more, after its work */
 #define CANDIDATES 64
 #define BIT(sig) (1ULL << ((sig)-1))
 #define SYNCHRONOUS (BIT(SIGSEGV) | BIT(SIGBUS) | BIT(SIGILL) | BIT(SIGFPE) | BIT(SIGTRAP))
@@ -235,16 +236,18 @@ static enum halt halt_of(int status)
 	return WSTOPSIG(status) == (SIGTRAP | 0x80) ? HALT_SYSCALL : HALT_SIGNAL;
 }
 
-/* Let the thread go on until it stops again. */
+/* Let the thread go on, unless it does already, until it stops again. */
 static int go(struct thread *t, int request, int sig, u64 deadline, enum halt *halt, int *got)
 {
 	int status, ret;
 
-	if (ptrace(request, t->tid, NULL, (void *)(long)sig))
+	if (!t->running && ptrace(request, t->tid, NULL, (void *)(long)sig))
 		return errno == ESRCH ? thread_gone(t, 0) : -errno;
+	t->running = true;
 	ret = wait_stop(t, deadline, &status);
 	if (ret)
 		return ret;
+	t->running = false;
 	*halt = halt_of(status);
 	*got = WSTOPSIG(status);
 	return 0;
@@ -280,6 +283,18 @@ static bool raised(const struct thread *t)
 	return task_read(t->pid, t->tid, &task) == 0 && task.own & ~task.blocked & SYNCHRONOUS;
 }
 
+/* Who waits without regard for signals may do so for ever; who waits for a processor does not. */
+static int wait_first_stop(struct thread *t, u64 deadline, int *status)
+{
+	int ret = wait_stop(t, deadline, status);
+	struct task task;
+
+	while (ret == -ETIMEDOUT && osl_now_ns() < t->deadline_ns &&
+	       task_read(t->pid, t->tid, &task) == 0 && task.state != 'D')
+		ret = wait_stop(t, MIN(t->deadline_ns, osl_now_ns() + STOP_WAIT_NS), status);
+	return ret;
+}
+
 /*
  * The first stop. Signals that arrive before it are the target's own business. So is one that its
  * last instruction has raised and that is not delivered yet, the trap of a site above all: an event
@@ -300,7 +315,7 @@ static int first_stop(struct thread *t)
 				return errno == ESRCH ? thread_gone(t, 0) : -errno;
 			asked = true;
 		}
-		ret = wait_stop(t, deadline, &status);
+		ret = wait_first_stop(t, deadline, &status);
 		if (ret)
 			return ret;
 		event = halt_of(status) == HALT_EVENT;
@@ -353,8 +368,10 @@ static int save(struct thread *t)
 	    ptrace(PTRACE_GETSIGMASK, t->tid, (void *)sizeof(t->mask), &t->mask))
 		return -errno;
 	t->xstate_len = x.iov_len;
-	if (remote_spurious_eintr(&t->saved) && task_read(t->pid, t->tid, &task) == 0 &&
-	    !(task.pending & ~task.blocked & task.caught))
+	if (task_read(t->pid, t->tid, &task))
+		return -ESRCH;
+	t->seen = task.blocked;
+	if (remote_spurious_eintr(&t->saved) && !(task.pending & ~task.blocked & task.caught))
 		remote_repeat_syscall(&t->saved);
 	return 0;
 }
@@ -386,8 +403,8 @@ u64 thread_release(struct thread *t)
 {
 	u64 held = t->held ? osl_now_ns() - t->held_at_ns : 0;
 
-	/* restoring gets time of its own, whatever was left */
-	if (t->held && !t->gone && to_event_stop(t, osl_now_ns() + STOP_WAIT_NS) == 0) {
+	/* restoring gets time of its own, whatever was left: on a busy machine it may need it */
+	if (t->held && !t->gone && to_event_stop(t, osl_now_ns() + RESTORE_WAIT_NS) == 0) {
 		restore(t);
 		ptrace(PTRACE_DETACH, t->tid, NULL, NULL);
 		held = osl_now_ns() - t->held_at_ns;
@@ -615,7 +632,7 @@ static int hold_one(struct thread *t, pid_t tid)
 	int ret;
 
 	t->tid = tid;
-	t->gone = t->executed = false;
+	t->gone = t->executed = t->running = false;
 	if (ptrace(PTRACE_SEIZE, tid, NULL, (void *)THREAD_OPTIONS) && !held_before(t->pid, tid))
 		return -errno;
 	t->held_at_ns = osl_now_ns();
@@ -645,7 +662,8 @@ static int refused(struct thread *t, int err)
 	case -ETIMEDOUT:
 		return thread_fail(t, err,
 				   "cannot stop a thread of process %d: all of them are in "
-				   "uninterruptible waits; try again later",
+				   "uninterruptible waits, or the machine is too busy; try again "
+				   "later",
 				   t->pid);
 	case -EOPNOTSUPP:
 		return thread_fail(t, err, "process %d runs 32-bit code, which is not supported",
@@ -667,7 +685,6 @@ int thread_hold(struct thread *t)
 	qsort(v, n, sizeof(v[0]), by_rank);
 	for (u32 i = 0; i < n && !t->held && !t->executed; i++) {
 		ret = hold_one(t, v[i].tid);
-		t->seen = v[i].blocked;
 		if (ret && ret != -ESRCH)
 			err = ret;
 	}
@@ -705,6 +722,10 @@ int thread_syscall(struct thread *t, s64 *ret, long nr, const u64 args[6])
 
 	if (!t->begun)
 		write_way_back(t);
+	/* what did not finish in time may have by now */
+	if (t->running && to_event_stop(t, t->deadline_ns))
+		return thread_fail(t, -ETIMEDOUT, "process %d did not finish a system call for us",
+				   t->pid);
 	err = find_insn_again(t);
 	if (err)
 		return thread_fail(t, err, "found no system call instruction in process %d",
@@ -782,14 +803,9 @@ int thread_call(struct thread *t, u64 entry, u64 sp, u64 a, u64 b, u64 c, u64 lo
 			return err;
 		err = 0;
 	}
-	if (err == -ETIMEDOUT) {
-		/* stop it wherever it is; it is set back to where it was */
-		int status;
-
-		ptrace(PTRACE_INTERRUPT, t->tid, NULL, NULL);
-		if (wait_stop(t, osl_now_ns() + STOP_WAIT_NS, &status) == 0)
-			return thread_fail(t, err, "the agent in process %d did not finish in time",
-					   t->pid);
-	}
+	/* wherever it is now, it is set back to where it was */
+	if (err == -ETIMEDOUT)
+		return thread_fail(t, err, "the agent in process %d did not finish in time",
+				   t->pid);
 	return thread_fail_gone(t, "while the agent was at work");
 }

@@ -34,8 +34,9 @@ struct thread {
 	u64 kept;   /* signals kept back */
 	u64 mask;   /* saved signal mask */
 	u64 opened; /* to be blocked in addition when it is let go */
-	u64 seen; /* what it blocked when it was chosen: system calls that wait have another mask */
+	u64 seen;   /* what it blocked when it stopped: system calls that wait have another mask */
 	bool held, gone;
+	bool running;  /* held, but not stopped: it did not come to a stop in time */
 	bool denied;   /* ptrace may not be used on any thread */
 	bool executed; /* gone: the process executes another program */
 	struct remote_regs saved;

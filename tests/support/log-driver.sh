@@ -16,6 +16,6 @@ done
 sh "$tap" "$@"
 rc=$?
 if grep -qE '^:test-result: (FAIL|ERROR|XPASS)' "$trs" 2>/dev/null; then
-	grep -E -A 12 '^(not ok|Bail out)' "$log" | grep -vE '^(ok |--$)' | head -n 60 | sed 's/^/    /'
+	grep -E -A 12 '^(not ok|Bail out)' "$log" | grep -vE '^(ok |[A-Z]+: |--$)' | head -n 60 | sed 's/^/    /'
 fi
 exit $rc

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* All threads of a process stopped, their signal masks, and what they notice of it: nothing. */
 #include <criterion/criterion.h>
+#include <dirent.h>
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -51,12 +53,12 @@ static void start(int threads)
 		sigprocmask(SIG_BLOCK, &one, NULL);
 		for (int i = 0; i < threads; i++)
 			pthread_create(&t, NULL, blocker, NULL);
-		if (!threads && write(ready[1], "r", 1) != 1)
+		if (write(ready[1], "r", 1) != 1) /* its own mask is what it was */
 			_exit(1);
 		for (;;)
 			pause();
 	}
-	for (int i = 0; i < MAX(threads, 1); i++)
+	for (int i = 0; i <= threads; i++)
 		cr_assert_eq(read(ready[0], &c, 1), 1);
 }
 
@@ -94,38 +96,43 @@ static void let_go(void)
 	thread_release(&worker);
 }
 
-static u32 blocking(void)
+static u32 count(bool (*pred)(const struct task *task))
 {
 	char path[64];
+	struct dirent *e;
 	struct task task;
 	u32 n = 0;
+	DIR *dir;
 
-	for (pid_t tid = child; tid < child + 4 * THREADS; tid++) {
-		snprintf(path, sizeof(path), "/proc/%d/task/%d", child, tid);
-		if (!access(path, F_OK) && !task_read(child, tid, &task))
-			n += !!(task.blocked & TRAP_BIT);
-	}
+	snprintf(path, sizeof(path), "/proc/%d/task", child);
+	dir = opendir(path);
+	cr_assert(dir);
+	while ((e = readdir(dir)))
+		if (atoi(e->d_name) > 0 && !task_read(child, atoi(e->d_name), &task))
+			n += pred(&task);
+	closedir(dir);
 	return n;
 }
 
-static u32 stopped(void)
+static bool blocks(const struct task *task)
 {
-	struct task task;
-	u32 n = 0;
+	return task->blocked & TRAP_BIT;
+}
 
-	for (pid_t tid = child; tid < child + 4 * THREADS; tid++)
-		if (!task_read(child, tid, &task))
-			n += task.state == 't';
-	return n;
+static bool stops(const struct task *task)
+{
+	return task->state == 't';
 }
 
 Test(crowd, everybody_is_held_and_let_go, .timeout = 20)
 {
 	start(THREADS);
 	hold();
-	cr_expect_eq(stopped(), THREADS + 1);
+	/* those that had no processor yet stop before they execute anything */
+	while (count(stops) != THREADS + 1)
+		usleep(1000);
 	let_go();
-	cr_expect_eq(stopped(), 0);
+	cr_expect_eq(count(stops), 0);
 }
 
 Test(crowd, without_guards_a_blocker_is_refused, .timeout = 20)
@@ -135,7 +142,7 @@ Test(crowd, without_guards_a_blocker_is_refused, .timeout = 20)
 	cr_expect_eq(crowd_clear(&crowd, false), -EAGAIN);
 	cr_expect(strstr(why, "blocks SIGTRAP"), "%s", why);
 	let_go();
-	cr_expect_eq(blocking(), THREADS, "nobody's mask was changed");
+	cr_expect_eq(count(blocks), THREADS, "nobody's mask was changed");
 }
 
 Test(crowd, with_guards_it_is_unblocked, .timeout = 20)
@@ -145,12 +152,40 @@ Test(crowd, with_guards_it_is_unblocked, .timeout = 20)
 	start(THREADS);
 	hold();
 	cr_expect_eq(crowd_clear(&crowd, true), 0, "%s", why);
-	cr_expect_eq(blocking(), 0);
+	cr_expect_eq(count(blocks), 0);
 	let_go();
-	cr_expect_eq(blocking(), THREADS, "nobody took care of their masks: they are as they were");
+	cr_expect_eq(count(blocks), THREADS,
+		     "nobody took care of their masks: they are as they were");
 	for (int i = 0; i < THREADS; i++)
 		cr_assert_eq(kill(child, SIGUSR1), 0);
 	/* standard signals do not queue: one is certain */
+	cr_assert_eq(read(results[0], &c, 1), 1);
+	cr_expect_eq(c, 'k', "a wait that the stop interrupted goes on");
+}
+
+/* The one that works for us is itself in sigwait(), with everything else blocked. */
+Test(crowd, who_works_is_unblocked, .timeout = 20)
+{
+	struct task task;
+	char c;
+
+	cr_assert_eq(pipe(ready) | pipe(results), 0);
+	child = fork();
+	if (!child) {
+		blocker(NULL);
+		pause();
+	}
+	cr_assert_eq(read(ready[0], &c, 1), 1);
+	do {
+		usleep(1000);
+		cr_assert_eq(task_read(child, child, &task), 0);
+	} while (task.blocked & 1ull << (SIGUSR1 - 1)); /* open for as long as it waits */
+	hold();
+	cr_expect_eq(crowd_clear(&crowd, true), 0, "%s", why);
+	let_go();
+	cr_assert_eq(task_read(child, child, &task), 0);
+	cr_expect(blocks(&task));
+	cr_assert_eq(kill(child, SIGUSR1), 0);
 	cr_assert_eq(read(results[0], &c, 1), 1);
 	cr_expect_eq(c, 'k', "a wait that the stop interrupted goes on");
 }

@@ -337,10 +337,10 @@ bool waitmask_behind(struct arch_regs *regs);
 /* The mask with which system call @nr waits. */
 bool waitmask_of(u64 nr, struct arch_regs *regs, u64 *mask);
 /* withheld.c: which of our signals a thread would block */
-u64 withheld_get(u64 thread);
-u64 withheld_blocked(u64 thread); /* the same, unless it waits with a mask of its own */
+u64 withheld_get(u64 thread, u64 mask);	    /* which has @mask for the kernel, 0: never mind */
+u64 withheld_blocked(u64 thread, u64 mask); /* the same, unless it waits with a mask of its own */
 void withheld_wait(u64 thread, bool begins, u64 mask);
-void withheld_set(u64 thread, u32 tid, u64 which);
+void withheld_set(u64 thread, u32 tid, u64 which, u64 mask);
 void withheld_forked(void);
 void withheld_take(const struct agent_withheld_list *l);
 void withheld_give_back(struct agent_withheld_list *l);
@@ -359,8 +359,9 @@ void heldback_behind_wait(const struct arch_regs *regs);
 /* Around all that a handler does that may return to such a call. */
 void heldback_enter(void);
 void heldback_leave(struct osl_ucontext *uc);
-/* Is there a signal that this thread blocks no more? Then it is in *info, to be handed on. */
-bool sig_held(siginfo_t *info);
+/* Is there a signal that this thread, which has @mask for the kernel, blocks no more? Then it is in
+ * *info, to be handed on. */
+bool sig_held(siginfo_t *info, u64 mask);
 
 /* --- fork.c, inert.c ----------------------------------------------------------------------------
  */

@@ -215,14 +215,14 @@ static void socket_path(char *to, u32 pid, u32 fd)
 /* As an injected call: what is blocked of our signals is noted while the masks are guarded. */
 static void settle_mask(struct osl_ucontext *uc)
 {
-	u64 self = arch_thread_pointer(), own = withheld_get(self) | (uc->sigmask & SIG_OURS);
+	u64 self = arch_thread_pointer(), own = withheld_get(self, 0) | (uc->sigmask & SIG_OURS);
 
 	if (site_guarded()) {
-		withheld_set(self, sys_gettid(), own);
+		withheld_set(self, sys_gettid(), own, 0);
 		uc->sigmask &= ~SIG_OURS;
 	} else if (!ret_pending(self)) {
 		sig_close_masks();
-		withheld_set(self, sys_gettid(), 0);
+		withheld_set(self, sys_gettid(), 0, 0);
 		uc->sigmask |= own;
 	}
 }

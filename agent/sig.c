@@ -205,7 +205,7 @@ void sig_chain(int sig, siginfo_t *info, struct osl_ucontext *uc, bool again)
 	struct agent_sigaction act = agent.app[i];
 	bool sent = info->si_code <= 0;
 
-	if (sent && withheld_blocked(arch_thread_pointer()) & BIT(sig)) {
+	if (sent && withheld_blocked(arch_thread_pointer(), uc->sigmask) & BIT(sig)) {
 		heldback_put(info, uc);
 		return;
 	}
@@ -218,12 +218,12 @@ void sig_chain(int sig, siginfo_t *info, struct osl_ucontext *uc, bool again)
 		call_handler(i, &act, info, uc);
 }
 
-bool sig_held(siginfo_t *info)
+bool sig_held(siginfo_t *info, u64 mask)
 {
 	siginfo_t held;
 
 	if (!heldback_any() ||
-	    !heldback_take(OURS & ~withheld_blocked(arch_thread_pointer()), &held))
+	    !heldback_take(OURS & ~withheld_blocked(arch_thread_pointer(), mask), &held))
 		return false;
 	*info = held;
 	return true;
@@ -236,7 +236,7 @@ static long emulate_mask(const struct arch_regs *regs, struct osl_ucontext *uc)
 {
 	u64 self = arch_thread_pointer(), set, old, new;
 
-	old = new = uc->sigmask | withheld_get(self);
+	old = new = uc->sigmask | withheld_get(self, uc->sigmask);
 	if (regs->r10 != MASK_BYTES)
 		return -EINVAL;
 	if (regs->si) {
@@ -258,7 +258,7 @@ static long emulate_mask(const struct arch_regs *regs, struct osl_ucontext *uc)
 	}
 	uc->sigmask = new & ~(OURS | BIT(SIGKILL) | BIT(SIGSTOP));
 	if (new != old && sys_getpid() == agent.pid)
-		withheld_set(self, sys_gettid(), new &OURS);
+		withheld_set(self, sys_gettid(), new &OURS, uc->sigmask);
 	if (regs->dx && osl_write((void *)regs->dx, &old, MASK_BYTES))
 		return -EFAULT;
 	return 0;

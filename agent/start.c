@@ -147,7 +147,7 @@ static void start_preloaded(const struct start *s)
 		return;
 	sig_unblock();
 	if (site_guarded())
-		withheld_set(arch_thread_pointer(), sys_gettid(), old & SIG_OURS);
+		withheld_set(arch_thread_pointer(), sys_gettid(), old & SIG_OURS, 0);
 }
 
 /*

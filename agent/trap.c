@@ -278,7 +278,7 @@ static void serve_site(const struct agent_place *p, struct arch_regs *regs, sigi
 		if (unlikely(load_relaxed(&agent.inert)))
 			site_restore_all(false);
 		osl_regs_to_ucontext(regs, uc);
-		*raise = sig_held(info);
+		*raise = sig_held(info, uc->sigmask);
 		return;
 	}
 	if (plan->flags & AGENT_SITE_SIGMASK && sig_guard_wait(plan, regs))

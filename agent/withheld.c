@@ -8,6 +8,10 @@
  * parent's thread pointer and inherits the note. A thread that ended leaves its note to whoever
  * needs the place.
  *
+ * A thread that was just born has no note. C libraries make it while all signals are blocked, which
+ * but for us it would inherit, and which for the kernel it has, without ours: by that mask it is
+ * known, until it sets one. Who sets just this mask himself gets a note that nothing is withheld.
+ *
  * Rule: a thread changes its own note only; exchange code changes any, while the others are held.
  * A thread that finds no place (it would take a thousand of them that all block our signals) keeps
  * our signals open when we are gone.
@@ -16,6 +20,8 @@
 
 #include "agent/agent.h"
 
+#define BIT(sig) (1ULL << ((sig)-1))
+#define LIBC_SIGNALS (BIT(32) | BIT(33) | BIT(34))
 #define NOTES 2048u
 #define WINDOW 64u
 
@@ -47,13 +53,13 @@ static struct note *find(u64 thread)
 	return NULL;
 }
 
-static struct note *claim(u64 thread, u32 tid, bool of_the_dead)
+static struct note *claim(u64 thread, u32 tid, bool anothers)
 {
 	for (u32 i = 0; i < WINDOW; i++) {
 		struct note *n = nth(thread, i);
 		u32 was = load_relaxed(&n->tid);
 
-		if (of_the_dead ? SYS3(__NR_tgkill, agent.pid, was, 0) != -ESRCH : was != 0)
+		if (anothers ? SYS3(__NR_tgkill, agent.pid, was, 0) != -ESRCH : was != 0)
 			continue;
 		if (__atomic_compare_exchange_n(&n->tid, &was, tid, false, __ATOMIC_ACQ_REL,
 						__ATOMIC_RELAXED))
@@ -62,11 +68,38 @@ static struct note *claim(u64 thread, u32 tid, bool of_the_dead)
 	return NULL;
 }
 
-u64 withheld_blocked(u64 thread)
+/* All but ours; musl leaves open those that it uses itself, as well. */
+static bool looks_newborn(u64 mask)
 {
+	u64 others = ~(SIG_OURS | BIT(SIGKILL) | BIT(SIGSTOP));
+
+	return !(mask & SIG_OURS) && ((mask | LIBC_SIGNALS) & others) == others &&
+	       ((mask & LIBC_SIGNALS) == LIBC_SIGNALS || !(mask & LIBC_SIGNALS));
+}
+
+static bool of_the_dead(const struct note *n)
+{
+	u32 tid = load_relaxed(&n->tid);
+
+	return tid != sys_gettid() && SYS3(__NR_tgkill, agent.pid, tid, 0) == -ESRCH;
+}
+
+/* This thread's note; NULL and what goes without one. */
+static const struct note *own(u64 thread, u64 mask, u64 *without)
+{
+	bool newborn = looks_newborn(mask);
 	const struct note *n = find(thread);
 
-	return !n ? 0 : n->wait ? n->wait & ~WAITS : n->which;
+	*without = newborn ? SIG_OURS : 0;
+	return n && newborn && of_the_dead(n) ? NULL : n;
+}
+
+u64 withheld_blocked(u64 thread, u64 mask)
+{
+	u64 without;
+	const struct note *n = own(thread, mask, &without);
+
+	return !n ? without : n->wait ? n->wait & ~WAITS : n->which;
 }
 
 void withheld_wait(u64 thread, bool begins, u64 mask)
@@ -77,11 +110,12 @@ void withheld_wait(u64 thread, bool begins, u64 mask)
 		n->wait = begins ? WAITS | (u32)(mask & SIG_OURS) : 0;
 }
 
-u64 withheld_get(u64 thread)
+u64 withheld_get(u64 thread, u64 mask)
 {
-	const struct note *n = find(thread);
+	u64 without;
+	const struct note *n = own(thread, mask, &without);
 
-	return n ? n->which : 0;
+	return n ? n->which : without;
 }
 
 static struct note *find_or_claim(u64 thread, u32 tid)
@@ -104,23 +138,24 @@ static void set(struct note *n, u32 tid, u64 which)
 {
 	store_relaxed(&n->which, (u32)which);
 	n->wait = 0;
-	store_release(&n->tid, which ? tid : 0);
+	store_release(&n->tid, tid);
 }
 
-void withheld_set(u64 thread, u32 tid, u64 which)
+void withheld_set(u64 thread, u32 tid, u64 which, u64 mask)
 {
-	struct note *n = which ? find_or_claim(thread, tid) : find(thread);
+	bool needed = which || looks_newborn(mask);
+	struct note *n = needed ? find_or_claim(thread, tid) : find(thread);
 
 	if (n)
-		set(n, tid, which);
+		set(n, needed ? tid : 0, which);
 }
 
 void withheld_forked(void)
 {
-	u64 own = withheld_get(arch_thread_pointer());
+	u64 which = withheld_get(arch_thread_pointer(), 0);
 
 	memset(notes, 0, sizeof(notes));
-	withheld_set(arch_thread_pointer(), sys_gettid(), own);
+	withheld_set(arch_thread_pointer(), sys_gettid(), which, 0);
 }
 
 /* --- the injection ------------------------------------------------------------------------------
@@ -132,7 +167,7 @@ void withheld_take(const struct agent_withheld_list *l)
 
 	for (u32 i = 0; i < MIN(n, AGENT_WITHHELD_MAX); i++)
 		withheld_set(l->v[i].thread, l->v[i].tid,
-			     withheld_get(l->v[i].thread) | (l->v[i].which & SIG_OURS));
+			     withheld_get(l->v[i].thread, 0) | (l->v[i].which & SIG_OURS), 0);
 }
 
 /* A thread that will still meet the stub of a return instance must not block SIGTRAP, ever. */
@@ -143,7 +178,8 @@ void withheld_give_back(struct agent_withheld_list *l)
 	for (u32 i = 0; i < NOTES; i++) {
 		struct note *note = &notes[i];
 
-		if (note->tid && n < AGENT_WITHHELD_MAX && !ret_pending(note->thread))
+		if (note->tid && note->which && n < AGENT_WITHHELD_MAX &&
+		    !ret_pending(note->thread))
 			l->v[n++] = (struct agent_withheld){note->thread, note->tid, note->which};
 		*note = (struct note){0};
 	}

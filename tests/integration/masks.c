@@ -8,12 +8,15 @@
  *   handler calls work(): "sum S"
  * - threads N: N calls in each of the threads that block all signals: "sum S"
  * - mask: what the main thread, another one and the handler believe to block: "mask HEX HEX HEX"
+ * - born: SIGTRAPs that a thread has seen which was born while all signals were blocked: one that
+ *   was sent at once; with all blocked by itself; with it open; after one more: "born A B C D"
  * - block, unblock: all signals; what was blocked at the start
  * - quit
  */
 #define _GNU_SOURCE
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -80,6 +83,64 @@ static void wait_once(const char *how, const sigset_t *mask)
 		epoll_pwait(epfd, &e, 1, 1000, mask);
 }
 
+/* --- a thread as C libraries make it, all signals being blocked, that stays there for a while ---
+ */
+
+static volatile int traps, sent;
+static int born_tid;
+static long seen[4];
+
+static void on_trap(int sig)
+{
+	traps++;
+}
+
+static void set_mask(unsigned long mask)
+{
+	syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, 8);
+}
+
+#define OURS (1ul << (SIGTRAP - 1) | 1ul << (SIGBUS - 1) | 1ul << (SIGSEGV - 1))
+
+static int newborn(void *arg)
+{
+	while (!sent)
+		;
+	syscall(SYS_getpid); /* whatever is to be delivered is, now */
+	seen[0] = traps;
+	set_mask(~0ul);
+	seen[1] = traps;
+	set_mask(~OURS);
+	seen[2] = traps;
+	syscall(SYS_tgkill, getpid(), born_tid, SIGTRAP);
+	seen[3] = traps;
+	syscall(SYS_exit, 0);
+	return arg != NULL;
+}
+
+static void print_born(void)
+{
+	static char stack[65536] __attribute__((aligned(16)));
+	static void *tls[512]; /* room for what is below and above the thread pointer */
+	const int flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD |
+			  CLONE_SYSVSEM | CLONE_SETTLS | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID;
+	unsigned long mask;
+
+	signal(SIGTRAP, on_trap);
+	traps = sent = 0;
+	tls[256] = tls[258] = &tls[256];
+	syscall(SYS_rt_sigprocmask, SIG_SETMASK, NULL, &mask, 8);
+	set_mask(~0ul);
+	if (clone(newborn, stack + sizeof(stack), flags, NULL, &born_tid, &tls[256], &born_tid) < 0)
+		abort();
+	syscall(SYS_tgkill, getpid(), born_tid, SIGTRAP);
+	sent = 1;
+	while (__atomic_load_n(&born_tid, __ATOMIC_ACQUIRE))
+		usleep(1000);
+	set_mask(mask);
+	printf("born %ld %ld %ld %ld\n", seen[0], seen[1], seen[2], seen[3]);
+}
+
 static void print_mask(void)
 {
 	struct sigaction sa;
@@ -133,6 +194,8 @@ int main(void)
 		}
 		if (!strcmp(how, "mask")) {
 			print_mask();
+		} else if (!strcmp(how, "born")) {
+			print_born();
 		} else {
 			for (long i = 0; i < n && strcmp(how, "threads"); i++)
 				wait_once(how, &wait);

@@ -3,7 +3,7 @@
 # Probes hit by handlers that run under the mask of a waiting system call, and in threads that block all signals: a break trap
 # that is blocked would be the target's death.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
-plan 19
+plan 22
 
 target_program=$bin/masks
 target_start
@@ -14,6 +14,9 @@ done
 blocked() {
 	grep -h SigBlk /proc/$target/task/*/status
 }
+say born
+born=$answer
+is "unprobed: what is sent to a newborn thread waits until it opens its mask" "$born" "born 0 0 1 2"
 say mask
 own=$answer
 before=$(blocked)
@@ -31,6 +34,10 @@ for how in suspend ppoll pselect epoll threads; do
 done
 say mask
 is "the masks it sees are its own" "$answer" "$own"
+say born
+is "so are those of threads just born" "$answer" "$born"
+say born
+is "and once more" "$answer" "$born"
 say block
 say mask
 is "and those that it sets" "$answer" "$(echo "$own" | sed 's/ 200 / fffffffe7ffbfeff /')"

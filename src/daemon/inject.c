@@ -217,7 +217,8 @@ static void remote_quietly(struct work *w, long nr, u64 a, u64 b, u64 c)
 	if (w->thread.gone)
 		return;
 	memcpy(why, w->why, sizeof(why));
-	thread_syscall(&w->thread, &ret, nr, args);
+	if (thread_syscall(&w->thread, &ret, nr, args)) /* nobody else will do it */
+		thread_syscall(&w->thread, &ret, nr, args);
 	memcpy(w->why, why, sizeof(why));
 }
 
@@ -263,7 +264,10 @@ static int make_socket(struct work *w)
 		     SOCK_SEQPACKET | SOCK_CLOEXEC, 0, w->stack, 0, 0);
 	if (err)
 		return err;
+	/* what it was given must be known, or it stays open */
 	err = thread_read(&w->thread, w->stack, fds, sizeof(fds));
+	if (err)
+		err = thread_read(&w->thread, w->stack, fds, sizeof(fds));
 	if (err)
 		return thread_fail(&w->thread, err, "cannot read the memory of process %d: %s",
 				   w->req.pid, error_name(err));
@@ -349,8 +353,8 @@ static bool is_loaded_at(struct work *w, u64 base)
 	       memcmp(now, w->file.data, head) == 0;
 }
 
-/* Is the same agent there from an earlier time (an earlier daemon's, or preloaded)? */
-static u64 find_loaded(struct work *w)
+/* Is the same agent there from an earlier time (an earlier daemon's, or preloaded)? Then @base. */
+static int find_loaded(struct work *w, u64 *base)
 {
 	_cleanup_fclose_ FILE *f = NULL;
 	char path[64], line[512];
@@ -358,9 +362,13 @@ static u64 find_loaded(struct work *w)
 
 	snprintf(path, sizeof(path), "/proc/%d/maps", w->req.pid);
 	f = fopen(path, "re");
-	while (f && fgets(line, sizeof(line), f))
-		if (sscanf(line, "%" SCNx64 "-%*x r--p", &start) == 1 && is_loaded_at(w, start))
-			return start;
+	if (!f)
+		return thread_fail(&w->thread, -errno, "cannot read %s: %s", path, strerror(errno));
+	while (fgets(line, sizeof(line), f))
+		if (sscanf(line, "%" SCNx64 "-%*x r--p", &start) == 1 && is_loaded_at(w, start)) {
+			*base = start;
+			break;
+		}
 	return 0;
 }
 
@@ -375,12 +383,12 @@ static int call_with_list(struct work *w, u32 reason, s64 *ret)
 	w->withheld.alone = w->alone;
 	err = thread_write(&w->thread, w->stack, &w->withheld,
 			   head + w->withheld.given * sizeof(w->withheld.v[0]));
+	if (err)
+		return thread_fail(&w->thread, err, "cannot write to the memory of process %d: %s",
+				   w->req.pid, error_name(err));
 	set_extra_fds(w, -1, -1); /* the agent's from here on */
-	if (err == 0)
-		err = thread_call(&w->thread, entry, w->stack + STACK_SIZE, reason,
-				  (u64)w->remote_fd, w->stack, w->base, w->base + w->file.span,
-				  ret);
-	return err;
+	return thread_call(&w->thread, entry, w->stack + STACK_SIZE, reason, (u64)w->remote_fd,
+			   w->stack, w->base, w->base + w->file.span, ret);
 }
 
 static int read_list(struct work *w)
@@ -398,7 +406,7 @@ static int call_agent(struct work *w, u32 reason)
 	s64 ret;
 	int err = call_with_list(w, reason, &ret);
 
-	w->cut = err != 0;
+	w->cut = err && w->thread.called;
 	if (err)
 		return err;
 	if (read_list(w) == 0)
@@ -464,12 +472,17 @@ static int inject(struct work *w)
 	if (err == 0 && w->req.kind == INJECT_LOAD)
 		err = build_image(&w->file);
 	if (err)
-		return thread_fail(&w->thread, err, "the agent's file is not one");
+		return thread_fail(&w->thread, err, "cannot use the agent's file: %s",
+				   error_name(err));
 	crowd_look_around(&w->crowd, w->req.pid);
 	err = hold(w);
 	if (err)
 		return err;
-	w->base = w->req.kind == INJECT_COMMAND ? w->req.base : find_loaded(w);
+	w->base = w->req.base;
+	if (w->req.kind == INJECT_LOAD)
+		err = find_loaded(w, &w->base);
+	if (err)
+		return err;
 	if (w->req.kind == INJECT_COMMAND && !is_loaded_at(w, w->base))
 		return thread_fail(&w->thread, -ESRCH,
 				   "process %d has started another program (exec), the agent went "

@@ -58,21 +58,6 @@ bool crowd_knows(const struct crowd *c, pid_t tid)
 	return tid == c->t->tid;
 }
 
-/*
- * A traced thread is another debugger's, unless its tracer is gone by now or is one of our own,
- * whose work is done but for the letting go.
- */
-static bool passing_tracer(const struct task *task)
-{
-	char path[64], comm[16] = "";
-	_cleanup_fclose_ FILE *f = NULL;
-
-	snprintf(path, sizeof(path), "/proc/%d/comm", task->tracer);
-	f = fopen(path, "re");
-	return !f || !fgets(comm, sizeof(comm), f) ||
-	       !strncmp(comm, PROBE_INJECTOR, strlen(PROBE_INJECTOR));
-}
-
 static int add(struct crowd *c, pid_t tid)
 {
 	if (c->n == c->room) {
@@ -109,7 +94,7 @@ static int seize(struct crowd *c, pid_t tid)
 		/* nobody traces it: it has given up its memory already, on its way out */
 		if (!task.tracer)
 			return 1;
-		return passing_tracer(&task) ? -EAGAIN : err;
+		return task_tracer_passes(&task) ? -EAGAIN : err;
 	}
 	return add(c, tid);
 }
@@ -128,7 +113,7 @@ static int seize_new(struct crowd *c)
 	snprintf(path, sizeof(path), "/proc/%d/task", c->t->pid);
 	dir = opendir(path);
 	if (!dir)
-		return -ESRCH;
+		return errno == ENOENT ? -ESRCH : -errno;
 	while (ret >= 0 && (e = readdir(dir))) {
 		pid_t tid = (pid_t)strtol(e->d_name, NULL, 10);
 
@@ -204,11 +189,14 @@ static int hold_rest(struct crowd *c)
 		return thread_fail(c->t, n,
 				   "another attach or detach is at work in process %d; try again",
 				   c->t->pid);
-	if (n < 0 && n != -ESRCH)
+	if (n == -EPERM)
 		return thread_fail(c->t, n,
 				   "cannot stop all threads of process %d: is another debugger "
 				   "attached to one of them?",
 				   c->t->pid);
+	if (n < 0 && n != -ESRCH)
+		return thread_fail(c->t, n, "cannot stop all threads of process %d: %s", c->t->pid,
+				   strerror(-n));
 	return n < 0 ? thread_fail_gone(c->t, "while it was being stopped") : 0;
 }
 

@@ -28,9 +28,11 @@
 #include "base/cleanup.h"
 #include "daemon/inject_thread.h"
 #include "osl/osl.h"
+#include "probe/probe.h"
 
 #define STOP_WAIT_NS 300000000ULL      /* for one candidate to stop */
 #define RESTORE_WAIT_NS 10000000000ULL /* to stop once more, after its work */
+#define RESTORE_TRIES 3u
 #define CANDIDATES 64
 #define BIT(sig) (1ULL << ((sig)-1))
 #define SYNCHRONOUS (BIT(SIGSEGV) | BIT(SIGBUS) | BIT(SIGILL) | BIT(SIGFPE) | BIT(SIGTRAP))
@@ -97,6 +99,21 @@ int task_read(pid_t pid, pid_t tid, struct task *out)
 	return task.state ? 0 : -ESRCH;
 }
 
+/*
+ * A traced thread is another debugger's, unless its tracer is gone by now or is one of our own,
+ * whose work is done but for the letting go.
+ */
+bool task_tracer_passes(const struct task *task)
+{
+	char path[64], comm[16] = "";
+	_cleanup_fclose_ FILE *f = NULL;
+
+	snprintf(path, sizeof(path), "/proc/%d/comm", task->tracer);
+	f = fopen(path, "re");
+	return !f || !fgets(comm, sizeof(comm), f) ||
+	       !strncmp(comm, PROBE_INJECTOR, strlen(PROBE_INJECTOR));
+}
+
 /* Sleeping threads first: they are in a system call, so its instruction is at hand. */
 static int task_rank(const struct task *task)
 {
@@ -123,24 +140,32 @@ static int candidates(struct thread *t, struct task *v, u32 *n)
 {
 	char path[64];
 	struct dirent *e;
+	int err = 0;
 	DIR *dir;
 
 	*n = 0;
 	snprintf(path, sizeof(path), "/proc/%d/task", t->pid);
 	dir = opendir(path);
+	if (!dir && errno != ENOENT)
+		return thread_fail(t, -errno, "cannot list the threads of process %d: %s", t->pid,
+				   strerror(errno));
 	if (!dir)
 		return thread_fail(t, -ESRCH, "process %d does not exist any more", t->pid);
 	while (*n < CANDIDATES && (e = readdir(dir))) {
 		struct task task;
 		pid_t tid = (pid_t)strtol(e->d_name, NULL, 10);
 
-		if (tid <= 0 || task_read(t->pid, tid, &task))
+		if (tid <= 0)
 			continue;
-		task.rank = task_rank(&task);
+		err = task_read(t->pid, tid, &task);
+		task.rank = err ? -1 : task_rank(&task);
 		if (task.rank >= 0)
 			v[(*n)++] = task;
 	}
 	closedir(dir);
+	if (!*n && err && err != -ENOENT && err != -ESRCH)
+		return thread_fail(t, err, "cannot look at the threads of process %d: %s", t->pid,
+				   strerror(-err));
 	return 0;
 }
 
@@ -368,8 +393,9 @@ static int save(struct thread *t)
 	    ptrace(PTRACE_GETSIGMASK, t->tid, (void *)sizeof(t->mask), &t->mask))
 		return -errno;
 	t->xstate_len = x.iov_len;
-	if (task_read(t->pid, t->tid, &task))
-		return -ESRCH;
+	ret = task_read(t->pid, t->tid, &task);
+	if (ret)
+		return ret == -ENOENT ? -ESRCH : ret;
 	t->seen = task.blocked;
 	if (remote_spurious_eintr(&t->saved) && !(task.pending & ~task.blocked & task.caught))
 		remote_repeat_syscall(&t->saved);
@@ -388,24 +414,40 @@ static void remove_way_back(struct thread *t)
 static int restore(struct thread *t)
 {
 	struct iovec x = {t->xstate, t->xstate_len};
-	int ret = ptrace(PTRACE_SETREGSET, t->tid, (void *)NT_X86_XSTATE, &x) ? -errno : 0, err;
+	int ret = ptrace(PTRACE_SETREGSET, t->tid, (void *)NT_X86_XSTATE, &x) ? -errno : 0;
 
-	set_mask(t, t->mask | t->opened);
-	err = set_regs(t, &t->saved);
+	if (ret == 0)
+		ret = set_mask(t, t->mask | t->opened);
+	if (ret == 0)
+		ret = set_regs(t, &t->saved);
+	if (ret)
+		return ret;
 	remove_way_back(t);
 	for (int sig = 1; sig <= 64; sig++)
 		if (t->kept & BIT(sig))
 			syscall(SYS_tgkill, t->pid, t->tid, sig);
-	return err ? err : ret;
+	return 0;
+}
+
+/* The one step that must not fail is tried again; then there is still the way back. */
+static int restore_surely(struct thread *t)
+{
+	int ret = -EIO;
+
+	/* it gets time of its own, whatever was left: on a busy machine it may need it */
+	for (u32 i = 0; i < RESTORE_TRIES && ret && !t->gone; i++) {
+		ret = to_event_stop(t, osl_now_ns() + RESTORE_WAIT_NS);
+		if (ret == 0)
+			ret = restore(t);
+	}
+	return ret;
 }
 
 u64 thread_release(struct thread *t)
 {
 	u64 held = t->held ? osl_now_ns() - t->held_at_ns : 0;
 
-	/* restoring gets time of its own, whatever was left: on a busy machine it may need it */
-	if (t->held && !t->gone && to_event_stop(t, osl_now_ns() + RESTORE_WAIT_NS) == 0) {
-		restore(t);
+	if (t->held && restore_surely(t) == 0) {
 		ptrace(PTRACE_DETACH, t->tid, NULL, NULL);
 		held = osl_now_ns() - t->held_at_ns;
 	}
@@ -616,15 +658,20 @@ static int open_mem(struct thread *t)
 	return t->mem < 0 ? -errno : 0;
 }
 
-/* It did not stop in time at an earlier attempt: it is ours all the same. */
-static bool held_before(pid_t pid, pid_t tid)
+static int seize(pid_t pid, pid_t tid)
 {
-	int err = errno;
 	struct task task;
-	bool ours = task_read(pid, tid, &task) == 0 && task.tracer == getpid();
+	int err;
 
-	errno = err;
-	return ours;
+	if (!ptrace(PTRACE_SEIZE, tid, NULL, (void *)THREAD_OPTIONS))
+		return 0;
+	err = -errno;
+	if (err != -EPERM || task_read(pid, tid, &task) || !task.tracer)
+		return err;
+	/* it did not stop in time at an earlier attempt: it is ours all the same */
+	if (task.tracer == getpid())
+		return 0;
+	return task_tracer_passes(&task) ? -EAGAIN : err;
 }
 
 static int hold_one(struct thread *t, pid_t tid)
@@ -633,8 +680,9 @@ static int hold_one(struct thread *t, pid_t tid)
 
 	t->tid = tid;
 	t->gone = t->executed = t->running = false;
-	if (ptrace(PTRACE_SEIZE, tid, NULL, (void *)THREAD_OPTIONS) && !held_before(t->pid, tid))
-		return -errno;
+	ret = seize(t->pid, tid);
+	if (ret)
+		return ret;
 	t->held_at_ns = osl_now_ns();
 	ret = first_stop(t);
 	if (ret)
@@ -659,6 +707,10 @@ static int refused(struct thread *t, int err)
 			"cannot stop a thread of process %d: ptrace is denied; run `ebpfrt "
 			"doctor -p %d` to see why",
 			t->pid, t->pid);
+	case -EAGAIN:
+		return thread_fail(t, err,
+				   "another attach or detach is at work in process %d; try again",
+				   t->pid);
 	case -ETIMEDOUT:
 		return thread_fail(t, err,
 				   "cannot stop a thread of process %d: all of them are in "
@@ -668,8 +720,11 @@ static int refused(struct thread *t, int err)
 	case -EOPNOTSUPP:
 		return thread_fail(t, err, "process %d runs 32-bit code, which is not supported",
 				   t->pid);
-	default:
+	case -ESRCH:
 		return thread_fail_gone(t, "while it was being stopped");
+	default:
+		return thread_fail(t, err, "cannot stop a thread of process %d: %s", t->pid,
+				   strerror(-err));
 	}
 }
 
@@ -714,6 +769,15 @@ static bool faulted(struct thread *t, int sig)
 	       remote_within(&regs, t->insn, t->insn + REMOTE_SYSCALL_LEN);
 }
 
+/* It stands before a system call of ours, which is not to be executed. */
+static void call_off(struct thread *t, struct remote_regs *regs)
+{
+	if (get_regs(t, regs))
+		return;
+	remote_call_off(regs);
+	set_regs(t, regs);
+}
+
 int thread_syscall(struct thread *t, s64 *ret, long nr, const u64 args[6])
 {
 	struct remote_regs regs = t->saved;
@@ -723,9 +787,10 @@ int thread_syscall(struct thread *t, s64 *ret, long nr, const u64 args[6])
 	if (!t->begun)
 		write_way_back(t);
 	/* what did not finish in time may have by now */
-	if (t->running && to_event_stop(t, t->deadline_ns))
+	if (t->midway && to_event_stop(t, t->deadline_ns))
 		return thread_fail(t, -ETIMEDOUT, "process %d did not finish a system call for us",
 				   t->pid);
+	t->midway = false;
 	err = find_insn_again(t);
 	if (err)
 		return thread_fail(t, err, "found no system call instruction in process %d",
@@ -745,10 +810,14 @@ int thread_syscall(struct thread *t, s64 *ret, long nr, const u64 args[6])
 		else if (err == 0 && halt == HALT_SIGNAL)
 			keep(t, sig);
 	}
-	if (err == 0)
+	t->midway = err != 0;
+	/* what it has done must be known, or it stays */
+	if (err == 0 && get_regs(t, &regs))
 		err = get_regs(t, &regs);
 	if (err && t->gone)
 		return thread_fail_gone(t, "during the injection");
+	if (err && stops == 1 && !t->running)
+		call_off(t, &regs);
 	if (err)
 		return thread_fail(t, err, "process %d did not finish a system call for us",
 				   t->pid);
@@ -766,7 +835,8 @@ static int call_signal(struct thread *t, int sig, u64 lo, u64 hi, s64 *ret, int 
 
 	*deliver = 0;
 	if (err)
-		return err;
+		return thread_fail(t, err, "cannot look at the agent in process %d: %s", t->pid,
+				   strerror(-err));
 	if (sig == SIGURG && remote_within(&regs, lo, hi)) {
 		if (ptrace(PTRACE_GETSIGINFO, t->tid, NULL, &info) || info.si_code != SI_TKILL)
 			keep(t, sig); /* somebody else's, let in a moment earlier */
@@ -795,6 +865,7 @@ int thread_call(struct thread *t, u64 entry, u64 sp, u64 a, u64 b, u64 c, u64 lo
 	err = set_regs(t, &regs);
 	while (err == 0) {
 		err = go(t, PTRACE_CONT, deliver, t->deadline_ns, &halt, &sig);
+		t->called |= err == 0 || t->running;
 		deliver = 0;
 		if (err || halt != HALT_SIGNAL)
 			continue;
@@ -807,5 +878,8 @@ int thread_call(struct thread *t, u64 entry, u64 sp, u64 a, u64 b, u64 c, u64 lo
 	if (err == -ETIMEDOUT)
 		return thread_fail(t, err, "the agent in process %d did not finish in time",
 				   t->pid);
+	if (!t->gone)
+		return thread_fail(t, err, "cannot call the agent in process %d: %s", t->pid,
+				   strerror(-err));
 	return thread_fail_gone(t, "while the agent was at work");
 }

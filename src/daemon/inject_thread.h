@@ -36,6 +36,8 @@ struct thread {
 	u64 opened; /* to be blocked in addition when it is let go */
 	u64 seen;   /* what it blocked when it stopped: system calls that wait have another mask */
 	bool held, gone;
+	bool midway;   /* in a system call of ours that could not be followed */
+	bool called;   /* the agent, by thread_call(): it may have done its work */
 	bool running;  /* held, but not stopped: it did not come to a stop in time */
 	bool denied;   /* ptrace may not be used on any thread */
 	bool executed; /* gone: the process executes another program */
@@ -56,6 +58,8 @@ struct task {
 	u64 own; /* pending for this thread alone */
 };
 int task_read(pid_t pid, pid_t tid, struct task *out);
+/* Is it traced by one of our own, which is about to let go? */
+bool task_tracer_passes(const struct task *task);
 
 /* Choose and stop a thread of @t->pid. 0 or -errno with the sentence. */
 int thread_hold(struct thread *t);

@@ -82,6 +82,11 @@ void remote_set_syscall(struct remote_regs *r, u64 insn, long nr, const u64 args
 	r->user.eflags = FLAGS_CLEAN;
 }
 
+void remote_call_off(struct remote_regs *r)
+{
+	r->user.orig_rax = -1;
+}
+
 /* What the kernel would do on the way to user space with a system call that was interrupted. */
 static void restart(struct remote_regs *r)
 {

@@ -33,6 +33,8 @@ void remote_repeat_syscall(struct remote_regs *r);
 
 /* Make the thread execute system call @nr by the instruction at @insn. */
 void remote_set_syscall(struct remote_regs *r, u64 insn, long nr, const u64 args[6]);
+/* It is stopped before a system call, which is not to be executed. */
+void remote_call_off(struct remote_regs *r);
 /*
  * A system call instruction with the way back behind it: code for address @addr that drops @extra,
  * puts the mask @mask and the registers @saved back and goes on where the thread was, without

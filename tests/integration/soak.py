@@ -8,6 +8,7 @@ theirs and of the C library, at entries and returns, and are told to end, or kil
 
 Attachments may fail (there may be somebody who kills the daemon): what counts is what the programs see.
 """
+import collections
 import os
 import random
 import re
@@ -37,6 +38,7 @@ PROGRAMS = {
     "usdt": ["fire 10", "fire 30"],
     "hazards": ["call 100", "call 1000"],
 }
+INSIDE = re.compile("(state|red)_[a-z]+$") # of functions: what is on top of the stack there is no return address
 ARGUMENTS = {"many": ["{bin}/many_lib.so"], "hazards": ["plain", "0"]}
 DIFFERS = {"state": r"under \d+", "storm": r"^rounds \d+( work \d+)?$", "jumps": r"hits \d+|slots \d+"}
 
@@ -87,8 +89,8 @@ def differences(was, now):
 
 
 def functions(path, dynamic=False):
-    out = subprocess.run(["nm", *(["-D"] if dynamic else []), "--defined-only", path], capture_output=True, text=True).stdout
-    names = {f[2].split("@")[0] for f in map(str.split, out.splitlines()) if len(f) == 3 and f[1] in "TtWi"}
+    out = subprocess.run(["readelf", "-W", "--dyn-syms" if dynamic else "--syms", path], capture_output=True, text=True).stdout
+    names = {f[7].split("@")[0] for f in map(str.split, out.splitlines()) if len(f) > 7 and f[3] in ("FUNC", "IFUNC") and f[6] != "UND"}
     return sorted(n for n in names if n.isidentifier())
 
 
@@ -112,7 +114,7 @@ class Attacher(threading.Thread):
         for i in range(self.rnd.randint(1, 14)):
             file = libc if libc and self.rnd.random() < 0.5 else own
             name = self.rnd.choice([f for f in FUNCTIONS[file if file == libc else self.p.name] if (file, f) not in REFUSED])
-            kind = self.rnd.choice(("uprobe", "uprobe", "uretprobe"))
+            kind = "uprobe" if INSIDE.match(name) else self.rnd.choice(("uprobe", "uprobe", "uretprobe"))
             args += ["--prog", f"{SINGLE[i]}={kind}:{file}:{name}"]
         if self.rnd.random() < 0.2:
             letter = self.rnd.choice("abcdefghijklmnopqrstuvwxyz")
@@ -133,6 +135,7 @@ class Attacher(threading.Thread):
             try:
                 _, err = c.communicate(timeout=self.rnd.choice((0.2, 0.4, 0.8, 1.5)))
                 self.failed += 1
+                WHY.update(re.sub(r"0x[0-9a-f]+|\d+|/\S+", "N", l) for l in err.splitlines()[:1])
             except subprocess.TimeoutExpired:
                 self.attached += 1
                 c.send_signal(signal.SIGKILL if self.rnd.random() < 0.15 else signal.SIGINT)
@@ -211,11 +214,13 @@ def main():
         done, attached, failed = done + 1, attached + a, failed + f
     print(f"{done} programs, {attached} attachments, {failed} that failed, {len(REFUSED)} functions refused, "
           f"{len(LATE)} restored by the next daemon")
+    for why, n in WHY.most_common(8):
+        print(f"failed {n} times: {why[:160]}")
     return 1 if WRONG or not attached else 0
 
 
 SECONDS, SEED, BIN = float(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 SINGLE = ["on_" + n for n in ("pthread_create system popen pclose pthread_cancel timer_create posix_spawn fork pthread_join "
                               "timer_delete setrlimit abort execve dup2 pthread_exit").split()]
-FUNCTIONS, LIBCS, REFUSED, WRONG, LATE = {}, [], set(), [], []
+FUNCTIONS, LIBCS, REFUSED, WRONG, LATE, WHY = {}, [], set(), [], [], collections.Counter()
 sys.exit(main())

@@ -19,7 +19,6 @@
 #define NR_RT_SIGRETURN 15
 #define USER_TOP 0x7ffffffff000ull
 #define NEAR_JUMP_LEN 5
-#define FAR_JUMP_LEN 14
 
 const u16 arch_elf_machine = EM_X86_64;
 
@@ -501,16 +500,19 @@ static bool fits_s32(s64 v)
 static u8 put_jump(u8 *at, u64 from, u64 to)
 {
 	s64 rel = (s64)(to - (from + NEAR_JUMP_LEN));
-	s32 near = (s32)rel;
+	s32 near = (s32)rel, gap = (s32)(-(from + 6) % 8);
 
 	if (fits_s32(rel)) {
 		at[0] = 0xe9;
 		memcpy(at + 1, &near, sizeof(near));
 		return NEAR_JUMP_LEN;
 	}
-	memcpy(at, "\xff\x25\0\0\0\0", 6); /* jmp *0(%rip): no register is changed */
-	memcpy(at + 6, &to, sizeof(to));
-	return FAR_JUMP_LEN;
+	/* jmp *gap(%rip): no register is changed, and with EFLAGS.AC the address must be aligned */
+	memcpy(at, "\xff\x25", 2);
+	memcpy(at + 2, &gap, sizeof(gap));
+	memset(at + 6, 0, (size_t)gap);
+	memcpy(at + 6 + gap, &to, sizeof(to));
+	return (u8)(6 + gap + sizeof(to));
 }
 
 /* Decoded again, is the copy the same but for its displacement, and has that moved with it? */

@@ -226,8 +226,8 @@ Test(patch, system_calls)
 Test(patch, slot_ends_in_a_jump_back)
 {
 	static const u8 near[] = {0x48, 0x89, 0xe5, 0xe9, 0xfb, 0xff, 0xfe, 0xff};
-	static const u8 far[] = {0x48, 0x89, 0xe5, 0xff, 0x25, 0,    0, 0, 0,
-				 0x03, 0x50, 0x55, 0x55, 0x55, 0x55, 0, 0};
+	static const u8 far[] = {0x48, 0x89, 0xe5, 0xff, 0x25, 7,    0,	   0,	 0,    0,    0, 0,
+				 0,    0,    0,	   0,	 0x03, 0x50, 0x55, 0x55, 0x55, 0x55, 0, 0};
 	struct arch_patch p;
 	u64 lo, hi;
 
@@ -241,6 +241,37 @@ Test(patch, slot_ends_in_a_jump_back)
 	cr_assert_eq(arch_patch_relocate(&p, 0x10000), 0);
 	cr_expect_eq(p.slot_len, sizeof(far));
 	cr_expect_arr_eq(p.slot_bytes, far, sizeof(far));
+}
+
+/* A program that has alignment checked (EFLAGS.AC) comes back as well. */
+Test(patch, far_jump_reads_an_aligned_address)
+{
+	static const char *const samples[] = {"48 89 e5",
+					      "89 e5",
+					      "90 90",
+					      "48 8d 64 24 08",
+					      "48 81 ec 88 00 00 00",
+					      "48 c7 44 24 08 01 00 00 00"};
+	struct arch_patch p;
+	u64 to;
+	s32 disp;
+
+	for (size_t i = 0; i < ARRAY_SIZE(samples); i++)
+		for (u64 slot = 0x10000; slot < 0x10008; slot++) {
+			const u8 *jump = p.slot_bytes;
+
+			cr_assert_eq(plan(samples[i], &p), 0);
+			if (!arch_patch_needs_slot(&p))
+				continue;
+			jump = p.slot_bytes + p.len;
+			cr_assert_eq(arch_patch_relocate(&p, slot), 0);
+			cr_assert(jump[0] == 0xff && jump[1] == 0x25, "%s", samples[i]);
+			memcpy(&disp, jump + 2, sizeof(disp));
+			cr_expect_eq((slot + p.len + 6 + (u64)disp) % 8, 0, "%s", samples[i]);
+			cr_assert(p.len + 6 + disp + 8 == p.slot_len, "%s", samples[i]);
+			memcpy(&to, jump + 6 + disp, sizeof(to));
+			cr_expect_eq(to, p.addr + p.len, "%s", samples[i]);
+		}
 }
 
 /* The ends of the range reach, one further does not. */

@@ -257,7 +257,7 @@ static void serve_returning(const struct agent_plan *plan, const struct arch_reg
 	if (!func || osl_read(&after.ip, (void *)regs->sp, sizeof(u64)))
 		return;
 	after.sp += sizeof(u64);
-	a = settled ? active_enter((u64)uc, &nested) : NULL;
+	a = settled ? active_enter(hit_frame(), &nested) : NULL;
 	if (!a) {
 		trap_missed(func, HOOK_RETURN);
 		return;

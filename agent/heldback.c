@@ -5,7 +5,8 @@
  * Model: the kernel delivers it, since for the kernel it is open; so it is kept here until the
  * thread would have got it: when it opens its mask, waits with another one, or takes it with
  * sigtimedwait(). As in the kernel one of each kind is kept for a thread and one for the process,
- * and a forked child has none.
+ * and a forked child has none. Room is never given back; when there is none, that of threads that
+ * have ended is taken, then there is more of it.
  *
  * A thread in sigtimedwait() gets what is for the process from whoever was interrupted: the kernel
  * wakes it with a signal of the same number (a *nudge*), and behind the call it finds the true one.
@@ -40,10 +41,19 @@ struct waiter {
 	struct osl_ucontext *uc; /* of the handler that returns to the call; NULL: not that far */
 };
 
-static struct held held[HELD];
+struct room {
+	struct held v[HELD];
+	struct room *next; /* insert-only */
+};
+
+static struct room first;
 static struct waiter waiters[WAITERS];
 static u32 nwaiters;
 static u32 any; /* has ever held one */
+
+#define for_each_held(r, h)                                                                        \
+	for (struct room *r = &first; r; r = load_acquire(&r->next))                               \
+		for (struct held *h = r->v; h < r->v + HELD; h++)
 
 static bool is_for(const struct held *h, u64 set, u32 tid)
 {
@@ -52,9 +62,7 @@ static bool is_for(const struct held *h, u64 set, u32 tid)
 
 static struct held *find(u64 set, u32 tid)
 {
-	for (u32 i = 0; i < HELD; i++)
-		if (is_for(&held[i], set, tid))
-			return &held[i];
+	for_each_held(r, h) if (is_for(h, set, tid)) return h;
 	return NULL;
 }
 
@@ -64,22 +72,62 @@ static bool change(u32 *state, u32 from, u32 to)
 					   __ATOMIC_RELAXED);
 }
 
+static struct held *claim_free(void)
+{
+	for_each_held(r, h) if (load_relaxed(&h->state) == HELD_FREE &&
+				change(&h->state, HELD_FREE, HELD_BUSY)) return h;
+	return NULL;
+}
+
+/* In the kernel, too, they would be gone with their thread. */
+static void free_dead(void)
+{
+	for_each_held(r, h) if (load_acquire(&h->state) == HELD_READY && h->tid &&
+				SYS3(__NR_tgkill, agent.pid, h->tid, 0) == -ESRCH)
+		change(&h->state, HELD_READY, HELD_FREE);
+}
+
+static bool more_room(void)
+{
+	struct room *more = agent_pages(sizeof(*more), "ebpfrt-table"), *last = &first, *none;
+
+	if (!more)
+		return false;
+	do {
+		while (load_acquire(&last->next))
+			last = load_acquire(&last->next);
+		none = NULL;
+	} while (!__atomic_compare_exchange_n(&last->next, &none, more, false, __ATOMIC_ACQ_REL,
+					      __ATOMIC_RELAXED));
+	return true;
+}
+
+static struct held *claim(void)
+{
+	struct held *h = claim_free();
+
+	if (!h)
+		free_dead();
+	while (!h && !(h = claim_free()) && more_room())
+		;
+	return h;
+}
+
 static void put(u32 tid, const siginfo_t *info)
 {
+	struct held *h;
+
 	store_relaxed(&any, 1);
 	if (find(BIT(info->si_signo), tid))
 		return;
-	for (u32 i = 0; i < HELD; i++) {
-		struct held *h = &held[i];
-
-		if (load_relaxed(&h->state) != HELD_FREE ||
-		    !change(&h->state, HELD_FREE, HELD_BUSY))
-			continue;
+	h = claim();
+	if (h) {
 		h->sig = (u32)info->si_signo;
 		h->tid = tid;
 		h->info = *info;
 		store_release(&h->state, HELD_READY);
-		break;
+	} else {
+		agent_count(&agent.stats->signals_lost);
 	}
 	/* who waits says so before it looks here; we look there afterwards */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
@@ -122,22 +170,21 @@ u64 heldback_pending(void)
 	if (!load_relaxed(&any))
 		return 0;
 	tid = sys_gettid();
-	for (u32 i = 0; i < HELD; i++)
-		if (is_for(&held[i], ~0ULL, tid) || is_for(&held[i], ~0ULL, 0))
-			set |= BIT(held[i].sig);
+	for_each_held(r, h) if (is_for(h, ~0ULL, tid) || is_for(h, ~0ULL, 0)) set |= BIT(h->sig);
 	return set;
 }
 
 void heldback_forget(u64 set)
 {
-	for (u32 i = 0; i < HELD && load_relaxed(&any); i++)
-		if (load_acquire(&held[i].state) == HELD_READY && BIT(held[i].sig) & set)
-			change(&held[i].state, HELD_READY, HELD_FREE);
+	if (!load_relaxed(&any))
+		return;
+	for_each_held(r, h) if (load_acquire(&h->state) == HELD_READY && BIT(h->sig) & set)
+		change(&h->state, HELD_READY, HELD_FREE);
 }
 
 void heldback_forked(void)
 {
-	memset(held, 0, sizeof(held));
+	for_each_held(r, h) h->state = HELD_FREE;
 	memset(waiters, 0, sizeof(waiters));
 	nwaiters = 0;
 	any = 0;
@@ -151,9 +198,8 @@ void heldback_give_back(void)
 	if (!any)
 		return;
 	SYS6(__NR_rt_sigprocmask, SIG_BLOCK, &mask, NULL, 8, 0, 0);
-	for (u32 i = 0; i < HELD; i++) {
-		struct held *h = &held[i];
-
+	for_each_held(r, h)
+	{
 		if (h->state != HELD_READY)
 			continue;
 		/* what a thread says it got from kill() it can only send itself */

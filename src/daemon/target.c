@@ -411,6 +411,9 @@ void target_free(struct target *t)
 	struct daemon *d = t->d;
 	int fd = t->exit.fd;
 
+	if (t->stats && READ_ONCE(t->stats->signals_lost))
+		log_line("target %d: %llu signals were lost, the process has no memory for them",
+			 t->pid, (unsigned long long)READ_ONCE(t->stats->signals_lost));
 	/* its last lines are for those who watch it */
 	trace_drain(d);
 	t->gone = true;

@@ -244,7 +244,8 @@ struct agent_stats {
 	u64 foreign;	   /* SIGTRAPs that were not ours and went to the application */
 	u64 trace_dropped; /* bpf_printk records that did not fit */
 	u64 inert;	   /* the agent has restored everything by itself (daemon died) */
-	u64 pad[4];
+	u64 pad[3];
+	u64 signals_lost; /* that had to wait, and for which there was no memory */
 	struct agent_stat stat[]; /* nstats */
 };
 _Static_assert(sizeof(struct agent_site) < 512, "many sites fit into one message");

@@ -10,6 +10,8 @@
  * - mask: what the main thread, another one and the handler believe to block: "mask HEX HEX HEX"
  * - born: SIGTRAPs that a thread has seen which was born while all signals were blocked: one that
  *   was sent at once; with all blocked by itself; with it open; after one more: "born A B C D"
+ * - flood: SIGTRAPs that were sent to 150 threads which block them: seen before they open their
+ *   masks, and afterwards: "flood A B"
  * - block, unblock: all signals; what was blocked at the start
  * - quit
  */
@@ -92,7 +94,7 @@ static long seen[4];
 
 static void on_trap(int sig)
 {
-	traps++;
+	__sync_fetch_and_add(&traps, 1);
 }
 
 static void set_mask(unsigned long mask)
@@ -139,6 +141,48 @@ static void print_born(void)
 		usleep(1000);
 	set_mask(mask);
 	printf("born %ld %ld %ld %ld\n", seen[0], seen[1], seen[2], seen[3]);
+}
+
+/* --- many threads, each with a signal that waits ------------------------------------------------
+ */
+
+#define FLOOD 150
+static pthread_barrier_t blocked, flooded;
+
+static void *one_of_many(void *arg)
+{
+	sigset_t set;
+
+	sigfillset(&set);
+	pthread_sigmask(SIG_SETMASK, &set, NULL);
+	*(int *)arg = (int)syscall(SYS_gettid);
+	pthread_barrier_wait(&blocked);
+	pthread_barrier_wait(&flooded);
+	sigemptyset(&set);
+	pthread_sigmask(SIG_SETMASK, &set, NULL);
+	return NULL;
+}
+
+static void print_flood(void)
+{
+	static pthread_t t[FLOOD];
+	static int tid[FLOOD];
+	int before;
+
+	signal(SIGTRAP, on_trap);
+	traps = 0;
+	pthread_barrier_init(&blocked, NULL, FLOOD + 1);
+	pthread_barrier_init(&flooded, NULL, FLOOD + 1);
+	for (int i = 0; i < FLOOD; i++)
+		pthread_create(&t[i], NULL, one_of_many, &tid[i]);
+	pthread_barrier_wait(&blocked);
+	for (int i = 0; i < FLOOD; i++)
+		syscall(SYS_tgkill, getpid(), tid[i], SIGTRAP);
+	before = traps;
+	pthread_barrier_wait(&flooded);
+	for (int i = 0; i < FLOOD; i++)
+		pthread_join(t[i], NULL);
+	printf("flood %d %d\n", before, traps);
 }
 
 static void print_mask(void)
@@ -196,6 +240,8 @@ int main(void)
 			print_mask();
 		} else if (!strcmp(how, "born")) {
 			print_born();
+		} else if (!strcmp(how, "flood")) {
+			print_flood();
 		} else {
 			for (long i = 0; i < n && strcmp(how, "threads"); i++)
 				wait_once(how, &wait);

@@ -3,7 +3,7 @@
 # Probes hit by handlers that run under the mask of a waiting system call, and in threads that block all signals: a break trap
 # that is blocked would be the target's death.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
-plan 22
+plan 25
 
 target_program=$bin/masks
 target_start
@@ -17,6 +17,9 @@ blocked() {
 say born
 born=$answer
 is "unprobed: what is sent to a newborn thread waits until it opens its mask" "$born" "born 0 0 1 2"
+say flood
+flood=$answer
+is "unprobed: what is sent to threads that block it waits" "$flood" "flood 0 150"
 say mask
 own=$answer
 before=$(blocked)
@@ -38,6 +41,10 @@ say born
 is "so are those of threads just born" "$answer" "$born"
 say born
 is "and once more" "$answer" "$born"
+for time in "none of many signals is lost" "nor of those that come later"; do
+	say flood
+	is "$time" "$answer" "$flood"
+done
 say block
 say mask
 is "and those that it sets" "$answer" "$(echo "$own" | sed 's/ 200 / fffffffe7ffbfeff /')"

@@ -228,6 +228,12 @@ static void ack_restore_all(struct exchange *x, const struct xmsg *m, s32 err, c
 	/* not while its other threads run: next time we stop them, if it is still to be done */
 	if (err == -EAGAIN) {
 		t->drop_all = t->dirty = list_empty(&t->links);
+		if (t->drop_all && x->reason == AGENT_CALLED)
+			exchange_fail(
+				x, -EPERM,
+				"it has several threads, which can't be stopped while ptrace is "
+				"denied; no program runs in it any more, but where it changes its "
+				"signal masks that is watched until it has one thread");
 		return;
 	}
 	for (u32 i = 0; i < t->nsites; i++)

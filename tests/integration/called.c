@@ -3,7 +3,8 @@
  * Waits in many ways for 0.7 s each, without a thread. Says "ready PID"; for a line that names a
  * way says "begin" and, when the wait is over, "NAME ok" or what was wrong: an error, a wait that
  * ended early, or one that was not ended by a signal that came. A line "call N": N calls of work(),
- * "sum S". With arguments, that many threads beside it wait, too.
+ * "sum S"; "join", "part": four threads that call work() are there, and are not. With arguments,
+ * that many threads beside it wait, too.
  */
 #include <errno.h>
 #include <poll.h>
@@ -212,6 +213,40 @@ static void *thread(void *arg)
 	return arg;
 }
 
+/* --- threads that come and go ------------------------------------------------------------------
+ */
+
+#define CREW 4
+static pthread_t crew[CREW];
+static volatile int leave;
+static volatile long wrong;
+
+static void *member(void *arg)
+{
+	while (!leave) {
+		if (work(7) != 15)
+			wrong++;
+		usleep(200);
+	}
+	return arg;
+}
+
+static void join_in(void)
+{
+	leave = 0;
+	for (int i = 0; i < CREW; i++)
+		pthread_create(&crew[i], NULL, member, NULL);
+	printf("joined\n");
+}
+
+static void part(void)
+{
+	leave = 1;
+	for (int i = 0; i < CREW; i++)
+		pthread_join(crew[i], NULL);
+	printf("parted %ld\n", wrong);
+}
+
 int main(int argc, char **argv)
 {
 	char line[64];
@@ -236,6 +271,10 @@ int main(int argc, char **argv)
 				sum += work(i);
 			printf("sum %ld\n", sum);
 		}
+		if (!strcmp(line, "join"))
+			join_in();
+		if (!strcmp(line, "part"))
+			part();
 		fflush(stdout);
 		if (!strcmp(line, "quit 0"))
 			return 0;

@@ -3,7 +3,7 @@
 # Without ptrace: a process that preloaded an idle agent is attached to and detached from all the same, and notices nothing,
 # wherever it waits. The system call is forbidden to the daemon, so nobody can have used it.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
-plan 32
+plan 39
 
 probed() {
 	say call 3
@@ -63,6 +63,27 @@ is "threads: status" "$status" 1
 like "threads: words" "$err" "process $target has several threads, which can't be stopped while ptrace is denied; start it with .ebpfrt run"
 target_quit
 is "threads: to its end" "$target_status" 0
+
+# threads that come later are served; the last sites go when they have gone
+target_start env LD_PRELOAD="$(ebpfrt env agent)"
+text=$(python3 "$stage/integration/text_hash.py" "$target")
+denied_start --prog on_work=uprobe:called:work --prog on_work_done=uretprobe:called:work "$target" "$bin/count.bpf.o"
+say join
+hits() { [ "$(map_value counts 0)" -gt 20 ]; }
+until_true hits && ok "threads that came later: counted" || not_ok "threads that came later: counted" "$(map_value counts 0)"
+try deny ptrace ebpfrt attach -q --no-maps --prog on_work=uprobe:called:work --prog on_work_done=uretprobe:called:work -d 0 "$target" \
+	"$bin/count.bpf.o"
+is "threads that came later: a second client" "$status $err" "0 "
+attach_stop INT
+is "threads that came later: detach, status" "$attach_status" 1
+like "threads that came later: words" "$(cat attach.err)" \
+	"it has several threads, which can't be stopped while ptrace is denied; no program runs in it any more"
+say part
+is "threads that came later: not disturbed" "$answer" "parted 0"
+restored() { [ "$(python3 "$stage/integration/text_hash.py" "$target")" = "$text" ]; }
+until_true restored && ok "when they have gone every byte is as before" || not_ok "when they have gone every byte is as before"
+target_quit
+is "threads that came later: to its end" "$target_status" 0
 
 # the text can't be read either, as with kernel.yama.ptrace_scope 2 or 3: the agent brings its memory along
 shut() {

@@ -33,6 +33,7 @@
 
 struct crowd_one {
 	pid_t tid;    /* 0: gone */
+	bool asked;   /* to stop */
 	bool stopped; /* where ptrace can look at it */
 	bool job;     /* with its whole process, by SIGSTOP and the like */
 	bool on;      /* let on for a moment: it can be stopped again */
@@ -58,6 +59,11 @@ bool crowd_knows(const struct crowd *c, pid_t tid)
 	return tid == c->t->tid;
 }
 
+static void interrupt(struct crowd_one *one)
+{
+	one->asked = ptrace(PTRACE_INTERRUPT, one->tid, NULL, NULL) == 0;
+}
+
 static int add(struct crowd *c, pid_t tid)
 {
 	if (c->n == c->room) {
@@ -69,8 +75,8 @@ static int add(struct crowd *c, pid_t tid)
 		c->v = v;
 		c->room = room;
 	}
-	ptrace(PTRACE_INTERRUPT, tid, NULL, NULL);
-	c->v[c->n++] = (struct crowd_one){.tid = tid};
+	c->v[c->n] = (struct crowd_one){.tid = tid};
+	interrupt(&c->v[c->n++]);
 	return 1;
 }
 
@@ -132,6 +138,8 @@ static void await_one(struct crowd *c, struct crowd_one *one, u64 deadline)
 		int status;
 		pid_t got = waitpid(one->tid, &status, __WALL | WNOHANG);
 
+		if (!one->asked)
+			interrupt(one);
 		if (got == 0) {
 			if (osl_now_ns() >= deadline)
 				return;
@@ -225,19 +233,30 @@ static bool get_regs(const struct crowd_one *one, struct remote_regs *regs)
 	       iov.iov_len == sizeof(regs->user);
 }
 
-/* A wait that failed with EINTR because of the mere stop is entered again. */
-static void repeat_wait(const struct crowd *c, const struct crowd_one *one)
+/* 0 when that is done or need not be. */
+static int try_repeat(const struct crowd *c, const struct crowd_one *one)
 {
 	struct remote_regs regs;
 	struct iovec iov = {&regs.user, sizeof(regs.user)};
 	struct task task;
 
-	if (!get_regs(one, &regs) || !remote_spurious_eintr(&regs))
-		return;
-	if (task_read(c->t->pid, one->tid, &task) || task.pending & ~task.blocked & task.caught)
-		return;
+	if (!get_regs(one, &regs))
+		return -EIO;
+	if (!remote_spurious_eintr(&regs))
+		return 0;
+	if (task_read(c->t->pid, one->tid, &task))
+		return -EIO;
+	if (task.pending & ~task.blocked & task.caught)
+		return 0;
 	remote_repeat_syscall(&regs);
-	ptrace(PTRACE_SETREGSET, one->tid, (void *)NT_PRSTATUS, &iov);
+	return ptrace(PTRACE_SETREGSET, one->tid, (void *)NT_PRSTATUS, &iov) ? -errno : 0;
+}
+
+/* A wait that failed with EINTR because of the mere stop is entered again. Nobody does it later. */
+static void repeat_wait(const struct crowd *c, const struct crowd_one *one)
+{
+	if (try_repeat(c, one))
+		try_repeat(c, one);
 }
 
 /*
@@ -364,7 +383,7 @@ static void let_on(struct crowd *c)
 	nap(50000);
 	for (u32 i = 0; i < c->n; i++)
 		if (c->v[i].tid && !c->v[i].stopped)
-			ptrace(PTRACE_INTERRUPT, c->v[i].tid, NULL, NULL);
+			interrupt(&c->v[i]);
 	for (u32 i = 0; i < c->n; i++)
 		await_one(c, &c->v[i], c->v[i].on ? deadline : 0);
 }

@@ -134,16 +134,38 @@ static int mode_memfd(void)
 	return mode_read();
 }
 
-/* reads commands: a line with a number is so many calls */
+static volatile long interrupted;
+
+/* reads commands: a line with a number is so many calls; -1: what others have noticed */
 static int mode_call(void)
 {
 	char line[64];
 
 	while (fgets(line, sizeof(line), stdin)) {
-		printf("sum %ld\n", calls(atol(line)));
+		printf("sum %ld\n", atol(line) < 0 ? interrupted : calls(atol(line)));
 		fflush(stdout);
 	}
 	return printf("done 0\n") < 0;
+}
+
+static void *waiting(void *arg)
+{
+	struct epoll_event e;
+	int ep = epoll_create1(0);
+
+	while (epoll_wait(ep, &e, 1, -1) < 0)
+		interrupted++;
+	return arg;
+}
+
+/* the same, with threads beside it that wait and must not notice anything */
+static int mode_crew(void)
+{
+	pthread_t t;
+
+	for (int i = 0; i < 3; i++)
+		pthread_create(&t, NULL, waiting, NULL);
+	return mode_call();
 }
 
 static int mode_sleep(void)
@@ -394,12 +416,13 @@ static const struct {
 	const char *name;
 	int (*run)(void);
 } modes[] = {
-	{"read", mode_read},	   {"call", mode_call},		  {"sleep", mode_sleep},
-	{"epoll", mode_epoll},	   {"sigwait", mode_sigwait},	  {"futex", mode_futex},
-	{"busy", mode_busy},	   {"callbusy", mode_calls_busy}, {"threads", mode_threads},
-	{"signals", mode_signals}, {"crash", mode_crash},	  {"int3", mode_int3},
-	{"fork", mode_fork},	   {"longjmp", mode_longjmp},	  {"returns", mode_returns},
-	{"masks", mode_masks},	   {"dlopen", mode_dlopen},	  {"memfd", mode_memfd},
+	{"read", mode_read},	   {"call", mode_call},	      {"crew", mode_crew},
+	{"sleep", mode_sleep},	   {"epoll", mode_epoll},     {"sigwait", mode_sigwait},
+	{"futex", mode_futex},	   {"busy", mode_busy},	      {"callbusy", mode_calls_busy},
+	{"threads", mode_threads}, {"signals", mode_signals}, {"crash", mode_crash},
+	{"int3", mode_int3},	   {"fork", mode_fork},	      {"longjmp", mode_longjmp},
+	{"returns", mode_returns}, {"masks", mode_masks},     {"dlopen", mode_dlopen},
+	{"memfd", mode_memfd},
 };
 
 int main(int argc, char **argv)

@@ -23,7 +23,7 @@
 /* --- what is installed --------------------------------------------------------------------------
  */
 
-enum hook_when { HOOK_ENTRY, HOOK_STUB, HOOK_RETURN };
+enum hook_when { HOOK_ENTRY, HOOK_STUB, HOOK_RETURN, HOOK_SESSION };
 
 /* a consumer in force */
 struct agent_hook {
@@ -33,6 +33,8 @@ struct agent_hook {
 	u64 sema; /* the counter that was raised for it, 0: none, or lowered again */
 	u32 ret;  /* enum hook_when */
 	u32 stat;
+	u32 index; /* of the link's places */
+	u32 pad;
 };
 
 /* all consumers of a site; immutable but for .prog and .sema */
@@ -241,23 +243,36 @@ struct agent_active *active_here(u64 frame);
  */
 
 void agent_on_trap(int sig, siginfo_t *info, struct osl_ucontext *uc);
-/* Run the consumers of @p that belong there. */
-void trap_run(const struct agent_place *p, const struct arch_regs *regs, enum hook_when when,
-	      struct agent_active *a);
 void trap_missed(const struct agent_place *p, enum hook_when when);
+/* A call's return, and with it those of the sessions @notes. */
+void trap_missed_return(const struct agent_place *p, u32 notes);
 /*
  * A call ended, but not by a return: by @how. The programs that ask for it run with @regs, or, when
- * there is no @a, have missed it. Without @regs it is too late for them.
+ * there is no @a, have missed it. Without @regs it is too late for them. @notes: its sessions.
  */
-void trap_left(const struct agent_place *p, const struct arch_regs *regs, u32 how,
+void trap_left(const struct agent_place *p, u32 notes, const struct arch_regs *regs, u32 how,
 	       struct agent_active *a);
+
+/* --- session.c ----------------------------------------------------------------------------------
+ */
+
+/* Exchange code: before the first consumer of that kind. */
+int session_init(void);
+/*
+ * Notes of a call in progress, a list by the number of its head, 0: none: which sessions want its
+ * return, each with the program's own word. Of any thread; what one call has is its thread's alone.
+ */
+bool session_note(u32 *notes, const struct agent_hook *h, u64 cookie); /* false: no room */
+bool session_find(u32 notes, const struct agent_hook *h, u64 *cookie);
+void session_forget(u32 notes);
 
 /* --- ret.c --------------------------------------------------------------------------------------
  */
 
 void ret_init(u32 limit);
-/* Prepare the return of the call that is about to start: false when that is impossible. */
-bool ret_push(const struct agent_place *p, const struct arch_regs *regs);
+/* Prepare the return of the call that is about to start: false when that is impossible. @notes are
+ * the instance's then, and go with it. */
+bool ret_push(const struct agent_place *p, const struct arch_regs *regs, u32 notes);
 extern u8 agent_ret_stubs[] __hidden, agent_ret_stubs_end[] __hidden;
 static inline bool ret_is_stub(u64 addr)
 {
@@ -291,8 +306,9 @@ void ret_jump(const struct ret_stack *at, u64 sp);
 u64 ret_origin(u64 ip);
 /* Is there a call of @thread that will return to a stub? */
 bool ret_pending(u64 thread);
-/* The stub at @addr was returned to: the place and, in regs->ip, where the call came from. */
-const struct agent_place *ret_pop(u64 addr, struct arch_regs *regs);
+/* The stub at @addr was returned to: the place and, in regs->ip, where the call came from. Its
+ * @notes are the caller's. */
+const struct agent_place *ret_pop(u64 addr, struct arch_regs *regs, u32 *notes);
 
 /* --- stack.c ------------------------------------------------------------------------------------
  */

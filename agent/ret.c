@@ -53,9 +53,10 @@ struct instance {
 	u64 thread;
 	u64 unwound; /* suspended: stack pointer from which on it was met */
 	const struct agent_place *place;
-	u32 how;  /* suspended: what leaves it when it is passed */
-	u32 next; /* free list */
-	u32 word; /* changes << STATE_BITS | state: a state seen twice is not taken for the same */
+	u32 how;   /* suspended: what leaves it when it is passed */
+	u32 next;  /* free list */
+	u32 notes; /* of sessions (session.c), released with the instance */
+	u32 word;  /* changes << STATE_BITS | state: a state seen twice is not taken for the same */
 };
 
 extern u64 agent_ret_saved[STUBS];
@@ -102,11 +103,19 @@ static bool change(struct instance *in, u32 seen, enum state to)
 /* --- indices ------------------------------------------------------------------------------------
  */
 
+static u32 take_notes(u32 i)
+{
+	if (likely(!load_relaxed(&instances[i].notes)))
+		return 0;
+	return __atomic_exchange_n(&instances[i].notes, 0, __ATOMIC_ACQ_REL);
+}
+
 /* Of an instance that is FREE already. */
 static void give(u32 i)
 {
 	u64 head = load_relaxed(&free_list), new;
 
+	session_forget(take_notes(i));
 	do {
 		store_relaxed(&instances[i].next, (u32)head);
 		new = ((head >> 32) + 1) << 32 | i;
@@ -217,19 +226,19 @@ static void tell_left(u32 i, u32 how, const struct ret_stack *at)
 	struct arch_regs regs;
 
 	if (!at) {
-		trap_left(in->place, NULL, how, NULL);
+		trap_left(in->place, load_relaxed(&in->notes), NULL, how, NULL);
 		return;
 	}
 	regs = *at->regs;
 	regs.ip = ret_origin(agent_ret_saved[i]);
 	regs.sp = in->slot + sizeof(u64);
 	regs.ax = 0;
-	trap_left(in->place, &regs, how, at->active);
+	trap_left(in->place, load_relaxed(&in->notes), &regs, how, at->active);
 }
 
 static void count_missed(u32 i, u32 how, const struct ret_stack *at)
 {
-	trap_missed(instances[i].place, HOOK_STUB);
+	trap_missed_return(instances[i].place, load_relaxed(&instances[i].notes));
 }
 
 /* A misaligned one is not worth a locked bus. */
@@ -338,7 +347,7 @@ static __hot void release(u32 i)
 		give(i);
 }
 
-static __hot bool push(u32 i, const struct agent_place *p, u64 slot, u64 ra)
+static __hot bool push(u32 i, const struct agent_place *p, u64 slot, u64 ra, u32 notes)
 {
 	struct instance *in = &instances[i];
 	u64 stub = stub_of(i);
@@ -350,6 +359,8 @@ static __hot bool push(u32 i, const struct agent_place *p, u64 slot, u64 ra)
 	chain(ra);
 	if (osl_write((void *)slot, &stub, 8))
 		return false;
+	if (notes)
+		store_release(&in->notes, notes);
 	change(in, load_relaxed(&in->word), LIVE);
 	return true;
 }
@@ -365,7 +376,7 @@ static void take_back(u32 i)
 		end_chain(i, count_missed, NULL);
 }
 
-__hot bool ret_push(const struct agent_place *p, const struct arch_regs *regs)
+__hot bool ret_push(const struct agent_place *p, const struct arch_regs *regs, u32 notes)
 {
 	u64 ra;
 	u32 i;
@@ -377,7 +388,7 @@ __hot bool ret_push(const struct agent_place *p, const struct arch_regs *regs)
 		i = take_stale();
 	if (!i)
 		return false;
-	if (!push(i, p, regs->sp, ra)) {
+	if (!push(i, p, regs->sp, ra, notes)) {
 		give(i);
 		return false;
 	}
@@ -386,7 +397,7 @@ __hot bool ret_push(const struct agent_place *p, const struct arch_regs *regs)
 	return true;
 }
 
-__hot const struct agent_place *ret_pop(u64 addr, struct arch_regs *regs)
+__hot const struct agent_place *ret_pop(u64 addr, struct arch_regs *regs, u32 *notes)
 {
 	u32 i = index_of(addr);
 	const struct agent_place *p = instances[i].place;
@@ -394,6 +405,7 @@ __hot const struct agent_place *ret_pop(u64 addr, struct arch_regs *regs)
 	if (addr != stub_of(i) || i % STUBS_PER_PAGE == 0 || !p)
 		return NULL;
 	regs->ip = agent_ret_saved[i];
+	*notes = take_notes(i);
 	release(i);
 	return p;
 }

@@ -123,6 +123,8 @@ static void hooks_append(struct agent_hooks *h, const struct agent_hook *hook)
 
 static enum hook_when when_of(const struct agent_consumer *c)
 {
+	if (c->flags & AGENT_CONSUMER_SESSION)
+		return HOOK_SESSION;
 	if (!(c->flags & AGENT_CONSUMER_RET))
 		return HOOK_ENTRY;
 	return c->flags & AGENT_CONSUMER_AT_RETURNS ? HOOK_RETURN : HOOK_STUB;
@@ -130,7 +132,7 @@ static enum hook_when when_of(const struct agent_consumer *c)
 
 static bool hook_same(const struct agent_hook *h, const struct agent_consumer *c)
 {
-	return h->link == c->link && h->ret == when_of(c);
+	return h->link == c->link && h->index == c->index && h->ret == when_of(c);
 }
 
 /* Writable, as the kernel demands it of a counter, or left alone. */
@@ -174,14 +176,18 @@ int site_hook(const struct agent_consumer *c)
 		.prog = prog,
 		.ret = when_of(c),
 		.stat = c->stat,
+		.index = c->index,
 	};
 	struct agent_hooks *new, *old;
 	struct agent_hook *before = NULL;
 
 	if (!p || !prog || load_relaxed(&p->state) != SITE_ARMED)
 		return -ENOENT;
-	if (hook.ret == HOOK_STUB && (agent.shadow_stack || !agent.ret_limit))
+	if ((hook.ret == HOOK_STUB || hook.ret == HOOK_SESSION) &&
+	    (agent.shadow_stack || !agent.ret_limit))
 		return -EOPNOTSUPP;
+	if (hook.ret == HOOK_SESSION && session_init())
+		return -ENOMEM;
 	hooks_reclaim();
 	old = p->hooks;
 	new = hooks_new(old ? old->n + 1 : 1);

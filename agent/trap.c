@@ -34,63 +34,136 @@ static void account(struct agent_stat *st, const struct ebpf_run *run, u64 since
 		__atomic_fetch_add(&st->run_time_ns, osl_ktime_ns() - since, __ATOMIC_RELAXED);
 }
 
-static void run_prog(const struct ebpf_prog *prog, const struct agent_hook *h,
-		     const struct agent_place *p, const struct arch_regs *at, u32 left,
-		     struct agent_active *a)
+/* What a program is told of a hit besides the registers. */
+struct part {
+	bool is_return;
+	u32 left;
+	u64 session_cookie; /* the program may change it */
+};
+
+static u64 run_prog(const struct ebpf_prog *prog, const struct agent_hook *h,
+		    const struct agent_place *p, const struct arch_regs *at, struct part *part,
+		    struct agent_active *a)
 {
 	struct arch_regs ctx = *at; /* what a program writes there is not for the thread */
 	struct ebpf_run run;	    /* large, and ebpf_prog_run() sets the rest */
-	u64 since = READ_ONCE(agent.life->stats_enabled) ? osl_ktime_ns() : 0;
+	u64 since = READ_ONCE(agent.life->stats_enabled) ? osl_ktime_ns() : 0, result;
 
-	run.kind = h->ret ? EBPF_RUN_URETPROBE : EBPF_RUN_UPROBE;
+	run.kind = part->is_return ? EBPF_RUN_URETPROBE : EBPF_RUN_UPROBE;
 	run.env = &agent.env;
 	run.cookie = h->cookie;
 	run.func_ip = p->addr;
-	run.retval = h->ret ? (s64)at->ax : 0;
-	run.left = left;
+	run.retval = part->is_return ? (s64)at->ax : 0;
+	run.left = part->left;
+	run.is_return = part->is_return;
+	run.session_cookie = part->session_cookie;
 	run.recover[0] = run.recover[1] = 0; /* until it can be cut short */
 	a->run = &run;
-	ebpf_prog_run(prog, &ctx, &run);
+	result = ebpf_prog_run(prog, &ctx, &run);
 	a->run = NULL;
+	part->session_cookie = run.session_cookie;
 	account(agent_stat_at(h->stat), &run, since);
+	return result;
 }
 
-/* Who takes a hook away looks at .link afterwards (active_runs): first it, then the program. */
-static void run_hook(const struct agent_hook *h, const struct agent_place *p,
-		     const struct arch_regs *at, u32 left, struct agent_active *a)
+/*
+ * What the program returned; one that has gone wants no more. Who takes a hook away looks at .link
+ * afterwards (active_runs): first it, then the program.
+ */
+static u64 run_hook(const struct agent_hook *h, const struct agent_place *p,
+		    const struct arch_regs *at, struct part *part, struct agent_active *a)
 {
 	const struct ebpf_prog *prog;
+	u64 result = 1;
 
 	store_relaxed(&a->link, h->link);
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	prog = load_acquire(&h->prog);
 	if (prog)
-		run_prog(prog, h, p, at, left, a);
+		result = run_prog(prog, h, p, at, part, a);
 	store_release(&a->link, 0);
+	return result;
 }
 
-__hot void trap_run(const struct agent_place *p, const struct arch_regs *regs, enum hook_when when,
-		    struct agent_active *a)
+static void count_missed(const struct agent_hook *h)
+{
+	struct agent_stat *st = agent_stat_at(h->stat);
+
+	if (st)
+		agent_count(&st->missed);
+}
+
+/* The entry of a session's call: is its return wanted, too? Then there is a note of it. */
+static void begin_session(const struct agent_hook *h, const struct agent_place *p,
+			  const struct arch_regs *regs, struct agent_active *a, u32 *notes)
+{
+	struct part part = {.is_return = false};
+
+	if (run_hook(h, p, regs, &part, a) == 0 && !session_note(notes, h, part.session_cookie))
+		count_missed(h);
+}
+
+/* The consumers at a call's entry, or at any other instruction; notes of those that want the
+ * return, too. */
+static __hot u32 run_entry(const struct agent_place *p, const struct arch_regs *regs,
+			   struct agent_active *a)
+{
+	const struct agent_hooks *hooks = load_acquire(&p->hooks);
+	u32 notes = 0;
+
+	if (load_relaxed(&agent.inert))
+		return 0;
+	for (u32 i = 0; hooks && i < hooks->n; i++) {
+		const struct agent_hook *h = &hooks->v[i];
+		struct part part = {.is_return = false};
+
+		if (h->ret == HOOK_SESSION)
+			begin_session(h, p, regs, a, &notes);
+		else if (h->ret == HOOK_ENTRY)
+			run_hook(h, p, regs, &part, a);
+	}
+	return notes;
+}
+
+/* Is @h run at a return, as all of @when are and the sessions that there are @notes of? */
+static bool wants_that_return(const struct agent_hook *h, enum hook_when when, u32 notes,
+			      u64 *cookie)
+{
+	return h->ret == when || (h->ret == HOOK_SESSION && session_find(notes, h, cookie));
+}
+
+static __hot void run_return(const struct agent_place *p, const struct arch_regs *regs,
+			     enum hook_when when, u32 notes, struct agent_active *a)
 {
 	const struct agent_hooks *hooks = load_acquire(&p->hooks);
 
 	if (load_relaxed(&agent.inert))
 		return;
-	for (u32 i = 0; hooks && i < hooks->n; i++)
-		if (hooks->v[i].ret == when)
-			run_hook(&hooks->v[i], p, regs, EBPF_LEFT_RETURNED, a);
+	for (u32 i = 0; hooks && i < hooks->n; i++) {
+		struct part part = {.is_return = true, .left = EBPF_LEFT_RETURNED};
+
+		if (wants_that_return(&hooks->v[i], when, notes, &part.session_cookie))
+			run_hook(&hooks->v[i], p, regs, &part, a);
+	}
 }
 
 void trap_missed(const struct agent_place *p, enum hook_when when)
 {
 	const struct agent_hooks *hooks = load_acquire(&p->hooks);
 
-	for (u32 i = 0; hooks && i < hooks->n; i++) {
-		struct agent_stat *st = agent_stat_at(hooks->v[i].stat);
+	for (u32 i = 0; hooks && i < hooks->n; i++)
+		if (hooks->v[i].ret == when)
+			count_missed(&hooks->v[i]);
+}
 
-		if (hooks->v[i].ret == when && st)
-			agent_count(&st->missed);
-	}
+void trap_missed_return(const struct agent_place *p, u32 notes)
+{
+	const struct agent_hooks *hooks = load_acquire(&p->hooks);
+	u64 cookie;
+
+	for (u32 i = 0; hooks && i < hooks->n; i++)
+		if (wants_that_return(&hooks->v[i], HOOK_STUB, notes, &cookie))
+			count_missed(&hooks->v[i]);
 }
 
 static bool asks_left(const struct agent_hook *h)
@@ -101,28 +174,31 @@ static bool asks_left(const struct agent_hook *h)
 }
 
 static void hook_left(const struct agent_hook *h, const struct agent_place *p,
-		      const struct arch_regs *regs, u32 how, struct agent_active *a)
+		      const struct arch_regs *regs, struct part *part, struct agent_active *a)
 {
 	struct agent_stat *st = agent_stat_at(h->stat);
 
 	if (st)
 		agent_count(&st->left);
-	if (!regs || !how || load_relaxed(&agent.inert) || !asks_left(h))
+	if (!regs || !part->left || load_relaxed(&agent.inert) || !asks_left(h))
 		return;
 	if (a)
-		run_hook(h, p, regs, how, a);
-	else if (st)
-		agent_count(&st->missed);
+		run_hook(h, p, regs, part, a);
+	else
+		count_missed(h);
 }
 
-void trap_left(const struct agent_place *p, const struct arch_regs *regs, u32 how,
+void trap_left(const struct agent_place *p, u32 notes, const struct arch_regs *regs, u32 how,
 	       struct agent_active *a)
 {
 	const struct agent_hooks *hooks = load_acquire(&p->hooks);
 
-	for (u32 i = 0; hooks && i < hooks->n; i++)
-		if (hooks->v[i].ret == HOOK_STUB)
-			hook_left(&hooks->v[i], p, regs, how, a);
+	for (u32 i = 0; hooks && i < hooks->n; i++) {
+		struct part part = {.is_return = true, .left = how};
+
+		if (wants_that_return(&hooks->v[i], HOOK_STUB, notes, &part.session_cookie))
+			hook_left(&hooks->v[i], p, regs, &part, a);
+	}
 }
 
 static bool wants_return(const struct agent_place *p)
@@ -138,7 +214,8 @@ static bool wants_return(const struct agent_place *p)
 static __hot bool serve_return(u64 addr, struct arch_regs *regs, struct osl_ucontext *uc,
 			       bool settled)
 {
-	const struct agent_place *p = ret_pop(addr, regs);
+	u32 notes;
+	const struct agent_place *p = ret_pop(addr, regs, &notes);
 	struct agent_active *a;
 	bool nested;
 
@@ -149,11 +226,12 @@ static __hot bool serve_return(u64 addr, struct arch_regs *regs, struct osl_ucon
 	regs->ip = ret_origin(regs->ip);
 	a = settled ? active_enter(hit_frame(), &nested) : NULL;
 	if (a) {
-		trap_run(p, regs, HOOK_STUB, a);
+		run_return(p, regs, HOOK_STUB, notes, a);
 		active_leave(a);
 	} else {
-		trap_missed(p, HOOK_STUB);
+		trap_missed_return(p, notes);
 	}
+	session_forget(notes);
 	return true;
 }
 
@@ -165,15 +243,20 @@ static void serve_consumers(const struct agent_place *p, const struct arch_regs 
 {
 	bool nested;
 	struct agent_active *a = settled ? active_enter(hit_frame(), &nested) : NULL;
+	u32 notes;
 
 	if (!a) {
 		trap_missed(p, HOOK_ENTRY);
 		trap_missed(p, HOOK_STUB);
+		/* as one: nobody knows whether it wanted the return */
+		trap_missed(p, HOOK_SESSION);
 		return;
 	}
-	trap_run(p, regs, HOOK_ENTRY, a);
-	if (wants_return(p) && !ret_push(p, regs))
-		trap_missed(p, HOOK_STUB);
+	notes = run_entry(p, regs, a);
+	if ((notes || wants_return(p)) && !ret_push(p, regs, notes)) {
+		trap_missed_return(p, notes);
+		session_forget(notes);
+	}
 	active_leave(a);
 }
 
@@ -262,7 +345,7 @@ static void serve_returning(const struct agent_plan *plan, const struct arch_reg
 		trap_missed(func, HOOK_RETURN);
 		return;
 	}
-	trap_run(func, &after, HOOK_RETURN, a);
+	run_return(func, &after, HOOK_RETURN, 0, a);
 	active_leave(a);
 }
 

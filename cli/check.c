@@ -31,7 +31,7 @@ static bool plan_text(struct howto *h, const struct attachment *a, u64 offset, c
 		snprintf(text, size, "by its note");
 		return true;
 	}
-	if (!howto_place(h, offset, name, a->spec.ret, why)) {
+	if (!howto_place(h, offset, name, a->spec.ret || a->spec.session, why)) {
 		snprintf(text, size, "refused: %s", why);
 		return false;
 	}

@@ -31,6 +31,11 @@ static const char *state_name(const struct ebpfrt_link *l)
 	return "?";
 }
 
+static const char *event_of(const struct ebpfrt_link *l)
+{
+	return l->is_session ? "uprobe session" : l->is_return ? "uretprobe" : "uprobe";
+}
+
 /* The kernel's word for the kind of link. */
 static const char *type_of(uint32_t id)
 {
@@ -75,7 +80,7 @@ static struct json_object *link_json(const struct ebpfrt_link *l, size_t n)
 	out_add_str(o, "type", type_of(l->id));
 	out_add_u64(o, "prog_id", l->prog_id);
 	out_add_str(o, "prog_name", out_clean(l->prog_name, text, sizeof(text)));
-	out_add_str(o, "event", l->is_return ? "uretprobe" : "uprobe");
+	out_add_str(o, "event", event_of(l));
 	out_add_bool(o, "retprobe", l->is_return);
 	out_add_str(o, "path", out_clean(l->path, text, sizeof(text)));
 	out_add_str(o, "symbol", out_clean(l->symbol, text, sizeof(text)));
@@ -110,8 +115,7 @@ static void link_print(const struct ebpfrt_link *l, size_t n)
 
 	printf("%u: %s  prog %u", l->id, type_of(l->id), l->prog_id);
 	printf("  name %s\n", out_clean(l->prog_name, text, sizeof(text)));
-	printf("\t%s %s", l->is_return ? "uretprobe" : "uprobe",
-	       out_clean(l->path, text, sizeof(text)));
+	printf("\t%s %s", event_of(l), out_clean(l->path, text, sizeof(text)));
 	printf(":%s  offset 0x%" PRIx64 "\n",
 	       l->symbol[0] ? out_clean(l->symbol, text, sizeof(text)) : "?", l->offset);
 	for (size_t i = 0; i < n; i++) {

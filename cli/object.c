@@ -227,16 +227,10 @@ static int refuse_type(const struct object *obj, const struct object_prog *prog,
 {
 	char section[256];
 
-	if (!strncmp(text, "uprobe.session", 14)) {
-		out_error("%s: program '%s' is for '%s', which needs one program run at entry and "
-			  "return; neither libbpf 1.1.2 nor ebpfrt has that\n  split it into a "
-			  "uprobe and a uretprobe program that share a map",
-			  obj->file, prog->name, out_clean(text, section, sizeof(section)));
-		return -EOPNOTSUPP;
-	}
 	out_error(
 		"%s: program '%s' is for '%s', which has no meaning in user space; ebpfrt attaches "
-		"uprobe, uretprobe, uprobe.multi, uretprobe.multi and usdt programs",
+		"uprobe, uretprobe, uprobe.multi, uretprobe.multi, uprobe.session and usdt "
+		"programs",
 		obj->file, prog->name, out_clean(text, section, sizeof(section)));
 	return -EOPNOTSUPP;
 }
@@ -352,23 +346,46 @@ static void forget_ring_sizes(struct bpf_object *bpf)
 	}
 }
 
-/* What libbpf doesn't know by its section, we do. A program goes to globs, or to single places. */
+static enum bpf_attach_type attach_type(const struct spec *spec)
+{
+	if (spec->session)
+		return (enum bpf_attach_type)EBPFRT_BPF_TRACE_UPROBE_SESSION;
+	return (enum bpf_attach_type)(spec->multi ? EBPFRT_BPF_TRACE_UPROBE_MULTI : 0);
+}
+
+static void set_attach_type(struct bpf_program *prog, const struct spec *spec)
+{
+	if (spec->sleepable)
+		bpf_program__set_flags(prog, bpf_program__flags(prog) | BPF_F_SLEEPABLE);
+	bpf_program__set_expected_attach_type(prog, attach_type(spec));
+}
+
+/*
+ * What libbpf doesn't know by its section, we do. A program goes to globs, or to single places:
+ * where --prog says so, or else its section.
+ */
 static void set_program_types(const struct object *obj)
 {
 	struct bpf_program *prog;
+	char why[SPEC_WHY_MAX];
+	struct spec spec;
 
 	bpf_object__for_each_program(prog, obj->bpf)
 	{
 		if (bpf_program__type(prog) == BPF_PROG_TYPE_UNSPEC)
 			bpf_program__set_type(prog, BPF_PROG_TYPE_KPROBE);
 	}
+	for (u32 i = 0; i < obj->nprogs; i++) {
+		prog = bpf_object__find_program_by_name(obj->bpf, obj->progs[i].name);
+		if (prog && !spec_parse(obj->progs[i].section, &spec, why) && spec.multi)
+			set_attach_type(prog, &spec);
+	}
 	for (u32 i = 0; i < obj->nattachments; i++) {
 		const struct attachment *a = &obj->attachments[i];
 
 		prog = bpf_object__find_program_by_name(obj->bpf, obj->progs[a->prog].name);
-		if (prog && a->spec.kind == SPEC_MULTI)
-			bpf_program__set_expected_attach_type(
-				prog, (enum bpf_attach_type)EBPFRT_BPF_TRACE_UPROBE_MULTI);
+		if (prog)
+			set_attach_type(prog, &a->spec);
 	}
 }
 
@@ -554,8 +571,7 @@ static int attach_multi(const struct bpf_program *prog, struct attachment *a, bo
 	struct {
 		u32 prog_fd, target_fd, attach_type, flags;
 		struct ebpf_attr_uprobe_multi m;
-	} attr = {.prog_fd = (u32)bpf_program__fd(prog),
-		  .attach_type = EBPFRT_BPF_TRACE_UPROBE_MULTI};
+	} attr = {.prog_fd = (u32)bpf_program__fd(prog), .attach_type = attach_type(&a->spec)};
 	_cleanup_free_ u64 *offsets = calloc(a->place.npoints + 1, sizeof(*offsets));
 
 	if (!offsets)

@@ -112,7 +112,7 @@ static void list_missing(const struct session *s, const struct object *obj,
 	for (u32 i = 0; i < a->place.npoints && shown < most; i++) {
 		const struct point *p = &a->place.points[i];
 
-		if (!howto_place(&h, p->offset, p->name, a->spec.ret, why)) {
+		if (!howto_place(&h, p->offset, p->name, a->spec.ret || a->spec.session, why)) {
 			fprintf(stderr, "  %s\n", why);
 			shown++;
 		}

@@ -8,27 +8,29 @@
 #include <string.h>
 
 struct spec_word {
-	const char *word;
+	const char *word; /* with .s: a program that may sleep */
 	enum spec_kind kind;
-	bool ret;
+	bool ret, session;
 };
 
 static const struct spec_word words[] = {
-	{"uprobe", SPEC_UPROBE, false},
-	{"uprobe.s", SPEC_UPROBE, false},
-	{"u", SPEC_UPROBE, false},
-	{"p", SPEC_UPROBE, false},
-	{"uretprobe", SPEC_UPROBE, true},
-	{"uretprobe.s", SPEC_UPROBE, true},
-	{"ur", SPEC_UPROBE, true},
-	{"r", SPEC_UPROBE, true},
-	{"uprobe.multi", SPEC_MULTI, false},
-	{"uprobe.multi.s", SPEC_MULTI, false},
-	{"uretprobe.multi", SPEC_MULTI, true},
-	{"uretprobe.multi.s", SPEC_MULTI, true},
-	{"usdt", SPEC_USDT, false},
-	{"usdt.s", SPEC_USDT, false},
-	{"U", SPEC_USDT, false},
+	{"uprobe", SPEC_UPROBE, false, false},
+	{"uprobe.s", SPEC_UPROBE, false, false},
+	{"u", SPEC_UPROBE, false, false},
+	{"p", SPEC_UPROBE, false, false},
+	{"uretprobe", SPEC_UPROBE, true, false},
+	{"uretprobe.s", SPEC_UPROBE, true, false},
+	{"ur", SPEC_UPROBE, true, false},
+	{"r", SPEC_UPROBE, true, false},
+	{"uprobe.multi", SPEC_MULTI, false, false},
+	{"uprobe.multi.s", SPEC_MULTI, false, false},
+	{"uretprobe.multi", SPEC_MULTI, true, false},
+	{"uretprobe.multi.s", SPEC_MULTI, true, false},
+	{"uprobe.session", SPEC_MULTI, false, true},
+	{"uprobe.session.s", SPEC_MULTI, false, true},
+	{"usdt", SPEC_USDT, false, false},
+	{"usdt.s", SPEC_USDT, false, false},
+	{"U", SPEC_USDT, false, false},
 };
 
 static const struct spec_word *find_word(const char *text, size_t n)
@@ -44,6 +46,8 @@ const char *spec_kind_name(const struct spec *spec)
 {
 	switch (spec->kind) {
 	case SPEC_MULTI:
+		if (spec->session)
+			return "uprobe.session";
 		return spec->ret ? "uretprobe.multi" : "uprobe.multi";
 	case SPEC_USDT:
 		return "usdt";
@@ -128,6 +132,9 @@ int spec_parse(const char *text, struct spec *out, char why[SPEC_WHY_MAX])
 	if (word) {
 		spec.kind = text[n] ? word->kind : SPEC_NONE;
 		spec.ret = word->ret;
+		spec.multi = word->kind == SPEC_MULTI;
+		spec.session = word->session;
+		spec.sleepable = strstr(word->word, ".s") && word->word[n - 1] == 's';
 	}
 	if (spec.kind == SPEC_USDT)
 		err = parse_usdt(text, text + n + 1, &spec, why);

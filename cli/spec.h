@@ -4,8 +4,8 @@
  * resolved to places (file, offset) in the files a target maps.
  *
  * Accepted: libbpf's section names (uprobe/PATH:FUNC+OFF, uretprobe/..., uprobe.multi/PATH:GLOB,
- * usdt/PATH:PROVIDER:NAME, each also with .s), the same with colons as bpftrace writes them
- * (uprobe:PATH:FUNC), and bcc's p:LIB:FUNC and r:LIB:FUNC.
+ * uprobe.session/PATH:GLOB, usdt/PATH:PROVIDER:NAME, each also with .s), the same with colons as
+ * bpftrace writes them (uprobe:PATH:FUNC), and bcc's p:LIB:FUNC and r:LIB:FUNC.
  */
 #pragma once
 
@@ -26,6 +26,9 @@ enum spec_kind {
 struct spec {
 	enum spec_kind kind;
 	bool ret;
+	bool multi;	/* SPEC_MULTI, or SPEC_NONE of such a program: */
+	bool session;	/* one program at entry and return */
+	bool sleepable; /* it may call what sleeps */
 	char path[PATH_MAX];
 	char func[SPEC_TEXT_MAX]; /* of SPEC_USDT: the probe's name */
 	char provider[SPEC_TEXT_MAX];

@@ -48,6 +48,16 @@ enum ebpfrt_left {
 };
 EBPFRT_KFUNC(int ebpfrt_left(void));
 
+/*
+ * SEC("uprobe.session/..."): one program at the entry of a call and at its return, told apart by
+ * bpf_session_is_return(). What it returns at the entry says whether it wants the return: 0 it
+ * does, 1 it doesn't. bpf_session_cookie() is a word of its own that the return finds as the entry
+ * left it; each call has another one, which is 0 at first.
+ */
+EBPFRT_KFUNC(int bpf_session_is_return(void));
+#define bpf_session_is_return() ((bpf_session_is_return() & 0xff) != 0)
+EBPFRT_KFUNC(__u64 *bpf_session_cookie(void));
+
 EBPFRT_KFUNC(void bpf_rcu_read_lock(void));
 EBPFRT_KFUNC(void bpf_rcu_read_unlock(void));
 

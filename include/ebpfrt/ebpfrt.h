@@ -95,6 +95,7 @@ struct ebpfrt_link {
 	enum ebpfrt_link_state state;
 	int err;	 /* why it failed, negative errno */
 	int is_return;	 /* runs when the function returns */
+	int is_session;	 /* runs at its entry, and for the same call when it returns */
 	uint64_t addr;	 /* in the target's memory */
 	uint64_t offset; /* in the file */
 	uint64_t cookie;

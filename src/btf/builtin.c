@@ -187,8 +187,8 @@ static void add_task(struct builder *b)
 
 /*
  * What they take and give, a letter each, the result first: v nothing, i int, u u32, b bool, p void
- * pointer, P int pointer, I iterator over numbers, B one over bits, W const u64 pointer, D const
- * dynptr, N new dynptr.
+ * pointer, P int pointer, L u64 pointer, I iterator over numbers, B one over bits, W const u64
+ * pointer, D const dynptr, N new dynptr.
  */
 static const struct {
 	const char *name, *types;
@@ -201,10 +201,11 @@ static const struct {
 	{"bpf_rcu_read_lock", "v"},	 {"bpf_rcu_read_unlock", "v"},
 	{"bpf_iter_bits_new", "iBWu"},	 {"bpf_iter_bits_next", "PB"},
 	{"bpf_iter_bits_destroy", "vB"}, {"ebpfrt_left", "i"},
+	{"bpf_session_is_return", "b"},	 {"bpf_session_cookie", "L"},
 };
 
 struct function_types {
-	u32 ptr, int_ptr, word_ptr, iter_ptr, bits_ptr, dynptr_ptr, const_dynptr_ptr;
+	u32 ptr, int_ptr, u64_ptr, word_ptr, iter_ptr, bits_ptr, dynptr_ptr, const_dynptr_ptr;
 };
 
 /* Their numbers; the types they refer to come at the end. */
@@ -237,6 +238,7 @@ static struct function_types add_function_types(struct builder *b)
 
 	t.ptr = add_ptr(b, 0);
 	t.int_ptr = add_ptr(b, b->s32_id);
+	t.u64_ptr = add_ptr(b, b->u64_id);
 	t.word_ptr = add_ptr(b, add_type(b, "", BTF_KIND_CONST, b->u64_id));
 	t.iter_ptr = add_ptr(b, iter);
 	t.bits_ptr = add_ptr(b, bits);
@@ -258,6 +260,8 @@ static u32 type_of(const struct builder *b, const struct function_types *t, char
 		return t->ptr;
 	case 'P':
 		return t->int_ptr;
+	case 'L':
+		return t->u64_ptr;
 	case 'W':
 		return t->word_ptr;
 	case 'I':

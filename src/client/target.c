@@ -51,6 +51,7 @@ static void copy_link(struct ebpfrt_link *to, const struct msg_link_info *from)
 		.state = (enum ebpfrt_link_state)from->state,
 		.err = from->err,
 		.is_return = !!from->is_ret,
+		.is_session = !!from->is_session,
 		.addr = from->addr,
 		.offset = from->offset,
 		.cookie = from->cookie,

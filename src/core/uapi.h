@@ -25,6 +25,7 @@
 /* attach and link types after 6.1, with the kernel's values */
 #define EBPFRT_BPF_TRACE_KPROBE_MULTI 42
 #define EBPFRT_BPF_TRACE_UPROBE_MULTI 48
+#define EBPFRT_BPF_TRACE_UPROBE_SESSION 57
 #define EBPFRT_BPF_LINK_TYPE_PERF_EVENT 7
 #define EBPFRT_BPF_LINK_TYPE_UPROBE_MULTI 12
 

@@ -109,27 +109,20 @@ static const char *site_trouble(s32 err)
 	}
 }
 
-static u32 place_at(const struct tlink *tl, u64 addr)
+static void consumer_failed(struct exchange *x, struct tlink *tl, const struct agent_consumer *c,
+			    s32 err)
 {
-	u32 i;
-
-	for (i = 0; i + 1 < tl->naddrs && tl->addrs[i] != addr; i++)
-		;
-	return i;
-}
-
-static void consumer_failed(struct exchange *x, struct tlink *tl, u64 addr, s32 err)
-{
-	const struct site *s = target_site(x->t, addr);
+	const struct site *s = target_site(x->t, c->addr);
 	char why[PROBE_WHY_MAX];
 
 	if (s && s->err)
 		err = s->err;
 	snprintf(why, sizeof(why), "cannot probe %s at %#llx in process %d: %s",
-		 *tl->symbol ? tl->symbol : "the instruction", (unsigned long long)addr, x->t->pid,
+		 *tl->symbol ? tl->symbol : "the instruction", (unsigned long long)c->addr,
+		 x->t->pid,
 		 err == -EOPNOTSUPP ? "returns cannot be probed here (shadow stack)"
 				    : site_trouble(err));
-	tlink_fail_place(tl, place_at(tl, addr), err, why);
+	tlink_fail_place(tl, c->index, err, why);
 }
 
 static bool moved_away(struct exchange *x, struct tlink *tl, u64 addr)
@@ -151,7 +144,7 @@ static void ack_consumers(struct exchange *x, const struct xmsg *m, s32 err, con
 		if (!tl || tl->state != TLINK_FLYING)
 			continue;
 		if (one && !moved_away(x, tl, v[i].addr))
-			consumer_failed(x, tl, v[i].addr, one);
+			consumer_failed(x, tl, &v[i], one);
 	}
 }
 
@@ -666,6 +659,8 @@ static void put_gone(struct exchange *x)
 
 static u32 consumer_flags(const struct tlink *tl)
 {
+	if (tl->a->l->is_session)
+		return AGENT_CONSUMER_SESSION;
 	if (!tl->a->l->is_ret)
 		return 0;
 	return AGENT_CONSUMER_RET | (tl->at_returns ? AGENT_CONSUMER_AT_RETURNS : 0);
@@ -692,6 +687,7 @@ static void put_consumers(struct exchange *x)
 			.prog = tl->a->l->prog->obj.id,
 			.flags = consumer_flags(tl),
 			.stat = tl->stat,
+			.index = k,
 		};
 	}
 	for (u32 i = 0; i < n; i += CONSUMERS_PER_MSG) {

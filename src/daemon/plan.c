@@ -399,6 +399,16 @@ static int plan_returns(struct worker *w, struct planned_file *f, struct plan_it
 	return n < 0 ? n : MIN(i, 0);
 }
 
+/* A ret instruction doesn't tell which call's entry it belongs to. */
+static int refuse_session(struct plan_item *it)
+{
+	say(it->why,
+	    "%s cannot be probed by a session: return addresses must stay as they are here (Go, a "
+	    "shadow stack or EBPFRT_RETURNS=sites); attach a uprobe and a uretprobe program",
+	    it->symbol[0] ? it->symbol : it->path);
+	return -EOPNOTSUPP;
+}
+
 static void plan_one(struct worker *w, struct plan_item *it)
 {
 	const struct probe_mapping *m = probe_maps_find(&w->maps, &it->file, it->offset);
@@ -424,7 +434,7 @@ static void plan_one(struct worker *w, struct plan_item *it)
 		it->err = probe_ret_refused(NULL, it->symbol, it->why);
 	it->at_returns = it->is_ret && (w->at_returns || probe_elf_is_go(f->elf));
 	if (!it->err && it->at_returns)
-		it->err = plan_returns(w, f, it);
+		it->err = it->is_session ? refuse_session(it) : plan_returns(w, f, it);
 	if (it->err)
 		return;
 	i = want_site(w, f->elf, &it->file, it->offset, it->addr, 0, it->why);

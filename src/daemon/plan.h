@@ -31,6 +31,7 @@ struct plan_item {
 	u64 offset;
 	u64 ref_ctr; /* file offset of a counter of who looks (USDT semaphore), 0: none */
 	bool is_ret;
+	bool is_session; /* with is_ret: entry and return are those of one call */
 	/* out */
 	s32 err; /* 0; -ENOENT with .pending: not mapped; else why it can't be */
 	bool pending;

@@ -418,6 +418,7 @@ static void fill_link(const struct ebpf_link_obj *l, struct msg_link_info *o)
 	o->link = l->obj.id;
 	o->prog = l->prog->obj.id;
 	o->is_ret = l->is_ret;
+	o->is_session = l->is_session;
 	o->state = MSG_LINK_PENDING;
 	o->offset = l->nsites ? l->offsets[0] : 0;
 	o->cookie = l->nsites ? l->cookies[0] : 0;

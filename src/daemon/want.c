@@ -47,7 +47,8 @@ static void fill_wants(struct exchange *x)
 			items[n].file = l->file;
 			items[n].path = l->path;
 			items[n].offset = l->offsets[i];
-			items[n].is_ret = l->is_ret;
+			items[n].is_ret = l->is_ret || l->is_session;
+			items[n].is_session = l->is_session;
 			items[n].ref_ctr = l->ref_ctrs ? l->ref_ctrs[i] : 0;
 		}
 		tlink_release_sites(tl);
@@ -242,7 +243,7 @@ static bool any_return(const struct target *t)
 	const struct tlink *tl;
 
 	list_for_each_entry (tl, &t->links, in_target)
-		if (tl->a->l->is_ret)
+		if (tl->a->l->is_ret || tl->a->l->is_session)
 			return true;
 	return false;
 }
@@ -253,7 +254,8 @@ static bool any_asks(const struct target *t)
 	const struct tlink *tl;
 
 	list_for_each_entry (tl, &t->links, in_target) {
-		const struct ebpf_prog_obj *p = tl->a->l->is_ret ? tl->a->l->prog : NULL;
+		const struct ebpf_link_obj *l = tl->a->l;
+		const struct ebpf_prog_obj *p = l->is_ret || l->is_session ? l->prog : NULL;
 
 		if (p && p->image &&
 		    ((const struct ebpf_image *)p->image)->flags & EBPF_IMAGE_ASKS_LEFT)

@@ -16,7 +16,7 @@
 #include "core/run/map/map.h"
 #include "osl/osl.h"
 
-#define MSG_ABI 8u
+#define MSG_ABI 9u
 #define MSG_NAMES_DIR "bpf"
 #define MSG_INLINE_MAX 60000u
 #define MSG_PAYLOAD_MAX (64u << 20)
@@ -222,6 +222,8 @@ struct msg_link_info {
 	u32 state; /* enum msg_link_state */
 	s32 err;   /* why it failed */
 	u32 is_ret;
+	u32 is_session; /* entry and return */
+	u32 pad;
 	u64 addr;   /* in the target */
 	u64 offset; /* in the file */
 	u64 cookie;

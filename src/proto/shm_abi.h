@@ -21,7 +21,7 @@
 #include "core/run/map/map.h"
 #include "core/run/prog.h"
 
-#define AGENT_ABI 7u
+#define AGENT_ABI 8u
 #define AGENT_MSG_MAX 65536u
 #define AGENT_TIMEOUT_MS                                                                           \
 	2000u /* an agent waits no longer for a silent daemon; then it goes on unprobed */
@@ -149,7 +149,7 @@ enum agent_site_flags {
 	AGENT_SITE_UNWIND = 8,	 /* entry of a function that looks at the stack's return addresses
 				    (_Unwind_RaiseException and the like): this thread's are put
 				    back first; wanted wherever there are AGENT_CONSUMER_RET
-				    consumers */
+				    or _SESSION consumers */
 	AGENT_SITE_SUSPEND = 16, /* with UNWIND: until an exit is reached; else for good */
 	AGENT_SITE_RESUME = 32,	 /* exit of such a function: by return, or to a landing pad with the
 				    stack pointer that this has */
@@ -174,6 +174,8 @@ struct agent_site {
 enum agent_consumer_flags {
 	AGENT_CONSUMER_RET = 1,
 	AGENT_CONSUMER_AT_RETURNS = 2, /* with RET: return addresses stay as they are */
+	AGENT_CONSUMER_SESSION = 4,    /* without the others: at the entry, and when the program
+					  returns 0 there, at the return of the same call */
 };
 
 struct agent_consumer {
@@ -183,8 +185,8 @@ struct agent_consumer {
 	u64 sema; /* a u16 there is raised while the consumer is in force (USDT), 0: none */
 	u32 prog; /* id */
 	u32 flags;
-	u32 stat; /* index into the statistics page */
-	u32 pad;
+	u32 stat;  /* index into the statistics page */
+	u32 index; /* which of the link's places: it may name one twice */
 };
 
 struct agent_drop {

@@ -404,7 +404,7 @@ static int add_link_create(struct wire *w, const struct surface_cmd *c)
 
 	if (type == BPF_TRACE_ITER)
 		return add_ptr(w, c, &iter);
-	if (type != EBPFRT_BPF_TRACE_UPROBE_MULTI)
+	if (type != EBPFRT_BPF_TRACE_UPROBE_MULTI && type != EBPFRT_BPF_TRACE_UPROBE_SESSION)
 		return 0;
 	for (size_t i = 0; !err && i < ARRAY_SIZE(multi); i++)
 		err = add_ptr(w, c, &multi[i]);

@@ -67,6 +67,6 @@ like "500 mutations of an object: refused with a sentence, or good" "$(tail -n 1
 sed 's/^/# /' mutate.out | tail -n 5
 is "the target has not been touched" "$(text)" "$clean"
 try ebpfrt check -p "$target" "$bin/lines.bpf.o" --prog on_work=uprobe.session/target:work
-like "uprobe.session is refused with what to do" "$status $err" "^1 ebpfrt: .*neither libbpf 1.1.2 nor ebpfrt has that"
+like "as a session, which libbpf 1.1 doesn't know" "$status $out" "^0 on_work +uprobe.session +.*target:work"
 target_quit
 is "it ends well" "$target_status" 0

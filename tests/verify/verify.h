@@ -89,7 +89,8 @@ struct vcase {
 	const char *words; /* in the log */
 	u32 type;	   /* 0: BPF_PROG_TYPE_KPROBE */
 	u32 flags;
-	u32 level; /* 0: 1 */
+	u32 attach; /* expected attach type */
+	u32 level;  /* 0: 1 */
 	bool not_gpl;
 	bool any_words;	    /* the kernel may say it otherwise */
 	const char *policy; /* the kernel has another opinion, for this reason */
@@ -129,6 +130,7 @@ struct vcase {
 	}
 #define TYPE(t) .type = BPF_PROG_TYPE_##t
 #define FLAGS(f) .flags = (f)
+#define SESSION .attach = EBPFRT_BPF_TRACE_UPROBE_SESSION
 #define POLICY(reason) .policy = (reason)
 #define ANY_WORDS .any_words = true
 #define LEVEL(n) .level = (n)

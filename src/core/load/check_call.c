@@ -292,6 +292,10 @@ static void finish(struct proof_check *c, const struct proof_args *a)
 	case ERET_DYNPTR_MEM:
 	case ERET_SLICE:
 		return memory_result(c, r0, a);
+	case ERET_INT_PTR:
+	case ERET_MEM:
+		ebpf_vreg_pointer(r0, VT_MEM, 0, a->proto->ret == ERET_MEM ? 0 : VREG_RDONLY);
+		r0->mem_size = a->proto->fixed;
 	}
 }
 
@@ -346,15 +350,11 @@ static void call_back(struct proof_check *c, const struct proof_args *a)
 static void next(struct proof_check *c, const struct proof_args *a)
 {
 	struct proof_object o = proof_object(c, BPF_REG_1, a->proto->arg[0]);
-	struct ebpf_vreg *r0;
 
 	proof_fork(c, c->p->pc);
 	proof_budget_use(&c->p->budgets, BUDGET_ITER, o.frame, o.slot);
 	finish(c, a);
-	r0 = proof_reg(c, BPF_REG_0);
-	ebpf_vreg_pointer(r0, VT_MEM, 0, VREG_RDONLY);
-	r0->mem_size = a->proto->fixed;
-	r0->ref_id = o.value.ref_id;
+	proof_reg(c, BPF_REG_0)->ref_id = o.value.ref_id;
 	proof_swap(c);
 	c->p->st.frame[o.frame]->slots[o.slot].spilled.obj = VITER_DRAINED;
 	finish(c, a);
@@ -404,8 +404,8 @@ static void effects(struct proof_check *c, const struct proof_args *a)
 void proof_call(struct proof_check *c, const struct bpf_insn *in)
 {
 	bool kfunc = in->src_reg == BPF_PSEUDO_KFUNC_CALL;
-	u32 id = (u32)in->imm;
-	struct proof_args a = {.proto = kfunc ? ebpf_proto_kfunc(id)
+	u32 id = (u32)in->imm, attach = c->prog->expected_attach_type;
+	struct proof_args a = {.proto = kfunc ? ebpf_ctx_kfunc(id, c->prog->prog_type, attach)
 					      : ebpf_proto_helper(id, c->prog->prog_type)};
 
 	proof_need(c, a.proto && !in->off, "a function that isn't known");

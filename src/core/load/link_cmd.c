@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * BPF_LINK_CREATE, _UPDATE, _DETACH for the two attach types that reach user-space code: a perf
- * event of the uprobe PMU, and uprobe_multi; BPF_TASK_FD_QUERY, which asks a perf event for the
- * same.
+ * event of the uprobe PMU, and uprobe_multi with its sessions; BPF_TASK_FD_QUERY, which asks a perf
+ * event for the same.
  */
 #include "core/load/syscall.h"
 
@@ -128,6 +128,11 @@ static int multi_path(struct ebpf_call *call, struct ebpf_link_obj *l)
 	return l->path ? 0 : -ENOMEM;
 }
 
+static bool is_session(const struct ebpf_prog_obj *prog)
+{
+	return prog->expected_attach_type == EBPFRT_BPF_TRACE_UPROBE_SESSION;
+}
+
 static int fill_multi(struct ebpf_call *call, struct ebpf_link_obj *l,
 		      const struct ebpf_attr_uprobe_multi *m)
 {
@@ -138,7 +143,9 @@ static int fill_multi(struct ebpf_call *call, struct ebpf_link_obj *l,
 	l->pid = m->pid ? (s32)m->pid : -1;
 	l->flags = m->flags & ~EBPFRT_BPF_F_UPROBE_MULTI_PARTIAL;
 	l->partial = m->flags & EBPFRT_BPF_F_UPROBE_MULTI_PARTIAL;
+	/* a session without its entry is a return probe, as in the kernel */
 	l->is_ret = m->flags & EBPFRT_BPF_F_UPROBE_MULTI_RETURN;
+	l->is_session = is_session(l->prog) && !l->is_ret;
 	l->nsites = m->cnt;
 	err = copy_u64s(call, MULTI_KEY(offsets), m->offsets, m->cnt, &l->offsets);
 	if (!err)
@@ -159,7 +166,7 @@ static int create_multi(struct ebpf_call *call, struct ebpf_prog_obj *prog)
 	if (!ebpf_attr_zero_from(call, MULTI_OFF + sizeof(m) - 4))
 		return -EINVAL;
 	if (call->attr.link_create.flags ||
-	    prog->expected_attach_type != EBPFRT_BPF_TRACE_UPROBE_MULTI ||
+	    prog->expected_attach_type != call->attr.link_create.attach_type ||
 	    (m.flags & ~(EBPFRT_BPF_F_UPROBE_MULTI_RETURN | EBPFRT_BPF_F_UPROBE_MULTI_PARTIAL)) ||
 	    !m.path || !m.offsets || !m.cnt)
 		return -EINVAL;
@@ -172,6 +179,11 @@ static int create_multi(struct ebpf_call *call, struct ebpf_prog_obj *prog)
 	return link_finish(call, l, err);
 }
 
+static bool is_multi(u32 attach)
+{
+	return attach == EBPFRT_BPF_TRACE_UPROBE_MULTI || attach == EBPFRT_BPF_TRACE_UPROBE_SESSION;
+}
+
 int ebpf_cmd_link_create(struct ebpf_call *call)
 {
 	u32 attach = call->attr.link_create.attach_type;
@@ -182,7 +194,7 @@ int ebpf_cmd_link_create(struct ebpf_call *call)
 	if (err)
 		return err;
 	prog = ebpf_obj_prog(obj);
-	if (prog->type == BPF_PROG_TYPE_KPROBE && attach == EBPFRT_BPF_TRACE_UPROBE_MULTI)
+	if (prog->type == BPF_PROG_TYPE_KPROBE && is_multi(attach))
 		return create_multi(call, prog);
 	if (attach != BPF_PERF_EVENT)
 		return -EINVAL;

@@ -127,6 +127,7 @@ struct ebpf_link_obj {
 	char *path;
 	struct osl_ident file; /* what @path names */
 	bool is_ret;
+	bool is_session; /* at entry and return */
 	bool detached;
 	s32 pid; /* -1: all targets of the session */
 	u32 nsites;

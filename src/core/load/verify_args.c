@@ -402,6 +402,10 @@ int verify_result(struct verify *v, const struct verify_call *call)
 	case ERET_SLICE:
 		slice_result(v, call, call->id == EKFUNC_DYNPTR_SLICE);
 		return 0;
+	case ERET_MEM:
+		verify_reg_pointer(verify_reg(v, BPF_REG_0), VT_MEM, 0, 0);
+		verify_reg(v, BPF_REG_0)->mem_size = call->proto->fixed;
+		return 0;
 	default:
 		verify_reg_unknown(v, verify_reg(v, BPF_REG_0));
 		return 0;

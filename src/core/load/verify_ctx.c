@@ -10,11 +10,11 @@
 #include <stddef.h>
 
 #include "arch/arch.h"
+#include "core/load/verify_proto.h"
 #include "core/uapi.h"
 
 /* expected attach types after the oldest headers we build with */
 #define TRACE_KPROBE_SESSION 56
-#define TRACE_UPROBE_SESSION 57
 
 #define SIZE_ANY (1 | 2 | 4 | 8)
 #define SIZE_NARROW (1 | 2 | 4) /* of a 4-byte field: it all or a part */
@@ -222,11 +222,24 @@ bool ebpf_ctx_is_memory(u32 prog_type)
 	return t && t->memory;
 }
 
+bool ebpf_ctx_session(u32 prog_type, u32 attach_type)
+{
+	return prog_type == BPF_PROG_TYPE_KPROBE &&
+	       (attach_type == TRACE_KPROBE_SESSION ||
+		attach_type == EBPFRT_BPF_TRACE_UPROBE_SESSION);
+}
+
+const struct ebpf_proto *ebpf_ctx_kfunc(u32 id, u32 prog_type, u32 attach_type)
+{
+	const struct ebpf_proto *p = ebpf_proto_kfunc(id);
+
+	return p && p->session && !ebpf_ctx_session(prog_type, attach_type) ? NULL : p;
+}
+
 bool ebpf_ctx_returns(u32 prog_type, u32 attach_type, s32 *min, s32 *max)
 {
 	const struct ctx_table *t = table_of(prog_type);
-	bool session = prog_type == BPF_PROG_TYPE_KPROBE &&
-		       (attach_type == TRACE_KPROBE_SESSION || attach_type == TRACE_UPROBE_SESSION);
+	bool session = ebpf_ctx_session(prog_type, attach_type);
 
 	if (!t || (!t->returns && !session))
 		return false;

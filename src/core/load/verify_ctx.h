@@ -13,6 +13,8 @@
 
 #include "core/load/vstate.h"
 
+struct ebpf_proto;
+
 struct ebpf_ctx_access { /* what a load gives */
 	u8 type;	 /* VT_SCALAR or VT_PKT */
 	u32 obj;	 /* VT_PKT: 0 data, 1 meta, 2 end */
@@ -32,6 +34,12 @@ bool ebpf_ctx_access(u32 prog_type, u32 attach_type, u32 off, u32 size, bool wri
 
 /* May functions get the context as memory (its bytes then count as accessed one by one)? */
 bool ebpf_ctx_is_memory(u32 prog_type);
+
+/* Is a program of that attach type run at entry and at return, as one session? */
+bool ebpf_ctx_session(u32 prog_type, u32 attach_type);
+
+/* The row of kfunc @id, or NULL when such a program may not call it. */
+const struct ebpf_proto *ebpf_ctx_kfunc(u32 id, u32 prog_type, u32 attach_type);
 
 /* What a program may return; false: anything. */
 bool ebpf_ctx_returns(u32 prog_type, u32 attach_type, s32 *min, s32 *max);

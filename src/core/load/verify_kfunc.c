@@ -213,6 +213,10 @@ static int find_kfunc(struct verify *v, const struct bpf_insn *in, struct verify
 	*call = (struct verify_call){.id = (u32)in->imm, .proto = ebpf_proto_kfunc((u32)in->imm)};
 	if (!call->proto || in->off)
 		return not_served(v, in);
+	if (call->proto->session &&
+	    !ebpf_ctx_session(v->prog->prog_type, v->prog->expected_attach_type))
+		return verify_fail(v, EACCES, "calling kernel function %s is not allowed\n",
+				   call->proto->name);
 	if (verify_locked(v))
 		return verify_fail(v, EINVAL,
 				   "function calls are not allowed while holding a lock\n");

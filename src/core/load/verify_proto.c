@@ -208,6 +208,8 @@ static const struct ebpf_proto kfuncs[EKFUNC_MAX] = {
 	KFUNC(ITER_BITS_DESTROY, "iter_bits_destroy", ERET_VOID,
 	      ARGS(EARG_ITER_BITS | EARG_RELEASE), .flags = EPROTO_ITER_DESTROY),
 	[EKFUNC_LEFT] = {.name = "ebpfrt_left", .progs = EPROG_ANY, .ret = ERET_S32, .arg = ARGS()},
+	KFUNC(SESSION_IS_RETURN, "session_is_return", ERET_BOOL, ARGS(), .session = true),
+	KFUNC(SESSION_COOKIE, "session_cookie", ERET_MEM, ARGS(), .session = true, .fixed = 8),
 	KFUNC(PREEMPT_DISABLE, "preempt_disable", ERET_VOID, ARGS(), .section = VREF_PREEMPT,
 	      .flags = EPROTO_ENTERS),
 	KFUNC(PREEMPT_ENABLE, "preempt_enable", ERET_VOID, ARGS(), .section = VREF_PREEMPT),

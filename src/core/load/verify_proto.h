@@ -65,6 +65,7 @@ enum ebpf_ret {
 	ERET_DYNPTR_MEM,  /* the same, valid as long as the dynptr argument */
 	ERET_SLICE,	  /* bytes of the dynptr argument or of the buffer argument, or NULL */
 	ERET_INT_PTR,	  /* an iterator's next: a readable int, or NULL when drained */
+	ERET_MEM,	  /* .fixed bytes that are there as long as the program runs */
 };
 
 /* what is called back, and with what */
@@ -110,7 +111,8 @@ struct ebpf_proto {
 	u8 ret;		  /* enum ebpf_ret */
 	u8 callback;	  /* enum ebpf_callback */
 	u8 section;	  /* that is entered or left: VREF_LOCK, VREF_RCU, VREF_PREEMPT; 0: none */
-	u8 fixed;	  /* bytes of an EARG_FIXED argument */
+	u8 fixed;	  /* bytes of an EARG_FIXED argument, or of what is returned */
+	bool session;	  /* kfuncs: only for programs that are attached as a session */
 	u16 flags;	  /* EPROTO_* */
 	u16 progs;	  /* EPROG_*: the types that may call it */
 	u64 maps;	  /* bit n: an EARG_MAP of type n will do */

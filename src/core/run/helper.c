@@ -91,6 +91,8 @@ static const ebpf_helper_fn kfuncs[EKFUNC_MAX] = {
 	KFUNC(RCU_READ_LOCK, rcu_read_lock),
 	KFUNC(RCU_READ_UNLOCK, rcu_read_unlock),
 	KFUNC(LEFT, left),
+	KFUNC(SESSION_IS_RETURN, session_is_return),
+	KFUNC(SESSION_COOKIE, session_cookie),
 };
 
 ebpf_helper_fn ebpf_helper_table[EBPF_MAX_HELPER_ID];

@@ -93,6 +93,8 @@ EBPF_KFUNC(iter_bits_new);
 EBPF_KFUNC(iter_bits_next);
 EBPF_KFUNC(iter_bits_destroy);
 EBPF_KFUNC(left);
+EBPF_KFUNC(session_is_return);
+EBPF_KFUNC(session_cookie);
 EBPF_KFUNC(rcu_read_lock);
 EBPF_KFUNC(rcu_read_unlock);
 

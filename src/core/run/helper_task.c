@@ -83,3 +83,14 @@ EBPF_KFUNC(left)
 {
 	return run->kind == EBPF_RUN_URETPROBE ? run->left : (u64)-EINVAL;
 }
+
+/* Programs that aren't a session's don't get here: the verifier sees to it. */
+EBPF_KFUNC(session_is_return)
+{
+	return !!run->is_return;
+}
+
+EBPF_KFUNC(session_cookie)
+{
+	return (u64)&run->session_cookie;
+}

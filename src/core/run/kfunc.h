@@ -27,6 +27,8 @@ enum ebpf_kfunc {
 	EKFUNC_ITER_BITS_NEXT,
 	EKFUNC_ITER_BITS_DESTROY,
 	EKFUNC_LEFT, /* ours: no kernel has it */
+	EKFUNC_SESSION_IS_RETURN,
+	EKFUNC_SESSION_COOKIE,
 	/* judged, but not served: user space can't, so no BTF of ours names them */
 	EKFUNC_PREEMPT_DISABLE,
 	EKFUNC_PREEMPT_ENABLE,

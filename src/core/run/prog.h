@@ -107,6 +107,9 @@ struct ebpf_run {
 	u32 may_goto; /* times that may_goto still falls through, all of the run's together */
 	u32 *lock;    /* of a map's value, which the program holds, or NULL */
 	u32 left;     /* enum ebpf_left: how the call ended whose end this is */
+	/* of a session: one program at entry and return of a call */
+	u32 is_return;
+	u64 session_cookie; /* the program's own, from the call's entry to its return */
 	struct {
 		struct ebpf_map *map; /* a user ring that is being drained, or NULL */
 		u64 next;	      /* position behind the sample in the program's hands */

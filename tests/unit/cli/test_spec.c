@@ -31,6 +31,10 @@ Test(spec, section_names)
 	expect("uretprobe/libc.so.6:malloc", SPEC_UPROBE, true, "libc.so.6", "malloc", 0);
 	expect("uprobe.multi/libc.so.6:*alloc", SPEC_MULTI, false, "libc.so.6", "*alloc", 0);
 	expect("uretprobe.multi.s/libc.so.6:m?", SPEC_MULTI, true, "libc.so.6", "m?", 0);
+	expect("uprobe.session/libc.so.6:m*", SPEC_MULTI, false, "libc.so.6", "m*", 0);
+	cr_expect(spec.session && spec.multi && !spec.sleepable);
+	expect("uprobe.session.s:c:f", SPEC_MULTI, false, "c", "f", 0);
+	cr_expect(spec.session && spec.multi && spec.sleepable);
 	expect("uprobe/libc.so.6:memcpy@GLIBC_2.2.5", SPEC_UPROBE, false, "libc.so.6",
 	       "memcpy@GLIBC_2.2.5", 0);
 }
@@ -56,6 +60,10 @@ Test(spec, no_place_and_no_meaning)
 {
 	cr_expect(!spec_parse("uprobe", &spec, why) && spec.kind == SPEC_NONE);
 	cr_expect(!spec_parse("uretprobe.s", &spec, why) && spec.kind == SPEC_NONE && spec.ret);
+	cr_expect(!spec_parse("uprobe.multi", &spec, why) && spec.kind == SPEC_NONE && spec.multi);
+	cr_expect(!spec_parse("uprobe.session", &spec, why) && spec.kind == SPEC_NONE);
+	cr_expect(spec.multi && spec.session);
+	cr_expect(!spec_parse("usdt.s", &spec, why) && spec.kind == SPEC_NONE && spec.sleepable);
 	cr_expect(!spec_parse("xdp", &spec, why) && spec.kind == SPEC_OTHER);
 	cr_expect(!spec_parse("kprobe/do_exit", &spec, why) && spec.kind == SPEC_OTHER);
 	cr_expect(!spec_parse("", &spec, why) && spec.kind == SPEC_OTHER);

@@ -44,3 +44,25 @@ struct ebpf_attr_uprobe_multi {
 #define EBPFRT_BPF_F_UPROBE_MULTI_RETURN 1U
 /* ours: places that can't be probed are left out and counted, the link is made of the others */
 #define EBPFRT_BPF_F_UPROBE_MULTI_PARTIAL 0x80000000U
+
+/* struct bpf_link_info as of 6.15, for the two kinds of link there are here */
+struct ebpf_link_info {
+	u32 type, id, prog_id, pad;
+	union {
+		struct {
+			u32 type;
+			u32 pad;
+			u64 file_name;
+			u32 name_len;
+			u32 offset;
+			u64 cookie;
+			u64 ref_ctr_offset;
+		} perf_event;
+		struct {
+			u64 path, offsets, ref_ctr_offsets, cookies;
+			u32 path_size, count, flags, pid;
+		} uprobe_multi;
+	};
+};
+#define EBPFRT_BPF_PERF_EVENT_UPROBE 1u
+#define EBPFRT_BPF_PERF_EVENT_URETPROBE 2u

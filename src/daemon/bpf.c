@@ -521,7 +521,7 @@ static int enable_stats(struct ebpf_call *call)
 }
 
 /* A file as the calling process names it, which may live in another root or directory. */
-static int file_ident(struct ebpf_call *call, const char *path, struct osl_ident *out)
+static int file_ident(struct ebpf_call *call, const char *path, struct osl_ident *out, u64 *size)
 {
 	char there[4200];
 	struct stat st;
@@ -533,6 +533,7 @@ static int file_ident(struct ebpf_call *call, const char *path, struct osl_ident
 	if (!S_ISREG(st.st_mode))
 		return -EBADF;
 	*out = (struct osl_ident){.dev = st.st_dev, .ino = st.st_ino};
+	*size = (u64)st.st_size;
 	return 0;
 }
 

@@ -58,10 +58,10 @@ static void event_release(struct ebpf_obj *obj)
 
 /* --- open ------------------------------------------------------------------------------------ */
 
-static int uprobe_file(struct client *c, const char *path, struct osl_ident *out)
+static int uprobe_file(struct client *c, const char *path, struct osl_ident *out, u64 *size)
 {
 	struct ebpf_call call = {.pid = c->pid};
-	int err = daemon_backend.file_ident(&call, path, out);
+	int err = daemon_backend.file_ident(&call, path, out, size);
 
 	return err == -EBADF ? -EINVAL : err;
 }
@@ -69,15 +69,18 @@ static int uprobe_file(struct client *c, const char *path, struct osl_ident *out
 static int init_uprobe(struct client *c, struct perf_event *e, const struct perf_event_attr *attr,
 		       const char *path)
 {
+	u64 size;
 	int err;
 
 	if (!*path)
 		return -EINVAL;
 	if (attr->config & 0xfffffffeu)
 		return -EINVAL;
-	err = uprobe_file(c, path, &e->file);
+	err = uprobe_file(c, path, &e->file, &size);
 	if (err)
 		return err;
+	if (attr->probe_offset > size)
+		return -EINVAL;
 	e->path = strdup(path);
 	e->is_ret = attr->config & 1;
 	e->ref_ctr = attr->config >> 32;

@@ -340,13 +340,15 @@ static const struct nested_rule btf_nested[] = {
 	{B(btf), B(btf_size), 1, 0},
 	{B(name), B(name_len), 1, 0},
 };
-/* struct bpf_link_info after 6.1: perf_event.uprobe, uprobe_multi; the caller says which by type */
-static const struct nested_rule perf_link_nested[] = {{24, 32, 1, 0}};
+/* the caller says by type which it wants */
+#define L(field) offsetof(struct ebpf_link_info, field)
+static const struct nested_rule perf_link_nested[] = {
+	{L(perf_event.file_name), L(perf_event.name_len), 1, 0}};
 static const struct nested_rule multi_link_nested[] = {
-	{16, 48, 1, 0},
-	{24, 52, 8, 0},
-	{32, 52, 8, 0},
-	{40, 52, 8, 0},
+	{L(uprobe_multi.path), L(uprobe_multi.path_size), 1, 0},
+	{L(uprobe_multi.offsets), L(uprobe_multi.count), 8, 0},
+	{L(uprobe_multi.ref_ctr_offsets), L(uprobe_multi.count), 8, 0},
+	{L(uprobe_multi.cookies), L(uprobe_multi.count), 8, 0},
 };
 
 static int add_nested_rules(struct wire *w, const struct nested_rule *r, size_t n)
@@ -388,6 +390,7 @@ static int add_nested(struct wire *w, const struct surface_cmd *c)
 }
 
 #define MULTI A(link_create.target_btf_id)
+#define MULTI_MAX (1u << 20) /* the kernel's, too */
 #define U(field) (MULTI + offsetof(struct ebpf_attr_uprobe_multi, field))
 static int add_link_create(struct wire *w, const struct surface_cmd *c)
 {
@@ -399,13 +402,21 @@ static int add_link_create(struct wire *w, const struct surface_cmd *c)
 	};
 	static const struct ptr_rule iter = {A(link_create.iter_info), IN,
 					     A(link_create.iter_info_len), 1, 0};
-	u32 type = c->attr.a.link_create.attach_type;
+	u32 type = c->attr.a.link_create.attach_type, cnt = get_u32(&c->attr, U(cnt));
+	u64 path = get_u64(&c->attr, U(path));
+	char first;
 	int err = 0;
 
 	if (type == BPF_TRACE_ITER)
 		return add_ptr(w, c, &iter);
 	if (type != EBPFRT_BPF_TRACE_UPROBE_MULTI && type != EBPFRT_BPF_TRACE_UPROBE_SESSION)
 		return 0;
+	/* the daemon says what is wrong with others */
+	if (!path || !get_u64(&c->attr, U(offsets)) || cnt > MULTI_MAX)
+		return 0;
+	/* an empty name: to the kernel it is the directory one is in, and no file */
+	if (!user_read(&first, path, sizeof(first)) && !first)
+		return -EBADF;
 	for (size_t i = 0; !err && i < ARRAY_SIZE(multi); i++)
 		err = add_ptr(w, c, &multi[i]);
 	return err;
@@ -561,38 +572,53 @@ static int deliver_attr(const struct surface_cmd *c, const struct rule *r, const
 	return err;
 }
 
-/* Cut the reply apart; every length in it is checked against what arrived. */
-static int deliver(const struct surface_cmd *c, const struct rule *r, const struct wire *w,
-		   const struct frame *reply, struct msg_object *info)
+/* The reply's buffers of one sort, from @at, their contents from @data; lengths were checked. */
+static int deliver_bufs(const struct wire *w, const struct frame *reply, u32 n, size_t at,
+			size_t data, bool nested, struct msg_object *info)
 {
-	size_t at = sizeof(struct msg_bpf), data;
-	const struct wire_buf *b;
-	struct msg_bpf head;
 	struct msg_buf buf;
-	int err;
+	int err = 0;
 
-	if (reply->len < sizeof(head))
-		return 0; /* a bare error */
-	memcpy(&head, reply->body, sizeof(head));
-	if (head.attr_size > reply->len - at || head.nbufs > MAX_BUFS + 1)
-		return -EPROTO;
-	err = deliver_attr(c, r, reply->body + at, head.attr_size);
-	at += ALIGN_UP((size_t)head.attr_size, 8UL);
-	data = at + head.nbufs * sizeof(buf);
-	if (data > reply->len)
-		return -EPROTO;
-	for (u32 i = 0; !err && i < head.nbufs; i++, at += sizeof(buf)) {
+	for (u32 i = 0; !err && i < n; i++, at += sizeof(buf)) {
+		const struct wire_buf *b;
+
 		memcpy(&buf, reply->body + at, sizeof(buf));
 		if (buf.out > reply->len - data)
 			return -EPROTO;
 		b = request_buf(w, buf.key);
 		if (buf.key == MSG_BUF_OBJECT && buf.out >= sizeof(*info))
 			memcpy(info, reply->body + data, sizeof(*info));
-		else if (b && b->out_ptr)
+		else if (b && b->out_ptr && (buf.key >= MSG_BUF_NESTED) == nested)
 			err = user_write(b->out_ptr, reply->body + data, MIN(buf.out, b->head.out));
 		data += MIN(ALIGN_UP((size_t)buf.out, 8UL), reply->len - data);
 	}
 	return err;
+}
+
+/*
+ * Cut the reply apart; every length in it is checked against what arrived. What a structure points
+ * to comes first, then the structure, as from the kernel: a fault leaves the rest as it is.
+ */
+static int deliver(const struct surface_cmd *c, const struct rule *r, const struct wire *w,
+		   const struct frame *reply, struct msg_object *info)
+{
+	size_t attr = sizeof(struct msg_bpf), at, data;
+	struct msg_bpf head;
+	int err;
+
+	if (reply->len < sizeof(head))
+		return 0; /* a bare error */
+	memcpy(&head, reply->body, sizeof(head));
+	if (head.attr_size > reply->len - attr || head.nbufs > MAX_BUFS + 1)
+		return -EPROTO;
+	at = attr + ALIGN_UP((size_t)head.attr_size, 8UL);
+	data = at + head.nbufs * sizeof(struct msg_buf);
+	if (data > reply->len)
+		return -EPROTO;
+	err = deliver_bufs(w, reply, head.nbufs, at, data, true, info);
+	if (!err)
+		err = deliver_attr(c, r, reply->body + attr, head.attr_size);
+	return err ? err : deliver_bufs(w, reply, head.nbufs, at, data, false, info);
 }
 
 /* --- descriptors that come back

@@ -128,21 +128,10 @@ static int own_proc_fd(const char *path, const char *what)
 
 static long open_fdinfo(int fd, int flags)
 {
-	_cleanup_obj_ struct surface_obj *o = surface_obj_known(fd);
-	char text[512];
-	int n;
+	_cleanup_free_ char *text = NULL;
+	size_t len = 0;
 
-	if (!o || o->kind != MSG_OBJ_MAP)
-		return SURFACE_PASS;
-	n = snprintf(text, sizeof(text),
-		     "pos:\t0\nflags:\t0%o\nmap_type:\t%u\nkey_size:\t%u\nvalue_size:\t%u\n"
-		     "max_entries:\t%u\nmap_flags:\t0x%x\nmap_extra:\t0x%llx\nmemlock:\t%llu\n"
-		     "map_id:\t%u\nfrozen:\t%u\n",
-		     (unsigned int)sys_fcntl(fd, F_GETFL, 0), o->meta.type, o->meta.key_size,
-		     o->meta.value_size, o->meta.max_entries, o->meta.map_flags,
-		     (unsigned long long)o->meta.map_extra, (unsigned long long)o->size, o->id,
-		     o->frozen);
-	return serve(text, (size_t)n, flags);
+	return surface_fdinfo(fd, &text, &len) ? SURFACE_PASS : serve(text, len, flags);
 }
 
 static long open_proc(const char *path, int flags)

@@ -87,6 +87,11 @@ int surface_runtime_dir(char *dir, size_t size);
 /* Tell the daemon that this process holds no descriptor of @ident any more. */
 void surface_send_closed(const struct osl_ident *ident);
 
+/* --- fdinfo.c ------------------------------------------------------------------------------- */
+
+/* What /proc/self/fdinfo/@fd says: *out is the caller's. -errno: not an object of ours. */
+int surface_fdinfo(int fd, char **out, size_t *len);
+
 /* --- kfunc.c --------------------------------------------------------------------------------- */
 
 struct msg_kfunc;

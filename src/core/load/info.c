@@ -10,27 +10,6 @@
 
 #define NESTED(type, field) (EBPF_BUF_NESTED + (u32)offsetof(struct type, field))
 
-/* struct bpf_link_info as of 6.9, for the two kinds we have */
-struct link_info {
-	u32 type, id, prog_id, pad;
-	union {
-		struct {
-			u32 type;
-			u32 pad;
-			u64 file_name;
-			u32 name_len;
-			u32 offset;
-			u64 cookie;
-		} perf_event;
-		struct {
-			u64 path, offsets, ref_ctr_offsets, cookies;
-			u32 path_size, count, flags, pid;
-		} uprobe_multi;
-	};
-};
-#define PERF_EVENT_UPROBE 1u
-#define PERF_EVENT_URETPROBE 2u
-
 /* The caller's info struct, zero-extended. 0, -E2BIG: it sets what we do not know. */
 static int info_in(struct ebpf_call *call, void *info, u32 size)
 {
@@ -39,24 +18,28 @@ static int info_in(struct ebpf_call *call, void *info, u32 size)
 
 	if (len > 4096)
 		return -E2BIG;
-	if (!in)
+	if (!in && len)
 		return -EFAULT;
 	for (u32 i = size; i < len; i++)
 		if (in[i])
 			return -E2BIG;
-	memcpy(info, in, MIN(len, size));
+	if (len)
+		memcpy(info, in, MIN(len, size));
 	return 0;
 }
 
 static int info_out(struct ebpf_call *call, const void *info, u32 size)
 {
 	u32 len = MIN(call->attr.info.info_len, size);
-	void *out = ebpf_call_out(call, EBPF_KEY(info.info), len);
+	void *out;
 
+	call->attr.info.info_len = len;
+	if (!len)
+		return 0;
+	out = ebpf_call_out(call, EBPF_KEY(info.info), len);
 	if (!out)
 		return -EFAULT;
 	memcpy(out, info, len);
-	call->attr.info.info_len = len;
 	return 0;
 }
 
@@ -256,40 +239,65 @@ static int link_path(struct ebpf_call *call, u32 key, u64 ptr, u32 *len, const c
 	return have > room ? -ENOSPC : 0;
 }
 
-static int link_perf(struct ebpf_call *call, const struct ebpf_link_obj *l, struct link_info *i)
+static int link_perf(struct ebpf_call *call, const struct ebpf_link_obj *l,
+		     struct ebpf_link_info *i)
 {
 	u32 len = i->perf_event.name_len;
-	int err = link_path(call, NESTED(link_info, perf_event.file_name), i->perf_event.file_name,
-			    &len, l->path ? l->path : "");
+	int err = link_path(call, NESTED(ebpf_link_info, perf_event.file_name),
+			    i->perf_event.file_name, &len, l->path ? l->path : "");
 
 	if (err)
 		return err;
-	i->perf_event.type = l->is_ret ? PERF_EVENT_URETPROBE : PERF_EVENT_UPROBE;
+	i->perf_event.type =
+		l->is_ret ? EBPFRT_BPF_PERF_EVENT_URETPROBE : EBPFRT_BPF_PERF_EVENT_UPROBE;
 	i->perf_event.name_len = len;
 	i->perf_event.offset = l->nsites ? l->offsets[0] : 0;
 	i->perf_event.cookie = l->nsites ? l->cookies[0] : 0;
+	i->perf_event.ref_ctr_offset = l->nsites && l->ref_ctrs ? l->ref_ctrs[0] : 0;
 	return 0;
 }
 
-static int link_multi(struct ebpf_call *call, const struct ebpf_link_obj *l, struct link_info *i)
+/* A path that doesn't fit into its room is none. */
+static int multi_path(struct ebpf_call *call, const struct ebpf_link_obj *l,
+		      struct ebpf_link_info *i)
+{
+	u32 len = i->uprobe_multi.path_size;
+
+	if (i->uprobe_multi.path && len && len <= strlen(l->path))
+		return -ENAMETOOLONG;
+	return link_path(call, NESTED(ebpf_link_info, uprobe_multi.path), i->uprobe_multi.path,
+			 &i->uprobe_multi.path_size, l->path);
+}
+
+static int multi_places(struct ebpf_call *call, const struct ebpf_link_obj *l,
+			const struct ebpf_link_info *i)
 {
 	u64 room = (u64)i->uprobe_multi.count * sizeof(u64), have = (u64)l->nsites * sizeof(u64);
-	int err = link_path(call, NESTED(link_info, uprobe_multi.path), i->uprobe_multi.path,
-			    &i->uprobe_multi.path_size, l->path);
+	int err = nested(call, NESTED(ebpf_link_info, uprobe_multi.offsets),
+			 i->uprobe_multi.offsets, room, l->offsets, have);
 
 	if (!err)
-		err = nested(call, NESTED(link_info, uprobe_multi.offsets), i->uprobe_multi.offsets,
-			     room, l->offsets, have);
+		err = nested(call, NESTED(ebpf_link_info, uprobe_multi.cookies),
+			     i->uprobe_multi.cookies, room, l->cookies, have);
 	if (!err)
-		err = nested(call, NESTED(link_info, uprobe_multi.cookies), i->uprobe_multi.cookies,
-			     room, l->cookies, have);
-	if (!err)
-		err = nested(call, NESTED(link_info, uprobe_multi.ref_ctr_offsets),
+		err = nested(call, NESTED(ebpf_link_info, uprobe_multi.ref_ctr_offsets),
 			     i->uprobe_multi.ref_ctr_offsets, room, l->ref_ctrs, have);
-	if (err)
-		return err;
-	if (i->uprobe_multi.offsets && i->uprobe_multi.count < l->nsites)
-		err = -ENOSPC;
+	return err ? err : room < have ? -ENOSPC : 0;
+}
+
+static int link_multi(struct ebpf_call *call, const struct ebpf_link_obj *l,
+		      struct ebpf_link_info *i)
+{
+	bool places = i->uprobe_multi.offsets || i->uprobe_multi.cookies ||
+		      i->uprobe_multi.ref_ctr_offsets;
+	int err;
+
+	if (!i->uprobe_multi.path != !i->uprobe_multi.path_size ||
+	    (places && !i->uprobe_multi.count))
+		return -EINVAL;
+	err = multi_path(call, l, i);
+	if (!err && places)
+		err = multi_places(call, l, i);
 	i->uprobe_multi.count = l->nsites;
 	i->uprobe_multi.flags = l->flags;
 	i->uprobe_multi.pid = l->pid > 0 ? l->pid : 0;
@@ -298,7 +306,7 @@ static int link_multi(struct ebpf_call *call, const struct ebpf_link_obj *l, str
 
 static int link_info(struct ebpf_call *call, const struct ebpf_link_obj *l)
 {
-	struct link_info i = {0};
+	struct ebpf_link_info i = {0};
 	int err = info_in(call, &i, sizeof(i));
 
 	if (err)

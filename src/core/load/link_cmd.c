@@ -112,7 +112,7 @@ static int copy_u64s(struct ebpf_call *call, u32 key, u64 ptr, u32 cnt, u64 **ou
 	return 0;
 }
 
-static int multi_path(struct ebpf_call *call, struct ebpf_link_obj *l)
+static int multi_path(struct ebpf_call *call, struct ebpf_link_obj *l, u64 *size)
 {
 	char path[PATH_MAX_LEN];
 	int err = ebpf_call_str(call, MULTI_KEY(path), path, sizeof(path));
@@ -121,7 +121,9 @@ static int multi_path(struct ebpf_call *call, struct ebpf_link_obj *l)
 		return -E2BIG;
 	if (err)
 		return err;
-	err = call->table->backend->file_ident(call, path, &l->file);
+	if (!*path) /* the directory it is in, to the kernel */
+		return -EBADF;
+	err = call->table->backend->file_ident(call, path, &l->file, size);
 	if (err)
 		return err;
 	l->path = strdup(path);
@@ -136,7 +138,8 @@ static bool is_session(const struct ebpf_prog_obj *prog)
 static int fill_multi(struct ebpf_call *call, struct ebpf_link_obj *l,
 		      const struct ebpf_attr_uprobe_multi *m)
 {
-	int err = multi_path(call, l);
+	u64 size;
+	int err = multi_path(call, l, &size);
 
 	if (err)
 		return err;
@@ -153,6 +156,9 @@ static int fill_multi(struct ebpf_call *call, struct ebpf_link_obj *l,
 	if (!err)
 		err = copy_u64s(call, MULTI_KEY(ref_ctr_offsets), m->ref_ctr_offsets, m->cnt,
 				&l->ref_ctrs);
+	for (u32 i = 0; !err && i < m->cnt; i++)
+		if (l->offsets[i] > size)
+			err = -EINVAL;
 	return err;
 }
 
@@ -168,7 +174,7 @@ static int create_multi(struct ebpf_call *call, struct ebpf_prog_obj *prog)
 	if (call->attr.link_create.flags ||
 	    prog->expected_attach_type != call->attr.link_create.attach_type ||
 	    (m.flags & ~(EBPFRT_BPF_F_UPROBE_MULTI_RETURN | EBPFRT_BPF_F_UPROBE_MULTI_PARTIAL)) ||
-	    !m.path || !m.offsets || !m.cnt)
+	    !m.path || !m.offsets || !m.cnt || (s32)m.pid < 0)
 		return -EINVAL;
 	if (m.cnt > MULTI_MAX)
 		return -E2BIG;

@@ -73,7 +73,8 @@ struct ebpf_backend {
 	/* The link that runs when the perf event @event fires; NULL: none. */
 	struct ebpf_link_obj *(*link_at)(struct ebpf_obj *event);
 	/* Identity of the file @path as the caller sees it. */
-	int (*file_ident)(struct ebpf_call *call, const char *path, struct osl_ident *out);
+	int (*file_ident)(struct ebpf_call *call, const char *path, struct osl_ident *out,
+			  u64 *size);
 	int (*test_run)(struct ebpf_call *call, struct ebpf_prog_obj *prog);
 	/*
 	 * ebpf_load_build(@load), where a hang or a crash of it hurts nobody. 0, -errno, or

@@ -38,13 +38,15 @@ static struct ebpf_link_obj *fake_link_at(struct ebpf_obj *event)
 	return NULL;
 }
 
-static int fake_file_ident(struct ebpf_call *call, const char *path, struct osl_ident *out)
+static int fake_file_ident(struct ebpf_call *call, const char *path, struct osl_ident *out,
+			   u64 *size)
 {
 	if (!strcmp(path, "/"))
 		return -EBADF;
 	if (strcmp(path, "/there"))
 		return -ENOENT;
 	*out = (struct osl_ident){1, 2};
+	*size = 4096;
 	return 0;
 }
 

@@ -497,6 +497,8 @@ static int run(struct exchange *x, const char *path, u64 token)
 {
 	int ret = 0;
 
+	if (load_relaxed(&osl_walled))
+		return -EPERM;
 	if (!try_lock()) {
 		if (x->fd >= 0)
 			sys_close(x->fd);

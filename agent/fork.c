@@ -6,8 +6,9 @@
  * page that the kernel wipes in the child tells it so, however it was forked. At its first hit a
  * child asks the daemon what to do; when there is none any more it restores its text and goes on
  * alone. When the daemon is only slow, the child asks again, at hits that are further and further
- * apart; what it hits until then is counted as missed, where its parent counts. A child that shares
- * its parent's memory (vfork) is its parent as long as it does.
+ * apart; what it hits until then is counted as missed, where its parent counts. So is all that a
+ * child hits that may not ask, because its parent filters system calls (osl_wall()). A child that
+ * shares its parent's memory (vfork) is its parent as long as it does.
  */
 #include <errno.h>
 
@@ -58,9 +59,12 @@ static bool nobody_there(int err)
 
 static bool child_settle(void)
 {
-	u64 now = sys_now_ms();
+	u64 now;
 	int err;
 
+	if (load_relaxed(&osl_walled)) /* asking could be its end */
+		return false;
+	now = sys_now_ms();
 	fork_begin();
 	if (now < ask_at_ms)
 		return false;

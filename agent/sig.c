@@ -14,6 +14,7 @@
  * ignored, its exec resets everything anyway.
  */
 #include <errno.h>
+#include <linux/seccomp.h>
 
 #include "agent/agent.h"
 
@@ -35,7 +36,7 @@ static int index_of(u64 sig)
 
 static long raw_action(int sig, const struct agent_sigaction *act, struct agent_sigaction *old)
 {
-	return SYS6(__NR_rt_sigaction, sig, act, old, MASK_BYTES, 0, 0);
+	return SYS_APP6(__NR_rt_sigaction, sig, act, old, MASK_BYTES, 0, 0);
 }
 
 static int install_one(int i)
@@ -159,8 +160,8 @@ static void die(int sig, siginfo_t *info, struct osl_ucontext *uc, bool again)
 	raw_action(sig, &dfl, NULL);
 	uc->sigmask &= ~mask;
 	if (!again) {
-		SYS6(__NR_rt_sigprocmask, SIG_BLOCK, &mask, NULL, MASK_BYTES, 0, 0);
-		SYS6(__NR_rt_tgsigqueueinfo, sys_getpid(), sys_gettid(), sig, info, 0, 0);
+		SYS_APP6(__NR_rt_sigprocmask, SIG_BLOCK, &mask, NULL, MASK_BYTES, 0, 0);
+		SYS_APP6(__NR_rt_tgsigqueueinfo, sys_getpid(), sys_gettid(), sig, info, 0, 0);
 		return;
 	}
 	if (sig == SIGTRAP)
@@ -323,7 +324,7 @@ static long emulate_pending(const struct arch_regs *regs)
 
 	if (regs->si > MASK_BYTES)
 		return -EINVAL;
-	ret = SYS3(__NR_rt_sigpending, &set, MASK_BYTES, 0);
+	ret = SYS_APP6(__NR_rt_sigpending, &set, MASK_BYTES, 0, 0, 0, 0);
 	set |= heldback_pending();
 	return ret ? ret : osl_write((void *)regs->di, &set, regs->si) ? -EFAULT : 0;
 }
@@ -367,12 +368,35 @@ bool sig_guard_wait(const struct agent_plan *plan, struct arch_regs *regs)
 	return waitmask_before(nr, regs);
 }
 
+/*
+ * Is the process about to filter its system calls? A call that will fail is taken for one that
+ * won't. A child that shares our memory does that for itself, and leaves it.
+ */
+static void watch_filters(u64 nr, const struct arch_regs *regs)
+{
+	bool strict, filter;
+
+	if (likely(nr != __NR_prctl && nr != __NR_seccomp))
+		return;
+	if (nr == __NR_prctl) {
+		strict = regs->di == PR_SET_SECCOMP && regs->si == SECCOMP_MODE_STRICT;
+		filter = regs->di == PR_SET_SECCOMP && regs->dx;
+	} else {
+		strict = regs->di == SECCOMP_SET_MODE_STRICT;
+		filter = regs->di == SECCOMP_SET_MODE_FILTER && regs->dx;
+	}
+	if ((strict || filter) &&
+	    (load_acquire(agent.mark) != FORK_KNOWN || sys_getpid() == agent.pid))
+		osl_wall();
+}
+
 bool sig_emulate(const struct agent_plan *plan, struct arch_regs *regs, struct osl_ucontext *uc)
 {
 	u64 nr, mask = ~0ULL, end = syscall_end(&plan->patch, regs, &nr);
 
 	if (!end)
 		return false;
+	watch_filters(nr, regs);
 	if (nr == __NR_rt_sigprocmask)
 		regs->ax = (u64)emulate_mask(regs, uc);
 	else if (nr == __NR_rt_sigaction)

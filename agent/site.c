@@ -447,6 +447,9 @@ static bool single_threaded(void)
  */
 bool site_restore_all(bool others_stopped)
 {
+	if (load_relaxed(
+		    &osl_walled)) /* they stay, and are served, those that guard signals, too */
+		return false;
 	restore_if(site_is_plain);
 	if (!others_stopped && !single_threaded())
 		return false;

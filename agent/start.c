@@ -2,9 +2,10 @@
 /*
  * How the agent starts: as a preloaded library (its constructor) or called by the injection.
  *
- * Rules: without a socket in the environment, with EBPFRT_DISABLE=1, or in a program that runs with
- * more privileges than its caller (AT_SECURE) nothing happens at all. Environment and auxiliary
- * vector are read from /proc: musl calls constructors without arguments.
+ * Rules: without a socket in the environment, with EBPFRT_DISABLE=1, in a program that runs with
+ * more privileges than its caller (AT_SECURE), or with more filters for its system calls (seccomp)
+ * nothing happens at all. Environment and auxiliary vector are read from /proc: musl calls
+ * constructors without arguments.
  */
 #include <errno.h>
 #include <linux/auxvec.h>
@@ -17,11 +18,12 @@ extern u8 __ehdr_start[] __hidden;
 #define ENV_DISABLE "EBPFRT_DISABLE"
 
 struct start {
-	char token[24];
+	char token[32]; /* "NUMBER:FILTERS" */
 	char disable[4];
 	u64 secure;
 	u64 phdr, phnum;
-	bool auxv; /* the auxiliary vector could be read */
+	u64 filters; /* for system calls */
+	bool auxv;   /* the auxiliary vector could be read */
 };
 
 u64 start_text_base(void)
@@ -29,7 +31,7 @@ u64 start_text_base(void)
 	return (u64)__ehdr_start;
 }
 
-/* --- /proc/self/environ -------------------------------------------------------------------------
+/* --- /proc/self/environ, /proc/self/status ------------------------------------------------------
  */
 
 static bool copy_value(const char *entry, const char *name, char *out, u32 size)
@@ -53,11 +55,12 @@ static void take_variable(struct start *s, const char *entry)
 		copy_value(entry, ENV_DISABLE, s->disable, sizeof(s->disable));
 }
 
-/* Variables longer than @line are none of ours: their tails are skipped. */
-static void read_environ(struct start *s)
+/* Those longer than @line are none of ours: their tails are skipped. */
+static void read_entries(struct start *s, const char *path, char end,
+			 void (*take)(struct start *s, const char *entry))
 {
 	char buf[512], line[256];
-	long fd = sys_open("/proc/self/environ", O_RDONLY), n;
+	long fd = sys_open(path, O_RDONLY), n;
 	u32 len = 0;
 
 	if (fd < 0)
@@ -65,11 +68,11 @@ static void read_environ(struct start *s)
 	while ((n = sys_read((int)fd, buf, sizeof(buf))) > 0)
 		for (long i = 0; i < n; i++) {
 			if (len < sizeof(line))
-				line[len++] = buf[i];
-			if (buf[i])
+				line[len++] = buf[i] == end ? 0 : buf[i];
+			if (buf[i] != end)
 				continue;
 			if (line[len - 1] == 0)
-				take_variable(s, line);
+				take(s, line);
 			len = 0;
 		}
 	sys_close((int)fd);
@@ -126,22 +129,41 @@ static u64 loader_debug(const struct start *s)
 /* --- entries ------------------------------------------------------------------------------------
  */
 
-static u64 parse_token(const char *s)
+static u64 parse_number(const char **s)
 {
 	u64 v = 0;
 
-	for (; *s >= '0' && *s <= '9'; s++)
-		v = v * 10 + (u64)(*s - '0');
+	for (; **s >= '0' && **s <= '9'; ++*s)
+		v = v * 10 + (u64)(**s - '0');
 	return v;
 }
 
+static void take_status(struct start *s, const char *entry)
+{
+	static const char name[] = "Seccomp_filters:\t";
+
+	if (memcmp(entry, name, sizeof(name) - 1))
+		return;
+	entry += sizeof(name) - 1;
+	s->filters = parse_number(&entry);
+}
+
+/* Who started the session has said how many filters there were: more of them may kill us. */
+static bool walled(struct start *s, const char *allowed)
+{
+	if (*allowed++ != ':')
+		return false;
+	read_entries(s, "/proc/self/status", '\n', take_status);
+	return s->filters > parse_number(&allowed);
+}
+
 /* Signals of the application wait until the agent is set up; ours are open from then on. */
-static void start_preloaded(const struct start *s)
+static void start_preloaded(u64 token)
 {
 	u64 mask = ~0ULL, old = 0;
 
 	SYS6(__NR_rt_sigprocmask, SIG_BLOCK, &mask, &old, 8, 0, 0);
-	exchange_run(AGENT_START, -1, parse_token(s->token));
+	exchange_run(AGENT_START, -1, token);
 	SYS6(__NR_rt_sigprocmask, SIG_SETMASK, &old, NULL, 8, 0, 0);
 	if (!agent.ready)
 		return;
@@ -172,12 +194,15 @@ void start_find_loader(void)
 static void constructor(void)
 {
 	struct start s = {0};
+	const char *at = s.token;
+	u64 token;
 
 	read_auxv(&s);
 	if (!s.auxv || s.secure)
 		return;
-	read_environ(&s);
-	if (s.disable[0] == '1')
+	read_entries(&s, "/proc/self/environ", 0, take_variable);
+	token = parse_number(&at);
+	if (s.disable[0] == '1' || (agent.socket[0] && walled(&s, at)))
 		return;
 	call_listen();
 	if (!agent.socket[0]) {
@@ -185,7 +210,7 @@ static void constructor(void)
 		return;
 	}
 	agent.dl_debug = loader_debug(&s);
-	start_preloaded(&s);
+	start_preloaded(token);
 }
 
 static void (*const constructors[])(void)

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include <errno.h>
 #include <linux/fcntl.h>
 #include <linux/mman.h>
 #include <linux/poll.h>
@@ -14,9 +15,14 @@
 #include <asm/unistd.h>
 
 #include "arch/arch.h"
+#include "osl/osl_trap.h"
 
-#define SYS6(nr, a, b, c, d, e, f)                                                                 \
+/* For the application, which made it itself, or at its end. */
+#define SYS_APP6(nr, a, b, c, d, e, f)                                                             \
 	arch_syscall6((nr), (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
+/* Ours: none within walls. */
+#define SYS6(nr, a, b, c, d, e, f)                                                                 \
+	(unlikely(load_relaxed(&osl_walled)) ? -EPERM : SYS_APP6(nr, a, b, c, d, e, f))
 #define SYS3(nr, a, b, c) SYS6(nr, a, b, c, 0, 0, 0)
 
 #define SYS_AF_UNIX 1
@@ -117,14 +123,11 @@ static inline void sys_name_memory(const void *addr, u64 len, const char *name)
 	SYS6(__NR_prctl, SYS_PR_SET_VMA, 0, addr, len, name, 0);
 }
 
-static inline u32 sys_getpid(void)
-{
-	return (u32)SYS3(__NR_getpid, 0, 0, 0);
-}
-
 static inline u32 sys_gettid(void)
 {
-	return (u32)SYS3(__NR_gettid, 0, 0, 0);
+	long tid = SYS3(__NR_gettid, 0, 0, 0);
+
+	return tid > 0 ? (u32)tid : osl_tid();
 }
 
 /* Does the process have one thread? The directory's links are two and one for each. */
@@ -138,7 +141,7 @@ static inline bool sys_only_thread(void)
 
 static inline u64 sys_now_ms(void)
 {
-	struct sys_timespec ts;
+	struct sys_timespec ts = {0};
 
 	SYS3(__NR_clock_gettime, 1, &ts, 0);
 	return (u64)ts.sec * 1000 + (u64)ts.nsec / 1000000;

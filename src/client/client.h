@@ -21,5 +21,8 @@ int client_request(u16 type, const void *body, size_t len, struct frame *reply, 
 /* Rows of @size bytes from a reply into a malloc'ed array: a longer or torn reply is -EPROTO. */
 int client_rows(const struct frame *reply, size_t size, size_t *n);
 
+/* A number of our own process, by its name in /proc/self/status, or -1. */
+long client_own_status(const char *field);
+
 /* Find the file @name: $@env, else beside the running program or library, else in @dir. */
 int client_find_file(const char *env, const char *name, const char *dir, char *path, size_t size);

@@ -154,22 +154,9 @@ static void check_yama(struct doctor *d)
 		    scope);
 }
 
-static long own_status(const char *field)
-{
-	_cleanup_fclose_ FILE *f = fopen("/proc/self/status", "re");
-	size_t n = strlen(field);
-	char line[256];
-
-	while (f && fgets(line, sizeof(line), f)) {
-		if (!strncmp(line, field, n) && line[n] == ':')
-			return strtol(line + n + 1, NULL, 10);
-	}
-	return -1;
-}
-
 static void check_seccomp(struct doctor *d)
 {
-	if (own_status("Seccomp") > 0)
+	if (client_own_status("Seccomp") > 0)
 		say(d, EBPFRT_WARN, "seccomp", "if attaching fails, try outside the container",
 		    "this process runs under a seccomp filter");
 	else

@@ -75,6 +75,19 @@ __export int ebpfrt_surface_path(char *path, size_t size)
 				size);
 }
 
+long client_own_status(const char *field)
+{
+	_cleanup_fclose_ FILE *f = fopen("/proc/self/status", "re");
+	size_t n = strlen(field);
+	char line[256];
+
+	while (f && fgets(line, sizeof(line), f)) {
+		if (!strncmp(line, field, n) && line[n] == ':')
+			return strtol(line + n + 1, NULL, 10);
+	}
+	return -1;
+}
+
 struct token {
 	u64 value;
 	char socket[SOCKET_PATH_MAX];
@@ -145,7 +158,8 @@ static char **extend(char *const *env, const char *agent, const struct token *to
 	out[k++] = text;
 	text += sprintf(text, AGENT_ENV_SOCKET "=%s", token->socket) + 1;
 	out[k++] = text;
-	sprintf(text, AGENT_ENV_TOKEN "=%llu", (unsigned long long)token->value);
+	sprintf(text, AGENT_ENV_TOKEN "=%llu:%ld", (unsigned long long)token->value,
+		MAX(client_own_status("Seccomp_filters"), 0L));
 	out[k] = NULL;
 	return out;
 }

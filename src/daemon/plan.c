@@ -518,12 +518,12 @@ static void plan_hook(struct worker *w)
 		w->o->hooked = true;
 }
 
-/* system calls that change masks and actions, that wait with a mask of their own, and that take
- * signals that are blocked */
-static const u32 guarded_calls[] = {
-	SYS_rt_sigaction,    SYS_rt_sigprocmask, SYS_rt_sigpending,
-	SYS_rt_sigtimedwait, SYS_rt_sigsuspend,	 SYS_pselect6,
-	SYS_ppoll,	     SYS_epoll_pwait,	 441 /* epoll_pwait2 */};
+/* system calls that change masks and actions, that wait with a mask of their own, that take
+ * signals that are blocked, and that filter system calls */
+static const u32 guarded_calls[] = {SYS_rt_sigaction,	 SYS_rt_sigprocmask, SYS_rt_sigpending,
+				    SYS_rt_sigtimedwait, SYS_rt_sigsuspend,  SYS_pselect6,
+				    SYS_ppoll,		 SYS_epoll_pwait,    441 /* epoll_pwait2 */,
+				    SYS_prctl,		 SYS_seccomp};
 
 #define ANY_CALL UINT32_MAX /* of syscall(): the number is in a register */
 
@@ -616,7 +616,8 @@ static void sanitise_one(struct worker *w, const struct probe_mapping *m, u64 lo
 			 u32 nr)
 {
 	bool waits = nr != SYS_rt_sigaction && nr != SYS_rt_sigprocmask &&
-		     nr != SYS_rt_sigpending && nr != ANY_CALL;
+		     nr != SYS_rt_sigpending && nr != SYS_prctl && nr != SYS_seccomp &&
+		     nr != ANY_CALL;
 	bool at_load = call - load == 5;
 
 	/* what is changed before the call is put back behind it: both or none */

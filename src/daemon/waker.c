@@ -34,9 +34,11 @@ struct waker {
 	struct robust_list_head robust;
 };
 
-static long futex(u32 *word, int op, u32 val)
+#define LOOK_NS 50000000 /* for rings that nobody announces */
+
+static long futex(u32 *word, int op, u32 val, const struct timespec *timeout)
 {
-	return syscall(SYS_futex, word, op, val, NULL, NULL, 0);
+	return syscall(SYS_futex, word, op, val, timeout, NULL, 0);
 }
 
 static void ring_one(struct waker *w, u32 bell)
@@ -75,11 +77,13 @@ static bool none_pending(const struct waker *w)
 /* Announce the sleep first, then look once more: a producer that saw us awake has its mark seen. */
 static void doze(struct waker *w)
 {
+	static const struct timespec look = {0, LOOK_NS};
 	u32 seq = __atomic_load_n(&w->bells->seq, __ATOMIC_SEQ_CST);
+	bool mute = __atomic_load_n(&w->bells->mute, __ATOMIC_SEQ_CST);
 
 	__atomic_store_n(&w->bells->asleep, 1, __ATOMIC_SEQ_CST);
 	if (none_pending(w) && !load_acquire(&w->stop))
-		futex(&w->bells->seq, FUTEX_WAIT, seq);
+		futex(&w->bells->seq, FUTEX_WAIT, seq, mute ? &look : NULL);
 	__atomic_store_n(&w->bells->asleep, 0, __ATOMIC_SEQ_CST);
 }
 
@@ -178,7 +182,7 @@ void waker_stop(struct daemon *d)
 		return;
 	store_release(&w->stop, true);
 	__atomic_fetch_add(&w->bells->seq, 1, __ATOMIC_SEQ_CST);
-	futex(&w->bells->seq, FUTEX_WAKE, 1);
+	futex(&w->bells->seq, FUTEX_WAKE, 1, NULL);
 	pthread_join(w->thread, NULL);
 	for (u32 i = 0; i < OSL_BELLS; i++)
 		if (w->fds[i] >= 0)

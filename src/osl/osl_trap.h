@@ -22,6 +22,7 @@ struct osl_bells {
 	u32 seq;    /* futex word: bumped with every ring */
 	u32 asleep; /* the waker is in futex_wait or about to be */
 	u64 pending[OSL_BELLS / 64];
+	u32 mute; /* there is a producer that can't wake anybody: look now and then */
 };
 
 /*
@@ -48,6 +49,14 @@ struct osl_self {
 	const struct osl_life *life;
 };
 void osl_trap_init(const struct osl_self *self);
+
+/*
+ * A process that filters its system calls (seccomp) may be killed for one that it never made
+ * itself. Told before the filter is there, we make none any more, in it and its children: what
+ * needs one goes without, or fails with -EPERM.
+ */
+extern bool osl_walled;
+void osl_wall(void);
 
 /* Clocks, in ns. Through the vDSO; a system call only where the vDSO itself makes one or is
  * missing. */

@@ -252,6 +252,7 @@ struct agent_stats {
 };
 _Static_assert(sizeof(struct agent_site) < 512, "many sites fit into one message");
 
-/* environment of a preloaded agent */
+/* environment of a preloaded agent; the token is "NUMBER", or "NUMBER:FILTERS": with more seccomp
+ * filters than that it does nothing */
 #define AGENT_ENV_SOCKET "EBPFRT_AGENT_SOCKET"
 #define AGENT_ENV_TOKEN "EBPFRT_AGENT_TOKEN"

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Runs a command, and all that it starts, without a system call: it fails with EPERM.
+ * Runs a command, and all that it starts, without a system call: it fails with EPERM, or with '!'
+ * kills who makes it.
  *
- *	deny ptrace|kcmp COMMAND [ARGUMENTS]
+ *	deny ptrace|kcmp|socket[!] COMMAND [ARGUMENTS]
  */
 #include <errno.h>
 #include <linux/filter.h>
@@ -15,11 +16,15 @@
 
 int main(int argc, char **argv)
 {
-	unsigned int nr = argc > 1 && !strcmp(argv[1], "kcmp") ? SYS_kcmp : SYS_ptrace;
+	const char *name = argc > 1 ? argv[1] : "";
+	unsigned int nr = !strncmp(name, "kcmp", 4)	? SYS_kcmp
+			  : !strncmp(name, "socket", 6) ? SYS_socket
+							: SYS_ptrace;
+	unsigned int how = strchr(name, '!') ? SECCOMP_RET_KILL_PROCESS : SECCOMP_RET_ERRNO | EPERM;
 	struct sock_filter code[] = {
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, nr, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+		BPF_STMT(BPF_RET | BPF_K, how),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
 	};
 	struct sock_fprog prog = {sizeof(code) / sizeof(code[0]), code};

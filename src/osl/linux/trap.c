@@ -70,8 +70,30 @@ static struct {
 } state;
 
 s64 osl_cpu_at;
+bool osl_walled;
 static u64 random_state __cacheline_aligned;
 static struct thread threads[THREADS];
+
+/* --- system calls --- */
+
+static long kernel(long nr, long a, long b, long c, long d)
+{
+	return unlikely(load_relaxed(&osl_walled)) ? -EPERM : osl_hw_syscall(nr, a, b, c, d);
+}
+
+void osl_wall(void)
+{
+	struct osl_bells *b = state.self.bells;
+
+	if (osl_walled)
+		return;
+	if (b) { /* the last time that the waker can be woken */
+		__atomic_store_n(&b->mute, 1, __ATOMIC_SEQ_CST);
+		__atomic_fetch_add(&b->seq, 1, __ATOMIC_SEQ_CST);
+		kernel(__NR_futex, (long)&b->seq, FUTEX_WAKE, 1, 0);
+	}
+	store_relaxed(&osl_walled, true);
+}
 
 /* --- clocks --- */
 
@@ -80,7 +102,7 @@ static u64 clock_ns(int clock)
 	struct ns_time t = {0, 0};
 
 	if (unlikely(!state.clock_gettime || state.clock_gettime(clock, &t)))
-		osl_hw_syscall(__NR_clock_gettime, clock, (long)&t, 0, 0);
+		kernel(__NR_clock_gettime, clock, (long)&t, 0, 0);
 	return (u64)t.sec * NSEC_PER_SEC + (u64)t.nsec;
 }
 
@@ -110,7 +132,7 @@ static u64 tick_ns(void)
 	struct ns_time t = {0, 0};
 
 	if (unlikely(!READ_ONCE(state.tick_ns))) {
-		osl_hw_syscall(__NR_clock_getres, CLOCK_MONOTONIC_COARSE, (long)&t, 0, 0);
+		kernel(__NR_clock_getres, CLOCK_MONOTONIC_COARSE, (long)&t, 0, 0);
 		WRITE_ONCE(state.tick_ns, t.nsec ? (u64)t.nsec : NSEC_PER_SEC / 1000);
 	}
 	return READ_ONCE(state.tick_ns);
@@ -133,7 +155,7 @@ static __noinline u32 cpu_node(void)
 	if (likely(state.cpu_node))
 		return osl_hw_cpu_node();
 	if (!state.getcpu || state.getcpu(&cpu, &node, NULL))
-		osl_hw_syscall(__NR_getcpu, (long)&cpu, (long)&node, 0, 0);
+		kernel(__NR_getcpu, (long)&cpu, (long)&node, 0, 0);
 	return node << 12 | (cpu & 0xfff);
 }
 
@@ -194,9 +216,17 @@ u64 osl_thread_pointer(void)
 	return (s64)tp == -EFAULT ? 0 : tp;
 }
 
+/* Within walls the word in the control block has to do, where it was found before. */
 static u32 gettid(void)
 {
-	return (u32)osl_hw_syscall(__NR_gettid, 0, 0, 0, 0);
+	u32 off = load_relaxed(&state.tid_off), word = 0;
+	long tid = kernel(__NR_gettid, 0, 0, 0, 0);
+
+	if (likely(tid > 0))
+		return (u32)tid;
+	if (off)
+		osl_read(&word, (const void *)(osl_thread_pointer() + off), sizeof(word));
+	return word ? word : state.self.tgid;
 }
 
 static struct thread *thread_set(u64 tp)
@@ -232,7 +262,7 @@ static u32 tcb_search(u64 tp, u32 tid)
 {
 	u64 addr = 0;
 
-	if (!osl_hw_syscall(__NR_prctl, PR_GET_TID_ADDRESS, (long)&addr, 0, 0) && addr > tp &&
+	if (!kernel(__NR_prctl, PR_GET_TID_ADDRESS, (long)&addr, 0, 0) && addr > tp &&
 	    addr - tp < TCB_SIZE && tcb_holds(tp, (u32)(addr - tp), tid))
 		return (u32)(addr - tp);
 	if (tid < TID_SCAN_MIN)
@@ -323,7 +353,7 @@ u32 osl_tid(void)
 static void comm_fetch(u64 comm[2])
 {
 	comm[0] = comm[1] = 0;
-	osl_hw_syscall(__NR_prctl, PR_GET_NAME, (long)comm, 0, 0);
+	kernel(__NR_prctl, PR_GET_NAME, (long)comm, 0, 0);
 }
 
 /* Copy the cached name out; false when it is too old or the entry changed hands meanwhile. */
@@ -331,7 +361,7 @@ static bool comm_cached(struct thread *t, u64 tp, u64 now, u64 comm[2])
 {
 	u64 at = load_relaxed(&t->comm_at);
 
-	if (!at || now - at > COMM_AGE_NS)
+	if (!at || (now - at > COMM_AGE_NS && !load_relaxed(&osl_walled)))
 		return false;
 	comm[0] = load_relaxed(&t->comm[0]);
 	comm[1] = load_relaxed(&t->comm[1]);
@@ -395,7 +425,7 @@ void osl_ring(u32 bell)
 	__atomic_fetch_or(&b->pending[bell / 64], 1ull << bell % 64, __ATOMIC_SEQ_CST);
 	__atomic_fetch_add(&b->seq, 1, __ATOMIC_SEQ_CST);
 	if (unlikely(__atomic_load_n(&b->asleep, __ATOMIC_SEQ_CST)))
-		osl_hw_syscall(__NR_futex, (long)&b->seq, FUTEX_WAKE, 1, 0);
+		kernel(__NR_futex, (long)&b->seq, FUTEX_WAKE, 1, 0);
 }
 
 bool osl_daemon_dead(void)

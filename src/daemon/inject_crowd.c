@@ -361,7 +361,6 @@ static bool worker_blocks_trap(struct crowd *c)
 
 static pid_t who_blocks(struct crowd *c)
 {
-	c->waits = false;
 	for (u32 i = 0; i < c->n; i++)
 		if (blocks_trap(c, &c->v[i]))
 			return c->v[i].tid;
@@ -408,6 +407,7 @@ int crowd_clear(struct crowd *c, bool guarded)
 	int err;
 
 	c->guarded = guarded;
+	c->waits = false; /* seen once it stays: the next time the thread may not stop in time */
 	while ((tid = who_blocks(c))) {
 		if (osl_now_ns() >= deadline || tid == c->t->tid)
 			return fail_blocked(c, tid);

@@ -207,6 +207,7 @@ void site_forget(u64 addr);
 bool site_restore_all(bool others_stopped);
 /* Are the masks guarded: is a site armed that keeps our signals unblocked? */
 bool site_guarded(void);
+bool site_any_armed(void);
 
 /* --- poke.c -------------------------------------------------------------------------------------
  */
@@ -312,6 +313,8 @@ void ret_resume(const struct ret_stack *at);
 void ret_jump(const struct ret_stack *at, u64 sp);
 /* What is behind the stubs at @ip: where the calls came from in the end. */
 u64 ret_origin(u64 ip);
+/* Will a call return to a stub, as far as its stack says? */
+bool ret_any(void);
 /* Is there a call of @thread that will return to a stub? */
 bool ret_pending(u64 thread);
 /* The stub at @addr was returned to: the place and, in regs->ip, where the call came from. Its
@@ -331,6 +334,7 @@ void agent_call_on(u64 top, void (*fn)(void *), void *arg) __hidden;
 /* --- fault.c, sig.c -----------------------------------------------------------------------------
  */
 
+bool agent_contains(u64 ip);
 void agent_on_fault(int sig, siginfo_t *info, struct osl_ucontext *uc);
 /* Executing @patch failed: @info and @uc become those of the signal that the instruction would have
  * caused, for the application. */
@@ -340,6 +344,9 @@ bool fault_raise(const struct arch_patch *patch, const struct arch_regs *regs, s
 #define SIG_OURS (1ULL << (SIGTRAP - 1) | 1ULL << (SIGSEGV - 1) | 1ULL << (SIGBUS - 1))
 int sig_install(void);
 void sig_open_masks(void); /* only while no other thread runs */
+/* The actions of our signals are the application's again; until sig_install(). */
+void sig_give_back(void);
+bool sig_installed(void);
 /* While we handle one, nothing but faults may come in. */
 #define SIG_HELD (~(SIG_OURS | 1ULL << (SIGILL - 1) | 1ULL << (SIGFPE - 1)))
 void sig_unblock(void);
@@ -367,7 +374,31 @@ void withheld_wait(u64 thread, bool begins, u64 mask);
 void withheld_set(u64 thread, u32 tid, u64 which, u64 mask);
 void withheld_forked(void);
 void withheld_take(const struct agent_withheld_list *l);
-void withheld_give_back(struct agent_withheld_list *l);
+/* @settled: no thread will meet a stub any more. Without a list they are forgotten. */
+void withheld_give_back(struct agent_withheld_list *l, bool settled);
+
+/*
+ * sigframe.c: masks that returns from handlers will set. Of what threads that are held would block
+ * then our signals are taken out; they come back, and what is withheld by now with them.
+ */
+void sigframe_open(const struct agent_held *who, u32 n);
+void sigframe_close(const struct agent_held *who, u32 n);
+
+/* --- crowd.c ------------------------------------------------------------------------------------
+ */
+
+/* the threads that are held during an exchange: all */
+struct agent_crowd {
+	const struct agent_held *who;
+	u32 n;
+	bool unsettled; /* as in struct agent_withheld_list */
+};
+void crowd_begin(const struct agent_crowd *c);
+/* Between the two: does none of them need our handlers? Else, that can be told by asking again. */
+bool crowd_settled(void);
+bool crowd_unsettled(void);
+/* @l gets what the injection is to block. */
+void crowd_end(struct agent_withheld_list *l);
 
 /* heldback.c: our signals that came to a thread that would have blocked them */
 void heldback_put(const siginfo_t *info, struct osl_ucontext *uc);

@@ -212,6 +212,23 @@ static void socket_path(char *to, u32 pid, u32 fd)
 	put_text(to, "/agent");
 }
 
+/* A debugger keeps copies of our bytes, and may put them back when we have gone. */
+static bool is_traced(void)
+{
+	static const char field[] = "TracerPid:\t0\n";
+	char buf[512];
+	long fd = sys_open("/proc/self/status", O_RDONLY), n;
+
+	if (fd < 0)
+		return true;
+	n = sys_read((int)fd, buf, sizeof(buf));
+	sys_close((int)fd);
+	for (long at = 0; at + (long)sizeof(field) - 1 <= n; at++)
+		if (memcmp(buf + at, field, sizeof(field) - 1) == 0)
+			return false;
+	return true;
+}
+
 /* As an injected call: what is blocked of our signals is noted while the masks are guarded. */
 static void settle_mask(struct osl_ucontext *uc)
 {
@@ -220,15 +237,15 @@ static void settle_mask(struct osl_ucontext *uc)
 	if (site_guarded()) {
 		withheld_set(self, sys_gettid(), own, 0);
 		uc->sigmask &= ~SIG_OURS;
-	} else if (!ret_pending(self)) {
-		sig_close_masks();
-		withheld_set(self, sys_gettid(), 0, 0);
+	} else if (crowd_settled() || !ret_pending(self)) {
 		uc->sigmask |= own;
 	}
 }
 
 static void come(const siginfo_t *info, struct osl_ucontext *uc)
 {
+	const struct agent_held self = {arch_thread_pointer(), uc->sp, uc->ip};
+	const struct agent_crowd held = {&self, 1, is_traced()};
 	bool alone = sys_only_thread();
 	char path[64];
 
@@ -236,10 +253,12 @@ static void come(const siginfo_t *info, struct osl_ucontext *uc)
 	start_find_loader();
 	socket_path(path, (u32)info->si_pid, (u32)(u64)info->si_ptr);
 	if (alone)
-		sig_open_masks();
+		crowd_begin(&held);
 	exchange_called(path, alone);
-	if (alone)
+	if (alone) {
 		settle_mask(uc);
+		crowd_end(NULL);
+	}
 }
 
 void agent_on_call(int sig, siginfo_t *info, struct osl_ucontext *uc)

@@ -391,7 +391,7 @@ static int on_restore_all(struct exchange *x)
 	ret_count_left();
 	if (!agent_go_inert(x->injected))
 		return -EAGAIN;
-	return agent_give_back() ? 0 : -EINPROGRESS;
+	return agent_give_back() && !crowd_unsettled() ? 0 : -EINPROGRESS;
 }
 
 static int on_update_link(struct exchange *x)

@@ -16,7 +16,7 @@ extern u8 _end[] __hidden;
 
 #define ENTRY_STACK (1u << 20) /* an injected call uses less */
 
-static bool in_agent(u64 ip)
+bool agent_contains(u64 ip)
 {
 	return ip >= (u64)__ehdr_start && ip < (u64)_end;
 }
@@ -27,9 +27,9 @@ static bool recovered(struct arch_regs *regs, u64 frame)
 
 	if (osl_fault_fixup(regs))
 		return true;
-	if (a && a->run && (in_agent(regs->ip) || agent_prog_contains(regs->ip)))
+	if (a && a->run && (agent_contains(regs->ip) || agent_prog_contains(regs->ip)))
 		return ebpf_run_abort(a->run, regs);
-	if (in_agent(regs->ip) && agent_entry_sp - regs->sp < ENTRY_STACK) {
+	if (agent_contains(regs->ip) && agent_entry_sp - regs->sp < ENTRY_STACK) {
 		regs->ip = (u64)agent_entry_abort;
 		poke_alone(false);
 		return true;

@@ -410,6 +410,15 @@ __hot const struct agent_place *ret_pop(u64 addr, struct arch_regs *regs, u32 *n
 	return p;
 }
 
+bool ret_any(void)
+{
+	for (u32 i = 1; i < end_of_used(); i++)
+		if (state_of(load_acquire(&instances[i].word)) != FREE &&
+		    slot_holds(&instances[i], stub_of(i)))
+			return true;
+	return false;
+}
+
 bool ret_pending(u64 thread)
 {
 	for (u32 i = 1; i < end_of_used(); i++) {

@@ -67,6 +67,26 @@ int sig_install(void)
 	return ret;
 }
 
+static bool is_ours(int i)
+{
+	struct agent_sigaction now;
+
+	return raw_action(signals[i], NULL, &now) == 0 &&
+	       now.handler == (u64)(signals[i] == SIGTRAP ? agent_trap_entry : agent_fault_entry);
+}
+
+bool sig_installed(void)
+{
+	return is_ours(index_of(SIGSEGV)) && is_ours(index_of(SIGBUS));
+}
+
+void sig_give_back(void)
+{
+	for (int i = 0; i < AGENT_SIGNALS; i++)
+		if (is_ours(i))
+			raw_action(signals[i], &agent.app[i], NULL);
+}
+
 /* What the application's handlers would block of our signals, by signal. */
 static u32 handler_withheld[65];
 

@@ -423,6 +423,14 @@ bool site_guarded(void)
 	return false;
 }
 
+bool site_any_armed(void)
+{
+	for (struct agent_place *p = load_acquire(&agent.places); p; p = p->older)
+		if (site_is_armed(p))
+			return true;
+	return false;
+}
+
 /* What threads need that are on their way back to a stub. */
 static bool guards_returns(const struct agent_place *p)
 {

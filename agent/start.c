@@ -223,19 +223,20 @@ static void (*const constructors[])(void)
  */
 u64 agent_enter(u64 reason, u64 fd, struct agent_withheld_list *withheld)
 {
+	const struct agent_crowd held = {
+		withheld->who,
+		MIN(READ_ONCE(withheld->held), AGENT_WITHHELD_MAX),
+		withheld->unsettled,
+	};
 	int ret;
 
 	fork_begin();
 	start_find_loader();
 	withheld_take(withheld);
-	sig_open_masks();
+	crowd_begin(&held);
 	poke_alone(withheld->alone);
 	ret = exchange_run((u32)reason, (int)fd, 0);
 	poke_alone(false);
-	if (!site_guarded()) {
-		sig_close_masks();
-		withheld_give_back(withheld);
-		heldback_give_back();
-	}
+	crowd_end(withheld);
 	return (u64)(agent.mark != NULL) << 32 | (u32)ret;
 }

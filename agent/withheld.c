@@ -171,17 +171,18 @@ void withheld_take(const struct agent_withheld_list *l)
 }
 
 /* A thread that will still meet the stub of a return instance must not block SIGTRAP, ever. */
-void withheld_give_back(struct agent_withheld_list *l)
+void withheld_give_back(struct agent_withheld_list *l, bool settled)
 {
 	u32 n = 0;
 
 	for (u32 i = 0; i < NOTES; i++) {
 		struct note *note = &notes[i];
 
-		if (note->tid && note->which && n < AGENT_WITHHELD_MAX &&
-		    !ret_pending(note->thread))
+		if (l && note->tid && note->which && n < AGENT_WITHHELD_MAX &&
+		    (settled || !ret_pending(note->thread)))
 			l->v[n++] = (struct agent_withheld){note->thread, note->tid, note->which};
 		*note = (struct note){0};
 	}
-	l->back = n;
+	if (l)
+		l->back = n;
 }

@@ -29,7 +29,7 @@
 #include "probe/probe.h"
 #include "proto/shm_abi.h"
 
-#define STACK_SIZE (256u << 10) /* its low end: struct agent_withheld_list */
+#define STACK_SIZE (384u << 10) /* its low end: struct agent_withheld_list */
 #define SPAN_MAX (16u << 20)
 #define CLEAR_TRIES 8u		 /* some 400 ms */
 #define AGENT_READY (1ULL << 32) /* in the result of agent_entry(): it is set up and must stay */
@@ -377,12 +377,17 @@ static int call_with_list(struct work *w, u32 reason, s64 *ret)
 {
 	u64 entry = w->base + w->file.eh->e_entry;
 	size_t head = offsetof(struct agent_withheld_list, v);
+	size_t who = offsetof(struct agent_withheld_list, who);
 	int err;
 
 	crowd_given(&w->crowd, &w->withheld);
 	w->withheld.alone = w->alone;
+	w->withheld.unsettled |= !w->alone;
 	err = thread_write(&w->thread, w->stack, &w->withheld,
 			   head + w->withheld.given * sizeof(w->withheld.v[0]));
+	if (err == 0)
+		err = thread_write(&w->thread, w->stack + who, w->withheld.who,
+				   w->withheld.held * sizeof(w->withheld.who[0]));
 	if (err)
 		return thread_fail(&w->thread, err, "cannot write to the memory of process %d: %s",
 				   w->req.pid, error_name(err));
@@ -398,7 +403,7 @@ static int read_list(struct work *w)
 
 	if (err || !l->back)
 		return err;
-	return thread_read(&w->thread, w->stack, l, sizeof(*l));
+	return thread_read(&w->thread, w->stack, l, offsetof(struct agent_withheld_list, who));
 }
 
 static int call_agent(struct work *w, u32 reason)

@@ -30,6 +30,8 @@
 #define BIT(sig) (1ULL << ((sig)-1))
 #define TRAP_BIT BIT(SIGTRAP)
 #define GUARDED (TRAP_BIT | BIT(SIGSEGV) | BIT(SIGBUS)) /* what the agent handles */
+#define SYNCHRONOUS (GUARDED | BIT(SIGFPE) | BIT(SIGILL))
+#define PEEK 32
 
 struct crowd_one {
 	pid_t tid;    /* 0: gone */
@@ -176,6 +178,20 @@ static void await_willing(struct crowd *c, struct crowd_one *one, u64 deadline)
 		await_one(c, one, MIN(deadline, osl_now_ns() + NS_PER_MS));
 }
 
+/*
+ * One that waits for a processor will stop, and must: what is to be blocked there when we have
+ * gone, and what its handlers will return to, can only be seen then.
+ */
+static void await_delayed(struct crowd *c, struct crowd_one *one)
+{
+	struct task task;
+
+	while (one->tid && !one->stopped && osl_now_ns() < c->t->deadline_ns &&
+	       task_read(c->t->pid, one->tid, &task) == 0 &&
+	       (task.state == 'R' || task.state == 'S'))
+		await_one(c, one, MIN(c->t->deadline_ns, osl_now_ns() + STOP_WAIT_NS));
+}
+
 /* A running thread may have made another one before it stopped: until there is none. */
 static int hold_rest(struct crowd *c)
 {
@@ -191,6 +207,8 @@ static int hold_rest(struct crowd *c)
 		for (u32 i = 0; i < c->n; i++)
 			await_one(c, &c->v[i], deadline);
 	}
+	for (u32 i = 0; i < c->n && n == 0; i++)
+		await_delayed(c, &c->v[i]);
 	if (c->t->gone)
 		n = -ESRCH;
 	if (n == -EAGAIN)
@@ -430,10 +448,81 @@ static void give(struct agent_withheld_list *out, u64 thread, pid_t tid, u64 *op
 	*opened = 0;
 }
 
+/* Does a signal that its last instruction has raised wait for being delivered? */
+static bool raised(const struct crowd_one *one)
+{
+	struct {
+		u64 off;
+		u32 flags;
+		s32 nr;
+	} which = {0, 0, PEEK};
+	siginfo_t info[PEEK];
+	long n = ptrace(PTRACE_PEEKSIGINFO, one->tid, &which, info);
+
+	for (long i = 0; i < n; i++)
+		if (info[i].si_code > 0 && BIT(info[i].si_signo) & SYNCHRONOUS)
+			return true;
+	return n < 0 || n == PEEK;
+}
+
+/* One that is held without having stopped: the kernel says where it waits. */
+static bool find_waiting(const struct crowd *c, pid_t tid, struct agent_held *out)
+{
+	_cleanup_fclose_ FILE *f = NULL;
+	char path[64], line[256] = "", *ip, *sp;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/syscall", c->t->pid, tid);
+	f = fopen(path, "re");
+	ip = f && fgets(line, sizeof(line), f) ? strrchr(line, ' ') : NULL;
+	if (!ip)
+		return false;
+	*ip++ = 0;
+	sp = strrchr(line, ' ');
+	*out = (struct agent_held){.ip = strtoull(ip, NULL, 16),
+				   .sp = sp ? strtoull(sp, NULL, 16) : 0};
+	return sp;
+}
+
+static bool find_held(const struct crowd *c, const struct crowd_one *one, struct agent_held *out)
+{
+	struct remote_regs regs;
+
+	if (!one->stopped)
+		return find_waiting(c, one->tid, out);
+	if (!get_regs(one, &regs))
+		return false;
+	*out = (struct agent_held){remote_thread_pointer(&regs), regs.user.rsp, regs.user.rip};
+	return !raised(one);
+}
+
+static void tell_held(const struct crowd *c, struct agent_withheld_list *out)
+{
+	const struct remote_regs *own = &c->t->saved;
+
+	out->unsettled = 0;
+	out->held = 1;
+	out->who[0] = (struct agent_held){remote_thread_pointer(own), own->user.rsp, own->user.rip};
+	for (u32 i = 0; i < c->n; i++) {
+		struct agent_held *h = &out->who[out->held];
+
+		if (!c->v[i].tid)
+			continue;
+		if (out->held == AGENT_WITHHELD_MAX) {
+			out->unsettled = 1;
+			break;
+		}
+		*h = (struct agent_held){0};
+		if (!find_held(c, &c->v[i], h))
+			out->unsettled = 1;
+		out->held += h->sp != 0;
+	}
+}
+
 void crowd_given(struct crowd *c, struct agent_withheld_list *out)
 {
 	struct remote_regs regs;
 
+	tell_held(c, out);
 	out->given = out->back = 0;
 	give(out, remote_thread_pointer(&c->t->saved), c->t->tid, &c->t->opened);
 	for (u32 i = 0; i < c->n; i++)

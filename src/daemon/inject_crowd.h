@@ -44,7 +44,7 @@ pid_t crowd_other(struct crowd *c, u64 room);
 void crowd_look_around(struct crowd *c, pid_t pid);
 /* The sentence; -EAGAIN: for the moment, as it seems; -EPERM: for good. */
 int crowd_refuse(struct crowd *c, pid_t other);
-/* What was unblocked: the agent is told, and takes over. */
+/* Who is held where, and what was unblocked: the agent is told, and takes over. */
 void crowd_given(struct crowd *c, struct agent_withheld_list *out);
 /* What is to be blocked when they are let go, in place of what crowd_clear() has unblocked. */
 void crowd_back(struct crowd *c, const struct agent_withheld_list *in);

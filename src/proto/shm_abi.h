@@ -21,7 +21,7 @@
 #include "core/run/map/map.h"
 #include "core/run/prog.h"
 
-#define AGENT_ABI 8u
+#define AGENT_ABI 9u
 #define AGENT_MSG_MAX 65536u
 #define AGENT_TIMEOUT_MS                                                                           \
 	2000u /* an agent waits no longer for a silent daemon; then it goes on unprobed */
@@ -218,12 +218,21 @@ struct agent_withheld {
 	u32 which; /* signal set: of SIGTRAP, SIGSEGV, SIGBUS */
 };
 #define AGENT_WITHHELD_MAX 4096u
+/* a thread that is held meanwhile, the one that calls the agent among them: where it was */
+struct agent_held {
+	u64 thread;
+	u64 sp, ip;
+};
 struct agent_withheld_list {
 	u32 given;
 	u32 back;
 	u32 alone; /* nobody executes anything in this memory meanwhile */
+	u32 held;
+	u32 unsettled; /* not alone, not every thread is known, or a signal that one has raised
+			  itself is on its way to a handler */
 	u32 pad;
 	struct agent_withheld v[AGENT_WITHHELD_MAX];
+	struct agent_held who[AGENT_WITHHELD_MAX];
 };
 
 struct agent_inner_map {

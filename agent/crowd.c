@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The threads that are held during an exchange, and what is given back when they are left.
+ *
+ * Model: while a site is armed, handlers and masks of our signals are not what the application
+ * asked for (sig.c). When there is none any more all of it is put back, so that nothing tells that
+ * we were there: masks, those in frames of handlers under way, signals that were held back, and at
+ * last the actions. The actions only when no thread needs our handlers: none has a signal of its
+ * own on its way, is in the agent, in a program, or in a slot before its instruction is done, or
+ * returns to a stub. What a handler has interrupted in a slot is not seen; that instruction would
+ * show the slot's address should it fault.
+ */
+#include "agent/agent.h"
+
+#define INSN_SYSCALL 0x050f
+
+static const struct agent_crowd *crowd;
+
+static bool is_syscall(const struct arch_patch *patch)
+{
+	return patch->len == 2 && (patch->insn[0] | patch->insn[1] << 8) == INSN_SYSCALL;
+}
+
+static bool needs_us(u64 ip)
+{
+	const struct agent_place *p;
+
+	if (agent_contains(ip))
+		return true;
+	if (!agent_arena_holds(ip, 1))
+		return false;
+	p = site_of_slot(ip);
+	return p && ip - p->plan->patch.slot < p->plan->patch.len && !is_syscall(&p->plan->patch);
+}
+
+void crowd_begin(const struct agent_crowd *c)
+{
+	crowd = c;
+	sig_open_masks();
+	if (!site_guarded())
+		sigframe_open(c->who, c->n);
+}
+
+bool crowd_unsettled(void)
+{
+	return crowd && !crowd_settled();
+}
+
+bool crowd_settled(void)
+{
+	if (!crowd || !sig_installed() || crowd->unsettled || !active_quiet(NULL) || ret_any())
+		return false;
+	for (u32 i = 0; i < crowd->n; i++)
+		if (needs_us(crowd->who[i].ip))
+			return false;
+	return true;
+}
+
+void crowd_end(struct agent_withheld_list *l)
+{
+	bool settled = crowd_settled();
+
+	if (!site_guarded()) {
+		sig_close_masks();
+		sigframe_close(crowd->who, crowd->n);
+		withheld_give_back(l, settled);
+		heldback_give_back();
+	}
+	if (settled && !site_any_armed())
+		sig_give_back();
+	crowd = NULL;
+}

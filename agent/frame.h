@@ -19,6 +19,7 @@ static inline u64 frame_ip(const struct osl_ucontext *uc)
 }
 
 #define FLAGS_RESUME 0x10000 /* set by every fault */
+#define FLAGS_TRAP 0x100     /* the CPU stops behind each instruction */
 #define TRAP_STACK 12
 #define TRAP_PROTECTION 13
 #define TRAP_ALIGNMENT 17

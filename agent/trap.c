@@ -452,6 +452,17 @@ static bool serve_moved(u64 addr)
 	return agent.app[0].handler <= (u64)SIG_IGN; /* SIGTRAP's */
 }
 
+/*
+ * A debugger that passes on what has stopped its own steps: nobody else causes that, but a program
+ * that sets the trap flag itself. It would be the death of a program without a handler.
+ */
+static bool is_debuggers(const siginfo_t *info, const struct osl_ucontext *uc)
+{
+	bool step = info->si_code == TRAP_TRACE && !(uc->eflags & FLAGS_TRAP);
+
+	return (step || info->si_code == TRAP_HWBKPT) && agent.app[0].handler <= (u64)SIG_IGN;
+}
+
 static __hot void on_hit(void *p)
 {
 	struct hit *h = p;
@@ -476,6 +487,8 @@ __hot void agent_on_trap(int sig, siginfo_t *info, struct osl_ucontext *uc)
 		if (h.served)
 			return;
 	}
+	if (is_debuggers(info, uc))
+		return;
 	if (agent.stats)
 		agent_count(&agent.stats->foreign);
 	sig_chain(sig, info, uc, info->si_code == SI_KERNEL);

@@ -43,6 +43,7 @@ for f in "$srcdir"/samples/*.bpf.c; do
 	files="$files $pkgdatadir/samples/$(basename "$f") $pkgdatadir/samples/$(basename "$f" .c).o"
 done
 for f in events.c events.h events.skel.h; do files="$files $pkgdatadir/samples/$f"; done
+files="$files $pkgdatadir/ebpfrt-gdb.py"
 for f in README.md NEWS LICENSE; do files="$files $docdir/$f"; done
 
 result "the programs" "$(for f in $programs; do [ -x "$root$f" ] || echo "$f"; done)"

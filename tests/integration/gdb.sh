@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
 # A debugger and probes in the same process: what is not safe is refused with its name; one that comes later and passes SIGTRAP
-# on changes nothing, also with break points of its own beside ours.
+# on changes nothing, also with break points of its own beside ours. With the script that comes with ebpfrt gdb itself refuses
+# what would go wrong.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
 if ! command -v gdb >/dev/null 2>&1; then
 	echo "1..0 # SKIP no gdb"
@@ -14,7 +15,14 @@ if ! grep -q "^\[Inferior 1 (process $target) detached\]" gdb.out; then
 	target_quit
 	exit 0
 fi
-plan 16
+plan 28
+
+# it reads symbols first, for as long as it takes
+gdb_wait() {
+	while [ ! -e gdb.ready ] && kill -0 "$gdb_child" 2>/dev/null; do
+		sleep 0.01
+	done
+}
 
 # COMMAND..., from the second one on while the target goes on
 gdb_start() {
@@ -24,9 +32,9 @@ gdb_start() {
 		shift
 		printf '%s\n' "$@"
 	} >gdb.in
-	env -u DEBUGINFOD_URLS timeout 60 gdb -nx -q -p "$target" -x gdb.in >gdb.out 2>&1 </dev/null &
+	env -u DEBUGINFOD_URLS timeout 120 gdb -nx -q -p "$target" -x gdb.in >gdb.out 2>&1 </dev/null &
 	gdb_child=$!
-	until_true [ -e gdb.ready ]
+	gdb_wait
 	until_true grep -q '^State:.S' "/proc/$target/status"
 }
 
@@ -85,3 +93,69 @@ say call 3
 is "and goes on" "$answer" "sum 9"
 target_quit
 is "to its end" "$target_status" 0
+
+# without the script: the trap of a step of its own is passed on
+target_program=$bin/debugged
+probes="--prog on_work=uprobe:debugged:work --prog on_work_done=uretprobe:debugged:work"
+target_start
+# shellcheck disable=SC2086
+attach_start "$target" "$bin/count.bpf.o" $probes
+gdb_start 'tbreak middle' continue 'stepi' detach quit
+echo "call 3" >&8
+wait "$gdb_child"
+read -r answer <&9
+is "a step, and it goes on" "$answer" "sum 16"
+is "a step: exactly" "$(map_value counts 0) $(map_value counts 2)" "2 2"
+attach_stop INT
+target_quit
+
+# gdb with the script; its words in gdb.out
+scripted() {
+	rm -f gdb.ready
+	{
+		printf '%s\n' 'set pagination off' 'set confirm off' 'set width 0' "source $stage/ebpfrt-gdb.py"
+		while [ "$1" != -- ]; do
+			printf '%s\n' "$1"
+			shift
+		done
+		shift
+		printf '%s\n' 'shell touch gdb.ready' "$@" detach quit
+	} >gdb.in
+	env -u DEBUGINFOD_URLS timeout 120 gdb -nx -q -p "$target" -x gdb.in >gdb.out 2>&1 </dev/null &
+	gdb_child=$!
+	gdb_wait
+}
+line() { # with a nop, by its comment
+	grep -n "nop # $1" "$stage/integration/debugged.c" | cut -d : -f 1
+}
+if ! gdb -nx -q -batch -ex 'python print(1)' 2>&1 | grep -q '^1$'; then
+	skip 10 "this gdb has no Python"
+	exit 0
+fi
+target_start
+# shellcheck disable=SC2086
+attach_start "$target" "$bin/count.bpf.o" $probes
+scripted 'break work' 'break *work' 'tbreak *work' "tbreak debugged.c:$(line inside)" -- continue 'bt' finish 'printf "# %d\n", $pc == (long)agent_ret_stubs + 8' \
+	finish 'bt' 'printf "# "' 'info symbol $pc' "advance debugged.c:$(line behind)" 'printf "# %ld %ld\n", a, b' \
+	python 'for c in "next", "step", "stepi", "nexti", "n", "si 3":' '    try:' '        gdb.execute(c)' '    except gdb.error as e:' \
+	'        print(e)' end finish 'printf "# "' 'info symbol $pc'
+echo "call 3" >&8
+wait "$gdb_child"
+words=$(sed -n "s/^# //p" gdb.out | paste -s -d " ")
+read -r answer <&9
+is "with the script: break points on a probed instruction" "$(grep -c 'ebpfrt: breakpoint [123] is disabled: work is probed' gdb.out)" 3
+like "with the script: what to do" "$(cat gdb.out)" \
+	'set it at the next one, break \*0x[0-9a-f]+, or detach ebpfrt first$'
+is "with the script: callers of a return-probed function" "$(sed -n 's/^#[0-9] .*  *\([a-z_]*\) (.*/\1/p' gdb.out | head -n 4 | paste -s -d ' ')" \
+	"work agent_ret_stubs middle main"
+like "with the script: the way out of it" "$words" "^1 .*middle [+] [0-9]+ in section .text .*7 9 .*main [+] [0-9]+ in section"
+is "with the script: steps are refused" "$(grep -c '^ebpfrt: no steps in a process that is probed: ' gdb.out) $(grep -c 'agent_trap_entry' gdb.out)" \
+	"6 0"
+is "with the script: it goes on" "$answer" "sum 16"
+is "with the script: exactly" "$(map_value counts 0) $(map_value counts 1) $(map_value counts 2) $(map_value counts 3)" "2 7 2 16"
+attach_stop INT
+like "with the script: detached" "$(cat attach.err)" "detached, 1 site restored; [0-9]+ hits, 0 lost"
+say call 4
+is "and goes on without us" "$answer" "sum 20"
+target_quit
+is "to its end, too" "$target_status" 0

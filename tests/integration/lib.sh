@@ -18,7 +18,7 @@ if [ -z "${EBPFRT_STAGE:-}" ]; then
 	trap 'rm -rf "$stage"' EXIT
 	for f in "$top_builddir"/ebpfrt "$top_builddir"/ebpfrtd "$top_builddir"/libebpfrt*.so* \
 		"$top_builddir"/tests/integration/bin "$top_builddir"/samples "$top_srcdir"/tests/integration \
-		"$top_srcdir"/cli/completion/ebpfrt.bash; do
+		"$top_srcdir"/cli/completion/ebpfrt.bash "$top_srcdir"/cli/ebpfrt-gdb.py; do
 		[ ! -e "$f" ] || cp -r "$f" "$stage/"
 	done
 	for f in "$top_srcdir"/samples/*.bpf.o; do

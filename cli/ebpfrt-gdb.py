@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# gdb in a process that ebpfrt probes: `source` this file in gdb, before or after attaching to the process.
+#
+# To gdb a probe's break instruction is one of the program's own, whose trap it keeps from the program. So traps are passed on
+# (`handle SIGTRAP nostop noprint pass`), and what that makes dangerous is refused in words:
+#
+# - A break point on a probed instruction is disabled: gdb would go on in the middle of that instruction.
+# - step, next, stepi and nexti: gdb would pass on the traps of its own steps, too, and walk into the agent.
+#
+# break, tbreak, advance, until LOCATION, finish and continue do what they should. The agent's symbols are loaded where it came
+# by injection, so that `bt` finds the way out of calls whose return is probed; `finish` stops at the probe of such a return
+# first, and in the caller the next time.
+import re
+import subprocess
+
+import gdb
+
+BREAK = b"\xcc"
+
+
+def is_break(address):
+    """Is there a break instruction that isn't gdb's?"""
+    try:
+        return bytes(gdb.selected_inferior().read_memory(address, 1)) == BREAK
+    except gdb.error:
+        return False
+
+
+def addresses(breakpoint):
+    try:
+        table = gdb.execute(f"info breakpoints {breakpoint.number}", to_string=True)
+    except gdb.error:
+        return []
+    return [int(a, 16) for a in re.findall(r"\b0x[0-9a-f]{8,}\b", table)]
+
+
+def next_instruction(address):
+    """Behind the one that the program's file has there."""
+    gdb.execute("set trust-readonly-sections on")
+    try:
+        lines = gdb.execute(f"x/2i {address:#x}", to_string=True).splitlines()
+        return int(re.search(r"0x[0-9a-f]+", lines[1]).group(), 16)
+    finally:
+        gdb.execute("set trust-readonly-sections off")
+
+
+def check_breakpoint(breakpoint):
+    if not breakpoint.enabled or breakpoint.type != gdb.BP_BREAKPOINT or breakpoint.number < 0:
+        return
+    for address in addresses(breakpoint):
+        if is_break(address):
+            breakpoint.enabled = False
+            symbol = gdb.execute(f"info symbol {address:#x}", to_string=True).split(" in section")[0].strip()
+            gdb.write(
+                f"ebpfrt: breakpoint {breakpoint.number} is disabled: {symbol} is probed, and gdb would go on in the middle of "
+                f"that instruction; set it at the next one, break *{next_instruction(address):#x}, or detach ebpfrt first\n",
+                gdb.STDERR,
+            )
+            return
+
+
+def agent_file():
+    """The agent of the ebpfrt that is found first; the process may have another's."""
+    run = subprocess.run(["ebpfrt", "env", "agent"], stdout=subprocess.PIPE, text=True, check=True)
+    return run.stdout.strip()
+
+
+def find_agent(pid, agent):
+    """Where it lies without a name: what is mapped there begins as the file does."""
+    with open(agent, "rb") as f:
+        head = f.read(4096)
+    with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb", 0) as memory:
+        for line in maps:
+            span, permissions, _, _, inode = line.split()[:5]
+            if permissions != "r--p" or inode != "0":
+                continue
+            memory.seek(int(span.split("-")[0], 16))
+            if memory.read(len(head)) == head:
+                return memory.tell() - len(head)
+    return None
+
+
+loaded = set()
+
+
+def load_symbols():
+    pid = gdb.selected_inferior().pid
+    if not pid or pid in loaded:
+        return
+    try:
+        agent = agent_file()
+        base = find_agent(pid, agent)
+        if base:
+            loaded.add(pid)
+            gdb.execute(f"add-symbol-file '{agent}' -o {base:#x}", to_string=True)
+    except (OSError, subprocess.SubprocessError, gdb.error) as e:
+        gdb.write(f"ebpfrt: the agent's symbols can't be loaded: {e}\n", gdb.STDERR)
+
+
+def probed():
+    pid = gdb.selected_inferior().pid
+    try:
+        with open(f"/proc/{pid}/maps") as maps:
+            return pid in loaded or "libebpfrt-agent" in maps.read()
+    except OSError:
+        return False
+
+
+class RefuseStep(gdb.Command):
+    """Before each command that steps."""
+
+    def __init__(self):
+        super().__init__("ebpfrt-refuse-step", gdb.COMMAND_RUNNING)
+
+    def invoke(self, argument, from_tty):
+        if probed():
+            raise gdb.GdbError(
+                "ebpfrt: no steps in a process that is probed: gdb would pass their traps on to it; use tbreak or advance, finish "
+                "and continue, or detach ebpfrt first"
+            )
+
+
+def on_stop(event):
+    load_symbols()
+
+
+gdb.execute("handle SIGTRAP nostop noprint pass", to_string=True)
+gdb.execute("set displaced-stepping off")
+RefuseStep()
+for command in ("step", "next", "stepi", "nexti"):
+    gdb.execute(f"define hook-{command}\nebpfrt-refuse-step\nend")
+gdb.events.stop.connect(on_stop)
+gdb.events.breakpoint_created.connect(check_breakpoint)
+gdb.events.breakpoint_modified.connect(check_breakpoint)
+load_symbols()

@@ -58,6 +58,12 @@ EBPFRT_KFUNC(int bpf_session_is_return(void));
 #define bpf_session_is_return() ((bpf_session_is_return() & 0xff) != 0)
 EBPFRT_KFUNC(__u64 *bpf_session_cookie(void));
 
+/*
+ * The kernel's object behind a context. A uprobe's context is the registers, and so is what is
+ * behind it: a struct pt_regs, to be read.
+ */
+EBPFRT_KFUNC(void *bpf_cast_to_kern_ctx(void *ctx));
+
 EBPFRT_KFUNC(void bpf_rcu_read_lock(void));
 EBPFRT_KFUNC(void bpf_rcu_read_unlock(void));
 

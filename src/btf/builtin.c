@@ -202,6 +202,7 @@ static const struct {
 	{"bpf_iter_bits_new", "iBWu"},	 {"bpf_iter_bits_next", "PB"},
 	{"bpf_iter_bits_destroy", "vB"}, {"ebpfrt_left", "i"},
 	{"bpf_session_is_return", "b"},	 {"bpf_session_cookie", "L"},
+	{"bpf_cast_to_kern_ctx", "pp"},
 };
 
 struct function_types {

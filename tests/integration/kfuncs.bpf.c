@@ -217,6 +217,18 @@ static void rings(void)
 	bpf_ringbuf_discard_dynptr(&d, 0);
 }
 
+/* What is behind the context has the same registers. A copy goes through the stack. */
+static __noinline void behind(struct pt_regs *ctx)
+{
+	const struct pt_regs *kern = bpf_cast_to_kern_ctx(ctx);
+	__u64 di = 0;
+
+	r.behind_same = kern->rip == ctx->rip && kern->rsp == ctx->rsp;
+	r.behind_arg = (int)kern->rdi;
+	bpf_probe_read_kernel(&di, sizeof(di), &kern->rdi);
+	r.behind_copy = (int)di;
+}
+
 SEC("uprobe")
 int probe(struct pt_regs *ctx)
 {
@@ -236,5 +248,6 @@ int probe(struct pt_regs *ctx)
 	r.in_rcu = r.runs;
 	bpf_rcu_read_unlock();
 	r.absent = !bpf_no_such_function;
+	behind(ctx);
 	return 0;
 }

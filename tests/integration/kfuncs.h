@@ -23,6 +23,9 @@
 	X(in_callback)                                                                             \
 	X(in_rcu)                                                                                  \
 	X(absent)                                                                                  \
+	X(behind_same)                                                                             \
+	X(behind_arg)                                                                              \
+	X(behind_copy)                                                                             \
 	X(mem)                                                                                     \
 	X(mem_flags)                                                                               \
 	X(mem_null_read)                                                                           \

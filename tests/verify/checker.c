@@ -18,6 +18,7 @@
 #define SECRET "an address is no secret: the program runs in its user's own process"
 #define ALIGNED "the machine's loads and stores need no alignment"
 #define FORM "a rule of form: what is executed touches nothing else"
+#define REGS "the registers behind the context are memory: the access stays inside"
 #define CLOSER "the checker knows more: the access stays inside"
 #define RUN_TIME "the helper looks at run time"
 
@@ -72,6 +73,10 @@ static const struct {
 	{"constants beside each other are no word", CLOSER},
 	{"variable minus variable has no lower bound here", CLOSER},
 	{"a register that is 0 checks nothing", CLOSER},
+	{"behind it: across two", REGS},
+	{"behind it: two for a helper", REGS},
+	{"behind it: moved by a number", REGS},
+	{"behind it: or itself", REGS},
 	{"the context as a key", "the context is memory, and the key is inside"},
 	{"delete from a stack trace's map by key of the context",
 	 "the context is memory, and the key is inside"},

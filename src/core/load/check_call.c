@@ -273,10 +273,10 @@ static void finish(struct proof_check *c, const struct proof_args *a)
 	ebpf_vframe(&c->p->st)->cb_depth = 0;
 	proof_clobber(c);
 	c->p->pc++;
-	if (a->proto->ret == ERET_VOID)
-		return;
 	ebpf_vreg_unknown(r0);
 	switch (a->proto->ret) {
+	case ERET_VOID:
+		return ebpf_vreg_none(r0);
 	case ERET_LENGTH:
 		return ebpf_scalar_range(&r0->val, -MAX_ERRNO, (s64)a->longest);
 	case ERET_CPU:
@@ -293,6 +293,7 @@ static void finish(struct proof_check *c, const struct proof_args *a)
 	case ERET_SLICE:
 		return memory_result(c, r0, a);
 	case ERET_INT_PTR:
+	case ERET_KERN_CTX: /* the context's memory */
 	case ERET_MEM:
 		ebpf_vreg_pointer(r0, VT_MEM, 0, a->proto->ret == ERET_MEM ? 0 : VREG_RDONLY);
 		r0->mem_size = a->proto->fixed;
@@ -363,13 +364,6 @@ static void next(struct proof_check *c, const struct proof_args *a)
 
 /* --- what is done ---------------------------------------------------------------------------- */
 
-/* A map that programs may not write may hold constants. */
-static void writable(struct proof_check *c, const struct ebpf_map_meta *meta)
-{
-	if (EBPF_MUTANT(92, meta->map_flags & BPF_F_RDONLY_PROG, false))
-		proof_fail(c, "a map that programs may not write");
-}
-
 /* A timer is started with the map it lies in: that one its callback gets. */
 static void timer_of_map(struct proof_check *c, const struct proof_args *a)
 {
@@ -389,8 +383,12 @@ static void effects(struct proof_check *c, const struct proof_args *a)
 		proof_forget_packets(c);
 	proof_need(c, !(flags & EPROTO_LEAVES) || !c->p->st.nrefs,
 		   "a tail call with something held");
-	if (flags & EPROTO_CHANGES_MAP)
-		writable(c, proof_map_meta(c, &a->map));
+	if (flags & EPROTO_CHANGES_MAP) /* one that programs may not write may hold constants */
+		proof_need(c,
+			   EBPF_MUTANT(92,
+				       !(proof_map_meta(c, &a->map)->map_flags & BPF_F_RDONLY_PROG),
+				       true),
+			   "a map that programs may not write");
 	if (kind == EARG_TIMER && a->map.type == VT_MAP)
 		timer_of_map(c, a);
 	if (a->proto->callback == ECB_TIMER)
@@ -399,6 +397,8 @@ static void effects(struct proof_check *c, const struct proof_args *a)
 		proof_section(c, a->proto->section, flags & EPROTO_ENTERS, proof_reg(c, BPF_REG_1));
 	if (a->releases)
 		proof_release(c, a->release);
+	if (a->proto->ret == ERET_KERN_CTX)
+		proof_context_bytes(c, BPF_REG_1, a->proto->fixed);
 }
 
 void proof_call(struct proof_check *c, const struct bpf_insn *in)

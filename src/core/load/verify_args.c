@@ -18,7 +18,8 @@
 /* --- types ----------------------------------------------------------------------------------- */
 
 #define TYPE(type) (1u << VT_##type)
-#define TYPES_MEM (TYPE(STACK) | TYPE(PKT) | TYPE(MAP_KEY) | TYPE(MAP_VALUE) | TYPE(MEM))
+#define TYPES_MEM                                                                                  \
+	(TYPE(STACK) | TYPE(PKT) | TYPE(MAP_KEY) | TYPE(MAP_VALUE) | TYPE(MEM) | TYPE(BTF))
 
 static const struct {
 	u32 types;	      /* TYPE() bits */
@@ -89,7 +90,7 @@ int verify_arg_offset(struct verify *v, const struct ebpf_vreg *reg, u32 regno, 
 		case VT_SCALAR:
 			return 0;
 		}
-	return verify_unmoved(v, reg, regno, false);
+	return verify_unmoved(v, reg, regno, reg->type == VT_BTF && !release);
 }
 
 /* --- references ------------------------------------------------------------------------------ */
@@ -380,6 +381,16 @@ static void slice_result(struct verify *v, const struct verify_call *call, bool 
 	r0->id = verify_new_id(v);
 }
 
+/* Types are judged as the kernel does: its pt_regs, by name. */
+static int kern_ctx_result(struct verify *v, const struct verify_call *call)
+{
+	struct ebpf_vreg *r0 = verify_reg(v, BPF_REG_0);
+
+	verify_reg_pointer(r0, VT_BTF, 0, 0);
+	r0->mem_size = call->proto->fixed;
+	return 0;
+}
+
 int verify_result(struct verify *v, const struct verify_call *call)
 {
 	switch (call->proto->ret) {
@@ -406,6 +417,8 @@ int verify_result(struct verify *v, const struct verify_call *call)
 		verify_reg_pointer(verify_reg(v, BPF_REG_0), VT_MEM, 0, 0);
 		verify_reg(v, BPF_REG_0)->mem_size = call->proto->fixed;
 		return 0;
+	case ERET_KERN_CTX:
+		return kern_ctx_result(v, call);
 	default:
 		verify_reg_unknown(v, verify_reg(v, BPF_REG_0));
 		return 0;

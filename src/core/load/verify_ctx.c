@@ -255,6 +255,11 @@ bool ebpf_ctx_packet(u32 prog_type, bool write)
 	return t && (write ? t->pkt_w : t->pkt_r);
 }
 
+bool ebpf_ctx_kern(u32 prog_type)
+{
+	return prog_type == BPF_PROG_TYPE_KPROBE;
+}
+
 const char *ebpf_ctx_struct(u32 prog_type)
 {
 	const struct ctx_table *t = table_of(prog_type);

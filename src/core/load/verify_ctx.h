@@ -47,5 +47,11 @@ bool ebpf_ctx_returns(u32 prog_type, u32 attach_type, s32 *min, s32 *max);
 /* May programs of this type read (@write: write) packets through pointers? */
 bool ebpf_ctx_packet(u32 prog_type, bool write);
 
+/*
+ * Is the kernel's object behind the context there in user space? It is the registers then, the same
+ * memory, of a structure of the name below.
+ */
+bool ebpf_ctx_kern(u32 prog_type);
+
 /* The structure that functions with types name as this type's context ("pt_regs"), or NULL. */
 const char *ebpf_ctx_struct(u32 prog_type);

@@ -47,7 +47,8 @@ static u32 used_by(const struct verify *v, const struct bpf_insn *in)
 /* The kernel has instructions in place of the call. */
 static bool is_inlined(const struct bpf_insn *in)
 {
-	return !in->src_reg && in->imm == BPF_FUNC_get_smp_processor_id;
+	return in->src_reg == BPF_PSEUDO_KFUNC_CALL ? in->imm == EKFUNC_CAST_TO_KERN_CTX
+						    : in->imm == BPF_FUNC_get_smp_processor_id;
 }
 
 static void find_pairs(struct verify *v, struct verify_subprog *s, u32 call, s32 off)

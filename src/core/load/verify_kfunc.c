@@ -67,6 +67,24 @@ static int buffer_arg(struct verify *v, struct verify_call *call, u32 regno, u32
 	return verify_precise(v, regno + 1);
 }
 
+static int ctx_arg(struct verify *v, u32 regno)
+{
+	const struct ebpf_vreg *reg = verify_reg(v, regno);
+	int r = verify_arg_offset(v, reg, regno, false);
+	char name[64];
+
+	if (r)
+		return r;
+	if (reg->type != VT_CTX)
+		return verify_fail(v, EINVAL, "arg#%u expected pointer to ctx, but got %s\n",
+				   regno - 1, verify_type_name(reg, name));
+	if (!ebpf_ctx_kern(v->prog->prog_type))
+		return verify_fail(v, EINVAL,
+				   "in user space nothing of the kernel's is behind a context of "
+				   "this type\n");
+	return 0;
+}
+
 static int iter_arg(struct verify *v, u32 regno, u32 arg, u32 flags)
 {
 	if (flags & EPROTO_ITER_NEW)
@@ -89,6 +107,8 @@ static int one_arg(struct verify *v, struct verify_call *call, u32 i)
 	r = verify_readable(v, regno);
 	if ((arg & EARG_KIND) == EARG_ANY)
 		return r; /* any address: reading there can't fault */
+	if ((arg & EARG_KIND) == EARG_CTX)
+		return r ? r : ctx_arg(v, regno);
 	r = r ? r : verify_arg_offset(v, verify_reg(v, regno), regno, false);
 	if (r)
 		return r;

@@ -14,6 +14,7 @@
 
 #include "base/macros.h"
 #include "core/load/log_format.h"
+#include "core/load/verify_ctx.h"
 #include "core/load/verify_node.h"
 #include "core/load/verify_proto.h"
 
@@ -101,7 +102,7 @@ const char *verify_type_name(const struct ebpf_vreg *reg, char *buf)
 {
 	bool btf = reg->type == VT_BTF || reg->type == VT_OTHER;
 
-	ebpf_log_format(buf, 64, "%s%s%s%s%s",
+	ebpf_log_format(buf, 64, "%s%s%s%s%s%s", reg->type == VT_BTF ? "trusted_" : "",
 			reg->type != VT_DYNPTR && (reg->flags & VREG_RDONLY) ? "rdonly_" : "",
 			reg->flags & VREG_RINGBUF ? "ringbuf_" : "",
 			reg->flags & VREG_MAYFAULT ? "untrusted_" : "", type_text(reg),
@@ -216,6 +217,8 @@ static void log_reg(struct verify *v, const struct ebpf_vreg *reg, u32 frameno, 
 		return;
 	}
 	verify_log(v, "%s", verify_type_name(reg, name));
+	if (reg->type == VT_BTF)
+		verify_log(v, "%s", ebpf_ctx_struct(v->prog->prog_type));
 	if (reg->type == VT_STACK && reg->obj != frameno)
 		verify_log(v, "[%u]", reg->obj);
 	if (reg->type == VT_STACK && known) {

@@ -369,6 +369,35 @@ static int memory(struct verify *v, const struct verify_access *a)
 	return region(v, a, reg->mem_size);
 }
 
+/* A structure whose members are registers: one of them, or a part of it, is read. */
+static int kern_ctx(struct verify *v, const struct verify_access *a)
+{
+	const struct ebpf_vreg *reg = verify_reg(v, a->regno);
+	const char *name = ebpf_ctx_struct(v->prog->prog_type);
+	char tnum[48];
+
+	if (!v->prog->gpl)
+		return verify_fail(v, EINVAL,
+				   "Cannot access kernel 'struct %s' from non-GPL compatible "
+				   "program\n",
+				   name);
+	if (a->off < 0)
+		return verify_fail(v, EACCES, "R%d is ptr_%s invalid negative access: off=%d\n",
+				   a->regno, name, a->off);
+	if (!ebpf_scalar_is_const(&reg->val) || reg->val.var_off.value)
+		return verify_fail(v, EACCES,
+				   "R%d is ptr_%s invalid variable offset: off=%d, var_off=%s\n",
+				   a->regno, name, a->off, verify_tnum_text(&reg->val, tnum));
+	if (a->write)
+		return verify_fail(v, EACCES, "only read is supported\n");
+	if ((u32)a->off >= reg->mem_size)
+		return verify_fail(v, EACCES, "access beyond struct %s at off %u size %u\n", name,
+				   (u32)a->off, a->size);
+	if ((u32)a->off % 8 + a->size > 8)
+		return verify_fail(v, EACCES, "access beyond the end of member\n");
+	return 0;
+}
+
 static int map_key(struct verify *v, const struct verify_access *a)
 {
 	if (a->write)
@@ -399,6 +428,8 @@ static int plain_access(struct verify *v, const struct verify_access *a)
 		return map_value(v, a);
 	case VT_MEM:
 		return memory(v, a);
+	case VT_BTF:
+		return kern_ctx(v, a);
 	case VT_PKT:
 		return packet_access(v, a);
 	case VT_MAP:
@@ -743,6 +774,8 @@ int verify_mem_arg(struct verify *v, u32 regno, u32 size, bool write, bool zero,
 		return map_value(v, &a);
 	case VT_MEM:
 		return memory(v, &a);
+	case VT_BTF:
+		return kern_ctx(v, &a);
 	case VT_STACK:
 		return verify_stack_arg(v, &a, raw);
 	case VT_CTX:

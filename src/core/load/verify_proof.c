@@ -18,6 +18,10 @@ static void forget_number(struct ebpf_vreg *reg, bool matters)
 	reg->flags &= (u16) ~(VREG_PRECISE | VREG_LONE);
 	if (reg->type == VT_SCALAR && !matters)
 		verify_reg_unknown(NULL, reg);
+	if (reg->type == VT_BTF) { /* there, memory as any */
+		reg->type = VT_MEM;
+		reg->flags |= VREG_RDONLY;
+	}
 }
 
 static void forget_slot(struct ebpf_vslot *s, bool read, bool matters)

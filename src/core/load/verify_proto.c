@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+#include "arch/arch.h"
 #include "core/load/vstate.h"
 #include "core/uapi.h"
 
@@ -210,6 +211,8 @@ static const struct ebpf_proto kfuncs[EKFUNC_MAX] = {
 	[EKFUNC_LEFT] = {.name = "ebpfrt_left", .progs = EPROG_ANY, .ret = ERET_S32, .arg = ARGS()},
 	KFUNC(SESSION_IS_RETURN, "session_is_return", ERET_BOOL, ARGS(), .session = true),
 	KFUNC(SESSION_COOKIE, "session_cookie", ERET_MEM, ARGS(), .session = true, .fixed = 8),
+	KFUNC(CAST_TO_KERN_CTX, "cast_to_kern_ctx", ERET_KERN_CTX, ARGS(CTX),
+	      .fixed = sizeof(struct arch_regs)),
 	KFUNC(PREEMPT_DISABLE, "preempt_disable", ERET_VOID, ARGS(), .section = VREF_PREEMPT,
 	      .flags = EPROTO_ENTERS),
 	KFUNC(PREEMPT_ENABLE, "preempt_enable", ERET_VOID, ARGS(), .section = VREF_PREEMPT),

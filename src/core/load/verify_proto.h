@@ -66,6 +66,7 @@ enum ebpf_ret {
 	ERET_SLICE,	  /* bytes of the dynptr argument or of the buffer argument, or NULL */
 	ERET_INT_PTR,	  /* an iterator's next: a readable int, or NULL when drained */
 	ERET_MEM,	  /* .fixed bytes that are there as long as the program runs */
+	ERET_KERN_CTX,	  /* what is behind the context: ebpf_ctx_kern() bytes, only read */
 };
 
 /* what is called back, and with what */

@@ -29,7 +29,8 @@ enum ebpf_vtype {
 	VT_MEM,	      /* mem_size bytes from offset 0 */
 	VT_FUNC,      /* subprogram obj, as a callback */
 	VT_DYNPTR,    /* a dynptr that isn't in our stack (an argument), read-only */
-	VT_BTF,	      /* an object of BTF type obj, readable fault-contained */
+	VT_BTF,	      /* the kernel's object behind the context: mem_size bytes, only read;
+		       * explorer: to the checker it is VT_MEM */
 	VT_PKT,	      /* packet kinds, for test program types: obj 0 data, 1 meta, 2 end */
 	VT_OTHER,     /* opaque object that only helpers and kfuncs take; obj says which */
 };
@@ -57,7 +58,7 @@ struct ebpf_vreg {
 	u32 id;			/* see above; 0: linked with nothing */
 	s32 delta;		/* VREG_DELTA */
 	u32 ref_id;		/* the reference that makes it valid, 0: none needed */
-	u32 mem_size;		/* VT_MEM: bytes; packets: proved range */
+	u32 mem_size;		/* VT_MEM, VT_BTF: bytes; packets: proved range */
 	u32 def;		/* explorer only, scalars: what it was computed from */
 	struct ebpf_scalar val; /* the number, or the variable part of the offset */
 };

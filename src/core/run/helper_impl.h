@@ -97,6 +97,7 @@ EBPF_KFUNC(session_is_return);
 EBPF_KFUNC(session_cookie);
 EBPF_KFUNC(rcu_read_lock);
 EBPF_KFUNC(rcu_read_unlock);
+EBPF_KFUNC(cast_to_kern_ctx);
 
 /* largest size a verifier would let a program name (the kernel's BPF_MAX_VAR_SIZ) */
 #define EBPF_MAX_SIZE (1u << 29)

@@ -32,3 +32,9 @@ EBPF_KFUNC(rcu_read_unlock)
 {
 	return 0;
 }
+
+/* The context of a uprobe is the registers themselves, as it is in the kernel. */
+EBPF_KFUNC(cast_to_kern_ctx)
+{
+	return r1;
+}

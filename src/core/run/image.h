@@ -97,8 +97,9 @@ struct ebpf_image {
 
 #define EBPF_IMAGE_TAIL_CALLS 1u /* makes tail calls */
 #define EBPF_IMAGE_ASKS_LEFT 2u	 /* wants to run at the end of calls that do not return, too */
-#define EBPF_IMAGE_MAY_FAULT 4u	 /* touches memory that may be missing: not stack or context only  \
-				  */
+#define EBPF_IMAGE_MAY_FAULT                                                                       \
+	4u /* touches memory that may be missing: not stack or context only                        \
+	    */
 #define EBPF_IMAGE_CTX_ESCAPES                                                                     \
 	8u /* helpers, or others, get the context's address: ctx_read is not all that is read */
 

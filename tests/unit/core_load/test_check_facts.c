@@ -4,7 +4,9 @@
  * gets its address, helpers, memory that may be missing, stack. One test a fact, and what becomes
  * of them in the image.
  */
+#include "arch/arch.h"
 #include "core/load/vprog.h"
+#include "core/run/kfunc.h"
 #include "tests/unit/core_load/verify_case.h"
 
 static struct ebpf_facts facts; /* of the last one */
@@ -146,6 +148,16 @@ Test(check_facts, context_words_in_global_functions)
 	verify_global(p, ARRAY_SIZE(p), 2);
 	cr_expect_eq(facts.ctx_read, WORD(72));
 	cr_expect_eq(marked(EBPF_FACT_CTX_ESCAPES), 0);
+}
+
+/* The kernel's object behind the context is the context: from there on, all of it may be read. */
+Test(check_facts, context_behind_itself)
+{
+	VERIFY(INSN(BPF_JMP | BPF_CALL, 0, BPF_PSEUDO_KFUNC_CALL, 0, EKFUNC_CAST_TO_KERN_CTX),
+	       LDX(BPF_DW, 0, 0, 8), EXIT());
+	cr_expect_eq(facts.ctx_read, (1ull << sizeof(struct arch_regs) / 8) - 1);
+	cr_expect_eq(facts.ctx_size, sizeof(struct arch_regs));
+	cr_expect(facts.insn[0] & EBPF_FACT_CTX_ESCAPES);
 }
 
 Test(check_facts, context_escapes)

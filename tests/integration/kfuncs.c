@@ -27,9 +27,15 @@ static int attach(struct bpf_object *obj)
 
 static int results(const struct bpf_object *obj, struct results *r)
 {
+	const struct bpf_map *bss = bpf_object__find_map_by_name(obj, ".bss");
+	char value[8192]; /* the results are not all of it */
 	__u32 key = 0;
 
-	return bpf_map_lookup_elem(bpf_object__find_map_fd_by_name(obj, ".bss"), &key, r);
+	if (bpf_map__value_size(bss) > sizeof(value) ||
+	    bpf_map_lookup_elem(bpf_map__fd(bss), &key, value))
+		return -1;
+	memcpy(r, value, sizeof(*r));
+	return 0;
 }
 
 static int on_record(void *ctx, void *data, size_t size)

@@ -525,19 +525,27 @@ int exchange_run(u32 reason, int fd, u64 token)
 	return run(&x, agent.socket, token);
 }
 
-int exchange_called(const char *path, bool alone)
-{
-	struct exchange x = {.fd = -1, .reason = AGENT_CALLED, .injected = alone};
-
-	return run(&x, path, 0);
-}
-
-int exchange_from_trap(u32 reason)
+/* The exchange before this may be about to end, in another thread. */
+static int run_in_turn(struct exchange *x, const char *path)
 {
 	u64 until = sys_now_ms() + AGENT_TIMEOUT_MS;
 	int ret;
 
-	while ((ret = exchange_run(reason, -1, 0)) == -EBUSY && sys_now_ms() < until)
+	while ((ret = run(x, path, 0)) == -EBUSY && sys_now_ms() < until)
 		SYS3(__NR_sched_yield, 0, 0, 0);
 	return ret;
+}
+
+int exchange_called(const char *path, bool alone)
+{
+	struct exchange x = {.fd = -1, .reason = AGENT_CALLED, .injected = alone};
+
+	return run_in_turn(&x, path);
+}
+
+int exchange_from_trap(u32 reason)
+{
+	struct exchange x = {.fd = -1, .reason = reason};
+
+	return run_in_turn(&x, agent.socket);
 }

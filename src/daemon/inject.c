@@ -31,7 +31,8 @@
 
 #define STACK_SIZE (384u << 10) /* its low end: struct agent_withheld_list */
 #define SPAN_MAX (16u << 20)
-#define CLEAR_TRIES 8u		 /* some 400 ms */
+#define CLEAR_TRIES 8u		 /* some 400 ms, with the same thread in the way */
+#define CLEAR_TRIES_MAX 100u	 /* with another one each time */
 #define AGENT_READY (1ULL << 32) /* in the result of agent_entry(): it is set up and must stay */
 
 struct agent_file {
@@ -444,20 +445,25 @@ static int hold_all(struct work *w)
 /* Threads are in the C library's moments without signals for microseconds; others for good. */
 static int hold(struct work *w)
 {
-	struct timespec ts = {0, 2000000};
-	int err;
+	struct timespec ts = {0, 0};
+	u32 same = 0;
 
-	for (u32 try = 0;; try++) {
-		err = hold_all(w);
-		if (err != -EAGAIN || try == CLEAR_TRIES)
-			break;
+	w->crowd.blocker = 0;
+	for (u32 try = 1;; try++) {
+		pid_t before = w->crowd.blocker;
+		int err = hold_all(w);
+
+		if (err != -EAGAIN)
+			return err;
+		same = w->crowd.blocker == before ? same + 1 : 0;
+		if (same == CLEAR_TRIES || try == CLEAR_TRIES_MAX)
+			return -EPERM; /* trying once more would not help */
 		crowd_release(&w->crowd);
 		thread_release(&w->thread);
 		w->thread.kept = 0;
+		ts.tv_nsec = MIN(2000000L << same, 100000000L);
 		nanosleep(&ts, NULL);
-		ts.tv_nsec = MIN(2 * ts.tv_nsec, 100000000L);
 	}
-	return err == -EAGAIN ? -EPERM : err; /* trying once more would not help */
 }
 
 static int see_who_is_there(struct work *w)

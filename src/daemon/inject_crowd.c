@@ -323,7 +323,7 @@ void crowd_release(struct crowd *c)
 		release_one(c, &c->v[i]);
 	}
 	free(c->v);
-	*c = (struct crowd){.t = c->t, .last_alone = c->last_alone};
+	*c = (struct crowd){.t = c->t, .last_alone = c->last_alone, .blocker = c->blocker};
 }
 
 /* --- signal masks ------------------------------------------------------------------------------
@@ -407,6 +407,7 @@ static void let_on(struct crowd *c)
 
 static int fail_blocked(struct crowd *c, pid_t tid)
 {
+	c->blocker = tid;
 	return thread_fail(
 		c->t, -EAGAIN,
 		c->guarded && c->waits

@@ -20,6 +20,7 @@ struct crowd {
 	struct crowd_one *v;
 	u32 n, room;
 	pid_t last_alone; /* until another process came after this one nobody shared the memory */
+	pid_t blocker;	  /* who blocked SIGTRAP, for crowd_clear() to fail */
 	bool guarded;
 	bool waits; /* who blocks SIGTRAP does so for the time of a wait */
 };

@@ -326,6 +326,15 @@ static bool operand_fault(const struct arch_patch *p, const struct arch_regs *re
 	       word_fault(regs, effective(&p->op, regs), false, on_stack(&p->op), out);
 }
 
+/* A call has pushed before its target is looked at: perhaps onto the operand itself. */
+static bool pushed_over(const struct arch_patch *p, const struct arch_regs *regs)
+{
+	u64 distance = effective(&p->op, regs) - (regs->sp - sizeof(u64));
+
+	return p->kind == ARCH_PATCH_CALL_IND && !p->op.is_reg &&
+	       (distance < sizeof(u64) || -distance < sizeof(u64));
+}
+
 bool arch_patch_fault(const struct arch_patch *p, const struct arch_regs *regs,
 		      struct osl_fault *out)
 {
@@ -340,5 +349,5 @@ bool arch_patch_fault(const struct arch_patch *p, const struct arch_regs *regs,
 		return true;
 	if (is_ret ? load(regs, regs->sp, &target) : !indirect || operand(&p->op, regs, &target))
 		return false;
-	return target_fault(target, out);
+	return target_fault(target, out) || pushed_over(p, regs);
 }

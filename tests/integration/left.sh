@@ -3,6 +3,7 @@
 # A program that asks how calls end is run for those that an exception or the end of a thread left, once for each, the
 # innermost first; what longjmp leaves is not told. Nothing changes for the target.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
+. "$stage/integration/returns_lib.sh"
 
 # what the functions are left by besides: 0 nothing that is told, 1 exceptions, 2 the end of a thread
 c_commands="0:leaf:3 0:longjmp:1000 0:siglongjmp:100 0:hop:500 0:tail:20 0:coroutines:16 2:exit:5 2:cancel:5 2:leave:5 0:backtrace"
@@ -16,13 +17,6 @@ fi
 set -- $c_commands
 [ "$programs" = returns ] || set -- "$@" $cc_commands 1 2 3
 plan $(($# + 1))
-
-commands_of() {
-	case $1 in
-	returns) echo "$c_commands" ;;
-	returns_cc) echo "$cc_commands" ;;
-	esac
-}
 
 ended() {
 	ebpfrt map dump name ended --json | python3 -c '

@@ -3,6 +3,7 @@
 # Functions that are left by return, jump, exception, cancellation and tail call, on stacks of their own: a target whose
 # functions are probed at entry and return does and sees what it does without probes, and what was counted is exact.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
+. "$stage/integration/returns_lib.sh"
 
 c_commands="leaf:3 longjmp:${LONGJMPS:-100000} siglongjmp:2000 recurse:10000 hop:5000 tail:20 exit:5 leave:5 cancel:5 coroutines:16 coroutines:64 moved:16 moved:64 backtrace unwind"
 cc_commands="leaf:3 throw:10 direct:10 catcher:10 rethrow:10 within:10 carry:10 recurse:10 moved:10 moving:100 handler:3 cancel:5 exit:5 noexcept uncaught who backtrace unwind"
@@ -14,23 +15,6 @@ fi
 set -- $c_commands $c_commands 0
 [ "$programs" = returns ] || set -- "$@" $cc_commands $cc_commands 1 2 3 4 5 6
 plan $#
-
-commands_of() {
-	case $1 in
-	returns) echo "$c_commands" ;;
-	returns_cc) echo "$cc_commands" ;;
-	esac
-}
-
-counted() {
-	ebpfrt map dump name returns --json | python3 -c '
-import json, sys
-v = {}
-for e in json.loads(sys.stdin.read() or "[]"):
-    e = e.get("formatted", e)
-    v[e["key"]] = e["value"]
-print("counts", *(v.get(i) for i in range(int(sys.argv[1]))))' "$1"
-}
 
 # every command again: the same answer, and counts that agree with the program's own
 commands() { # what is tested, program

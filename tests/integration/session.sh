@@ -10,6 +10,7 @@ if [ -z "${EBPFRT_STAGE:-}" ] && [ "$(id -u)" = 0 ]; then
 		: >"$top_builddir"/tests/integration/bin/session.oracle
 fi
 . "${top_srcdir:-.}/tests/integration/lib.sh"
+. "$stage/integration/returns_lib.sh"
 
 c_commands="leaf:3 longjmp:2000 siglongjmp:200 recurse:3000 hop:1000 tail:20 exit:5 leave:5 cancel:5 coroutines:64 moved:64 backtrace unwind"
 cc_commands="leaf:3 throw:10 direct:10 catcher:10 rethrow:10 within:10 carry:10 recurse:10 moved:10 moving:20 handler:3 cancel:5 exit:5 noexcept uncaught who backtrace unwind"
@@ -90,21 +91,6 @@ like "refused where return addresses stay as they are, with what to do" "$err" \
 target_quit
 
 # calls that are left in every way: the program's own counts are those of entries and returns, and each word is its call's
-commands_of() {
-	case $1 in
-	returns) echo "$c_commands" ;;
-	returns_cc) echo "$cc_commands" ;;
-	esac
-}
-counted() {
-	ebpfrt map dump name returns --json | python3 -c '
-import json, sys
-v = {}
-for e in json.loads(sys.stdin.read() or "[]"):
-    e = e.get("formatted", e)
-    v[e["key"]] = e["value"]
-print("counts", *(v.get(i) for i in range(int(sys.argv[1]))))' "$1"
-}
 for p in $programs; do
 	target_program=$bin/$p
 	target_start

@@ -8,6 +8,11 @@
  * its frame lies just below the frame of the first on the same stack: the thread pointer alone
  * would not do for threads that were cloned without one. Threads that find the window full are
  * counted instead, so that active_quiet() never lies.
+ *
+ * A hit by a jump is *open*: signals arrive in it. What their handlers hit is not nested, and has
+ * an entry of its own. Should a handler leave by longjmp, and the entry with it (defer.c sees
+ * to it that it doesn't): the hit's frame begins with a mark, and once that is overwritten the
+ * entry is nobody's.
  */
 #include "agent/agent.h"
 
@@ -25,23 +30,35 @@ static u32 window_start(u64 key)
 	return (u32)((key * 0x9e3779b97f4a7c15ULL) >> 40) % ACTIVE_SLOTS;
 }
 
-static bool nested_in(u64 outer, u64 inner)
+/* How far above @frame that of @a is; as far as can be when it is not what @frame is within. */
+static u64 distance(const struct agent_active *a, u64 frame)
 {
-	return outer - inner - 1 < ACTIVE_REACH && stack_index(outer) == stack_index(inner);
+	u64 outer = load_relaxed(&a->frame), on = load_relaxed(&a->open) >> ACTIVE_STACK;
+	s32 stack = stack_index(frame);
+
+	if (on && (s32)on - 1 == stack)
+		return ACTIVE_REACH - 1; /* all of that stack is this hit's */
+	return stack_index(outer) == stack ? outer - frame - 1 : ACTIVE_REACH;
 }
 
+/* The innermost of them: the nearest frame above @frame. */
 static struct agent_active *find(u64 key, u64 frame)
 {
 	u32 start = window_start(key);
 	u32 window = load_relaxed(&displaced) ? ACTIVE_WINDOW : 1; /* its own it counted itself */
+	struct agent_active *found = NULL;
+	u64 nearest = ACTIVE_REACH;
 
 	for (u32 i = 0; i < window; i++) {
 		struct agent_active *a = &slots[(start + i) % ACTIVE_SLOTS];
+		u64 far = distance(a, frame);
 
-		if (load_relaxed(&a->key) == key && nested_in(load_relaxed(&a->frame), frame))
-			return a;
+		if (load_relaxed(&a->key) == key && far < nearest) {
+			nearest = far;
+			found = a;
+		}
 	}
-	return NULL;
+	return found;
 }
 
 static u64 own_key(void)
@@ -54,14 +71,30 @@ struct agent_active *active_here(u64 frame)
 	return find(own_key(), frame);
 }
 
-__hot struct agent_active *active_enter(u64 frame, bool *nested)
+/* An open hit that was left for good: its frame has been used for something else. */
+static bool abandoned(const struct agent_active *a)
 {
-	u64 key = own_key();
+	u64 frame = load_relaxed(&a->frame), mark;
+
+	return load_relaxed(&a->open) && frame &&
+	       (osl_read(&mark, (void *)frame, sizeof(mark)) || mark != frame + JUMP_MARK);
+}
+
+static void release(struct agent_active *a, u64 key)
+{
+	a->run = NULL;
+	store_relaxed(&a->link, 0);
+	if (unlikely(a != &slots[window_start(key)]))
+		__atomic_fetch_sub(&displaced, 1, __ATOMIC_RELAXED);
+	store_relaxed(&a->open, 0);
+	store_relaxed(&a->frame, 0);
+	store_release(&a->key, 0);
+}
+
+static struct agent_active *enter(u64 key, u64 frame)
+{
 	u32 start = window_start(key);
 
-	*nested = find(key, frame);
-	if (*nested)
-		return NULL;
 	for (u32 i = 0; i < ACTIVE_WINDOW; i++) {
 		struct agent_active *a = &slots[(start + i) % ACTIVE_SLOTS];
 		u64 empty = 0;
@@ -80,41 +113,80 @@ __hot struct agent_active *active_enter(u64 frame, bool *nested)
 	return &overflow;
 }
 
+__hot struct agent_active *active_enter(u64 frame, bool *nested)
+{
+	u64 key = own_key();
+	const struct agent_active *outer = find(key, frame);
+
+	*nested = outer && !load_relaxed(&outer->open);
+	return *nested ? NULL : enter(key, frame);
+}
+
+__hot struct agent_active *active_enter_open(const struct jump_frame *f)
+{
+	struct agent_active *a = enter(own_key(), (u64)f);
+
+	store_release(&a->open, ACTIVE_OPEN);
+	return a;
+}
+
+void active_moves(struct agent_active *a, s32 stack)
+{
+	if (a != &overflow && stack >= 0)
+		store_release(&a->open, ACTIVE_OPEN | (u64)(stack + 1) << ACTIVE_STACK);
+}
+
 __hot void active_leave(struct agent_active *a)
 {
-	if (a == &overflow) {
+	if (a == &overflow)
 		__atomic_fetch_sub(&overflow.key, 1, __ATOMIC_RELEASE);
-		return;
-	}
-	a->run = NULL;
-	if (unlikely(a != &slots[window_start(load_relaxed(&a->key))]))
-		__atomic_fetch_sub(&displaced, 1, __ATOMIC_RELAXED);
-	store_relaxed(&a->frame, 0);
-	store_release(&a->key, 0);
+	else
+		release(a, load_relaxed(&a->key));
 }
 
 bool active_quiet(const struct agent_active *self)
 {
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	for (u32 i = 0; i < ACTIVE_SLOTS; i++)
-		if (&slots[i] != self && load_acquire(&slots[i].key))
+	for (u32 i = 0; i < ACTIVE_SLOTS; i++) {
+		u64 key = load_acquire(&slots[i].key);
+
+		if (!key || &slots[i] == self)
+			continue;
+		if (!abandoned(&slots[i]))
 			return false;
+		release(&slots[i], key);
+	}
 	return load_acquire(&overflow.key) == 0;
 }
 
 bool active_runs(u64 link)
 {
 	for (u32 i = 0; i < ACTIVE_SLOTS; i++)
-		if (load_acquire(&slots[i].link) == link)
+		if (load_acquire(&slots[i].link) == link && !abandoned(&slots[i]))
 			return true;
 	return load_acquire(&overflow.key) != 0;
 }
 
-void active_reset(void)
+bool active_thread(u64 thread)
 {
 	for (u32 i = 0; i < ACTIVE_SLOTS; i++)
-		slots[i] = (struct agent_active){0};
-	overflow.key = 0;
+		if (load_acquire(&slots[i].key) == (thread | 1) && !abandoned(&slots[i]))
+			return true;
+	return load_acquire(&overflow.key) != 0;
+}
+
+/* But not the hits this thread is in: a handler that interrupted one may have forked. */
+void active_reset(void)
+{
+	u64 key = own_key();
+
 	displaced = 0;
 	stack_reset();
+	overflow.key = 0;
+	for (u32 i = 0; i < ACTIVE_SLOTS; i++) {
+		if (slots[i].key != key)
+			slots[i] = (struct agent_active){0};
+		else if (i != window_start(key))
+			displaced++;
+	}
 }

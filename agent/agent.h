@@ -50,9 +50,11 @@ struct agent_hooks {
 /* how the displaced instruction is executed; immutable */
 struct agent_plan {
 	struct arch_patch patch;
+	struct arch_jump jump;
 	u32 flags; /* AGENT_SITE_* */
 	u32 module;
-	u64 func; /* of AGENT_SITE_RETURN */
+	u64 func;      /* of AGENT_SITE_RETURN */
+	bool can_jump; /* .jump and what it leads to are in place */
 };
 
 /* GONE: with its module; a break byte that is met there belongs to whoever is there now */
@@ -65,7 +67,7 @@ struct agent_place {
 	struct agent_plan *plan;
 	struct agent_hooks *hooks; /* NULL: none */
 	u32 state;		   /* enum agent_site_state */
-	u32 pad;
+	u32 jumped; /* a jump stands there instead of the break; exchange code only */
 };
 
 struct agent_prog_entry {
@@ -116,7 +118,7 @@ struct agent {
 	u32 ret_limit;	  /* return instances in use at most */
 	u32 shadow_stack; /* return addresses must not be changed */
 	u32 trace_map;
-	u32 pad;
+	u32 jumps; /* sites may become jumps */
 	struct agent_shared shared[AGENT_SHARED];
 	u32 *mark;		     /* a page the kernel wipes in a forked child: enum fork_mark */
 	struct agent_stats *stats;   /* NULL before the set-up */
@@ -190,8 +192,13 @@ static inline void agent_count(u64 *counter)
  */
 
 struct agent_place *site_find(u64 addr); /* any context */
-/* The place whose slot contains @ip, or NULL. Any context; slow. */
+/* The place whose slot or stub contains @ip, or NULL. Any context; slow. */
 struct agent_place *site_of_slot(u64 ip);
+/*
+ * @regs are of a thread that faulted in the slot or stub of @p, or where stubs call: make them what
+ * they would be had the instruction run where it belongs.
+ */
+void site_unslot(const struct agent_place *p, struct arch_regs *regs);
 /* Arm @n sites; err[i] receives each one's result. */
 void site_arm_all(const struct agent_site *v, u32 n, s32 *err);
 int site_hook(const struct agent_consumer *c);
@@ -209,21 +216,62 @@ bool site_restore_all(bool others_stopped);
 bool site_guarded(void);
 bool site_any_armed(void);
 
-/* --- poke.c -------------------------------------------------------------------------------------
- */
-
 struct agent_poke {
 	int fd;	       /* /proc/self/mem, or -1: change protections instead */
 	bool collects; /* writes, until poke_sync() */
 	int err;       /* why what was collected could not be written */
 };
+
+/* --- jump.c -------------------------------------------------------------------------------------
+ */
+
+/* What the jump of a new plan leads to is written; false: it stays a break. */
+bool jump_prepare(struct agent_poke *poke, const struct arch_patch *p, const struct arch_jump *j);
+/* Breaks become jumps where that is possible. */
+void jump_raise(struct agent_poke *poke, struct agent_place *const *v, u32 n);
+/* And jumps breaks: those of which @pred is true. */
+void jump_lower(struct agent_poke *poke, bool (*pred)(const struct agent_place *p));
+/* All are breaks again and stay so; false: some could not be lowered. */
+bool jump_give_up(void);
+/* Its text is somebody else's by now. */
+void jump_forget(struct agent_place *p);
+bool jump_stands(struct agent_poke *poke, const struct agent_place *p); /* nobody changed it */
+/* Behind the first byte of @text, that of the instruction, is what belongs to the jump? Any
+ * context. */
+bool jump_tail_is(const struct agent_plan *plan, const u8 *text);
+/* No jump may stand over the byte at @addr any more; false: one does. */
+bool jump_lower_over(struct agent_poke *poke, u64 addr);
+/* What stubs leave on the stack: entry.S */
+struct jump_frame {
+	u64 mark;     /* its address + JUMP_MARK; 0: the hit is over */
+	u64 deferred; /* a signal, which has come in with .mask: defer.c */
+	u64 mask;
+	struct arch_regs regs; /* the thread's, which never change */
+	u64 ret, distance;
+};
+#define JUMP_MARK 0x5eed5eedULL
+#define JUMP_PUSHED (16 + 128) /* return address, distance, red zone */
+_Static_assert(offsetof(struct jump_frame, regs) == 24, "entry.S: frame_regs");
+void agent_on_jump(struct jump_frame *f);
+u64 jump_pad_leads(u64 addr); /* the stub that a pad's jump at @addr leads to, or 0 */
+/* An arena is new: stubs there can call. */
+void jump_arena(u64 addr);
+
+/* --- poke.c -------------------------------------------------------------------------------------
+ */
+
 void poke_begin(struct agent_poke *p);
 void poke_end(struct agent_poke *p);
 /* A wrong address is an error and no fault. */
 int poke_read(struct agent_poke *p, u64 addr, u8 *bytes, u32 len);
 int poke_write(struct agent_poke *p, u64 addr, const u8 *bytes, u32 len);
-/* What was written is there, and every thread has a serialised view of it from here on. */
-void poke_sync(struct agent_poke *p);
+/* Bytes that are zero yet, or these already: 0 or -EEXIST, -EFAULT. */
+int poke_fill(struct agent_poke *p, u64 addr, const u8 *bytes, u32 len);
+/*
+ * What was written is there, and every thread has a serialised view of it from here on. False: the
+ * one was not possible, or the kernel does not do the other.
+ */
+bool poke_sync(struct agent_poke *p);
 /* Nobody else executes anything in this memory, or does again: its view needs no care. */
 void poke_alone(bool yes);
 
@@ -236,22 +284,37 @@ struct agent_active {
 	u64 frame;	      /* address of the outermost handler's frame */
 	struct ebpf_run *run; /* the execution under way */
 	u64 link;	      /* whose program may be running, 0: none */
+	u64 open;	      /* signals may arrive in it: .frame is a struct jump_frame */
 };
+#define ACTIVE_OPEN 1
+#define ACTIVE_EXPOSED 2 /* and one of their handlers runs, which may not come back */
+#define ACTIVE_STACK 8	 /* bit from which on is one more than the stack of the pool it is on */
 /* Enter a hit: NULL and *nested set when this thread is in one already; or a place, to be left. */
 struct agent_active *active_enter(u64 frame, bool *nested);
+/* Enter a hit that signals may interrupt, which is never nested. */
+struct jump_frame;
+struct agent_active *active_enter_open(const struct jump_frame *f);
+/* It goes on on a stack of the pool. */
+void active_moves(struct agent_active *a, s32 stack);
 void active_leave(struct agent_active *a);
 /* Is no thread but @self in a hit? Then what has been unpublished before is no longer used. */
 bool active_quiet(const struct agent_active *self);
 /* May a program of @link be running? Its hooks have been taken away, and poke_sync() called. */
 bool active_runs(u64 link);
+/* May @thread be in a hit? */
+bool active_thread(u64 thread);
 void active_reset(void); /* in a forked child: the other threads are gone */
-/* The hit that this thread is in, whose handler's frame is above @frame; or NULL. */
+/* The innermost hit that this thread is in, whose frame is above @frame; or NULL. */
 struct agent_active *active_here(u64 frame);
 
 /* --- trap.c -------------------------------------------------------------------------------------
  */
 
+/* @uc is of a thread at a site, for whose jump there is no stack: as if it had trapped. */
+bool trap_at(siginfo_t *info, struct osl_ucontext *uc);
 void agent_on_trap(int sig, siginfo_t *info, struct osl_ucontext *uc);
+/* A hit of @p: its consumers run. @a: where it was entered; NULL: they miss it. */
+void trap_serve(const struct agent_place *p, const struct arch_regs *regs, struct agent_active *a);
 void trap_missed(const struct agent_place *p, enum hook_when when);
 /* A call's return, and with it those of the sessions @notes. */
 void trap_missed_return(const struct agent_place *p, u32 notes);
@@ -327,7 +390,17 @@ const struct agent_place *ret_pop(u64 addr, struct arch_regs *regs, u32 *notes);
 /* Call @fn on a stack that is large enough, from the handler of the signal with @uc. False: there
  * is none, nothing was called. */
 bool stack_call(void (*fn)(void *hit), void *hit, const struct osl_ucontext *uc);
+/* The same for a hit that is in no handler. */
+void stack_call_open(void (*fn)(void *hit), void *hit, struct agent_active *a);
+/*
+ * May a hit at @sp go on on another stack, as far as the alternate one matters? And what is known
+ * for that: @uc's handler was called with @sp; @trapped: in place of the hit itself.
+ */
+bool stack_may_be_left(u64 sp);
+void stack_note(const struct osl_ucontext *uc, u64 sp, bool trapped);
 s32 stack_index(u64 sp); /* of the pool's stacks, -1: it is none of them */
+/* Where the thread was before it went to the stack of ours that @sp is on; or @sp. */
+u64 stack_origin(u64 sp);
 void stack_reset(void);
 void agent_call_on(u64 top, void (*fn)(void *), void *arg) __hidden;
 
@@ -335,6 +408,7 @@ void agent_call_on(u64 top, void (*fn)(void *), void *arg) __hidden;
  */
 
 bool agent_contains(u64 ip);
+bool agent_works(u64 ip); /* the same, but for a sleep of the application's that it goes on with */
 void agent_on_fault(int sig, siginfo_t *info, struct osl_ucontext *uc);
 /* Executing @patch failed: @info and @uc become those of the signal that the instruction would have
  * caused, for the application. */
@@ -362,6 +436,27 @@ bool sig_emulate(const struct agent_plan *plan, struct arch_regs *regs, struct o
 void sig_close_masks(void);
 /* Around a system call that waits with a mask of its own: true when @regs have changed. */
 bool sig_guard_wait(const struct agent_plan *plan, struct arch_regs *regs);
+/* defer.c */
+/* What the application has set, by signal; what the kernel has is ours. */
+struct agent_sigaction defer_known(u64 sig);
+/* @act is what the kernel gets: our handler in place of the application's. */
+void defer_wrap(u64 sig, struct agent_sigaction *act);
+/* @act is what the kernel had: what the application had set. */
+void defer_unwrap(const struct agent_sigaction *was, struct agent_sigaction *act);
+/*
+ * A signal has come in: when the thread is on its way to a hit it is put back to the site, when it
+ * is in one the signal comes again afterwards: true, nothing is to be done now.
+ */
+bool defer_signal(int sig, const siginfo_t *info, struct osl_ucontext *uc);
+/* What was put off comes in now, with which @uc was taken from agent_let_in(). */
+void defer_let_in(struct osl_ucontext *uc);
+/* It has come in, but can't come again: its handler runs in the hit. */
+void defer_expose(struct osl_ucontext *uc);
+bool defer_rewind(struct osl_ucontext *uc); /* only the first of it: true when it was so */
+/* From the handler of another signal: as the kernel would call @act's. Doesn't return, or has done
+ * what it can. */
+void sig_call(int sig, const struct agent_sigaction *act, siginfo_t *info, struct osl_ucontext *uc);
+u64 agent_on_signal(int sig, siginfo_t *info, struct osl_ucontext *uc);
 /* waitmask.c */
 bool waitmask_before(u64 nr, struct arch_regs *regs);
 bool waitmask_behind(struct arch_regs *regs);
@@ -397,6 +492,8 @@ void crowd_begin(const struct agent_crowd *c);
 /* Between the two: does none of them need our handlers? Else, that can be told by asking again. */
 bool crowd_settled(void);
 bool crowd_unsettled(void);
+/* Will @thread trap or fault for us before it is the application's again? */
+bool crowd_needs_traps(u64 thread);
 /* @l gets what the injection is to block. */
 void crowd_end(struct agent_withheld_list *l);
 
@@ -467,6 +564,12 @@ void agent_trap_entry(void);
 void agent_fault_entry(void);
 void agent_call_entry(void);
 long agent_restart_syscall(void);
+/* fn(arg) from within the handler of a trap, as if this were one: false: there is no stack for it.
+ */
+bool agent_trap_self(void (*fn)(void *), void *arg) __hidden;
+void agent_let_in(void);
+void agent_jump_entry(void);
+void agent_signal_entry(void);
 void agent_restorer(void);
 /* As if the kernel had called @handler with the frame that begins at @frame. */
 _Noreturn void agent_hand_on(u64 frame, u64 handler, u64 sig, siginfo_t *info,

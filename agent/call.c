@@ -265,6 +265,8 @@ void agent_on_call(int sig, siginfo_t *info, struct osl_ucontext *uc)
 {
 	int known = -1;
 
+	if (defer_signal(sig, info, uc))
+		return;
 	if (info->si_code == SI_QUEUE && (u32)info->si_errno == AGENT_CALL_MARK) {
 		known = (int)((u64)info->si_ptr >> 32) - 1;
 		come(info, uc);

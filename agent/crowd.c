@@ -6,9 +6,9 @@
  * asked for (sig.c). When there is none any more all of it is put back, so that nothing tells that
  * we were there: masks, those in frames of handlers under way, signals that were held back, and at
  * last the actions. The actions only when no thread needs our handlers: none has a signal of its
- * own on its way, is in the agent, in a program, or in a slot before its instruction is done, or
- * returns to a stub. What a handler has interrupted in a slot is not seen; that instruction would
- * show the slot's address should it fault.
+ * own on its way, is in the agent, in a program, or in a slot or a jump's stub before its
+ * instruction is done, or returns to a stub. What a handler has interrupted there is not seen; that
+ * instruction would show the slot's address should it fault.
  */
 #include "agent/agent.h"
 
@@ -21,16 +21,40 @@ static bool is_syscall(const struct arch_patch *patch)
 	return patch->len == 2 && (patch->insn[0] | patch->insn[1] << 8) == INSN_SYSCALL;
 }
 
+/* A system call never faults, and begins again in there when it is interrupted. */
+static bool before_its_end(const struct agent_plan *plan, u64 ip)
+{
+	u64 into = ip - plan->jump.stub, tail = plan->jump.tail;
+
+	if (plan->can_jump && into < plan->jump.stub_len)
+		return into < tail ||
+		       (into < tail + plan->jump.tail_len && !is_syscall(&plan->patch));
+	return ip - plan->patch.slot < plan->patch.len && !is_syscall(&plan->patch);
+}
+
 static bool needs_us(u64 ip)
 {
 	const struct agent_place *p;
 
-	if (agent_contains(ip))
+	if (agent_contains(ip) || jump_pad_leads(ip))
 		return true;
 	if (!agent_arena_holds(ip, 1))
 		return false;
 	p = site_of_slot(ip);
-	return p && ip - p->plan->patch.slot < p->plan->patch.len && !is_syscall(&p->plan->patch);
+	return p && before_its_end(p->plan, ip);
+}
+
+static bool in_agent(u64 thread)
+{
+	for (u32 i = 0; crowd && i < crowd->n; i++)
+		if (crowd->who[i].thread == thread && agent_works(crowd->who[i].ip))
+			return true;
+	return false;
+}
+
+bool crowd_needs_traps(u64 thread)
+{
+	return ret_pending(thread) || active_thread(thread) || in_agent(thread);
 }
 
 void crowd_begin(const struct agent_crowd *c)

@@ -104,6 +104,20 @@
 	ret
 	.size agent_call_on, .-agent_call_on
 
+/* agent_trap_self(fn, arg): the handler takes the registers for what they are here. */
+	.p2align 4
+	func agent_trap_self
+	int3
+	ret
+	.size agent_trap_self, .-agent_trap_self
+
+/* The signal of the hit with the frame in rsi comes in here. */
+	.p2align 4
+	func agent_let_in
+	int3
+	ret
+	.size agent_let_in, .-agent_let_in
+
 /* Unwinders and debuggers know a signal frame by exactly these instructions. */
 	.p2align 4
 	nop
@@ -123,6 +137,193 @@
 	xorl	%eax, %eax
 	jmp	*%r11
 	.size agent_hand_on, .-agent_hand_on
+
+/*
+ * Where the stubs of jumps call (arch_jump_stub()): on the stack are the return address, the
+ * distance from there to the site, the red zone. What follows becomes a struct jump_frame. Up to
+ * the last of the *steps* nothing but the stack has changed, so a signal can put the thread back to
+ * the site; the table says how. Flags are written back without popf, which is slow, unless DF or AC
+ * was set. A C function leaves rbx, rbp and r12 to r15 as they were.
+ */
+	.set stack_needed, 4096
+	.set frame_deferred, 8
+	.set frame_regs, 24
+	.set frame_mark, 0x5eed5eed
+	.set regs_bp, frame_regs + 32
+	.set regs_r11, frame_regs + 48
+	.set regs_ip, frame_regs + 128
+	.set regs_cs, frame_regs + 136
+	.set regs_flags, frame_regs + 144
+	.set regs_sp, frame_regs + 152
+	.set regs_ss, frame_regs + 160
+	.set frame_ret, frame_regs + 168
+	.set frame_distance, frame_ret + 8
+	.set frame_size, frame_ret + 16
+	.set red_zone, 128
+	.set user_cs, 0x33
+	.set user_ss, 0x2b
+	.set flags_odd, 0x40400		/* AC, DF */
+
+	.section .rodata.steps, "a", @progbits
+	.p2align 3
+	.globl	agent_jump_steps
+	.hidden	agent_jump_steps
+agent_jump_steps:
+	.text
+
+	.set depth, 0
+	.macro step grows
+.Lstep\@:
+	.pushsection .rodata.steps, "a", @progbits
+	.long	.Lstep\@ - agent_jump_entry, depth
+	.popsection
+	.set depth, depth + \grows
+	.endm
+
+	.macro push_step what
+	step	8
+	pushq	\what
+	.endm
+
+	.p2align 6
+	func agent_jump_entry
+	push_step -stack_needed(%rsp)	/* faults here or nowhere (fault.c); the place of ss */
+	step	32
+	leaq	-32(%rsp), %rsp
+	push_step $-1			/* orig_ax */
+	push_step %rdi
+	push_step %rsi
+	push_step %rdx
+	push_step %rcx
+	push_step %rax
+	push_step %r8
+	push_step %r9
+	push_step %r10
+	push_step %r11
+	push_step %rbx
+	push_step %rbp
+	push_step %r12
+	push_step %r13
+	push_step %r14
+	push_step %r15
+	push_step $0
+	push_step $0
+	step	0
+	leaq	frame_mark - 8(%rsp), %rbp
+	.globl	agent_jump_last_step
+	.hidden	agent_jump_last_step
+agent_jump_last_step:
+	push_step %rbp
+	pushfq
+	popq	%rax
+	movq	%rsp, %rbp
+	movq	%rax, regs_flags(%rsp)
+	movq	frame_ret(%rsp), %rcx
+	addq	frame_distance(%rsp), %rcx
+	movq	%rcx, regs_ip(%rsp)
+	leaq	frame_size + red_zone(%rsp), %rcx
+	movq	%rcx, regs_sp(%rsp)
+	movq	$user_cs, regs_cs(%rsp)
+	movq	$user_ss, regs_ss(%rsp)
+	movq	%rsp, %rdi
+	andq	$-16, %rsp
+	testl	$flags_odd, %eax
+	jnz	3f
+	call	agent_on_jump
+	movq	%rbp, %rsp
+	movq	$0, (%rsp)		/* from here on no signal is deferred */
+	cmpq	$0, frame_deferred(%rsp)
+	jne	2f
+1:	movl	regs_flags(%rsp), %eax
+	movl	%eax, %ecx
+	shll	$8, %eax
+	shrl	$11, %ecx
+	andl	$1, %ecx
+	addb	$0x7f, %cl		/* OF */
+	sahf				/* the others */
+	movq	regs_bp(%rsp), %rbp
+	leaq	regs_r11(%rsp), %rsp
+	popq	%r11
+	popq	%r10
+	popq	%r9
+	popq	%r8
+	popq	%rax
+	popq	%rcx
+	popq	%rdx
+	popq	%rsi
+	popq	%rdi
+	leaq	48(%rsp), %rsp
+	ret
+2:	movq	%rsp, %rsi
+	call	agent_let_in
+	jmp	1b
+3:	andl	$~flags_odd, %eax
+	pushq	%rax
+	pushq	%rax			/* aligned */
+	popfq
+	leaq	8(%rsp), %rsp
+	call	agent_on_jump
+	movq	%rbp, %rsp
+	movq	$0, (%rsp)
+	cmpq	$0, frame_deferred(%rsp)
+	je	4f
+	movq	%rsp, %rsi
+	call	agent_let_in
+4:	movq	regs_flags(%rsp), %rax
+	pushq	%rax
+	popfq
+	movq	regs_bp(%rsp), %rbp
+	leaq	regs_r11(%rsp), %rsp
+	popq	%r11
+	popq	%r10
+	popq	%r9
+	popq	%r8
+	popq	%rax
+	popq	%rcx
+	popq	%rdx
+	popq	%rsi
+	popq	%rdi
+	leaq	48(%rsp), %rsp
+	ret
+	.size agent_jump_entry, .-agent_jump_entry
+
+	.section .rodata.steps, "a", @progbits
+	.globl	agent_jump_steps_end
+	.hidden	agent_jump_steps_end
+agent_jump_steps_end:
+	.text
+
+/*
+ * In place of the application's handlers: agent_on_signal() says which of them is to be called, as
+ * the kernel called us.
+ */
+	.p2align 4
+	func agent_signal_entry
+	pushq	%rdx
+	pushq	%rsi
+	pushq	%rdi
+	testl	$flag_ac, uc_flags(%rdx)
+	jnz	3f
+	call	agent_on_signal
+1:	popq	%rdi
+	popq	%rsi
+	popq	%rdx
+	testq	%rax, %rax
+	jz	2f
+	movq	%rax, %r11
+	xorl	%eax, %eax
+	jmp	*%r11
+2:	ret
+3:	pushfq
+	pushfq
+	andl	$~flag_ac, (%rsp)
+	popfq
+	leaq	-8(%rsp), %rsp
+	call	agent_on_signal
+	leaq	8(%rsp), %rsp
+	popfq
+	jmp	1b
+	.size agent_signal_entry, .-agent_signal_entry
 
 /*
  * Stubs of return instances: 32 pages; the first quad of each is the distance to the page's part of

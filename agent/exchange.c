@@ -299,6 +299,7 @@ static int on_setup(struct exchange *x)
 	agent.target = s->target;
 	agent.generation = s->generation;
 	agent.trace_map = s->trace_map;
+	agent.jumps = s->jumps;
 	agent.pid = sys_getpid();
 	agent.env.trace_dropped = &agent.stats->trace_dropped;
 	memcpy(agent.socket, s->socket, sizeof(agent.socket));

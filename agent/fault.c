@@ -15,15 +15,21 @@ extern u8 __ehdr_start[] __hidden;
 extern u8 _end[] __hidden;
 
 #define ENTRY_STACK (1u << 20) /* an injected call uses less */
+#define RESTART_LEN 8u	       /* of agent_restart_syscall() */
 
 bool agent_contains(u64 ip)
 {
 	return ip >= (u64)__ehdr_start && ip < (u64)_end;
 }
 
-static bool recovered(struct arch_regs *regs, u64 frame)
+bool agent_works(u64 ip)
 {
-	struct agent_active *a = active_here(frame);
+	return agent_contains(ip) && ip - (u64)agent_restart_syscall >= RESTART_LEN;
+}
+
+static bool recovered(struct arch_regs *regs)
+{
+	struct agent_active *a = active_here(regs->sp);
 
 	if (osl_fault_fixup(regs))
 		return true;
@@ -41,21 +47,22 @@ void agent_on_fault(int sig, siginfo_t *info, struct osl_ucontext *uc)
 {
 	const struct agent_place *p;
 	struct arch_regs regs;
-	u64 into;
 
 	osl_regs_from_ucontext(&regs, uc);
 	if (info->si_code > 0)
 		osl_fault_tell(&regs, &(struct osl_fault){sig, info->si_code, (u64)info->si_addr,
 							  (u32)uc->trapno, (u32)uc->err});
-	if (info->si_code > 0 && recovered(&regs, (u64)uc)) {
+	if (info->si_code > 0 && recovered(&regs)) {
 		osl_regs_to_ucontext(&regs, uc);
 		return;
 	}
+	/* no stack for the hit: as a trap it needs none */
+	if (info->si_code > 0 && defer_rewind(uc) && trap_at(info, uc))
+		return;
 	p = info->si_code > 0 ? site_of_slot(regs.ip) : NULL;
 	if (p) {
-		into = regs.ip - p->plan->patch.slot;
-		frame_set_ip(uc,
-			     into < p->plan->patch.len ? p->addr : p->addr + p->plan->patch.len);
+		site_unslot(p, &regs);
+		osl_regs_to_ucontext(&regs, uc);
 		if (sig == SIGFPE || sig == SIGILL) /* theirs is the instruction's */
 			info->si_addr = (void *)frame_ip(uc);
 	}

@@ -155,6 +155,20 @@ int poke_write(struct agent_poke *p, u64 addr, const u8 *bytes, u32 len)
 	return write_now(p, addr, bytes, len);
 }
 
+int poke_fill(struct agent_poke *p, u64 addr, const u8 *bytes, u32 len)
+{
+	u8 now[ARCH_SLOT_SIZE];
+
+	if (len > sizeof(now) || poke_read(p, addr, now, len))
+		return -EFAULT;
+	if (memcmp(now, bytes, len) == 0)
+		return 0;
+	for (u32 i = 0; i < len; i++)
+		if (now[i])
+			return -EEXIST;
+	return poke_write(p, addr, bytes, len);
+}
+
 void poke_begin(struct agent_poke *p)
 {
 	long fd = sys_open("/proc/self/mem", O_RDWR);
@@ -182,13 +196,16 @@ void poke_alone(bool yes)
  * To register costs a process of several threads one of the kernel's grace periods, some 20 ms: not
  * in set-up, where all of them would be held meanwhile.
  */
-void poke_sync(struct agent_poke *p)
+bool poke_sync(struct agent_poke *p)
 {
+	long ret = 0;
+
 	flush_all(p);
-	if (alone)
-		return;
-	if (SYS3(__NR_membarrier, SYS_MEMBARRIER_SYNC_CORE, 0, 0) != -EPERM)
-		return;
-	SYS3(__NR_membarrier, SYS_MEMBARRIER_REGISTER_SYNC_CORE, 0, 0);
-	SYS3(__NR_membarrier, SYS_MEMBARRIER_SYNC_CORE, 0, 0);
+	if (!alone)
+		ret = SYS3(__NR_membarrier, SYS_MEMBARRIER_SYNC_CORE, 0, 0);
+	if (ret == -EPERM) {
+		SYS3(__NR_membarrier, SYS_MEMBARRIER_REGISTER_SYNC_CORE, 0, 0);
+		ret = SYS3(__NR_membarrier, SYS_MEMBARRIER_SYNC_CORE, 0, 0);
+	}
+	return ret == 0 && p->err == 0;
 }

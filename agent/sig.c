@@ -90,17 +90,23 @@ void sig_give_back(void)
 /* What the application's handlers would block of our signals, by signal. */
 static u32 handler_withheld[65];
 
-/* Handlers that were set before we came block our signals while they run: no longer. */
+/*
+ * Handlers that were set before we came block our signals while they run: no longer. And they are
+ * called through ours.
+ */
 void sig_open_masks(void)
 {
-	struct agent_sigaction act;
+	struct agent_sigaction act, was;
 
 	for (int sig = 1; sig <= 64; sig++) {
-		if (index_of((u64)sig) >= 0 || raw_action(sig, NULL, &act) || !(act.mask & OURS))
+		if (index_of((u64)sig) >= 0 || raw_action(sig, NULL, &act) || act.handler <= 1)
 			continue;
+		was = act;
 		handler_withheld[sig] |= (u32)(act.mask & OURS);
 		act.mask &= ~OURS;
-		raw_action(sig, &act, NULL);
+		defer_wrap((u64)sig, &act);
+		if (memcmp(&was, &act, sizeof(was)))
+			raw_action(sig, &act, NULL);
 	}
 }
 
@@ -109,11 +115,34 @@ void sig_close_masks(void)
 	struct agent_sigaction act;
 
 	for (int sig = 1; sig <= 64; sig++) {
-		if (handler_withheld[sig] && raw_action(sig, NULL, &act) == 0) {
+		if (index_of((u64)sig) < 0 && raw_action(sig, NULL, &act) == 0 && act.handler > 1) {
+			struct agent_sigaction was = defer_known((u64)sig);
+
+			defer_unwrap(&was, &act);
 			act.mask |= handler_withheld[sig];
 			raw_action(sig, &act, NULL);
 		}
 		handler_withheld[sig] = 0;
+	}
+}
+
+/*
+ * No handler of the application can be called through ours where that makes system calls; then
+ * nothing may be a jump, either.
+ */
+static void unwrap_handlers(void)
+{
+	struct agent_sigaction act, was;
+
+	if (!agent.jumps || !jump_give_up())
+		return;
+	for (int sig = 1; sig <= 64; sig++) {
+		if (index_of((u64)sig) >= 0 || raw_action(sig, NULL, &act) ||
+		    act.handler != (u64)agent_signal_entry)
+			continue;
+		was = defer_known((u64)sig);
+		defer_unwrap(&was, &act);
+		raw_action(sig, &act, NULL);
 	}
 }
 
@@ -193,8 +222,7 @@ static void die(int sig, siginfo_t *info, struct osl_ucontext *uc, bool again)
  * application's; where that one wants another stack, it gets a copy. So it is as if we had never
  * been there: unwinders find the way, and the way back is the application's own.
  */
-static void call_handler(int i, const struct agent_sigaction *act, siginfo_t *info,
-			 struct osl_ucontext *uc)
+void sig_call(int sig, const struct agent_sigaction *act, siginfo_t *info, struct osl_ucontext *uc)
 {
 	u64 restorer = act->flags & SA_RESTORER ? act->restorer : (u64)agent_restorer;
 	u64 mask = uc->sigmask | act->mask;
@@ -212,12 +240,11 @@ static void call_handler(int i, const struct agent_sigaction *act, siginfo_t *in
 		info = (siginfo_t *)((u64)uc + FRAME_UC_SIZE);
 	}
 	if (!(act->flags & SA_NODEFER))
-		mask |= BIT(signals[i]);
-	if (act->flags & SA_RESETHAND)
-		store_relaxed(&agent.app[i].handler, (u64)SIG_DFL);
+		mask |= BIT(sig);
 	mask &= ~OURS;
+	stack_note(uc, FRAME_OF(uc), false);
 	SYS6(__NR_rt_sigprocmask, SIG_SETMASK, &mask, NULL, MASK_BYTES, 0, 0);
-	agent_hand_on(FRAME_OF(uc), act->handler, (u64)signals[i], info, uc);
+	agent_hand_on(FRAME_OF(uc), act->handler, (u64)sig, info, uc);
 }
 
 void sig_chain(int sig, siginfo_t *info, struct osl_ucontext *uc, bool again)
@@ -235,8 +262,13 @@ void sig_chain(int sig, siginfo_t *info, struct osl_ucontext *uc, bool again)
 		return;
 	if (act.handler == (u64)SIG_IGN || act.handler == (u64)SIG_DFL)
 		die(sig, info, uc, again);
-	else
-		call_handler(i, &act, info, uc);
+	else {
+		if (sent)
+			defer_expose(uc);
+		if (act.flags & SA_RESETHAND)
+			store_relaxed(&agent.app[i].handler, (u64)SIG_DFL);
+		sig_call(sig, &act, info, uc);
+	}
 }
 
 bool sig_held(siginfo_t *info, u64 mask)
@@ -304,18 +336,26 @@ static long emulate_own_action(int i, const struct arch_regs *regs)
 	return 0;
 }
 
-/* The mask that the kernel has is without our signals; the one that the application sees is not. */
+/*
+ * The mask that the kernel has is without our signals, and the handler is ours; what the
+ * application sees is its own.
+ */
 static long emulate_masked_action(u64 sig, struct agent_sigaction *act, u64 to)
 {
 	struct agent_sigaction old;
+	struct agent_sigaction handler = defer_known(sig);
 	u32 *withheld = &handler_withheld[sig], was = *withheld;
+	bool own = act && sys_getpid() == agent.pid;
 	long ret;
 
-	if (act && sys_getpid() == agent.pid)
+	if (own)
 		*withheld = (u32)(act->mask & OURS);
 	if (act)
 		act->mask &= ~OURS;
+	if (own)
+		defer_wrap(sig, act);
 	ret = raw_action((int)sig, act, &old);
+	defer_unwrap(&handler, &old);
 	old.mask |= was;
 	return ret ? ret : to && osl_write((void *)to, &old, sizeof(old)) ? -EFAULT : 0;
 }
@@ -406,8 +446,10 @@ static void watch_filters(u64 nr, const struct arch_regs *regs)
 		filter = regs->di == SECCOMP_SET_MODE_FILTER && regs->dx;
 	}
 	if ((strict || filter) &&
-	    (load_acquire(agent.mark) != FORK_KNOWN || sys_getpid() == agent.pid))
+	    (load_acquire(agent.mark) != FORK_KNOWN || sys_getpid() == agent.pid)) {
+		unwrap_handlers();
 		osl_wall();
+	}
 }
 
 bool sig_emulate(const struct agent_plan *plan, struct arch_regs *regs, struct osl_ucontext *uc)

@@ -8,7 +8,8 @@
  * death. So the stacks of the threads, which are held, are looked through: from the stack pointer
  * on, and from where a frame says the thread was before, if that is another stack. In the frames
  * found our signals are taken out of the mask; what they were is noted. When the guards go, all of
- * it is put back, and frames that were made meanwhile get what the thread is known to block.
+ * it is put back, and frames that were made meanwhile get what the thread is known to block; but
+ * not those that return into a hit, which may trap or fault for us.
  *
  * A frame is known by what it ends in, the restorer's system call, and by what the kernel writes
  * into each. Memory is read and written through a file and never in place: what looks like a frame
@@ -78,8 +79,8 @@ static void look_at(struct walk *w, u64 at, const u8 *bytes)
 
 	if (!is_frame(w, at, bytes))
 		return;
-	if (w->nfrom < STACKS_MAX && !looked_at(w, uc->sp))
-		w->from[w->nfrom++] = uc->sp;
+	if (w->nfrom < STACKS_MAX && !looked_at(w, stack_origin(uc->sp)))
+		w->from[w->nfrom++] = stack_origin(uc->sp);
 	w->visit(w, at, uc);
 }
 
@@ -97,9 +98,10 @@ static void look_through(struct walk *w, u64 from)
 	} while (n == WINDOW && at < end);
 }
 
+/* Frames on a stack of ours return into a hit: what matters is where that came from. */
 static void look_through_all(struct walk *w, const struct agent_held *h)
 {
-	w->from[0] = h->sp;
+	w->from[0] = stack_origin(h->sp);
 	w->nfrom = 1;
 	w->which = withheld_get(h->thread, 0) & SIG_OURS;
 	for (u32 i = 0; i < w->nfrom; i++)
@@ -145,12 +147,17 @@ void sigframe_open(const struct agent_held *who, u32 n)
 	each_frame(&w, who, n);
 }
 
+static bool returns_to_hit(const struct osl_ucontext *uc)
+{
+	return stack_index(uc->sp) >= 0 || agent_prog_contains(uc->ip) || agent_works(uc->ip);
+}
+
 static void close_frame(struct walk *w, u64 at, const struct osl_ucontext *uc)
 {
 	const struct note *note = note_of(at);
 	u64 which = note ? note->which : w->which;
 
-	if (which & ~uc->sigmask)
+	if (which & ~uc->sigmask && !returns_to_hit(uc))
 		set_mask(w, at, uc->sigmask | which);
 }
 

@@ -11,6 +11,9 @@
  * semaphore of a USDT probe). It is the module's, as the site is: it is touched only while the
  * site's bytes show that the module is still there.
  *
+ * A break becomes a jump where there is one (jump.c), and a jump a break again before anything else
+ * happens to it.
+ *
  * Removal: original byte, then SITE_DEAD. A trap that arrives later finds the place dead and starts
  * the instruction again. The sites that keep our signals unblocked are only removed while no other
  * thread runs; until then they stay and do what the application asked for.
@@ -21,6 +24,7 @@
 
 #define BUCKETS 16384u
 #define MAX_ORDER 12u /* at most 4096 consumers of a site */
+#define RAISED_AT_ONCE 64u
 
 static struct agent_place *buckets[BUCKETS];
 static struct agent_hooks *spare[MAX_ORDER + 1];
@@ -63,8 +67,30 @@ struct agent_place *site_of_slot(u64 ip)
 
 		if (plan && plan->patch.slot && ip - plan->patch.slot < plan->patch.slot_len)
 			return p;
+		if (plan && plan->can_jump && ip - plan->jump.stub < plan->jump.stub_len)
+			return p;
 	}
 	return NULL;
+}
+
+/* The displaced instruction is at @copy: what is before and behind is ours. */
+static u64 unslot_ip(const struct arch_patch *p, u64 copy, u32 len, u64 ip)
+{
+	return ip < copy + len || !len ? p->addr : p->addr + p->len;
+}
+
+void site_unslot(const struct agent_place *p, struct arch_regs *regs)
+{
+	const struct agent_plan *plan = load_acquire(&p->plan);
+	const struct arch_jump *j = &plan->jump;
+	u64 into = regs->ip - j->stub;
+
+	if (plan->can_jump && into < j->stub_len) {
+		regs->sp += into < j->tail ? arch_jump_depth((u32)into) : 0;
+		regs->ip = unslot_ip(&plan->patch, j->stub + j->tail, j->tail_len, regs->ip);
+		return;
+	}
+	regs->ip = unslot_ip(&plan->patch, plan->patch.slot, plan->patch.len, regs->ip);
 }
 
 /* --- consumers ----------------------------------------------------------------------------------
@@ -241,18 +267,11 @@ static int text_matches(struct agent_poke *poke, const struct arch_patch *p, u8 
 
 static int slot_write(struct agent_poke *poke, const struct arch_patch *p)
 {
-	u8 now[ARCH_SLOT_SIZE];
-
 	if (!p->slot)
 		return 0;
-	if (!agent_arena_holds(p->slot, p->slot_len) || poke_read(poke, p->slot, now, p->slot_len))
+	if (!agent_arena_holds(p->slot, p->slot_len))
 		return -EFAULT;
-	if (memcmp(now, p->slot_bytes, p->slot_len) == 0)
-		return 0;
-	for (u32 i = 0; i < p->slot_len; i++)
-		if (now[i])
-			return -EEXIST;
-	return poke_write(poke, p->slot, p->slot_bytes, p->slot_len);
+	return poke_fill(poke, p->slot, p->slot_bytes, p->slot_len);
 }
 
 static struct agent_plan *plan_new(const struct agent_site *s)
@@ -260,14 +279,27 @@ static struct agent_plan *plan_new(const struct agent_site *s)
 	struct agent_plan *plan = agent_alloc(sizeof(*plan));
 
 	if (plan)
-		*plan = (struct agent_plan){s->patch, s->flags, s->module, s->func};
+		*plan = (struct agent_plan){
+			.patch = s->patch,
+			.jump = s->jump,
+			.flags = s->flags,
+			.module = s->module,
+			.func = s->func,
+		};
 	return plan;
 }
 
 static bool plan_same(const struct agent_plan *plan, const struct agent_site *s)
 {
 	return plan && plan->flags == s->flags && plan->module == s->module &&
-	       plan->func == s->func && memcmp(&plan->patch, &s->patch, sizeof(s->patch)) == 0;
+	       plan->func == s->func && memcmp(&plan->patch, &s->patch, sizeof(s->patch)) == 0 &&
+	       memcmp(&plan->jump, &s->jump, sizeof(s->jump)) == 0;
+}
+
+static bool site_stands(struct agent_poke *poke, const struct agent_place *p)
+{
+	return p->jumped ? jump_stands(poke, p)
+			 : text_matches(poke, &p->plan->patch, break_insn) == 0;
 }
 
 static int site_check(struct agent_poke *poke, const struct agent_site *s)
@@ -280,7 +312,7 @@ static int site_check(struct agent_poke *poke, const struct agent_site *s)
 	if (s->patch.kind == ARCH_PATCH_SLOT && !s->patch.slot)
 		return -EINVAL;
 	/* armed already, unless the text was replaced under us */
-	if (p && p->state == SITE_ARMED && text_matches(poke, &s->patch, break_insn) == 0)
+	if (p && p->state == SITE_ARMED && site_stands(poke, p))
 		return 0;
 	ret = text_matches(poke, &s->patch, s->patch.insn[0]);
 	/* a debugger that removed its break point over ours left our own byte behind */
@@ -296,6 +328,7 @@ void site_forget(u64 addr)
 	if (!p)
 		return;
 	store_release(&p->state, SITE_GONE);
+	jump_forget(p);
 	hooks_swap(p, NULL);
 }
 
@@ -317,15 +350,19 @@ static int site_prepare(struct agent_poke *poke, const struct agent_site *s)
 	if (!p)
 		return -ENOMEM;
 	/* the module was loaded anew since: its data are as new as its text */
-	if (p->state == SITE_ARMED && byte_is(poke, p->addr, s->patch.insn[0]))
+	if (p->state == SITE_ARMED && !site_stands(poke, p) &&
+	    byte_is(poke, p->addr, s->patch.insn[0]))
 		site_forget(p->addr);
 	if (plan_same(p->plan, s))
 		return 0;
+	if (!jump_lower_over(poke, p->addr))
+		return -EFAULT;
 	plan = plan_new(s);
 	if (!plan)
 		return -ENOMEM;
 	if (p->plan && p->plan->module != s->module)
 		hooks_swap(p, NULL); /* whoever was here before is unloaded */
+	plan->can_jump = !s->flags && jump_prepare(poke, &s->patch, &s->jump);
 	store_release(&p->plan, plan);
 	return 0;
 }
@@ -335,6 +372,10 @@ static int site_break(struct agent_poke *poke, const struct agent_site *s)
 	struct agent_place *p = site_find(s->patch.addr);
 	int ret;
 
+	if (p->jumped)
+		return 0;
+	if (!jump_lower_over(poke, p->addr))
+		return -EFAULT;
 	store_release(&p->state, SITE_ARMED);
 	ret = poke_write(poke, s->patch.addr, &break_insn, 1);
 	if (ret)
@@ -344,10 +385,52 @@ static int site_break(struct agent_poke *poke, const struct agent_site *s)
 
 static int site_see_broken(struct agent_poke *poke, const struct agent_site *s)
 {
-	if (byte_is(poke, s->patch.addr, break_insn))
+	struct agent_place *p = site_find(s->patch.addr);
+
+	if (p->jumped || byte_is(poke, p->addr, break_insn))
 		return 0;
-	store_release(&site_find(s->patch.addr)->state, SITE_DEAD);
+	store_release(&p->state, SITE_DEAD);
 	return poke->err ? poke->err : -EFAULT;
+}
+
+static void raise_all(struct agent_poke *poke, const struct agent_site *v, u32 n, const s32 *err)
+{
+	struct agent_place *some[RAISED_AT_ONCE];
+	u32 k = 0;
+
+	for (u32 i = 0; i < n; i++) {
+		if (err[i] == 0)
+			some[k++] = site_find(v[i].patch.addr);
+		if (k == RAISED_AT_ONCE || i == n - 1) {
+			jump_raise(poke, some, k);
+			k = 0;
+		}
+	}
+}
+
+static bool site_is_armed(const struct agent_place *p)
+{
+	return load_acquire(&p->state) == SITE_ARMED && load_acquire(&p->plan);
+}
+
+static bool guards_actions(const struct agent_place *p)
+{
+	return p->plan->flags & AGENT_SITE_SIGACTION;
+}
+
+/*
+ * Jumps need to know of every handler that begins: who sets one without our seeing it keeps the
+ * breaks. Those that are set already are called through ours from here on.
+ */
+static bool handlers_seen(void)
+{
+	bool seen = false;
+
+	for (struct agent_place *p = agent.places; p && !seen; p = p->older)
+		seen = site_is_armed(p) && guards_actions(p);
+	if (seen)
+		sig_open_masks();
+	return seen;
 }
 
 void site_arm_all(const struct agent_site *v, u32 n, s32 *err)
@@ -369,6 +452,8 @@ void site_arm_all(const struct agent_site *v, u32 n, s32 *err)
 	for (u32 i = 0; i < n; i++)
 		if (err[i] == 0)
 			err[i] = site_see_broken(&poke, &v[i]);
+	if (agent.jumps && handlers_seen())
+		raise_all(&poke, v, n, err);
 	poke_end(&poke);
 }
 
@@ -395,6 +480,7 @@ static void restore_if(bool (*pred)(const struct agent_place *p))
 	struct agent_place *first = load_acquire(&agent.places);
 
 	poke_begin(&poke);
+	jump_lower(&poke, pred);
 	for (struct agent_place *p = first; p; p = p->older)
 		if (pred(p))
 			site_restore(&poke, p);
@@ -403,11 +489,6 @@ static void restore_if(bool (*pred)(const struct agent_place *p))
 	for (struct agent_place *p = first; p; p = p->older)
 		if (pred(p))
 			store_release(&p->state, SITE_DEAD);
-}
-
-static bool site_is_armed(const struct agent_place *p)
-{
-	return load_acquire(&p->state) == SITE_ARMED && load_acquire(&p->plan);
 }
 
 static bool guards_signals(const struct agent_place *p)
@@ -468,7 +549,7 @@ bool site_restore_all(bool others_stopped)
 
 static bool module_is_there(struct agent_poke *poke, const struct agent_place *p)
 {
-	return p->plan && text_matches(poke, &p->plan->patch, break_insn) == 0;
+	return p->plan && site_stands(poke, p);
 }
 
 static void drop_link_at(struct agent_poke *poke, struct agent_place *p, u64 link)

@@ -12,12 +12,18 @@
  *
  * A hit within a hit goes on below it. When all are in use the thread's own stack has to do; where
  * that is known to be too small the programs are missed.
+ *
+ * A hit by a jump has no frame of the kernel's that says whether the alternate stack is in use. So
+ * it is known of each thread where it may be: nowhere at first, since a trap said so, then where a
+ * handler has been seen to run on it. Threads of which nothing is known, and those that are there,
+ * trap for their hit. Handlers that begin are seen because they are called through ours (defer.c).
  */
 #include "agent/agent.h"
 
-#define STACKS 24u
-#define STACK_SIZE (24u << 10)
-#define NEED 12288u /* for a hit with its programs at their deepest, beside the frames */
+#define STACKS 17u
+#define STACK_SIZE (32u << 10) /* NEED, and two frames with the largest state */
+#define TOP (STACK_SIZE - 16u) /* what is called there is on this one, not on the next */
+#define NEED 12288u	       /* for a hit with its programs at their deepest, beside the frames */
 
 #define DISARMED (1u << 31) /* SS_AUTODISARM: not in use while its handlers run */
 
@@ -31,12 +37,31 @@
 
 static u8 stacks[STACKS][STACK_SIZE] __attribute__((aligned(64)));
 static u32 taken[STACKS];
+static u64 origins[STACKS]; /* where the thread was before */
+
+#define THREADS 1024u
+#define WINDOW 16u
+
+/* Of a thread, written by nobody else. A place is never given to another. */
+struct alternate {
+	u64 key;   /* thread pointer | 1, 0: free */
+	u64 known; /* the others are valid */
+	u64 at, size;
+};
+static struct alternate alternates[THREADS];
 
 s32 stack_index(u64 sp)
 {
 	u64 at = sp - (u64)stacks;
 
 	return at < sizeof(stacks) ? (s32)(at / STACK_SIZE) : -1;
+}
+
+u64 stack_origin(u64 sp)
+{
+	s32 i = stack_index(sp);
+
+	return i >= 0 ? load_relaxed(&origins[i]) : sp;
 }
 
 static u32 state_word(const struct osl_ucontext *uc, u32 at)
@@ -54,9 +79,14 @@ static u64 frame_size(const struct osl_ucontext *uc)
 	return uc->fpstate - (u64)uc + size + FRAME_REST;
 }
 
+static u32 hash_of(u64 thread)
+{
+	return (u32)((thread * 0x9e3779b97f4a7c15ULL) >> 40);
+}
+
 static s32 take(void)
 {
-	u32 start = (u32)((arch_thread_pointer() * 0x9e3779b97f4a7c15ULL) >> 40) % STACKS;
+	u32 start = hash_of(arch_thread_pointer()) % STACKS;
 
 	for (u32 i = 0; i < STACKS; i++) {
 		u32 at = (start + i) % STACKS, free = 0;
@@ -102,16 +132,62 @@ static bool call_beside_alternate(s32 i, void (*fn)(void *hit), void *hit,
 {
 	struct beside b = {fn, hit, (u64)stacks[i], false};
 
-	agent_call_on((u64)stacks[i] + STACK_SIZE, beside, &b);
+	agent_call_on((u64)stacks[i] + TOP, beside, &b);
 	if (b.called)
 		set_alternate(uc->stack_sp, uc->stack_size);
 	return b.called;
 }
 
+/* --- which is in use ----------------------------------------------------------------------------
+ */
+
+static bool alternate_in_use(u64 sp, const struct osl_ucontext *uc)
+{
+	return sp - uc->stack_sp < uc->stack_size && !(uc->stack_flags & DISARMED);
+}
+
+/* The place of this thread, which is made; NULL: there is none. */
+static struct alternate *alternate_of(u64 thread)
+{
+	u64 key = thread | 1;
+	u32 start = hash_of(thread);
+
+	for (u32 i = 0; i < WINDOW; i++) {
+		struct alternate *a = &alternates[(start + i) % THREADS];
+		u64 empty = 0;
+
+		if (load_relaxed(&a->key) == key ||
+		    (!load_relaxed(&a->key) &&
+		     __atomic_compare_exchange_n(&a->key, &empty, key, false, __ATOMIC_RELAXED,
+						 __ATOMIC_RELAXED)))
+			return a;
+	}
+	return NULL;
+}
+
+void stack_note(const struct osl_ucontext *uc, u64 sp, bool trapped)
+{
+	bool in_use = alternate_in_use(sp, uc);
+	struct alternate *a = in_use || trapped ? alternate_of(arch_thread_pointer()) : NULL;
+
+	if (!a)
+		return;
+	a->at = uc->stack_sp;
+	a->size = in_use ? uc->stack_size : 0;
+	store_release(&a->known, 1);
+}
+
+__hot bool stack_may_be_left(u64 sp)
+{
+	const struct alternate *a = alternate_of(arch_thread_pointer());
+
+	return a && load_acquire(&a->known) && sp - a->at >= a->size;
+}
+
 __hot bool stack_call(void (*fn)(void *hit), void *hit, const struct osl_ucontext *uc)
 {
 	u64 here = (u64)__builtin_frame_address(0), room = here - uc->stack_sp;
-	bool in_use = room < uc->stack_size && !(uc->stack_flags & DISARMED);
+	bool in_use = alternate_in_use(here, uc);
 	bool called = true;
 	s32 i;
 
@@ -122,15 +198,31 @@ __hot bool stack_call(void (*fn)(void *hit), void *hit, const struct osl_ucontex
 	i = take();
 	if (i < 0 && in_use)
 		return false;
+	if (i >= 0)
+		store_relaxed(&origins[i], here);
 	if (i < 0)
 		fn(hit);
 	else if (in_use)
 		called = call_beside_alternate(i, fn, hit, uc);
 	else
-		agent_call_on((u64)stacks[i] + STACK_SIZE, fn, hit);
+		agent_call_on((u64)stacks[i] + TOP, fn, hit);
 	if (i >= 0)
 		store_release(&taken[i], 0);
 	return called;
+}
+
+__hot void stack_call_open(void (*fn)(void *hit), void *hit, struct agent_active *a)
+{
+	s32 i = take();
+
+	if (i < 0) {
+		fn(hit);
+		return;
+	}
+	active_moves(a, i);
+	store_relaxed(&origins[i], (u64)__builtin_frame_address(0));
+	agent_call_on((u64)stacks[i] + TOP, fn, hit);
+	store_release(&taken[i], 0);
 }
 
 /* In a forked child: nobody else is in a hit. */

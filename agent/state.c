@@ -354,6 +354,7 @@ int agent_arena_add(const struct agent_arena *a)
 		return -ENOMEM;
 	}
 	sys_name_memory((void *)p, a->size, "ebpfrt-slots");
+	jump_arena((u64)p);
 	*e = (struct agent_arena_entry){agent.arenas, a->addr, a->size};
 	store_release(&agent.arenas, e);
 	return 0;

@@ -238,11 +238,9 @@ static __hot bool serve_return(u64 addr, struct arch_regs *regs, struct osl_ucon
 /* --- a site -------------------------------------------------------------------------------------
  */
 
-static void serve_consumers(const struct agent_place *p, const struct arch_regs *regs,
-			    struct osl_ucontext *uc, bool settled)
+__hot void trap_serve(const struct agent_place *p, const struct arch_regs *regs,
+		      struct agent_active *a)
 {
-	bool nested;
-	struct agent_active *a = settled ? active_enter(hit_frame(), &nested) : NULL;
 	u32 notes;
 
 	if (!a) {
@@ -257,7 +255,6 @@ static void serve_consumers(const struct agent_place *p, const struct arch_regs 
 		trap_missed_return(p, notes);
 		session_forget(notes);
 	}
-	active_leave(a);
 }
 
 /* Execute the displaced instruction, here or in its slot. */
@@ -353,6 +350,8 @@ static void serve_site(const struct agent_place *p, struct arch_regs *regs, sigi
 		       struct osl_ucontext *uc, bool settled, bool *raise)
 {
 	const struct agent_plan *plan = load_acquire(&p->plan);
+	struct agent_active *a;
+	bool nested;
 
 	agent_count(&agent.stats->hits);
 	if (plan->flags & (AGENT_SITE_SIGMASK | AGENT_SITE_SIGACTION) &&
@@ -368,7 +367,10 @@ static void serve_site(const struct agent_place *p, struct arch_regs *regs, sigi
 		osl_regs_to_ucontext(regs, uc);
 	if (plan->flags & AGENT_SITE_MODULES)
 		modules_changed();
-	serve_consumers(p, regs, uc, settled);
+	a = settled ? active_enter(hit_frame(), &nested) : NULL;
+	trap_serve(p, regs, a);
+	if (a)
+		active_leave(a);
 	if (plan->flags & AGENT_SITE_RETURN)
 		serve_returning(plan, regs, uc, settled);
 	if (plan->flags & (AGENT_SITE_UNWIND | AGENT_SITE_RESUME | AGENT_SITE_JUMP))
@@ -379,20 +381,23 @@ static void serve_site(const struct agent_place *p, struct arch_regs *regs, sigi
 /*
  * A place that is not armed. Late traps start the instruction again; so they do when somebody else
  * left a copy of our byte there (a debugger that removed its own break point), which is served for
- * as long as the rest of the instruction is still the one we know.
+ * as long as the rest of the instruction is still the one we know,
+ * or of the jump that another thread is about to take away.
  */
 static bool serve_dead(const struct agent_place *p, struct arch_regs *regs, siginfo_t *info,
 		       struct osl_ucontext *uc, bool *raise)
 {
-	const struct arch_patch *patch = &load_acquire(&p->plan)->patch;
+	const struct agent_plan *plan = load_acquire(&p->plan);
+	const struct arch_patch *patch = &plan->patch;
 	u8 text[ARCH_MAX_INSN];
 
 	if (osl_read(text, (void *)p->addr, patch->len))
 		return false;
-	if (text[0] == 0xcc && memcmp(text + 1, patch->insn + 1, patch->len - 1))
+	if (text[0] == 0xcc && memcmp(text + 1, patch->insn + 1, patch->len - 1) &&
+	    !jump_tail_is(plan, text))
 		return false;
 	if (text[0] == 0xcc)
-		execute(load_acquire(&p->plan), regs, info, uc, raise);
+		execute(plan, regs, info, uc, raise);
 	else
 		frame_set_ip(uc, p->addr);
 	return true;
@@ -470,23 +475,50 @@ static __hot void on_hit(void *p)
 	h->served = serve(h) || serve_moved(h->addr);
 }
 
+static __hot bool take_hit(u64 addr, siginfo_t *info, struct osl_ucontext *uc)
+{
+	struct hit h = {.addr = addr, .info = info, .uc = uc};
+
+	osl_regs_from_ucontext(&h.regs, uc);
+	heldback_enter();
+	if (!stack_call(on_hit, &h, uc)) {
+		h.cramped = true;
+		on_hit(&h);
+	}
+	heldback_leave(uc);
+	if (h.raise)
+		sig_chain(info->si_signo, info, uc, false);
+	return h.served;
+}
+
+bool trap_at(siginfo_t *info, struct osl_ucontext *uc)
+{
+	return take_hit(frame_ip(uc), info, uc);
+}
+
+/* A hit by a jump that has to be one by a trap, or what has been kept off it (jump.c, defer.c). */
+static bool serve_own(struct osl_ucontext *uc)
+{
+	u64 at = frame_ip(uc) - ARCH_BREAK_LEN;
+
+	if (at == (u64)agent_trap_self) {
+		stack_note(uc, uc->sp, true);
+		uc->ax = stack_call((void (*)(void *))uc->di, (void *)uc->si, uc);
+	} else if (at == (u64)agent_let_in) {
+		defer_let_in(uc);
+	} else {
+		return false;
+	}
+	return true;
+}
+
 __hot void agent_on_trap(int sig, siginfo_t *info, struct osl_ucontext *uc)
 {
-	struct hit h = {.addr = frame_ip(uc) - ARCH_BREAK_LEN, .info = info, .uc = uc};
-
-	if (info->si_code == SI_KERNEL && agent.ready) {
-		osl_regs_from_ucontext(&h.regs, uc);
-		heldback_enter();
-		if (!stack_call(on_hit, &h, uc)) {
-			h.cramped = true;
-			on_hit(&h);
-		}
-		heldback_leave(uc);
-		if (h.raise)
-			sig_chain(info->si_signo, info, uc, false);
-		if (h.served)
-			return;
-	}
+	if (info->si_code == SI_KERNEL && serve_own(uc))
+		return;
+	if (info->si_code == SI_KERNEL && agent.ready &&
+	    take_hit(frame_ip(uc) - ARCH_BREAK_LEN, info, uc))
+		return;
 	if (is_debuggers(info, uc))
 		return;
 	if (agent.stats)

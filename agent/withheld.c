@@ -170,7 +170,8 @@ void withheld_take(const struct agent_withheld_list *l)
 			     withheld_get(l->v[i].thread, 0) | (l->v[i].which & SIG_OURS), 0);
 }
 
-/* A thread that will still meet the stub of a return instance must not block SIGTRAP, ever. */
+/* A thread that will still meet the stub of a return instance must not block SIGTRAP, ever; nor
+ * what comes when it is in a hit. */
 void withheld_give_back(struct agent_withheld_list *l, bool settled)
 {
 	u32 n = 0;
@@ -179,7 +180,7 @@ void withheld_give_back(struct agent_withheld_list *l, bool settled)
 		struct note *note = &notes[i];
 
 		if (l && note->tid && note->which && n < AGENT_WITHHELD_MAX &&
-		    (settled || !ret_pending(note->thread)))
+		    (settled || !crowd_needs_traps(note->thread)))
 			l->v[n++] = (struct agent_withheld){note->thread, note->tid, note->which};
 		*note = (struct note){0};
 	}

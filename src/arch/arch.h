@@ -161,6 +161,51 @@ struct osl_fault;
 bool arch_patch_fault(const struct arch_patch *p, const struct arch_regs *regs,
 		      struct osl_fault *out);
 
+/* --- a jump instead of the break
+ * ------------------------------------------------------------------------------------ */
+
+#define ARCH_JUMP_LEN 5
+#define ARCH_STUB_SIZE 64
+
+/*
+ * A site whose instruction leads into a *stub*: that calls the agent with the registers, executes
+ * the displaced instruction and goes on behind it. No signal, no system call. Made in the daemon;
+ * the agent has a break there first, and goes back to it before it restores anything.
+ */
+struct arch_jump {
+	u64 to;	     /* where the jump at the site leads; 0: there is none, the break stays */
+	u64 stub;    /* the same, or @to only holds a jump to it */
+	u8 stub_len; /* of .bytes */
+	u8 tail;     /* offset of the displaced instruction: the stack is the application's again */
+	u8 tail_len; /* its bytes; behind them is a jump */
+	u8 pad[5];
+	u8 bytes[ARCH_STUB_SIZE];
+};
+
+/*
+ * Where may a jump at the site of @p lead when no byte behind its instruction changes? @text: @len
+ * bytes at the site. True and the inclusive range; false when no jump fits, or @p is of a kind that
+ * a stub doesn't execute.
+ */
+bool arch_jump_range(const struct arch_patch *p, const u8 *text, size_t len, u64 *lo, u64 *hi);
+/*
+ * The stub of @p at @stub, which calls what the quad at @entry points to. 0, or -ERANGE when
+ * something is out of reach of it. @out->to is set to @stub.
+ */
+int arch_jump_stub(const struct arch_patch *p, u64 stub, u64 entry, struct arch_jump *out);
+/* Is @j well-formed for @p? For the agent, as arch_patch_valid(). Any context. */
+bool arch_jump_valid(const struct arch_patch *p, const struct arch_jump *j);
+/*
+ * The head of a stub, up to and with its call: is this one, at @stub, and of which site? And how
+ * many bytes is the stack pointer below where it was, before the instruction at @offset of it? Any
+ * context.
+ */
+#define ARCH_STUB_HEAD 16
+bool arch_jump_site(const u8 *head, u64 stub, u64 *site);
+u32 arch_jump_depth(u32 offset);
+/* The bytes of a jump at @from to @to, which is in reach. Any context. */
+void arch_jump_bytes(u64 from, u64 to, u8 out[ARCH_JUMP_LEN]);
+
 /* --- raw system calls, thread pointer
  * ------------------------------------------------------------------------- */
 

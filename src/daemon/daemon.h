@@ -47,6 +47,7 @@ struct daemon {
 	bool private; /* belongs to one client and leaves with it */
 	bool leaving;
 	bool unreachable; /* the runtime directory was taken away */
+	bool jumps;	  /* sites become jumps where they can */
 	char dir[96];
 	/* waker.c */
 	int bells_fd, life_fd;

@@ -264,10 +264,13 @@ static void ack_arena(struct exchange *x, const struct xmsg *m, s32 err, const u
 	if (!err)
 		return;
 	for (u32 i = 0; i < t->nsites; i++) {
-		struct arch_patch *p = &t->sites[i].site.patch;
+		struct agent_site *s = &t->sites[i].site;
 
-		if (!t->sites[i].armed && p->slot >= a->addr && p->slot - a->addr < a->size)
-			memset(p, 0, sizeof(*p));
+		if (!t->sites[i].armed && (s->patch.slot - a->addr < a->size ||
+					   s->jump.stub - a->addr < a->size)) {
+			memset(&s->patch, 0, sizeof(s->patch));
+			memset(&s->jump, 0, sizeof(s->jump));
+		}
 	}
 	a->used = a->size = 0;
 	exchange_fail(x, -EAGAIN, "process %d has no room for the displaced instructions at %#llx",
@@ -365,7 +368,8 @@ static void put_setup(struct exchange *x)
 				.bells_size = ALIGN_UP(sizeof(struct osl_bells), EBPFRT_PAGE_SIZE),
 				.life_size = ALIGN_UP(sizeof(struct osl_life), EBPFRT_PAGE_SIZE),
 				.stats_size = t->stats_size,
-				.ret_instances = RET_INSTANCES};
+				.ret_instances = RET_INSTANCES,
+				.jumps = d->jumps};
 	struct xmsg *m;
 
 	snprintf(s.socket, sizeof(s.socket), "%s/agent", d->dir);
@@ -723,9 +727,10 @@ void deliver_put_all(struct exchange *x)
 			return;
 		put_setup(x);
 	}
+	/* before anything is mapped that could come to lie there */
+	put_arenas(x);
 	put_programs(x);
 	put_updates(x);
-	put_arenas(x);
 	if (x->plan.out) {
 		put_gone(x);
 		put_sites(x);

@@ -46,6 +46,7 @@ struct options {
 	int private_fd;
 	int ready_fd;
 	double idle_s;
+	bool jumps;
 };
 
 static struct daemon the_daemon;
@@ -84,6 +85,12 @@ static int bad_usage(const char *what, const char *value)
 	return 2;
 }
 
+static bool parse_probe(const char *s, bool *jumps)
+{
+	*jumps = strcmp(s, "trap");
+	return !*jumps || !strcmp(s, "auto");
+}
+
 /* 0: go on, else exit with that status minus one */
 static int parse_options(int argc, char **argv, struct options *o)
 {
@@ -94,11 +101,13 @@ static int parse_options(int argc, char **argv, struct options *o)
 					      {"help", no_argument, NULL, 'h'},
 					      {"version", no_argument, NULL, 'V'},
 					      {0}};
-	const char *env = getenv("EBPFRT_IDLE");
+	const char *env = getenv("EBPFRT_IDLE"), *probe = getenv("EBPFRT_PROBE");
 	int c;
 
 	if (env && *env && !parse_seconds(env, &o->idle_s))
 		return 1 + bad_usage("EBPFRT_IDLE is not a number of seconds:", env);
+	if (!parse_probe(probe && *probe ? probe : "trap", &o->jumps))
+		return 1 + bad_usage("EBPFRT_PROBE is neither trap nor auto:", probe);
 	while ((c = getopt_long(argc, argv, "f", longs, NULL)) != -1) {
 		switch (c) {
 		case 'f':
@@ -667,6 +676,7 @@ int main(int argc, char **argv)
 	init_lists(d);
 	open_log(d, &o);
 	d->idle_ns = (u64)(o.idle_s * 1000) * NS_PER_MS;
+	d->jumps = o.jumps;
 	r = take_lock_in_turn(d);
 	if (r)
 		return r < 0 ? fail("cannot lock the runtime directory", r) : 0;

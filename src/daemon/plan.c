@@ -19,10 +19,12 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "daemon/plan_jump.h"
 #include "daemon/target.h"
 
 #define ARENA_SIZE 65536u
 #define ARENA_DISTANCE (512ull << 20)
+#define STUB_REACH ((1ull << 31) - ARENA_SIZE)
 #define FILES_MAX 64u
 #define TEXT_LEN 64u
 #define SYSCALL_LEN 2u
@@ -54,9 +56,12 @@ struct worker {
 	struct addr_index planned, known; /* of the plan's sites, and of the target's */
 	struct armed {
 		u64 addr;
-		u8 byte; /* without us */
-	} * armed;	 /* the target's, ascending */
+		const u8 *insn; /* without us */
+		u32 len;
+	} * armed; /* the target's, ascending */
 	u32 narmed;
+	struct plan_pads pads;
+	u64 exe_end; /* where its heap will begin; 0: it has begun */
 };
 
 static __printf_like(2, 3) void say(char why[PROBE_WHY_MAX], const char *fmt, ...)
@@ -176,8 +181,11 @@ static ssize_t read_text(const struct worker *w, u64 addr, u8 *buf, size_t len)
 	ssize_t n = read_memory(w, addr, buf, len);
 
 	for (u32 i = armed_from(w, addr);
-	     n > 0 && i < w->narmed && w->armed[i].addr < addr + (u64)n; i++)
-		buf[w->armed[i].addr - addr] = w->armed[i].byte;
+	     n > 0 && i < w->narmed && w->armed[i].addr < addr + (u64)n; i++) {
+		u64 at = w->armed[i].addr - addr;
+
+		memcpy(buf + at, w->armed[i].insn, MIN((u64)w->armed[i].len, (u64)n - at));
+	}
 	return n;
 }
 
@@ -227,13 +235,14 @@ static u64 slot_near(struct worker *w, u64 near, u64 lo, u64 hi)
 	if (o->narenas == PLAN_ARENAS || hi - lo < ARENA_SIZE)
 		return 0;
 	/* not next to the module: that is where the kernel puts what is mapped next */
-	near = near - lo > ARENA_DISTANCE ? near - ARENA_DISTANCE : near;
+	near = near - lo > ARENA_DISTANCE ? near - ARENA_DISTANCE : lo;
 	addr = probe_maps_gap(&w->maps, lo, hi - ARENA_SIZE, near, ARENA_SIZE);
 	if (!addr)
 		return 0;
 	note_mapping(w, addr, ARENA_SIZE);
 	a = &o->arenas[o->narenas++];
-	*a = (struct plan_arena){.addr = addr, .size = ARENA_SIZE};
+	/* the agent has the first for itself */
+	*a = (struct plan_arena){.addr = addr, .size = ARENA_SIZE, .used = ARCH_SLOT_SIZE};
 	return slot_in(a, lo, hi);
 }
 
@@ -256,6 +265,86 @@ static int give_slot(struct worker *w, struct arch_patch *p, char why[PROBE_WHY_
 		    "instruction",
 		    (unsigned long long)p->addr);
 	return err;
+}
+
+/* --- jumps ----------------------------------------------------------------------------------- */
+
+static void keep_near(u64 first, u64 last, u64 *lo, u64 *hi)
+{
+	*lo = MAX(*lo, last > STUB_REACH ? last - STUB_REACH : 0);
+	*hi = MIN(*hi, first + STUB_REACH);
+}
+
+/* A stub reaches its site, and is in reach of what the jump may lead to: [*lo, *hi]. */
+static void stub_range(const struct arch_patch *p, u64 *lo, u64 *hi)
+{
+	u64 first = *lo, last = *hi;
+
+	arch_patch_slot_range(p, lo, hi);
+	keep_near(p->addr, p->addr, lo, hi);
+	if (p->len < ARCH_JUMP_LEN)
+		keep_near(first, last, lo, hi);
+}
+
+static u64 arena_of(const struct worker *w, u64 slot)
+{
+	for (u32 i = 0; i < w->o->narenas; i++)
+		if (slot - w->o->arenas[i].addr < w->o->arenas[i].size)
+			return w->o->arenas[i].addr;
+	return 0;
+}
+
+/* Will the bytes of a jump at @addr stay together: is it all of one mapping? */
+static bool in_one_mapping(const struct worker *w, u64 addr)
+{
+	for (size_t i = 0; i < w->maps.n; i++)
+		if (addr - w->maps.v[i].start < w->maps.v[i].end - w->maps.v[i].start)
+			return w->maps.v[i].end - addr >= ARCH_JUMP_LEN;
+	return false;
+}
+
+/* Stacks of Go are small, and move; with shadow stacks a call must not be emulated. */
+static void give_jump(struct worker *w, struct probe_elf *elf, struct plan_site *s, const u8 *text,
+		      size_t len)
+{
+	struct arch_jump j = {0};
+	u64 lo, hi, stub;
+	u32 npads = w->pads.n;
+
+	memset(&s->jump, 0, sizeof(s->jump));
+	if (!w->job->jumps || w->native || probe_elf_is_go(elf) ||
+	    !in_one_mapping(w, s->patch.addr) || !arch_jump_range(&s->patch, text, len, &lo, &hi))
+		return;
+	stub_range(&s->patch, &lo, &hi);
+	stub = lo < hi ? slot_near(w, s->patch.addr, lo, hi) : 0;
+	if (!stub || arch_jump_stub(&s->patch, stub, arena_of(w, stub), &j) ||
+	    !plan_jump(&w->pads, &w->maps, w->exe_end, &s->patch, text, len, &j))
+		return;
+	if (w->pads.n != npads)
+		note_mapping(w, ALIGN_DOWN(j.to, EBPFRT_PAGE_SIZE), EBPFRT_PAGE_SIZE);
+	s->jump = j;
+}
+
+/* What pads hold already; and where the heap will be. */
+static void know_pads(struct worker *w)
+{
+	for (u32 i = 0; i < w->job->nsites; i++) {
+		const struct arch_jump *j = &w->job->sites[i].site.jump;
+
+		if (j->to && j->to != j->stub)
+			plan_pads_note(&w->pads, j->to);
+	}
+	for (size_t i = 0; i < w->maps.n; i++) {
+		const struct probe_mapping *m = &w->maps.v[i];
+
+		if (!strcmp(m->path, "[heap]")) {
+			w->exe_end = 0;
+			return;
+		}
+		/* what is not initialised has no name */
+		if (!strcmp(m->path, w->exe) || (!*m->path && m->start == w->exe_end))
+			w->exe_end = m->end;
+	}
 }
 
 /* --- one site -------------------------------------------------------------------------------- */
@@ -285,7 +374,7 @@ static const struct site *known_site(struct worker *w, u64 addr, const u8 *text,
 }
 
 static int plan_patch(struct worker *w, struct probe_elf *elf, u64 offset, u64 addr,
-		      struct arch_patch *patch, char why[PROBE_WHY_MAX])
+		      struct plan_site *s, char why[PROBE_WHY_MAX])
 {
 	const struct site *known;
 	u8 text[TEXT_LEN];
@@ -299,16 +388,21 @@ static int plan_patch(struct worker *w, struct probe_elf *elf, u64 offset, u64 a
 	}
 	known = known_site(w, addr, text, n);
 	if (known) {
-		*patch = known->site.patch;
+		s->patch = known->site.patch;
+		s->jump = known->site.jump;
 		return 0;
 	}
-	err = probe_plan(elf, offset, addr, text, n, patch, why);
-	if (!err && w->at_returns && !arch_patch_native(patch) && w->native) {
+	err = probe_plan(elf, offset, addr, text, n, &s->patch, why);
+	if (!err && w->at_returns && !arch_patch_native(&s->patch) && w->native) {
 		say(why, "cannot probe the call at %#llx: the process has a shadow stack",
 		    (unsigned long long)addr);
 		err = -EOPNOTSUPP;
 	}
-	return err ? err : give_slot(w, patch, why);
+	if (!err)
+		err = give_slot(w, &s->patch, why);
+	if (!err)
+		give_jump(w, elf, s, text, n);
+	return err;
 }
 
 /* Index of the site at @addr, planned when it is new; or -errno. */
@@ -326,7 +420,7 @@ static int want_site(struct worker *w, struct probe_elf *elf, const struct osl_i
 	if (o->nsites == o->max_sites)
 		return -ENOSPC;
 	s = &plan_sites(o)[o->nsites];
-	err = plan_patch(w, elf, offset, addr, &s->patch, why);
+	err = plan_patch(w, elf, offset, addr, s, why);
 	if (err)
 		return err;
 	s->file = *file;
@@ -603,6 +697,7 @@ static bool sanitise_at(struct worker *w, const struct probe_mapping *m, u64 off
 		return false;
 	if (sanitise_patch(w, addr, is_call, nr, &s->patch))
 		return false;
+	s->jump = (struct arch_jump){0};
 	s->file = m->file;
 	s->offset = offset;
 	s->flags = nr == SYS_rt_sigaction ? AGENT_SITE_SIGACTION
@@ -700,6 +795,7 @@ static void worker_deinit(struct worker *w)
 	free(w->planned.v);
 	free(w->known.v);
 	probe_maps_free(&w->maps);
+	plan_pads_free(&w->pads);
 }
 
 static bool armed_at(const struct worker *w, u64 addr, u32 flags)
@@ -828,8 +924,8 @@ static void take_stock(struct worker *w)
 		if (!s->armed)
 			continue;
 		if (!is_gone(w, s))
-			w->armed[w->narmed++] =
-				(struct armed){s->site.patch.addr, s->site.patch.insn[0]};
+			w->armed[w->narmed++] = (struct armed){
+				s->site.patch.addr, s->site.patch.insn, s->site.patch.len};
 		else if (w->o->ngone < w->o->max_gone)
 			plan_gone(w->o)[w->o->ngone++] = s->site.patch.addr;
 	}
@@ -896,6 +992,7 @@ void plan_run(struct plan_out *o, const struct plan_job *job)
 	read_exe(&w);
 	read_returns(&w);
 	take_stock(&w);
+	know_pads(&w);
 	for (u32 i = 0; i < o->nitems; i++)
 		plan_one(&w, &plan_items(o)[i]);
 	if (job->want_hook && wants_hook(&w))

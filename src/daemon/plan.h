@@ -46,6 +46,7 @@ struct plan_item {
 
 struct plan_site {
 	struct arch_patch patch;
+	struct arch_jump jump;
 	struct osl_ident file;
 	u64 offset;
 	u64 func;  /* of AGENT_SITE_RETURN */
@@ -119,6 +120,7 @@ struct plan_job {
 	u64 dl_debug; /* 0: unknown */
 	bool want_hook, want_sanitise, want_unwind;
 	bool want_left;		       /* how calls end that don't return */
+	bool jumps; /* where they can be */
 	const struct plan_scan *scans; /* known ones */
 	u32 nscans;
 	const struct site *sites; /* known ones: their original bytes, their slots */

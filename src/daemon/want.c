@@ -76,6 +76,7 @@ static struct site *adopt_site(struct target *t, const struct plan_site *ps)
 	/* what else the place does it goes on doing */
 	s->site.flags = ps->flags | (stays ? s->site.flags : 0);
 	s->site.patch = ps->patch;
+	s->site.jump = ps->jump;
 	s->site.module = module_of(&ps->file);
 	s->site.func = ps->func;
 	s->file = ps->file;
@@ -286,6 +287,7 @@ static int start_worker(struct exchange *x)
 			       .want_sanitise = !stays(x, AGENT_SITE_SIGMASK),
 			       .want_unwind = any_return(t),
 			       .want_left = any_asks(t),
+			       .jumps = t->d->jumps,
 			       .scans = scans,
 			       .nscans = nscans,
 			       .sites = t->sites,

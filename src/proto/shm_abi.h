@@ -21,7 +21,7 @@
 #include "core/run/map/map.h"
 #include "core/run/prog.h"
 
-#define AGENT_ABI 9u
+#define AGENT_ABI 10u
 #define AGENT_MSG_MAX 65536u
 #define AGENT_TIMEOUT_MS                                                                           \
 	2000u /* an agent waits no longer for a silent daemon; then it goes on unprobed */
@@ -108,7 +108,7 @@ struct agent_setup {
 	u32 life_size;
 	u32 stats_size;
 	u32 ret_instances; /* how many return instances to provide for */
-	u32 pad;
+	u32 jumps;	   /* sites may become jumps */
 	char socket[108]; /* path for later exchanges */
 };
 
@@ -127,6 +127,7 @@ struct agent_prog {
 	u32 stat; /* index into the statistics page */
 };
 
+/* Its first quad is where stubs call, as the agent has it; slots and stubs are behind. */
 struct agent_arena {
 	u64 addr; /* where, page-aligned, with MAP_FIXED_NOREPLACE */
 	u64 size;
@@ -166,6 +167,7 @@ enum agent_site_flags {
 /* one place in the text; consumers refer to it by address */
 struct agent_site {
 	struct arch_patch patch; /* .addr is the site; .insn the bytes expected there */
+	struct arch_jump jump;	 /* .to 0: none; not of a site with flags */
 	u32 flags;
 	u32 module; /* daemon's number of the module, for ordering restores before an unload */
 	u64 func;   /* of AGENT_SITE_RETURN */
@@ -255,7 +257,8 @@ struct agent_stats {
 	u64 foreign;	   /* SIGTRAPs that were not ours and went to the application */
 	u64 trace_dropped; /* bpf_printk records that did not fit */
 	u64 inert;	   /* the agent has restored everything by itself (daemon died) */
-	u64 pad[3];
+	u64 jumps;	   /* sites that are jumps at the moment */
+	u64 pad[2];
 	u64 signals_lost; /* that had to wait, and for which there was no memory */
 	struct agent_stat stat[]; /* nstats */
 };

@@ -4,6 +4,7 @@
 # for good (no capabilities, no_new_privs) in a staged copy of the product, with a runtime directory of their own.
 #
 # TAP: plan N; ok NAME; not_ok NAME; is NAME GOT WANT; like NAME TEXT PATTERN; run NAME STATUS CMD...
+# What tests show of breaks, the default, jumped.sh shows of jumps: EBPFRT_PROBE=auto.
 # A target: target_start; say COMMAND -> $answer; target_quit.
 set -u
 
@@ -162,6 +163,12 @@ attach_start() {
 		echo "# attach did not come up: $(cat attach.out attach.err)"
 		return 1
 	}
+	[ -z "${EBPFRT_PROBE:-}" ] || rungs "${target:-0}"
+}
+
+# what stands at the sites of a process: how many jumps, how many breaks
+rungs() { # pid
+	echo "# standing in $1: $(python3 "$stage/integration/rungs.py" "$1" 2>/dev/null)"
 }
 
 attach_ready() {

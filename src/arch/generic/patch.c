@@ -89,3 +89,38 @@ bool arch_patch_native(struct arch_patch *p)
 {
 	return false;
 }
+
+bool arch_jump_range(const struct arch_patch *p, const u8 *text, size_t len, u64 *lo, u64 *hi)
+{
+	(void)p, (void)text, (void)len, (void)lo, (void)hi;
+	return false;
+}
+
+int arch_jump_stub(const struct arch_patch *p, u64 stub, u64 entry, struct arch_jump *out)
+{
+	(void)p, (void)stub, (void)entry, (void)out;
+	return -EOPNOTSUPP;
+}
+
+bool arch_jump_valid(const struct arch_patch *p, const struct arch_jump *j)
+{
+	(void)p, (void)j;
+	return false;
+}
+
+void arch_jump_bytes(u64 from, u64 to, u8 out[ARCH_JUMP_LEN])
+{
+	(void)from, (void)to, (void)out;
+}
+
+bool arch_jump_site(const u8 *head, u64 stub, u64 *site)
+{
+	(void)head, (void)stub, (void)site;
+	return false;
+}
+
+u32 arch_jump_depth(u32 offset)
+{
+	(void)offset;
+	return 0;
+}

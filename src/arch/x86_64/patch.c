@@ -14,11 +14,11 @@
 #include <string.h>
 
 #include "arch/arch.h"
+#include "arch/x86_64/patch.h"
 
 #define EM_X86_64 62
 #define NR_RT_SIGRETURN 15
 #define USER_TOP 0x7ffffffff000ull
-#define NEAR_JUMP_LEN 5
 
 const u16 arch_elf_machine = EM_X86_64;
 
@@ -497,7 +497,7 @@ static bool fits_s32(s64 v)
 	return v == (s32)v;
 }
 
-static u8 put_jump(u8 *at, u64 from, u64 to)
+u8 patch_put_jump(u8 *at, u64 from, u64 to)
 {
 	s64 rel = (s64)(to - (from + NEAR_JUMP_LEN));
 	s32 near = (s32)rel, gap = (s32)(-(from + 6) % 8);
@@ -532,24 +532,31 @@ static bool same_again(const struct arch_patch *p, const u8 *bytes, u64 slot)
 	       slot + (u64)(s64)is.disp == p->addr + (u64)(s64)was.disp;
 }
 
-int arch_patch_relocate(struct arch_patch *p, u64 slot)
+int patch_put_copy(const struct arch_patch *p, u64 at, u8 *out)
 {
 	struct arch_insn in;
-	u8 bytes[ARCH_SLOT_SIZE] = {0}, len = p->len;
-	s64 target;
+	s64 target, disp;
+	s32 disp32;
 
-	memcpy(bytes, p->insn, len);
+	memcpy(out, p->insn, p->len);
 	if (ip_relative_target(p, &in, &target)) {
-		s64 disp = target - (s64)(slot + len);
-		s32 disp32 = (s32)disp;
-
+		disp = target - (s64)(at + p->len);
+		disp32 = (s32)disp;
 		if (!fits_s32(disp))
 			return -ERANGE;
-		memcpy(bytes + in.disp_off, &disp32, sizeof(disp32));
+		memcpy(out + in.disp_off, &disp32, sizeof(disp32));
 	}
-	if (!same_again(p, bytes, slot))
-		return -EINVAL;
-	len += put_jump(bytes + len, slot + len, p->addr + p->len);
+	return same_again(p, out, at) ? 0 : -EINVAL;
+}
+
+int arch_patch_relocate(struct arch_patch *p, u64 slot)
+{
+	u8 bytes[ARCH_SLOT_SIZE] = {0}, len = p->len;
+	int err = patch_put_copy(p, slot, bytes);
+
+	if (err)
+		return err;
+	len += patch_put_jump(bytes + len, slot + len, p->addr + p->len);
 	memcpy(p->slot_bytes, bytes, sizeof(bytes));
 	p->slot = slot;
 	p->slot_len = len;

@@ -90,6 +90,53 @@ bool arch_patch_valid(const struct arch_patch *p)
 	}
 }
 
+static bool in_reach(u64 from, u64 to)
+{
+	return to - (from + ARCH_JUMP_LEN) + (1ull << 31) < 1ull << 32;
+}
+
+bool arch_jump_valid(const struct arch_patch *p, const struct arch_jump *j)
+{
+	return j->to && j->to < USER_TOP - ARCH_STUB_SIZE && j->stub < USER_TOP - ARCH_STUB_SIZE &&
+	       j->stub_len <= ARCH_STUB_SIZE && j->tail + j->tail_len < j->stub_len &&
+	       in_reach(p->addr, j->to) && (j->to == j->stub || in_reach(j->to, j->stub));
+}
+
+void arch_jump_bytes(u64 from, u64 to, u8 out[ARCH_JUMP_LEN])
+{
+	u32 rel = (u32)(to - (from + ARCH_JUMP_LEN));
+
+	out[0] = 0xe9;
+	for (u32 i = 0; i < sizeof(rel); i++)
+		out[1 + i] = (u8)(rel >> 8 * i);
+}
+
+/* jump.c: step over the red zone, push the distance from behind the call, call */
+static const u8 stub_lea[] = {0x48, 0x8d, 0x64, 0x24, 0x80};
+#define STUB_PUSH sizeof(stub_lea)
+#define STUB_CALL (STUB_PUSH + 5)
+#define RED_ZONE 128
+
+bool arch_jump_site(const u8 *head, u64 stub, u64 *site)
+{
+	u32 distance = 0;
+
+	for (u32 i = 0; i < sizeof(stub_lea); i++)
+		if (head[i] != stub_lea[i])
+			return false;
+	if (head[STUB_PUSH] != 0x68 || head[STUB_CALL] != 0xff || head[STUB_CALL + 1] != 0x15)
+		return false;
+	for (u32 i = 0; i < sizeof(distance); i++)
+		distance |= (u32)head[STUB_PUSH + 1 + i] << 8 * i;
+	*site = stub + ARCH_STUB_HEAD + (u64)(s64)(s32)distance;
+	return true;
+}
+
+u32 arch_jump_depth(u32 offset)
+{
+	return !offset ? 0 : offset < STUB_CALL ? RED_ZONE : RED_ZONE + 8;
+}
+
 /* --- the instructions --- */
 
 /* Condition codes come in pairs: the odd one is the even one's opposite. */

@@ -356,7 +356,7 @@ int talk_site(struct talk *t, pid_t pid, u64 addr, u32 flags)
 
 		ret = talk(t, AGENT_ARENA, &a, sizeof(a), NULL, 0);
 		if (ret == 0)
-			ret = arch_patch_relocate(&m.site.patch, a.addr);
+			ret = arch_patch_relocate(&m.site.patch, a.addr + ARCH_SLOT_SIZE);
 		if (ret)
 			return ret;
 	}

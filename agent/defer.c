@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Signals of the application that arrive in a hit by a jump.
+ *
+ * Model: in a trap nothing of the application's is delivered; in a stub it is. A handler that ran
+ * there would see addresses of ours, what it hits would interrupt a program, and when it jumps out
+ * the hit would be half done. So the handlers of the application are called through one of ours,
+ * which looks where the thread is. On its way to the hit: it is put back to the site, which it has
+ * not executed yet. In the hit: the signal is kept, and everything is blocked until the hit is
+ * over. Then the thread traps, and the signal comes in as if it had been a moment later. Anywhere
+ * else the application's handler is called as the kernel called ours.
+ *
+ * Ours is called with everything blocked: signals that come at the same time would each take a
+ * frame of the stack that the hit is on. What the application's is to block is set before it is
+ * called.
+ *
+ * The application sees the handlers it set: its system calls that set them are emulated (sig.c).
+ * Where that can't be (a runtime with system calls of its own) handlers run in the hit, and one
+ * that jumps out may lose the program's run; the thread's entry is found to be abandoned
+ * (active.c).
+ */
+#include <errno.h>
+
+#include "agent/agent.h"
+
+#define KEPT 64u
+#define SCANNED 2048u /* bytes of C frames between an interrupted instruction and its hit's */
+
+/* of entry.S: where the registers are not saved yet, and how much is on the stack there */
+struct jump_step {
+	u32 at, depth;
+};
+extern const struct jump_step agent_jump_steps[] __hidden, agent_jump_steps_end[] __hidden;
+extern u8 agent_jump_last_step[] __hidden;
+extern u8 __ehdr_start[] __hidden, _end[] __hidden;
+
+static struct agent_sigaction handlers[65];
+
+/* Signals that wait for the end of a hit. */
+static struct kept {
+	struct jump_frame *f; /* the hit's; NULL: free */
+	siginfo_t info;
+} kept[KEPT];
+
+/* --- the application's handlers -----------------------------------------------------------------
+ */
+
+static bool is_handler(u64 handler)
+{
+	return handler != (u64)SIG_DFL && handler != (u64)SIG_IGN;
+}
+
+struct agent_sigaction defer_known(u64 sig)
+{
+	return handlers[sig];
+}
+
+void defer_wrap(u64 sig, struct agent_sigaction *act)
+{
+	if (!agent.jumps || !is_handler(act->handler) || act->handler == (u64)agent_signal_entry ||
+	    act->handler == (u64)agent_call_entry)
+		return;
+	handlers[sig] = *act;
+	act->handler = (u64)agent_signal_entry;
+	act->flags = (act->flags | SA_SIGINFO) & ~(u64)SA_RESETHAND;
+	act->mask = ~SIG_OURS;
+}
+
+void defer_unwrap(const struct agent_sigaction *was, struct agent_sigaction *act)
+{
+	if (act->handler != (u64)agent_signal_entry)
+		return;
+	act->handler = was->handler;
+	act->flags = was->flags;
+	act->mask = was->mask;
+}
+
+/* As the kernel does before it calls a handler that is for one time. */
+static void reset(u64 sig)
+{
+	struct agent_sigaction dfl = {0};
+
+	SYS6(__NR_rt_sigaction, sig, &dfl, NULL, 8, 0, 0);
+	if (sys_getpid() == agent.pid)
+		handlers[sig] = dfl;
+}
+
+/* --- on the way to a hit ------------------------------------------------------------------------
+ */
+
+static bool rewind_entry(struct osl_ucontext *uc)
+{
+	u32 at = (u32)(uc->ip - (u64)agent_jump_entry);
+	u64 pushed[2];
+
+	if (uc->ip == (u64)agent_jump_last_step && osl_read(&uc->bp, (void *)(uc->sp + 48), 8))
+		return false;
+	for (const struct jump_step *s = agent_jump_steps; s < agent_jump_steps_end; s++) {
+		if (s->at != at)
+			continue;
+		if (osl_read(pushed, (void *)(uc->sp + s->depth), sizeof(pushed)))
+			return false;
+		uc->ip = pushed[0] + pushed[1];
+		uc->sp += s->depth + JUMP_PUSHED;
+		return true;
+	}
+	return false;
+}
+
+static bool rewind_stub(struct osl_ucontext *uc, u64 stub, u32 offset)
+{
+	u8 head[ARCH_STUB_HEAD];
+	u64 site;
+
+	if (osl_read(head, (void *)stub, sizeof(head)) || !arch_jump_site(head, stub, &site))
+		return false;
+	uc->sp += arch_jump_depth(offset);
+	uc->ip = site;
+	return true;
+}
+
+bool defer_rewind(struct osl_ucontext *uc)
+{
+	u64 ip = uc->ip, stub = ALIGN_DOWN(ip, ARCH_STUB_SIZE);
+
+	if (ip - (u64)agent_jump_entry <= (u64)agent_jump_last_step - (u64)agent_jump_entry)
+		return rewind_entry(uc);
+	if (agent_arena_holds(ip, 1))
+		return ip - stub < ARCH_STUB_HEAD && rewind_stub(uc, stub, (u32)(ip - stub));
+	stub = jump_pad_leads(ip);
+	return stub && rewind_stub(uc, stub, 0);
+}
+
+/* --- in a hit -----------------------------------------------------------------------------------
+ */
+
+static struct jump_frame *frame_at(u64 addr)
+{
+	u64 mark;
+
+	return osl_read(&mark, (void *)addr, sizeof(mark)) == 0 && mark == addr + JUMP_MARK
+		       ? (struct jump_frame *)addr
+		       : NULL;
+}
+
+/* The hit that was interrupted: entered, or about to be or just left. */
+static struct jump_frame *interrupted(const struct osl_ucontext *uc, struct agent_active **a)
+{
+	bool ours = (uc->ip >= (u64)__ehdr_start && uc->ip < (u64)_end) || stack_index(uc->sp) >= 0;
+	u64 from = ALIGN_UP(uc->sp, 8);
+	struct jump_frame *f = NULL;
+
+	*a = active_here(uc->sp);
+	if (*a && (ours || !((*a)->open >> ACTIVE_STACK)))
+		return (*a)->open & ACTIVE_EXPOSED ? NULL : frame_at((*a)->frame);
+	if (!ours)
+		return NULL;
+	for (u64 at = from; !f && at < from + SCANNED; at += 8)
+		f = frame_at(at);
+	return f;
+}
+
+static struct kept *keep(struct jump_frame *f)
+{
+	for (u32 i = 0; i < KEPT; i++) {
+		struct jump_frame *none = NULL;
+
+		if (!load_relaxed(&kept[i].f) &&
+		    __atomic_compare_exchange_n(&kept[i].f, &none, f, false, __ATOMIC_ACQUIRE,
+						__ATOMIC_RELAXED))
+			return &kept[i];
+	}
+	return NULL;
+}
+
+/* False: that can't be, the handler has to run now. */
+static bool postpone(struct jump_frame *f, const siginfo_t *info, struct osl_ucontext *uc)
+{
+	struct kept *k = keep(f);
+
+	if (!k)
+		return false;
+	k->info = *info;
+	f->mask = uc->sigmask;
+	uc->sigmask = ~SIG_OURS;
+	store_release(&f->deferred, 1 + (u64)(k - kept));
+	return true;
+}
+
+/* As the kernel would call ours. */
+static struct agent_sigaction action_of(int sig)
+{
+	struct agent_sigaction act = handlers[sig];
+
+	if (!is_handler(act.handler) && sig == AGENT_CALL_SIGNAL)
+		return (struct agent_sigaction){(u64)agent_call_entry, SA_ONSTACK, 0, SIG_HELD};
+	act.handler = (u64)agent_signal_entry;
+	act.mask = ~SIG_OURS;
+	return act;
+}
+
+void defer_let_in(struct osl_ucontext *uc)
+{
+	struct jump_frame *f = (struct jump_frame *)uc->si;
+	struct kept *k = &kept[(f->deferred - 1) % KEPT];
+	siginfo_t info = k->info;
+	struct agent_sigaction act = action_of(info.si_signo);
+
+	store_release(&k->f, NULL);
+	uc->sigmask = f->mask;
+	sig_call(info.si_signo, &act, &info, uc);
+}
+
+/* The handler may not come back: then nobody must take the frame for a hit's. */
+static void expose(struct jump_frame *f, struct agent_active *a)
+{
+	if (a)
+		store_release(&a->open, a->open | ACTIVE_EXPOSED);
+	else
+		store_release(&f->mark, 0);
+}
+
+bool defer_signal(int sig, const siginfo_t *info, struct osl_ucontext *uc)
+{
+	struct agent_active *a;
+	struct jump_frame *f = defer_rewind(uc) ? NULL : interrupted(uc, &a);
+
+	if (f && postpone(f, info, uc))
+		return true;
+	if (f)
+		expose(f, a);
+	return false;
+}
+
+void defer_expose(struct osl_ucontext *uc)
+{
+	struct agent_active *a;
+	struct jump_frame *f = defer_rewind(uc) ? NULL : interrupted(uc, &a);
+
+	if (f)
+		expose(f, a);
+}
+
+static void set_mask(int sig, const struct agent_sigaction *h, const struct osl_ucontext *uc)
+{
+	u64 mask = uc->sigmask | h->mask;
+
+	if (!(h->flags & SA_NODEFER))
+		mask |= 1ull << (sig - 1);
+	mask &= ~SIG_OURS;
+	SYS6(__NR_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof(mask), 0, 0);
+}
+
+/* The application's handler to be called, or 0. */
+u64 agent_on_signal(int sig, siginfo_t *info, struct osl_ucontext *uc)
+{
+	struct agent_sigaction h = handlers[sig];
+
+	if (defer_signal(sig, info, uc))
+		return 0;
+	if (h.flags & SA_RESETHAND)
+		reset((u64)sig);
+	if (!is_handler(h.handler))
+		return 0;
+	stack_note(uc, (u64)__builtin_frame_address(0), false);
+	set_mask(sig, &h, uc);
+	return h.handler;
+}

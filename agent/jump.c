@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Sites that are jumps.
+ *
+ * Model: a site is armed with a break byte; then the rest of its own instruction becomes that of a
+ * jump, then the break byte the jump's first. Back in the opposite order. At each step every thread
+ * executes either what was there, or the break, or the jump: what lies behind the instruction never
+ * changes, and nobody is within it. The jump leads to a stub in an arena, or, where the bytes that
+ * follow dictate where it leads, to a page of its own (a *pad*) with a jump to the stub.
+ *
+ * Rules: a jump's displacement ends in bytes of other instructions. Before one of them is given a
+ * break the jump becomes a break; it doesn't become a jump while one of them has one. Pads are
+ * never unmapped and never given another content, as slots are: a thread may be on its way.
+ *
+ * Where the kernel does not serialise other CPUs for us (a filter of system calls may have come
+ * over the process) a jump stays: it costs its way through the stub, and does nothing any more.
+ *
+ * The hit: as one by a trap, but that signals may arrive in it. Where it must be one by a trap
+ * (what it needs can't be had from here) the thread traps in the middle of it.
+ */
+#include <errno.h>
+
+#include "agent/agent.h"
+
+#define PADS 2048u /* hash table of pages */
+#define PADS_MAX 1024u
+
+static u64 pads[PADS];
+static u32 npads;
+static const u8 break_insn = 0xcc;
+
+/* --- what jumps lead to -------------------------------------------------------------------------
+ */
+
+void jump_arena(u64 addr)
+{
+	u64 entry = (u64)agent_jump_entry;
+	struct agent_poke poke;
+
+	poke_begin(&poke);
+	poke_write(&poke, addr, (u8 *)&entry, sizeof(entry));
+	poke_end(&poke);
+}
+
+static u64 *pad_find(u64 page)
+{
+	u32 i = (u32)((page * 0x9e3779b97f4a7c15ULL) >> 40) % PADS;
+
+	while (pads[i] && pads[i] != page)
+		i = (i + 1) % PADS;
+	return &pads[i];
+}
+
+static bool pad_map(u64 page)
+{
+	u64 *pad = pad_find(page);
+	long p;
+
+	if (*pad)
+		return true;
+	if (npads == PADS_MAX)
+		return false;
+	p = sys_mmap(page, EBPFRT_PAGE_SIZE, PROT_READ | PROT_EXEC,
+		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+	if (sys_is_err(p))
+		return false;
+	if ((u64)p != page) { /* a kernel that takes the address as a hint */
+		sys_munmap((void *)p, EBPFRT_PAGE_SIZE);
+		return false;
+	}
+	sys_name_memory((void *)p, EBPFRT_PAGE_SIZE, "ebpfrt-slots");
+	*pad = page;
+	npads++;
+	return true;
+}
+
+static bool pad_write(struct agent_poke *poke, u64 at, u64 stub)
+{
+	u8 bytes[ARCH_JUMP_LEN];
+
+	arch_jump_bytes(at, stub, bytes);
+	return at % EBPFRT_PAGE_SIZE <= EBPFRT_PAGE_SIZE - ARCH_JUMP_LEN &&
+	       pad_map(ALIGN_DOWN(at, EBPFRT_PAGE_SIZE)) &&
+	       poke_fill(poke, at, bytes, sizeof(bytes)) == 0;
+}
+
+u64 jump_pad_leads(u64 addr)
+{
+	u8 bytes[ARCH_JUMP_LEN];
+	s32 rel;
+
+	if (!npads || !*pad_find(ALIGN_DOWN(addr, EBPFRT_PAGE_SIZE)) ||
+	    osl_read(bytes, (void *)addr, sizeof(bytes)))
+		return 0;
+	memcpy(&rel, bytes + 1, sizeof(rel));
+	return addr + ARCH_JUMP_LEN + (u64)(s64)rel;
+}
+
+bool jump_prepare(struct agent_poke *poke, const struct arch_patch *p, const struct arch_jump *j)
+{
+	if (!j->to || !arch_jump_valid(p, j) || !agent_arena_holds(j->stub, j->stub_len) ||
+	    poke_fill(poke, j->stub, j->bytes, j->stub_len))
+		return false;
+	return j->to == j->stub || pad_write(poke, j->to, j->stub);
+}
+
+/* --- between break and jump ---------------------------------------------------------------------
+ */
+
+struct jump_text {
+	u8 now[ARCH_JUMP_LEN];	/* the text */
+	u8 jump[ARCH_JUMP_LEN]; /* as a jump */
+	u32 own;		/* bytes of them that are the site's instruction's */
+};
+
+static bool text_of(struct agent_poke *poke, const struct agent_place *p, struct jump_text *t)
+{
+	const struct agent_plan *plan = p->plan;
+
+	arch_jump_bytes(p->addr, plan->jump.to, t->jump);
+	t->own = MIN((u32)plan->patch.len, (u32)ARCH_JUMP_LEN);
+	return poke_read(poke, p->addr, t->now, ARCH_JUMP_LEN) == 0;
+}
+
+bool jump_stands(struct agent_poke *poke, const struct agent_place *p)
+{
+	struct jump_text t;
+
+	return text_of(poke, p, &t) && memcmp(t.now, t.jump, ARCH_JUMP_LEN) == 0;
+}
+
+/* The break is there, the bytes of the instruction are ours to change, the others as planned. */
+static bool may_rise(struct agent_poke *poke, const struct agent_place *p)
+{
+	struct jump_text t;
+
+	if (p->jumped || p->state != SITE_ARMED || !p->plan->can_jump || !text_of(poke, p, &t))
+		return false;
+	for (u32 i = 1; i < ARCH_JUMP_LEN; i++) {
+		const struct agent_place *other = site_find(p->addr + i);
+
+		if (other && other->state == SITE_ARMED)
+			return false;
+	}
+	return t.now[0] == break_insn &&
+	       memcmp(t.now + 1, p->plan->patch.insn + 1, t.own - 1) == 0 &&
+	       memcmp(t.now + t.own, t.jump + t.own, ARCH_JUMP_LEN - t.own) == 0;
+}
+
+/* What follows the break: the rest of the jump, or of the instruction. */
+static bool write_tail(struct agent_poke *poke, const struct agent_place *p, bool jump)
+{
+	struct jump_text t;
+	const u8 *from = jump ? t.jump : p->plan->patch.insn;
+
+	return text_of(poke, p, &t) && t.now[0] == break_insn &&
+	       (t.own == 1 || poke_write(poke, p->addr + 1, from + 1, t.own - 1) == 0);
+}
+
+static void count_jumps(s32 n)
+{
+	if (agent.stats)
+		store_relaxed(&agent.stats->jumps, agent.stats->jumps + (u64)(s64)n);
+}
+
+void jump_raise(struct agent_poke *poke, struct agent_place *const *v, u32 n)
+{
+	static const u8 jump_insn = 0xe9;
+	u64 rising = 0;
+	bool synced;
+
+	for (u32 i = 0; i < n; i++)
+		if (may_rise(poke, v[i]) && write_tail(poke, v[i], true))
+			rising |= 1ull << i;
+	if (!rising)
+		return;
+	synced = poke_sync(poke);
+	for (u32 i = 0; i < n; i++) {
+		if (!(rising >> i & 1))
+			continue;
+		v[i]->jumped = synced && poke_write(poke, v[i]->addr, &jump_insn, 1) == 0;
+		if (v[i]->jumped)
+			count_jumps(1);
+		else
+			write_tail(poke, v[i], false);
+	}
+	poke_sync(poke);
+}
+
+void jump_forget(struct agent_place *p)
+{
+	if (__atomic_exchange_n(&p->jumped, 0, __ATOMIC_RELAXED))
+		count_jumps(-1);
+}
+
+bool jump_tail_is(const struct agent_plan *plan, const u8 *text)
+{
+	u8 jump[ARCH_JUMP_LEN];
+	u32 own = MIN((u32)plan->patch.len, (u32)ARCH_JUMP_LEN);
+
+	if (!plan->can_jump)
+		return false;
+	arch_jump_bytes(plan->patch.addr, plan->jump.to, jump);
+	return memcmp(text + 1, jump + 1, own - 1) == 0;
+}
+
+/*
+ * Is it still our jump? Else somebody else's code is there now, and nothing is to be put back; or
+ * another thread is at it, which is possible when the daemon has died.
+ */
+static bool lower_head(struct agent_poke *poke, struct agent_place *p)
+{
+	struct jump_text t;
+
+	if (!text_of(poke, p, &t))
+		return false;
+	if (t.now[0] == break_insn && jump_tail_is(p->plan, t.now))
+		return true;
+	if (memcmp(t.now, t.jump, ARCH_JUMP_LEN)) {
+		jump_forget(p);
+		return false;
+	}
+	return poke_write(poke, p->addr, &break_insn, 1) == 0;
+}
+
+static void lower_tail(struct agent_poke *poke, struct agent_place *p)
+{
+	write_tail(poke, p, false);
+	jump_forget(p);
+}
+
+void jump_lower(struct agent_poke *poke, bool (*pred)(const struct agent_place *p))
+{
+	struct agent_place *first = load_acquire(&agent.places);
+	bool any = false;
+
+	for (struct agent_place *p = first; p && !any; p = p->older)
+		any = p->jumped && pred(p);
+	if (!any || !poke_sync(poke))
+		return;
+	for (struct agent_place *p = first; p; p = p->older)
+		if (p->jumped && pred(p))
+			lower_head(poke, p);
+	poke_sync(poke);
+	for (struct agent_place *p = first; p; p = p->older)
+		if (p->jumped && pred(p))
+			lower_tail(poke, p);
+	poke_sync(poke);
+}
+
+static bool any_place(const struct agent_place *p)
+{
+	return true;
+}
+
+bool jump_give_up(void)
+{
+	struct agent_poke poke;
+
+	store_relaxed(&agent.jumps, 0);
+	poke_begin(&poke);
+	jump_lower(&poke, any_place);
+	poke_end(&poke);
+	for (struct agent_place *p = load_acquire(&agent.places); p; p = p->older)
+		if (p->jumped)
+			store_relaxed(&agent.jumps, 1);
+	return !agent.jumps;
+}
+
+bool jump_lower_over(struct agent_poke *poke, u64 addr)
+{
+	bool none = true;
+
+	for (u32 i = 0; i < ARCH_JUMP_LEN; i++) {
+		struct agent_place *p = site_find(addr - i);
+
+		if (!p || !p->jumped)
+			continue;
+		if (!poke_sync(poke)) {
+			none = false;
+			continue;
+		}
+		if (!lower_head(poke, p))
+			continue;
+		poke_sync(poke);
+		lower_tail(poke, p);
+		poke_sync(poke);
+	}
+	return none;
+}
+
+/* --- a hit --------------------------------------------------------------------------------------
+ */
+
+struct hit {
+	const struct agent_place *p;
+	const struct arch_regs *regs;
+	struct agent_active *a;
+};
+
+static __hot void on_hit(void *v)
+{
+	struct hit *h = v;
+
+	trap_serve(h->p, h->regs, h->a);
+}
+
+/* As one by a trap: no signal of the application comes in, and the stack may be changed. */
+static void on_closed_hit(void *v)
+{
+	struct hit *h = v;
+	bool nested, settled = fork_check();
+
+	if (agent_daemon_dead() && !load_acquire(&agent.inert))
+		agent_go_inert(false);
+	h->a = settled ? active_enter((u64)__builtin_frame_address(0), &nested) : NULL;
+	trap_serve(h->p, h->regs, h->a);
+	if (h->a)
+		active_leave(h->a);
+}
+
+/* Something is to be done with the daemon, or the stack may not be left. */
+static bool by_trap(const struct jump_frame *f)
+{
+	return load_acquire(agent.mark) != FORK_KNOWN ||
+	       (agent_daemon_dead() && !load_acquire(&agent.inert)) || !stack_may_be_left((u64)f);
+}
+
+__hot void agent_on_jump(struct jump_frame *f)
+{
+	struct hit h = {.p = site_find(f->regs.ip), .regs = &f->regs};
+
+	/* restored since: there is only the instruction to be executed */
+	if (!h.p || load_acquire(&h.p->state) != SITE_ARMED)
+		return;
+	agent_count(&agent.stats->hits);
+	if (unlikely(by_trap(f))) {
+		if (!agent_trap_self(on_closed_hit, &h))
+			trap_serve(h.p, h.regs, NULL);
+		return;
+	}
+	h.a = active_enter_open(f);
+	stack_call_open(on_hit, &h, h.a);
+	active_leave(h.a);
+}

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Planning a jump instead of a break.
+ *
+ * Model: the five bytes of a `jmp rel32` begin at the site, but only those of the site's own
+ * instruction may change: threads are parked behind it, and loops lead there. Of a shorter
+ * instruction the rest of the displacement is what already lies there, so the jump leads into a
+ * range that the following code dictates. The *stub* it leads to steps over the red zone, calls the
+ * agent with its distance from the site on the stack, and executes the displaced instruction with
+ * the stack as it was. It has no state: signals, fork, longjmp and the death of a thread inside are
+ * harmless. Pure; process context.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "arch/x86_64/insn.h"
+#include "arch/x86_64/patch.h"
+
+#define RED_ZONE 128
+
+static s32 displacement(const u8 *text)
+{
+	s32 rel;
+
+	memcpy(&rel, text + 1, sizeof(rel));
+	return rel;
+}
+
+/*
+ * Old code jumps over the prefix where there is only one thread: that is within the instruction,
+ * the one place known where somebody goes to.
+ */
+static bool has_lock(const struct arch_patch *p)
+{
+	static const u8 prefixes[] = {0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0x66, 0x67, 0xf2, 0xf3};
+	u8 i = 0;
+
+	while (i < p->len && memchr(prefixes, p->insn[i], sizeof(prefixes)))
+		i++;
+	return i < p->len && p->insn[i] == 0xf0;
+}
+
+static bool executable_in_stub(const struct arch_patch *p)
+{
+	if (has_lock(p))
+		return false;
+	switch (p->kind) {
+	case ARCH_PATCH_SKIP:
+	case ARCH_PATCH_SLOT:
+	case ARCH_PATCH_PUSH:
+	case ARCH_PATCH_JMP:
+	case ARCH_PATCH_CALL:
+	case ARCH_PATCH_JCC:
+	case ARCH_PATCH_RET:
+		return true;
+	default:
+		return false;
+	}
+}
+
+bool arch_jump_range(const struct arch_patch *p, const u8 *text, size_t len, u64 *lo, u64 *hi)
+{
+	u32 chosen = p->len - 1, bits = 8 * MIN(chosen, 4u);
+	s64 first, span = (1ll << bits) - 1;
+	u64 from = p->addr + ARCH_JUMP_LEN;
+
+	if (len < ARCH_JUMP_LEN || !executable_in_stub(p))
+		return false;
+	if (chosen >= 4)
+		first = INT32_MIN;
+	else
+		first = displacement(text) & ~(s32)span;
+	if (first < 0 && from < (u64)-first)
+		return false;
+	*lo = from + (u64)first;
+	*hi = *lo + (u64)span;
+	return *hi < 1ull << 47;
+}
+
+/* --- the stub --- */
+
+struct stub {
+	u64 at;
+	u8 bytes[ARCH_STUB_SIZE + ARCH_MAX_INSN];
+	u8 len;
+};
+
+static void put(struct stub *s, const void *bytes, u8 len)
+{
+	memcpy(s->bytes + s->len, bytes, len);
+	s->len += len;
+}
+
+static void put32(struct stub *s, const char *opcode, u8 len, s64 value)
+{
+	s32 v = (s32)value;
+
+	put(s, opcode, len);
+	put(s, &v, sizeof(v));
+}
+
+static u64 here(const struct stub *s)
+{
+	return s->at + s->len;
+}
+
+static void put_jump(struct stub *s, u64 to)
+{
+	s->len += patch_put_jump(s->bytes + s->len, here(s), to);
+}
+
+static bool near(u64 from, u64 to)
+{
+	s64 d = (s64)(to - from);
+
+	return d == (s32)d;
+}
+
+/* The agent learns the site from the distance between it and the return address. */
+static int put_call(struct stub *s, const struct arch_patch *p, u64 entry)
+{
+	u64 behind = s->at + ARCH_STUB_HEAD;
+
+	if (!near(behind, p->addr) || !near(behind, entry))
+		return -ERANGE;
+	put(s, "\x48\x8d\x64\x24\x80", 5);			 /* lea -128(%rsp),%rsp */
+	put32(s, "\x68", 1, (s64)(p->addr - behind));		 /* push $distance */
+	put32(s, "\xff\x15", 2, (s64)(entry - behind));		 /* call *entry(%rip) */
+	put32(s, "\x48\x8d\xa4\x24", 4, RED_ZONE + sizeof(u64)); /* lea 136(%rsp),%rsp */
+	return 0;
+}
+
+/* What a call would push is where the displaced one came from. */
+static void put_push64(struct stub *s, u64 value)
+{
+	put32(s, "\x68", 1, (s64)value);		     /* push $low */
+	put32(s, "\xc7\x44\x24\x04", 4, (s64)(value >> 32)); /* movl $high,4(%rsp) */
+}
+
+static int put_displaced(struct stub *s, const struct arch_patch *p)
+{
+	u64 next = p->addr + p->len;
+
+	switch (p->kind) {
+	case ARCH_PATCH_SLOT:
+	case ARCH_PATCH_PUSH:
+	case ARCH_PATCH_RET:
+		if (patch_put_copy(p, here(s), s->bytes + s->len))
+			return -ERANGE;
+		s->len += p->len;
+		return 0;
+	case ARCH_PATCH_CALL:
+		put_push64(s, next);
+		return 0;
+	case ARCH_PATCH_JCC:
+		if (!near(here(s) + 6, p->target))
+			return -ERANGE;
+		put(s, "\x0f", 1);
+		put32(s, (char[]){(char)(0x80 | p->cond)}, 1, (s64)(p->target - (here(s) + 5)));
+		return 0;
+	default:
+		return 0;
+	}
+}
+
+int arch_jump_stub(const struct arch_patch *p, u64 stub, u64 entry, struct arch_jump *out)
+{
+	bool to_target = p->kind == ARCH_PATCH_JMP || p->kind == ARCH_PATCH_CALL;
+	struct arch_jump j = {.to = stub, .stub = stub};
+	struct stub s = {.at = stub};
+
+	if (!executable_in_stub(p) || put_call(&s, p, entry))
+		return -ERANGE;
+	j.tail = s.len;
+	if (put_displaced(&s, p))
+		return -ERANGE;
+	j.tail_len = s.len - j.tail;
+	put_jump(&s, to_target ? p->target : p->addr + p->len);
+	if (s.len > ARCH_STUB_SIZE)
+		return -ERANGE;
+	j.stub_len = s.len;
+	memcpy(j.bytes, s.bytes, s.len);
+	*out = j;
+	return 0;
+}

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Jumps in place of breaks: where they may lead, and stubs that do what the displaced instruction
+ * does. The CPU is the oracle: a function runs with and without a jump at its first instruction.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#include <criterion/criterion.h>
+
+#include "arch/arch.h"
+
+#define AREA 0x10000
+#define STUB 0x4000
+
+static u8 *code;
+static u64 *entry;
+static unsigned int seed;
+
+u64 calls_of_test;
+
+/* What stubs call: it counts, and leaves everything as it was. */
+__asm__(".text\nentry_of_test:\n push %rax\n pushfq\n mov calls_of_test@GOTPCREL(%rip), %rax\n"
+	" incq (%rax)\n popfq\n pop %rax\n ret\n");
+extern u8 entry_of_test[] __attribute__((visibility("hidden")));
+
+static void setup(void)
+{
+	int prot = PROT_READ | PROT_WRITE | PROT_EXEC;
+
+	code = mmap(NULL, AREA, prot, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (code == MAP_FAILED)
+		cr_skip_test("no writable and executable memory here");
+	memset(code, 0xcc, AREA);
+	entry = (u64 *)(code + STUB);
+	*entry = (u64)entry_of_test;
+	seed = (unsigned int)time(NULL);
+	cr_log_info("seed %u", seed);
+}
+
+TestSuite(jump, .init = setup);
+
+static void patch_of(const u8 *text, size_t len, u64 addr, struct arch_patch *p)
+{
+	cr_assert_eq(arch_patch_plan(text, len, addr, p), 0);
+	if (arch_patch_needs_slot(p))
+		cr_assert_eq(arch_patch_relocate(p, (u64)code + AREA / 2), 0);
+}
+
+/* --- where they may lead --- */
+
+Test(jump, no_byte_behind_the_instruction_changes)
+{
+	static const struct {
+		u8 len;
+		u8 text[16];
+	} insns[] = {{1, {0x55}}, {2, {0x41, 0x54}}, {3, {0x48, 0x89, 0xe5}}, {4, {0x48, 0x83, 0xec, 8}},
+		     {5, {0xb8, 1, 2, 3, 4}}, {7, {0x48, 0x81, 0xec, 1, 2, 3, 4}}};
+
+	for (int n = 0; n < 20000; n++) {
+		u8 text[16], jump[ARCH_JUMP_LEN];
+		u32 k = (u32)rand_r(&seed) % ARRAY_SIZE(insns);
+		u64 addr = 0x7f0000000000 + (u64)rand_r(&seed), lo, hi, to;
+		struct arch_patch p;
+
+		for (u32 i = 0; i < sizeof(text); i++)
+			text[i] = (u8)rand_r(&seed);
+		memcpy(text, insns[k].text, insns[k].len);
+		patch_of(text, sizeof(text), addr, &p);
+		cr_assert(arch_jump_range(&p, text, sizeof(text), &lo, &hi));
+		cr_assert_leq(lo, hi);
+		to = lo + (hi > lo ? (u64)rand_r(&seed) % (hi - lo + 1) : 0);
+		arch_jump_bytes(addr, to, jump);
+		cr_assert_eq(jump[0], 0xe9);
+		for (u32 i = p.len; i < ARCH_JUMP_LEN; i++)
+			cr_assert_eq(jump[i], text[i], "length %u byte %u", p.len, i);
+		cr_assert_eq(addr + 5 + (u64)(s64) * (s32 *)(jump + 1), to);
+	}
+}
+
+Test(jump, there_is_none_where_the_bytes_end_or_the_kind_has_no_stub)
+{
+	static const u8 push[] = {0x55, 1, 2, 3, 4}, call[] = {0xff, 0xd0, 0x90, 0x90, 0x90};
+	struct arch_patch p;
+	u64 lo, hi;
+
+	patch_of(push, 5, 0x7f0000000000, &p);
+	cr_assert_not(arch_jump_range(&p, push, 4, &lo, &hi));
+	patch_of(call, 5, 0x7f0000000000, &p); /* call *%rax */
+	cr_assert_not(arch_jump_range(&p, call, 5, &lo, &hi));
+}
+
+Test(jump, none_leads_below_the_first_or_above_the_last_address)
+{
+	static const u8 below[] = {0x55, 0, 0, 0, 0x80}, above[] = {0x55, 0xff, 0xff, 0xff, 0x7f};
+	struct arch_patch p;
+	u64 lo, hi;
+
+	patch_of(below, 5, 0x400000, &p);
+	cr_assert_not(arch_jump_range(&p, below, 5, &lo, &hi));
+	patch_of(above, 5, 0x7fffffffe000, &p);
+	cr_assert_not(arch_jump_range(&p, above, 5, &lo, &hi));
+}
+
+/* --- stubs --- */
+
+struct function {
+	const char *name;
+	u8 len;	 /* of all */
+	u8 text[40];
+};
+
+/* Each takes a number in rdi and returns one; the first instruction is the site. */
+static const struct function functions[] = {
+	{"push", 4, {0x57, 0x58, 0xc3, 0x90}},			    /* push %rdi; pop %rax; ret */
+	{"push rex", 6, {0x40, 0x57, 0x58, 0xc3, 0x90, 0x90}},
+	{"push imm", 4, {0x6a, 0x7f, 0x58, 0xc3}},		    /* push $127; pop %rax; ret */
+	{"nop", 6, {0x90, 0x48, 0x8d, 0x47, 0x11, 0xc3}},	    /* nop; lea 17(%rdi),%rax; ret */
+	{"endbr64", 9, {0xf3, 0x0f, 0x1e, 0xfa, 0x48, 0x8d, 0x47, 5, 0xc3}},
+	{"nop5", 10, {0x0f, 0x1f, 0x44, 0, 0, 0x48, 0x8d, 0x47, 9, 0xc3}},
+	{"mov", 4, {0x48, 0x89, 0xf8, 0xc3}},			    /* mov %rdi,%rax; ret */
+	{"rip", 8, {0x48, 0x8d, 0x05, 1, 0, 0, 0, 0xc3}},	    /* lea 1(%rip),%rax; ret */
+	{"sub rsp", 9, {0x48, 0x83, 0xec, 8, 0x48, 0x83, 0xc4, 8, 0xc3}},
+	{"ret", 5, {0xc3, 0x90, 0x90, 0x90, 0x90}},
+	{"jmp", 8, {0xeb, 3, 0xcc, 0xcc, 0xcc, 0x6a, 3, 0x58}},	    /* jmp +3; push 3; pop %rax */
+	{"jne", 9, {0x75, 4, 0x31, 0xc0, 0xc3, 0xcc, 0x6a, 1, 0x58}}, /* flags of the caller */
+	{"jb", 9, {0x72, 4, 0x31, 0xc0, 0xc3, 0xcc, 0x6a, 1, 0x58}},
+	{"jo", 9, {0x70, 4, 0x31, 0xc0, 0xc3, 0xcc, 0x6a, 1, 0x58}},
+	/* call +1; ret; pop %rax; push %rax; ret: the return address pushed */
+	{"call", 9, {0xe8, 1, 0, 0, 0, 0xc3, 0x58, 0x50, 0xc3}},
+	{"setc", 8, {0x0f, 0x92, 0xc0, 0x0f, 0xb6, 0xc0, 0xc3, 0x90}},
+};
+
+/* The function at @at, with all flags that add makes of @a and @b, and its result. */
+static u64 call_with_flags(const void *at, u64 a, u8 x, u8 y)
+{
+	u64 ax = 0x5a5a;
+
+	__asm__ volatile("lea -256(%%rsp), %%rsp\n add %[y], %[x]\n call *%[at]\n lea 256(%%rsp), %%rsp"
+			 : "+a"(ax), [x] "+q"(x), "+D"(a)
+			 : [y] "q"(y), [at] "r"(at)
+			 : "cc", "memory", "rcx", "rdx", "rsi", "r8", "r9", "r10", "r11");
+	return ax;
+}
+
+static void run(const struct function *f)
+{
+	u8 *at = code + 0x100;
+	struct arch_patch p;
+	struct arch_jump j;
+	u64 want[32], calls = 0;
+
+	memset(at, 0xcc, 64);
+	memcpy(at, f->text, f->len);
+	at[f->len] = 0xc3;
+	for (u32 i = 0; i < ARRAY_SIZE(want); i++)
+		want[i] = call_with_flags(at, i * 77, (u8)(i * 37), (u8)(i * 91));
+	patch_of(at, 32, (u64)at, &p);
+	cr_assert_eq(arch_jump_stub(&p, (u64)entry + ARCH_STUB_SIZE, (u64)entry, &j), 0, "%s", f->name);
+	cr_assert(arch_jump_valid(&p, &j), "%s", f->name);
+	memcpy((void *)j.stub, j.bytes, j.stub_len);
+	memset((u8 *)j.stub + j.stub_len, 0xcc, ARCH_STUB_SIZE - j.stub_len);
+	calls_of_test = 0;
+	for (u32 i = 0; i < ARRAY_SIZE(want); i++) {
+		u64 got = call_with_flags((void *)j.stub, i * 77, (u8)(i * 37), (u8)(i * 91));
+
+		cr_assert_eq(got, want[i], "%s: %u: got %#lx, want %#lx", f->name, i,
+			     (unsigned long)got, (unsigned long)want[i]);
+		calls++;
+	}
+	cr_assert_eq(calls_of_test, calls, "%s", f->name);
+}
+
+Test(jump, stubs_do_what_the_instructions_do)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(functions); i++)
+		run(&functions[i]);
+}
+
+Test(jump, the_site_is_told_from_the_head_of_a_stub)
+{
+	static const u8 text[] = {0x55, 0x48, 0x89, 0xe5, 0xc3};
+	struct arch_patch p;
+	struct arch_jump j;
+	u64 site = 0;
+
+	patch_of(text, sizeof(text), (u64)code, &p);
+	cr_assert_eq(arch_jump_stub(&p, (u64)entry + ARCH_STUB_SIZE, (u64)entry, &j), 0);
+	cr_assert(arch_jump_site(j.bytes, j.stub, &site));
+	cr_assert_eq(site, (u64)code);
+	for (u32 i = 0; i < ARCH_STUB_HEAD; i++) {
+		u8 head[ARCH_STUB_HEAD];
+
+		memcpy(head, j.bytes, sizeof(head));
+		head[i] ^= 0x40;
+		cr_assert(!arch_jump_site(head, j.stub, &site) || site != (u64)code || i >= 12,
+			  "byte %u", i);
+	}
+	cr_assert_eq(arch_jump_depth(0), 0);
+	cr_assert_eq(arch_jump_depth(5), 128);
+	cr_assert_eq(arch_jump_depth(10), 136);
+}
+
+Test(jump, out_of_reach_is_refused)
+{
+	static const u8 text[] = {0x55, 0x48, 0x89, 0xe5, 0xc3};
+	struct arch_patch p;
+	struct arch_jump j;
+
+	patch_of(text, sizeof(text), 0x7f0000000000, &p);
+	cr_assert_eq(arch_jump_stub(&p, 0x7f0090000000, 0x7f0090000040, &j), -ERANGE);
+	cr_assert_eq(arch_jump_stub(&p, 0x7f0010000000, 0x7eff00000000, &j), -ERANGE);
+	cr_assert_eq(arch_jump_stub(&p, 0x7f0010000000, 0x7f0010000040, &j), 0);
+	cr_assert(arch_jump_valid(&p, &j));
+	j.to = 0x7f0090000000;
+	cr_assert_not(arch_jump_valid(&p, &j), "the site does not reach it");
+	j.to = 0x7eff90000000;
+	j.stub = 0x7f0020000000;
+	cr_assert_not(arch_jump_valid(&p, &j), "the pad does not reach the stub");
+}

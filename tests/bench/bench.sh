@@ -85,6 +85,8 @@ sort -k1,1 -k2,2n "$work/samples" | awk -v why="$why_no_kernel" '
 echo
 "$here/map"
 echo
+"$here/mapprog"
+echo
 python3 "$(dirname "$0")/attach.py" "$build" "$here/attach.bpf.o" "$rounds"
 echo
 "$here/exec" "$here/exec.bpf.o"

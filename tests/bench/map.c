@@ -8,16 +8,9 @@
  * of the floors the minimum is shown, ratios are those of the minima and of the medians.
  */
 #include <sched.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "core/run/map/perf.h"
-#include "core/run/map/ringbuf.h"
-#include "tests/support/engine.h"
+#include "tests/bench/maps.h"
 
 #define KEYS 1024u
 #define OPS 51200u
@@ -43,29 +36,6 @@ static struct {
 static u64 payload[8], *parts[CPUS];
 static u8 *marks;
 
-static void *memory(u64 size)
-{
-	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-
-	if (p == MAP_FAILED) {
-		perror("mmap");
-		exit(1);
-	}
-	memset(p, 0, size);
-	return p;
-}
-
-static void bind(struct ebpf_map *map, struct ebpf_map_meta meta, void *base)
-{
-	u64 size = ebpf_map_shm_size(&meta);
-
-	meta.nr_cpus = meta.nr_cpus ? meta.nr_cpus : 2;
-	if (ebpf_map_bind(map, &meta, base ? base : memory(size), size)) {
-		fprintf(stderr, "map type %u: can't be bound\n", meta.type);
-		exit(1);
-	}
-}
-
 static void bind_elems(struct ebpf_map *map, u32 type, u32 key_size)
 {
 	struct ebpf_map_meta meta = {.type = type,
@@ -77,22 +47,6 @@ static void bind_elems(struct ebpf_map *map, u32 type, u32 key_size)
 	bind(map, meta, NULL);
 	for (u64 key = 0; key < KEYS; key++)
 		map->ops->update(map, &key, &(u64){0}, BPF_ANY);
-}
-
-static void bind_ring(void)
-{
-	struct ebpf_map_meta meta = {.type = BPF_MAP_TYPE_RINGBUF, .max_entries = 1 << 16};
-	struct ebpf_map_part part[2];
-	u8 *base = memory(ebpf_ringbuf_layout(&meta, part));
-	int fd = memfd_create("ring", 0);
-
-	if (fd < 0 || ftruncate(fd, (off_t)ebpf_map_shm_size(&meta)))
-		exit(1);
-	for (u32 i = 0; i < 2; i++)
-		if (mmap(base + part[i].at, part[i].len, PROT_READ | PROT_WRITE,
-			 MAP_SHARED | MAP_FIXED, fd, (off_t)part[i].off) == MAP_FAILED)
-			exit(1);
-	bind(&ring, meta, base);
 }
 
 static u32 slot_of(u32 key)
@@ -297,12 +251,6 @@ FLOOR(plain_append, append)
 		}                                                                                  \
 	}
 
-/* As if the reader had read everything: the cost of a reader is not the producer's. */
-static void ring_read(struct ebpf_map *map)
-{
-	*(u64 *)map->base = *(u64 *)(map->base + EBPFRT_PAGE_SIZE);
-}
-
 static void ring_fill(struct ebpf_map *map, u64 *record)
 {
 	if (!record)
@@ -322,10 +270,10 @@ OPERATION(map_add, at = map->ops->lookup(map, &key);
 	  if (at) __atomic_fetch_add(at, 1, __ATOMIC_RELAXED))
 OPERATION(map_update, map->ops->update(map, &key, &value, BPF_ANY))
 OPERATION(map_delete_insert, map->ops->del(map, &key); map->ops->update(map, &key, &value, BPF_ANY))
-OPERATION(ring_output, ring_read(map); ebpf_ringbuf_output(map, payload, sizeof(payload), 0))
-OPERATION(ring_output_quiet, ring_read(map);
+OPERATION(ring_output, ring_read(map->base); ebpf_ringbuf_output(map, payload, sizeof(payload), 0))
+OPERATION(ring_output_quiet, ring_read(map->base);
 	  ebpf_ringbuf_output(map, payload, sizeof(payload), BPF_RB_NO_WAKEUP))
-OPERATION(ring_reserve, ring_read(map);
+OPERATION(ring_reserve, ring_read(map->base);
 	  ring_fill(map, ebpf_ringbuf_reserve(map, sizeof(payload), 0)))
 OPERATION(perf_output, perf_read(map); ebpf_perf_output(map, payload, sizeof(payload), NULL, 0))
 
@@ -346,23 +294,11 @@ static struct {
 	struct engine engine;
 } programs[] = {{&array}, {&percpu_array}, {&hash}, {&hash8}, {&percpu_hash}, {&lru_hash}};
 
-static const struct ebpf_map_meta *some_map(void *cookie, s32 fd, bool is_index)
-{
-	return &((struct ebpf_map *)cookie)->meta;
-}
-
 static void load_programs(void)
 {
 	ebpf_helper_table_init();
-	for (u32 i = 0; i < ARRAY_SIZE(programs); i++) {
-		struct engine *e = &programs[i].engine;
-
-		e->load.map_by_fd = some_map;
-		e->load.cookie = programs[i].map;
-		if (engine_load(e, lookups, ARRAY_SIZE(lookups), true) || !e->prog.code)
-			fprintf(stderr, "bench: no compiled programs here: %s\n", e->text);
-		e->refs[0] = (u64)(uintptr_t)programs[i].map;
-	}
+	for (u32 i = 0; i < ARRAY_SIZE(programs); i++)
+		load_program(&programs[i].engine, programs[i].map, lookups, ARRAY_SIZE(lookups));
 }
 
 static void prog_lookup(struct ebpf_map *map)
@@ -374,14 +310,6 @@ static void prog_lookup(struct ebpf_map *map)
 		at++;
 	for (u32 i = 0; i < OPS / KEYS; i++)
 		ebpf_prog_run(&programs[at].engine.prog, NULL, &run);
-}
-
-static u64 now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (u64)ts.tv_sec * 1000000000u + (u64)ts.tv_nsec;
 }
 
 static const struct row {
@@ -415,13 +343,6 @@ static const struct row {
 	{"perf ring output, 64 bytes", &perf, perf_output, NULL},
 };
 
-static int by_value(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return x < y ? -1 : x > y;
-}
-
 enum form { OURS, INLINED, CALLED, FORMS };
 
 static double run(const struct row *row, enum form form)
@@ -454,7 +375,7 @@ static void measure(const struct row *row)
 		printf(" %9s %9s %9s %9s %9s %9s\n", "-", "-", "-", "-", "-", "-");
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	struct ebpf_map_meta meta = {.type = EBPF_MAP_PERF_RING, .max_entries = 1 << 16};
 
@@ -467,13 +388,14 @@ int main(void)
 	bind_elems(&hash8, BPF_MAP_TYPE_HASH, 8);
 	bind_elems(&percpu_hash, BPF_MAP_TYPE_PERCPU_HASH, 4);
 	bind_elems(&lru_hash, BPF_MAP_TYPE_LRU_HASH, 4);
-	bind_ring();
+	bind_ring(&ring, 1 << 16);
 	bind(&perf, meta, NULL);
 	load_programs();
 	printf("%-36s %9s %9s %9s %9s %9s %9s %9s %9s\n", "map operation, ns, of 1024 keys", "min",
 	       "median", "inlined C", "called C", "x-inlined", "  by med.", "x-called",
 	       "  by med.");
 	for (u32 i = 0; i < ARRAY_SIZE(rows); i++)
-		measure(&rows[i]);
+		if (argc < 2 || strstr(rows[i].what, argv[1]))
+			measure(&rows[i]);
 	return 0;
 }

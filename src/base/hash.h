@@ -29,6 +29,45 @@ static inline u64 hash_seed(u32 seed)
 	return seed | (u64)seed << 32;
 }
 
+/* One word more of a longer key, on top of the hash of those before it: hash_seed()'s at first. */
+static inline u64 hash_word(u64 hash, u64 word)
+{
+	return hash_int(word, hash << 32 | hash >> 32);
+}
+
+/*
+ * Of a table's key, by words of 8 bytes and at last one of 4: as programs write what keys are made
+ * of, for a load of more than what one store wrote waits for it. A rest that is neither is part of
+ * a word that overlaps the one before.
+ */
+static inline __attribute__((always_inline)) u64 hash_key(const void *key, u32 len, u32 seed)
+{
+	u64 h = hash_seed(seed), word = 0;
+	const u8 *p = key;
+	u32 half, rest = len % 8;
+
+	if (len == 4) {
+		__builtin_memcpy(&half, p, 4);
+		return hash_int(half, seed);
+	}
+	for (; len >= 8; p += 8, len -= 8) {
+		__builtin_memcpy(&word, p, 8);
+		h = hash_word(h, word);
+	}
+	if (!rest)
+		return h;
+	if (rest == 4) {
+		__builtin_memcpy(&half, p, 4);
+		word = half;
+	} else if (p != (const u8 *)key) {
+		__builtin_memcpy(&word, p + rest - 8, 8);
+	} else {
+		for (; len; len--)
+			word = word << 8 | p[len - 1];
+	}
+	return hash_word(h, word);
+}
+
 static inline u64 hash_u64(u64 key, u32 seed)
 {
 	u64 h = (key ^ seed) * HASH_K1;

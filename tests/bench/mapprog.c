@@ -6,6 +6,8 @@
  * Rounds alternate; printed are minimum, median and maximum of each, and
  * ratios of the minima and of the medians. A kernel that won't load them is a named skip.
  *
+ * Last, what it takes to emit a program of 4,000 instructions, of all kinds, with lookups.
+ *
  *	mapprog [PART-OF-A-NAME]
  */
 #include <errno.h>
@@ -302,6 +304,77 @@ static void measure(const struct row *row)
 	munmap(ours.map.base, ours.map.size);
 }
 
+/* --- emission ---------------------------------------------------------------------------------
+ */
+
+#define EMITTED 4000
+
+static const struct bpf_insn mix[] = {
+	MOV_REG(2, 10),
+	ALU64_IMM(BPF_ADD, 2, -16),
+	MAP(1),
+	CALL(BPF_FUNC_map_lookup_elem),
+	JMP_IMM(BPF_JEQ, 0, 0, 3),
+	LDX(BPF_DW, 1, 0, 0),
+	ALU64_IMM(BPF_DIV, 1, 1000),
+	STX(BPF_DW, 0, 1, 0),
+	MOV_REG(1, 6),
+	ALU64_REG(BPF_ADD, 1, 7),
+	ALU64_IMM(BPF_LSH, 1, 3),
+	JMP_IMM(BPF_JGT, 1, 100, 2),
+	ALU32_REG(BPF_XOR, 7, 1),
+	ALU64_IMM(BPF_AND, 7, 0xffff),
+	MOV_IMM(1, 1),
+	CALL(BPF_FUNC_ktime_get_ns),
+	ALU64_REG(BPF_SUB, 6, 0),
+	STX(BPF_DW, 10, 6, -16),
+	LDDW(3, 0x123456789abcdefULL),
+};
+
+static u32 mixture(struct bpf_insn *out)
+{
+	u32 n = 0;
+
+	out[n++] = ST(BPF_DW, 10, -16, 0);
+	out[n++] = MOV_IMM(6, 1);
+	out[n++] = MOV_IMM(7, 2);
+	while (n + ARRAY_SIZE(mix) + 2 <= EMITTED) {
+		memcpy(out + n, mix, sizeof(mix));
+		n += (u32)ARRAY_SIZE(mix);
+	}
+	while (n + 2 < EMITTED)
+		out[n++] = ALU64_IMM(BPF_ADD, 6, 1);
+	out[n++] = MOV_IMM(0, 0);
+	out[n++] = EXIT();
+	return n;
+}
+
+static void measure_emission(void)
+{
+	static struct bpf_insn insns[EMITTED];
+	static u8 code[EMITTED * 256];
+	struct ebpf_map_meta meta = {
+		.type = BPF_MAP_TYPE_HASH, .key_size = 16, .value_size = 8, .max_entries = KEYS};
+	double us[ROUNDS];
+	struct ebpf_map map;
+	struct engine e = {0};
+	u32 len, entry;
+	u64 start;
+
+	bind(&map, meta, NULL);
+	load_program(&e, &map, insns, mixture(insns));
+	for (u32 i = 0; i < ROUNDS; i++) {
+		start = now_ns();
+		if (arch_jit((const void *)e.load.image, code, sizeof(code), &len, &entry))
+			return;
+		us[i] = (double)(now_ns() - start) / 1000;
+	}
+	qsort(us, ROUNDS, sizeof(double), by_value);
+	printf("\n%-36s %9s %9s %9s\n%-36s %9.1f %9.1f %9.1f   %u bytes\n", "emitting, us", "min",
+	       "median", "max", "4000 instructions", us[0], us[ROUNDS / 2], us[ROUNDS - 1], len);
+	engine_close(&e);
+}
+
 int main(int argc, char **argv)
 {
 	osl_trap_init_self();
@@ -312,5 +385,6 @@ int main(int argc, char **argv)
 	for (u32 i = 0; i < ARRAY_SIZE(rows); i++)
 		if (argc < 2 || strstr(rows[i].what, argv[1]))
 			measure(&rows[i]);
+	measure_emission();
 	return 0;
 }

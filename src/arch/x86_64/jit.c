@@ -14,8 +14,9 @@
  * divides fetches a reference used in a loop once, into a register that is free then
  * (pick_cached()).
  *
- * Passes: all code is emitted again and again with the addresses of the previous pass until nothing
- * moves; jumps start out long and shrink, so this ends after a few passes.
+ * Passes: two. In the first a jump ahead is long, so that what lies between two instructions is
+ * never more in the second: where it is little enough the jump is short there. Distances are filled
+ * in when all addresses are known.
  *
  * Rules: the image has passed the structural check. Pure, process context.
  */
@@ -38,9 +39,8 @@
 #define RUN_CTX 40
 #define RUN_MAY_GOTO 224
 #define HELPER_TAIL_CALL 12
-#define GUARD 8 /* bytes above r10 */
-#define MAX_PASSES 24
-#define LONGEST_INSN 192 /* bytes no instruction's code exceeds: the first pass's guess */
+#define GUARD 8	       /* bytes above r10 */
+#define FAR (1u << 30) /* an offset that is not known yet */
 
 bool x86_jit_avoid_bmi2;
 
@@ -69,13 +69,12 @@ struct jit {
 	struct func *funcs;
 	u32 nfuncs;
 	struct func *f; /* the one being emitted */
-	u32 *addr;  /* n + 1: offset of each instruction's code, the previous pass's ahead of us */
-	u32 *stop;  /* n: where the code of each instruction ends */
-	u32 *slow;  /* n: where its rest is, behind its function; 0: it has none */
-	u8 *target; /* n: something jumps here */
-	s32 *loops; /* n + 1: change in the number of loops around each instruction */
-	bool moved; /* an address differs from the previous pass */
-	bool long_jumps;
+	u32 *addr;	/* n + 1: offset of each instruction's code, the first pass's ahead of us */
+	u32 *stop;	/* n: where the code of each instruction ends */
+	u32 *slow;	/* n: where its rest is, behind its function; 0: it has none */
+	u8 *target;	/* n: something jumps here */
+	s32 *loops;	/* n + 1: change in the number of loops around each instruction */
+	u32 paired;	/* the instruction behind two that became one */
 	bool tail_calls; /* the program makes some */
 };
 
@@ -103,12 +102,6 @@ static u32 jump_target(const struct bpf_insn *in, u32 i)
 	s32 off = in->code == (BPF_JMP32 | BPF_JA) ? in->imm : in->off;
 
 	return i + 1 + (u32)off;
-}
-
-static void set_addr(struct jit *j, u32 *addr)
-{
-	j->moved |= *addr != j->e.len;
-	*addr = j->e.len;
 }
 
 /* --- analysis -------------------------------------------------------------------------------- */
@@ -241,10 +234,8 @@ static void analyse(struct jit *j, const struct ebpf_image *img)
 		pick_cached(j, f);
 		plan_frame(j, f);
 	}
-	for (i = 0; i < j->n; i++) {
-		j->addr[i] = i * LONGEST_INSN;
-		j->stop[i] = (i + 1) * LONGEST_INSN;
-	}
+	for (i = 0; i < j->n; i++)
+		j->addr[i] = FAR;
 }
 
 /* --- frames ---------------------------------------------------------------------------------- */
@@ -272,7 +263,7 @@ static void prologue(struct jit *j)
 	struct func *f = j->f;
 	u32 i;
 
-	set_addr(j, &f->entry);
+	f->entry = j->e.len;
 	if (f->stack) {
 		emit_push(&j->e, RBP);
 		emit_lea(&j->e, RBP, RSP, -GUARD);
@@ -316,32 +307,35 @@ static void leave_frame(struct jit *j)
 static void thunk(struct jit *j, struct func *f)
 {
 	emit_bytes(&j->e, f->start, 4);
-	set_addr(j, &f->thunk);
+	f->thunk = j->e.len;
 	emit_push(&j->e, RUN);
 	emit_mov(&j->e, true, RUN, R9);
 	emit_bytes(&j->e, 0xe8, 1);
-	emit_bytes(&j->e, f->entry - (j->e.len + 4), 4);
+	emit_rel32(&j->e, &f->entry);
 	emit_pop(&j->e, RUN);
 	emit_bytes(&j->e, 0xc3, 1);
 }
 
 /* --- jumps and calls ------------------------------------------------------------------------- */
 
-/* @cc < 0: always. The jump ends instruction @i. */
-static void jump_to(struct jit *j, int cc, u32 to, u32 i)
+/*
+ * @cc < 0: always. The jump ends instruction @i, at whose end, as the first pass knew it, the
+ * distance ahead begins; that back is known.
+ */
+static void jump_to(struct jit *j, int cc, const u32 *to, u32 i)
 {
-	s32 disp = (s32)(to - j->stop[i]);
+	bool ahead = *to > j->e.len;
+	s32 disp = (s32)(*to - (ahead ? j->stop[i] : j->e.len + 2));
 
-	if (!j->long_jumps && disp == (s8)disp) {
+	if (disp == (s8)disp) {
 		emit_bytes(&j->e, cc < 0 ? 0xeb : 0x70u | (u32)cc, 1);
-		emit_bytes(&j->e, (u32)disp, 1);
-		return;
-	}
-	if (cc < 0)
+		emit_rel8(&j->e, to);
+	} else if (cc < 0) {
 		emit_bytes(&j->e, 0xe9, 1);
-	else
-		emit_bytes(&j->e, 0x800fu | (u32)cc << 8, 2);
-	emit_bytes(&j->e, (u32)disp, 4);
+		emit_rel32(&j->e, to);
+	} else {
+		emit_jcc32(&j->e, (enum x86_cc)cc, to);
+	}
 }
 
 static int cc_of(u8 op)
@@ -354,6 +348,30 @@ static int cc_of(u8 op)
 	};
 
 	return cc[op >> 4];
+}
+
+/*
+ * Does the instruction before @i, without which nobody gets here, leave in the flags whether its
+ * result, which @i compares with 0, is?
+ */
+static bool flags_say(const struct jit *j, u32 i)
+{
+	const struct bpf_insn *in = &j->insns[i], *before = in - 1;
+	u8 op = BPF_OP(in->code), did = BPF_OP(before->code);
+	bool imm = BPF_SRC(before->code) == BPF_K;
+
+	if (i == j->f->start || j->target[i] || j->paired == i)
+		return false;
+	if (BPF_SRC(in->code) != BPF_K || in->imm || (op != BPF_JEQ && op != BPF_JNE) ||
+	    before->dst_reg != in->dst_reg)
+		return false;
+	if (BPF_CLASS(before->code) != BPF_ALU64 && BPF_CLASS(before->code) != BPF_ALU)
+		return false;
+	if (BPF_CLASS(before->code) == BPF_ALU64 && BPF_CLASS(in->code) == BPF_JMP32)
+		return false;
+	if (did == BPF_AND) /* some masks are moves */
+		return !imm || (before->imm != 0xff && before->imm != 0xffff && before->imm != -1);
+	return did == BPF_ADD || did == BPF_SUB || did == BPF_OR || did == BPF_XOR;
 }
 
 static void compare(struct jit *j, const struct bpf_insn *in)
@@ -381,7 +399,7 @@ static void may_goto(struct jit *j, u32 target, u32 i)
 	emit_bytes(&j->e, 1, 1);
 	emit_rm(&j->e, 0, false, 0x83, X86_ADC, RUN, RUN_MAY_GOTO, false);
 	emit_bytes(&j->e, 0, 1);
-	jump_to(j, CC_B, j->addr[target], i);
+	jump_to(j, CC_B, &j->addr[target], i);
 }
 
 static void emit_jump(struct jit *j, u32 i)
@@ -392,15 +410,16 @@ static void emit_jump(struct jit *j, u32 i)
 	if (target == i + 1)
 		return;
 	if (BPF_OP(in->code) == BPF_JA) {
-		jump_to(j, -1, j->addr[target], i);
+		jump_to(j, -1, &j->addr[target], i);
 		return;
 	}
 	if (BPF_OP(in->code) == BPF_JCOND) {
 		may_goto(j, target, i);
 		return;
 	}
-	compare(j, in);
-	jump_to(j, cc_of(BPF_OP(in->code)), j->addr[target], i);
+	if (!flags_say(j, i))
+		compare(j, in);
+	jump_to(j, cc_of(BPF_OP(in->code)), &j->addr[target], i);
 }
 
 static void emit_exit(struct jit *j, u32 i)
@@ -408,9 +427,9 @@ static void emit_exit(struct jit *j, u32 i)
 	bool bare = !j->f->stack && !j->f->nsaved && !j->f->pad;
 
 	if (i + 1 == j->f->end) {
-		set_addr(j, &j->f->epilogue);
+		j->f->epilogue = j->e.len;
 	} else if (!bare) {
-		jump_to(j, -1, j->f->epilogue, i);
+		jump_to(j, -1, &j->f->epilogue, i);
 		return;
 	}
 	leave_frame(j);
@@ -427,7 +446,7 @@ static void call_bpf(struct jit *j, u32 pc)
 		emit_rm(&j->e, 0, false, 0xff, 6, RUN, RUN_REFS, false);
 	}
 	emit_bytes(&j->e, 0xe8, 1);
-	emit_bytes(&j->e, callee->entry - (j->e.len + 4), 4);
+	emit_rel32(&j->e, &callee->entry);
 	if (j->tail_calls) {
 		emit_rm(&j->e, 0, false, 0x8f, 0, RUN, RUN_REFS, false);
 		emit_rm(&j->e, 0, false, 0x8f, 0, RUN, RUN_PROG, false);
@@ -536,8 +555,22 @@ static bool map_lookup(struct jit *j, u32 i)
 
 	if (!map || !is_stack_at(j, i, BPF_REG_2))
 		return false;
-	if (jit_map_lookup(&j->e, &map->shape, j->slow[i]) && !j->slow[i])
-		j->slow[i] = j->n * LONGEST_INSN;
+	if (jit_map_lookup(&j->e, &map->shape, &j->slow[i]) && !j->slow[i])
+		j->slow[i] = FAR;
+	return true;
+}
+
+/* The same for update and delete, whose value is to be on the stack, too. */
+static bool map_change(struct jit *j, u32 i, u32 helper)
+{
+	bool update = helper == BPF_FUNC_map_update_elem;
+
+	if (!update && helper != BPF_FUNC_map_delete_elem)
+		return false;
+	if (!map_at(j, i, BPF_REG_1) || !is_stack_at(j, i, BPF_REG_2) ||
+	    (update && !is_stack_at(j, i, BPF_REG_3)))
+		return false;
+	jit_map_change(&j->e, helper);
 	return true;
 }
 
@@ -551,7 +584,8 @@ static void emit_call(struct jit *j, u32 i)
 		call_bpf(j, i + 1 + (u32)in->imm);
 	else if (in->imm == HELPER_TAIL_CALL)
 		tail_call(j);
-	else if (in->imm != BPF_FUNC_map_lookup_elem || !map_lookup(j, i))
+	else if (in->imm == BPF_FUNC_map_lookup_elem ? !map_lookup(j, i)
+						     : !map_change(j, i, (u32)in->imm))
 		call_helper(j, (u32)in->imm);
 }
 
@@ -568,7 +602,7 @@ static void emit_lddw(struct jit *j, const struct bpf_insn *in)
 		emit_bytes(&j->e, dst >= R8 ? 0x4c : 0x48, 1);
 		emit_bytes(&j->e, 0x8d, 1);
 		emit_bytes(&j->e, (dst & 7u) << 3 | 5u, 1);
-		emit_bytes(&j->e, func_at(j, (u32)in->imm)->thunk - (j->e.len + 4), 4);
+		emit_rel32(&j->e, &func_at(j, (u32)in->imm)->thunk);
 	} else {
 		emit_mov_imm(&j->e, dst, (u32)in[0].imm | (u64)(u32)in[1].imm << 32);
 	}
@@ -618,18 +652,19 @@ static int emit_func(struct jit *j)
 	int r;
 
 	prologue(j);
-	j->f->epilogue = j->f->epilogue ? j->f->epilogue : j->n * LONGEST_INSN;
+	j->f->epilogue = j->f->epilogue ? j->f->epilogue : FAR;
 	for (i = j->f->start; i < j->f->end; i += used) {
-		set_addr(j, &j->addr[i]);
+		j->addr[i] = j->e.len;
 		if (emit_pair(j, i)) {
 			used = 2;
+			j->paired = i + 2;
 			continue;
 		}
 		used = is_lddw(&j->insns[i]) ? 2 : 1;
 		r = emit_insn(j, i);
 		if (r)
 			return r;
-		set_addr(j, &j->stop[i]);
+		j->stop[i] = j->e.len;
 	}
 	return 0;
 }
@@ -639,7 +674,7 @@ static void late_epilogue(struct jit *j)
 {
 	if (j->insns[j->f->end - 1].code == (BPF_JMP | BPF_EXIT))
 		return;
-	set_addr(j, &j->f->epilogue);
+	j->f->epilogue = j->e.len;
 	leave_frame(j);
 	emit_bytes(&j->e, 0xc3, 1);
 }
@@ -650,10 +685,10 @@ static void slow_paths(struct jit *j)
 	for (u32 i = j->f->start; i < j->f->end; i++) {
 		if (!j->slow[i])
 			continue;
-		set_addr(j, &j->slow[i]);
+		j->slow[i] = j->e.len;
 		jit_map_lookup_slow(&j->e);
 		emit_bytes(&j->e, 0xe9, 1);
-		emit_bytes(&j->e, j->stop[i] - (j->e.len + 4), 4);
+		emit_rel32(&j->e, &j->stop[i]);
 	}
 }
 
@@ -663,7 +698,7 @@ static int one_pass(struct jit *j)
 	int r;
 
 	j->e.len = 0;
-	j->moved = false;
+	j->e.nfixes = 0;
 	for (s = 0; s < j->nfuncs; s++) {
 		j->f = &j->funcs[s];
 		r = emit_func(j);
@@ -678,19 +713,19 @@ static int one_pass(struct jit *j)
 	return 0;
 }
 
-/* Jumps only shrink, so this ends; should it not, long jumps need two passes. */
-static int all_passes(struct jit *j)
+static int both_passes(struct jit *j)
 {
-	u32 pass;
-	int r;
+	_cleanup_free_ struct emit_fix *fixes = NULL;
+	int r = one_pass(j);
 
-	for (pass = 0; pass < MAX_PASSES + 4; pass++) {
-		j->long_jumps = pass >= MAX_PASSES;
-		r = one_pass(j);
-		if (r || !j->moved)
-			return r;
-	}
-	return -EOPNOTSUPP;
+	if (r)
+		return r;
+	fixes = calloc(j->e.nfixes + 1, sizeof(*fixes));
+	if (!fixes)
+		return -ENOMEM;
+	j->e.fixes = fixes;
+	r = one_pass(j);
+	return r || emit_fix_all(&j->e) ? r : -EOPNOTSUPP;
 }
 
 int arch_jit(const struct ebpf_image *img, u8 *out, size_t cap, u32 *len, u32 *entry)
@@ -722,7 +757,7 @@ int arch_jit(const struct ebpf_image *img, u8 *out, size_t cap, u32 *len, u32 *e
 	if (!funcs || !addr || !stop || !slow || !target || !loops)
 		return -ENOMEM;
 	analyse(&j, img);
-	r = all_passes(&j);
+	r = both_passes(&j);
 	if (r)
 		return r;
 	if (j.e.len > cap)

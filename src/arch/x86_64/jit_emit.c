@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Encoding of the x86-64 instructions the JIT uses: Intel SDM volume 2. See jit_emit.h. */
+#include <string.h>
+
 #include "jit_emit.h"
 
 void emit_bytes(struct emit *e, u64 bytes, u32 n)
@@ -233,10 +235,44 @@ u32 emit_jmp8(struct emit *e)
 	return e->len - 1;
 }
 
-void emit_jcc32(struct emit *e, enum x86_cc cc, u32 to)
+static void note_fix(struct emit *e, const u32 *to, bool is_short)
+{
+	if (e->fixes)
+		e->fixes[e->nfixes] =
+			(struct emit_fix){.to = to, .at = e->len, .is_short = is_short};
+	e->nfixes++;
+	emit_bytes(e, 0, is_short ? 1 : 4);
+}
+
+void emit_rel8(struct emit *e, const u32 *to)
+{
+	note_fix(e, to, true);
+}
+
+void emit_rel32(struct emit *e, const u32 *to)
+{
+	note_fix(e, to, false);
+}
+
+bool emit_fix_all(struct emit *e)
+{
+	for (u32 i = 0; i < e->nfixes; i++) {
+		const struct emit_fix *f = &e->fixes[i];
+		u32 size = f->is_short ? 1 : 4;
+		s32 disp = (s32)(*f->to - (f->at + size));
+
+		if (f->is_short && disp != (s8)disp)
+			return false;
+		if (f->at + size <= e->cap)
+			memcpy(e->out + f->at, &disp, size);
+	}
+	return true;
+}
+
+void emit_jcc32(struct emit *e, enum x86_cc cc, const u32 *to)
 {
 	emit_bytes(e, 0x800fu | (u32)cc << 8, 2);
-	emit_bytes(e, to - (e->len + 4), 4);
+	emit_rel32(e, to);
 }
 
 void emit_patch8(struct emit *e, u32 place)

@@ -39,11 +39,20 @@ enum x86_cc {
 /* For tests: generate for a CPU without BMI2. */
 extern bool x86_jit_avoid_bmi2;
 
+/* A place in the code, of one byte or four, that is to hold the distance to an offset. */
+struct emit_fix {
+	const u32 *to; /* where the offset will be known in the end */
+	u32 at : 31;
+	u32 is_short : 1;
+};
+
 struct emit {
 	u8 *out;
 	size_t cap;
 	u32 len;
-	bool bmi2; /* the CPU has it */
+	bool bmi2;		/* the CPU has it */
+	struct emit_fix *fixes; /* NULL: they are only counted */
+	u32 nfixes;
 };
 
 void emit_bytes(struct emit *e, u64 bytes, u32 n);
@@ -82,5 +91,11 @@ void emit_pop(struct emit *e, u8 reg);
  */
 u32 emit_jcc8(struct emit *e, enum x86_cc cc);
 u32 emit_jmp8(struct emit *e);
-void emit_jcc32(struct emit *e, enum x86_cc cc, u32 to); /* @to: offset in the code */
 void emit_patch8(struct emit *e, u32 place);
+
+/* The distance from what follows to the offset that *to will be: filled in by emit_fix_all(), which
+ * says whether all short ones were long enough. */
+void emit_rel8(struct emit *e, const u32 *to);
+void emit_rel32(struct emit *e, const u32 *to);
+bool emit_fix_all(struct emit *e);
+void emit_jcc32(struct emit *e, enum x86_cc cc, const u32 *to);

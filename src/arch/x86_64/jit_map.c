@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A lookup without the helper: that of an array, and of a hash table's key of 4 or 8 bytes that is
- * the first of its bucket, is done in place, with per-CPU values, too; any other goes straight to
- * the map's own code. What the map is and where its parts lie is in the reference's shape, of which
- * the code is made, and ebpf_prog_bind() makes sure of; only the address of its memory is loaded,
- * from the process's private struct ebpf_map.
+ * A lookup without the helper: that of an array, and of a hash table's key of 4, 8, ... 40 bytes
+ * that is the first of its bucket, is done in place, with per-CPU values, too; any other goes
+ * straight to the map's own code, as updates and deletions do. What the map is and where its parts
+ * lie is in the reference's shape, of which the code is made, and ebpf_prog_bind() makes sure of;
+ * only the address of its memory is loaded, from the process's private struct ebpf_map.
  *
  * In shared memory lie the bucket's link, the element's key and an LRU table's mark of use. The
  * link is loaded once and compared with the number of elements before it leads anywhere, as in
@@ -17,8 +17,10 @@
 
 /* offsets in struct ebpf_run, struct ebpf_map and struct ebpf_map_ops, asserted in core/run/prog.c
  */
-enum { RUN_HELPERS = 0, MAP_OPS = 64, MAP_BASE = 72, OPS_LOOKUP = 32 };
+enum { RUN_HELPERS = 0, MAP_OPS = 64, MAP_BASE = 72 };
+enum { OPS_LOOKUP = 32, OPS_UPDATE = 40, OPS_DELETE = 48 };
 /* and in the tables of htab_impl.h, asserted in htab_pool.c */
+#define KEY_MAX 40u /* five words: a longer one is compared by a loop */
 enum { BUCKET_SIZE = 8, BUCKET_HEAD = 4, ELEM_SMALL = 12, ELEM_END = 16 };
 
 static u32 type_of(const struct ebpf_map_shape *map)
@@ -118,27 +120,55 @@ static void lookup_array(struct emit *e, const struct ebpf_map_shape *map)
 	emit_patch8(e, beyond);
 }
 
-static void lookup_hash(struct emit *e, const struct ebpf_map_shape *map, u32 slow)
+/* r11: the hash of the key at rsi, of which the topmost bits count */
+static void hash(struct emit *e, const struct ebpf_map_shape *map)
 {
-	bool wide = key_size(map) == 8;
-	s32 end = wide ? ELEM_END + 8 : ELEM_END;
-	u8 at;
+	u32 size = key_size(map);
+	bool wide = size != 4;
 
 	load(e, wide, RAX, RSI, 0);
-	load(e, true, RDX, RDI, MAP_BASE);
-	emit_mov_imm(e, RCX, wide ? hash_seed(map->seed) : map->seed);
-	emit_mov_imm(e, R11, HASH_INT);
-	emit_alu(e, wide, X86_XOR, RCX, RAX);
+	emit_mov_imm(e, R11, wide ? hash_seed(map->seed) : map->seed);
+	emit_mov_imm(e, RCX, HASH_INT);
+	emit_alu(e, wide, X86_XOR, R11, RAX);
 	emit_imul(e, true, R11, RCX);
+	for (u32 at = 8; at < size; at += 8) {
+		load(e, size - at >= 8, RAX, RSI, (s32)at);
+		emit_shift_imm(e, true, X86_ROL, R11, 32);
+		emit_alu(e, true, X86_XOR, R11, RAX);
+		emit_imul(e, true, R11, RCX);
+	}
+}
+
+/* Is the key of the element at rdx + @at * 8 that at rsi? */
+static void compare_key(struct emit *e, const struct ebpf_map_shape *map, u8 at, const u32 *slow)
+{
+	u32 size = key_size(map);
+	s32 key = (s32)map->elems + (size == 4 ? ELEM_SMALL : ELEM_END);
+
+	for (u32 off = 0; off < size; off += 8) {
+		bool wide = size - off >= 8;
+
+		if (off || size > 8)
+			load(e, wide, RAX, RSI, (s32)off);
+		emit_rm_index(e, wide, 0x39, RAX, RDX, at, 8, key + (s32)off);
+		emit_jcc32(e, CC_NE, slow);
+	}
+}
+
+static void lookup_hash(struct emit *e, const struct ebpf_map_shape *map, const u32 *slow)
+{
+	s32 end = ELEM_END + (key_size(map) == 4 ? 0 : (s32)ALIGN_UP(key_size(map), 8u));
+	u8 at;
+
+	hash(e, map);
+	load(e, true, RDX, RDI, MAP_BASE);
 	emit_shift_imm(e, true, X86_SHR, R11, (u8)map->shift);
 	emit_rm_index(e, false, 0x8b, RCX, RDX, R11, BUCKET_SIZE, (s32)map->buckets + BUCKET_HEAD);
 	emit_alu_imm(e, false, X86_SUB, RCX, 1);
 	emit_alu_imm(e, false, X86_CMP, RCX, (s32)map->nr_elems);
 	emit_jcc32(e, CC_AE, slow);
 	at = scaled(e, R8, RCX, map->stride);
-	emit_rm_index(e, wide, 0x39, RAX, RDX, at, 8,
-		      (s32)map->elems + (wide ? ELEM_END : ELEM_SMALL));
-	emit_jcc32(e, CC_NE, slow);
+	compare_key(e, map, at, slow);
 	if (map->used) { /* what is not marked yet is marked by the map's own code */
 		emit_rm_index(e, false, 0x80, X86_CMP, RDX, RCX, 1, (s32)map->used);
 		emit_bytes(e, 0, 1);
@@ -150,13 +180,25 @@ static void lookup_hash(struct emit *e, const struct ebpf_map_shape *map, u32 sl
 		emit_rm_index(e, true, 0x8d, RAX, RDX, at, 8, (s32)map->elems + end);
 }
 
-void jit_map_lookup_slow(struct emit *e)
+static void call_op(struct emit *e, s32 op)
 {
 	load(e, true, RAX, RDI, MAP_OPS);
-	emit_rm(e, 0, false, 0xff, 2, RAX, OPS_LOOKUP, false);
+	emit_rm(e, 0, false, 0xff, 2, RAX, op, false);
 }
 
-bool jit_map_lookup(struct emit *e, const struct ebpf_map_shape *map, u32 slow)
+void jit_map_lookup_slow(struct emit *e)
+{
+	call_op(e, OPS_LOOKUP);
+}
+
+/* r0 is an int's value */
+void jit_map_change(struct emit *e, u32 helper)
+{
+	call_op(e, helper == BPF_FUNC_map_update_elem ? OPS_UPDATE : OPS_DELETE);
+	emit_bytes(e, 0x9848, 2); /* cltq */
+}
+
+bool jit_map_lookup(struct emit *e, const struct ebpf_map_shape *map, const u32 *slow)
 {
 	bool array =
 		type_of(map) == BPF_MAP_TYPE_ARRAY || type_of(map) == BPF_MAP_TYPE_PERCPU_ARRAY;
@@ -165,7 +207,7 @@ bool jit_map_lookup(struct emit *e, const struct ebpf_map_shape *map, u32 slow)
 		lookup_array(e, map);
 		return false;
 	}
-	if (map->nr_elems && (key_size(map) == 4 || key_size(map) == 8)) {
+	if (map->nr_elems && key_size(map) % 4 == 0 && key_size(map) <= KEY_MAX) {
 		lookup_hash(e, map, slow);
 		return true;
 	}

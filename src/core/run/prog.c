@@ -22,6 +22,8 @@ _Static_assert(offsetof(struct ebpf_run, may_goto) == 224, "jit: may_goto");
 _Static_assert(offsetof(struct ebpf_map, ops) == 64, "jit_map: ops");
 _Static_assert(offsetof(struct ebpf_map, base) == 72, "jit_map: base");
 _Static_assert(offsetof(struct ebpf_map_ops, lookup) == 32, "jit_map: lookup");
+_Static_assert(offsetof(struct ebpf_map_ops, update) == 40, "jit_map: update");
+_Static_assert(offsetof(struct ebpf_map_ops, del) == 48, "jit_map: delete");
 
 static u64 no_such_helper(u64 r1, u64 r2, u64 r3, u64 r4, u64 r5, struct ebpf_run *run)
 {

@@ -603,3 +603,56 @@ Test(jit, long_jumps)
 		free(p);
 	}
 }
+
+/* --- a branch on what the instruction before it computed ----------------------------------------
+ */
+
+static void branch_on_result(struct bpf_insn op, u8 jump_class, u8 jump, u64 a, u64 b)
+{
+	struct program p = {0};
+
+	put_lddw(&p, 6, a);
+	put_lddw(&p, 7, b);
+	put(&p, MOV_IMM(0, 1));
+	put(&p, op);
+	put(&p, INSN(jump_class | jump | BPF_K, 6, 0, 1, 0));
+	put(&p, MOV_IMM(0, 2));
+	put(&p, EXIT());
+	cr_assert_eq(engine_r0(p.insns, p.n, true, NULL), engine_r0(p.insns, p.n, false, NULL),
+		     "code %#x imm %d, jump %#x, of %#llx and %#llx", op.code, op.imm,
+		     jump_class | jump, (unsigned long long)a, (unsigned long long)b);
+}
+
+/* The flags that it left say no more than its result does. */
+Test(jit, branch_on_result)
+{
+	static const u8 ops[] = {BPF_ADD, BPF_SUB, BPF_AND, BPF_OR,
+				 BPF_XOR, BPF_MUL, BPF_LSH, BPF_NEG};
+	static const u8 jumps[] = {BPF_JEQ, BPF_JNE, BPF_JSGT, BPF_JSLT, BPF_JGT, BPF_JSET};
+	static const u64 pairs[][2] = {{5, 5},
+				       {0, 0},
+				       {0x100000000, 0},
+				       {0x100000000, 0xffffffff},
+				       {0x8000000000000000, 0x8000000000000000},
+				       {0xffffff00, 0xff},
+				       {~0ULL, 1}};
+	static const s32 imms[] = {0, 1, -1, 0xff, 0xffff, -5, 0x7f00};
+
+	for (u32 at = 0; at < ARRAY_SIZE(pairs) * ARRAY_SIZE(ops) * ARRAY_SIZE(jumps) * 4; at++) {
+		u32 i = at / 4;
+		u8 op = ops[i % ARRAY_SIZE(ops)] | (at & 1 ? BPF_ALU : BPF_ALU64);
+		u8 jump = jumps[i / ARRAY_SIZE(ops) % ARRAY_SIZE(jumps)];
+		u8 class = at & 2 ? BPF_JMP : BPF_JMP32;
+		const u64 *pair = pairs[i / ARRAY_SIZE(ops) / ARRAY_SIZE(jumps)];
+
+		if (BPF_OP(op) != BPF_NEG)
+			branch_on_result(INSN(op | BPF_X, 6, 7, 0, 0), class, jump, pair[0],
+					 pair[1]);
+		for (u32 k = 0; k < ARRAY_SIZE(imms); k++)
+			branch_on_result(INSN(op | BPF_K, 6, 0, 0,
+					      BPF_OP(op) == BPF_NEG   ? 0
+					      : BPF_OP(op) == BPF_LSH ? imms[k] & 31
+								      : imms[k]),
+					 class, jump, pair[0], pair[1]);
+	}
+}

@@ -205,24 +205,27 @@ Test(jit_map, arguments_from_elsewhere)
 /* --- in place -----------------------------------------------------------------------------------
  */
 
+#define KEY_WORDS 6 /* of the longest key */
+#define COPY_WORD(i) LDX(BPF_DW, 3, 1, 8 * (i)), STX(BPF_DW, 10, 3, -48 + 8 * (i))
+#define COPY_KEY COPY_WORD(0), COPY_WORD(1), COPY_WORD(2), COPY_WORD(3), COPY_WORD(4), COPY_WORD(5)
+#define KEY_IN(reg) MOV_REG(reg, 10), ALU64_IMM(BPF_ADD, reg, -48)
+
 /* the address that a lookup of the key at the context gives */
 static const struct bpf_insn address[] = {
-	LDX(BPF_DW, 3, 1, 0),
-	STX(BPF_DW, 10, 3, -16),
-	LDX(BPF_DW, 3, 1, 8),
-	STX(BPF_DW, 10, 3, -8),
-	MOV_REG(2, 10),
-	ALU64_IMM(BPF_ADD, 2, -16),
-	MAP_AT(1),
-	CALL(LOOKUP),
-	EXIT(),
+	COPY_KEY, KEY_IN(2), MAP_AT(1), CALL(LOOKUP), EXIT(),
 };
+
+static void load(const struct bpf_insn *insns, u32 n, bool jit)
+{
+	e.load.map_by_fd = by_fd;
+	cr_assert_eq(engine_load(&e, insns, n, jit), 0, "%s", e.text);
+	for (u32 i = 0; i < e.prog.image->nrefs; i++)
+		e.refs[i] = (u64)(uintptr_t)&map;
+}
 
 static void load_for_map(bool jit)
 {
-	e.load.map_by_fd = by_fd;
-	cr_assert_eq(engine_load(&e, address, ARRAY_SIZE(address), jit), 0, "%s", e.text);
-	e.refs[0] = (u64)(uintptr_t)&map;
+	load(address, ARRAY_SIZE(address), jit);
 }
 
 static u64 lookup(u64 *key)
@@ -265,9 +268,9 @@ static void bind_large(u32 type, u32 key_size, u32 value_size, u32 max)
 	cr_assert_eq(ebpf_map_bind(&map, &meta, p, size), 0);
 }
 
-static void random_key(u64 key[2], u32 key_size, u32 keys)
+static void random_key(u64 key[KEY_WORDS], u32 key_size, u32 keys)
 {
-	memset(key, 0, 16);
+	memset(key, 0, 8 * KEY_WORDS);
 	for (u32 i = 0, k = any() % keys; i < key_size; i++)
 		((u8 *)key)[i] = (u8)(k * (i + 1) >> i % 4 * 2);
 }
@@ -276,7 +279,7 @@ static void random_key(u64 key[2], u32 key_size, u32 keys)
 static void same_answers(u32 type, u32 key_size, u32 value_size, u32 max, bool jit)
 {
 	u8 value[64] = {0};
-	u64 key[2];
+	u64 key[KEY_WORDS];
 
 	bind_large(type, key_size, value_size, max);
 	load_for_map(jit);
@@ -306,8 +309,101 @@ Test(jit_map, random_tables)
 		bool array =
 			types[i] == BPF_MAP_TYPE_ARRAY || types[i] == BPF_MAP_TYPE_PERCPU_ARRAY;
 
-		for (u32 size = array ? 4 : 1; size <= (array ? 4u : 16u); size++)
+		for (u32 size = array ? 4 : 1; size <= (array ? 4u : 8u * KEY_WORDS);
+		     size += size < 17 ? 1 : 3)
 			same_answers(types[i], size, any() % 64 + 1, any() % 100 + 1, jit);
+	}
+}
+
+/* update and delete as a program asks for them: flags and, behind them, the key at the context */
+static const struct bpf_insn update[] = {
+	LDX(BPF_DW, 4, 1, 0),
+	ALU64_IMM(BPF_ADD, 1, 8),
+	COPY_KEY,
+	ST(BPF_DW, 10, -56, 7),
+	KEY_IN(2),
+	MOV_REG(3, 10),
+	ALU64_IMM(BPF_ADD, 3, -56),
+	MAP_AT(1),
+	CALL(BPF_FUNC_map_update_elem),
+	EXIT(),
+};
+static const struct bpf_insn delete[] = {
+	ALU64_IMM(BPF_ADD, 1, 8),	COPY_KEY, KEY_IN(2), MAP_AT(1),
+	CALL(BPF_FUNC_map_delete_elem), EXIT(),
+};
+/* the value isn't on the stack, or may not be */
+static const struct bpf_insn update_from_context[] = {
+	ST(BPF_DW, 10, -48, 0),		KEY_IN(2), MOV_REG(3, 1), MOV_IMM(4, 0), MAP_AT(1),
+	CALL(BPF_FUNC_map_update_elem), EXIT(),
+};
+
+static s64 change(bool jit, const struct bpf_insn *insns, u32 n, const u64 *args)
+{
+	struct ebpf_run run = {.kind = EBPF_RUN_TEST};
+	s64 ret;
+
+	load(insns, n, jit);
+	ret = (s64)ebpf_prog_run(&e.prog, (void *)(uintptr_t)args, &run);
+	cr_assert(!run.aborted);
+	engine_close(&e);
+	return ret;
+}
+
+#define CHANGE(p, args) change(jit, p, ARRAY_SIZE(p), args)
+
+static void changes(u32 type, u32 key_size, bool jit)
+{
+	u64 args[1 + KEY_WORDS] = {BPF_ANY}, *key = args + 1;
+
+	bind_large(type, key_size, 8, 40);
+	random_key(key, key_size, 20);
+	cr_assert_eq(CHANGE(delete, args), -ENOENT);
+	cr_assert_eq(CHANGE(update, args), 0);
+	cr_assert_eq(*(u64 *)map.ops->lookup(&map, key), 7);
+	args[0] = BPF_NOEXIST;
+	cr_assert_eq(CHANGE(update, args), -EEXIST);
+	args[0] = BPF_EXIST;
+	cr_assert_eq(CHANGE(update, args), 0);
+	args[0] = 1000;
+	cr_assert_eq(CHANGE(update, args), -EINVAL);
+	cr_assert_eq(CHANGE(delete, args), 0);
+	cr_assert_null(map.ops->lookup(&map, key));
+	cr_assert_eq(change(jit, update_from_context, ARRAY_SIZE(update_from_context),
+			    (u64 *)(uintptr_t)edge),
+		     -EFAULT);
+	munmap(map.base, map.size);
+}
+
+/* Updates and deletions that go straight to the map's code say what the helpers say. */
+Test(jit_map, update_and_delete)
+{
+	static const u32 types[] = {BPF_MAP_TYPE_HASH, BPF_MAP_TYPE_LRU_HASH,
+				    BPF_MAP_TYPE_PERCPU_HASH};
+
+	seed();
+	BOTH_ENGINES(jit)
+	for (u32 i = 0; i < ARRAY_SIZE(types); i++)
+		for (u32 size = 1; size <= 8 * KEY_WORDS; size += size < 17 ? 1 : 3)
+			changes(types[i], size, jit);
+}
+
+/* What they say is a number of 32 bits with a sign: r0 has 64. */
+Test(jit_map, array_refuses)
+{
+	u64 args[1 + KEY_WORDS] = {BPF_ANY, 3};
+
+	bind(BPF_MAP_TYPE_ARRAY, 4);
+	BOTH_ENGINES(jit)
+	{
+		cr_assert_eq(CHANGE(delete, args), -EINVAL);
+		cr_assert_eq(CHANGE(update, args), 0);
+		args[0] = BPF_NOEXIST;
+		cr_assert_eq(CHANGE(update, args), -EEXIST);
+		args[0] = BPF_ANY;
+		args[1] = KEYS;
+		cr_assert_eq(CHANGE(update, args), -E2BIG);
+		args[1] = 3;
 	}
 }
 
@@ -315,7 +411,7 @@ Test(jit_map, random_tables)
 Test(jit_map, lru_marks)
 {
 	for (u32 key_size = 4; key_size <= 8; key_size += 4) {
-		u64 key[2] = {3};
+		u64 key[KEY_WORDS] = {3};
 
 		bind(BPF_MAP_TYPE_LRU_HASH, key_size);
 		BOTH_ENGINES(jit)
@@ -355,7 +451,7 @@ static void *scribbler(void *arg)
 
 static void scribbled(u32 type, u32 key_size)
 {
-	u64 first, last, at, key[2], start = any();
+	u64 first, last, at, key[KEY_WORDS], start = any();
 	pthread_t thread;
 
 	bind_large(type, key_size, 8, 64);
@@ -364,7 +460,7 @@ static void scribbled(u32 type, u32 key_size)
 	load_for_map(arch_jit_machine != 0);
 	stop = 0;
 	cr_assert_eq(pthread_create(&thread, NULL, scribbler, &start), 0);
-	for (u32 i = 0; i < 60000; i++) {
+	for (u32 i = 0; i < 40000; i++) {
 		random_key(key, key_size, 80);
 		at = lookup(key);
 		cr_assert(!at || (at >= first && at <= last), "a value at %#llx of %#llx",
@@ -379,7 +475,7 @@ static void scribbled(u32 type, u32 key_size)
 Test(jit_map, scribbling_leads_nowhere, .timeout = 30)
 {
 	seed();
-	for (u32 key_size = 4; key_size <= 8; key_size += 4) {
+	for (u32 key_size = 4; key_size <= 40; key_size += key_size < 12 ? 4 : 14) {
 		scribbled(BPF_MAP_TYPE_HASH, key_size);
 		scribbled(BPF_MAP_TYPE_LRU_HASH, key_size);
 		scribbled(BPF_MAP_TYPE_PERCPU_HASH, key_size);
@@ -392,7 +488,7 @@ Test(jit_map, scribbling_leads_nowhere, .timeout = 30)
 static void same_part(u32 type, u32 key_size, const char *what)
 {
 	u8 value[64] = {0};
-	u64 key[2] = {5}, want;
+	u64 key[KEY_WORDS] = {5}, want;
 
 	bind_large(type, key_size, 24, 64);
 	cr_assert_eq(map.ops->update(&map, key, value, BPF_ANY), 0);

@@ -38,7 +38,7 @@
 
 /* ---- keys ------------------------------------------------------------------------------------ */
 
-/* @ksz is a constant where it pays: 4, 8, or 0 for any other size, then the meta's. */
+/* @ksz is a constant where it pays: 4, 8, 16, or 0 for any other size, then the meta's. */
 static inline __attribute__((always_inline)) u64 key_hash(const struct ebpf_map *map,
 							  const void *key, u32 ksz)
 {
@@ -53,7 +53,7 @@ static inline __attribute__((always_inline)) u64 key_hash(const struct ebpf_map 
 		__builtin_memcpy(&k8, key, 8);
 		return hash_int(k8, map->off[SEED]);
 	}
-	return hash_bytes(key, map->meta.key_size, map->meta.seed);
+	return hash_key(key, ksz ? ksz : map->meta.key_size, map->meta.seed);
 }
 
 static inline void *key_of(const struct ebpf_map *map, struct htab_elem *e)
@@ -61,9 +61,11 @@ static inline void *key_of(const struct ebpf_map *map, struct htab_elem *e)
 	return map->meta.key_size <= 4 ? (void *)&e->small : (void *)(e + 1);
 }
 
-static bool bytes_equal(const void *a, const void *b, u32 len)
+/* By words, as hash_key() does. */
+static inline __attribute__((always_inline)) bool bytes_equal(const void *a, const void *b, u32 len)
 {
 	const u8 *p = a, *q = b;
+	u32 rest = len % 8, half, other;
 	u64 x, y;
 
 	for (; len >= 8; len -= 8, p += 8, q += 8) {
@@ -71,6 +73,11 @@ static bool bytes_equal(const void *a, const void *b, u32 len)
 		__builtin_memcpy(&y, q, 8);
 		if (x != y)
 			return false;
+	}
+	if (rest == 4) {
+		__builtin_memcpy(&half, p, 4);
+		__builtin_memcpy(&other, q, 4);
+		return half == other;
 	}
 	while (len && *p == *q)
 		len--, p++, q++;
@@ -107,6 +114,8 @@ key_equal(const struct ebpf_map *map, struct htab_elem *e, const void *key, u32 
 		__builtin_memcpy(&k8, key, 8);
 		return READ_ONCE(*(u64 *)(e + 1)) == k8;
 	}
+	if (ksz)
+		return bytes_equal(e + 1, key, ksz);
 	if (unlikely(map->meta.key_size > EBPF_COPY_FIRST))
 		return large_equal(key_of(map, e), key, map->meta.key_size);
 	return bytes_equal(key_of(map, e), key, map->meta.key_size);
@@ -153,6 +162,8 @@ static u64 hash_of(const struct ebpf_map *map, const void *key)
 		return key_hash(map, key, 4);
 	case 8:
 		return key_hash(map, key, 8);
+	case 16:
+		return key_hash(map, key, 16);
 	default:
 		return key_hash(map, key, 0);
 	}
@@ -165,6 +176,8 @@ static bool same_key(const struct ebpf_map *map, struct htab_elem *e, const void
 		return key_equal(map, e, key, 4);
 	case 8:
 		return key_equal(map, e, key, 8);
+	case 16:
+		return key_equal(map, e, key, 16);
 	default:
 		return key_equal(map, e, key, 0);
 	}
@@ -226,6 +239,9 @@ static __noinline u32 find_behind(const struct ebpf_map *map, u32 bucket, const 
 	case 8:
 		link = walk(map, bucket, key, 8, &end);
 		break;
+	case 16:
+		link = walk(map, bucket, key, 16, &end);
+		break;
 	default:
 		link = walk(map, bucket, key, 0, &end);
 	}
@@ -252,6 +268,8 @@ static u32 find_any(const struct ebpf_map *map, const void *key)
 		return find(map, key, 4);
 	case 8:
 		return find(map, key, 8);
+	case 16:
+		return find(map, key, 16);
 	default:
 		return find(map, key, 0);
 	}
@@ -270,7 +288,7 @@ static inline __attribute__((always_inline)) u64 value_at(const struct ebpf_map 
 {
 	if (ksz == 4)
 		return sizeof(struct htab_elem);
-	return ksz == 8 ? sizeof(struct htab_elem) + 8 : map->off[OFF_VALUE];
+	return ksz ? sizeof(struct htab_elem) + ksz : map->off[OFF_VALUE];
 }
 
 /* What lookup of a type does with key size @ksz; @lru and @percpu are constants. */
@@ -968,9 +986,11 @@ static void htab_bind(struct ebpf_map *map);
 #define HTAB_TYPE(F, NAME, LRU, PERCPU)                                                            \
 	HTAB_CODE(F##_4, 4, LRU, PERCPU)                                                           \
 	HTAB_CODE(F##_8, 8, LRU, PERCPU)                                                           \
+	HTAB_CODE(F##_16, 16, LRU, PERCPU)                                                         \
 	HTAB_CODE(F, 0, LRU, PERCPU)                                                               \
 	static const struct ebpf_map_ops F##_4_ops = HTAB_OPS(NAME, F##_4, PERCPU);                \
 	static const struct ebpf_map_ops F##_8_ops = HTAB_OPS(NAME, F##_8, PERCPU);                \
+	static const struct ebpf_map_ops F##_16_ops = HTAB_OPS(NAME, F##_16, PERCPU);              \
 	const struct ebpf_map_ops ebpf_##F##_ops = HTAB_OPS(NAME, F, PERCPU);
 
 HTAB_TYPE(hash, "hash", false, false)
@@ -978,7 +998,11 @@ HTAB_TYPE(percpu_hash, "percpu_hash", false, true)
 HTAB_TYPE(lru_hash, "lru_hash", true, false)
 HTAB_TYPE(lru_percpu_hash, "lru_percpu_hash", true, true)
 
-#define HTAB_PICK(F) (size == 4 ? &F##_4_ops : size == 8 ? &F##_8_ops : &ebpf_##F##_ops)
+#define HTAB_PICK(F)                                                                               \
+	(size == 4    ? &F##_4_ops                                                                 \
+	 : size == 8  ? &F##_8_ops                                                                 \
+	 : size == 16 ? &F##_16_ops                                                                \
+		      : &ebpf_##F##_ops)
 
 static void htab_bind(struct ebpf_map *map)
 {

@@ -83,7 +83,7 @@ static const struct ebpf_map_meta *map_by_fd(void *cookie, s32 fd, bool is_index
 	meta.id = (u32)fd + 1;
 	/* a hash of the world is none in memory: no code is to be made that looks into one */
 	if (meta.type == BPF_MAP_TYPE_HASH)
-		meta.key_size = 16;
+		meta.key_size = 15;
 	return &meta;
 }
 

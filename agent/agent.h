@@ -571,6 +571,9 @@ void agent_let_in(void);
 void agent_jump_entry(void);
 void agent_signal_entry(void);
 void agent_restorer(void);
+/* What raises the signals that the agent handles, in the order of agent.app[]. */
+#define AGENT_DEATH_LEN 16
+extern u8 agent_deaths[] __hidden;
 /* As if the kernel had called @handler with the frame that begins at @frame. */
 _Noreturn void agent_hand_on(u64 frame, u64 handler, u64 sig, siginfo_t *info,
 			     struct osl_ucontext *uc);

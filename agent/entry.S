@@ -126,6 +126,22 @@
 	syscall
 	.size agent_restorer, .-agent_restorer
 
+/* Faults of all kinds, 16 bytes each: SIGTRAP, SIGSEGV, SIGBUS (a stack where none can be), SIGFPE, SIGILL. */
+	.p2align 4
+	func agent_deaths
+	int3
+	.p2align 4
+	hlt
+	.p2align 4
+	movabsq	$1 << 63, %rsp
+	pushq	%rax
+	.p2align 4
+	xorl	%ecx, %ecx
+	divl	%ecx
+	.p2align 4
+	ud2
+	.size agent_deaths, .-agent_deaths
+
 /* agent_hand_on(frame, handler, sig, info, uc): the frame is one as the kernel makes it. */
 	.p2align 4
 	func agent_hand_on

@@ -200,12 +200,27 @@ static struct osl_ucontext *move_frame(struct osl_ucontext *uc, siginfo_t **info
 	return (struct osl_ucontext *)(to + 8);
 }
 
+/* Where no system call may be made: a fault whose signal is blocked is death, whatever its action.
+ */
+static void die_within_walls(int sig, struct osl_ucontext *uc, bool again)
+{
+	uc->sigmask |= BIT(sig);
+	if (!again)
+		frame_set_ip(uc, (u64)agent_deaths + (u64)index_of((u64)sig) * AGENT_DEATH_LEN);
+	else if (sig == SIGTRAP)
+		frame_set_ip(uc, frame_ip(uc) - ARCH_BREAK_LEN);
+}
+
 /* The default action, which for all of them is death; where the thread was, not in here. */
 static void die(int sig, siginfo_t *info, struct osl_ucontext *uc, bool again)
 {
 	struct agent_sigaction dfl = {0};
 	u64 mask = BIT(sig);
 
+	if (load_relaxed(&osl_walled)) {
+		die_within_walls(sig, uc, again);
+		return;
+	}
 	raw_action(sig, &dfl, NULL);
 	uc->sigmask &= ~mask;
 	if (!again) {

@@ -4,12 +4,14 @@
  *
  * - call N: calls of work(): "sum S"
  * - fork N: a child makes them and ends with their sum as its status: "child STATUS"
+ * - hold N: that many threads, which block all signals: "held"
+ * - fault: the default action of SIGSEGV
  * - text: a sum over its own code: "text S"
  * - wall mdwe: nothing that was not executable becomes so
  * - wall undumpable
  * - wall files: no more descriptors
  * - wall strict: only read, write, exit and the end of handlers; anything else is death
- * - wall kill: the same, and forks, by seccomp()
+ * - wall kill: the same, and forks, by seccomp(), in all threads
  * - wall prctl, wall syscall: the same, by prctl(), and by that through syscall()
  * - wall refuse: the same as kill, but anything else is EPERM
  *   "wall NAME", or "no NAME"
@@ -18,6 +20,9 @@
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -75,8 +80,10 @@ static int filter(const char *how)
 		return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog);
 	if (!strcmp(how, "syscall"))
 		return (int)syscall(SYS_prctl, PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog);
-	return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &prog);
+	return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &prog);
 }
+
+static bool strict; /* has one way to end only */
 
 static int wall(const char *how)
 {
@@ -88,7 +95,8 @@ static int wall(const char *how)
 		return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	if (!strcmp(how, "files"))
 		return setrlimit(RLIMIT_NOFILE, &none);
-	if (!strcmp(how, "strict"))
+	strict = !strcmp(how, "strict");
+	if (strict)
 		return prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT);
 	return filter(how);
 }
@@ -103,6 +111,37 @@ static void do_fork(long n)
 		syscall(SYS_exit_group, (int)(calls(n) & 0x7f));
 	syscall(SYS_wait4, pid, &status, 0, NULL);
 	printf("child %d\n", WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status));
+}
+
+static int never[2];
+static pthread_barrier_t blocked;
+
+static void *hold(void *arg)
+{
+	char c;
+
+	pthread_barrier_wait(&blocked);
+	while (read(never[0], &c, 1) < 0)
+		;
+	return arg;
+}
+
+static int do_hold(long n)
+{
+	sigset_t all, before;
+	pthread_t t;
+
+	if (pipe(never))
+		return -1;
+	pthread_barrier_init(&blocked, NULL, (unsigned int)n + 1);
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	while (n--)
+		if (pthread_create(&t, NULL, hold, NULL))
+			return -1;
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	pthread_barrier_wait(&blocked);
+	return 0;
 }
 
 int main(void)
@@ -123,6 +162,10 @@ int main(void)
 			do_fork(n);
 		} else if (sscanf(command, "wall %31s", how) == 1) {
 			printf("%s %s\n", wall(how) ? "no" : "wall", how);
+		} else if (sscanf(command, "hold %ld", &n) == 1) {
+			printf("%s\n", do_hold(n) ? "none" : "held");
+		} else if (!strncmp(command, "fault", 5)) {
+			*(volatile int *)16 = 0;
 		} else if (!strncmp(command, "text", 4)) {
 			for (char *p = &__executable_start; p < &etext; p++)
 				sum = (sum ^ (unsigned char)*p) * 0x100000001b3;
@@ -131,6 +174,6 @@ int main(void)
 			break;
 		}
 	}
-	syscall(SYS_exit, 3); /* the only one of strict mode */
+	syscall(strict ? SYS_exit : SYS_exit_group, 3);
 	return 3;
 }

@@ -4,7 +4,7 @@
 # opened, hardly a system call may be made. They go on, and so do their children; their calls are counted, or counted as missed;
 # their text is restored, or it is said that it can't be.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
-plan 58
+plan 67
 target_program=$bin/walls
 probes="--prog on_work=uprobe:$bin/walls:work --prog on_work_done=uretprobe:$bin/walls:work"
 
@@ -94,6 +94,53 @@ say fork 10
 is "kill: so does its child" "$answer" "child 100"
 target_quit
 is "kill: to its end" "$target_status" 3
+
+# signals that have to wait, more than there is room for, and threads that are told who they are by nobody
+signal_all() { # signal, first | others: to these threads
+	python3 - "$target" "$1" "$2" <<'EOT'
+import ctypes, os, sys
+pid, sig, first = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "first"
+libc = ctypes.CDLL(None)
+for tid in map(int, os.listdir(f"/proc/{pid}/task")):
+    if (tid == pid) == first and libc.syscall(234, pid, tid, sig):
+        sys.exit("tgkill")
+EOT
+}
+target_start
+attach_start "$target" "$bin/count.bpf.o" $probes
+say hold 80
+is "threads that block all signals" "$answer" held
+say wall kill
+for signal in 5 11 5; do
+	signal_all $signal others
+done
+say call 10
+is "kill: it goes on with 160 signals that wait" "$answer, $(counted)" "sum 100, 10 10"
+target_quit
+is "kill: that is its end, too" "$target_status" 3
+wait "$attach_child"
+
+# whoever dies dies of what it has done
+while read -r death want; do
+	target_start
+	attach_start "$target" "$bin/count.bpf.o" $probes
+	say wall kill
+	case $death in
+	fault) echo fault >&8 ;;
+	*) signal_all "$death" first ;;
+	esac
+	exec 8>&- 9<&-
+	wait "$target_child"
+	is "kill: it dies of its own ($death)" $? "$want"
+	wait "$attach_child"
+done <<EOT
+fault 139
+5 133
+11 139
+7 135
+4 132
+8 136
+EOT
 
 # a program that is executed behind a filter is left alone where that may kill it
 echo "call 10" >ten

@@ -124,6 +124,7 @@ static u8 *emit_load(u8 *p, u8 reg, u64 value)
 #define EMIT(p, ...) emit(p, (const u8[]){__VA_ARGS__}, sizeof((const u8[]){__VA_ARGS__}))
 enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15 };
 #define RED_ZONE 128
+#define JUMP_LEN 6
 
 static u8 *emit_registers(u8 *p, const struct user_regs_struct *u)
 {
@@ -147,7 +148,8 @@ static u8 *emit_registers(u8 *p, const struct user_regs_struct *u)
 	return emit_load(p, RAX, u->rax);
 }
 
-#define TAIL (REMOTE_WAY_BACK - 16) /* data: the stack, the mask */
+/* data: where to go on, the stack, the mask; aligned, as EFLAGS.AC may be set again by then */
+#define TAIL (REMOTE_WAY_BACK - 24)
 static const u8 head[] = {0x0f, 0x05, 0xb8, SYS_rt_sigprocmask, 0, 0, 0, 0xbf, SIG_SETMASK,
 			  0,	0,    0};
 
@@ -170,26 +172,29 @@ void remote_way_back(const struct remote_regs *saved, u64 mask, const struct rem
 {
 	struct remote_regs r = *saved;
 	u8 *p = emit(code, head, sizeof(head));
+	u32 gap;
 
 	restart(&r);
 	p = emit_load(p, RSP, r.user.rsp - RED_ZONE);
-	p = emit_load(p, RSI, addr + TAIL + 8);
+	p = emit_load(p, RSI, addr + TAIL + 16);
 	p = emit_load32(p, RDX, 0);
 	p = emit_load32(p, R10, sizeof(mask));
 	p = EMIT(p, 0x0f, 0x05);
 	p = emit_drop(p, extra);
 	p = emit_registers(p, &r.user);
-	p = EMIT(p, 0xff, 0x25, 0, 0, 0, 0); /* jmp *0(%rip) */
-	emit(p, &r.user.rip, 8);
-	emit(code + TAIL, &extra->stack, 8);
-	emit(code + TAIL + 8, &mask, 8);
+	gap = (u32)(code + TAIL - (p + JUMP_LEN));
+	p = EMIT(p, 0xff, 0x25); /* jmp *gap(%rip) */
+	emit(p, &gap, sizeof(gap));
+	emit(code + TAIL, &r.user.rip, 8);
+	emit(code + TAIL + 8, &extra->stack, 8);
+	emit(code + TAIL + 16, &mask, 8);
 }
 
 bool remote_is_way_back(const u8 code[REMOTE_WAY_BACK], u64 *stack)
 {
 	if (memcmp(code, head, sizeof(head)))
 		return false;
-	memcpy(stack, code + TAIL, 8);
+	memcpy(stack, code + TAIL + 8, 8);
 	return true;
 }
 

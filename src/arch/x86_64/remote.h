@@ -36,9 +36,10 @@ void remote_set_syscall(struct remote_regs *r, u64 insn, long nr, const u64 args
 /* It is stopped before a system call, which is not to be executed. */
 void remote_call_off(struct remote_regs *r);
 /*
- * A system call instruction with the way back behind it: code for address @addr that drops @extra,
- * puts the mask @mask and the registers @saved back and goes on where the thread was, without
- * anybody's help. It writes 8 bytes beyond the red zone of the thread's stack, as a signal would.
+ * A system call instruction with the way back behind it: code for address @addr, a multiple of 8,
+ * that drops @extra, puts the mask @mask and the registers @saved back and goes on where the thread
+ * was, without anybody's help. It writes 8 bytes beyond the red zone of the thread's stack, as a
+ * signal would.
  */
 #define REMOTE_WAY_BACK 296
 struct remote_extra { /* what the thread has for us */

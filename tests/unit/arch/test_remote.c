@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The way back that an injection leaves to a thread: executed without anybody's help it ends where
+ * the thread was, with its registers and flags, EFLAGS.AC among them.
+ */
+#include <criterion/criterion.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "arch/x86_64/remote.h"
+
+#define FLAG_AC 0x40000
+
+/* Ends the process: 40, 1 more with the flag, 2 more when rbx, 4 when r15 is as it was set. */
+extern u8 landing[];
+__asm__(".pushsection .text\n"
+	"landing:\n"
+	"pushf\n"
+	"pop %rdi\n"
+	"shr $18, %edi\n"
+	"and $1, %edi\n"
+	"add $40, %edi\n"
+	"cmp $0x1111, %rbx\n"
+	"jne 1f\n"
+	"add $2, %edi\n"
+	"1: cmp $0x2222, %r15\n"
+	"jne 2f\n"
+	"add $4, %edi\n"
+	"2: mov $231, %eax\n"
+	"syscall\n"
+	".popsection\n");
+
+static pid_t stopped_child(void)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0) {
+		ptrace(PTRACE_TRACEME, 0, 0, 0);
+		raise(SIGSTOP);
+		_exit(1);
+	}
+	cr_assert_eq(waitpid(pid, &status, 0), pid);
+	cr_assert(WIFSTOPPED(status));
+	return pid;
+}
+
+/* Its status in the end. */
+static int goes_back(u64 flags)
+{
+	u8 *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_SHARED | MAP_ANONYMOUS,
+			-1, 0);
+	const struct remote_extra extra = {.fds = {-1, -1}};
+	struct remote_regs saved, away;
+	pid_t pid;
+	int status;
+
+	cr_assert_neq(page, MAP_FAILED);
+	pid = stopped_child();
+	cr_assert_eq(ptrace(PTRACE_GETREGS, pid, 0, &saved.user), 0);
+	saved.user.orig_rax = -1;
+	saved.user.rip = (u64)landing;
+	saved.user.rbx = 0x1111;
+	saved.user.r15 = 0x2222;
+	saved.user.eflags |= flags;
+	remote_way_back(&saved, 0, &extra, (u64)page + 4096 - REMOTE_WAY_BACK,
+			page + 4096 - REMOTE_WAY_BACK);
+	away = saved;
+	remote_set_syscall(&away, (u64)page + 4096 - REMOTE_WAY_BACK, SYS_getpid, (u64[6]){0});
+	away.user.rbx = away.user.r15 = away.user.rsp = 0;
+	cr_assert_eq(ptrace(PTRACE_SETREGS, pid, 0, &away.user), 0);
+	cr_assert_eq(ptrace(PTRACE_DETACH, pid, 0, 0), 0);
+	cr_assert_eq(waitpid(pid, &status, 0), pid);
+	munmap(page, 4096);
+	return status;
+}
+
+Test(remote, goes_back_by_itself)
+{
+	int status = goes_back(0);
+
+	cr_assert(WIFEXITED(status), "killed by signal %d", WTERMSIG(status));
+	cr_assert_eq(WEXITSTATUS(status), 46);
+}
+
+Test(remote, goes_back_where_unaligned_accesses_are_faults)
+{
+	int status = goes_back(FLAG_AC);
+
+	cr_assert(WIFEXITED(status), "killed by signal %d", WTERMSIG(status));
+	cr_assert_eq(WEXITSTATUS(status), 47);
+}
+
+Test(remote, says_which_stack_it_drops)
+{
+	static u8 code[REMOTE_WAY_BACK];
+	const struct remote_extra extra = {.stack = 0x7000, .stack_size = 4096, .fds = {-1, -1}};
+	const struct remote_regs saved = {0};
+	u64 stack = 0;
+
+	cr_assert_not(remote_is_way_back(code, &stack));
+	remote_way_back(&saved, 0, &extra, 0x1000, code);
+	cr_assert(remote_is_way_back(code, &stack));
+	cr_assert_eq(stack, 0x7000);
+}

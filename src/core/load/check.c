@@ -460,9 +460,16 @@ static int check_insn(struct check *c, u32 i)
 
 int ebpf_check_fields(const struct bpf_insn *in, struct ebpf_log *log)
 {
-	struct check c = {.insns = in, .n = 1, .flags = EBPF_CHECK_VERIFIED, .log = log};
+	struct check c; /* not all of it: asked of every instruction */
 	u8 class = BPF_CLASS(in->code);
 
+	c.insns = in;
+	c.n = 1;
+	c.prog_type = 0;
+	c.flags = EBPF_CHECK_VERIFIED;
+	c.log = log;
+	c.marks = NULL;
+	c.nsubprogs = 0;
 	if (class == BPF_ALU || class == BPF_ALU64)
 		return check_alu(&c, in);
 	return class == BPF_JMP || class == BPF_JMP32 ? check_jmp(&c, in) : 0;

@@ -66,19 +66,18 @@ bool ebpf_scalar_equal(const struct ebpf_scalar *a, const struct ebpf_scalar *b)
 	       a->s32_max == b->s32_max;
 }
 
-static bool view_in(const struct ebpf_view *inner, const struct ebpf_view *outer)
+static bool half_in(const struct ebpf_scalar *inner, const struct ebpf_scalar *outer)
 {
-	return ebpf_tnum_in(outer->t, inner->t) && outer->umin <= inner->umin &&
-	       EBPF_MUTANT(3, inner->umax <= outer->umax, true) && outer->smin <= inner->smin &&
-	       inner->smax <= EBPF_MUTANT(4, outer->smax, outer->smax + 1);
+	return outer->u32_min <= inner->u32_min && inner->u32_max <= outer->u32_max &&
+	       outer->s32_min <= inner->s32_min && inner->s32_max <= outer->s32_max;
 }
 
 bool ebpf_scalar_in(const struct ebpf_scalar *inner, const struct ebpf_scalar *outer)
 {
-	struct ebpf_view fi = full_view(inner), fo = full_view(outer);
-	struct ebpf_view hi = half_view(inner), ho = half_view(outer);
-
-	return view_in(&fi, &fo) && EBPF_MUTANT(5, view_in(&hi, &ho), true);
+	return ebpf_tnum_in(outer->var_off, inner->var_off) && outer->umin <= inner->umin &&
+	       EBPF_MUTANT(3, inner->umax <= outer->umax, true) && outer->smin <= inner->smin &&
+	       inner->smax <= EBPF_MUTANT(4, outer->smax, outer->smax + 1) &&
+	       EBPF_MUTANT(5, half_in(inner, outer), true);
 }
 
 static struct ebpf_view view_join(const struct ebpf_view *a, const struct ebpf_view *b)

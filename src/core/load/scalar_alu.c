@@ -363,11 +363,29 @@ static void lshift_half(struct ebpf_view *full, const struct ebpf_scalar *value,
 	view_lshift(full, shift - UPPER, BITS);
 }
 
+/*
+ * Does the low half of the result follow from all of it? Operands below the half's sign bit have
+ * the same views at both widths, and what ends up in the half doesn't wrap before.
+ */
+static bool half_follows(const struct ebpf_scalar *dst, const struct ebpf_scalar *src, u8 op)
+{
+	if (op == BPF_AND && dst->u32_max == EBPF_UMAX(HALF)) /* a number nobody knows, masked */
+		return ebpf_scalar_is_small(src);
+	return (op == BPF_ADD || op == BPF_AND || op == BPF_OR || op == BPF_XOR) &&
+	       ebpf_scalar_is_small(dst) && ebpf_scalar_is_small(src);
+}
+
 static void alu64(struct ebpf_scalar *dst, const struct ebpf_scalar *src, u8 op, bool is_signed)
 {
 	struct ebpf_view full = full_view(dst), half = half_view(dst);
 	struct ebpf_view by = full_view(src), half_by = half_view(src);
 
+	if (half_follows(dst, src, op)) {
+		ebpf_view_alu(&full, &by, op, is_signed, BITS);
+		ebpf_scalar_unknown(dst);
+		set_full(dst, &full);
+		return;
+	}
 	if (op == BPF_LSH && by.umin == by.umax && by.umin >= UPPER && by.umin < BITS)
 		lshift_half(&full, dst, (u32)by.umin);
 	else

@@ -220,7 +220,7 @@ bool ebpf_scalar_refine(struct ebpf_scalar *a, struct ebpf_scalar *b, u8 op, boo
 {
 	struct ebpf_view va = is32 ? half_view(a) : full_view(a);
 	struct ebpf_view vb = is32 ? half_view(b) : full_view(b);
-	bool equal = taken ? op == BPF_JEQ : op == BPF_JNE;
+	bool equal = taken ? op == BPF_JEQ : op == BPF_JNE, constant = ebpf_scalar_is_const(b);
 
 	if (!ebpf_view_refine(&va, &vb, op, taken, is32 ? HALF : BITS))
 		return false;
@@ -233,5 +233,5 @@ bool ebpf_scalar_refine(struct ebpf_scalar *a, struct ebpf_scalar *b, u8 op, boo
 		*b = *a;
 		return true;
 	}
-	return ebpf_scalar_sync(a) && ebpf_scalar_sync(b);
+	return ebpf_scalar_sync(a) && (constant || ebpf_scalar_sync(b));
 }

@@ -223,15 +223,7 @@ bool ebpf_scalar_single(struct ebpf_scalar *s)
 	return true;
 }
 
-/*
- * Numbers below the sign bit of the half are the same in both orders and at both widths: of the
- * four ranges, one is left. What is found here is what the rounds below would find.
- */
-static bool is_small(const struct ebpf_scalar *s)
-{
-	return s->umax <= (u64)signed_max(HALF);
-}
-
+/* What is found here is what the rounds below would find. */
 bool ebpf_scalar_small(struct ebpf_scalar *s)
 {
 	struct ebpf_view v = {s->var_off, MAX(s->umin, s->u32_min), MIN(s->umax, s->u32_max),
@@ -242,26 +234,48 @@ bool ebpf_scalar_small(struct ebpf_scalar *s)
 	    !ebpf_view_tnum_from_range(&v) || !clip_unsigned(&v, v.t.value, v.t.value | v.t.mask) ||
 	    !single_from_tnum(&v))
 		return false;
-	v.smin = (s64)v.umin;
-	v.smax = (s64)v.umax;
-	set_full(s, &v);
-	set_half(s, &v);
+	s->var_off = v.t; /* its upper half is 0: that of the range is */
+	s->umin = v.umin;
+	s->umax = v.umax;
+	s->smin = (s64)v.umin;
+	s->smax = (s64)v.umax;
+	s->u32_min = (u32)v.umin;
+	s->u32_max = (u32)v.umax;
+	s->s32_min = (s32)v.umin;
+	s->s32_max = (s32)v.umax;
+	return true;
+}
+
+/* A round. *settled: another one would change nothing. */
+static bool sync_once(struct ebpf_scalar *s, bool *settled)
+{
+	struct ebpf_scalar before;
+	u64 umin = s->umin, umax = s->umax;
+
+	if (ebpf_scalar_is_small(
+		    s)) { /* all follows from bits and range, which learned from the range alone */
+		if (!ebpf_scalar_small(s))
+			return false;
+		*settled = s->umin == umin && s->umax == umax;
+		return true;
+	}
+	before = *s;
+	if (!sync_round(s))
+		return false;
+	*settled = ebpf_scalar_equal(&before, s);
 	return true;
 }
 
 bool ebpf_scalar_sync(struct ebpf_scalar *s)
 {
-	struct ebpf_scalar before;
+	bool settled = false;
 	int i;
 
-	for (i = 0; i < EBPF_MUTANT(8, ROUNDS, 0); i++) {
+	for (i = 0; i < EBPF_MUTANT(8, ROUNDS, 0) && !settled; i++) {
 		if (is_single(s))
 			return ebpf_scalar_single(s);
-		before = *s;
-		if (!(is_small(s) ? ebpf_scalar_small(s) : sync_round(s)))
+		if (!sync_once(s, &settled))
 			return false;
-		if (ebpf_scalar_equal(&before, s))
-			break;
 	}
 	return true;
 }

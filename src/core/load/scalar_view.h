@@ -104,6 +104,15 @@ static inline void finish(struct ebpf_scalar *s)
 		ebpf_scalar_unknown(s);
 }
 
+/*
+ * Numbers below the sign bit of the half are the same in both orders and at both widths: of the
+ * four ranges, one is left.
+ */
+static inline bool ebpf_scalar_is_small(const struct ebpf_scalar *s)
+{
+	return s->umax <= (u64)signed_max(HALF);
+}
+
 /* The single steps, each of which may be taken alone (and is proved alone). False: empty. */
 
 /* scalar_sync.c */

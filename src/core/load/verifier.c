@@ -28,13 +28,15 @@ static struct verify_branch *new_branch(struct verify *v, u32 insn_idx, u32 prev
 				       v->nbranches + 1);
 		return NULL;
 	}
-	b = calloc(1, sizeof(*b));
+	b = malloc(sizeof(*b)); /* calloc() is slower: it never takes what was just freed */
 	if (!b)
 		return NULL;
-	b->insn = insn_idx;
-	b->prev = prev_idx;
-	b->log_pos = v->log->pos;
-	b->next = v->head;
+	*b = (struct verify_branch){
+		.insn = insn_idx,
+		.prev = prev_idx,
+		.log_pos = v->log->pos,
+		.next = v->head,
+	};
 	v->head = b;
 	v->nbranches++;
 	return b;

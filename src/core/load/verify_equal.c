@@ -205,7 +205,8 @@ static bool frame_included(struct compare *c, const struct ebpf_vframe *old,
 	    old->cb_depth > cur->cb_depth)
 		return false;
 	for (i = 0; i < EBPF_VREGS; i++)
-		if (!reg_included(c, &old->regs[i], &cur->regs[i], mark->regs >> i & 1)) {
+		if (old->regs[i].type != VT_NONE &&
+		    !reg_included(c, &old->regs[i], &cur->regs[i], mark->regs >> i & 1)) {
 			c->differs = i;
 			return false;
 		}

@@ -135,7 +135,8 @@ static u32 changes(const struct ebpf_proof_state *s, u32 n, u32 regno)
 	return count;
 }
 
-static void choose_key(struct ebpf_proof_state *s, u32 n)
+/* False: they are in order as they are. */
+static bool choose_key(struct ebpf_proof_state *s, u32 n)
 {
 	u32 best = 0, key = BPF_REG_10;
 
@@ -149,6 +150,7 @@ static void choose_key(struct ebpf_proof_state *s, u32 n)
 	}
 	for (u32 i = 0; i < n; i++)
 		s[i].key = key;
+	return best;
 }
 
 static int compare_u64(u64 a, u64 b)
@@ -173,15 +175,17 @@ static int by_key(const void *pa, const void *pb)
 static void sort(struct ebpf_proof *proof)
 {
 	struct ebpf_proof_state *s = proof->states;
+	bool again = false;
 	u32 n;
 
 	qsort(s, proof->nstates, sizeof(*s), by_key);
 	for (u32 i = 0; i < proof->nstates; i += n) {
 		for (n = 1; i + n < proof->nstates && s[i + n].insn == s[i].insn; n++)
 			;
-		choose_key(&s[i], n);
+		again |= choose_key(&s[i], n);
 	}
-	qsort(s, proof->nstates, sizeof(*s), by_key);
+	if (again)
+		qsort(s, proof->nstates, sizeof(*s), by_key);
 }
 
 int verify_collect(struct verify *v, struct ebpf_proof *proof)

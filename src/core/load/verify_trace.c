@@ -76,10 +76,11 @@ static u8 frame_operands(const struct verify *v, const struct bpf_insn *in)
 
 void verify_trace_step(struct verify *v)
 {
-	const struct bpf_insn *in = verify_at(v, v->insn_idx);
+	const struct bpf_insn *in;
 
 	if (!(v->log->level & LEVEL_2))
 		return;
+	in = verify_at(v, v->insn_idx);
 	if (v->nsteps + 1 >= v->steps_room) {
 		u32 room = MAX(v->steps_room * 2, 1024u);
 		struct verify_step *steps = realloc(v->steps, room * sizeof(*steps));

@@ -204,7 +204,8 @@ void ebpf_vreg_unknown(struct ebpf_vreg *r)
 
 void ebpf_vreg_const(struct ebpf_vreg *r, u64 value)
 {
-	ebpf_vreg_unknown(r);
+	memset(r, 0, sizeof(*r));
+	r->type = VT_SCALAR;
 	ebpf_scalar_const(&r->val, value);
 }
 
@@ -234,11 +235,15 @@ struct ebpf_vreg *ebpf_vreg_next(const struct ebpf_vstate *st, struct ebpf_vreg_
 
 void ebpf_vreg_each(struct ebpf_vstate *st, void (*fn)(struct ebpf_vreg *r, void *arg), void *arg)
 {
-	struct ebpf_vreg_iter it = {0};
-	struct ebpf_vreg *r;
+	for (u32 k = 0; k <= st->curframe; k++) {
+		struct ebpf_vframe *f = st->frame[k];
 
-	while ((r = ebpf_vreg_next(st, &it)))
-		fn(r, arg);
+		for (u32 i = 0; i < EBPF_VREGS; i++)
+			fn(&f->regs[i], arg);
+		for (u32 i = 0; i < f->nslots; i++)
+			if (f->slots[i].kind[0] == VB_SPILL)
+				fn(&f->slots[i].spilled, arg);
+	}
 }
 
 u32 ebpf_vslot_spill_size(const struct ebpf_vslot *slot)

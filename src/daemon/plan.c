@@ -497,8 +497,10 @@ static int plan_returns(struct worker *w, struct planned_file *f, struct plan_it
 static int refuse_session(struct plan_item *it)
 {
 	say(it->why,
-	    "%s cannot be probed by a session: return addresses must stay as they are here (Go, a "
-	    "shadow stack or EBPFRT_RETURNS=sites); attach a uprobe and a uretprobe program",
+	    "%s cannot be probed by a session: return addresses must stay as they are here (Go, "
+	    "Java, V8 or "
+	    "the like, a shadow stack, or EBPFRT_RETURNS=sites); attach a uprobe and a uretprobe "
+	    "program",
 	    it->symbol[0] ? it->symbol : it->path);
 	return -EOPNOTSUPP;
 }
@@ -526,7 +528,7 @@ static void plan_one(struct worker *w, struct plan_item *it)
 	name_symbol(it, f->elf);
 	if (it->is_ret)
 		it->err = probe_ret_refused(NULL, it->symbol, it->why);
-	it->at_returns = it->is_ret && (w->at_returns || probe_elf_is_go(f->elf));
+	it->at_returns = it->is_ret && (w->at_returns || probe_elf_knows_returns(f->elf));
 	if (!it->err && it->at_returns)
 		it->err = it->is_session ? refuse_session(it) : plan_returns(w, f, it);
 	if (it->err)

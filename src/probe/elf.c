@@ -290,3 +290,8 @@ bool probe_elf_is_go(struct probe_elf *elf)
 	       probe_elf_section(elf, ".note.go.buildid", &shdr) ||
 	       probe_elf_section(elf, ".gopclntab", &shdr);
 }
+
+bool probe_elf_knows_returns(struct probe_elf *elf)
+{
+	return elf->knows_returns || probe_elf_is_go(elf);
+}

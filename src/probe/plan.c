@@ -200,7 +200,7 @@ int probe_ret_refused(struct probe_elf *elf, const char *symbol, char why[PROBE_
 			  symbol);
 		return -EOPNOTSUPP;
 	}
-	if (!elf || !probe_elf_is_go(elf))
+	if (!elf || !probe_elf_knows_returns(elf))
 		return 0;
 	n = probe_elf_symbol(elf, symbol, &sym, why);
 	if (!n)

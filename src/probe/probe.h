@@ -106,6 +106,12 @@ int probe_elf_each_usdt(struct probe_elf *elf, int (*fn)(const struct probe_usdt
 			void *cookie);
 u64 probe_elf_offset_to_addr(struct probe_elf *elf, u64 offset); /* virtual address, or ~0 */
 bool probe_elf_is_go(struct probe_elf *elf);
+/*
+ * Must return addresses stay as they are where @elf's functions are called, because a runtime with
+ * stack walks of its own looks them up in tables of its own (Go, Java, V8, OCaml, ...)? An unwinder
+ * asks the unwind tables, and finds ours; such a runtime takes the program down.
+ */
+bool probe_elf_knows_returns(struct probe_elf *elf);
 /* Value of a dynamic or static symbol of any type (for the loader's own variables). 0 or -ENOENT.
  */
 int probe_elf_data_symbol(struct probe_elf *elf, const char *name, u64 *addr);
@@ -127,8 +133,8 @@ int probe_plan(struct probe_elf *elf, u64 offset, u64 addr, const u8 *text, size
 
 /*
  * Would a return probe of function @symbol break its program? -EOPNOTSUPP and the sentence when it
- * returns twice (setjmp, vfork), or @elf, which may be NULL, is a Go binary and the returns of the
- * function are not all known (probe_returns()).
+ * returns twice (setjmp, vfork), or return addresses must stay in @elf, which may be NULL, and the
+ * returns of the function are not all known (probe_returns()).
  */
 int probe_ret_refused(struct probe_elf *elf, const char *symbol, char why[PROBE_WHY_MAX]);
 /*

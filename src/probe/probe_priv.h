@@ -30,7 +30,8 @@ struct probe_elf {
 	size_t nsegments;
 	struct probe_function *functions; /* by address, then name */
 	size_t nfunctions;
-	u32 *by_name; /* indices into functions, by name */
+	u32 *by_name;	    /* indices into functions, by name */
+	bool knows_returns; /* a symbol says so: probe_elf_knows_returns() */
 };
 
 /* elf.c */
@@ -42,6 +43,8 @@ int probe_elf_pread(const struct probe_elf *elf, u64 offset, void *buf, size_t l
 
 /* symbols.c */
 int probe_elf_load_symbols(struct probe_elf *elf);
+/* Is a file with symbol @name one of those of probe_elf_knows_returns()? */
+bool probe_marks_returns(const char *name, bool defined);
 const char *probe_function_name(const struct probe_function *f);
 
 /* near.c */

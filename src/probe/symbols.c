@@ -91,6 +91,34 @@ static const char *version_of(const struct versions *v, size_t symbol, bool *hid
 	return index > 1 && index < v->n ? v->names[index] : NULL;
 }
 
+/* --- runtimes that know the return addresses --- */
+
+/*
+ * A call of theirs out of code that they generated leaves a return address at a place which they
+ * know; who collects garbage or throws looks it up among the addresses of that code, and does not
+ * expect to fail. Their own functions are what such code calls. V8 calls those of its users, too:
+ * whatever names its classes, defined or not.
+ */
+static const char *const defined_marks[] = {
+	"JNI_CreateJavaVM", /* every Java machine */
+	"caml_frametable",  "coreclr_initialize", "mono_jit_init", "JSGlobalContextCreate",
+};
+static const char *const user_marks[] = {"_ZN2v8", "_ZNK2v8"};
+static const char ocaml_mark[] = "__frametable"; /* of each of its modules */
+
+bool probe_marks_returns(const char *name, bool defined)
+{
+	size_t len = strlen(name), tail = strlen(ocaml_mark);
+
+	for (size_t i = 0; i < ARRAY_SIZE(user_marks); i++)
+		if (!strncmp(name, user_marks[i], strlen(user_marks[i])))
+			return true;
+	for (size_t i = 0; defined && i < ARRAY_SIZE(defined_marks); i++)
+		if (!strcmp(name, defined_marks[i]))
+			return true;
+	return defined && len > tail && !strcmp(name + len - tail, ocaml_mark);
+}
+
 /* --- collecting --- */
 
 struct builder {
@@ -162,10 +190,14 @@ static int collect(struct builder *b, Elf_Scn *scn, const GElf_Shdr *shdr,
 		GElf_Sym sym;
 		int err;
 
-		if (!gelf_getsym(data, (int)i, &sym) || !is_function(b->e, &sym))
+		if (!gelf_getsym(data, (int)i, &sym))
 			continue;
 		name = elf_strptr(b->e->elf, shdr->sh_link, sym.st_name);
 		if (!name || !*name)
+			continue;
+		if (!b->e->knows_returns)
+			b->e->knows_returns = probe_marks_returns(name, sym.st_shndx != SHN_UNDEF);
+		if (!is_function(b->e, &sym))
 			continue;
 		if (versions)
 			version = version_of(versions, i, &hidden);

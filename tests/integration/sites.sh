@@ -5,7 +5,7 @@
 . "${top_srcdir:-.}/tests/integration/lib.sh"
 
 commands="leaf:3 longjmp:1000 siglongjmp:100 recurse:10000 hop:500 tail:20 exit:5 leave:5 cancel:5 coroutines:16 moved:16 backtrace unwind"
-set -- $commands $commands 1 2 3 4 5
+set -- $commands $commands 1 2 3 4 5 6 7 8
 plan $#
 
 # what the program counted of what is probed, and what was counted of it
@@ -50,6 +50,17 @@ try ebpfrt attach "$target" "$bin/returns_go.bpf.o"
 like "a function that ends in a jump is refused with the place" "$err" "may be left by the jump at [+]0x[0-9a-f]*, too .a tail call.;"
 like "and what to do" "$err" "use a uprobe at its entry"
 target_quit
+
+# a runtime that looks return addresses up; by its symbols it is a Java machine
+target_program=$bin/walker
+target_start
+attach_start --prog on_work=uprobe:walker:work --prog on_work_done=uretprobe:walker:work "$target" "$bin/count.bpf.o"
+say call 100
+is "who looks return addresses up finds them" "$answer" "sum 10000 astray 0"
+is "all returns were counted" "$(map_value counts 0) $(map_value counts 2)" "100 100"
+attach_stop INT
+target_quit
+is "and it ends well" "$target_status" 0
 
 if ! command -v go >/dev/null 2>&1; then
 	skip 1 "no Go compiler"

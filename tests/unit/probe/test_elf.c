@@ -12,6 +12,7 @@
 #include <criterion/criterion.h>
 
 #include "probe/probe.h"
+#include "probe/probe_priv.h"
 
 #define LIBC "/lib/x86_64-linux-gnu/libc.so.6"
 #define SELF "/proc/self/exe"
@@ -70,10 +71,36 @@ Test(elf, own_functions)
 	cr_expect_eq(sym.offset, offset_of((void *)(uintptr_t)test_elf_local_function));
 	cr_expect_eq(probe_elf_symbol_at(e, 0, &at), -ENOENT);
 	cr_expect_eq(probe_elf_offset_to_addr(e, 1ull << 40), ~0ull);
-	cr_expect(!probe_elf_is_go(e));
+	cr_expect(!probe_elf_is_go(e) && !probe_elf_knows_returns(e));
 	probe_elf_free(&e);
 	cr_expect_null(e);
 	probe_elf_free(&e);
+}
+
+Test(elf, runtimes_that_know_return_addresses)
+{
+	static const struct {
+		const char *name;
+		bool defined, mark;
+	} cases[] = {
+		{"JNI_CreateJavaVM", true, true},
+		{"JNI_CreateJavaVM", false, false}, /* of who starts one */
+		{"JNI_CreateJavaVM2", true, false},
+		{"_ZN2v87Isolate10GetCurrentEv", true, true},
+		{"_ZN2v87Isolate10GetCurrentEv", false, true}, /* it is called by V8 */
+		{"_ZNK2v85Value8IsStringEv", false, true},
+		{"_ZN3foo2v8Ev", true, false},
+		{"camlStdlib__frametable", true, true},
+		{"camlStdlib__frametable", false, false},
+		{"__frametable", true, false},
+		{"caml_frametable", true, true},
+		{"caml_frametable", false, false},
+		{"malloc", true, false},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		cr_expect_eq(probe_marks_returns(cases[i].name, cases[i].defined), cases[i].mark,
+			     "%s, %d", cases[i].name, cases[i].defined);
 }
 
 Test(elf, versions_and_ifuncs)

@@ -480,7 +480,8 @@ static int converse(struct exchange *x, u64 token)
 		ret = receive(x);
 		if (ret || in.msg.type == AGENT_DONE)
 			break;
-		ret = answer(x);
+		if (in.msg.type != AGENT_WAIT)
+			ret = answer(x);
 	}
 	close_fds(x);
 	return ret;

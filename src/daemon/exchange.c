@@ -31,6 +31,8 @@
 #define STOP_SITES 256u
 /* for an agent that came by itself: a busy machine may keep it from running, and nobody waits */
 #define PATIENCE_MS 10000u
+/* how often an agent that came by itself is told that the plan is being made; that has an end */
+#define PLANS_STILL_MS (AGENT_TIMEOUT_MS / 8)
 
 /* --- end ---------------------------------------------------------------------------------------
  */
@@ -353,10 +355,24 @@ static void on_readable(struct loop_source *s, u32 events)
 			      x->t->pid);
 }
 
+/* It has said what it wants, and it is our turn. */
+static bool tell_to_wait(struct exchange *x)
+{
+	static const struct xmsg wait = {.type = AGENT_WAIT};
+
+	if (x->planned || !x->reason || x->sock.fd < 0)
+		return false;
+	send_one(x, &wait);
+	loop_timer_arm(&x->t->d->loop, &x->timer, PLANS_STILL_MS * NS_PER_MS);
+	return true;
+}
+
 static void on_silence(struct loop_timer *timer)
 {
 	struct exchange *x = container_of(timer, struct exchange, timer);
 
+	if (tell_to_wait(x))
+		return;
 	if (x->calling)
 		exchange_fail(x, -ETIMEDOUT,
 			      "ptrace is denied, and the agent in process %d does not answer a "
@@ -693,6 +709,8 @@ void exchange_serve(struct target *t, int fd, const struct agent_hello *h)
 	on_hello(x, h);
 	if (h->reason == AGENT_CALLED && !safe_to_arm(x, h))
 		return;
+	if (!x->planned)
+		loop_timer_arm(&t->d->loop, &x->timer, PLANS_STILL_MS * NS_PER_MS);
 	if (x->planned || x->plan.out)
 		exchange_advance(x);
 	else

@@ -64,6 +64,7 @@ enum agent_msg_type {
 	AGENT_FORGET, /* daemon: u32 n, u32 pad, u64 addr[n]: what was mapped there has gone, and
 			 the sites with it; nothing there is ours any more */
 	AGENT_DONE,   /* daemon: no body: close, go on; not acknowledged */
+	AGENT_WAIT,   /* daemon: no body: it plans still, and is not silent; not acknowledged */
 };
 
 struct agent_msg {

@@ -86,8 +86,9 @@ target_quit
 is "threads that came later: to its end" "$target_status" 0
 
 # the text can't be read either, as with kernel.yama.ptrace_scope 2 or 3: the agent brings its memory along
+shut_daemon=$(daemon_with "$bin/shut.so")
 shut() {
-	env LD_PRELOAD="$bin/shut.so" EBPFRT_RUNTIME_DIR="$stage/run/shut" deny ptrace "$@"
+	env EBPFRT_DAEMON="$shut_daemon" EBPFRT_RUNTIME_DIR="$stage/run/shut" deny ptrace "$@"
 }
 target_start env LD_PRELOAD="$(ebpfrt env agent)"
 try shut ebpfrt attach --prog on_work=uprobe:called:work --prog on_work_done=uretprobe:called:work -d 0.5 "$target" "$bin/count.bpf.o"
@@ -95,7 +96,7 @@ is "unreadable: status" "$status" 0
 like "unreadable: attached and restored" "$err" "detached, 1 site restored; 0 hits, 0 lost"
 target_quit
 is "unreadable: to its end" "$target_status" 0
-target_start env -u LD_PRELOAD "$bin/deny" ptrace env LD_PRELOAD="$bin/shut.so" EBPFRT_RUNTIME_DIR="$stage/run/shut" \
+target_start env -u LD_PRELOAD "$bin/deny" ptrace env EBPFRT_DAEMON="$shut_daemon" EBPFRT_RUNTIME_DIR="$stage/run/shut" \
 	ebpfrt run -q -o run.out --prog on_work=uprobe:called:work --prog on_work_done=uretprobe:called:work -P "$bin/count.bpf.o" --
 say call 2
 is "run, unreadable: it goes on" "$answer" "sum 4"

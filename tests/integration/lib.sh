@@ -181,6 +181,13 @@ attach_stop() { # signal
 	attach_status=$?
 }
 
+# a daemon that has a library preloaded, which the client would leave out of its environment: EBPFRT_DAEMON for it
+daemon_with() { # library
+	printf '#!/bin/sh\nLD_PRELOAD=%s exec %s "$@"\n' "$1" "$stage/ebpfrtd" >daemon_with.sh
+	chmod +x daemon_with.sh
+	echo "$PWD/daemon_with.sh"
+}
+
 # one value of a map by key, in decimal, from the JSON dump
 map_value() { # map, key
 	ebpfrt map dump name "$1" --json | python3 -c '

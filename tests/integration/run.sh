@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Start a command under the agent: its output, status and signals are its own.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
-plan 29
+plan 31
 
 try ebpfrt run -q -P "$samples/hello.bpf.o" -- sh -c 'echo out; echo diag >&2; exit 7'
 is "the status is the command's" "$status" 7
@@ -25,6 +25,11 @@ like "a forked child ends as it would" "$out" "^child 7 2500\$"
 like "threads" "$out" "^sum 2500\$"
 like "entries of parent, child and threads are counted" "$err" "\[0\]: 250\$|0: 250\$"
 unlike "nothing of ours on the command's output" "$out" "ebpfrt|Tracing|@"
+
+# the plan takes longer than the agent waits for a daemon that says nothing
+try env EBPFRT_DAEMON="$(daemon_with "$bin/slow.so")" EBPFRT_RUNTIME_DIR="$stage/run/slow" ebpfrt run -P "$bin/count.bpf.o" -- "$bin/target" <script
+is "a daemon that plans for long is waited for: status" "$status" 5
+like "and every call was counted" "$err" "\[0\]: 250\$|0: 250\$"
 
 try ebpfrt run -q -o trace.txt -P "$samples/hello.bpf.o" -- env -u nothing sh -c 'exit 0'
 is "-o takes the trace" "$status" 0

@@ -32,7 +32,10 @@ result "no function over 100 lines but the dispatch tables" "$(printf '%s\n' "$l
 	grep -vE ':(interp_[a-z]+|run_insns|disasm|emit_insn|fill_types|bpf_command)$')"
 result "no file over 1200 lines" "$(find src agent cli -name '*.[chS]' -exec wc -l {} + | awk '$2 != "total" && $1 > 1200')"
 result "nothing unfinished" "$(grep -rnwE 'TODO|FIXME|XXX|HACK' src agent cli include samples | head)"
-# What has to be trusted of the verifier beside the shared domain: this number only gets smaller.
-checker=2229
+# What has to be trusted of the verifier beside the shared domain: these numbers only get smaller.
+checker=2160 code=1715
 lines=$(cat src/core/load/check_*.c | wc -l)
-result "the checker of proofs has at most $checker lines" "$([ "$lines" -le "$checker" ] || echo "$lines")"
+bare=$(awk '/^[ \t]*\/\*/ {comment = 1} !comment && NF {n++} /\*\// {comment = 0} END {print n}' src/core/load/check_*.c)
+echo "# the checker of proofs: $lines lines, $bare without comments and blank ones"
+result "the checker of proofs has at most $checker lines, $code of them code" \
+	"$([ "$lines" -le "$checker" ] && [ "$bare" -le "$code" ] || echo "$lines, $bare")"

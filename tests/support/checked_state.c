@@ -223,7 +223,7 @@ static void find_subprogs(struct proof_check *c, const struct ebpf_facts *facts)
 
 static void enter_main(struct proof_check *c)
 {
-	proof_types(c);
+	proof_got(c, !ebpf_btf_sigs(c->prog, c->nsubprogs, c->sig));
 	proof_entry_args(c, ebpf_vframe(&c->p->st), PROOF_NONE);
 }
 
@@ -256,11 +256,12 @@ int checked_follow_start(struct checked *k)
 	c->log = &nothing;
 	c->next_id = PROOF_FIRST_ID;
 	c->subprog = calloc(EBPF_MAX_SUBPROGS, sizeof(*c->subprog));
+	c->sig = calloc(EBPF_MAX_SUBPROGS, sizeof(*c->sig));
 	c->facts = calloc(1, sizeof(*c->facts));
 	if (c->facts)
 		c->facts->insn = calloc(k->prog->ninsns, 1);
 	c->p = entry();
-	if (!c->subprog || !c->facts || !c->facts->insn || !c->p)
+	if (!c->subprog || !c->sig || !c->facts || !c->facts->insn || !c->p)
 		return checked_error(k, "no memory");
 	find_subprogs(c, k->facts);
 	if (proof_try(c, enter_main))
@@ -280,6 +281,7 @@ void checked_follow_end(struct checked *k)
 		free(c->facts->insn);
 	free(c->facts);
 	free(c->subprog);
+	free(c->sig);
 	free(c);
 	k->c = NULL;
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Calls of helpers and kernel functions: their arguments, what they do, return and call back.
+ * Calls of what is not walked from here: helpers, kernel functions, global functions.
  *
- * Model: a row of the table (verify_proto.h) says what each argument must be and what else the
- * function does. Whatever it may write is unknown afterwards; R1 to R5 are gone. A function that
- * calls back is two paths: one into the callback, which comes back to the call, and one that goes
- * on.
+ * Model: a row (verify_proto.h) says what each argument must be and what else the function does; of
+ * a global function, which is checked by itself, its types do. Whatever a function may write is
+ * unknown afterwards; R1 to R5 are gone. One that calls back is two paths: one into the callback,
+ * which comes back to the call, and one that goes on.
  */
 #include <string.h>
 
@@ -17,139 +17,139 @@
 #define MAX_SIZE (1u << 29)
 #define MAX_ERRNO 4095
 
+struct call {
+	const struct ebpf_proto *proto;
+	const struct ebpf_sig *sig; /* of a global function, else NULL */
+	/* the argument that is looked at */
+	u32 regno, arg;		   /* EARG_* */
+	const struct ebpf_vreg *r; /* what it is */
+	/* what has been seen of all of them */
+	struct ebpf_vreg map;	 /* VT_NONE: none */
+	struct ebpf_vreg object; /* dynptr or iterator */
+	u32 alloc;		 /* EARG_ALLOC_SIZE or a constant EARG_SIZE */
+	u32 func;		 /* EARG_FUNC: subprogram */
+	u64 longest;		 /* of the lengths */
+	bool releases;		 /* reference */
+	u32 release;
+};
+
 /* --- memory ---------------------------------------------------------------------------------- */
 
 /* Memory that is only read if it is there (EARG_NULL with EARG_FIXED) the function looks at. */
-static void region(struct proof_check *c, u32 regno, u32 size, u32 arg)
+static void region(struct proof_check *c, const struct call *k, u64 size)
 {
-	struct ebpf_vreg r = *proof_reg(c, regno);
-	bool write = arg & (EARG_WRITE | EARG_UNINIT);
+	const bool write = k->arg & (EARG_WRITE | EARG_UNINIT);
+	struct ebpf_vreg r = *k->r;
 	struct proof_span span;
 
 	if (!size)
 		return;
 	if (r.type == VT_CTX && !write && ebpf_ctx_is_memory(c->prog->prog_type))
-		return proof_context_bytes(c, regno, size);
-	if ((arg & EARG_NULL) && (arg & EARG_FIXED))
+		return proof_context_bytes(c, k->regno, (u32)size);
+	if ((k->arg & EARG_NULL) && (k->arg & EARG_FIXED))
 		r.flags &= (u16)~VREG_NULL;
-	if (!(arg & EARG_UNINIT))
-		span = proof_access(c, &r, 0, size, false);
+	if (!(k->arg & EARG_UNINIT))
+		span = proof_access(c, &r, 0, (u32)size, false);
 	if (write)
-		span = proof_access(c, &r, 0, size, true);
-	if (r.type != VT_STACK)
-		return;
+		span = proof_access(c, &r, 0, (u32)size, true);
 	/* else what was there may be read afterwards, and has to be zero */
-	if ((arg & EARG_WHOLE) && span.fixed)
-		return proof_stack_write(c, r.obj, &span, NULL);
-	proof_stack_arg(c, r.obj, &span, EBPF_MUTANT(81, write, false));
+	if (r.type == VT_STACK && (k->arg & EARG_WHOLE) && span.fixed)
+		proof_stack_write(c, r.obj, &span, NULL);
+	else if (r.type == VT_STACK)
+		proof_stack_arg(c, r.obj, &span, EBPF_MUTANT(81, write, false));
 }
 
-static void memory(struct proof_check *c, u32 regno, u32 arg, struct proof_args *a)
+static void memory(struct proof_check *c, struct call *k)
 {
-	const struct ebpf_vreg *size = proof_reg(c, regno + 1);
+	const struct ebpf_vreg *size = proof_reg(c, k->regno + 1);
 
-	if (arg & EARG_FIXED)
-		return region(c, regno, a->fixed, arg);
-	if (size->type != VT_SCALAR || size->val.umax >= MAX_SIZE)
-		proof_fail(c, "R%u is a length without bounds", regno + 1);
-	a->longest = MAX(a->longest, size->val.umax);
+	if (k->arg & EARG_FIXED)
+		return region(c, k, k->sig ? k->sig->arg[k->regno - 1].size : k->proto->fixed);
+	proof_need(c, size->type == VT_SCALAR && size->val.umax < MAX_SIZE,
+		   "a length without bounds");
+	k->longest = MAX(k->longest, size->val.umax);
 	if (ebpf_scalar_is_const(&size->val))
-		a->alloc = (u32)size->val.umin;
+		k->alloc = (u32)size->val.umin;
 	else
-		arg &= ~EARG_WHOLE;
-	if (!proof_is_zero(proof_reg(c, regno)) || !(arg & EARG_NULL))
-		return region(c, regno, (u32)EBPF_MUTANT(82, size->val.umax, size->val.umin), arg);
-	if (size->val.umax)
-		proof_fail(c, "R%u is NULL", regno);
+		k->arg &= ~EARG_WHOLE;
+	if (!proof_is_zero(k->r) || !(k->arg & EARG_NULL))
+		return region(c, k, EBPF_MUTANT(82, size->val.umax, size->val.umin));
+	proof_need(c, !size->val.umax, "NULL for memory");
 }
 
-static void map_memory(struct proof_check *c, u32 regno, u32 arg, struct proof_args *a)
+static void map_memory(struct proof_check *c, struct call *k)
 {
+	const bool key = (k->arg & EARG_KIND) == EARG_MAP_KEY;
 	const struct ebpf_map_meta *meta;
 
-	proof_need(c, a->map.type == VT_MAP, "a key or value of no map");
-	meta = proof_map_meta(c, &a->map);
-	region(c, regno, (arg & EARG_KIND) == EARG_MAP_KEY ? meta->key_size : meta->value_size,
-	       arg);
+	proof_need(c, k->map.type == VT_MAP, "a key or value of no map");
+	meta = proof_map_meta(c, &k->map);
+	region(c, k, key ? meta->key_size : meta->value_size);
+}
+
+static void map(struct proof_check *c, struct call *k)
+{
+	const u32 type = proof_map_meta(c, k->r)->type;
+
+	k->map = *k->r;
+	proof_need(c, EBPF_MUTANT(83, ebpf_proto_map_ok(k->proto, type), true),
+		   "a map of that type has no such function");
 }
 
 /* --- places in a map's value ----------------------------------------------------------------- */
 
-/* R@regno is an address in a map's own value that is known: the map and *at; else NULL. */
-static const struct ebpf_vmap *place_in_map(struct proof_check *c, u32 regno, s64 *at)
-{
-	const struct ebpf_vreg *r = proof_reg(c, regno);
-
-	*at = r->val.smin;
-	if (r->type != VT_MAP_VALUE || (r->flags & (VREG_NULL | VREG_INNER)) ||
-	    !ebpf_scalar_is_const(&r->val) || r->obj >= c->prog->nmaps)
-		return NULL;
-	return &c->prog->maps[r->obj];
-}
-
 /* A string that nobody can change and that ends. */
-static void const_str(struct proof_check *c, u32 regno, u32 arg __maybe_unused,
-		      struct proof_args *a __maybe_unused)
+static void const_str(struct proof_check *c, struct call *k)
 {
-	s64 at;
-	const struct ebpf_vmap *map = place_in_map(c, regno, &at);
+	u32 room;
+	const u8 *text = proof_constant(c, k->r, 0, &room);
 
-	if (!map || !proof_map_constant(map) || at < 0 || at >= map->meta.value_size ||
-	    !memchr(map->contents + at, 0, map->meta.value_size - (size_t)at))
-		proof_fail(c, "R%u is no constant string", regno);
+	proof_need(c, text && memchr(text, 0, room), "no constant string");
 }
 
-static void field(struct proof_check *c, u32 regno, u32 arg, struct proof_args *a __maybe_unused)
+/* A lock or a timer, exactly. */
+static void field(struct proof_check *c, struct call *k)
 {
-	u32 kind = (arg & EARG_KIND) == EARG_TIMER ? EBPF_FIELD_TIMER : EBPF_FIELD_SPIN_LOCK;
-	s64 at;
-	const struct ebpf_vmap *map = place_in_map(c, regno, &at);
+	const u32 kind =
+		(k->arg & EARG_KIND) == EARG_TIMER ? EBPF_FIELD_TIMER : EBPF_FIELD_SPIN_LOCK;
+	const struct ebpf_vmap *m = proof_map_of_value(c, k->r);
 
-	for (u32 i = 0; map && i < map->nfields; i++)
-		if (map->fields[i].kind == kind && map->fields[i].off == at)
+	for (u32 i = 0; m && i < m->nfields; i++)
+		if (m->fields[i].kind == kind && m->fields[i].off == k->r->val.smin &&
+		    ebpf_scalar_is_const(&k->r->val))
 			return;
-	proof_fail(c, "R%u points beside the field", regno);
+	proof_fail(c, "R%u points beside the field", k->regno);
 }
 
 /* --- other arguments ------------------------------------------------------------------------- */
 
-static void map_arg(struct proof_check *c, u32 regno, u32 arg __maybe_unused, struct proof_args *a)
+static void function(struct proof_check *c __maybe_unused, struct call *k)
 {
-	a->map = *proof_reg(c, regno);
-	proof_need(c,
-		   EBPF_MUTANT(83, ebpf_proto_map_ok(a->proto, proof_map_meta(c, &a->map)->type),
-			       true),
-		   "a map of that type has no such function");
+	k->func = k->r->obj;
 }
 
-static void sample(struct proof_check *c, u32 regno, u32 arg __maybe_unused, struct proof_args *a)
+static void sample(struct proof_check *c, struct call *k)
 {
-	const struct ebpf_vreg *r = proof_reg(c, regno);
-
-	a->release = r->ref_id;
-	if (!(r->flags & VREG_RINGBUF))
-		proof_fail(c, "R%u is no sample", regno);
+	k->release = k->r->ref_id;
+	proof_need(c, k->r->flags & VREG_RINGBUF, "no sample");
 }
 
 /* One that is made is made when the other arguments are known. */
-static void object(struct proof_check *c, u32 regno, u32 arg, struct proof_args *a)
+static void object(struct proof_check *c, struct call *k)
 {
-	if (arg & EARG_UNINIT)
+	if (k->arg & EARG_UNINIT)
 		return;
-	a->object = proof_object(c, regno, arg).value;
-	a->release = a->object.ref_id;
-	proof_need(c, !(arg & EARG_RINGBUF) || a->object.dyn == VDYN_RINGBUF,
+	k->object = proof_object(c, k->regno, k->arg).value;
+	k->release = k->object.ref_id;
+	proof_need(c, !(k->arg & EARG_RINGBUF) || k->object.dyn == VDYN_RINGBUF,
 		   "not a ring buffer's dynptr");
 }
 
-static void alloc_size(struct proof_check *c, u32 regno, u32 arg __maybe_unused,
-		       struct proof_args *a)
+static void alloc_size(struct proof_check *c, struct call *k)
 {
-	const struct ebpf_vreg *r = proof_reg(c, regno);
-
-	if (!ebpf_scalar_is_const(&r->val) || r->val.umin >= MAX_SIZE)
-		proof_fail(c, "R%u is not a constant", regno);
-	a->alloc = (u32)r->val.umin;
+	proof_need(c, ebpf_scalar_is_const(&k->r->val) && k->r->val.umin < MAX_SIZE,
+		   "a size that is not a constant");
+	k->alloc = (u32)k->r->val.umin;
 }
 
 /*
@@ -160,17 +160,17 @@ static const struct rule {
 	u8 type;
 	bool anywhere;
 	const char *name;
-	void (*also)(struct proof_check *c, u32 regno, u32 arg, struct proof_args *a);
+	void (*also)(struct proof_check *c, struct call *k);
 } rules[] = {
 	[EARG_SCALAR] = {VT_SCALAR, true, "a number", NULL},
 	[EARG_CTX] = {VT_CTX, false, "the context", NULL},
-	[EARG_MAP] = {VT_MAP, false, "a map", map_arg},
+	[EARG_MAP] = {VT_MAP, false, "a map", map},
 	[EARG_MAP_KEY] = {.also = map_memory},
 	[EARG_MAP_VALUE] = {.also = map_memory},
 	[EARG_MEM] = {.also = memory},
 	[EARG_ALLOC_SIZE] = {VT_SCALAR, true, "a number", alloc_size},
 	[EARG_RINGBUF_MEM] = {VT_MEM, false, "the start of a sample", sample},
-	[EARG_FUNC] = {VT_FUNC, false, "a function", NULL},
+	[EARG_FUNC] = {VT_FUNC, false, "a function", function},
 	[EARG_STACK] = {VT_STACK, true, "in the stack", NULL},
 	[EARG_CONST_STR] = {.also = const_str},
 	[EARG_SPIN_LOCK] = {.also = field},
@@ -180,93 +180,99 @@ static const struct rule {
 	[EARG_ITER_BITS] = {.also = object},
 };
 
-void proof_arg(struct proof_check *c, u32 regno, u32 arg, struct proof_args *a)
+static void argument(struct proof_check *c, struct call *k)
 {
-	const struct ebpf_vreg *r = proof_readable(c, regno);
-	const struct rule *rule;
+	const struct ebpf_vreg *r = proof_readable(c, k->regno);
+	const struct rule *rule = &rules[k->arg & EARG_KIND];
 
-	if ((arg & EARG_KIND) == EARG_NONE || (arg & EARG_KIND) >= ARRAY_SIZE(rules))
-		proof_fail(c, "an argument of an unknown kind");
-	rule = &rules[arg & EARG_KIND];
-	if (EBPF_MUTANT(130, r->type == VT_CTX && a->proto, false))
+	proof_need(c, (k->arg & EARG_KIND) < ARRAY_SIZE(rules), "an argument of an unknown kind");
+	k->r = r;
+	if (EBPF_MUTANT(130, r->type == VT_CTX && !k->sig, false))
 		proof_fact(c, EBPF_FACT_CTX_ESCAPES);
-	a->releases |= arg & EARG_RELEASE;
-	if ((arg & EARG_NULL) && proof_is_zero(r) && (rule->also != memory || (arg & EARG_FIXED)))
+	k->releases |= k->arg & EARG_RELEASE;
+	if ((k->arg & EARG_NULL) && proof_is_zero(r) &&
+	    (rule->also != memory || (k->arg & EARG_FIXED)))
 		return;
 	if (rule->name && (r->type != rule->type || (r->flags & VREG_NULL) ||
 			   !(rule->anywhere || proof_unmoved(r))))
-		proof_fail(c, "R%u is not %s", regno, rule->name);
-	if (r->type == VT_FUNC)
-		a->func = r->obj;
+		proof_fail(c, "R%u is not %s", k->regno, rule->name);
 	if (rule->also)
-		rule->also(c, regno, arg, a);
+		rule->also(c, k);
 }
 
-static void new_object(struct proof_check *c, u32 regno, u32 arg, const struct proof_args *a)
+static void new_object(struct proof_check *c, u32 regno, u32 arg, const struct call *k)
 {
 	struct ebpf_vreg like;
 
 	ebpf_vreg_none(&like);
-	if (arg & EARG_LOCAL) {
+	if ((arg & EARG_KIND) != EARG_DYNPTR) {
+		like.obj = VITER_ACTIVE;
+	} else if (arg & EARG_LOCAL) {
 		like.dyn = VDYN_LOCAL;
 		proof_need(c, proof_reg(c, BPF_REG_1)->type == VT_MAP_VALUE,
 			   "a dynptr to memory that may end before it");
 	} else if (arg & EARG_RINGBUF) {
 		like.dyn = VDYN_RINGBUF;
-		like.ref_id = proof_acquire(c, VREF_PTR);
-	} else if ((arg & EARG_KIND) == EARG_DYNPTR) { /* a clone */
-		like.dyn = a->object.dyn;
-		like.flags = a->object.flags & VREG_RDONLY;
-		like.ref_id = a->object.ref_id;
-	} else {
-		like.obj = VITER_ACTIVE;
-		like.ref_id = proof_acquire(c, VREF_PTR);
+	} else { /* a clone */
+		like.dyn = k->object.dyn;
+		like.flags = k->object.flags & VREG_RDONLY;
+		like.ref_id = k->object.ref_id;
 	}
+	if (like.obj == VITER_ACTIVE || (arg & EARG_RINGBUF))
+		like.ref_id = proof_acquire(c, VREF_PTR);
 	proof_object_new(c, regno, arg, &like);
 }
 
-static void all_args(struct proof_check *c, struct proof_args *a)
+static void arguments(struct proof_check *c, struct call *k)
 {
-	const u32 *arg = a->proto->arg;
+	const u32 *arg = k->proto->arg;
 
-	for (u32 i = 0; i < 5 && arg[i] != EARG_NONE; i++)
-		proof_arg(c, BPF_REG_1 + i, arg[i], a);
+	for (u32 i = 0; i < 5 && arg[i] != EARG_NONE; i++) {
+		k->regno = BPF_REG_1 + i;
+		k->arg = arg[i];
+		argument(c, k);
+	}
 	for (u32 i = 0; i < 5 && arg[i] != EARG_NONE; i++)
 		if ((arg[i] & EARG_UNINIT) && rules[arg[i] & EARG_KIND].also == object)
-			new_object(c, BPF_REG_1 + i, arg[i], a);
+			new_object(c, BPF_REG_1 + i, arg[i], k);
 }
 
 /* --- what is returned ------------------------------------------------------------------------ */
 
 /* A map's value, or of a map of maps a map. */
-static void map_result(struct proof_check *c, struct ebpf_vreg *r0, const struct proof_args *a)
+static void map_result(struct proof_check *c, struct ebpf_vreg *r0, const struct call *k)
 {
-	u32 type = proof_map_meta(c, &a->map)->type;
-	bool outer = type == BPF_MAP_TYPE_ARRAY_OF_MAPS || type == BPF_MAP_TYPE_HASH_OF_MAPS;
+	const u32 type = proof_map_meta(c, &k->map)->type, inner = k->map.flags & VREG_INNER;
+	const bool outer = type == BPF_MAP_TYPE_ARRAY_OF_MAPS || type == BPF_MAP_TYPE_HASH_OF_MAPS;
 
-	ebpf_vreg_pointer(r0, outer ? VT_MAP : VT_MAP_VALUE, a->map.obj,
-			  VREG_NULL | (a->map.flags & VREG_INNER) | (outer ? VREG_INNER : 0));
+	if (outer)
+		ebpf_vreg_pointer(r0, VT_MAP, k->map.obj, VREG_NULL | VREG_INNER);
+	else
+		ebpf_vreg_pointer(r0, VT_MAP_VALUE, k->map.obj, VREG_NULL | inner);
 	r0->id = ++c->next_id;
-	r0->uid = outer ? ++c->next_id : a->map.uid;
+	r0->uid = outer ? ++c->next_id : k->map.uid;
 }
 
 /* Memory that was acquired, or a dynptr's: then it is there as long as that one's reference is. */
-static void memory_result(struct proof_check *c, struct ebpf_vreg *r0, const struct proof_args *a)
+static void memory_result(struct proof_check *c, struct ebpf_vreg *r0, const struct call *k)
 {
-	bool sample = a->proto->ret == ERET_RINGBUF_MEM;
-	bool rdonly = !sample && ((a->object.flags & VREG_RDONLY) ||
-				  a->proto == ebpf_proto_kfunc(EKFUNC_DYNPTR_SLICE));
+	const bool rdonly = k->proto == ebpf_proto_kfunc(EKFUNC_DYNPTR_SLICE);
 
-	ebpf_vreg_pointer(r0, VT_MEM, 0,
-			  VREG_NULL | (sample ? VREG_RINGBUF : VREG_SLICE) |
-				  (rdonly ? VREG_RDONLY : 0));
-	r0->mem_size = a->alloc;
-	r0->ref_id = sample ? proof_acquire(c, VREF_PTR) : a->object.ref_id;
-	r0->id = sample ? r0->ref_id : ++c->next_id;
+	if (k->proto->ret == ERET_RINGBUF_MEM) {
+		ebpf_vreg_pointer(r0, VT_MEM, 0, VREG_NULL | VREG_RINGBUF);
+		r0->id = r0->ref_id = proof_acquire(c, VREF_PTR);
+	} else {
+		ebpf_vreg_pointer(r0, VT_MEM, 0,
+				  VREG_NULL | VREG_SLICE | (k->object.flags & VREG_RDONLY) |
+					  (rdonly ? VREG_RDONLY : 0));
+		r0->ref_id = k->object.ref_id;
+		r0->id = ++c->next_id;
+	}
+	r0->mem_size = k->alloc;
 }
 
 /* The call is over: the path goes on behind it. */
-static void finish(struct proof_check *c, const struct proof_args *a)
+static void finish(struct proof_check *c, const struct call *k)
 {
 	struct ebpf_vreg *r0 = proof_reg(c, BPF_REG_0);
 
@@ -274,11 +280,11 @@ static void finish(struct proof_check *c, const struct proof_args *a)
 	proof_clobber(c);
 	c->p->pc++;
 	ebpf_vreg_unknown(r0);
-	switch (a->proto->ret) {
+	switch (k->proto->ret) {
 	case ERET_VOID:
 		return ebpf_vreg_none(r0);
 	case ERET_LENGTH:
-		return ebpf_scalar_range(&r0->val, -MAX_ERRNO, (s64)a->longest);
+		return ebpf_scalar_range(&r0->val, -MAX_ERRNO, (s64)k->longest);
 	case ERET_CPU:
 		return ebpf_scalar_range(&r0->val, 0, MAX(c->prog->nr_cpus, 1u) - 1);
 	case ERET_BOOL:
@@ -287,139 +293,130 @@ static void finish(struct proof_check *c, const struct proof_args *a)
 	case ERET_S32:
 		return ebpf_scalar_range(&r0->val, 0, UINT32_MAX);
 	case ERET_MAP_VALUE:
-		return map_result(c, r0, a);
+		return map_result(c, r0, k);
 	case ERET_RINGBUF_MEM:
 	case ERET_DYNPTR_MEM:
 	case ERET_SLICE:
-		return memory_result(c, r0, a);
+		return memory_result(c, r0, k);
 	case ERET_INT_PTR:
 	case ERET_KERN_CTX: /* the context's memory */
 	case ERET_MEM:
-		ebpf_vreg_pointer(r0, VT_MEM, 0, a->proto->ret == ERET_MEM ? 0 : VREG_RDONLY);
-		r0->mem_size = a->proto->fixed;
+		ebpf_vreg_pointer(r0, VT_MEM, 0, k->proto->ret == ERET_MEM ? 0 : VREG_RDONLY);
+		r0->mem_size = k->proto->fixed;
 	}
 }
 
-/* --- callbacks ------------------------------------------------------------------------------- */
+/* --- two paths ------------------------------------------------------------------------------- */
 
-static void callback_args(struct proof_check *c, const struct proof_args *a,
-			  const struct ebpf_vreg *ctx)
+/* One path goes on, unless bpf_loop has not called often enough; one into the function. */
+static void call_back(struct proof_check *c, const struct call *k)
 {
-	struct ebpf_vframe *f = ebpf_vframe(&c->p->st);
-	struct ebpf_vreg *r = f->regs;
-	/* a dynptr's bytes are the map's, and there as long as that: no reference is needed */
-	u32 first = a->proto->callback == ECB_LOOP ? EARG_SCALAR : EARG_DYNPTR;
+	const struct ebpf_scalar *times = &proof_reg(c, BPF_REG_1)->val;
+	const u32 depth = ebpf_vframe(&c->p->st)->cb_depth;
 
-	f->ret_max = 1;
-	if (a->proto->callback == ECB_FOR_EACH) {
-		proof_value_args(f, &a->map);
-		r[BPF_REG_4] = *ctx;
-	} else {
-		proof_any_arg(c, first, 0, &r[BPF_REG_1]);
-		r[BPF_REG_2] = *ctx;
-	}
-}
-
-/* bpf_loop has called as often as it was told to. */
-static bool called_enough(struct proof_check *c, const struct proof_args *a)
-{
-	const struct ebpf_vreg *times = proof_reg(c, BPF_REG_1);
-
-	return a->proto->callback == ECB_LOOP &&
-	       ebpf_vframe(&c->p->st)->cb_depth >=
-		       EBPF_MUTANT(86, times->val.umax, times->val.umin);
-}
-
-/* One path goes on, the other into the function and back to the call. */
-static void call_back(struct proof_check *c, const struct proof_args *a)
-{
-	const struct ebpf_vreg ctx = *proof_reg(c, BPF_REG_3);
-	bool more = !called_enough(c, a);
-
-	if (more)
-		proof_fork(c, c->p->pc);
-	finish(c, a);
-	if (!more)
-		return;
+	if (k->proto->callback == ECB_LOOP && depth >= EBPF_MUTANT(86, times->umax, times->umin))
+		return finish(c, k);
+	proof_fork(c, c->p->pc);
+	finish(c, k);
 	proof_swap(c);
 	ebpf_vframe(&c->p->st)->cb_depth++;
-	proof_enter(c, a->func, true);
-	callback_args(c, a, &ctx);
+	proof_enter(c, k->func, true);
+	/* a dynptr's bytes are the map's, and there as long as that: no reference is needed */
+	proof_callback_args(c, k->proto->callback, &k->map);
 }
 
 /* An iterator's element, and on another path none. */
-static void next(struct proof_check *c, const struct proof_args *a)
+static void next(struct proof_check *c, const struct call *k)
 {
-	struct proof_object o = proof_object(c, BPF_REG_1, a->proto->arg[0]);
+	const struct proof_object o = proof_object(c, BPF_REG_1, k->proto->arg[0]);
 
 	proof_fork(c, c->p->pc);
 	proof_budget_use(&c->p->budgets, BUDGET_ITER, o.frame, o.slot);
-	finish(c, a);
+	finish(c, k);
 	proof_reg(c, BPF_REG_0)->ref_id = o.value.ref_id;
 	proof_swap(c);
 	c->p->st.frame[o.frame]->slots[o.slot].spilled.obj = VITER_DRAINED;
-	finish(c, a);
+	finish(c, k);
 	ebpf_vreg_const(proof_reg(c, BPF_REG_0), 0);
 }
 
-/* --- what is done ---------------------------------------------------------------------------- */
+/* --- all of a call --------------------------------------------------------------------------- */
 
 /* A timer is started with the map it lies in: that one its callback gets. */
-static void timer_of_map(struct proof_check *c, const struct proof_args *a)
+static bool timer_of_map(struct proof_check *c, const struct ebpf_vreg *map)
 {
 	const struct ebpf_vreg *r = proof_reg(c, BPF_REG_1);
 
-	proof_need(c,
-		   EBPF_MUTANT(93, r->obj == a->map.obj && r->uid == a->map.uid, true) &&
-			   !(a->map.flags & VREG_INNER),
-		   "a timer with the map of another");
+	return EBPF_MUTANT(93, r->obj == map->obj && r->uid == map->uid, true) &&
+	       !(map->flags & VREG_INNER);
 }
 
-static void effects(struct proof_check *c, const struct proof_args *a)
+/* May a helper change its elements? One that programs may not write may hold constants. */
+static bool changes(struct proof_check *c, const struct ebpf_vreg *map)
 {
-	u32 flags = a->proto->flags, kind = a->proto->arg[0] & EARG_KIND;
+	return EBPF_MUTANT(92, !(proof_map_meta(c, map)->map_flags & BPF_F_RDONLY_PROG), true);
+}
 
-	if (flags & EPROTO_MOVES_PKT)
-		proof_forget_packets(c);
+static void effects(struct proof_check *c, const struct call *k)
+{
+	const u32 flags = k->proto->flags, kind = k->proto->arg[0] & EARG_KIND;
+
 	proof_need(c, !(flags & EPROTO_LEAVES) || !c->p->st.nrefs,
 		   "a tail call with something held");
-	if (flags & EPROTO_CHANGES_MAP) /* one that programs may not write may hold constants */
-		proof_need(c,
-			   EBPF_MUTANT(92,
-				       !(proof_map_meta(c, &a->map)->map_flags & BPF_F_RDONLY_PROG),
-				       true),
-			   "a map that programs may not write");
-	if (kind == EARG_TIMER && a->map.type == VT_MAP)
-		timer_of_map(c, a);
-	if (a->proto->callback == ECB_TIMER)
-		proof_entry(c, a->func, proof_reg(c, BPF_REG_1)->obj);
-	if (a->proto->section)
-		proof_section(c, a->proto->section, flags & EPROTO_ENTERS, proof_reg(c, BPF_REG_1));
-	if (a->releases)
-		proof_release(c, a->release);
-	if (a->proto->ret == ERET_KERN_CTX)
-		proof_context_bytes(c, BPF_REG_1, a->proto->fixed);
+	proof_need(c, !(flags & EPROTO_CHANGES_MAP) || changes(c, &k->map),
+		   "a map that programs may not write");
+	proof_need(c, kind != EARG_TIMER || k->map.type != VT_MAP || timer_of_map(c, &k->map),
+		   "a timer with the map of another");
+	if (flags & EPROTO_MOVES_PKT)
+		proof_forget_packets(c);
+	if (k->proto->callback == ECB_TIMER)
+		proof_entry(c, k->func, proof_reg(c, BPF_REG_1)->obj);
+	if (k->proto->section)
+		proof_section(c, k->proto->section, flags & EPROTO_ENTERS, proof_reg(c, BPF_REG_1));
+	if (k->releases)
+		proof_release(c, k->release);
+	if (k->proto->ret == ERET_KERN_CTX)
+		proof_context_bytes(c, BPF_REG_1, k->proto->fixed);
+}
+
+static void call(struct proof_check *c, struct call *k)
+{
+	proof_need(c, !proof_locked(c) || k->proto->section == VREF_LOCK,
+		   "a call while a lock is held");
+	arguments(c, k);
+	effects(c, k);
+	if (k->proto->flags & EPROTO_ITER_NEXT)
+		next(c, k);
+	else if (k->proto->callback && k->proto->callback != ECB_TIMER)
+		call_back(c, k);
+	else
+		finish(c, k);
 }
 
 void proof_call(struct proof_check *c, const struct bpf_insn *in)
 {
-	bool kfunc = in->src_reg == BPF_PSEUDO_KFUNC_CALL;
-	u32 id = (u32)in->imm, attach = c->prog->expected_attach_type;
-	struct proof_args a = {.proto = kfunc ? ebpf_ctx_kfunc(id, c->prog->prog_type, attach)
-					      : ebpf_proto_helper(id, c->prog->prog_type)};
+	const bool kfunc = in->src_reg == BPF_PSEUDO_KFUNC_CALL;
+	const u32 id = (u32)in->imm, attach = c->prog->expected_attach_type;
+	struct call k = {.proto = kfunc ? ebpf_ctx_kfunc(id, c->prog->prog_type, attach)
+					: ebpf_proto_helper(id, c->prog->prog_type)};
 
-	proof_need(c, a.proto && !in->off, "a function that isn't known");
-	a.fixed = a.proto->fixed;
+	proof_need(c, k.proto && !in->off, "a function that isn't known");
 	if (!kfunc && id < 256)
 		c->facts->helpers[id / 64] |= 1ull << (id % 64);
-	proof_need(c, !proof_locked(c) || a.proto->section == VREF_LOCK,
-		   "a call while a lock is held");
-	all_args(c, &a);
-	effects(c, &a);
-	if (a.proto->flags & EPROTO_ITER_NEXT)
-		next(c, &a);
-	else if (a.proto->callback && a.proto->callback != ECB_TIMER)
-		call_back(c, &a);
-	else
-		finish(c, &a);
+	call(c, &k);
+}
+
+void proof_global_call(struct proof_check *c, u32 subprog)
+{
+	const struct ebpf_sig *sig = &c->sig[subprog];
+	struct ebpf_proto proto = {.ret = ERET_INT, .flags = EPROTO_MOVES_PKT};
+	struct call k = {.proto = &proto, .sig = sig};
+
+	proof_need(c, !sig->err, "a function whose arguments can't be told");
+	for (u32 i = 0; i < sig->nargs; i++) {
+		proof_need(c, sig->arg[i].is & EARG_KIND, "an argument of an unknown kind");
+		proto.arg[i] = sig->arg[i].is;
+	}
+	proof_entry(c, subprog, PROOF_NONE);
+	call(c, &k);
 }

@@ -12,16 +12,7 @@
 #include "core/load/mutant.h"
 #include "core/load/verify_ctx.h"
 
-#define MAX_MOVE (1ll << 29)
-
 /* --- where ----------------------------------------------------------------------------------- */
-
-static void within(struct proof_check *c, const struct proof_span *span, s64 lo, s64 hi)
-{
-	if (span->lo < lo || span->hi > EBPF_MUTANT(74, hi, hi + 1))
-		proof_fail(c, "bytes %lld to %lld of an object of %lld to %lld",
-			   (long long)span->lo, (long long)span->hi, (long long)lo, (long long)hi);
-}
 
 static const struct ebpf_vmap *map_of(struct proof_check *c, const struct ebpf_vreg *r)
 {
@@ -37,70 +28,78 @@ const struct ebpf_map_meta *proof_map_meta(struct proof_check *c, const struct e
 	return r->flags & VREG_INNER ? map->inner : &map->meta;
 }
 
-static void map_value(struct proof_check *c, const struct ebpf_vreg *r, bool write,
-		      const struct proof_span *span)
+/* What a pointer leads to: bytes lo to hi, counted from where an offset is 0. */
+struct object {
+	s64 lo, hi;
+	bool readable, writable;
+};
+
+static struct object object_of(struct proof_check *c, const struct ebpf_vreg *r)
 {
-	const struct ebpf_map_meta *meta = proof_map_meta(c, r);
-	const struct ebpf_vmap *map = map_of(c, r);
+	const bool rdonly = r->flags & VREG_RDONLY;
+	const struct ebpf_map_meta *meta;
 
-	if (meta->map_flags & (write ? BPF_F_RDONLY_PROG : BPF_F_WRONLY_PROG))
-		proof_fail(c, "a map that programs may not %s", write ? "write" : "read");
-	within(c, span, 0, meta->value_size);
-	/* a lock or timer in the value is not for loads and stores */
-	for (u32 i = 0; i < map->nfields && !(r->flags & VREG_INNER); i++) {
-		const s64 lo = map->fields[i].off, hi = lo + map->fields[i].size;
-
-		proof_need(c, EBPF_MUTANT(75, span->lo >= hi || span->hi <= lo, true),
-			   "a field that only helpers may touch");
+	switch (r->type) {
+	case VT_STACK:
+		return (struct object){-EBPF_STACK_SIZE, 0, true, !rdonly};
+	case VT_MEM:
+		return (struct object){0, r->mem_size, true, !rdonly};
+	case VT_MAP_KEY:
+		return (struct object){0, proof_map_meta(c, r)->key_size, true, false};
+	case VT_MAP_VALUE:
+		meta = proof_map_meta(c, r);
+		return (struct object){0, meta->value_size, !(meta->map_flags & BPF_F_WRONLY_PROG),
+				       !rdonly && !(meta->map_flags & BPF_F_RDONLY_PROG)};
+	case VT_PKT: /* what was compared with its end; behind the end there is nothing */
+		return (struct object){0, r->obj == 2 ? 0 : r->mem_size,
+				       ebpf_ctx_packet(c->prog->prog_type, false),
+				       !rdonly && ebpf_ctx_packet(c->prog->prog_type,
+								  EBPF_MUTANT(91, true, false))};
+	default:
+		proof_fail(c, "that is no pointer to memory");
 	}
 }
 
-/*
- * What was compared with the packet's end is above the variable part, which counts from the start.
- */
-static void packet(struct proof_check *c, const struct ebpf_vreg *r, s32 off, u32 size, bool write)
+const struct ebpf_vmap *proof_map_of_value(struct proof_check *c, const struct ebpf_vreg *r)
 {
-	s64 lo = (s64)r->off + off;
+	const bool is = r->type == VT_MAP_VALUE && !(r->flags & (VREG_NULL | VREG_INNER));
 
-	proof_need(c, ebpf_ctx_packet(c->prog->prog_type, EBPF_MUTANT(91, write, false)),
-		   "packets are not for programs of this type");
-	if (r->obj == 2 || EBPF_MUTANT(90, r->val.smin < 0, false) || lo < 0 ||
-	    lo + size > r->mem_size)
-		proof_fail(c, "bytes of a packet that may not be there");
+	return is ? map_of(c, r) : NULL;
+}
+
+/* A lock or timer in a map's value is not for loads and stores. */
+static bool on_field(struct proof_check *c, const struct ebpf_vreg *r,
+		     const struct proof_span *span)
+{
+	const struct ebpf_vmap *map = proof_map_of_value(c, r);
+
+	for (u32 i = 0; map && i < map->nfields; i++)
+		if (span->lo < (s64)map->fields[i].off + map->fields[i].size &&
+		    span->hi > map->fields[i].off)
+			return EBPF_MUTANT(75, true, false);
+	return false;
 }
 
 struct proof_span proof_access(struct proof_check *c, const struct ebpf_vreg *r, s32 off, u32 size,
 			       bool write)
 {
-	struct proof_span span = {r->val.smin + off,
-				  EBPF_MUTANT(73, r->val.smax, r->val.smin) + off + (s64)size,
-				  ebpf_scalar_is_const(&r->val)};
+	const struct object o = object_of(c, r);
+	const bool packet = r->type == VT_PKT; /* counted from the variable part */
+	const s64 min = packet ? 0 : r->val.smin, max = packet ? 0 : r->val.smax;
+	struct proof_span span = {.fixed = ebpf_scalar_is_const(&r->val)};
 
-	proof_need(c, ebpf_vreg_is_ptr(r), "that is no pointer to memory");
-	proof_need(c, r->val.smin >= -MAX_MOVE && r->val.smax <= MAX_MOVE,
+	proof_need(c, r->val.smin >= -PROOF_MAX_MOVE && r->val.smax <= PROOF_MAX_MOVE,
 		   "an offset without bounds");
 	proof_need(c, EBPF_MUTANT(76, !(r->flags & VREG_NULL), true), "the pointer may be NULL");
-	if (write && EBPF_MUTANT(77, r->flags & VREG_RDONLY || r->type == VT_MAP_KEY, false))
-		proof_fail(c, "memory that may not be written");
-	switch (r->type) {
-	case VT_STACK:
-		within(c, &span, -(s64)EBPF_STACK_SIZE, 0);
-		break;
-	case VT_MAP_VALUE:
-		map_value(c, r, write, &span);
-		break;
-	case VT_MAP_KEY:
-		within(c, &span, 0, proof_map_meta(c, r)->key_size);
-		break;
-	case VT_MEM:
-		within(c, &span, 0, r->mem_size);
-		break;
-	case VT_PKT:
-		packet(c, r, off, size, write);
-		break;
-	default:
-		proof_fail(c, "that is no pointer to memory");
-	}
+	proof_need(c, write ? EBPF_MUTANT(77, o.writable, true) : o.readable,
+		   "memory that may not be read, or not be written");
+	proof_need(c, !packet || EBPF_MUTANT(90, r->val.smin >= 0, true), "before a packet");
+	span.lo = min + r->off + off;
+	span.hi = EBPF_MUTANT(73, max, min) + r->off + off + size;
+	if (span.lo < o.lo || span.hi > EBPF_MUTANT(74, o.hi, o.hi + 1))
+		proof_fail(c, "bytes %lld to %lld of an object of %lld to %lld", (long long)span.lo,
+			   (long long)span.hi, (long long)o.lo, (long long)o.hi);
+	proof_need(c, !on_field(c, r, &span), "a field that only helpers may touch");
 	return span;
 }
 
@@ -112,7 +111,7 @@ static void context(struct proof_check *c, const struct ebpf_vreg *r, s32 off, u
 	struct ebpf_ctx_access a;
 	s64 at = r->val.smin + off;
 
-	proof_need(c, ebpf_scalar_is_const(&r->val) && at >= 0 && at <= MAX_MOVE,
+	proof_need(c, ebpf_scalar_is_const(&r->val) && at >= 0 && at <= PROOF_MAX_MOVE,
 		   "a place in the context that is not fixed");
 	proof_need(c,
 		   ebpf_ctx_access(c->prog->prog_type, c->prog->expected_attach_type, (u32)at, size,
@@ -138,23 +137,30 @@ void proof_context_bytes(struct proof_check *c, u32 regno, u32 size)
 
 /* --- loads and stores ------------------------------------------------------------------------ */
 
-bool proof_map_constant(const struct ebpf_vmap *map)
+const u8 *proof_constant(struct proof_check *c, const struct ebpf_vreg *r, s32 off, u32 *room)
 {
-	return map->contents && map->frozen && (map->meta.map_flags & BPF_F_RDONLY_PROG);
+	const struct ebpf_vmap *map = proof_map_of_value(c, r);
+	const s64 at = (s64)(r->val.umin + (u64)(s64)off);
+
+	if (!map || !map->contents || !map->frozen || !(map->meta.map_flags & BPF_F_RDONLY_PROG) ||
+	    !ebpf_scalar_is_const(&r->val) || at < 0 || at >= map->meta.value_size)
+		return NULL;
+	*room = map->meta.value_size - (u32)at;
+	return map->contents + at;
 }
 
-/* Bytes of a map that are known. */
-static bool constant(struct proof_check *c, const struct ebpf_vreg *r,
-		     const struct proof_span *span, struct ebpf_vreg *value)
+static void memory_read(struct proof_check *c, const struct ebpf_vreg *r, s32 off, u32 size,
+			struct ebpf_vreg *value)
 {
-	const struct ebpf_vmap *map = r->type == VT_MAP_VALUE ? map_of(c, r) : NULL;
+	u32 room;
+	const u8 *known = proof_constant(c, r, off, &room);
 	u64 bytes = 0;
 
-	if (!map || !proof_map_constant(map) || !span->fixed || (r->flags & VREG_INNER))
-		return false;
-	memcpy(&bytes, map->contents + span->lo, (size_t)(span->hi - span->lo));
+	ebpf_vreg_unknown(value);
+	if (!known)
+		return;
+	memcpy(&bytes, known, MIN(size, room));
 	ebpf_vreg_const(value, bytes);
-	return true;
 }
 
 static struct ebpf_vreg read_value(struct proof_check *c, u32 regno, s32 off, u32 size)
@@ -170,8 +176,8 @@ static struct ebpf_vreg read_value(struct proof_check *c, u32 regno, s32 off, u3
 	span = proof_access(c, r, off, size, false);
 	if (r->type == VT_STACK)
 		proof_stack_read(c, r->obj, &span, &value);
-	else if (!constant(c, r, &span, &value))
-		ebpf_vreg_unknown(&value);
+	else
+		memory_read(c, r, off, size, &value);
 	if (value.type == VT_SCALAR)
 		ebpf_scalar_trunc(&value.val, (u8)size); /* loads extend with zeroes */
 	return value;

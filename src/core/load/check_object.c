@@ -118,17 +118,11 @@ static const struct shape {
 	[EARG_ITER_BITS] = {VB_ITER, 2, VITER_BITS},
 };
 
-/* spilled.uid of slot @i, from the first on */
-static u32 part(const struct shape *shape, u32 i)
-{
-	return shape->slots > 1 ? i + 1 : 0;
-}
-
 /* The slot of the object's lowest bytes, its first; each below it is one more. */
 static struct proof_object place(struct proof_check *c, u32 regno, const struct shape *shape)
 {
 	const struct ebpf_vreg *r = proof_reg(c, regno);
-	s64 lo = r->val.smin;
+	const s64 lo = r->val.smin;
 
 	if (r->type != VT_STACK || !ebpf_scalar_is_const(&r->val) || lo % 8 ||
 	    lo < -(s64)EBPF_STACK_SIZE || lo + 8 * shape->slots > 0)
@@ -136,46 +130,34 @@ static struct proof_object place(struct proof_check *c, u32 regno, const struct 
 	return (struct proof_object){.frame = r->obj, .slot = (u32)(-lo / 8) - 1};
 }
 
-static bool holds(const struct ebpf_vslot *s, const struct shape *shape, u32 i)
+/* What slot @i, from the first on, of an object like @like says. */
+static struct ebpf_vslot part(const struct shape *shape, const struct ebpf_vreg *like, u32 i)
 {
-	bool other = s->spilled.uid != part(shape, i) ||
-		     (shape->kind == VB_ITER && s->spilled.dyn != shape->sort);
+	struct ebpf_vslot s = {.spilled = *like};
 
-	return s->kind[0] == shape->kind &&
-	       EBPF_MUTANT(shape->kind == VB_ITER ? 123 : 80, !other, true);
-}
-
-static bool has_iterator(const struct ebpf_vframe *f, u32 slot, const struct shape *shape)
-{
-	for (u32 i = 0; i < shape->slots; i++)
-		if (slot - i < f->nslots && f->slots[slot - i].kind[0] == VB_ITER)
-			return true;
-	return false;
+	memset(s.kind, shape->kind, sizeof(s.kind));
+	s.spilled.dyn = shape->kind == VB_ITER ? shape->sort : like->dyn;
+	s.spilled.uid = shape->slots > 1 ? i + 1 : 0;
+	s.spilled.obj = i ? 0 : like->obj;
+	return s;
 }
 
 void proof_object_new(struct proof_check *c, u32 regno, u32 arg, const struct ebpf_vreg *like)
 {
 	const struct shape *shape = &shapes[arg & EARG_KIND];
-	struct proof_object o = place(c, regno, shape);
-	s64 lo = -8 * ((s64)o.slot + 1);
-	struct proof_span span = {lo, lo + 8 * shape->slots, true};
+	const struct proof_object o = place(c, regno, shape);
+	const s64 lo = -8 * ((s64)o.slot + 1);
+	const struct proof_span span = {lo, lo + 8 * shape->slots, true};
 	struct ebpf_vframe *f = c->p->st.frame[o.frame];
 
 	/* else the budget of one would last in the other */
-	proof_need(
-		c,
-		EBPF_MUTANT(137, shape->kind != VB_ITER || !has_iterator(f, o.slot, shape), true),
-		"an iterator in the place of another");
+	for (u32 i = o.slot + 1 - shape->slots; shape->kind == VB_ITER && i <= o.slot; i++)
+		if (i < f->nslots && f->slots[i].kind[0] == VB_ITER &&
+		    EBPF_MUTANT(137, true, false))
+			proof_fail(c, "an iterator in the place of another");
 	proof_stack_write(c, o.frame, &span, NULL);
-	for (u32 i = 0; i < shape->slots; i++) {
-		struct ebpf_vslot *s = &f->slots[o.slot - i];
-
-		memset(s->kind, shape->kind, sizeof(s->kind));
-		s->spilled = *like;
-		s->spilled.dyn = shape->kind == VB_ITER ? shape->sort : like->dyn;
-		s->spilled.uid = part(shape, i);
-		s->spilled.obj = i ? 0 : like->obj;
-	}
+	for (u32 i = 0; i < shape->slots; i++)
+		f->slots[o.slot - i] = part(shape, like, i);
 }
 
 struct proof_object proof_object(struct proof_check *c, u32 regno, u32 arg)
@@ -185,16 +167,21 @@ struct proof_object proof_object(struct proof_check *c, u32 regno, u32 arg)
 	const struct ebpf_vframe *f;
 	struct proof_object o;
 
-	if (shape->kind == VB_DYNPTR && r->type == VT_DYNPTR)
+	if (shape->kind == VB_DYNPTR && r->type == VT_DYNPTR && proof_unmoved(r))
 		return (struct proof_object){.value = *r};
 	o = place(c, regno, shape);
 	f = c->p->st.frame[o.frame];
 	proof_need(c, o.slot < f->nslots, "there is no such object");
 	o.value = f->slots[o.slot].spilled;
-	for (u32 i = 0; i < shape->slots; i++)
+	for (u32 i = 0; i < shape->slots; i++) {
+		const struct ebpf_vslot *s = &f->slots[o.slot - i], want = part(shape, &o.value, i);
+		const bool same =
+			s->spilled.uid == want.spilled.uid && s->spilled.dyn == want.spilled.dyn;
+
 		proof_need(c,
-			   holds(&f->slots[o.slot - i], shape, i) &&
-				   f->slots[o.slot - i].spilled.ref_id == o.value.ref_id,
+			   s->kind[0] == shape->kind && s->spilled.ref_id == o.value.ref_id &&
+				   EBPF_MUTANT(shape->kind == VB_ITER ? 123 : 80, same, true),
 			   "there is no such object");
+	}
 	return o;
 }

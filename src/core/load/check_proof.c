@@ -215,11 +215,14 @@ static void find_subprogs(struct proof_check *c)
 	if (r)
 		proof_stop(c, r);
 	c->subprog = calloc(layout.nsubprogs, sizeof(*c->subprog));
-	proof_got(c, c->subprog);
+	c->sig = calloc(layout.nsubprogs, sizeof(*c->sig));
+	proof_got(c, c->subprog && c->sig);
 	c->facts->nsubprogs = c->nsubprogs = layout.nsubprogs;
 	for (u32 i = 0; i < layout.nsubprogs; i++)
 		c->facts->subprog[i].start = c->subprog[i].start = layout.starts[i];
-	proof_types(c);
+	r = ebpf_btf_sigs(c->prog, c->nsubprogs, c->sig);
+	proof_got(c, r != -ENOMEM);
+	proof_need(c, !r, "types that are not the functions'");
 }
 
 static void check_all(struct proof_check *c)
@@ -263,6 +266,7 @@ int ebpf_check_proof(const struct ebpf_vprog *prog, struct ebpf_proof *proof, st
 	free(c->walks);
 	free(c->edges);
 	free(c->subprog);
+	free(c->sig);
 	free(c);
 	if (r)
 		ebpf_facts_free(facts);

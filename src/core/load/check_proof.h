@@ -41,6 +41,7 @@
 
 #define PROOF_MAX_STEPS 4000000u /* the explorer's limit is a million */
 #define PROOF_MAX_PENDING 8192u
+#define PROOF_MAX_MOVE (1ll << 29) /* from an object, where it is looked at */
 #define PROOF_NONE ~0u
 #define PROOF_FIRST_ID (1u << 30)
 
@@ -56,7 +57,6 @@ struct proof_path {
 struct proof_subprog {
 	u32 start;
 	bool entered; /* by itself: main, or a global function that is called */
-	struct ebpf_sig sig;
 };
 
 struct proof_check {
@@ -76,14 +76,10 @@ struct proof_check {
 	u32 steps;
 	struct proof_subprog *subprog;
 	u32 nsubprogs;
-	jmp_buf out; /* where a refusal goes */
+	struct ebpf_sig *sig; /* nsubprogs */
+	jmp_buf out;	      /* where a refusal goes */
 	int err;
 };
-
-static inline const struct bpf_insn *proof_at(const struct proof_check *c, u32 pc)
-{
-	return &c->prog->insns[pc];
-}
 
 static inline struct ebpf_vreg *proof_reg(struct proof_check *c, u32 regno)
 {
@@ -152,32 +148,16 @@ void proof_ends(struct proof_check *c); /* every cycle uses up a budget */
 void proof_step(struct proof_check *c); /* execute the instruction at p->pc */
 void proof_mem(struct proof_check *c, const struct bpf_insn *in);
 void proof_call(struct proof_check *c, const struct bpf_insn *in); /* of a helper or kfunc */
-void proof_types(struct proof_check *c);			   /* read the functions' types */
 void proof_global_call(struct proof_check *c, u32 subprog);
 void proof_return(struct proof_check *c); /* R0 at the end of main, a global function or callback */
 void proof_entry_args(struct proof_check *c, struct ebpf_vframe *f, u32 map);
-/* Any argument that @arg (verify_proto.h) allows; memory of @size bytes. */
-void proof_any_arg(struct proof_check *c, u32 arg, u32 size, struct ebpf_vreg *r);
-void proof_value_args(struct ebpf_vframe *f, const struct ebpf_vreg *map); /* map, key, value */
+/* The same of a callback, of map @map, that was just entered from the call in the frame above. */
+void proof_callback_args(struct proof_check *c, u32 callback, const struct ebpf_vreg *map);
 struct ebpf_vreg *proof_readable(struct proof_check *c, u32 regno);
 /* Enter @subprog from the current instruction: a frame more, its arguments from the caller's. */
 void proof_enter(struct proof_check *c, u32 subprog, bool callback);
 void proof_clobber(struct proof_check *c);
 void proof_link(struct proof_check *c, struct ebpf_vreg *src); /* before it is copied */
-
-struct proof_args { /* what the arguments of one call were */
-	const struct ebpf_proto *proto;
-	struct ebpf_vreg map;	 /* VT_NONE: none */
-	struct ebpf_vreg object; /* dynptr or iterator */
-	u32 fixed;		 /* bytes of an EARG_FIXED argument */
-	u32 alloc;		 /* EARG_ALLOC_SIZE or a constant EARG_SIZE */
-	u32 func;		 /* EARG_FUNC: subprogram */
-	u64 longest;		 /* of the lengths */
-	bool releases;		 /* reference */
-	u32 release;
-};
-/* Is R@regno what @arg (verify_proto.h) says? */
-void proof_arg(struct proof_check *c, u32 regno, u32 arg, struct proof_args *a);
 
 /*
  * @size bytes at pointer @r plus @off: is all of it inside its object, and may it be read
@@ -192,8 +172,10 @@ struct proof_span proof_access(struct proof_check *c, const struct ebpf_vreg *r,
 
 /* The map, or inner map, that a VT_MAP or VT_MAP_VALUE is of. */
 const struct ebpf_map_meta *proof_map_meta(struct proof_check *c, const struct ebpf_vreg *r);
-/* Neither system calls nor programs can change its bytes any more. */
-bool proof_map_constant(const struct ebpf_vmap *map);
+/* The map whose own value @r points into, not NULL; or NULL. */
+const struct ebpf_vmap *proof_map_of_value(struct proof_check *c, const struct ebpf_vreg *r);
+/* The bytes of such a value there, and how many, that nobody can change any more; or NULL. */
+const u8 *proof_constant(struct proof_check *c, const struct ebpf_vreg *r, s32 off, u32 *room);
 /* A function reads @size bytes of the context. */
 void proof_context_bytes(struct proof_check *c, u32 regno, u32 size);
 

@@ -184,7 +184,6 @@ static bool frame_in(struct compare *cmp, const struct ebpf_vframe *in,
 {
 	if (in->callsite != out->callsite || in->subprog != out->subprog ||
 	    in->callback != out->callback || in->async != out->async ||
-	    in->ret_min != out->ret_min || in->ret_max != out->ret_max ||
 	    EBPF_MUTANT(87, in->cb_depth < out->cb_depth, false))
 		return false;
 	for (u32 i = 0; i < EBPF_VREGS; i++)

@@ -33,21 +33,13 @@ void proof_link(struct proof_check *c, struct ebpf_vreg *src)
 }
 
 /* The second operand: a register, or *k, which becomes the constant. */
-static struct ebpf_vreg *right(const struct bpf_insn *in, const struct ebpf_vstate *st,
-			       struct ebpf_vreg *k)
+static struct ebpf_vreg *second(const struct bpf_insn *in, const struct ebpf_vstate *st,
+				struct ebpf_vreg *k)
 {
 	if (BPF_SRC(in->code) == BPF_X)
 		return ebpf_vreg(st, in->src_reg);
 	ebpf_vreg_const(k, (u64)(s64)in->imm);
 	return k;
-}
-
-static struct ebpf_vreg *operand(struct proof_check *c, const struct bpf_insn *in,
-				 struct ebpf_vreg *k)
-{
-	if (BPF_SRC(in->code) == BPF_X)
-		proof_readable(c, in->src_reg);
-	return right(in, &c->p->st, k);
 }
 
 /* --- arithmetic ------------------------------------------------------------------------------ */
@@ -71,69 +63,48 @@ static void mov(struct proof_check *c, const struct bpf_insn *in, struct ebpf_vr
 	ebpf_scalar_insn(&dst->val, &dst->val, in);
 }
 
-static bool moves(const struct ebpf_vreg *ptr)
+/* By a constant: what was @from far away, and now is that much further, still near. */
+static bool steps(const struct bpf_insn *in, const struct ebpf_scalar *by, s32 *from)
 {
-	const u32 types = 1u << VT_CTX | 1u << VT_MAP_VALUE | 1u << VT_MAP_KEY | 1u << VT_STACK |
-			  1u << VT_MEM | 1u << VT_PKT;
+	const u8 op = BPF_OP(in->code), class = BPF_CLASS(in->code);
+	const s64 to = (s64)((u64)(s64)*from + (op == BPF_SUB ? -by->umin : by->umin));
 
-	return !(ptr->flags & VREG_NULL) && (types >> ptr->type & 1) &&
-	       (ptr->type != VT_PKT || ptr->obj != 2);
+	if (class != BPF_ALU64 || (op != BPF_ADD && op != BPF_SUB) || !ebpf_scalar_is_const(by) ||
+	    to != (s32)to)
+		return false;
+	*from = (s32)to;
+	return true;
 }
 
-/* The number @by is added to or taken from a packet's pointer: its range counts from where it is.
- */
-static void move_packet(struct proof_check *c, struct ebpf_vreg *r, const struct ebpf_scalar *by,
-			u8 op)
+static bool moves(const struct ebpf_vreg *ptr)
 {
-	s64 step = (s64)(op == BPF_ADD ? by->umin : -by->umin), off = r->off;
+	const u32 fixed = 1u << VT_MAP | 1u << VT_FUNC | 1u << VT_DYNPTR | 1u << VT_OTHER;
+	const bool end = ptr->type == VT_PKT && ptr->obj == 2;
 
-	if (ebpf_scalar_is_const(by) && step == (s32)step && off + step == (s32)(off + step)) {
-		r->off += (s32)step;
-		return;
-	}
-	ebpf_scalar_alu(&r->val, by, op, true, false);
-	r->uid = ++c->next_id;
-	r->mem_size = 0;
+	return !(ptr->flags & VREG_NULL) && !(fixed >> ptr->type & 1) && !end;
 }
 
 static void alu_pointer(struct proof_check *c, const struct bpf_insn *in, struct ebpf_vreg *dst,
 			const struct ebpf_vreg *src)
 {
 	const bool first = ebpf_vreg_is_ptr(dst), both = first && ebpf_vreg_is_ptr(src);
-	const struct ebpf_vreg by = first ? *src : *dst;
-	u8 op = BPF_OP(in->code), class = BPF_CLASS(in->code);
+	const struct ebpf_scalar by = first ? src->val : dst->val;
+	const u8 op = BPF_OP(in->code), class = BPF_CLASS(in->code);
 
-	if (op == BPF_SUB && (both || class == BPF_ALU)) {
-		ebpf_vreg_unknown(dst); /* a distance, or the rest of an address */
-		return;
-	}
-	proof_need(c, class == BPF_ALU64 && (op == BPF_ADD || op == BPF_SUB),
-		   "arithmetic on a pointer other than + and -");
-	proof_need(c, !both, "the sum of two pointers");
-	proof_need(c, first || op == BPF_ADD, "a number minus a pointer");
+	if (op == BPF_SUB && (both || class == BPF_ALU))
+		return ebpf_vreg_unknown(dst); /* a distance, or the rest of an address */
+	proof_need(c, class == BPF_ALU64 && (op == BPF_ADD || (op == BPF_SUB && first)) && !both,
+		   "arithmetic on a pointer other than + and - a number");
 	*dst = first ? *dst : *src;
-	/* a map itself, by nothing */
-	proof_need(c,
-		   EBPF_MUTANT(69, moves(dst), true) || (dst->type == VT_MAP && proof_is_zero(&by)),
+	proof_need(c, EBPF_MUTANT(69, moves(dst), true) || (dst->type == VT_MAP && !by.umax),
 		   "arithmetic on a pointer that can't be moved");
-	if (dst->type == VT_PKT)
-		move_packet(c, dst, &by.val, op);
-	else
-		ebpf_scalar_alu(&dst->val, &by.val, op, true, false);
-}
-
-/* r += constant, r -= constant: the difference to what it was is known */
-static void keep_link(struct ebpf_vreg *dst, const struct ebpf_scalar *by,
-		      const struct bpf_insn *in)
-{
-	u8 op = BPF_OP(in->code);
-	s64 delta = (s64)((u64)(s64)dst->delta + (op == BPF_SUB ? -by->umin : by->umin));
-
-	if (BPF_CLASS(in->code) == BPF_ALU64 && (op == BPF_ADD || op == BPF_SUB) &&
-	    ebpf_scalar_is_const(by) && delta == (s32)delta)
-		dst->delta = (s32)delta;
-	else
-		proof_unlink(dst);
+	if (dst->type == VT_PKT && steps(in, &by, &dst->off))
+		return;
+	ebpf_scalar_alu(&dst->val, &by, op, true, false);
+	if (dst->type != VT_PKT)
+		return;
+	dst->uid = ++c->next_id; /* what is known of it counts from where it is */
+	dst->mem_size = 0;
 }
 
 static void alu(struct proof_check *c, const struct bpf_insn *in)
@@ -145,16 +116,21 @@ static void alu(struct proof_check *c, const struct bpf_insn *in)
 	proof_need(c, in->dst_reg != BPF_REG_10, "the frame pointer is read only");
 	if (op != BPF_MOV)
 		proof_readable(c, in->dst_reg);
-	if (op != BPF_NEG && op != BPF_END)
-		src = operand(c, in, &k);
-	else if (ebpf_vreg_is_ptr(dst))
-		ebpf_vreg_unknown(dst); /* what its bits become is any number */
+	if (op == BPF_NEG || op == BPF_END) {
+		if (ebpf_vreg_is_ptr(dst))
+			ebpf_vreg_unknown(dst); /* what its bits become is any number */
+	} else if (BPF_SRC(in->code) == BPF_X) {
+		src = proof_readable(c, in->src_reg);
+	} else {
+		src = second(in, &c->p->st, &k);
+	}
 	if (op == BPF_MOV)
 		return mov(c, in, dst, src);
 	if (ebpf_vreg_is_ptr(dst) || ebpf_vreg_is_ptr(src))
 		return alu_pointer(c, in, dst, src);
 	by = src->val; /* perhaps of the same register */
-	keep_link(dst, &by, in);
+	if (!steps(in, &by, &dst->delta))
+		proof_unlink(dst);
 	ebpf_scalar_insn(&dst->val, &by, in);
 }
 
@@ -177,30 +153,35 @@ static void know_linked(struct ebpf_vstate *st, const struct ebpf_vreg *known)
 	}
 }
 
-/* On this path the pointers with the id of @test are NULL, or none of them is. */
+/* On this path the pointers with the id of @test are NULL, if it may be, or none of them is. */
 static void know_null(struct ebpf_vstate *st, struct ebpf_vreg *test, bool null)
 {
 	struct ebpf_vreg_iter it = {0};
 	const u32 id = test->id;
 	struct ebpf_vreg *r;
 
+	if (!ebpf_vreg_is_ptr(test) || !(test->flags & VREG_NULL))
+		return;
 	if (null && id && test->ref_id == id)
 		ebpf_vref_del(st, id);
 	while ((r = ebpf_vreg_next(st, &it))) {
-		if (r != test &&
-		    (!id || r->id != id || !(r->flags & VREG_NULL) || !ebpf_vreg_is_ptr(r)))
-			continue;
-		if (null)
+		bool same = id && r->id == id && ebpf_vreg_is_ptr(r) && (r->flags & VREG_NULL);
+
+		if ((r == test || same) && null)
 			ebpf_vreg_const(r, 0);
-		else
+		else if (r == test || same)
 			r->flags &= (u16)~VREG_NULL;
 	}
 }
 
+/* There is something, and it wasn't moved to 0: no object is in an address space's first 512 MiB.
+ */
 static bool never_null(const struct ebpf_vreg *r)
 {
-	return ebpf_vreg_is_ptr(r) && !(r->flags & VREG_NULL) && r->type != VT_CTX &&
-	       r->type != VT_PKT;
+	return ebpf_vreg_is_ptr(r) && EBPF_MUTANT(70, !(r->flags & VREG_NULL), true) &&
+	       EBPF_MUTANT(138, r->val.smin >= -PROOF_MAX_MOVE && r->val.smax <= PROOF_MAX_MOVE,
+			   true) &&
+	       r->type != VT_CTX && r->type != VT_PKT;
 }
 
 /* `data + n <= data_end`: the n bytes before are there; with `<` one more. */
@@ -223,32 +204,13 @@ static void know_packet(struct ebpf_vstate *st, struct ebpf_vreg *a, struct ebpf
 			r->mem_size = MAX(r->mem_size, (u32)n);
 }
 
-/* 1, 0: always, never; -1: it can go both ways */
-static int decided(const struct bpf_insn *in, struct ebpf_vstate *st)
-{
-	struct ebpf_vreg k, *a = ebpf_vreg(st, in->dst_reg), *b = right(in, st, &k);
-	bool is32 = BPF_CLASS(in->code) == BPF_JMP32;
-	u8 op = BPF_OP(in->code);
-
-	if (a->type == VT_SCALAR && b->type == VT_SCALAR) {
-		if (a != b || op == BPF_JSET)
-			return ebpf_scalar_taken(&a->val, &b->val, op, is32);
-		ebpf_vreg_const(&k, 0); /* with itself: as 0 with 0 */
-		return ebpf_scalar_taken(&k.val, &k.val, op, is32);
-	}
-	if (!is32 && (op == BPF_JEQ || op == BPF_JNE) && proof_is_zero(b) &&
-	    EBPF_MUTANT(70, never_null(a), ebpf_vreg_is_ptr(a)))
-		return op == BPF_JNE;
-	return -1;
-}
-
 /* What the path knows when the condition went this way. false: it can't. */
 static bool assume(const struct bpf_insn *in, struct ebpf_vstate *st, bool taken)
 {
-	struct ebpf_vreg k, *a = ebpf_vreg(st, in->dst_reg), *b = right(in, st, &k);
-	bool is32 = BPF_CLASS(in->code) == BPF_JMP32;
-	u8 op = BPF_OP(in->code);
-	bool equal = taken ? op == BPF_JEQ : op == BPF_JNE;
+	struct ebpf_vreg k, *a = ebpf_vreg(st, in->dst_reg), *b = second(in, st, &k);
+	const bool is32 = BPF_CLASS(in->code) == BPF_JMP32;
+	const u8 op = BPF_OP(in->code);
+	const bool equal = taken ? op == BPF_JEQ : op == BPF_JNE;
 
 	if (a == b) /* nothing is learnt */
 		return true;
@@ -257,36 +219,51 @@ static bool assume(const struct bpf_insn *in, struct ebpf_vstate *st, bool taken
 			return false;
 		know_linked(st, a);
 		know_linked(st, b);
-	} else if (!is32 && (op == BPF_JEQ || op == BPF_JNE)) {
-		if (a->flags & VREG_NULL && ebpf_vreg_is_ptr(a) && proof_is_zero(b))
-			know_null(st, a, equal);
-		else if (equal && never_null(b) && ebpf_vreg_is_ptr(a) && a->flags & VREG_NULL)
-			know_null(st, a, false);
-		else if (equal && never_null(a) && ebpf_vreg_is_ptr(b) && b->flags & VREG_NULL)
-			know_null(st, b, false);
-	} else if (!is32) {
+	} else if (!is32 && op != BPF_JEQ && op != BPF_JNE) {
 		know_packet(st, a, b, op, taken);
+	} else if (!is32 && proof_is_zero(b)) {
+		know_null(st, a, equal);
+	} else if (!is32 && equal && (never_null(a) || never_null(b))) {
+		know_null(st, a, false);
+		know_null(st, b, false);
 	}
 	return true;
+}
+
+/* 1, 0: always, never; -1: it can go both ways */
+static int decided(const struct bpf_insn *in, const struct ebpf_vreg *a, const struct ebpf_vreg *b)
+{
+	const bool is32 = BPF_CLASS(in->code) == BPF_JMP32;
+	const u8 op = BPF_OP(in->code);
+	struct ebpf_scalar zero;
+
+	ebpf_scalar_const(&zero, 0);
+	if (a->type == VT_SCALAR && a == b && op != BPF_JSET) /* with itself: as 0 with 0 */
+		return ebpf_scalar_taken(&zero, &zero, op, is32);
+	if (a->type == VT_SCALAR && b->type == VT_SCALAR)
+		return ebpf_scalar_taken(&a->val, &b->val, op, is32);
+	if (!is32 && (op == BPF_JEQ || op == BPF_JNE) && proof_is_zero(b) && never_null(a))
+		return op == BPF_JNE;
+	return -1;
 }
 
 /* --- jumps ----------------------------------------------------------------------------------- */
 
 static void cond_jump(struct proof_check *c, const struct bpf_insn *in)
 {
-	u32 there = c->p->pc + 1 + (u32)in->off, here = c->p->pc + 1;
-	struct proof_path *other;
+	const u32 there = c->p->pc + 1 + (u32)in->off, here = c->p->pc + 1;
+	const struct ebpf_vreg *a = proof_readable(c, in->dst_reg);
+	struct proof_path *other = NULL;
 	struct ebpf_vreg k;
 	int taken;
 
-	proof_readable(c, in->dst_reg);
-	operand(c, in, &k);
-	taken = decided(in, &c->p->st);
-	if (taken < 0) {
+	if (BPF_SRC(in->code) == BPF_X)
+		proof_readable(c, in->src_reg);
+	taken = decided(in, a, second(in, &c->p->st, &k));
+	if (taken < 0)
 		other = proof_fork(c, there);
-		if (!assume(in, &other->st, true))
-			other->pc = PROOF_NONE; /* never walked */
-	}
+	if (other && !assume(in, &other->st, true))
+		other->pc = PROOF_NONE; /* never walked */
 	c->p->pc = taken == 1 ? there : here;
 	if (!assume(in, &c->p->st, taken == 1))
 		c->p->pc = PROOF_NONE;
@@ -324,7 +301,7 @@ static void call(struct proof_check *c, const struct bpf_insn *in)
 	if (in->src_reg != BPF_PSEUDO_CALL)
 		return proof_call(c, in);
 	subprog = proof_subprog_at(c, c->p->pc + 1 + (u32)in->imm);
-	if (c->subprog[subprog].sig.global)
+	if (c->sig[subprog].global)
 		proof_global_call(c, subprog);
 	else
 		proof_enter(c, subprog, false);
@@ -389,7 +366,7 @@ static void jump(struct proof_check *c, const struct bpf_insn *in)
 
 void proof_step(struct proof_check *c)
 {
-	const struct bpf_insn *in = proof_at(c, c->p->pc);
+	const struct bpf_insn *in = &c->prog->insns[c->p->pc];
 	u8 *fact = &c->facts->insn[c->p->pc];
 
 	if (!(*fact & EBPF_FACT_SEEN) && ebpf_check_fields(in, c->log))

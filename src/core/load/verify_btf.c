@@ -442,6 +442,25 @@ int ebpf_btf_sig(const struct ebpf_btf *b, u32 func, u32 prog_type, struct ebpf_
 	return 0;
 }
 
+int ebpf_btf_sigs(const struct ebpf_vprog *prog, u32 n, struct ebpf_sig *sigs)
+{
+	struct ebpf_btf b;
+	int r;
+
+	memset(sigs, 0, n * sizeof(*sigs));
+	if (!prog->nfuncs)
+		return 0;
+	if (!prog->funcs || prog->nfuncs != n)
+		return -EINVAL;
+	r = ebpf_btf_open(&b, &prog->btf);
+	if (r)
+		return r;
+	for (u32 i = 1; !r && i < n; i++)
+		r = ebpf_btf_sig(&b, prog->funcs[i].type_id, prog->prog_type, &sigs[i]);
+	ebpf_btf_close(&b);
+	return r;
+}
+
 /* --- fields of map values -------------------------------------------------------------------- */
 
 #define MAX_STEPS 100000u /* types within types can be many */

@@ -75,6 +75,11 @@ struct ebpf_sig { /* what a global function takes */
  * tell that it can't be one); -EINVAL when @func is no FUNC.
  */
 int ebpf_btf_sig(const struct ebpf_btf *b, u32 func, u32 prog_type, struct ebpf_sig *sig);
+/*
+ * The same of all @n functions of a program but main; zeroes if it has no types. 0, -ENOMEM, or
+ * -EINVAL: they are not these functions' types.
+ */
+int ebpf_btf_sigs(const struct ebpf_vprog *prog, u32 n, struct ebpf_sig *sigs);
 
 /* --- map values ------------------------------------------------------------------------------ */
 

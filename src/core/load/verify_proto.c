@@ -275,6 +275,18 @@ const char *ebpf_proto_name(u32 id)
 	return "unknown";
 }
 
+const u32 *ebpf_proto_callback(u32 callback)
+{
+	static const u32 args[][5] = {
+		[ECB_FOR_EACH] = {MAP, KEY, VALUE, ANY},
+		[ECB_LOOP] = {EARG_SCALAR, ANY},
+		[ECB_TIMER] = {MAP, KEY, VALUE},
+		[ECB_RINGBUF] = {EARG_DYNPTR, ANY},
+	};
+
+	return args[callback];
+}
+
 const struct ebpf_proto *ebpf_proto_kfunc(u32 id)
 {
 	return id && id < EKFUNC_MAX ? &kfuncs[id] : NULL;

@@ -133,6 +133,9 @@ static inline bool ebpf_proto_map_ok(const struct ebpf_proto *p, u32 map_type)
 	return map_type < 64 && (p->maps >> map_type & 1);
 }
 
+/* The five arguments that a callback gets (enum ebpf_callback); EARG_ANY: R3 of the call. */
+const u32 *ebpf_proto_callback(u32 callback);
+
 /* Eight bytes of stack that an iterator of this kind takes. */
 static inline u32 ebpf_proto_iter_slots(u32 arg)
 {

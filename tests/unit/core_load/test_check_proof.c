@@ -106,6 +106,17 @@ Test(check_proof, values_of_maps)
 	REFUSE("no pointer", LOOKUP, JK(BPF_JNE, 0, 0, 1), ST(BPF_DW, 0, 8, 1), MOVK(0, 0), EXIT);
 }
 
+/* A place in the stack is no NULL, but one that was moved by any number may be. */
+Test(check_proof, an_address_that_was_moved_to_0)
+{
+#define MOVED(...)                                                                                 \
+	LDX(BPF_DW, 3, 1, 112), MOV(2, 10), __VA_ARGS__, ALU(BPF_ADD, 2, 3), JK(BPF_JEQ, 2, 0, 2), \
+		MOVK(0, 0), EXIT, LDX(BPF_DW, 0, 3, 0), EXIT
+	ACCEPT(MOVED(ALUK(BPF_AND, 3, 255)));
+	REFUSE("no pointer", MOVED(ALUK(BPF_RSH, 3, 1)));
+	REFUSE("no pointer", MOVED(ALUK(BPF_RSH, 3, 1), INSN(BPF_ALU64 | BPF_NEG, 3, 0, 0, 0)));
+}
+
 Test(check_proof, a_place_that_varies)
 {
 	ACCEPT(LDX(BPF_DW, 6, 1, 112), LOOKUP, JK(BPF_JEQ, 0, 0, 3), JK(BPF_JGT, 6, 15, 2),

@@ -77,14 +77,69 @@ static void memory(struct proof_check *c, struct call *k)
 	proof_need(c, !size->val.umax, "NULL for memory");
 }
 
-static void map_memory(struct proof_check *c, struct call *k)
-{
-	const bool key = (k->arg & EARG_KIND) == EARG_MAP_KEY;
-	const struct ebpf_map_meta *meta;
+/* --- places in a map's value ----------------------------------------------------------------- */
 
-	proof_need(c, k->map.type == VT_MAP, "a key or value of no map");
-	meta = proof_map_meta(c, &k->map);
-	region(c, k, key ? meta->key_size : meta->value_size);
+/* A string that nobody can change and that ends. */
+static void const_str(struct proof_check *c, const struct call *k)
+{
+	u32 room;
+	const u8 *text = proof_constant(c, k->r, 0, &room);
+
+	proof_need(c, text && memchr(text, 0, room), "no constant string");
+}
+
+/* A lock or a timer, exactly. */
+static void field(struct proof_check *c, const struct call *k, u32 kind)
+{
+	const struct ebpf_vmap *map = proof_map_of_value(c, k->r);
+
+	for (u32 i = 0; map && i < map->nfields; i++)
+		if (map->fields[i].kind == kind && map->fields[i].off == k->r->val.smin &&
+		    ebpf_scalar_is_const(&k->r->val))
+			return;
+	proof_fail(c, "R%u points beside the field", k->regno);
+}
+
+/* --- objects --------------------------------------------------------------------------------- */
+
+static bool is_object(u32 arg)
+{
+	const u32 kind = arg & EARG_KIND;
+
+	return kind == EARG_DYNPTR || kind == EARG_ITER_NUM || kind == EARG_ITER_BITS;
+}
+
+/* One that is made is made when the other arguments are known. */
+static void object(struct proof_check *c, struct call *k)
+{
+	if (k->arg & EARG_UNINIT)
+		return;
+	k->object = proof_object(c, k->regno, k->arg).value;
+	if (k->arg & EARG_RELEASE) /* a ring buffer's dynptr: no other has one */
+		k->release = k->object.ref_id;
+}
+
+static void new_object(struct proof_check *c, u32 regno, u32 arg, const struct call *k)
+{
+	const bool iter = (arg & EARG_KIND) != EARG_DYNPTR;
+	const bool acquires = iter || (arg & EARG_RINGBUF);
+
+	proof_need(c, !(arg & EARG_LOCAL) || proof_reg(c, BPF_REG_1)->type == VT_MAP_VALUE,
+		   "a dynptr to memory that may end before it");
+	/* else a clone, or of a map's value: no reference */
+	proof_object_new(c, regno, arg, acquires ? proof_acquire(c, VREF_PTR) : k->object.ref_id,
+			 k->object.flags & VREG_RDONLY);
+}
+
+/* --- all of them ----------------------------------------------------------------------------- */
+
+/* A value of that type; of what is handled as a whole, the whole. */
+static void is(struct proof_check *c, const struct call *k, u8 type, const char *name)
+{
+	const bool anywhere = type == VT_SCALAR || type == VT_STACK;
+
+	if (k->r->type != type || (k->r->flags & VREG_NULL) || !(anywhere || proof_unmoved(k->r)))
+		proof_fail(c, "R%u is not %s", k->regno, name);
 }
 
 static void map(struct proof_check *c, struct call *k)
@@ -96,131 +151,55 @@ static void map(struct proof_check *c, struct call *k)
 		   "a map of that type has no such function");
 }
 
-/* --- places in a map's value ----------------------------------------------------------------- */
-
-/* A string that nobody can change and that ends. */
-static void const_str(struct proof_check *c, struct call *k)
+static const struct ebpf_map_meta *meta(struct proof_check *c, const struct call *k)
 {
-	u32 room;
-	const u8 *text = proof_constant(c, k->r, 0, &room);
-
-	proof_need(c, text && memchr(text, 0, room), "no constant string");
+	proof_need(c, k->map.type == VT_MAP, "a key or value of no map");
+	return proof_map_meta(c, &k->map);
 }
 
-/* A lock or a timer, exactly. */
-static void field(struct proof_check *c, struct call *k)
+static void by_kind(struct proof_check *c, struct call *k)
 {
-	const u32 kind =
-		(k->arg & EARG_KIND) == EARG_TIMER ? EBPF_FIELD_TIMER : EBPF_FIELD_SPIN_LOCK;
-	const struct ebpf_vmap *m = proof_map_of_value(c, k->r);
-
-	for (u32 i = 0; m && i < m->nfields; i++)
-		if (m->fields[i].kind == kind && m->fields[i].off == k->r->val.smin &&
-		    ebpf_scalar_is_const(&k->r->val))
-			return;
-	proof_fail(c, "R%u points beside the field", k->regno);
-}
-
-/* --- other arguments ------------------------------------------------------------------------- */
-
-static void function(struct proof_check *c __maybe_unused, struct call *k)
-{
-	k->func = k->r->obj;
-}
-
-static void sample(struct proof_check *c, struct call *k)
-{
-	k->release = k->r->ref_id;
-	proof_need(c, k->r->flags & VREG_RINGBUF, "no sample");
-}
-
-/* One that is made is made when the other arguments are known. */
-static void object(struct proof_check *c, struct call *k)
-{
-	if (k->arg & EARG_UNINIT)
+	switch (k->arg & EARG_KIND) {
+	case EARG_ANY:
+	case EARG_SIZE: /* with the memory before */
+	case EARG_SIZE0:
 		return;
-	k->object = proof_object(c, k->regno, k->arg).value;
-	k->release = k->object.ref_id;
-	proof_need(c, !(k->arg & EARG_RINGBUF) || k->object.dyn == VDYN_RINGBUF,
-		   "not a ring buffer's dynptr");
-}
-
-static void alloc_size(struct proof_check *c, struct call *k)
-{
-	proof_need(c, ebpf_scalar_is_const(&k->r->val) && k->r->val.umin < MAX_SIZE,
-		   "a size that is not a constant");
-	k->alloc = (u32)k->r->val.umin;
-}
-
-/*
- * What an argument of a kind has to be: this type of value, if one is named, at its beginning or
- * anywhere, and what else. Lengths are looked at with the memory before.
- */
-static const struct rule {
-	u8 type;
-	bool anywhere;
-	const char *name;
-	void (*also)(struct proof_check *c, struct call *k);
-} rules[] = {
-	[EARG_SCALAR] = {VT_SCALAR, true, "a number", NULL},
-	[EARG_CTX] = {VT_CTX, false, "the context", NULL},
-	[EARG_MAP] = {VT_MAP, false, "a map", map},
-	[EARG_MAP_KEY] = {.also = map_memory},
-	[EARG_MAP_VALUE] = {.also = map_memory},
-	[EARG_MEM] = {.also = memory},
-	[EARG_ALLOC_SIZE] = {VT_SCALAR, true, "a number", alloc_size},
-	[EARG_RINGBUF_MEM] = {VT_MEM, false, "the start of a sample", sample},
-	[EARG_FUNC] = {VT_FUNC, false, "a function", function},
-	[EARG_STACK] = {VT_STACK, true, "in the stack", NULL},
-	[EARG_CONST_STR] = {.also = const_str},
-	[EARG_SPIN_LOCK] = {.also = field},
-	[EARG_TIMER] = {.also = field},
-	[EARG_DYNPTR] = {.also = object},
-	[EARG_ITER_NUM] = {.also = object},
-	[EARG_ITER_BITS] = {.also = object},
-};
-
-static void argument(struct proof_check *c, struct call *k)
-{
-	const struct ebpf_vreg *r = proof_readable(c, k->regno);
-	const struct rule *rule = &rules[k->arg & EARG_KIND];
-
-	proof_need(c, (k->arg & EARG_KIND) < ARRAY_SIZE(rules), "an argument of an unknown kind");
-	k->r = r;
-	if (EBPF_MUTANT(130, r->type == VT_CTX && !k->sig, false))
-		proof_fact(c, EBPF_FACT_CTX_ESCAPES);
-	k->releases |= k->arg & EARG_RELEASE;
-	if ((k->arg & EARG_NULL) && proof_is_zero(r) &&
-	    (rule->also != memory || (k->arg & EARG_FIXED)))
-		return;
-	if (rule->name && (r->type != rule->type || (r->flags & VREG_NULL) ||
-			   !(rule->anywhere || proof_unmoved(r))))
-		proof_fail(c, "R%u is not %s", k->regno, rule->name);
-	if (rule->also)
-		rule->also(c, k);
-}
-
-static void new_object(struct proof_check *c, u32 regno, u32 arg, const struct call *k)
-{
-	struct ebpf_vreg like;
-
-	ebpf_vreg_none(&like);
-	if ((arg & EARG_KIND) != EARG_DYNPTR) {
-		like.obj = VITER_ACTIVE;
-	} else if (arg & EARG_LOCAL) {
-		like.dyn = VDYN_LOCAL;
-		proof_need(c, proof_reg(c, BPF_REG_1)->type == VT_MAP_VALUE,
-			   "a dynptr to memory that may end before it");
-	} else if (arg & EARG_RINGBUF) {
-		like.dyn = VDYN_RINGBUF;
-	} else { /* a clone */
-		like.dyn = k->object.dyn;
-		like.flags = k->object.flags & VREG_RDONLY;
-		like.ref_id = k->object.ref_id;
+	case EARG_SCALAR:
+		return is(c, k, VT_SCALAR, "a number");
+	case EARG_ALLOC_SIZE:
+		is(c, k, VT_SCALAR, "a number");
+		k->alloc = (u32)k->r->val.umin;
+		return proof_need(c, ebpf_scalar_is_const(&k->r->val) && k->r->val.umin < MAX_SIZE,
+				  "a size that is not a constant");
+	case EARG_CTX:
+		return is(c, k, VT_CTX, "the context");
+	case EARG_STACK:
+		return is(c, k, VT_STACK, "in the stack");
+	case EARG_FUNC:
+		k->func = k->r->obj;
+		return is(c, k, VT_FUNC, "a function");
+	case EARG_RINGBUF_MEM:
+		proof_need(c, k->r->flags & VREG_RINGBUF, "no sample");
+		return is(c, k, VT_MEM, "the start of a sample");
+	case EARG_MAP:
+		is(c, k, VT_MAP, "a map");
+		return map(c, k);
+	case EARG_MAP_KEY:
+		return region(c, k, meta(c, k)->key_size);
+	case EARG_MAP_VALUE:
+		return region(c, k, meta(c, k)->value_size);
+	case EARG_MEM:
+		return memory(c, k);
+	case EARG_CONST_STR:
+		return const_str(c, k);
+	case EARG_SPIN_LOCK:
+		return field(c, k, EBPF_FIELD_SPIN_LOCK);
+	case EARG_TIMER:
+		return field(c, k, EBPF_FIELD_TIMER);
+	default:
+		proof_need(c, is_object(k->arg), "an argument of an unknown kind");
+		return object(c, k);
 	}
-	if (like.obj == VITER_ACTIVE || (arg & EARG_RINGBUF))
-		like.ref_id = proof_acquire(c, VREF_PTR);
-	proof_object_new(c, regno, arg, &like);
 }
 
 static void arguments(struct proof_check *c, struct call *k)
@@ -228,12 +207,22 @@ static void arguments(struct proof_check *c, struct call *k)
 	const u32 *arg = k->proto->arg;
 
 	for (u32 i = 0; i < 5 && arg[i] != EARG_NONE; i++) {
+		const bool length = (arg[i] & EARG_KIND) == EARG_MEM && !(arg[i] & EARG_FIXED);
+
 		k->regno = BPF_REG_1 + i;
 		k->arg = arg[i];
-		argument(c, k);
+		k->r = proof_readable(c, k->regno);
+		if (EBPF_MUTANT(130, k->r->type == VT_CTX && !k->sig, false))
+			proof_fact(c, EBPF_FACT_CTX_ESCAPES);
+		if (arg[i] & EARG_RELEASE) {
+			k->releases = true;
+			k->release = k->r->ref_id;
+		}
+		if (length || !(arg[i] & EARG_NULL) || !proof_is_zero(k->r))
+			by_kind(c, k);
 	}
-	for (u32 i = 0; i < 5 && arg[i] != EARG_NONE; i++)
-		if ((arg[i] & EARG_UNINIT) && rules[arg[i] & EARG_KIND].also == object)
+	for (u32 i = 0; i < 5; i++)
+		if ((arg[i] & EARG_UNINIT) && is_object(arg[i]))
 			new_object(c, BPF_REG_1 + i, arg[i], k);
 }
 
@@ -253,22 +242,22 @@ static void map_result(struct proof_check *c, struct ebpf_vreg *r0, const struct
 	r0->uid = outer ? ++c->next_id : k->map.uid;
 }
 
-/* Memory that was acquired, or a dynptr's: then it is there as long as that one's reference is. */
-static void memory_result(struct proof_check *c, struct ebpf_vreg *r0, const struct call *k)
+/* @size bytes that are there as long as reference @ref, 0: as the program runs. */
+static void memory_result(struct proof_check *c, struct ebpf_vreg *r0, u32 flags, u32 size, u32 ref)
 {
-	const bool rdonly = k->proto == ebpf_proto_kfunc(EKFUNC_DYNPTR_SLICE);
+	ebpf_vreg_pointer(r0, VT_MEM, 0, flags);
+	r0->mem_size = size;
+	r0->ref_id = ref;
+	r0->id = flags & VREG_RINGBUF ? ref : ++c->next_id;
+}
 
-	if (k->proto->ret == ERET_RINGBUF_MEM) {
-		ebpf_vreg_pointer(r0, VT_MEM, 0, VREG_NULL | VREG_RINGBUF);
-		r0->id = r0->ref_id = proof_acquire(c, VREF_PTR);
-	} else {
-		ebpf_vreg_pointer(r0, VT_MEM, 0,
-				  VREG_NULL | VREG_SLICE | (k->object.flags & VREG_RDONLY) |
-					  (rdonly ? VREG_RDONLY : 0));
-		r0->ref_id = k->object.ref_id;
-		r0->id = ++c->next_id;
-	}
-	r0->mem_size = k->alloc;
+/* A dynptr's memory. */
+static void slice_result(struct proof_check *c, struct ebpf_vreg *r0, const struct call *k)
+{
+	const u32 only = k->proto == ebpf_proto_kfunc(EKFUNC_DYNPTR_SLICE) ? VREG_RDONLY : 0;
+	const u32 flags = VREG_NULL | VREG_SLICE | only | (k->object.flags & VREG_RDONLY);
+
+	memory_result(c, r0, flags, k->alloc, k->object.ref_id);
 }
 
 /* The call is over: the path goes on behind it. */
@@ -295,14 +284,16 @@ static void finish(struct proof_check *c, const struct call *k)
 	case ERET_MAP_VALUE:
 		return map_result(c, r0, k);
 	case ERET_RINGBUF_MEM:
+		return memory_result(c, r0, VREG_NULL | VREG_RINGBUF, k->alloc,
+				     proof_acquire(c, VREF_PTR));
 	case ERET_DYNPTR_MEM:
 	case ERET_SLICE:
-		return memory_result(c, r0, k);
+		return slice_result(c, r0, k);
 	case ERET_INT_PTR:
 	case ERET_KERN_CTX: /* the context's memory */
+		return memory_result(c, r0, VREG_RDONLY, k->proto->fixed, 0);
 	case ERET_MEM:
-		ebpf_vreg_pointer(r0, VT_MEM, 0, k->proto->ret == ERET_MEM ? 0 : VREG_RDONLY);
-		r0->mem_size = k->proto->fixed;
+		return memory_result(c, r0, 0, k->proto->fixed, 0);
 	}
 }
 

@@ -108,13 +108,14 @@ struct proof_span proof_access(struct proof_check *c, const struct ebpf_vreg *r,
 static void context(struct proof_check *c, const struct ebpf_vreg *r, s32 off, u32 size, bool write,
 		    struct ebpf_vreg *value)
 {
+	const struct ebpf_vprog *prog = c->prog;
+	const s64 at = (s64)(r->val.umin + (u64)(s64)off);
 	struct ebpf_ctx_access a;
-	s64 at = r->val.smin + off;
 
 	proof_need(c, ebpf_scalar_is_const(&r->val) && at >= 0 && at <= PROOF_MAX_MOVE,
 		   "a place in the context that is not fixed");
 	proof_need(c,
-		   ebpf_ctx_access(c->prog->prog_type, c->prog->expected_attach_type, (u32)at, size,
+		   ebpf_ctx_access(prog->prog_type, prog->expected_attach_type, (u32)at, size,
 				   write, &a),
 		   "no such field in the context");
 	c->facts->ctx_size = MAX(c->facts->ctx_size, (u32)at + size);
@@ -122,7 +123,6 @@ static void context(struct proof_check *c, const struct ebpf_vreg *r, s32 off, u
 		return;
 	c->facts->ctx_read |= EBPF_MUTANT(128, 1ull << MIN((u32)at / 8, 63u), 0);
 	ebpf_vreg_unknown(value);
-	ebpf_scalar_trunc(&value->val, (u8)size);
 	if (a.type != VT_SCALAR)
 		ebpf_vreg_pointer(value, a.type, a.obj, a.flags);
 }
@@ -163,60 +163,44 @@ static void memory_read(struct proof_check *c, const struct ebpf_vreg *r, s32 of
 	ebpf_vreg_const(value, bytes);
 }
 
-static struct ebpf_vreg read_value(struct proof_check *c, u32 regno, s32 off, u32 size)
+/* Load to, or store, *value; what is stored may be NULL: anything. */
+static void touch(struct proof_check *c, const struct ebpf_vreg *r, const struct bpf_insn *in,
+		  bool write, struct ebpf_vreg *value)
 {
-	const struct ebpf_vreg *r = proof_readable(c, regno);
-	struct proof_span span;
-	struct ebpf_vreg value;
-
-	if (r->type == VT_CTX) {
-		context(c, r, off, size, false, &value);
-		return value;
-	}
-	span = proof_access(c, r, off, size, false);
-	if (r->type == VT_STACK)
-		proof_stack_read(c, r->obj, &span, &value);
-	else
-		memory_read(c, r, off, size, &value);
-	if (value.type == VT_SCALAR)
-		ebpf_scalar_trunc(&value.val, (u8)size); /* loads extend with zeroes */
-	return value;
-}
-
-/* @value NULL: anything */
-static void write_value(struct proof_check *c, u32 regno, s32 off, u32 size,
-			const struct ebpf_vreg *value)
-{
-	const struct ebpf_vreg *r = proof_readable(c, regno);
+	const u32 size = ebpf_insn_bytes(in);
 	struct proof_span span;
 
 	if (r->type == VT_CTX)
-		return context(c, r, off, size, true, NULL);
-	span = proof_access(c, r, off, size, true);
-	if (r->type != VT_STACK)
-		return;
-	proof_need(c, !value || value->type != VT_STACK || value->obj <= r->obj,
-		   "a pointer to a stack that ends before this one");
-	proof_stack_write(c, r->obj, &span, value);
-}
-
-static u32 size_of(const struct bpf_insn *in)
-{
-	static const u8 bytes[] = {
-		[BPF_B >> 3] = 1, [BPF_H >> 3] = 2, [BPF_W >> 3] = 4, [BPF_DW >> 3] = 8};
-
-	return bytes[BPF_SIZE(in->code) >> 3];
-}
-
-static void load(struct proof_check *c, const struct bpf_insn *in)
-{
-	struct ebpf_vreg value = read_value(c, in->src_reg, in->off, size_of(in));
-
-	if (BPF_MODE(in->code) == BPF_MEMSX) {
-		proof_need(c, value.type == VT_SCALAR, "a part of a pointer");
-		proof_unlink(&value);
-		ebpf_scalar_sext(&value.val, (u8)size_of(in), true);
+		return context(c, r, in->off, size, write, value);
+	span = proof_access(c, r, in->off, size, write);
+	if (r->type == VT_STACK && write) {
+		proof_need(c, !value || value->type != VT_STACK || value->obj <= r->obj,
+			   "a pointer to a stack that ends before this one");
+		proof_stack_write(c, r->obj, &span, value);
+	} else if (r->type == VT_STACK) {
+		proof_stack_read(c, r->obj, &span, value);
+	} else if (!write) {
+		memory_read(c, r, in->off, size, value);
 	}
+}
+
+static struct ebpf_vreg load(struct proof_check *c, const struct bpf_insn *in, u32 from)
+{
+	struct ebpf_vreg value;
+
+	touch(c, proof_readable(c, from), in, false, &value);
+	if (value.type == VT_SCALAR)
+		ebpf_scalar_trunc(&value.val, (u8)ebpf_insn_bytes(in)); /* extends with zeroes */
+	return value;
+}
+
+static void load_signed(struct proof_check *c, const struct bpf_insn *in)
+{
+	struct ebpf_vreg value = load(c, in, in->src_reg);
+
+	proof_need(c, value.type == VT_SCALAR, "a part of a pointer");
+	proof_unlink(&value);
+	ebpf_scalar_sext(&value.val, (u8)ebpf_insn_bytes(in), true);
 	*proof_reg(c, in->dst_reg) = value;
 }
 
@@ -229,28 +213,25 @@ static void store(struct proof_check *c, const struct bpf_insn *in)
 		proof_link(c, proof_readable(c, in->src_reg));
 		value = *proof_reg(c, in->src_reg);
 	}
-	write_value(c, in->dst_reg, in->off, size_of(in), &value);
-}
-
-static bool aligned(const struct ebpf_vreg *r, s32 off, u32 size)
-{
-	struct ebpf_tnum at = ebpf_tnum_add(r->val.var_off, ebpf_tnum_const((u64)(s64)off));
-
-	return ebpf_tnum_is_aligned(at, size);
+	touch(c, proof_readable(c, in->dst_reg), in, true, &value);
 }
 
 static void atomic(struct proof_check *c, const struct bpf_insn *in)
 {
-	const struct ebpf_vreg *r = proof_reg(c, in->dst_reg);
-	u32 size = size_of(in), result = in->imm == BPF_CMPXCHG ? BPF_REG_0 : in->src_reg;
+	const struct ebpf_vreg *r = proof_readable(c, in->dst_reg);
+	const u32 result = in->imm == BPF_CMPXCHG ? BPF_REG_0 : in->src_reg;
+	const struct ebpf_tnum off = ebpf_tnum_const((u64)(s64)in->off);
 	struct ebpf_vreg old;
 
 	proof_readable(c, in->src_reg);
 	proof_readable(c, result);
-	proof_need(c, r->type != VT_CTX && r->type != VT_PKT && aligned(r, in->off, size),
+	proof_need(c,
+		   r->type != VT_CTX && r->type != VT_PKT &&
+			   ebpf_tnum_is_aligned(ebpf_tnum_add(r->val.var_off, off),
+						ebpf_insn_bytes(in)),
 		   "an atomic operation on that memory");
-	old = read_value(c, in->dst_reg, in->off, size);
-	write_value(c, in->dst_reg, in->off, size, NULL);
+	old = load(c, in, in->dst_reg);
+	touch(c, r, in, true, NULL);
 	if (old.type != VT_SCALAR)
 		ebpf_vreg_unknown(&old);
 	if (in->imm & BPF_FETCH)
@@ -299,19 +280,19 @@ static void tell(struct proof_check *c, const struct bpf_insn *in)
 
 void proof_mem(struct proof_check *c, const struct bpf_insn *in)
 {
-	if (BPF_CLASS(in->code) != BPF_LD)
-		tell(c, in);
-	switch (BPF_CLASS(in->code)) {
-	case BPF_LD:
+	const u8 class = BPF_CLASS(in->code), mode = BPF_MODE(in->code);
+
+	if (class == BPF_LD) {
 		proof_need(c, in->code == (BPF_LD | BPF_IMM | BPF_DW), "an unknown instruction");
 		return lddw(c, in);
-	case BPF_LDX:
-		return load(c, in);
-	case BPF_STX:
-		if (BPF_MODE(in->code) == BPF_ATOMIC)
-			return atomic(c, in);
-		/* fallthrough */
-	default:
-		return store(c, in);
 	}
+	tell(c, in);
+	if (class == BPF_LDX && mode == BPF_MEMSX)
+		load_signed(c, in);
+	else if (class == BPF_LDX)
+		*proof_reg(c, in->dst_reg) = load(c, in, in->src_reg);
+	else if (class == BPF_STX && mode == BPF_ATOMIC)
+		atomic(c, in);
+	else
+		store(c, in);
 }

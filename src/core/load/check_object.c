@@ -130,19 +130,13 @@ static struct proof_object place(struct proof_check *c, u32 regno, const struct 
 	return (struct proof_object){.frame = r->obj, .slot = (u32)(-lo / 8) - 1};
 }
 
-/* What slot @i, from the first on, of an object like @like says. */
-static struct ebpf_vslot part(const struct shape *shape, const struct ebpf_vreg *like, u32 i)
+/* What tells the parts of an object apart: in slot @i, from the first on. */
+static u32 part(const struct shape *shape, u32 i)
 {
-	struct ebpf_vslot s = {.spilled = *like};
-
-	memset(s.kind, shape->kind, sizeof(s.kind));
-	s.spilled.dyn = shape->kind == VB_ITER ? shape->sort : like->dyn;
-	s.spilled.uid = shape->slots > 1 ? i + 1 : 0;
-	s.spilled.obj = i ? 0 : like->obj;
-	return s;
+	return shape->slots > 1 ? i + 1 : 0;
 }
 
-void proof_object_new(struct proof_check *c, u32 regno, u32 arg, const struct ebpf_vreg *like)
+void proof_object_new(struct proof_check *c, u32 regno, u32 arg, u32 ref, u32 flags)
 {
 	const struct shape *shape = &shapes[arg & EARG_KIND];
 	const struct proof_object o = place(c, regno, shape);
@@ -156,8 +150,16 @@ void proof_object_new(struct proof_check *c, u32 regno, u32 arg, const struct eb
 		    EBPF_MUTANT(137, true, false))
 			proof_fail(c, "an iterator in the place of another");
 	proof_stack_write(c, o.frame, &span, NULL);
-	for (u32 i = 0; i < shape->slots; i++)
-		f->slots[o.slot - i] = part(shape, like, i);
+	for (u32 i = 0; i < shape->slots; i++) {
+		struct ebpf_vslot *s = &f->slots[o.slot - i];
+
+		memset(s->kind, shape->kind, sizeof(s->kind));
+		s->spilled.ref_id = ref;
+		s->spilled.flags = (u16)flags;
+		s->spilled.dyn = shape->sort;
+		s->spilled.uid = part(shape, i);
+		s->spilled.obj = shape->kind == VB_ITER && !i ? VITER_ACTIVE : 0;
+	}
 }
 
 struct proof_object proof_object(struct proof_check *c, u32 regno, u32 arg)
@@ -174,9 +176,9 @@ struct proof_object proof_object(struct proof_check *c, u32 regno, u32 arg)
 	proof_need(c, o.slot < f->nslots, "there is no such object");
 	o.value = f->slots[o.slot].spilled;
 	for (u32 i = 0; i < shape->slots; i++) {
-		const struct ebpf_vslot *s = &f->slots[o.slot - i], want = part(shape, &o.value, i);
-		const bool same =
-			s->spilled.uid == want.spilled.uid && s->spilled.dyn == want.spilled.dyn;
+		const struct ebpf_vslot *s = &f->slots[o.slot - i];
+		const bool same = s->spilled.uid == part(shape, i) &&
+				  (shape->kind != VB_ITER || s->spilled.dyn == shape->sort);
 
 		proof_need(c,
 			   s->kind[0] == shape->kind && s->spilled.ref_id == o.value.ref_id &&

@@ -192,8 +192,10 @@ void proof_release(struct proof_check *c, u32 id); /* what needs it is gone */
 void proof_section(struct proof_check *c, u32 kind, bool enter, const struct ebpf_vreg *r);
 bool proof_locked(const struct proof_check *c);
 void proof_forget_packets(struct proof_check *c);
-/* Make one at R@regno's place, or find it there, whole; a dynptr may have been passed. */
-void proof_object_new(struct proof_check *c, u32 regno, u32 arg, const struct ebpf_vreg *like);
+/* Make one at R@regno's place, of reference @ref (0: none) and with the flag VREG_RDONLY or none.
+ */
+void proof_object_new(struct proof_check *c, u32 regno, u32 arg, u32 ref, u32 flags);
+/* Find it there, whole; a dynptr may have been passed. */
 struct proof_object proof_object(struct proof_check *c, u32 regno, u32 arg);
 
 /* --- check_stack.c: @frame's bytes lo..hi, negative, from its top ---------------------------- */

@@ -118,14 +118,14 @@ static bool reg_in(struct compare *cmp, const struct ebpf_vreg *in, const struct
 
 static const struct ebpf_vslot no_slot;
 
-/* a dynptr's or iterator's slot: exact */
+/* a dynptr's or iterator's slot */
 static bool object_in(struct compare *cmp, const struct ebpf_vslot *in,
 		      const struct ebpf_vslot *out)
 {
 	const struct ebpf_vreg *a = &in->spilled, *b = &out->spilled;
 
-	return !memcmp(in->kind, out->kind, 8) && a->dyn == b->dyn && a->obj == b->obj &&
-	       a->uid == b->uid && a->flags == b->flags &&
+	return !memcmp(in->kind, out->kind, 8) && (in->kind[0] == VB_DYNPTR || a->dyn == b->dyn) &&
+	       a->obj == b->obj && a->uid == b->uid && a->flags == b->flags &&
 	       ref_maps(&cmp->map, b->ref_id, a->ref_id);
 }
 

@@ -524,20 +524,6 @@ static int load(struct verify *v, u32 regno, s32 off, u32 size, u32 dst, bool se
 
 /* --- instructions ---------------------------------------------------------------------------- */
 
-static u32 size_of(const struct bpf_insn *in)
-{
-	switch (BPF_SIZE(in->code)) {
-	case BPF_B:
-		return 1;
-	case BPF_H:
-		return 2;
-	case BPF_W:
-		return 4;
-	default:
-		return 8;
-	}
-}
-
 /*
  * The context is accessed by code of its own: an instruction that goes to the context on one path
  * and elsewhere on another is refused.
@@ -563,7 +549,7 @@ int verify_load(struct verify *v, const struct bpf_insn *in)
 	if (r)
 		return r;
 	type = verify_reg(v, in->src_reg)->type;
-	r = load(v, in->src_reg, in->off, size_of(in), in->dst_reg, sext, false);
+	r = load(v, in->src_reg, in->off, ebpf_insn_bytes(in), in->dst_reg, sext, false);
 	return r ? r : same_sort(v, type);
 }
 
@@ -573,7 +559,7 @@ static int store_reg(struct verify *v, const struct bpf_insn *in)
 
 	r = r ? r : verify_readable(v, in->dst_reg);
 	return r ? r
-		 : store(v, in->dst_reg, in->off, size_of(in), verify_reg(v, in->src_reg),
+		 : store(v, in->dst_reg, in->off, ebpf_insn_bytes(in), verify_reg(v, in->src_reg),
 			 in->src_reg, false);
 }
 
@@ -583,7 +569,7 @@ static int store_imm(struct verify *v, const struct bpf_insn *in)
 	int r = verify_readable(v, in->dst_reg);
 
 	verify_reg_const(&value, (u64)(s64)in->imm);
-	return r ? r : store(v, in->dst_reg, in->off, size_of(in), &value, ~0u, false);
+	return r ? r : store(v, in->dst_reg, in->off, ebpf_insn_bytes(in), &value, ~0u, false);
 }
 
 int verify_store(struct verify *v, const struct bpf_insn *in)
@@ -621,7 +607,7 @@ static u32 atomic_result(const struct bpf_insn *in)
 
 int verify_atomic(struct verify *v, const struct bpf_insn *in)
 {
-	u32 size = size_of(in), result = atomic_result(in);
+	u32 size = ebpf_insn_bytes(in), result = atomic_result(in);
 	int r = atomic_operands(v, in);
 
 	if (r)

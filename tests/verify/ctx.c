@@ -175,6 +175,13 @@ static const struct vcase cases[] = {
 	NOW("9 bytes, when byte 7 is below the end", XDP, EACCES,
 	    "invalid access to packet, off=1 size=8", XDP_TO_7, JMP_REG(BPF_JLT, 4, 3, 2), RET(1),
 	    LDX(BPF_DW, 0, 2, 1), RET(1)),
+/* what is before the packet: R2 = that, R3 = the packet, R4 = byte 8 of R2 */
+#define XDP_META LDX(BPF_W, 2, 1, 8), LDX(BPF_W, 3, 1, 0), MOV_REG(4, 2), ALU64_IMM(BPF_ADD, 4, 8)
+	OKW("8 bytes before the packet", XDP, XDP_META, JMP_REG(BPF_JGT, 4, 3, 1),
+	    LDX(BPF_DW, 0, 2, 0), RET(1)),
+	NOW("the packet behind 8 bytes before it", XDP, EACCES,
+	    "invalid access to packet, off=0 size=8", XDP_META, JMP_REG(BPF_JGT, 4, 3, 1),
+	    LDX(BPF_DW, 0, 3, 0), RET(1)),
 /* a place that varies: R4 = the packet and R5 */
 #define XDP_TO_R5                                                                                  \
 	LDX(BPF_W, 2, 1, 0), LDX(BPF_W, 3, 1, 4), LDX(BPF_W, 5, 1, 12), ALU64_IMM(BPF_AND, 5, 255)

@@ -200,7 +200,8 @@ static void know_packet(struct ebpf_vstate *st, struct ebpf_vreg *a, struct ebpf
 	    n <= 0 || n > UINT16_MAX)
 		return;
 	while ((r = ebpf_vreg_next(st, &it)))
-		if (r->type == VT_PKT && r->obj != 2 && r->uid == low->uid)
+		if (r->type == VT_PKT && r->uid == low->uid &&
+		    EBPF_MUTANT(139, r->obj == low->obj, r->obj != 2))
 			r->mem_size = MAX(r->mem_size, (u32)n);
 }
 

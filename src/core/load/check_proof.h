@@ -21,7 +21,9 @@
  *
  * Rules: nothing of the explorer's is used but the states themselves, and where to look for one.
  * No pruning, precision or liveness here; what is simple is refused rather than understood. Shared
- * with the explorer: the scalar domain and the tables of helpers and contexts.
+ * with the explorer: the scalar domain, the memory of states, the tables of helpers and contexts,
+ * the reader of types. That global functions don't call each other for ever is not looked at here
+ * but in the call graph (check.c), where the image as a whole is.
  *
  * A refusal does not return: it leaves the checker at once (proof_try()), so that no check can be
  * forgotten by who asked for it. All memory hangs on struct proof_check.

@@ -60,6 +60,9 @@ struct agent_plan {
 /* GONE: with its module; a break byte that is met there belongs to whoever is there now */
 enum agent_site_state { SITE_DEAD, SITE_ARMED, SITE_GONE };
 
+/* NO: a break or nothing; LOWERED: on the way from the jump to the break */
+enum agent_jumped { JUMP_NO, JUMP_STANDS, JUMP_LOWERED };
+
 struct agent_place {
 	struct agent_place *chain; /* of the bucket; insert-only */
 	struct agent_place *older; /* of all places */
@@ -67,7 +70,8 @@ struct agent_place {
 	struct agent_plan *plan;
 	struct agent_hooks *hooks; /* NULL: none */
 	u32 state;		   /* enum agent_site_state */
-	u32 jumped; /* a jump stands there instead of the break; exchange code only */
+	u32 jumped;		   /* enum agent_jumped; of the armed and, where it had to stay,
+				      of the dead */
 };
 
 struct agent_prog_entry {
@@ -253,6 +257,12 @@ struct jump_frame {
 #define JUMP_PUSHED (16 + 128) /* return address, distance, red zone */
 _Static_assert(offsetof(struct jump_frame, regs) == 24, "entry.S: frame_regs");
 void agent_on_jump(struct jump_frame *f);
+/*
+ * A thread that can't go on at @ip: did a jump lead it there that somebody else has changed by
+ * break points of his own? Then @uc is back at the site, as if it had trapped. Slow.
+ */
+bool jump_astray(struct osl_ucontext *uc, u64 ip);
+bool jump_is_pad(u64 addr);
 u64 jump_pad_leads(u64 addr); /* the stub that a pad's jump at @addr leads to, or 0 */
 /* An arena is new: stubs there can call. */
 void jump_arena(u64 addr);
@@ -450,8 +460,8 @@ void defer_unwrap(const struct agent_sigaction *was, struct agent_sigaction *act
 bool defer_signal(int sig, const siginfo_t *info, struct osl_ucontext *uc);
 /* What was put off comes in now, with which @uc was taken from agent_let_in(). */
 void defer_let_in(struct osl_ucontext *uc);
-/* It has come in, but can't come again: its handler runs in the hit. */
-void defer_expose(struct osl_ucontext *uc);
+/* The same for one of ours that somebody sent; true: it is held back until the hit is over. */
+bool defer_ours(const siginfo_t *info, struct osl_ucontext *uc);
 bool defer_rewind(struct osl_ucontext *uc); /* only the first of it: true when it was so */
 /* From the handler of another signal: as the kernel would call @act's. Doesn't return, or has done
  * what it can. */
@@ -556,6 +566,8 @@ void start_find_loader(void); /* as far as it is not known */
 
 /* From now on the daemon may call us by a signal (AGENT_CALL_SIGNAL). */
 void call_listen(void);
+/* By somebody else's debugger, as far as is known: not by the injection. */
+bool agent_is_traced(void);
 void agent_on_call(int sig, siginfo_t *info, struct osl_ucontext *uc);
 
 /* entry.S */

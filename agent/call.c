@@ -213,7 +213,7 @@ static void socket_path(char *to, u32 pid, u32 fd)
 }
 
 /* A debugger keeps copies of our bytes, and may put them back when we have gone. */
-static bool is_traced(void)
+bool agent_is_traced(void)
 {
 	static const char field[] = "TracerPid:\t0\n";
 	char buf[512];
@@ -245,7 +245,7 @@ static void settle_mask(struct osl_ucontext *uc)
 static void come(const siginfo_t *info, struct osl_ucontext *uc)
 {
 	const struct agent_held self = {arch_thread_pointer(), uc->sp, uc->ip};
-	const struct agent_crowd held = {&self, 1, is_traced()};
+	const struct agent_crowd held = {&self, 1, agent_is_traced()};
 	bool alone = sys_only_thread();
 	char path[64];
 

@@ -10,6 +10,10 @@
  * over. Then the thread traps, and the signal comes in as if it had been a moment later. Anywhere
  * else the application's handler is called as the kernel called ours.
  *
+ * Those of our signals that somebody sent are held back (heldback.c), as they can't be blocked, in
+ * hits by a trap, too; what is left of them when the first handler jumps out comes in where the
+ * thread changes its mask next.
+ *
  * Ours is called with everything blocked: signals that come at the same time would each take a
  * frame of the stack that the hit is on. What the application's is to block is set before it is
  * called.
@@ -24,7 +28,10 @@
 #include "agent/agent.h"
 
 #define KEPT 64u
+#define HELD_BACK (1ull << 32) /* of jump_frame.deferred, beside the number of what is kept */
 #define SCANNED 2048u /* bytes of C frames between an interrupted instruction and its hit's */
+
+#define HANDLERS 8u /* as many may have been called at the same time */
 
 /* of entry.S: where the registers are not saved yet, and how much is on the stack there */
 struct jump_step {
@@ -143,21 +150,50 @@ static struct jump_frame *frame_at(u64 addr)
 		       : NULL;
 }
 
+/* Where a thread is, or was when a handler of ours was called on top of that. */
+struct place {
+	u64 ip, sp;
+	siginfo_t info;	      /* of that handler */
+	struct jump_frame *f; /* that of a hit was found first */
+};
+
+/*
+ * The nearest frame above: of a hit, or of a signal that a handler of ours was called with, which
+ * is gone to. The kernel may call several handlers before the first instruction of any.
+ */
+static bool go_up(struct place *p)
+{
+	u64 from = ALIGN_UP(p->sp, 8), word = 0, at = from;
+	struct osl_ucontext uc;
+
+	for (; at < from + SCANNED && !(p->f = frame_at(at)); at += 8)
+		if (osl_read(&word, (void *)at, sizeof(word)) || word == (u64)agent_restorer)
+			break;
+	if (p->f || word != (u64)agent_restorer || !agent_works(p->ip) ||
+	    osl_read(&p->info, (void *)frame_info(at), sizeof(p->info)) ||
+	    osl_read(&uc, (void *)(at + 8), sizeof(uc)))
+		return false;
+	p->ip = uc.ip;
+	p->sp = uc.sp;
+	return true;
+}
+
 /* The hit that was interrupted: entered, or about to be or just left. */
 static struct jump_frame *interrupted(const struct osl_ucontext *uc, struct agent_active **a)
 {
-	bool ours = (uc->ip >= (u64)__ehdr_start && uc->ip < (u64)_end) || stack_index(uc->sp) >= 0;
-	u64 from = ALIGN_UP(uc->sp, 8);
-	struct jump_frame *f = NULL;
+	struct place p = {.ip = uc->ip, .sp = uc->sp};
 
-	*a = active_here(uc->sp);
-	if (*a && (ours || !((*a)->open >> ACTIVE_STACK)))
-		return (*a)->open & ACTIVE_EXPOSED ? NULL : frame_at((*a)->frame);
-	if (!ours)
-		return NULL;
-	for (u64 at = from; !f && at < from + SCANNED; at += 8)
-		f = frame_at(at);
-	return f;
+	for (u32 i = 0; i < HANDLERS; i++) {
+		bool ours =
+			(p.ip >= (u64)__ehdr_start && p.ip < (u64)_end) || stack_index(p.sp) >= 0;
+
+		*a = active_here(p.sp);
+		if (*a && (ours || !((*a)->open >> ACTIVE_STACK)))
+			return (*a)->open & ACTIVE_EXPOSED ? NULL : frame_at((*a)->frame);
+		if (!ours || !go_up(&p) || p.info.si_signo == SIGTRAP)
+			break;
+	}
+	return p.f;
 }
 
 static struct kept *keep(struct jump_frame *f)
@@ -183,7 +219,7 @@ static bool postpone(struct jump_frame *f, const siginfo_t *info, struct osl_uco
 	k->info = *info;
 	f->mask = uc->sigmask;
 	uc->sigmask = ~SIG_OURS;
-	store_release(&f->deferred, 1 + (u64)(k - kept));
+	store_release(&f->deferred, (f->deferred & HELD_BACK) | (1 + (u64)(k - kept)));
 	return true;
 }
 
@@ -199,16 +235,31 @@ static struct agent_sigaction action_of(int sig)
 	return act;
 }
 
-void defer_let_in(struct osl_ucontext *uc)
+static void let_in_kept(struct jump_frame *f, struct osl_ucontext *uc)
 {
-	struct jump_frame *f = (struct jump_frame *)uc->si;
-	struct kept *k = &kept[(f->deferred - 1) % KEPT];
+	struct kept *k = &kept[((u32)f->deferred - 1) % KEPT];
 	siginfo_t info = k->info;
 	struct agent_sigaction act = action_of(info.si_signo);
 
+	store_relaxed(&f->deferred, f->deferred & HELD_BACK);
 	store_release(&k->f, NULL);
 	uc->sigmask = f->mask;
 	sig_call(info.si_signo, &act, &info, uc);
+}
+
+void defer_let_in(struct osl_ucontext *uc)
+{
+	struct jump_frame *f = (struct jump_frame *)uc->si;
+	siginfo_t info;
+
+	if ((u32)f->deferred) {
+		let_in_kept(f, uc);
+		return;
+	}
+	if (sig_held(&info, uc->sigmask))
+		sig_chain(info.si_signo, &info, uc, false);
+	else
+		store_relaxed(&f->deferred, 0);
 }
 
 /* The handler may not come back: then nobody must take the frame for a hit's. */
@@ -232,13 +283,31 @@ bool defer_signal(int sig, const siginfo_t *info, struct osl_ucontext *uc)
 	return false;
 }
 
-void defer_expose(struct osl_ucontext *uc)
+/* Is it in a handler of ours for SIGTRAP that has not looked yet for what was held back? */
+static bool in_trap(const struct osl_ucontext *uc)
+{
+	struct place p = {.ip = uc->ip, .sp = uc->sp};
+
+	for (u32 i = 0; i < HANDLERS && agent_works(p.ip) && go_up(&p); i++)
+		if (p.info.si_signo == SIGTRAP)
+			return p.info.si_errno != TRAP_OVER;
+	return stack_index(p.sp) >= 0;
+}
+
+bool defer_ours(const siginfo_t *info, struct osl_ucontext *uc)
 {
 	struct agent_active *a;
-	struct jump_frame *f = defer_rewind(uc) ? NULL : interrupted(uc, &a);
+	struct jump_frame *f;
 
+	if (load_relaxed(&osl_walled) || defer_rewind(uc))
+		return false;
+	f = interrupted(uc, &a);
+	if (!f && !(a ? !a->open : in_trap(uc)))
+		return false;
+	heldback_put(info, uc);
 	if (f)
-		expose(f, a);
+		store_relaxed(&f->deferred, f->deferred | HELD_BACK);
+	return true;
 }
 
 static void set_mask(int sig, const struct agent_sigaction *h, const struct osl_ucontext *uc)

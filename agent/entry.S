@@ -248,9 +248,9 @@ agent_jump_last_step:
 	call	agent_on_jump
 	movq	%rbp, %rsp
 	movq	$0, (%rsp)		/* from here on no signal is deferred */
-	cmpq	$0, frame_deferred(%rsp)
+1:	cmpq	$0, frame_deferred(%rsp)
 	jne	2f
-1:	movl	regs_flags(%rsp), %eax
+	movl	regs_flags(%rsp), %eax
 	movl	%eax, %ecx
 	shll	$8, %eax
 	shrl	$11, %ecx
@@ -281,10 +281,11 @@ agent_jump_last_step:
 	call	agent_on_jump
 	movq	%rbp, %rsp
 	movq	$0, (%rsp)
-	cmpq	$0, frame_deferred(%rsp)
+5:	cmpq	$0, frame_deferred(%rsp)
 	je	4f
 	movq	%rsp, %rsi
 	call	agent_let_in
+	jmp	5b
 4:	movq	regs_flags(%rsp), %rax
 	pushq	%rax
 	popfq

@@ -57,7 +57,7 @@ void agent_on_fault(int sig, siginfo_t *info, struct osl_ucontext *uc)
 		return;
 	}
 	/* no stack for the hit: as a trap it needs none */
-	if (info->si_code > 0 && defer_rewind(uc) && trap_at(info, uc))
+	if (info->si_code > 0 && (defer_rewind(uc) || jump_astray(uc, uc->ip)) && trap_at(info, uc))
 		return;
 	p = info->si_code > 0 ? site_of_slot(regs.ip) : NULL;
 	if (p) {

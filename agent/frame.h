@@ -18,10 +18,22 @@ static inline u64 frame_ip(const struct osl_ucontext *uc)
 	return uc->ip;
 }
 
+/* Where the siginfo is of the frame that the kernel made at @frame. */
+#define FRAME_UC_SIZE 304 /* the kernel's struct ucontext */
+static inline u64 frame_info(u64 frame)
+{
+	return frame + 8 + FRAME_UC_SIZE;
+}
+
+/* si_errno of a trap whose handler returns without looking any more for what was held back */
+#define TRAP_OVER 0x7261
+
 #define FLAGS_RESUME 0x10000 /* set by every fault */
 #define FLAGS_TRAP 0x100     /* the CPU stops behind each instruction */
+#define TRAP_BREAK 3
 #define TRAP_STACK 12
 #define TRAP_PROTECTION 13
+#define TRAP_PAGE 14
 #define TRAP_ALIGNMENT 17
 
 /* The signal that the kernel makes of a fault of which only the trap is known. */

@@ -9,7 +9,9 @@
  * follow dictate where it leads, to a page of its own (a *pad*) with a jump to the stub.
  *
  * Rules: a jump's displacement ends in bytes of other instructions. Before one of them is given a
- * break the jump becomes a break; it doesn't become a jump while one of them has one. Pads are
+ * break the jump becomes a break; it doesn't become a jump while one of them has one. A debugger
+ * that gives one of them a break of its own makes the jump lead elsewhere (*astray*): the plan sees
+ * to it that nothing can be executed there, and the fault is taken for the hit's trap. Pads are
  * never unmapped and never given another content, as slots are: a thread may be on its way.
  *
  * Where the kernel does not serialise other CPUs for us (a filter of system calls may have come
@@ -74,14 +76,43 @@ static bool pad_map(u64 page)
 	return true;
 }
 
+/* What is none of its jumps traps: one that was led astray may come to the same page. */
+static bool pad_clear(struct agent_poke *poke, u64 page)
+{
+	u8 breaks[512];
+	bool cleared = true;
+
+	memset(breaks, break_insn, sizeof(breaks));
+	for (u64 at = page; at < page + EBPFRT_PAGE_SIZE; at += sizeof(breaks))
+		cleared = poke_write(poke, at, breaks, sizeof(breaks)) == 0 && cleared;
+	return cleared;
+}
+
+static bool pad_there(struct agent_poke *poke, u64 page)
+{
+	return *pad_find(page) || (pad_map(page) && pad_clear(poke, page));
+}
+
 static bool pad_write(struct agent_poke *poke, u64 at, u64 stub)
 {
-	u8 bytes[ARCH_JUMP_LEN];
+	u8 bytes[ARCH_JUMP_LEN], now[ARCH_JUMP_LEN];
 
 	arch_jump_bytes(at, stub, bytes);
-	return at % EBPFRT_PAGE_SIZE <= EBPFRT_PAGE_SIZE - ARCH_JUMP_LEN &&
-	       pad_map(ALIGN_DOWN(at, EBPFRT_PAGE_SIZE)) &&
-	       poke_fill(poke, at, bytes, sizeof(bytes)) == 0;
+	if (at % EBPFRT_PAGE_SIZE > EBPFRT_PAGE_SIZE - ARCH_JUMP_LEN ||
+	    !pad_there(poke, ALIGN_DOWN(at, EBPFRT_PAGE_SIZE)) ||
+	    poke_read(poke, at, now, sizeof(now)))
+		return false;
+	if (memcmp(now, bytes, sizeof(now)) == 0)
+		return true;
+	for (u32 i = 0; i < ARCH_JUMP_LEN; i++)
+		if (now[i] != break_insn)
+			return false;
+	return poke_write(poke, at, bytes, sizeof(bytes)) == 0;
+}
+
+bool jump_is_pad(u64 addr)
+{
+	return npads && *pad_find(ALIGN_DOWN(addr, EBPFRT_PAGE_SIZE));
 }
 
 u64 jump_pad_leads(u64 addr)
@@ -89,8 +120,7 @@ u64 jump_pad_leads(u64 addr)
 	u8 bytes[ARCH_JUMP_LEN];
 	s32 rel;
 
-	if (!npads || !*pad_find(ALIGN_DOWN(addr, EBPFRT_PAGE_SIZE)) ||
-	    osl_read(bytes, (void *)addr, sizeof(bytes)))
+	if (!jump_is_pad(addr) || osl_read(bytes, (void *)addr, sizeof(bytes)) || bytes[0] != 0xe9)
 		return 0;
 	memcpy(&rel, bytes + 1, sizeof(rel));
 	return addr + ARCH_JUMP_LEN + (u64)(s64)rel;
@@ -122,11 +152,20 @@ static bool text_of(struct agent_poke *poke, const struct agent_place *p, struct
 	return poke_read(poke, p->addr, t->now, ARCH_JUMP_LEN) == 0;
 }
 
+/* Our jump, but for break points that somebody has behind the site's instruction. */
+static bool is_jump(const struct jump_text *t)
+{
+	for (u32 i = t->own; i < ARCH_JUMP_LEN; i++)
+		if (t->now[i] != t->jump[i] && t->now[i] != break_insn)
+			return false;
+	return memcmp(t->now, t->jump, t->own) == 0;
+}
+
 bool jump_stands(struct agent_poke *poke, const struct agent_place *p)
 {
 	struct jump_text t;
 
-	return text_of(poke, p, &t) && memcmp(t.now, t.jump, ARCH_JUMP_LEN) == 0;
+	return text_of(poke, p, &t) && is_jump(&t);
 }
 
 /* The break is there, the bytes of the instruction are ours to change, the others as planned. */
@@ -178,7 +217,8 @@ void jump_raise(struct agent_poke *poke, struct agent_place *const *v, u32 n)
 	for (u32 i = 0; i < n; i++) {
 		if (!(rising >> i & 1))
 			continue;
-		v[i]->jumped = synced && poke_write(poke, v[i]->addr, &jump_insn, 1) == 0;
+		if (synced && poke_write(poke, v[i]->addr, &jump_insn, 1) == 0)
+			v[i]->jumped = JUMP_STANDS;
 		if (v[i]->jumped)
 			count_jumps(1);
 		else
@@ -206,7 +246,8 @@ bool jump_tail_is(const struct agent_plan *plan, const u8 *text)
 
 /*
  * Is it still our jump? Else somebody else's code is there now, and nothing is to be put back; or
- * another thread is at it, which is possible when the daemon has died.
+ * another thread is at it, which is possible when the daemon has died. A debugger's break point on
+ * the jump keeps it where it is: what the debugger will put back is the jump's first byte.
  */
 static bool lower_head(struct agent_poke *poke, struct agent_place *p)
 {
@@ -215,16 +256,22 @@ static bool lower_head(struct agent_poke *poke, struct agent_place *p)
 	if (!text_of(poke, p, &t))
 		return false;
 	if (t.now[0] == break_insn && jump_tail_is(p->plan, t.now))
-		return true;
-	if (memcmp(t.now, t.jump, ARCH_JUMP_LEN)) {
+		return load_acquire(&p->jumped) == JUMP_LOWERED;
+	if (!is_jump(&t)) {
 		jump_forget(p);
 		return false;
 	}
-	return poke_write(poke, p->addr, &break_insn, 1) == 0;
+	store_release(&p->jumped, JUMP_LOWERED);
+	if (poke_write(poke, p->addr, &break_insn, 1) == 0)
+		return true;
+	store_release(&p->jumped, JUMP_STANDS);
+	return false;
 }
 
 static void lower_tail(struct agent_poke *poke, struct agent_place *p)
 {
+	if (load_relaxed(&p->jumped) != JUMP_LOWERED)
+		return;
 	write_tail(poke, p, false);
 	jump_forget(p);
 }
@@ -287,6 +334,44 @@ bool jump_lower_over(struct agent_poke *poke, u64 addr)
 		poke_sync(poke);
 	}
 	return none;
+}
+
+/* --- astray -------------------------------------------------------------------------------------
+ */
+
+/* By a jump that is there, or has been until just now. */
+static bool leads_to(const struct agent_place *p, u64 ip)
+{
+	const struct agent_plan *plan = load_acquire(&p->plan);
+
+	if (!plan || !plan->can_jump)
+		return false;
+	if (ip == p->addr) /* the CPU may refuse an address that can't be before it goes there */
+		return load_relaxed(&p->jumped);
+	arch_for_each_breaks (breaks, plan->patch.len)
+		if (ip == arch_jump_astray(p->addr, plan->jump.to, breaks))
+			return true;
+	return false;
+}
+
+/* Of a thread that came there by a jump no other access can have failed. */
+static bool came_to(const struct osl_ucontext *uc, u64 ip)
+{
+	return uc->trapno == TRAP_BREAK || (uc->trapno == TRAP_PAGE && uc->cr2 == ip) ||
+	       (uc->trapno == TRAP_PROTECTION && (ip >> 47 || site_find(ip)));
+}
+
+bool jump_astray(struct osl_ucontext *uc, u64 ip)
+{
+	if (!came_to(uc, ip))
+		return false;
+	for (const struct agent_place *p = load_acquire(&agent.places); p; p = p->older) {
+		if (!leads_to(p, ip))
+			continue;
+		uc->ip = p->addr;
+		return true;
+	}
+	return false;
 }
 
 /* --- a hit --------------------------------------------------------------------------------------

@@ -20,9 +20,9 @@
 
 #define BIT(sig) (1ULL << ((sig)-1))
 #define OURS SIG_OURS
+#define HANDLED (OURS | BIT(SIGILL) | BIT(SIGFPE))
 #define MASK_BYTES 8
 #define FLAGS_KNOWN 0xdc000807u /* the kernel clears the others */
-#define FRAME_UC_SIZE 304	/* the kernel's struct ucontext */
 
 static const int signals[AGENT_SIGNALS] = {SIGTRAP, SIGSEGV, SIGBUS, SIGFPE, SIGILL};
 
@@ -39,21 +39,30 @@ static long raw_action(int sig, const struct agent_sigaction *act, struct agent_
 	return SYS_APP6(__NR_rt_sigaction, sig, act, old, MASK_BYTES, 0, 0);
 }
 
+/* A system call goes on behind it as behind the application's, which may be to ignore it. */
+static struct agent_sigaction own_action(int i)
+{
+	const struct agent_sigaction *app = &agent.app[i];
+	bool interrupts = app->handler > (u64)SIG_IGN && !(app->flags & SA_RESTART);
+
+	return (struct agent_sigaction){
+		.handler = (u64)(signals[i] == SIGTRAP ? agent_trap_entry : agent_fault_entry),
+		.flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER | SA_RESTORER |
+			 (interrupts ? 0 : SA_RESTART),
+		.restorer = (u64)agent_restorer,
+		.mask = SIG_HELD,
+	};
+}
+
 static int install_one(int i)
 {
-	struct agent_sigaction old,
-		act = {
-			.handler =
-				(u64)(signals[i] == SIGTRAP ? agent_trap_entry : agent_fault_entry),
-			.flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER | SA_RESTORER,
-			.restorer = (u64)agent_restorer,
-			.mask = SIG_HELD,
-		};
+	struct agent_sigaction old, act = own_action(i);
 	long ret = raw_action(signals[i], NULL, &old);
 
 	if (ret || old.handler == act.handler)
 		return (int)ret;
 	agent.app[i] = old;
+	act = own_action(i);
 	return (int)raw_action(signals[i], &act, NULL);
 }
 
@@ -277,9 +286,7 @@ void sig_chain(int sig, siginfo_t *info, struct osl_ucontext *uc, bool again)
 		return;
 	if (act.handler == (u64)SIG_IGN || act.handler == (u64)SIG_DFL)
 		die(sig, info, uc, again);
-	else {
-		if (sent)
-			defer_expose(uc);
+	else if (!sent || !defer_ours(info, uc)) {
 		if (act.flags & SA_RESETHAND)
 			store_relaxed(&agent.app[i].handler, (u64)SIG_DFL);
 		sig_call(sig, &act, info, uc);
@@ -289,9 +296,12 @@ void sig_chain(int sig, siginfo_t *info, struct osl_ucontext *uc, bool again)
 bool sig_held(siginfo_t *info, u64 mask)
 {
 	siginfo_t held;
+	u64 blocked;
 
-	if (!heldback_any() ||
-	    !heldback_take(OURS & ~withheld_blocked(arch_thread_pointer(), mask), &held))
+	if (!heldback_any())
+		return false;
+	blocked = (mask & ~OURS) | withheld_blocked(arch_thread_pointer(), mask);
+	if (!heldback_take(HANDLED & ~blocked, &held))
 		return false;
 	*info = held;
 	return true;
@@ -332,6 +342,18 @@ static long emulate_mask(const struct arch_regs *regs, struct osl_ucontext *uc)
 	return 0;
 }
 
+static void set_own_action(int i, const struct agent_sigaction *app)
+{
+	struct agent_sigaction act;
+
+	agent.app[i] = *app;
+	if (app->handler == (u64)SIG_IGN)
+		heldback_forget(BIT(signals[i]));
+	act = own_action(i);
+	if (is_ours(i))
+		raw_action(signals[i], &act, NULL);
+}
+
 static long emulate_own_action(int i, const struct arch_regs *regs)
 {
 	struct agent_sigaction old = agent.app[i], act;
@@ -342,9 +364,7 @@ static long emulate_own_action(int i, const struct arch_regs *regs)
 		act.flags &= FLAGS_KNOWN;
 		act.mask &= ~(BIT(SIGKILL) | BIT(SIGSTOP));
 		if (sys_getpid() == agent.pid)
-			agent.app[i] = act;
-		if (sys_getpid() == agent.pid && act.handler == (u64)SIG_IGN)
-			heldback_forget(BIT(signals[i]));
+			set_own_action(i, &act);
 	}
 	if (regs->dx && osl_write((void *)regs->dx, &old, sizeof(old)))
 		return -EFAULT;

@@ -312,7 +312,7 @@ static int site_check(struct agent_poke *poke, const struct agent_site *s)
 	if (s->patch.kind == ARCH_PATCH_SLOT && !s->patch.slot)
 		return -EINVAL;
 	/* armed already, unless the text was replaced under us */
-	if (p && p->state == SITE_ARMED && site_stands(poke, p))
+	if (p && (p->state == SITE_ARMED || p->jumped) && site_stands(poke, p))
 		return 0;
 	ret = text_matches(poke, &s->patch, s->patch.insn[0]);
 	/* a debugger that removed its break point over ours left our own byte behind */
@@ -372,8 +372,10 @@ static int site_break(struct agent_poke *poke, const struct agent_site *s)
 	struct agent_place *p = site_find(s->patch.addr);
 	int ret;
 
-	if (p->jumped)
+	if (p->jumped) { /* it had to stay perhaps */
+		store_release(&p->state, SITE_ARMED);
 		return 0;
+	}
 	if (!jump_lower_over(poke, p->addr))
 		return -EFAULT;
 	store_release(&p->state, SITE_ARMED);
@@ -452,7 +454,9 @@ void site_arm_all(const struct agent_site *v, u32 n, s32 *err)
 	for (u32 i = 0; i < n; i++)
 		if (err[i] == 0)
 			err[i] = site_see_broken(&poke, &v[i]);
-	if (agent.jumps && handlers_seen())
+	/* a debugger has break points of its own, or will have: where jumps have their last bytes
+	 */
+	if (agent.jumps && (agent_entry_sp || !agent_is_traced()) && handlers_seen())
 		raise_all(&poke, v, n, err);
 	poke_end(&poke);
 }

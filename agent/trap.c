@@ -396,7 +396,8 @@ static bool serve_dead(const struct agent_place *p, struct arch_regs *regs, sigi
 	if (text[0] == 0xcc && memcmp(text + 1, patch->insn + 1, patch->len - 1) &&
 	    !jump_tail_is(plan, text))
 		return false;
-	if (text[0] == 0xcc)
+	/* what could not be lowered is met again and again */
+	if (text[0] == 0xcc || load_relaxed(&p->jumped))
 		execute(plan, regs, info, uc, raise);
 	else
 		frame_set_ip(uc, p->addr);
@@ -475,6 +476,15 @@ static __hot void on_hit(void *p)
 	h->served = serve(h) || serve_moved(h->addr);
 }
 
+/* What comes in from here on finds no hit any more (defer.c). */
+static __hot void let_in_held(siginfo_t *info, struct osl_ucontext *uc)
+{
+	store_relaxed(&info->si_errno, TRAP_OVER);
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	if (sig_held(info, uc->sigmask))
+		sig_chain(info->si_signo, info, uc, false);
+}
+
 static __hot bool take_hit(u64 addr, siginfo_t *info, struct osl_ucontext *uc)
 {
 	struct hit h = {.addr = addr, .info = info, .uc = uc};
@@ -488,6 +498,8 @@ static __hot bool take_hit(u64 addr, siginfo_t *info, struct osl_ucontext *uc)
 	heldback_leave(uc);
 	if (h.raise)
 		sig_chain(info->si_signo, info, uc, false);
+	else if (h.served)
+		let_in_held(info, uc);
 	return h.served;
 }
 
@@ -514,10 +526,16 @@ static bool serve_own(struct osl_ucontext *uc)
 
 __hot void agent_on_trap(int sig, siginfo_t *info, struct osl_ucontext *uc)
 {
-	if (info->si_code == SI_KERNEL && serve_own(uc))
+	u64 at = frame_ip(uc) - ARCH_BREAK_LEN;
+
+	if (info->si_code == SI_KERNEL && serve_own(uc)) {
+		let_in_held(info, uc);
 		return;
-	if (info->si_code == SI_KERNEL && agent.ready &&
-	    take_hit(frame_ip(uc) - ARCH_BREAK_LEN, info, uc))
+	}
+	if (info->si_code == SI_KERNEL && unlikely(jump_is_pad(at)) && jump_astray(uc, at) &&
+	    trap_at(info, uc))
+		return;
+	if (info->si_code == SI_KERNEL && agent.ready && take_hit(at, info, uc))
 		return;
 	if (is_debuggers(info, uc))
 		return;

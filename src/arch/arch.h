@@ -205,6 +205,11 @@ bool arch_jump_site(const u8 *head, u64 stub, u64 *site);
 u32 arch_jump_depth(u32 offset);
 /* The bytes of a jump at @from to @to, which is in reach. Any context. */
 void arch_jump_bytes(u64 from, u64 to, u8 out[ARCH_JUMP_LEN]);
+/* Where that leads to when those of its bytes, as bits, are break instructions. Any context. */
+u64 arch_jump_astray(u64 from, u64 to, u32 breaks);
+/* Every set of bytes behind an instruction of @len bytes, as bits, but the empty one. */
+#define arch_for_each_breaks(breaks, len)                                                          \
+	for (u32 breaks = 1u << (len); breaks < 1u << ARCH_JUMP_LEN; breaks += 1u << (len))
 
 /* --- raw system calls, thread pointer
  * ------------------------------------------------------------------------- */

@@ -217,8 +217,23 @@ static void note_mapping(struct worker *w, u64 addr, u64 size)
 	memset(&v[i], 0, sizeof(v[i]));
 	v[i].start = addr;
 	v[i].end = addr + size;
+	v[i].prot = PROT_READ | PROT_EXEC;
 	v[i].path = strdup("");
 	m->n++;
+}
+
+/* Room for an arena in [@lo, @hi], where no jump can be led astray to. */
+static u64 arena_gap(struct worker *w, u64 lo, u64 hi, u64 near)
+{
+	u64 addr;
+
+	for (u32 i = 0; i < 16 && hi - lo >= ARENA_SIZE; i++) {
+		addr = probe_maps_gap(&w->maps, lo, hi - ARENA_SIZE, near, ARENA_SIZE);
+		if (!addr || !plan_pads_lead_into(&w->pads, addr, ARENA_SIZE))
+			return addr;
+		near = hi = addr;
+	}
+	return 0;
 }
 
 static u64 slot_near(struct worker *w, u64 near, u64 lo, u64 hi)
@@ -236,7 +251,7 @@ static u64 slot_near(struct worker *w, u64 near, u64 lo, u64 hi)
 		return 0;
 	/* not next to the module: that is where the kernel puts what is mapped next */
 	near = near - lo > ARENA_DISTANCE ? near - ARENA_DISTANCE : lo;
-	addr = probe_maps_gap(&w->maps, lo, hi - ARENA_SIZE, near, ARENA_SIZE);
+	addr = arena_gap(w, lo, hi, near);
 	if (!addr)
 		return 0;
 	note_mapping(w, addr, ARENA_SIZE);
@@ -329,10 +344,10 @@ static void give_jump(struct worker *w, struct probe_elf *elf, struct plan_site 
 static void know_pads(struct worker *w)
 {
 	for (u32 i = 0; i < w->job->nsites; i++) {
-		const struct arch_jump *j = &w->job->sites[i].site.jump;
+		const struct agent_site *s = &w->job->sites[i].site;
 
-		if (j->to && j->to != j->stub)
-			plan_pads_note(&w->pads, j->to);
+		if (s->jump.to)
+			plan_pads_note(&w->pads, &s->patch, &s->jump);
 	}
 	for (size_t i = 0; i < w->maps.n; i++) {
 		const struct probe_mapping *m = &w->maps.v[i];

@@ -4,10 +4,12 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #define PADS_MAX 1000u /* the agent has room for some more: those of an earlier daemon */
 #define HEAP_ROOM (1ull << 30)
 #define BITS 64u
+#define PARTS 8u /* of the range in which a page for it is looked for */
 
 struct plan_pad {
 	u64 page;
@@ -17,6 +19,7 @@ struct plan_pad {
 void plan_pads_free(struct plan_pads *pads)
 {
 	free(pads->v);
+	free(pads->astray);
 	*pads = (struct plan_pads){0};
 }
 
@@ -28,10 +31,17 @@ static struct plan_pad *pad_at(const struct plan_pads *pads, u64 addr)
 	return NULL;
 }
 
+static void mark(struct plan_pad *pad, u64 addr)
+{
+	u64 at = addr - pad->page;
+
+	pad->taken[at / BITS] |= 1ull << at % BITS;
+}
+
 static struct plan_pad *pad_new(struct plan_pads *pads, u64 page)
 {
 	u32 room = pads->room ? 2 * pads->room : 16;
-	struct plan_pad *v;
+	struct plan_pad *pad, *v;
 
 	if (pads->n == PADS_MAX)
 		return NULL;
@@ -42,8 +52,12 @@ static struct plan_pad *pad_new(struct plan_pads *pads, u64 page)
 		pads->v = v;
 		pads->room = room;
 	}
-	pads->v[pads->n] = (struct plan_pad){.page = page};
-	return &pads->v[pads->n++];
+	pad = &pads->v[pads->n++];
+	*pad = (struct plan_pad){.page = page};
+	for (u32 i = 0; i < pads->nastray; i++)
+		if (pads->astray[i] - page < EBPFRT_PAGE_SIZE)
+			mark(pad, pads->astray[i]);
+	return pad;
 }
 
 static bool bit(const struct plan_pad *pad, u64 at)
@@ -64,29 +78,126 @@ static bool is_free(const struct plan_pad *pad, u64 at)
 static u64 take(struct plan_pad *pad, u64 at)
 {
 	for (u64 i = at; i < at + ARCH_JUMP_LEN; i++)
-		pad->taken[i / BITS] |= 1ull << i % BITS;
+		mark(pad, pad->page + i);
 	return pad->page + at;
 }
 
-void plan_pads_note(struct plan_pads *pads, u64 to)
-{
-	u64 page = ALIGN_DOWN(to, EBPFRT_PAGE_SIZE);
-	struct plan_pad *pad = pad_at(pads, page);
+/* --- astray -------------------------------------------------------------------------------------
+ */
 
+static const struct probe_mapping *mapping_at(const struct probe_maps *maps, u64 addr)
+{
+	size_t lo = 0, hi = maps->n;
+
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+
+		if (addr < maps->v[mid].start)
+			hi = mid;
+		else if (addr < maps->v[mid].end)
+			return &maps->v[mid];
+		else
+			lo = mid + 1;
+	}
+	return NULL;
+}
+
+/* The jump itself is to be at @to: what is there traps, too. */
+static bool faults_at(const struct plan_pads *pads, const struct probe_maps *maps, u64 to, u64 addr)
+{
+	const struct plan_pad *pad = pad_at(pads, addr);
+	const struct probe_mapping *m;
+
+	if (addr - to < ARCH_JUMP_LEN)
+		return addr == to;
+	if (pad)
+		return !bit(pad, addr - pad->page);
+	m = mapping_at(maps, addr);
+	return !m || !(m->prot & PROT_EXEC);
+}
+
+static bool may_lead_to(const struct plan_pads *pads, const struct probe_maps *maps,
+			const struct arch_patch *p, u64 to)
+{
+	arch_for_each_breaks (breaks, p->len)
+		if (!faults_at(pads, maps, to, arch_jump_astray(p->addr, to, breaks)))
+			return false;
+	return true;
+}
+
+static bool astray_room(struct plan_pads *pads, u32 more)
+{
+	u32 room = MAX(2 * pads->astray_room, 256u);
+	u64 *v;
+
+	if (pads->nastray + more <= pads->astray_room)
+		return true;
+	v = realloc(pads->astray, room * sizeof(*v));
+	if (!v)
+		return false;
+	pads->astray = v;
+	pads->astray_room = room;
+	return true;
+}
+
+static bool note_astray(struct plan_pads *pads, const struct arch_patch *p, u64 to)
+{
+	if (!astray_room(pads, 1u << ARCH_JUMP_LEN))
+		return false;
+	arch_for_each_breaks (breaks, p->len) {
+		u64 addr = arch_jump_astray(p->addr, to, breaks);
+		struct plan_pad *pad = pad_at(pads, addr);
+
+		if (addr == to)
+			continue;
+		pads->astray[pads->nastray++] = addr;
+		if (pad)
+			mark(pad, addr);
+	}
+	return true;
+}
+
+void plan_pads_note(struct plan_pads *pads, const struct arch_patch *p, const struct arch_jump *j)
+{
+	u64 page = ALIGN_DOWN(j->to, EBPFRT_PAGE_SIZE);
+	struct plan_pad *pad;
+
+	note_astray(pads, p, j->to);
+	if (j->to == j->stub)
+		return;
+	pad = pad_at(pads, page);
 	if (!pad)
 		pad = pad_new(pads, page);
 	if (pad)
-		take(pad, MIN(to - page, EBPFRT_PAGE_SIZE - ARCH_JUMP_LEN));
+		take(pad, MIN(j->to - page, EBPFRT_PAGE_SIZE - ARCH_JUMP_LEN));
 }
 
-/* A free place of @pad in [lo, hi]: its address, 0: none. */
-static u64 place_in(struct plan_pad *pad, u64 lo, u64 hi)
+bool plan_pads_lead_into(const struct plan_pads *pads, u64 addr, u64 size)
 {
-	u64 from = lo > pad->page ? lo - pad->page : 0;
-	u64 to = MIN(hi - pad->page, EBPFRT_PAGE_SIZE - ARCH_JUMP_LEN);
+	for (u32 i = 0; i < pads->nastray; i++)
+		if (pads->astray[i] - addr < size)
+			return true;
+	return false;
+}
+
+/* --- a place ------------------------------------------------------------------------------------
+ */
+
+struct search {
+	struct plan_pads *pads;
+	const struct probe_maps *maps;
+	const struct arch_patch *p;
+	u64 exe_end, lo, hi;
+};
+
+/* A free place of @pad: its address, 0: none. */
+static u64 place_in(const struct search *s, struct plan_pad *pad)
+{
+	u64 from = s->lo > pad->page ? s->lo - pad->page : 0;
+	u64 to = MIN(s->hi - pad->page, EBPFRT_PAGE_SIZE - ARCH_JUMP_LEN);
 
 	for (u64 at = from; at <= to; at++)
-		if (is_free(pad, at))
+		if (is_free(pad, at) && may_lead_to(s->pads, s->maps, s->p, pad->page + at))
 			return take(pad, at);
 	return 0;
 }
@@ -101,53 +212,59 @@ static bool for_the_heap(u64 page, u64 exe_end)
 	return exe_end && page >= exe_end && page - exe_end < HEAP_ROOM;
 }
 
-/* A page for pads that has at least a byte in [lo, hi]. */
-static u64 free_page(const struct probe_maps *maps, u64 exe_end, u64 lo, u64 hi)
+/* A page for pads that has at least a byte in [@from, .hi]. */
+static u64 free_page(const struct search *s, u64 from)
 {
-	u64 first = ALIGN_DOWN(lo, EBPFRT_PAGE_SIZE);
-	u64 last = ALIGN_DOWN(hi, EBPFRT_PAGE_SIZE) + EBPFRT_PAGE_SIZE - 1, page;
+	u64 first = ALIGN_DOWN(from, EBPFRT_PAGE_SIZE);
+	u64 last = ALIGN_DOWN(s->hi, EBPFRT_PAGE_SIZE) + EBPFRT_PAGE_SIZE - 1, page;
 
 	if (first < EBPFRT_PAGE_SIZE)
 		return 0;
-	while (first <= hi) {
-		page = probe_maps_gap(maps, first, last, first, EBPFRT_PAGE_SIZE);
-		if (!page || !for_the_heap(page, exe_end))
+	while (first <= s->hi) {
+		page = probe_maps_gap(s->maps, first, last, first, EBPFRT_PAGE_SIZE);
+		if (!page || !for_the_heap(page, s->exe_end))
 			return page;
-		first = exe_end + HEAP_ROOM;
+		first = s->exe_end + HEAP_ROOM;
 	}
 	return 0;
 }
 
-static u64 pad_place(struct plan_pads *pads, const struct probe_maps *maps, u64 exe_end, u64 lo,
-		     u64 hi)
+static u64 place_in_new(const struct search *s, u64 from)
 {
+	u64 page = free_page(s, from), at;
 	struct plan_pad *pad;
-	u64 page, at;
 
-	for (u32 i = 0; i < pads->n; i++) {
-		if (!overlaps(&pads->v[i], lo, hi))
-			continue;
-		at = place_in(&pads->v[i], lo, hi);
-		if (at)
-			return at;
-	}
-	page = free_page(maps, exe_end, lo, hi);
-	if (!page || pad_at(pads, page))
+	if (!page || pad_at(s->pads, page))
 		return 0;
-	pad = pad_new(pads, page);
-	return pad ? place_in(pad, lo, hi) : 0;
+	pad = pad_new(s->pads, page);
+	at = pad ? place_in(s, pad) : 0;
+	if (pad && !at)
+		s->pads->n--;
+	return at;
+}
+
+static u64 pad_place(const struct search *s)
+{
+	u64 at = 0;
+
+	for (u32 i = 0; i < s->pads->n && !at; i++)
+		if (overlaps(&s->pads->v[i], s->lo, s->hi))
+			at = place_in(s, &s->pads->v[i]);
+	for (u64 i = 0; i < PARTS && !at; i++)
+		at = place_in_new(s, s->lo + i * (s->hi - s->lo) / PARTS);
+	return at;
 }
 
 bool plan_jump(struct plan_pads *pads, const struct probe_maps *maps, u64 exe_end,
 	       const struct arch_patch *p, const u8 *text, size_t len, struct arch_jump *out)
 {
-	u64 lo, hi;
+	struct search s = {.pads = pads, .maps = maps, .p = p, .exe_end = exe_end};
 
-	if (!arch_jump_range(p, text, len, &lo, &hi))
+	if (!arch_jump_range(p, text, len, &s.lo, &s.hi))
 		return false;
-	if (out->stub >= lo && out->stub <= hi)
+	if (out->stub >= s.lo && out->stub <= s.hi && may_lead_to(pads, maps, p, out->stub))
 		out->to = out->stub;
 	else
-		out->to = pad_place(pads, maps, exe_end, lo, hi);
-	return out->to;
+		out->to = pad_place(&s);
+	return out->to && note_astray(pads, p, out->to);
 }

@@ -6,6 +6,9 @@
  * where the jump leads, and that is not where the stub is, five bytes of a page of its own (a
  * *pad*) there lead on to it. Pages are shared by what falls into them; what is known to be taken
  * comes from the sites the target has. Worker process; no system call.
+ *
+ * A debugger's break point behind a short instruction changes where the jump leads. Nothing may be
+ * executed there: it is no executable memory, or in a pad where nothing else is.
  */
 #pragma once
 
@@ -15,11 +18,15 @@
 struct plan_pads {
 	struct plan_pad *v;
 	u32 n, room;
+	u64 *astray; /* where break points would lead jumps */
+	u32 nastray, astray_room;
 };
 
 void plan_pads_free(struct plan_pads *pads);
-/* A jump that is there leads to @to. */
-void plan_pads_note(struct plan_pads *pads, u64 to);
+/* That is a jump already. */
+void plan_pads_note(struct plan_pads *pads, const struct arch_patch *p, const struct arch_jump *j);
+/* May a jump be led astray into this memory, which is thus not for anything executable? */
+bool plan_pads_lead_into(const struct plan_pads *pads, u64 addr, u64 size);
 /*
  * The jump of @p, whose text is @text: @out->to is @out->stub or an address in a pad that is taken
  * with it. False: it has none, or there is no room where it would lead. @exe_end: the end of the

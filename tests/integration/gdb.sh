@@ -44,7 +44,7 @@ poke() { # byte in octal or "", of work(); its old one in $poked
 import subprocess, sys
 pid, exe, byte = sys.argv[1:]
 sym = [l.split() for l in subprocess.check_output(["nm", exe], text=True).splitlines()]
-at = [int(s[0], 16) for s in sym if s[-1] == "work"][0] + int(open(f"/proc/{pid}/maps").readline().split("-")[0], 16)
+at = [int(s[0], 16) for s in sym if s[-1] == "work"][0] + [int(l.split("-")[0], 16) for l in open(f"/proc/{pid}/maps") if l.endswith("/target\n")][0]
 f = open(f"/proc/{pid}/mem", "r+b", 0)
 f.seek(at)
 print(f.read(1)[0])

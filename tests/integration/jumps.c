@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * A target that a timer, 20,000 times a second, throws out of probed code wherever it happens to
+ * A target that timers, 20,000 times a second, throw out of probed code wherever it happens to
  * be. Says "ready PID", then obeys:
  *
  * - slot N, step N: until N such jumps, the first for an instruction that runs in a slot, the
  *   second for an emulated one: "KIND N hits H lost L slots S", H how often the probed instruction
  *   was begun, L the entries that no jump explains, S the jumps from outside the program's text
+ * - slot N sent, step N sent: the same with timers whose signals are those of faults and traps, one
+ *   after the other; "together" in place of "sent": all at the same time
  * - quit
  *
  * The instruction is between two counters. What the handler interrupts says which of them counted,
@@ -14,15 +16,17 @@
  */
 #include <setjmp.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/time.h>
+#include <time.h>
 #include <ucontext.h>
 #include <unistd.h>
 
 #define PERIOD_US 50
 
 unsigned long begun, ended;
+static unsigned long before; /* .begun at the start of the loop */
 
 #define BETWEEN_COUNTERS(name, insn)                                                               \
 	__asm__(".text\n.p2align 4\n.globl " #name "\n.type " #name ", @function\n" #name          \
@@ -59,24 +63,42 @@ static void on_alarm(int sig, siginfo_t *info, void *context)
 	jumps++;
 	not_begun += ip == now->insn;
 	at_end += ip == now->end;
-	outside += ip < __executable_start || ip >= etext;
+	/* not on the way to the first instruction */
+	outside += (ip < __executable_start || ip >= etext) && begun != before;
 	siglongjmp(out, 1);
 }
 
-static void run(const struct kind *k, long n)
+static const int sent[] = {SIGSEGV, SIGBUS, SIGTRAP, SIGFPE, SIGILL};
+#define SENT (int)(sizeof(sent) / sizeof(sent[0]))
+
+/* Timers all the time, or several in turn, each when the one before has done its work. */
+static void run(const struct kind *k, long n, int ntimers, bool in_turn)
 {
-	struct itimerval every = {{0, PERIOD_US}, {0, PERIOD_US}}, never = {{0}};
+	struct itimerspec every = {{0, 1000 * PERIOD_US}, {0, 1000 * PERIOD_US}};
+	struct itimerspec once = {{0}, every.it_value};
+	static timer_t timers[SENT];
 
 	now = k;
 	begun = ended = 0;
 	jumps = not_begun = at_end = outside = 0;
-	setitimer(ITIMER_REAL, &every, NULL);
+	for (int i = 0; i < ntimers; i++) {
+		struct sigevent ev = {.sigev_notify = SIGEV_SIGNAL,
+				      .sigev_signo = ntimers == 1 ? SIGALRM : sent[i]};
+
+		timer_create(CLOCK_MONOTONIC, &ev, &timers[i]);
+	}
+	for (int i = 0; i < ntimers && !in_turn; i++)
+		timer_settime(timers[i], 0, &every, NULL);
 	sigsetjmp(out, 1);
 	if (jumps < n) {
+		before = begun;
 		armed = 1;
+		if (in_turn)
+			timer_settime(timers[jumps % ntimers], 0, &once, NULL);
 		k->loop();
 	}
-	setitimer(ITIMER_REAL, &never, NULL);
+	for (int i = 0; i < ntimers; i++)
+		timer_delete(timers[i]);
 	printf("%s %ld hits %lu lost %ld slots %ld\n", k->name, jumps, begun - not_begun,
 	       (long)(begun - ended) - not_begun - at_end - outside, outside);
 }
@@ -84,15 +106,19 @@ static void run(const struct kind *k, long n)
 int main(void)
 {
 	struct sigaction sa = {.sa_sigaction = on_alarm, .sa_flags = SA_SIGINFO | SA_RESTART};
-	char line[64], name[16];
+	char line[64], name[16], what[16];
 	long n;
+	int words;
 
 	sigaction(SIGALRM, &sa, NULL);
+	for (int i = 0; i < SENT; i++)
+		sigaction(sent[i], &sa, NULL);
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	printf("ready %d\n", getpid());
-	while (fgets(line, sizeof(line), stdin) && sscanf(line, "%15s %ld", name, &n) == 2)
+	while (fgets(line, sizeof(line), stdin) &&
+	       (what[0] = 0, words = sscanf(line, "%15s %ld %15s", name, &n, what)) >= 2)
 		for (int i = 0; i < 2; i++)
 			if (!strcmp(name, kinds[i].name))
-				run(&kinds[i], n);
+				run(&kinds[i], n, words == 3 ? SENT : 1, !strcmp(what, "sent"));
 	return 0;
 }

@@ -1,10 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
 # A timer's handler that jumps out of probed code 20,000 times, most often out of a slot: every hit is counted, none twice, no
-# jump is lost, and what was probed is as before.
+# jump is lost, and what was probed is as before. The same with signals of faults and traps that are sent.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
 jumps=20000
-plan 17
+plan 21
 
 target_program=$bin/jumps
 target_start
@@ -30,6 +30,10 @@ for kind in slot:in_slot step:stepped; do
 	# only in a trap is it emulated, where it is
 	[ "$rung" != "stepped cc" ] || slots=$((jumps - slots))
 	[ "$slots" -gt $((jumps / 10)) ] && ok "$kind: where it was" || not_ok "$kind: where it was" "$answer"
+	say $kind $jumps sent
+	like "$kind: sent, all jumps, nothing lost" "$answer" "^$kind $jumps hits [0-9]+ lost 0 slots [0-9]+$"
+	sent=${answer#* hits }
+	is "$kind: sent, hits" "$(map_value counts 0)" $((hits + ${sent%% *}))
 	attach_stop INT
 	is "$kind: every byte is as before" "$(python3 "$stage/integration/text_hash.py" "$target")" "$text"
 	say $kind $jumps

@@ -113,6 +113,12 @@ void arch_jump_bytes(u64 from, u64 to, u8 out[ARCH_JUMP_LEN])
 	(void)from, (void)to, (void)out;
 }
 
+u64 arch_jump_astray(u64 from, u64 to, u32 breaks)
+{
+	(void)from, (void)breaks;
+	return to;
+}
+
 bool arch_jump_site(const u8 *head, u64 stub, u64 *site)
 {
 	(void)head, (void)stub, (void)site;

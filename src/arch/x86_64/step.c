@@ -111,6 +111,16 @@ void arch_jump_bytes(u64 from, u64 to, u8 out[ARCH_JUMP_LEN])
 		out[1 + i] = (u8)(rel >> 8 * i);
 }
 
+u64 arch_jump_astray(u64 from, u64 to, u32 breaks)
+{
+	u32 rel = (u32)(to - (from + ARCH_JUMP_LEN));
+
+	for (u32 i = 0; i < sizeof(rel); i++)
+		if (breaks >> (1 + i) & 1)
+			rel = (rel & ~(0xffu << 8 * i)) | 0xccu << 8 * i;
+	return from + ARCH_JUMP_LEN + (u64)(s64)(s32)rel;
+}
+
 /* jump.c: step over the red zone, push the distance from behind the call, call */
 static const u8 stub_lea[] = {0x48, 0x8d, 0x64, 0x24, 0x80};
 #define STUB_PUSH sizeof(stub_lea)

@@ -2,6 +2,7 @@
 /* Where jumps lead: to their stub when they can, else to a pad that nobody else has. */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 
 #include <criterion/criterion.h>
@@ -12,8 +13,8 @@
 #define EXE 0x555500000000ull
 
 static struct plan_pads pads;
-static struct probe_mapping v[3];
-static const struct probe_maps maps = {.v = v, .n = 3};
+static struct probe_mapping v[4];
+static const struct probe_maps maps = {.v = v, .n = 4};
 
 static void mapping(u32 i, u64 start, u64 size, const char *path)
 {
@@ -23,8 +24,9 @@ static void mapping(u32 i, u64 start, u64 size, const char *path)
 static void setup(void)
 {
 	mapping(0, EXE, 0x10000, "/bin/program");
-	mapping(1, LIB, 0x200000, "/lib/libc.so");
-	mapping(2, 0x7ffe00000000, 0x21000, "[stack]");
+	mapping(1, LIB - 0x40000000, 0, ""); /* for those that want more */
+	mapping(2, LIB, 0x200000, "/lib/libc.so");
+	mapping(3, 0x7ffe00000000, 0x21000, "[stack]");
 }
 
 static void teardown(void)
@@ -34,11 +36,24 @@ static void teardown(void)
 
 TestSuite(plan_jump, .init = setup, .fini = teardown);
 
+/* What is there already: that of another instruction which happens to lead to @to. */
+static void note(u64 to)
+{
+	struct arch_patch p = {.addr = to - 0x1000000, .len = 5};
+	struct arch_jump j = {.to = to, .stub = to + 0x10000};
+
+	plan_pads_note(&pads, &p, &j);
+}
+
 /* The jump of the instruction of @len bytes at @addr, followed by @behind. */
 static bool jump(u64 addr, u8 len, u32 behind, u64 stub, u64 exe_end, struct arch_jump *j)
 {
-	static const u8 insns[6][5] = {
-		{0}, {0x55}, {0x41, 0x54}, {0x48, 0x89, 0xe5}, {0x48, 0x83, 0xec, 8}, {0xb8, 1, 2, 3, 4}};
+	static const u8 insns[6][5] = {{0},
+				       {0x55},
+				       {0x41, 0x54},
+				       {0x48, 0x89, 0xe5},
+				       {0x48, 0x83, 0xec, 8},
+				       {0xb8, 1, 2, 3, 4}};
 	u8 text[9];
 	struct arch_patch p;
 
@@ -90,7 +105,7 @@ Test(plan_jump, what_was_there_before_is_left_alone)
 {
 	struct arch_jump j;
 
-	plan_pads_note(&pads, LIB + 5 - 0x20000000);
+	note(LIB + 5 - 0x20000000);
 	cr_assert_not(jump(LIB, 1, 0xe0000000, LIB - 0x10000, 0, &j));
 	cr_assert(jump(LIB, 2, 0xe00000, LIB - 0x10000, 0, &j), "one byte to choose");
 	cr_assert_geq(j.to, LIB + 5 - 0x20000000 + 5);
@@ -119,9 +134,46 @@ Test(plan_jump, none_where_the_heap_will_be)
 	cr_assert(jump(EXE + 0x1000, 1, 0xf0000000, EXE - 0x10000, EXE + 0x10000, &j));
 }
 
+/* Where the jump at @addr leads to when a debugger has its break instruction in byte @k of it. */
+static u64 with_break(u64 addr, u64 to, u32 k)
+{
+	u32 rel = (u32)(to - addr - ARCH_JUMP_LEN);
+
+	memset((u8 *)&rel + k - 1, 0xcc, 1);
+	return addr + ARCH_JUMP_LEN + (u64)(s64)(s32)rel;
+}
+
+Test(plan_jump, none_that_a_break_point_leads_to_code)
+{
+	u64 astray = LIB + 5 - 0x34000000;
+	struct arch_jump j;
+
+	mapping(1, astray, 0x1000000, "/lib/other.so");
+	cr_assert(jump(LIB, 4, 0xe0, LIB - 0x10000, 0, &j), "to data");
+	plan_pads_free(&pads);
+	v[1].prot = PROT_EXEC;
+	cr_assert_not(jump(LIB, 4, 0xe0, LIB - 0x10000, 0, &j), "any choice leads there");
+	cr_assert(jump(LIB, 5, 0xe0, LIB - 0x10000, 0, &j), "all bytes are its own");
+	v[1].end = v[1].start + 0x800000;
+	cr_assert(jump(LIB, 4, 0xe0, LIB - 0x10000, 0, &j), "half of them don't");
+	cr_assert_geq(with_break(LIB, j.to, 4), v[1].end);
+}
+
+Test(plan_jump, none_that_a_break_point_leads_to_another)
+{
+	struct arch_jump j;
+
+	note(LIB + 5 - 0x33ffff00);
+	cr_assert_not(jump(LIB, 1, 0xe0000100, LIB - 0x10000, 0, &j));
+	cr_assert(jump(LIB, 1, 0xe0000200, LIB - 0x10000, 0, &j));
+	cr_assert_not(jump(LIB + 0x100, 1, 0xcc000100, LIB - 0x10000, 0, &j),
+		      "nor is one put where that leads");
+}
+
 Test(plan_jump, many_never_share_a_byte)
 {
-	static u64 taken[4000];
+	static u64 taken[4000], astray[4 * 4000];
+	u32 nastray = 0;
 	unsigned int seed = (unsigned int)time(NULL);
 	u32 n = 0, refused = 0;
 
@@ -135,9 +187,16 @@ Test(plan_jump, many_never_share_a_byte)
 			continue;
 		}
 		for (u32 k = 0; k < n; k++)
-			cr_assert(taken[k] >= j.to + ARCH_JUMP_LEN || j.to >= taken[k] + ARCH_JUMP_LEN);
+			cr_assert(taken[k] >= j.to + ARCH_JUMP_LEN ||
+				  j.to >= taken[k] + ARCH_JUMP_LEN);
 		taken[n++] = j.to;
+		for (u32 k = len; k < ARCH_JUMP_LEN; k++)
+			if (with_break(LIB + 64 * i, j.to, k) != j.to)
+				astray[nastray++] = with_break(LIB + 64 * i, j.to, k);
 	}
+	for (u32 i = 0; i < nastray; i++)
+		for (u32 k = 0; k < n; k++)
+			cr_assert_geq(astray[i] - taken[k], ARCH_JUMP_LEN);
 	cr_log_info("%u taken, %u refused, %u pages", n, refused, pads.n);
 	cr_assert_gt(n, 100);
 }

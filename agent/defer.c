@@ -163,19 +163,21 @@ struct place {
  */
 static bool go_up(struct place *p)
 {
-	u64 from = ALIGN_UP(p->sp, 8), word = 0, at = from;
+	u64 from = ALIGN_UP(p->sp, 8), restorer = 0;
 	struct osl_ucontext uc;
 
-	for (; at < from + SCANNED && !(p->f = frame_at(at)); at += 8)
-		if (osl_read(&word, (void *)at, sizeof(word)) || word == (u64)agent_restorer)
-			break;
-	if (p->f || word != (u64)agent_restorer || !agent_works(p->ip) ||
-	    osl_read(&p->info, (void *)frame_info(at), sizeof(p->info)) ||
-	    osl_read(&uc, (void *)(at + 8), sizeof(uc)))
-		return false;
-	p->ip = uc.ip;
-	p->sp = uc.sp;
-	return true;
+	for (u64 at = from; at < from + SCANNED && !(p->f = frame_at(at)); at += 8) {
+		if (osl_read(&restorer, (void *)at, sizeof(restorer)))
+			return false;
+		if (restorer != (u64)agent_restorer || !agent_works(p->ip) ||
+		    osl_read(&p->info, (void *)frame_info(at), sizeof(p->info)) ||
+		    osl_read(&uc, (void *)(at + 8), sizeof(uc)) || !frame_is_whole(&uc, at))
+			continue;
+		p->ip = uc.ip;
+		p->sp = uc.sp;
+		return true;
+	}
+	return false;
 }
 
 /* The hit that was interrupted: entered, or about to be or just left. */

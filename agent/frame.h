@@ -25,6 +25,14 @@ static inline u64 frame_info(u64 frame)
 	return frame + 8 + FRAME_UC_SIZE;
 }
 
+/* Is that what the kernel makes, and not a copy of some words of it? */
+#define USER_CS 0x33
+static inline bool frame_is_whole(const struct osl_ucontext *uc, u64 frame)
+{
+	return uc->cs == USER_CS && uc->flags <= 7 && !uc->link && uc->fpstate > frame &&
+	       uc->fpstate - frame < 4096 && uc->ip;
+}
+
 /* si_errno of a trap whose handler returns without looking any more for what was held back */
 #define TRAP_OVER 0x7261
 

@@ -22,7 +22,6 @@
 #define WINDOW 8192u
 #define NOTES 512u
 
-#define USER_CS 0x33
 #define FLAGS_MAX 7u /* of those in use */
 #define FP_DISTANCE (64u << 10)
 

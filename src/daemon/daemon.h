@@ -48,6 +48,7 @@ struct daemon {
 	bool leaving;
 	bool unreachable; /* the runtime directory was taken away */
 	bool jumps;	  /* sites become jumps where they can */
+	bool only_jumps;  /* where they can't there is no probe */
 	char dir[96];
 	/* waker.c */
 	int bells_fd, life_fd;

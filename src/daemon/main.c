@@ -46,7 +46,7 @@ struct options {
 	int private_fd;
 	int ready_fd;
 	double idle_s;
-	bool jumps;
+	bool jumps, only_jumps;
 };
 
 static struct daemon the_daemon;
@@ -85,10 +85,11 @@ static int bad_usage(const char *what, const char *value)
 	return 2;
 }
 
-static bool parse_probe(const char *s, bool *jumps)
+static bool parse_probe(const char *s, struct options *o)
 {
-	*jumps = strcmp(s, "trap");
-	return !*jumps || !strcmp(s, "auto");
+	o->only_jumps = !strcmp(s, "jump");
+	o->jumps = o->only_jumps || !strcmp(s, "auto");
+	return o->jumps || !strcmp(s, "trap");
 }
 
 /* 0: go on, else exit with that status minus one */
@@ -106,8 +107,8 @@ static int parse_options(int argc, char **argv, struct options *o)
 
 	if (env && *env && !parse_seconds(env, &o->idle_s))
 		return 1 + bad_usage("EBPFRT_IDLE is not a number of seconds:", env);
-	if (!parse_probe(probe && *probe ? probe : "trap", &o->jumps))
-		return 1 + bad_usage("EBPFRT_PROBE is neither trap nor auto:", probe);
+	if (!parse_probe(probe && *probe ? probe : "trap", o))
+		return 1 + bad_usage("EBPFRT_PROBE is neither trap, jump nor auto:", probe);
 	while ((c = getopt_long(argc, argv, "f", longs, NULL)) != -1) {
 		switch (c) {
 		case 'f':
@@ -677,6 +678,7 @@ int main(int argc, char **argv)
 	open_log(d, &o);
 	d->idle_ns = (u64)(o.idle_s * 1000) * NS_PER_MS;
 	d->jumps = o.jumps;
+	d->only_jumps = o.only_jumps;
 	r = take_lock_in_turn(d);
 	if (r)
 		return r < 0 ? fail("cannot lock the runtime directory", r) : 0;

@@ -319,25 +319,41 @@ static bool in_one_mapping(const struct worker *w, u64 addr)
 }
 
 /* Stacks of Go are small, and move; with shadow stacks a call must not be emulated. */
-static void give_jump(struct worker *w, struct probe_elf *elf, struct plan_site *s, const u8 *text,
-		      size_t len)
+static const char *no_jumps(struct worker *w, struct probe_elf *elf)
 {
+	if (!w->job->jumps)
+		return "EBPFRT_PROBE asks for breaks";
+	if (w->native)
+		return "the process has a shadow stack";
+	return probe_elf_is_go(elf) ? "stacks of Go move" : NULL;
+}
+
+/* NULL, or why there is none. */
+static const char *give_jump(struct worker *w, struct probe_elf *elf, struct plan_site *s,
+			     const u8 *text, size_t len)
+{
+	const char *none = no_jumps(w, elf);
 	struct arch_jump j = {0};
 	u64 lo, hi, stub;
 	u32 npads = w->pads.n;
 
 	memset(&s->jump, 0, sizeof(s->jump));
-	if (!w->job->jumps || w->native || probe_elf_is_go(elf) ||
-	    !in_one_mapping(w, s->patch.addr) || !arch_jump_range(&s->patch, text, len, &lo, &hi))
-		return;
+	if (none)
+		return none;
+	if (!in_one_mapping(w, s->patch.addr))
+		return "its memory ends there";
+	if (!arch_jump_range(&s->patch, text, len, &lo, &hi))
+		return "its first instruction can only be emulated";
 	stub_range(&s->patch, &lo, &hi);
 	stub = lo < hi ? slot_near(w, s->patch.addr, lo, hi) : 0;
-	if (!stub || arch_jump_stub(&s->patch, stub, arena_of(w, stub), &j) ||
-	    !plan_jump(&w->pads, &w->maps, w->exe_end, &s->patch, text, len, &j))
-		return;
+	if (!stub || arch_jump_stub(&s->patch, stub, arena_of(w, stub), &j))
+		return "no memory near enough to it is free";
+	if (!plan_jump(&w->pads, &w->maps, w->exe_end, &s->patch, text, len, &j))
+		return "what follows its first instruction would lead a jump to where no room is";
 	if (w->pads.n != npads)
 		note_mapping(w, ALIGN_DOWN(j.to, EBPFRT_PAGE_SIZE), EBPFRT_PAGE_SIZE);
 	s->jump = j;
+	return NULL;
 }
 
 /* What pads hold already; and where the heap will be. */
@@ -391,6 +407,7 @@ static const struct site *known_site(struct worker *w, u64 addr, const u8 *text,
 static int plan_patch(struct worker *w, struct probe_elf *elf, u64 offset, u64 addr,
 		      struct plan_site *s, char why[PROBE_WHY_MAX])
 {
+	const char *no_jump = NULL;
 	const struct site *known;
 	u8 text[TEXT_LEN];
 	ssize_t n = read_text(w, addr, text, sizeof(text));
@@ -416,7 +433,13 @@ static int plan_patch(struct worker *w, struct probe_elf *elf, u64 offset, u64 a
 	if (!err)
 		err = give_slot(w, &s->patch, why);
 	if (!err)
-		give_jump(w, elf, s, text, n);
+		no_jump = give_jump(w, elf, s, text, n);
+	/* the agent's own sites are breaks in any case */
+	if (no_jump && w->job->only_jumps && !s->flags) {
+		say(why, "cannot put a jump at %#llx, as EBPFRT_PROBE=jump asks for: %s",
+		    (unsigned long long)addr, no_jump);
+		err = -EOPNOTSUPP;
+	}
 	return err;
 }
 
@@ -435,12 +458,12 @@ static int want_site(struct worker *w, struct probe_elf *elf, const struct osl_i
 	if (o->nsites == o->max_sites)
 		return -ENOSPC;
 	s = &plan_sites(o)[o->nsites];
+	s->flags = flags;
 	err = plan_patch(w, elf, offset, addr, s, why);
 	if (err)
 		return err;
 	s->file = *file;
 	s->offset = offset;
-	s->flags = flags;
 	return o->nsites++;
 }
 

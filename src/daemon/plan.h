@@ -120,7 +120,8 @@ struct plan_job {
 	u64 dl_debug; /* 0: unknown */
 	bool want_hook, want_sanitise, want_unwind;
 	bool want_left;		       /* how calls end that don't return */
-	bool jumps; /* where they can be */
+	bool jumps;		       /* where they can be */
+	bool only_jumps;	       /* and else no probe */
 	const struct plan_scan *scans; /* known ones */
 	u32 nscans;
 	const struct site *sites; /* known ones: their original bytes, their slots */

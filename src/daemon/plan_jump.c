@@ -82,6 +82,14 @@ static u64 take(struct plan_pad *pad, u64 at)
 	return pad->page + at;
 }
 
+struct search {
+	struct plan_pads *pads;
+	const struct probe_maps *maps;
+	const struct arch_patch *p;
+	u64 exe_end, lo, hi;
+	u32 boundaries;
+};
+
 /* --- astray -------------------------------------------------------------------------------------
  */
 
@@ -102,6 +110,20 @@ static const struct probe_mapping *mapping_at(const struct probe_maps *maps, u64
 	return NULL;
 }
 
+/* Where break points can be behind the instruction: bytes of the jump at which others begin. */
+static u32 boundaries(const struct arch_patch *p, const u8 *text, size_t len)
+{
+	u32 at = p->len, bits = 0;
+	int n = 1;
+
+	for (; at < ARCH_JUMP_LEN && n > 0; at += (u32)n) {
+		bits |= 1u << at;
+		n = arch_insn_len(text + at, len - at);
+	}
+	/* what can't be told may begin anywhere */
+	return n > 0 ? bits : (1u << ARCH_JUMP_LEN) - (1u << p->len);
+}
+
 /* The jump itself is to be at @to: what is there traps, too. */
 static bool faults_at(const struct plan_pads *pads, const struct probe_maps *maps, u64 to, u64 addr)
 {
@@ -116,11 +138,11 @@ static bool faults_at(const struct plan_pads *pads, const struct probe_maps *map
 	return !m || !(m->prot & PROT_EXEC);
 }
 
-static bool may_lead_to(const struct plan_pads *pads, const struct probe_maps *maps,
-			const struct arch_patch *p, u64 to)
+static bool may_lead_to(const struct search *s, u64 to)
 {
-	arch_for_each_breaks (breaks, p->len)
-		if (!faults_at(pads, maps, to, arch_jump_astray(p->addr, to, breaks)))
+	arch_for_each_breaks (breaks, s->p->len)
+		if (!(breaks & ~s->boundaries) &&
+		    !faults_at(s->pads, s->maps, to, arch_jump_astray(s->p->addr, to, breaks)))
 			return false;
 	return true;
 }
@@ -140,6 +162,7 @@ static bool astray_room(struct plan_pads *pads, u32 more)
 	return true;
 }
 
+/* What follows a jump that is there already is not looked at any more: anything. */
 static bool note_astray(struct plan_pads *pads, const struct arch_patch *p, u64 to)
 {
 	if (!astray_room(pads, 1u << ARCH_JUMP_LEN))
@@ -183,13 +206,6 @@ bool plan_pads_lead_into(const struct plan_pads *pads, u64 addr, u64 size)
 /* --- a place ------------------------------------------------------------------------------------
  */
 
-struct search {
-	struct plan_pads *pads;
-	const struct probe_maps *maps;
-	const struct arch_patch *p;
-	u64 exe_end, lo, hi;
-};
-
 /* A free place of @pad: its address, 0: none. */
 static u64 place_in(const struct search *s, struct plan_pad *pad)
 {
@@ -197,7 +213,7 @@ static u64 place_in(const struct search *s, struct plan_pad *pad)
 	u64 to = MIN(s->hi - pad->page, EBPFRT_PAGE_SIZE - ARCH_JUMP_LEN);
 
 	for (u64 at = from; at <= to; at++)
-		if (is_free(pad, at) && may_lead_to(s->pads, s->maps, s->p, pad->page + at))
+		if (is_free(pad, at) && may_lead_to(s, pad->page + at))
 			return take(pad, at);
 	return 0;
 }
@@ -258,11 +274,17 @@ static u64 pad_place(const struct search *s)
 bool plan_jump(struct plan_pads *pads, const struct probe_maps *maps, u64 exe_end,
 	       const struct arch_patch *p, const u8 *text, size_t len, struct arch_jump *out)
 {
-	struct search s = {.pads = pads, .maps = maps, .p = p, .exe_end = exe_end};
+	struct search s = {
+		.pads = pads,
+		.maps = maps,
+		.p = p,
+		.exe_end = exe_end,
+		.boundaries = boundaries(p, text, len),
+	};
 
 	if (!arch_jump_range(p, text, len, &s.lo, &s.hi))
 		return false;
-	if (out->stub >= s.lo && out->stub <= s.hi && may_lead_to(pads, maps, p, out->stub))
+	if (out->stub >= s.lo && out->stub <= s.hi && may_lead_to(&s, out->stub))
 		out->to = out->stub;
 	else
 		out->to = pad_place(&s);

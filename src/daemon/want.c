@@ -288,6 +288,7 @@ static int start_worker(struct exchange *x)
 			       .want_unwind = any_return(t),
 			       .want_left = any_asks(t),
 			       .jumps = t->d->jumps,
+			       .only_jumps = t->d->only_jumps,
 			       .scans = scans,
 			       .nscans = nscans,
 			       .sites = t->sites,

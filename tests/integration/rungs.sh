@@ -63,4 +63,4 @@ is "it ends well" "$target_status" 0
 # nonsense is told
 EBPFRT_PROBE=perhaps ebpfrtd --foreground >words 2>&1
 is "a value that there is not" $? 2
-like "its words" "$(cat words)" "EBPFRT_PROBE is neither trap nor auto: 'perhaps'"
+like "its words" "$(cat words)" "EBPFRT_PROBE is neither trap, jump nor auto: 'perhaps'"

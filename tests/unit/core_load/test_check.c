@@ -150,6 +150,41 @@ Test(check, too_many_functions)
 
 /* A check that accepts must not be surprised by anything: random bytes, and programs with one bit
  * turned. */
+/* Neither what a function calls nor what it gives others to call may lead back to it. */
+Test(check, functions_do_not_call_each_other_for_ever)
+{
+	const struct bpf_insn itself[] = {CALL_BPF(1), EXIT(), CALL_BPF(-1), EXIT()};
+	const struct bpf_insn each_other[] = {CALL_BPF(1), EXIT(),	 CALL_BPF(1),
+					      EXIT(),	   CALL_BPF(-3), EXIT()};
+	const struct bpf_insn callback[] = {CALL_BPF(1),   EXIT(), LDDW_KIND(2, BPF_PSEUDO_FUNC, 3),
+					    MOV_IMM(0, 0), EXIT(), CALL_BPF(-5),
+					    EXIT()};
+
+	for (u32 flags = 0; flags <= EBPF_CHECK_PATHS; flags += EBPF_CHECK_PATHS) {
+		cr_assert_eq(check(itself, 4, BPF_PROG_TYPE_KPROBE, flags), -E2BIG);
+		SAYS("the call stack");
+		cr_assert_eq(check(each_other, 6, BPF_PROG_TYPE_KPROBE, flags), -E2BIG);
+		cr_assert_eq(check(callback, ARRAY_SIZE(callback), BPF_PROG_TYPE_KPROBE, flags),
+			     -E2BIG, "%s", text);
+	}
+}
+
+/* Main, and in a row each calls the next: as many as there are frames, and one more. */
+Test(check, as_many_calls_as_frames)
+{
+	struct bpf_insn p[2 * (EBPF_MAX_FRAMES + 1)];
+
+	for (u32 n = EBPF_MAX_FRAMES; n <= EBPF_MAX_FRAMES + 1; n++) {
+		for (u32 i = 0; i < n; i++) {
+			p[2 * i] = (struct bpf_insn)CALL_BPF(1);
+			p[2 * i + 1] = (struct bpf_insn)EXIT();
+		}
+		p[2 * n - 2] = (struct bpf_insn)MOV_IMM(0, 0);
+		cr_assert_eq(check(p, 2 * n, BPF_PROG_TYPE_KPROBE, EBPF_CHECK_PATHS),
+			     n > EBPF_MAX_FRAMES ? -E2BIG : 0, "%u: %s", n, text);
+	}
+}
+
 Test(check, random_bytes_do_not_hurt)
 {
 	struct bpf_insn p[16];

@@ -14,15 +14,17 @@ rounds=${ROUNDS:-15}
 calls=${CALLS:-30000}
 here=$build/tests/bench
 names="base empty hash ring ret"
+nnames="nbase nempty nhash nring nret"
 work=$(mktemp -d) || exit 1
 EBPFRT_RUNTIME_DIR=$work/run
 EBPFRT_IDLE=1
-export EBPFRT_RUNTIME_DIR EBPFRT_IDLE
+EBPFRT_PROBE="trap"
+export EBPFRT_RUNTIME_DIR EBPFRT_IDLE EBPFRT_PROBE
 
 # the daemon leaves by itself when it has been idle for a second
 clean() {
 	tries=0
-	while [ -S "$work/run/ctl" ] && [ $tries -lt 50 ]; do
+	while { [ -S "$work/run/ctl" ] || [ -S "$work/jump/ctl" ]; } && [ $tries -lt 50 ]; do
 		sleep 0.1
 		tries=$((tries + 1))
 	done
@@ -38,24 +40,39 @@ collect() { # prefix, command...: "prefix:name ns" to the samples
 }
 
 why_no_kernel=
+why_no_multi=
 i=0
 while [ $i -lt "$rounds" ]; do
 	collect floor "$here/hit" --trap "$calls" base trap
+	EBPFRT_PROBE="trap"
 	collect ours "$build/ebpfrt" run -q -P "$here/hit.bpf.o" -o "$work/out" -- "$here/hit" "$calls" $names
+	# another daemon: how it probes is settled when it starts
+	runtime=$EBPFRT_RUNTIME_DIR
+	EBPFRT_PROBE=auto
+	EBPFRT_RUNTIME_DIR=$work/jump
+	collect jump "$build/ebpfrt" run -q -P "$here/hit.bpf.o" -o "$work/out" -- "$here/hit" $((calls * 10)) empty $nnames
+	collect two "$build/ebpfrt" run -q -P "$here/hit.bpf.o" -o "$work/out" -- "$here/hit" --threads 2 $((calls * 10)) \
+		nempty nhash
+	EBPFRT_RUNTIME_DIR=$runtime
 	if [ $i = 0 ] && [ -s "$work/err" ]; then
 		sed 's/^/# /' "$work/err"
 	fi
 	if [ -z "$why_no_kernel" ]; then
-		"$here/kernel" "$here/hit.bpf.o" "$here/hit" "$calls" $names >"$work/kernel" 2>"$work/err" ||
+		"$here/kernel" "$here/hit.bpf.o" "$here/hit" "$calls" $names nempty >"$work/kernel" 2>"$work/err" ||
 			why_no_kernel=$(sed 's/^kernel uprobes: //' "$work/err")
 		[ -n "$why_no_kernel" ] || sed 's/^/kernel:/' "$work/kernel" >>"$work/samples"
+	fi
+	if [ -z "$why_no_multi" ]; then
+		"$here/kernel" --multi "$here/hit.bpf.o" "$here/hit" "$calls" $nnames >"$work/kernel" 2>"$work/err" ||
+			why_no_multi=$(sed 's/^kernel uprobes: //' "$work/err")
+		[ -n "$why_no_multi" ] || sed 's/^/multi:/' "$work/kernel" >>"$work/samples"
 	fi
 	i=$((i + 1))
 done
 
 echo "$(uname -rm), $(nproc) CPUs, load $(cut -d' ' -f1 /proc/loadavg); $rounds rounds of $calls calls"
 echo
-sort -k1,1 -k2,2n "$work/samples" | awk -v why="$why_no_kernel" '
+sort -k1,1 -k2,2n "$work/samples" | awk -v why="$why_no_kernel" -v why_multi="$why_no_multi" '
 	function median(k) {return v[k, int((c[k] + 1) / 2)]}
 	function ratio(a, b) {return b ? sprintf("%9.2f", a / b) : sprintf("%9s", "-")}
 	function row(k, what) {
@@ -66,9 +83,34 @@ sort -k1,1 -k2,2n "$work/samples" | awk -v why="$why_no_kernel" '
 		else
 			printf "%-36s skipped: %s\n", what, k ~ /^kernel/ && why ? why : "it failed"
 	}
+	# against the call of the same function unprobed, and the best that the kernel has for it
+	function jump(k, what, peer) {
+		if (c[k])
+			printf "%-36s %10.1f %10.1f %10.1f %s   %s\n", what, v[k, 1], median(k), v[k, c[k]],
+				ratio(median(k), median("jump:nbase")), peer && c[peer] ? ratio(median(peer), median(k)) : ""
+		else
+			printf "%-36s skipped: %s\n", what, k ~ /^multi/ ? (why_multi ? why_multi : "it failed") : \
+				k ~ /^kernel/ && why ? why : "it failed"
+	}
 	{v[$1, ++c[$1]] = $2}
 	END {
-		printf "%-36s %10s %10s %10s %11s %9s %9s\n", "hit, ns per call", "min", "median", "max", "x-floor-min",
+		printf "%-36s %10s %10s %10s %9s %11s\n", "hit by a jump, ns per call", "min", "median", "max", "x-call",
+			"kernel is x"
+		jump("jump:nbase", "unprobed call")
+		jump("jump:nempty", "jump on nop, empty program", "multi:nempty")
+		jump("jump:empty", "jump on push, empty program", "kernel:empty")
+		jump("jump:nhash", "jump, hash increment, 1,024 keys", "multi:nhash")
+		jump("jump:nring", "jump, 64-byte ring record, reader", "multi:nring")
+		jump("jump:nret", "return probe, empty", "multi:nret")
+		jump("two:nempty", "two threads, empty program", "jump:nempty")
+		jump("two:nhash", "two threads, separate keys", "jump:nhash")
+		jump("kernel:nempty", "kernel uprobe on nop, empty")
+		jump("kernel:empty", "kernel uprobe on push, empty")
+		jump("multi:nempty", "kernel uprobe.multi on nop, empty")
+		jump("multi:nhash", "kernel uprobe.multi, hash increment")
+		jump("multi:nring", "kernel uprobe.multi, ring record")
+		jump("multi:nret", "kernel uretprobe.multi, empty")
+		printf "\n%-36s %10s %10s %10s %11s %9s %9s\n", "hit, ns per call", "min", "median", "max", "x-floor-min",
 			"x-floor", "x-empty"
 		row("floor:base", "unprobed call")
 		row("ours:base", "unprobed call in a probed process")

@@ -18,6 +18,7 @@
 
 #define ACTIVE_SLOTS 1024u
 #define ACTIVE_WINDOW 32u
+#define KEY_NONE 2		/* of no thread */
 #define ACTIVE_REACH (1u << 20) /* nested frames are nearer than this */
 
 static struct agent_active slots[ACTIVE_SLOTS] __cacheline_aligned;
@@ -64,6 +65,31 @@ static struct agent_active *find(u64 key, u64 frame)
 static u64 own_key(void)
 {
 	return arch_thread_pointer() | 1;
+}
+
+bool active_index(const struct agent_active *a, u32 *index)
+{
+	if (a == &overflow)
+		return false;
+	*index = (u32)(a - slots);
+	return true;
+}
+
+/* As if somebody else were in there for a moment. */
+bool active_unbind(u32 index, s32 stack)
+{
+	struct agent_active *a = &slots[index % ACTIVE_SLOTS];
+	u64 empty = 0;
+	bool had;
+
+	if (!__atomic_compare_exchange_n(&a->key, &empty, KEY_NONE, false, __ATOMIC_SEQ_CST,
+					 __ATOMIC_RELAXED))
+		return false;
+	had = a->stack == (u64)stack + 1;
+	if (had)
+		a->stack = 0;
+	store_release(&a->key, 0);
+	return had;
 }
 
 struct agent_active *active_here(u64 frame)
@@ -122,9 +148,9 @@ __hot struct agent_active *active_enter(u64 frame, bool *nested)
 	return *nested ? NULL : enter(key, frame);
 }
 
-__hot struct agent_active *active_enter_open(const struct jump_frame *f)
+__hot struct agent_active *active_enter_open(const struct jump_frame *f, u64 thread)
 {
-	struct agent_active *a = enter(own_key(), (u64)f);
+	struct agent_active *a = enter(thread | 1, (u64)f);
 
 	store_release(&a->open, ACTIVE_OPEN);
 	return a;
@@ -184,9 +210,14 @@ void active_reset(void)
 	stack_reset();
 	overflow.key = 0;
 	for (u32 i = 0; i < ACTIVE_SLOTS; i++) {
-		if (slots[i].key != key)
-			slots[i] = (struct agent_active){0};
+		struct agent_active *a = &slots[i];
+
+		if (a->key != key)
+			*a = (struct agent_active){0};
 		else if (i != window_start(key))
 			displaced++;
+		if (a->open >> ACTIVE_STACK)
+			stack_keep((s32)(a->open >> ACTIVE_STACK) - 1);
+		a->stack = 0;
 	}
 }

@@ -124,8 +124,9 @@ struct agent {
 	u32 trace_map;
 	u32 jumps; /* sites may become jumps */
 	struct agent_shared shared[AGENT_SHARED];
-	u32 *mark;		     /* a page the kernel wipes in a forked child: enum fork_mark */
-	struct agent_stats *stats;   /* NULL before the set-up */
+	u32 *mark;		   /* a page the kernel wipes in a forked child: enum fork_mark */
+	struct agent_stats *stats; /* NULL before the set-up */
+	struct agent_lane *lanes;  /* AGENT_LANES, one for each stack of the pool; or NULL; lent */
 	const struct osl_life *life; /* likewise */
 	u64 dl_debug;		     /* the loader's struct r_debug, 0: none */
 	struct agent_place *places;  /* all, newest first */
@@ -190,6 +191,17 @@ static inline struct agent_stat *agent_stat_at(u32 index)
 static inline void agent_count(u64 *counter)
 {
 	__atomic_fetch_add(counter, 1, __ATOMIC_RELAXED);
+}
+
+s32 stack_index(u64 sp); /* of the pool's stacks, -1: it is none of them */
+
+/* The lane of who runs on the stack that @sp is on, or NULL. */
+static inline struct agent_lane *agent_lane_at(u64 sp)
+{
+	struct agent_lane *lanes = load_acquire(&agent.lanes);
+	s32 i = lanes ? stack_index(sp) : -1;
+
+	return i < 0 ? NULL : &lanes[i];
 }
 
 /* --- site.c -------------------------------------------------------------------------------------
@@ -295,6 +307,7 @@ struct agent_active {
 	struct ebpf_run *run; /* the execution under way */
 	u64 link;	      /* whose program may be running, 0: none */
 	u64 open;	      /* signals may arrive in it: .frame is a struct jump_frame */
+	u64 stack;	      /* of the pool, belongs to whoever is in here: its number + 1 */
 };
 #define ACTIVE_OPEN 1
 #define ACTIVE_EXPOSED 2 /* and one of their handlers runs, which may not come back */
@@ -303,9 +316,13 @@ struct agent_active {
 struct agent_active *active_enter(u64 frame, bool *nested);
 /* Enter a hit that signals may interrupt, which is never nested. */
 struct jump_frame;
-struct agent_active *active_enter_open(const struct jump_frame *f);
+struct agent_active *active_enter_open(const struct jump_frame *f, u64 thread);
 /* It goes on on a stack of the pool. */
 void active_moves(struct agent_active *a, s32 stack);
+/* Its place, for active_unbind(); false: it has none of its own. */
+bool active_index(const struct agent_active *a, u32 *index);
+/* Take the stack away that belongs to the place @index; false: somebody is in there. */
+bool active_unbind(u32 index, s32 stack);
 void active_leave(struct agent_active *a);
 /* Is no thread but @self in a hit? Then what has been unpublished before is no longer used. */
 bool active_quiet(const struct agent_active *self);
@@ -406,12 +423,13 @@ void stack_call_open(void (*fn)(void *hit), void *hit, struct agent_active *a);
  * May a hit at @sp go on on another stack, as far as the alternate one matters? And what is known
  * for that: @uc's handler was called with @sp; @trapped: in place of the hit itself.
  */
-bool stack_may_be_left(u64 sp);
+bool stack_may_be_left(u64 sp, u64 thread);
 void stack_note(const struct osl_ucontext *uc, u64 sp, bool trapped);
-s32 stack_index(u64 sp); /* of the pool's stacks, -1: it is none of them */
+void stack_lanes(void); /* there is a new page that says which lanes are in use */
 /* Where the thread was before it went to the stack of ours that @sp is on; or @sp. */
 u64 stack_origin(u64 sp);
 void stack_reset(void);
+void stack_keep(s32 i); /* but this one is in use */
 void agent_call_on(u64 top, void (*fn)(void *), void *arg) __hidden;
 
 /* --- fault.c, sig.c -----------------------------------------------------------------------------

@@ -161,7 +161,7 @@
  * the site; the table says how. Flags are written back without popf, which is slow, unless DF or AC
  * was set. A C function leaves rbx, rbp and r12 to r15 as they were.
  */
-	.set stack_needed, 4096
+	.set stack_needed, 4096 - 128	/* a whole page would look like what was just stored */
 	.set frame_deferred, 8
 	.set frame_regs, 24
 	.set frame_mark, 0x5eed5eed

@@ -222,6 +222,22 @@ static long map_shared(struct agent_shared *at, int fd, u64 size, u64 least, int
 	return p;
 }
 
+/* Of the new page's file. Without them it is counted in the page. */
+static struct agent_lane *map_lanes(const struct agent_setup *s, int fd)
+{
+	u64 at = AGENT_LANES_AT(s->nstats);
+	int fixed = agent.lanes ? MAP_FIXED : 0;
+	long p;
+
+	if (s->nstats < AGENT_LANE_STATS || s->stats_size < at + AGENT_LANES_SIZE)
+		return NULL;
+	p = sys_mmap((u64)agent.lanes, AGENT_LANES_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | fixed,
+		     fd, (long)at);
+	if (!agent.lanes)
+		p = agent_lend_pages(p, AGENT_LANES_SIZE);
+	return sys_is_err(p) ? NULL : (void *)p;
+}
+
 static int map_pages(struct exchange *x, const struct agent_setup *s, struct osl_self *self)
 {
 	u64 least = sizeof(struct agent_stats) + (u64)s->nstats * sizeof(struct agent_stat);
@@ -233,7 +249,8 @@ static int map_pages(struct exchange *x, const struct agent_setup *s, struct osl
 			   PROT_READ | PROT_WRITE);
 	life = map_shared(&agent.shared[1], x->fds[1], s->life_size, sizeof(struct osl_life),
 			  PROT_READ);
-	stats = map_shared(&agent.shared[2], x->fds[2], s->stats_size, least,
+	stats = map_shared(&agent.shared[2], x->fds[2],
+			   MIN((u64)s->stats_size, AGENT_LANES_AT(s->nstats)), least,
 			   PROT_READ | PROT_WRITE);
 	if (sys_is_err(bells) || sys_is_err(life) || sys_is_err(stats))
 		return sys_is_err(bells) ? (int)bells : sys_is_err(life) ? (int)life : (int)stats;
@@ -243,6 +260,8 @@ static int map_pages(struct exchange *x, const struct agent_setup *s, struct osl
 	/* the entries before their number grows, the number before they shrink */
 	agent.nstats = MIN(agent.nstats, s->nstats);
 	store_release(&agent.stats, (void *)stats);
+	stack_lanes();
+	store_release(&agent.lanes, map_lanes(s, x->fds[2]));
 	store_release(&agent.nstats, s->nstats);
 	return 0;
 }

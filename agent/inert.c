@@ -31,6 +31,7 @@ static void blank(const struct agent_shared *s)
 /* Who comes from here on finds no consumers; who came before is seen in a hit. */
 bool agent_give_back(void)
 {
+	store_release(&agent.lanes, NULL);
 	site_unhook_all();
 	if (!active_quiet(NULL))
 		return false;

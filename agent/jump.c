@@ -386,7 +386,12 @@ struct hit {
 static __hot void on_hit(void *v)
 {
 	struct hit *h = v;
+	struct agent_lane *lane = agent_lane_at((u64)__builtin_frame_address(0));
 
+	if (likely(lane))
+		arch_count(&lane->hits);
+	else
+		agent_count(&agent.stats->hits);
 	trap_serve(h->p, h->regs, h->a);
 }
 
@@ -396,6 +401,7 @@ static void on_closed_hit(void *v)
 	struct hit *h = v;
 	bool nested, settled = fork_check();
 
+	agent_count(&agent.stats->hits);
 	if (agent_daemon_dead() && !load_acquire(&agent.inert))
 		agent_go_inert(false);
 	h->a = settled ? active_enter((u64)__builtin_frame_address(0), &nested) : NULL;
@@ -405,26 +411,29 @@ static void on_closed_hit(void *v)
 }
 
 /* Something is to be done with the daemon, or the stack may not be left. */
-static bool by_trap(const struct jump_frame *f)
+static __always_inline bool by_trap(const struct jump_frame *f, u64 thread)
 {
 	return load_acquire(agent.mark) != FORK_KNOWN ||
-	       (agent_daemon_dead() && !load_acquire(&agent.inert)) || !stack_may_be_left((u64)f);
+	       (agent_daemon_dead() && !load_acquire(&agent.inert)) ||
+	       !stack_may_be_left((u64)f, thread);
 }
 
 __hot void agent_on_jump(struct jump_frame *f)
 {
 	struct hit h = {.p = site_find(f->regs.ip), .regs = &f->regs};
+	u64 thread = arch_thread_pointer();
 
 	/* restored since: there is only the instruction to be executed */
 	if (!h.p || load_acquire(&h.p->state) != SITE_ARMED)
 		return;
-	agent_count(&agent.stats->hits);
-	if (unlikely(by_trap(f))) {
-		if (!agent_trap_self(on_closed_hit, &h))
+	if (unlikely(by_trap(f, thread))) {
+		if (!agent_trap_self(on_closed_hit, &h)) {
+			agent_count(&agent.stats->hits);
 			trap_serve(h.p, h.regs, NULL);
+		}
 		return;
 	}
-	h.a = active_enter_open(f);
+	h.a = active_enter_open(f, thread);
 	stack_call_open(on_hit, &h, h.a);
 	active_leave(h.a);
 }

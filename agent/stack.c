@@ -13,6 +13,11 @@
  * A hit within a hit goes on below it. When all are in use the thread's own stack has to do; where
  * that is known to be too small the programs are missed.
  *
+ * To take one is an atomic operation, and so is to enter a hit (active.c). A hit by a jump does
+ * with the one: the stack it took stays with the place it was entered at, and is whose that place
+ * is, by and by, until somebody needs a stack and finds the place empty. Each stack has a lane of
+ * the statistics, where whoever is on it counts without an atomic operation.
+ *
  * A hit by a jump has no frame of the kernel's that says whether the alternate stack is in use. So
  * it is known of each thread where it may be: nowhere at first, since a trap said so, then where a
  * handler has been seen to run on it. Threads of which nothing is known, and those that are there,
@@ -36,19 +41,29 @@
 #define FRAME_REST 256u /* red zone, alignment, return address */
 
 static u8 stacks[STACKS][STACK_SIZE] __attribute__((aligned(64)));
-static u32 taken[STACKS];
+static u32 taken[STACKS];   /* 0: free, TAKEN, or OF_PLACE + the place that it stays with */
+static u32 lanes_used;	    /* those above have counted nothing yet */
 static u64 origins[STACKS]; /* where the thread was before */
+
+#define TAKEN 1u
+#define OF_PLACE 2u
+_Static_assert(STACKS == AGENT_LANES, "a lane each");
 
 #define THREADS 1024u
 #define WINDOW 16u
 
 /* Of a thread, written by nobody else. A place is never given to another. */
 struct alternate {
-	u64 key;   /* thread pointer | 1, 0: free */
-	u64 known; /* the others are valid */
+	u64 key; /* thread pointer | 1, and KNOWN when the others are valid; 0: free */
 	u64 at, size;
 };
+#define KNOWN 2u
 static struct alternate alternates[THREADS];
+
+static u64 key_of(u64 thread)
+{
+	return (thread & ~3ull) | 1;
+}
 
 s32 stack_index(u64 sp)
 {
@@ -84,19 +99,75 @@ static u32 hash_of(u64 thread)
 	return (u32)((thread * 0x9e3779b97f4a7c15ULL) >> 40);
 }
 
-static s32 take(void)
+void stack_lanes(void)
 {
-	u32 start = hash_of(arch_thread_pointer()) % STACKS;
+	store_release(&agent.stats->lanes, load_relaxed(&lanes_used));
+}
 
+/* Whoever is on stack @i may count. */
+static void use_lane(u32 i)
+{
+	u32 n = load_relaxed(&lanes_used);
+
+	while (n <= i && !__atomic_compare_exchange_n(&lanes_used, &n, i + 1, false,
+						      __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+		;
+	if (agent.stats)
+		stack_lanes();
+}
+
+static s32 take_free(void)
+{
 	for (u32 i = 0; i < STACKS; i++) {
-		u32 at = (start + i) % STACKS, free = 0;
+		u32 free = 0;
 
-		if (!load_relaxed(&taken[at]) &&
-		    __atomic_compare_exchange_n(&taken[at], &free, 1, false, __ATOMIC_ACQUIRE,
+		if (!load_relaxed(&taken[i]) &&
+		    __atomic_compare_exchange_n(&taken[i], &free, TAKEN, false, __ATOMIC_ACQUIRE,
 						__ATOMIC_RELAXED))
-			return (s32)at;
+			return (s32)i;
 	}
 	return -1;
+}
+
+/* One that stays with a place where nobody is. */
+static s32 take_idle(void)
+{
+	for (u32 i = 0; i < STACKS; i++) {
+		u32 of = load_relaxed(&taken[i]);
+
+		if (of < OF_PLACE || !active_unbind(of - OF_PLACE, (s32)i))
+			continue;
+		store_release(&taken[i], TAKEN);
+		return (s32)i;
+	}
+	return -1;
+}
+
+static s32 take(void)
+{
+	s32 i = take_free();
+
+	if (i < 0)
+		i = take_idle();
+	if (unlikely(i >= (s32)load_relaxed(&lanes_used)))
+		use_lane((u32)i);
+	return i;
+}
+
+/* The one of the place @a, where we are. */
+static s32 take_with(struct agent_active *a)
+{
+	u32 index;
+	s32 i;
+
+	if (likely(a->stack))
+		return (s32)a->stack - 1;
+	i = take();
+	if (i >= 0 && active_index(a, &index)) {
+		a->stack = (u64)i + 1;
+		store_release(&taken[i], OF_PLACE + index);
+	}
+	return i;
 }
 
 static long set_alternate(u64 sp, u64 size)
@@ -149,14 +220,14 @@ static bool alternate_in_use(u64 sp, const struct osl_ucontext *uc)
 /* The place of this thread, which is made; NULL: there is none. */
 static struct alternate *alternate_of(u64 thread)
 {
-	u64 key = thread | 1;
+	u64 key = key_of(thread);
 	u32 start = hash_of(thread);
 
 	for (u32 i = 0; i < WINDOW; i++) {
 		struct alternate *a = &alternates[(start + i) % THREADS];
 		u64 empty = 0;
 
-		if (load_relaxed(&a->key) == key ||
+		if ((load_relaxed(&a->key) & ~(u64)KNOWN) == key ||
 		    (!load_relaxed(&a->key) &&
 		     __atomic_compare_exchange_n(&a->key, &empty, key, false, __ATOMIC_RELAXED,
 						 __ATOMIC_RELAXED)))
@@ -174,14 +245,14 @@ void stack_note(const struct osl_ucontext *uc, u64 sp, bool trapped)
 		return;
 	a->at = uc->stack_sp;
 	a->size = in_use ? uc->stack_size : 0;
-	store_release(&a->known, 1);
+	store_release(&a->key, key_of(arch_thread_pointer()) | KNOWN);
 }
 
-__hot bool stack_may_be_left(u64 sp)
+__hot bool stack_may_be_left(u64 sp, u64 thread)
 {
-	const struct alternate *a = alternate_of(arch_thread_pointer());
+	const struct alternate *a = alternate_of(thread);
 
-	return a && load_acquire(&a->known) && sp - a->at >= a->size;
+	return a && load_acquire(&a->key) & KNOWN && sp - a->at >= a->size;
 }
 
 __hot bool stack_call(void (*fn)(void *hit), void *hit, const struct osl_ucontext *uc)
@@ -213,7 +284,7 @@ __hot bool stack_call(void (*fn)(void *hit), void *hit, const struct osl_ucontex
 
 __hot void stack_call_open(void (*fn)(void *hit), void *hit, struct agent_active *a)
 {
-	s32 i = take();
+	s32 i = take_with(a);
 
 	if (i < 0) {
 		fn(hit);
@@ -222,7 +293,8 @@ __hot void stack_call_open(void (*fn)(void *hit), void *hit, struct agent_active
 	active_moves(a, i);
 	store_relaxed(&origins[i], (u64)__builtin_frame_address(0));
 	agent_call_on((u64)stacks[i] + TOP, fn, hit);
-	store_release(&taken[i], 0);
+	if (unlikely(a->stack != (u64)i + 1))
+		store_release(&taken[i], 0);
 }
 
 /* In a forked child: nobody else is in a hit. */
@@ -231,6 +303,11 @@ void stack_reset(void)
 	s32 own = stack_index((u64)__builtin_frame_address(0));
 
 	for (u32 i = 0; i < STACKS; i++)
-		if ((s32)i != own)
-			taken[i] = 0;
+		taken[i] = (s32)i == own ? TAKEN : 0;
+}
+
+void stack_keep(s32 i)
+{
+	if (i < (s32)STACKS)
+		taken[i] = TAKEN;
 }

@@ -23,15 +23,30 @@ static __always_inline u64 hit_frame(void)
 /* --- programs -----------------------------------------------------------------------------------
  */
 
-static void account(struct agent_stat *st, const struct ebpf_run *run, u64 since)
+static void account_rest(u32 stat, const struct ebpf_run *run, u64 since)
 {
-	if (!st)
-		return;
-	agent_count(&st->hits);
-	if (run->aborted)
+	struct agent_stat *st = agent_stat_at(stat);
+
+	if (st && run->aborted)
 		agent_count(&st->aborted);
-	if (since)
+	if (st && since)
 		__atomic_fetch_add(&st->run_time_ns, osl_ktime_ns() - since, __ATOMIC_RELAXED);
+}
+
+static __always_inline void account(u32 stat, const struct ebpf_run *run, u64 since)
+{
+	struct agent_lane *lane = agent_lane_at((u64)run);
+	struct agent_stat *st;
+
+	if (likely(lane && stat < AGENT_LANE_STATS)) {
+		arch_count(&lane->stat[stat]);
+	} else {
+		st = agent_stat_at(stat);
+		if (st)
+			agent_count(&st->hits);
+	}
+	if (unlikely(run->aborted || since))
+		account_rest(stat, run, since);
 }
 
 /* What a program is told of a hit besides the registers. */
@@ -41,12 +56,31 @@ struct part {
 	u64 session_cookie; /* the program may change it */
 };
 
+/* What a program writes to the registers is not for the thread. */
+static __noinline u64 run_on_copy(const struct ebpf_prog *prog, const struct arch_regs *at,
+				  struct ebpf_run *run)
+{
+	struct arch_regs ctx = *at;
+
+	return ebpf_prog_run(prog, &ctx, run);
+}
+
+/* Of itself it doesn't: no program may that was checked. */
+static __always_inline u64 run_on(const struct ebpf_prog *prog, const struct arch_regs *at,
+				  struct ebpf_run *run)
+{
+	const u32 may = EBPF_IMAGE_CTX_ESCAPES | EBPF_IMAGE_TAIL_CALLS;
+
+	if (unlikely(prog->image->flags & may || !prog->code))
+		return run_on_copy(prog, at, run);
+	return ebpf_prog_run(prog, (struct arch_regs *)(uintptr_t)at, run);
+}
+
 static u64 run_prog(const struct ebpf_prog *prog, const struct agent_hook *h,
 		    const struct agent_place *p, const struct arch_regs *at, struct part *part,
 		    struct agent_active *a)
 {
-	struct arch_regs ctx = *at; /* what a program writes there is not for the thread */
-	struct ebpf_run run;	    /* large, and ebpf_prog_run() sets the rest */
+	struct ebpf_run run; /* large, and ebpf_prog_run() sets the rest */
 	u64 since = READ_ONCE(agent.life->stats_enabled) ? osl_ktime_ns() : 0, result;
 
 	run.kind = part->is_return ? EBPF_RUN_URETPROBE : EBPF_RUN_UPROBE;
@@ -59,10 +93,10 @@ static u64 run_prog(const struct ebpf_prog *prog, const struct agent_hook *h,
 	run.session_cookie = part->session_cookie;
 	run.recover[0] = run.recover[1] = 0; /* until it can be cut short */
 	a->run = &run;
-	result = ebpf_prog_run(prog, &ctx, &run);
+	result = run_on(prog, at, &run);
 	a->run = NULL;
 	part->session_cookie = run.session_cookie;
-	account(agent_stat_at(h->stat), &run, since);
+	account(h->stat, &run, since);
 	return result;
 }
 

@@ -234,7 +234,7 @@ static void fill_info(const struct target *t, struct msg_target_info *o)
 		o->aborted += st.aborted;
 		o->left += st.left;
 	}
-	o->hits = READ_ONCE(t->stats->hits);
+	o->hits = target_hits(t);
 	o->foreign = READ_ONCE(t->stats->foreign);
 	o->trace_dropped = READ_ONCE(t->stats->trace_dropped);
 	o->inert = READ_ONCE(t->stats->inert);

@@ -124,8 +124,7 @@ struct site *target_site_add(struct target *t)
 
 static int stats_new(struct target *t)
 {
-	u64 size = ALIGN_UP(sizeof(struct agent_stats) + TARGET_STATS * sizeof(struct agent_stat),
-			    EBPFRT_PAGE_SIZE);
+	u64 size = AGENT_LANES_AT(TARGET_STATS) + AGENT_LANES_SIZE;
 	int err;
 
 	t->stats_fd = osl_shm_create("ebpfrt-stats", size);
@@ -144,11 +143,38 @@ u32 target_stat_new(struct target *t)
 	return t->next_stat < TARGET_STATS - 1 ? t->next_stat++ : TARGET_STATS - 1;
 }
 
+static const struct agent_lane *lanes_of(const struct target *t, u64 *n)
+{
+	*n = MIN(READ_ONCE(t->stats->lanes), (u64)AGENT_LANES);
+	return (const void *)((const char *)t->stats + AGENT_LANES_AT(TARGET_STATS));
+}
+
+u64 target_hits(const struct target *t)
+{
+	u64 n, hits = READ_ONCE(t->stats->hits);
+	const struct agent_lane *lane = lanes_of(t, &n);
+
+	for (u64 i = 0; i < n; i++)
+		hits += READ_ONCE(lane[i].hits);
+	return hits;
+}
+
+/* Those that an agent has counted in @index of its lanes. */
+static u64 lane_hits(const struct target *t, u32 index)
+{
+	u64 n, hits = 0;
+	const struct agent_lane *lane = lanes_of(t, &n);
+
+	for (u64 i = 0; index < AGENT_LANE_STATS && i < n; i++)
+		hits += READ_ONCE(lane[i].stat[index]);
+	return hits;
+}
+
 void target_stat(const struct target *t, u32 index, struct agent_stat *out)
 {
 	const struct agent_stat *st = &t->stats->stat[MIN(index, TARGET_STATS - 1)];
 
-	out->hits = READ_ONCE(st->hits);
+	out->hits = READ_ONCE(st->hits) + lane_hits(t, index);
 	out->missed = READ_ONCE(st->missed);
 	out->aborted = READ_ONCE(st->aborted);
 	out->run_time_ns = READ_ONCE(st->run_time_ns);

@@ -21,7 +21,7 @@
 #include "core/run/map/map.h"
 #include "core/run/prog.h"
 
-#define AGENT_ABI 12u
+#define AGENT_ABI 13u
 #define AGENT_MSG_MAX 65536u
 #define AGENT_TIMEOUT_MS                                                                           \
 	2000u /* an agent waits no longer for a silent daemon; then it goes on unprobed */
@@ -110,7 +110,7 @@ struct agent_setup {
 	u32 stats_size;
 	u32 ret_instances; /* how many return instances to provide for */
 	u32 jumps;	   /* sites may become jumps */
-	char socket[108]; /* path for later exchanges */
+	char socket[108];  /* path for later exchanges */
 };
 
 #define AGENT_RING_PRESENT (4ull << 20) /* bytes of a ring that are made present at once */
@@ -259,10 +259,27 @@ struct agent_stats {
 	u64 trace_dropped; /* bpf_printk records that did not fit */
 	u64 inert;	   /* the agent has restored everything by itself (daemon died) */
 	u64 jumps;	   /* sites that are jumps at the moment */
-	u64 pad[2];
-	u64 signals_lost; /* that had to wait, and for which there was no memory */
+	u64 lanes;	   /* of struct agent_lane in use, the first ones */
+	u64 pad;
+	u64 signals_lost;	  /* that had to wait, and for which there was no memory */
 	struct agent_stat stat[]; /* nstats */
 };
+
+/*
+ * Where one thread at a time counts, so that none waits for another: to be added to .hits above and
+ * to those of the entries. They begin at the page behind the entries.
+ */
+#define AGENT_LANES 17u
+#define AGENT_LANE_STATS 4095u
+struct agent_lane {
+	u64 hits;
+	u64 stat[AGENT_LANE_STATS];
+};
+#define AGENT_LANES_AT(nstats)                                                                     \
+	ALIGN_UP(sizeof(struct agent_stats) + (u64)(nstats) * sizeof(struct agent_stat),           \
+		 (u64)EBPFRT_PAGE_SIZE)
+#define AGENT_LANES_SIZE (AGENT_LANES * sizeof(struct agent_lane))
+_Static_assert(sizeof(struct agent_lane) % EBPFRT_PAGE_SIZE == 0, "no page is shared by lanes");
 _Static_assert(sizeof(struct agent_site) < 512, "many sites fit into one message");
 
 /* environment of a preloaded agent; the token is "NUMBER", or "NUMBER:FILTERS": with more seccomp

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Without an arch folder a system call goes through libc; that is enough, since the agent, which has
- * none, is not built. */
+/* Without an arch folder a system call goes through libc; that is enough, since the agent, which
+ * has none, is not built. */
 #pragma once
 
 long arch_libc_syscall(long nr, long a, long b, long c, long d, long e, long f);
@@ -13,6 +13,11 @@ static inline long arch_syscall6(long nr, long a, long b, long c, long d, long e
 static inline u64 arch_thread_pointer(void)
 {
 	return 0;
+}
+
+static inline void arch_count(u64 *counter)
+{
+	__atomic_fetch_add(counter, 1, __ATOMIC_RELAXED);
 }
 
 static inline void arch_relax(void)

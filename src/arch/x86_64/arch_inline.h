@@ -26,6 +26,12 @@ static inline u64 arch_thread_pointer(void)
 	return fs;
 }
 
+/* Adds one to what no other thread writes; signal handlers of this one may do the same. */
+static inline void arch_count(u64 *counter)
+{
+	__asm__ volatile("incq %0" : "+m"(*counter));
+}
+
 static inline void arch_relax(void)
 {
 	__asm__ volatile("pause" ::: "memory");

@@ -262,11 +262,12 @@ struct jump_frame {
 	u64 mark;     /* its address + JUMP_MARK; 0: the hit is over */
 	u64 deferred; /* a signal, which has come in with .mask: defer.c */
 	u64 mask;
-	struct arch_regs regs; /* the thread's, which never change */
+	struct arch_regs regs; /* the thread's, which never change but for a return's .ip */
 	u64 ret, distance;
 };
 #define JUMP_MARK 0x5eed5eedULL
-#define JUMP_PUSHED (16 + 128) /* return address, distance, red zone */
+#define JUMP_RED_ZONE 128
+#define JUMP_PUSHED (16 + JUMP_RED_ZONE) /* return address, distance */
 _Static_assert(offsetof(struct jump_frame, regs) == 24, "entry.S: frame_regs");
 void agent_on_jump(struct jump_frame *f);
 /*
@@ -275,6 +276,9 @@ void agent_on_jump(struct jump_frame *f);
  */
 bool jump_astray(struct osl_ucontext *uc, u64 ip);
 bool jump_is_pad(u64 addr);
+#define RET_STUB_CALL                                                                              \
+	5 /* bytes of a return instance's stub that is a call; .ret of its frame less              \
+	     that is the stub */
 u64 jump_pad_leads(u64 addr); /* the stub that a pad's jump at @addr leads to, or 0 */
 /* An arena is new: stubs there can call. */
 void jump_arena(u64 addr);
@@ -342,6 +346,9 @@ bool trap_at(siginfo_t *info, struct osl_ucontext *uc);
 void agent_on_trap(int sig, siginfo_t *info, struct osl_ucontext *uc);
 /* A hit of @p: its consumers run. @a: where it was entered; NULL: they miss it. */
 void trap_serve(const struct agent_place *p, const struct arch_regs *regs, struct agent_active *a);
+/* A return to the stub at @addr, in @a or missed: regs->ip becomes where the call came from, what
+ * is returned is where control goes on, 0: the stub is nobody's. */
+u64 trap_serve_return(u64 addr, struct arch_regs *regs, struct agent_active *a);
 void trap_missed(const struct agent_place *p, enum hook_when when);
 /* A call's return, and with it those of the sessions @notes. */
 void trap_missed_return(const struct agent_place *p, u32 notes);
@@ -405,6 +412,9 @@ void ret_jump(const struct ret_stack *at, u64 sp);
 u64 ret_origin(u64 ip);
 /* Will a call return to a stub, as far as its stack says? */
 bool ret_any(void);
+/* The stubs are calls from here on, and no breaks; and breaks again. */
+void ret_raise(struct agent_poke *poke);
+void ret_lower(struct agent_poke *poke);
 /* Is there a call of @thread that will return to a stub? */
 bool ret_pending(u64 thread);
 /* The stub at @addr was returned to: the place and, in regs->ip, where the call came from. Its
@@ -599,6 +609,8 @@ long agent_restart_syscall(void);
 bool agent_trap_self(void (*fn)(void *), void *arg) __hidden;
 void agent_let_in(void);
 void agent_jump_entry(void);
+void agent_ret_entry(void);
+void agent_ret_nowhere(void);
 void agent_signal_entry(void);
 void agent_restorer(void);
 /* What raises the signals that the agent handles, in the order of agent.app[]. */

@@ -39,6 +39,7 @@ struct jump_step {
 };
 extern const struct jump_step agent_jump_steps[] __hidden, agent_jump_steps_end[] __hidden;
 extern u8 agent_jump_last_step[] __hidden;
+extern u8 agent_ret_step1[] __hidden, agent_ret_step2[] __hidden;
 extern u8 __ehdr_start[] __hidden, _end[] __hidden;
 
 static struct agent_sigaction handlers[65];
@@ -95,6 +96,33 @@ static void reset(u64 sig)
 /* --- on the way to a hit ------------------------------------------------------------------------
  */
 
+/* Back to the stub of a return instance, as if its call had pushed nothing. */
+static bool rewind_return(struct osl_ucontext *uc, u64 stub, u64 sp)
+{
+	if (!ret_is_stub(stub) || osl_write((void *)(sp - sizeof(stub)), &stub, sizeof(stub)))
+		return false;
+	uc->ip = stub;
+	uc->sp = sp;
+	return true;
+}
+
+static bool rewind_ret_entry(struct osl_ucontext *uc)
+{
+	u64 sp = uc->sp + 8, pushed;
+
+	if (uc->ip != (u64)agent_ret_entry)
+		sp = uc->sp + (uc->ip == (u64)agent_ret_step1 ? JUMP_RED_ZONE : JUMP_RED_ZONE + 8);
+	if (osl_read(&pushed, (void *)(sp - 8), sizeof(pushed)))
+		return false;
+	return rewind_return(uc, pushed - RET_STUB_CALL, sp);
+}
+
+static bool in_ret_entry(u64 ip)
+{
+	return ip == (u64)agent_ret_entry || ip == (u64)agent_ret_step1 ||
+	       ip == (u64)agent_ret_step2;
+}
+
 static bool rewind_entry(struct osl_ucontext *uc)
 {
 	u32 at = (u32)(uc->ip - (u64)agent_jump_entry);
@@ -107,9 +135,9 @@ static bool rewind_entry(struct osl_ucontext *uc)
 			continue;
 		if (osl_read(pushed, (void *)(uc->sp + s->depth), sizeof(pushed)))
 			return false;
-		uc->ip = pushed[0] + pushed[1];
 		uc->sp += s->depth + JUMP_PUSHED;
-		return true;
+		uc->ip = pushed[0] + pushed[1];
+		return !ret_is_stub(uc->ip) || rewind_return(uc, uc->ip, uc->sp);
 	}
 	return false;
 }
@@ -130,6 +158,10 @@ bool defer_rewind(struct osl_ucontext *uc)
 {
 	u64 ip = uc->ip, stub = ALIGN_DOWN(ip, ARCH_STUB_SIZE);
 
+	if (ret_is_stub(ip))
+		return true;
+	if (in_ret_entry(ip))
+		return rewind_ret_entry(uc);
 	if (ip - (u64)agent_jump_entry <= (u64)agent_jump_last_step - (u64)agent_jump_entry)
 		return rewind_entry(uc);
 	if (agent_arena_holds(ip, 1))

@@ -91,6 +91,13 @@
 	ret
 	.size agent_restart_syscall, .-agent_restart_syscall
 
+/* A return to a stub that is nobody's ends here: it is nobody's break. */
+	.p2align 4
+	func agent_ret_nowhere
+	int3
+	ud2
+	.size agent_ret_nowhere, .-agent_ret_nowhere
+
 /* agent_call_on(top, fn, arg): fn(arg) on another stack */
 	.p2align 4
 	func agent_call_on
@@ -201,6 +208,53 @@ agent_jump_steps:
 	pushq	\what
 	.endm
 
+/* The frame of either of them, whose flags are written back already: the registers, up to .ret */
+	.macro restore
+	movq	regs_bp(%rsp), %rbp
+	leaq	regs_r11(%rsp), %rsp
+	popq	%r11
+	popq	%r10
+	popq	%r9
+	popq	%r8
+	popq	%rax
+	popq	%rcx
+	popq	%rdx
+	popq	%rsi
+	popq	%rdi
+	leaq	48(%rsp), %rsp
+	.endm
+
+	.macro write_flags
+	movl	regs_flags(%rsp), %eax
+	movl	%eax, %ecx
+	shll	$8, %eax
+	shrl	$11, %ecx
+	andl	$1, %ecx
+	addb	$0x7f, %cl		/* OF */
+	sahf				/* the others */
+	.endm
+
+/*
+ * Where the stubs of return instances call that are no breaks. The word they push is where the
+ * function's return address was; it says whose return this is (ret.c), and stays until that is
+ * known, as does all that a signal would leave alone. Then it is as if a site's stub had called, at
+ * a distance that none has; agent_on_jump() puts the true return address in place of its own.
+ */
+	.set ret_distance, -5
+	.p2align 4
+	func agent_ret_entry
+	leaq	8 - red_zone(%rsp), %rsp
+	.globl	agent_ret_step1
+	.hidden	agent_ret_step1
+agent_ret_step1:
+	pushq	$ret_distance
+	.globl	agent_ret_step2
+	.hidden	agent_ret_step2
+agent_ret_step2:
+	pushq	red_zone(%rsp)
+	jmp	agent_jump_entry
+	.size agent_ret_entry, .-agent_ret_entry
+
 	.p2align 6
 	func agent_jump_entry
 	push_step -stack_needed(%rsp)	/* faults here or nowhere (fault.c); the place of ss */
@@ -250,26 +304,14 @@ agent_jump_last_step:
 	movq	$0, (%rsp)		/* from here on no signal is deferred */
 1:	cmpq	$0, frame_deferred(%rsp)
 	jne	2f
-	movl	regs_flags(%rsp), %eax
-	movl	%eax, %ecx
-	shll	$8, %eax
-	shrl	$11, %ecx
-	andl	$1, %ecx
-	addb	$0x7f, %cl		/* OF */
-	sahf				/* the others */
-	movq	regs_bp(%rsp), %rbp
-	leaq	regs_r11(%rsp), %rsp
-	popq	%r11
-	popq	%r10
-	popq	%r9
-	popq	%r8
-	popq	%rax
-	popq	%rcx
-	popq	%rdx
-	popq	%rsi
-	popq	%rdi
-	leaq	48(%rsp), %rsp
+	cmpq	$ret_distance, frame_distance(%rsp)
+	je	7f
+	write_flags
+	restore
 	ret
+7:	write_flags
+	restore
+	ret	$8 + red_zone
 2:	movq	%rsp, %rsi
 	call	agent_let_in
 	jmp	1b
@@ -287,21 +329,16 @@ agent_jump_last_step:
 	call	agent_let_in
 	jmp	5b
 4:	movq	regs_flags(%rsp), %rax
+	cmpq	$ret_distance, frame_distance(%rsp)
+	je	6f
 	pushq	%rax
 	popfq
-	movq	regs_bp(%rsp), %rbp
-	leaq	regs_r11(%rsp), %rsp
-	popq	%r11
-	popq	%r10
-	popq	%r9
-	popq	%r8
-	popq	%rax
-	popq	%rcx
-	popq	%rdx
-	popq	%rsi
-	popq	%rdi
-	leaq	48(%rsp), %rsp
+	restore
 	ret
+6:	pushq	%rax
+	popfq
+	restore
+	ret	$8 + red_zone
 	.size agent_jump_entry, .-agent_jump_entry
 
 	.section .rodata.steps, "a", @progbits

@@ -318,7 +318,10 @@ static int on_setup(struct exchange *x)
 	agent.target = s->target;
 	agent.generation = s->generation;
 	agent.trace_map = s->trace_map;
-	agent.jumps = s->jumps;
+	if (agent.jumps && !s->jumps)
+		jump_give_up();
+	else
+		agent.jumps = s->jumps;
 	agent.pid = sys_getpid();
 	agent.env.trace_dropped = &agent.stats->trace_dropped;
 	memcpy(agent.socket, s->socket, sizeof(agent.socket));

@@ -307,6 +307,7 @@ bool jump_give_up(void)
 	store_relaxed(&agent.jumps, 0);
 	poke_begin(&poke);
 	jump_lower(&poke, any_place);
+	ret_lower(&poke);
 	poke_end(&poke);
 	for (struct agent_place *p = load_acquire(&agent.places); p; p = p->older)
 		if (p->jumped)
@@ -383,15 +384,21 @@ struct hit {
 	struct agent_active *a;
 };
 
-static __hot void on_hit(void *v)
+static __hot void count_hit(void)
 {
-	struct hit *h = v;
 	struct agent_lane *lane = agent_lane_at((u64)__builtin_frame_address(0));
 
 	if (likely(lane))
 		arch_count(&lane->hits);
 	else
 		agent_count(&agent.stats->hits);
+}
+
+static __hot void on_hit(void *v)
+{
+	struct hit *h = v;
+
+	count_hit();
 	trap_serve(h->p, h->regs, h->a);
 }
 
@@ -418,10 +425,63 @@ static __always_inline bool by_trap(const struct jump_frame *f, u64 thread)
 	       !stack_may_be_left((u64)f, thread);
 }
 
+/* --- a return -----------------------------------------------------------------------------------
+ */
+
+struct back {
+	struct jump_frame *f;
+	u64 stub;
+	struct agent_active *a;
+};
+
+static __hot void on_back(void *v)
+{
+	struct back *b = v;
+	u64 to = trap_serve_return(b->stub, &b->f->regs, b->a);
+
+	count_hit();
+	b->f->ret = to ? to : (u64)agent_ret_nowhere;
+}
+
+static void on_closed_back(void *v)
+{
+	struct back *b = v;
+	bool nested, settled = fork_check();
+
+	if (agent_daemon_dead() && !load_acquire(&agent.inert))
+		agent_go_inert(false);
+	b->a = settled ? active_enter((u64)__builtin_frame_address(0), &nested) : NULL;
+	on_back(b);
+	if (b->a)
+		active_leave(b->a);
+}
+
+static __hot void on_return(struct jump_frame *f)
+{
+	struct back b = {.f = f, .stub = f->regs.ip};
+	u64 thread = arch_thread_pointer();
+
+	if (unlikely(by_trap(f, thread))) {
+		if (!agent_trap_self(on_closed_back, &b))
+			on_back(&b);
+		return;
+	}
+	b.a = active_enter_open(f, thread);
+	stack_call_open(on_back, &b, b.a);
+	active_leave(b.a);
+}
+
 __hot void agent_on_jump(struct jump_frame *f)
 {
-	struct hit h = {.p = site_find(f->regs.ip), .regs = &f->regs};
-	u64 thread = arch_thread_pointer();
+	struct hit h = {.regs = &f->regs};
+	u64 thread;
+
+	if (ret_is_stub(f->regs.ip)) {
+		on_return(f);
+		return;
+	}
+	h.p = site_find(f->regs.ip);
+	thread = arch_thread_pointer();
 
 	/* restored since: there is only the instruction to be executed */
 	if (!h.p || load_acquire(&h.p->state) != SITE_ARMED)

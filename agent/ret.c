@@ -25,6 +25,10 @@
  * to return to: the chain unwinds by itself, one trap each. In a slot only the last of a chain is
  * to be seen, its top; the others are *chained*, and found through agent_ret_saved[].
  *
+ * Where sites are jumps the first stubs become calls: then no trap is needed for a return. What the
+ * call pushes takes the stub's place on the stack until the thread knows whose return it is; before
+ * a signal's handler sees that the stub is put back (defer.c).
+ *
  * All this is private memory: a forked child has its own copy, and needs it.
  */
 #include <errno.h>
@@ -45,6 +49,8 @@ enum state {
 	TAKEN,	   /* somebody is exchanging what its slot holds */
 	POPPED,	   /* the same, and its stub was reached meanwhile */
 };
+#define CALL_INSN 0xe8
+#define BREAK_INSN 0xcc
 #define STATE_BITS 3u
 #define STACK_REACH (64ull << 20) /* how far a stack is looked through */
 
@@ -58,6 +64,8 @@ struct instance {
 	u32 notes; /* of sessions (session.c), released with the instance */
 	u32 word;  /* changes << STATE_BITS | state: a state seen twice is not taken for the same */
 };
+
+#define RAISED (4 * EBPFRT_PAGE_SIZE) /* bytes of stubs that can be calls */
 
 extern u64 agent_ret_saved[STUBS];
 u64 agent_ret_saved[STUBS] __attribute__((aligned(4096)));
@@ -265,6 +273,12 @@ static bool settle(u32 i, enum state state)
 /* --- calls and returns --------------------------------------------------------------------------
  */
 
+/* Its call has returned just now: to the stub, which is a call itself, that has pushed this. */
+static bool is_returning(u32 i, u64 now)
+{
+	return now == stub_of(i) + RET_STUB_CALL;
+}
+
 /* Is it certain that nobody returns to the top @i any more? */
 static bool is_stale(u32 i, enum state state)
 {
@@ -275,6 +289,8 @@ static bool is_stale(u32 i, enum state state)
 	/* read once: the thread may be about to exchange one for the other */
 	if (osl_read(&now, (void *)instances[i].slot, 8))
 		return true;
+	if (is_returning(i, now))
+		return false;
 	return now != stub_of(i) && (state == LIVE || now != ret_origin(stub_of(i)));
 }
 
@@ -437,6 +453,70 @@ void ret_count_left(void)
 	prune();
 }
 
+/* --- stubs that are calls -----------------------------------------------------------------------
+ */
+
+static bool raised;
+static u32 rewriting; /* a lock: who doesn't get it leaves them as they are */
+static u8 stub_page[EBPFRT_PAGE_SIZE];
+
+/* A stub begins with @first; behind that it is the call, or what it was made as. */
+static void stub_bytes(u64 stub, u8 first, bool call, u8 out[STUB_SIZE])
+{
+	static const u8 made[STUB_SIZE] = {BREAK_INSN, 0x0f, 0x0b, 0x0f, 0x0b, 0x0f, 0x0b, 0x90};
+
+	memcpy(out, made, sizeof(made));
+	if (call)
+		arch_jump_bytes(stub, (u64)agent_ret_entry, out);
+	out[0] = first;
+}
+
+static bool write_page(struct agent_poke *poke, u64 page, u8 first, bool call)
+{
+	if (poke_read(poke, page, stub_page, sizeof(stub_page)))
+		return false;
+	for (u32 i = STUB_SIZE; i < sizeof(stub_page); i += STUB_SIZE)
+		stub_bytes(page + i, first, call, stub_page + i);
+	return poke_write(poke, page, stub_page, sizeof(stub_page)) == 0;
+}
+
+static bool write_all(struct agent_poke *poke, u8 first, bool call)
+{
+	u64 begin = (u64)agent_ret_stubs;
+	bool done = true;
+
+	for (u64 page = begin; page < begin + RAISED; page += EBPFRT_PAGE_SIZE)
+		done = write_page(poke, page, first, call) && done;
+	return done;
+}
+
+/* First what follows the break, where nobody is. */
+void ret_raise(struct agent_poke *poke)
+{
+	if (raised || __atomic_exchange_n(&rewriting, 1, __ATOMIC_ACQUIRE))
+		return;
+	raised = write_all(poke, BREAK_INSN, true) && poke_sync(poke);
+	if (raised) {
+		write_all(poke, CALL_INSN, true);
+		poke_sync(poke);
+	}
+	store_release(&rewriting, 0);
+}
+
+/* A thread is before a call or behind it: what follows the break is nobody's when all know of it.
+ */
+void ret_lower(struct agent_poke *poke)
+{
+	if (!raised || __atomic_exchange_n(&rewriting, 1, __ATOMIC_ACQUIRE))
+		return;
+	raised = !write_all(poke, BREAK_INSN, true) || !poke_sync(poke);
+	if (!raised) {
+		write_all(poke, BREAK_INSN, false);
+		poke_sync(poke);
+	}
+	store_release(&rewriting, 0);
+}
+
 /* --- unwinders ----------------------------------------------------------------------------------
  */
 
@@ -597,7 +677,8 @@ static void resume(u32 i, const struct ret_stack *at)
 
 	if (state_of(word) != SUSPENDED || !change(in, word, TAKEN))
 		return;
-	if (!is_past(in, at) && replace_again(i, ra))
+	if ((!is_past(in, at) && replace_again(i, ra)) ||
+	    slot_holds(in, stub_of(i) + RET_STUB_CALL))
 		settle(i, LIVE);
 	else if (settle(i, FREE))
 		end_chain(i, tell_left, at);

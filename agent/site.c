@@ -192,6 +192,52 @@ static void hook_raise(struct agent_hook *new, struct agent_hook *before, u64 se
 		new->sema = sema;
 }
 
+static bool site_is_armed(const struct agent_place *p)
+{
+	return load_acquire(&p->state) == SITE_ARMED && load_acquire(&p->plan);
+}
+
+static bool guards_actions(const struct agent_place *p)
+{
+	return p->plan->flags & AGENT_SITE_SIGACTION;
+}
+
+/*
+ * Jumps need to know of every handler that begins: who sets one without our seeing it keeps the
+ * breaks. Those that are set already are called through ours from here on.
+ */
+static bool handlers_seen(void)
+{
+	bool seen = false;
+
+	for (struct agent_place *p = agent.places; p && !seen; p = p->older)
+		seen = site_is_armed(p) && guards_actions(p);
+	if (seen)
+		sig_open_masks();
+	return seen;
+}
+
+/* There is going to be a return by a stub. */
+static void raise_returns(void)
+{
+	struct agent_poke poke;
+
+	if (!agent.jumps || !handlers_seen())
+		return;
+	poke_begin(&poke);
+	ret_raise(&poke);
+	poke_end(&poke);
+}
+
+static void lower_returns(void)
+{
+	struct agent_poke poke;
+
+	poke_begin(&poke);
+	ret_lower(&poke);
+	poke_end(&poke);
+}
+
 int site_hook(const struct agent_consumer *c)
 {
 	struct agent_place *p = site_find(c->addr);
@@ -225,6 +271,8 @@ int site_hook(const struct agent_consumer *c)
 		else
 			hooks_append(new, &old->v[i]);
 	hook_raise(&hook, before, c->sema);
+	if (hook.ret == HOOK_STUB || hook.ret == HOOK_SESSION)
+		raise_returns();
 	hooks_append(new, &hook);
 	hooks_swap(p, new);
 	return 0;
@@ -410,31 +458,6 @@ static void raise_all(struct agent_poke *poke, const struct agent_site *v, u32 n
 	}
 }
 
-static bool site_is_armed(const struct agent_place *p)
-{
-	return load_acquire(&p->state) == SITE_ARMED && load_acquire(&p->plan);
-}
-
-static bool guards_actions(const struct agent_place *p)
-{
-	return p->plan->flags & AGENT_SITE_SIGACTION;
-}
-
-/*
- * Jumps need to know of every handler that begins: who sets one without our seeing it keeps the
- * breaks. Those that are set already are called through ours from here on.
- */
-static bool handlers_seen(void)
-{
-	bool seen = false;
-
-	for (struct agent_place *p = agent.places; p && !seen; p = p->older)
-		seen = site_is_armed(p) && guards_actions(p);
-	if (seen)
-		sig_open_masks();
-	return seen;
-}
-
 void site_arm_all(const struct agent_site *v, u32 n, s32 *err)
 {
 	struct agent_poke poke;
@@ -547,6 +570,7 @@ bool site_restore_all(bool others_stopped)
 	if (!others_stopped && !single_threaded())
 		return false;
 	ret_put_back_all();
+	lower_returns();
 	restore_if(site_is_armed);
 	return true;
 }

@@ -245,27 +245,36 @@ static bool wants_return(const struct agent_place *p)
 /* --- a return -----------------------------------------------------------------------------------
  */
 
-static __hot bool serve_return(u64 addr, struct arch_regs *regs, struct osl_ucontext *uc,
-			       bool settled)
+__hot u64 trap_serve_return(u64 addr, struct arch_regs *regs, struct agent_active *a)
 {
 	u32 notes;
 	const struct agent_place *p = ret_pop(addr, regs, &notes);
-	struct agent_active *a;
-	bool nested;
+	u64 to = regs->ip;
 
 	if (!p)
+		return 0;
+	regs->ip = ret_origin(to);
+	if (a)
+		run_return(p, regs, HOOK_STUB, notes, a);
+	else
+		trap_missed_return(p, notes);
+	session_forget(notes);
+	return to;
+}
+
+static __hot bool serve_return(u64 addr, struct arch_regs *regs, struct osl_ucontext *uc,
+			       bool settled)
+{
+	bool nested;
+	struct agent_active *a = settled ? active_enter(hit_frame(), &nested) : NULL;
+	u64 to = trap_serve_return(addr, regs, a);
+
+	if (a)
+		active_leave(a);
+	if (!to)
 		return false;
 	agent_count(&agent.stats->hits);
-	frame_set_ip(uc, regs->ip);
-	regs->ip = ret_origin(regs->ip);
-	a = settled ? active_enter(hit_frame(), &nested) : NULL;
-	if (a) {
-		run_return(p, regs, HOOK_STUB, notes, a);
-		active_leave(a);
-	} else {
-		trap_missed_return(p, notes);
-	}
-	session_forget(notes);
+	frame_set_ip(uc, to);
 	return true;
 }
 

@@ -8,6 +8,9 @@
  *   was begun, L the entries that no jump explains, S the jumps from outside the program's text
  * - slot N sent, step N sent: the same with timers whose signals are those of faults and traps, one
  *   after the other; "together" in place of "sent": all at the same time
+ * - back N, calm N: until N such jumps, or with the second N signals, the last of which jumps, in a
+ *   loop that calls a function: "KIND N returned R perhaps P wrong W", R how often it did, P how
+ *   often in addition, for all that is known here, W what it returned that it should not have
  * - quit
  *
  * The instruction is between two counters. What the handler interrupts says which of them counted,
@@ -37,34 +40,49 @@ static unsigned long before; /* .begun at the start of the loop */
 BETWEEN_COUNTERS(in_slot, "mov %rdi, %rax");
 BETWEEN_COUNTERS(stepped, "jmp stepped_end");
 
+/* The function is more than what is replaced by a jump. What it returns and does to flags and
+ * registers is seen by its caller. */
+__asm__(".text\n.p2align 4\n.globl returning\n.type returning, @function\nreturning:\n"
+	"movabs $0x123456789abcdef0, %rax\nret\n.size returning, . - returning\n"
+	".type returning_loop, @function\nreturning_loop:\nmovabs $0x123456789abcdef0, %r8\n"
+	"0:\ncall returning\nreturning_end:\nincq ended(%rip)\ncmp %rax, %r8\nje 0b\n"
+	"incq begun(%rip)\njmp 0b\n"
+	".size returning_loop, . - returning_loop\n");
+extern char returning[], returning_loop[], returning_end[];
+
 extern char __executable_start[], etext[];
 
 static const struct kind {
 	const char *name;
 	void (*loop)(void);
 	char *insn, *end;
+	int calm;
 } kinds[] = {
-	{"slot", (void (*)(void))in_slot_loop, in_slot, in_slot_end},
-	{"step", (void (*)(void))stepped_loop, stepped, stepped_end},
+	{"slot", (void (*)(void))in_slot_loop, in_slot, in_slot_end, 0},
+	{"step", (void (*)(void))stepped_loop, stepped, stepped_end, 0},
+	{"back", (void (*)(void))returning_loop, returning, returning_end, 0},
+	{"calm", (void (*)(void))returning_loop, returning, returning_end, 1},
 };
+#define KINDS (sizeof(kinds) / sizeof(kinds[0]))
 
 static const struct kind *now;
 static sigjmp_buf out;
 static volatile sig_atomic_t armed;
-static volatile long jumps, not_begun, at_end, outside;
+static volatile long wanted, jumps, not_begun, at_end, outside;
 
 static void on_alarm(int sig, siginfo_t *info, void *context)
 {
 	char *ip = (char *)((ucontext_t *)context)->uc_mcontext.gregs[REG_RIP];
 
-	if (!armed)
+	if (!armed || (now->calm && ++jumps < wanted))
 		return;
 	armed = 0;
-	jumps++;
+	jumps += !now->calm;
 	not_begun += ip == now->insn;
 	at_end += ip == now->end;
 	/* not on the way to the first instruction */
-	outside += (ip < __executable_start || ip >= etext) && begun != before;
+	outside += (ip < __executable_start || ip >= etext) &&
+		   (begun != before || now->insn == returning);
 	siglongjmp(out, 1);
 }
 
@@ -79,6 +97,7 @@ static void run(const struct kind *k, long n, int ntimers, bool in_turn)
 	static timer_t timers[SENT];
 
 	now = k;
+	wanted = n;
 	begun = ended = 0;
 	jumps = not_begun = at_end = outside = 0;
 	for (int i = 0; i < ntimers; i++) {
@@ -99,8 +118,12 @@ static void run(const struct kind *k, long n, int ntimers, bool in_turn)
 	}
 	for (int i = 0; i < ntimers; i++)
 		timer_delete(timers[i]);
-	printf("%s %ld hits %lu lost %ld slots %ld\n", k->name, jumps, begun - not_begun,
-	       (long)(begun - ended) - not_begun - at_end - outside, outside);
+	if (k->insn == returning)
+		printf("%s %ld returned %lu perhaps %ld wrong %lu\n", k->name, jumps,
+		       ended + (unsigned long)at_end, outside, begun);
+	else
+		printf("%s %ld hits %lu lost %ld slots %ld\n", k->name, jumps, begun - not_begun,
+		       (long)(begun - ended) - not_begun - at_end - outside, outside);
 }
 
 int main(void)
@@ -117,7 +140,7 @@ int main(void)
 	printf("ready %d\n", getpid());
 	while (fgets(line, sizeof(line), stdin) &&
 	       (what[0] = 0, words = sscanf(line, "%15s %ld %15s", name, &n, what)) >= 2)
-		for (int i = 0; i < 2; i++)
+		for (size_t i = 0; i < KINDS; i++)
 			if (!strcmp(name, kinds[i].name))
 				run(&kinds[i], n, words == 3 ? SENT : 1, !strcmp(what, "sent"));
 	return 0;

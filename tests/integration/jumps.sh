@@ -1,10 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
 # A timer's handler that jumps out of probed code 20,000 times, most often out of a slot: every hit is counted, none twice, no
-# jump is lost, and what was probed is as before. The same with signals of faults and traps that are sent.
+# jump is lost, and what was probed is as before. The same with signals of faults and traps that are
+# sent, and of a function's returns.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
 jumps=20000
-plan 21
+plan 29
 
 target_program=$bin/jumps
 target_start
@@ -39,6 +40,24 @@ for kind in slot:in_slot step:stepped; do
 	say $kind $jumps
 	like "$kind: the same afterwards" "$answer" "^$kind $jumps hits [0-9]+ lost 0 slots 0$"
 	is "$kind: detach" "$attach_status" 0
+done
+
+# the returns of a function, where that is a call instead of a trap
+for kind in calm:$jumps back:$jumps; do
+	n=${kind#*:}
+	kind=${kind%:*}
+	attach_start "$target" "$bin/count.bpf.o" --prog on_work_done=uretprobe:jumps:returning
+	say "$kind" "$n"
+	like "$kind: what it returns" "$answer" "^$kind $n returned [0-9]+ perhaps [0-9]+ wrong 0$"
+	least=$(echo "$answer" | sed 's/.* returned \([0-9]*\) .*/\1/')
+	most=$((least + $(echo "$answer" | sed 's/.* perhaps \([0-9]*\) .*/\1/')))
+	hits=$(map_value counts 2)
+	[ "$hits" -ge "$least" ] && [ "$hits" -le "$most" ] && ok "$kind: every return is counted" ||
+		not_ok "$kind: every return is counted" "$hits of $least to $most"
+	is "$kind: with what it returned" "$(map_value counts 3)" \
+		"$(python3 -c 'import sys; print(int(sys.argv[1]) * 0x123456789abcdef0 % 2**64)' "$hits")"
+	attach_stop INT
+	is "$kind: every byte is as before" "$(python3 "$stage/integration/text_hash.py" "$target")" "$text"
 done
 target_quit
 is "it ends well" "$target_status" 0

@@ -299,7 +299,7 @@ static void finish(struct proof_check *c, const struct call *k)
 
 /* --- two paths ------------------------------------------------------------------------------- */
 
-/* One path goes on, unless bpf_loop has not called often enough; one into the function. */
+/* One path goes on; one, unless bpf_loop called as often as it was told to, into the function. */
 static void call_back(struct proof_check *c, const struct call *k)
 {
 	const struct ebpf_scalar *times = &proof_reg(c, BPF_REG_1)->val;

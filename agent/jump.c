@@ -439,8 +439,14 @@ static __hot void on_back(void *v)
 	struct back *b = v;
 	u64 to = trap_serve_return(b->stub, &b->f->regs, b->a);
 
-	count_hit();
 	b->f->ret = to ? to : (u64)agent_ret_nowhere;
+}
+
+/* Lanes are for those who are noted to be in a hit: then they are not unmapped. */
+static __hot void on_open_back(void *v)
+{
+	count_hit();
+	on_back(v);
 }
 
 static void on_closed_back(void *v)
@@ -450,6 +456,7 @@ static void on_closed_back(void *v)
 
 	if (agent_daemon_dead() && !load_acquire(&agent.inert))
 		agent_go_inert(false);
+	agent_count(&agent.stats->hits);
 	b->a = settled ? active_enter((u64)__builtin_frame_address(0), &nested) : NULL;
 	on_back(b);
 	if (b->a)
@@ -462,12 +469,14 @@ static __hot void on_return(struct jump_frame *f)
 	u64 thread = arch_thread_pointer();
 
 	if (unlikely(by_trap(f, thread))) {
-		if (!agent_trap_self(on_closed_back, &b))
+		if (!agent_trap_self(on_closed_back, &b)) {
+			agent_count(&agent.stats->hits);
 			on_back(&b);
+		}
 		return;
 	}
 	b.a = active_enter_open(f, thread);
-	stack_call_open(on_back, &b, b.a);
+	stack_call_open(on_open_back, &b, b.a);
 	active_leave(b.a);
 }
 

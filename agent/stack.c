@@ -101,7 +101,11 @@ static u32 hash_of(u64 thread)
 
 void stack_lanes(void)
 {
-	store_release(&agent.stats->lanes, load_relaxed(&lanes_used));
+	u64 used = load_relaxed(&lanes_used), n = load_relaxed(&agent.stats->lanes);
+
+	while (n < used && !__atomic_compare_exchange_n(&agent.stats->lanes, &n, used, false,
+							__ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+		;
 }
 
 /* Whoever is on stack @i may count. */

@@ -386,8 +386,7 @@ static void on_event(const struct ebpfrt_event *ev, void *cookie)
 		break;
 	case EBPFRT_EVENT_LINK_FAILED:
 		if (prog)
-			out_warn("%s could not be attached in %d: %s", prog, ev->pid,
-				 strerror(-ev->err));
+			out_warn("%s could not be attached in %d: %s", prog, ev->pid, ev->text);
 		break;
 	case EBPFRT_EVENT_TARGET_LEFT:
 		on_left(s, ev->pid, ev->err != 0);

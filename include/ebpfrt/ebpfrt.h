@@ -153,7 +153,7 @@ struct ebpfrt_event {
 	uint32_t link;
 	int err;
 	uint32_t lost;	  /* lines dropped before this one because we were slow */
-	const char *text; /* no newline; valid during the callback */
+	const char *text; /* no newline; valid during the callback; LINK_FAILED: the reason */
 };
 
 #define EBPFRT_LOG_SESSION 0u /* lines of the targets of this process */

@@ -91,6 +91,18 @@ static int dispatch_lines(const struct frame *f, event_fn fn, void *cookie)
 	return n;
 }
 
+/* The daemon's sentence, without the end of its line. */
+static char *why_of(const struct frame *f, int err)
+{
+	size_t len = f->len - sizeof(struct msg_event);
+	char *why = len ? strndup((const char *)f->body + sizeof(struct msg_event), len)
+			: strdup(strerror(-err));
+
+	if (why)
+		why[strcspn(why, "\n")] = 0;
+	return why;
+}
+
 static int dispatch_event(const struct frame *f, event_fn fn, void *cookie)
 {
 	static const enum ebpfrt_event_type types[] = {[1] = EBPFRT_EVENT_TARGET_END,
@@ -99,6 +111,7 @@ static int dispatch_event(const struct frame *f, event_fn fn, void *cookie)
 						       [4] = EBPFRT_EVENT_TARGET_LEFT,
 						       [5] = EBPFRT_EVENT_LINK_DETACHED};
 	struct ebpfrt_event ev = {0};
+	_cleanup_free_ char *why = NULL;
 	struct msg_event e;
 
 	if (f->len < sizeof(e))
@@ -110,6 +123,12 @@ static int dispatch_event(const struct frame *f, event_fn fn, void *cookie)
 	ev.pid = e.pid;
 	ev.link = e.link;
 	ev.err = e.err;
+	if (ev.type == EBPFRT_EVENT_LINK_FAILED) {
+		why = why_of(f, e.err);
+		if (!why)
+			return client_fail(-ENOMEM, "out of memory");
+		ev.text = why;
+	}
 	fn(&ev, cookie);
 	return 1;
 }

@@ -163,7 +163,7 @@ void tlink_fail(struct tlink *tl, int err, const char *why)
 	tl->state = TLINK_FAILED;
 	tl->err = err;
 	snprintf(tl->reason, sizeof(tl->reason), "%s", why);
-	target_event(tl->t->d, tl->t, 3, tl->link, err);
+	target_event(tl->t->d, tl->t, 3, tl->link, err, tl->reason);
 }
 
 /* --- answering ------------------------------------------------------------------------------- */

@@ -166,7 +166,7 @@ static void ack_last(struct exchange *x, const struct xmsg *m, s32 err, const u8
 		tl->state = TLINK_DONE;
 		tl->moved = 0;
 		if (!tl->had)
-			target_event(x->t->d, x->t, 2, tl->link, 0);
+			target_event(x->t->d, x->t, 2, tl->link, 0, NULL);
 		tl->had = true;
 	}
 }

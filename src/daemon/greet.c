@@ -47,7 +47,7 @@ static struct target *started(struct daemon *d, s32 pid, const struct agent_hell
 
 	/* the same process with a new program */
 	if (t) {
-		target_event(d, t, 4, 0, 0);
+		target_event(d, t, 4, 0, 0, NULL);
 		target_free(t);
 	}
 	if (!c)

@@ -220,14 +220,19 @@ void target_leave(struct target *t, u32 session)
 	t->nmembers = n;
 }
 
-void target_event(struct daemon *d, const struct target *t, u32 what, u32 link, s32 err)
+void target_event(struct daemon *d, const struct target *t, u32 what, u32 link, s32 err,
+		  const char *why)
 {
-	struct msg_event e = {.what = what, .pid = t->pid, .link = link, .err = err};
+	const struct msg_event e = {.what = what, .pid = t->pid, .link = link, .err = err};
+	char body[sizeof(e) + PROBE_WHY_MAX], *text = body + sizeof(e);
 	struct client *c;
+
+	memcpy(body, &e, sizeof(e));
+	snprintf(text, PROBE_WHY_MAX, "%s", why ? why : "");
 
 	list_for_each_entry (c, &d->clients, node)
 		if (c->hello && target_has(t, c->session))
-			client_tell(c, MSG_EVENT, &e, sizeof(e));
+			client_tell(c, MSG_EVENT, body, sizeof(e) + strlen(text));
 }
 
 /* --- life --------------------------------------------------------------------------------------
@@ -258,7 +263,7 @@ static void on_exit_of(struct loop_source *s, u32 events)
 	struct target *t = container_of(s, struct target, exit);
 
 	trace_settle(t);
-	target_event(t->d, t, 1, 0, 0);
+	target_event(t->d, t, 1, 0, 0, NULL);
 	sweep_orphans(t);
 	target_free(t);
 }
@@ -294,7 +299,7 @@ static void on_look(struct loop_timer *timer)
 
 	if (t->how != 1 && !t->x && target_executed(t)) {
 		trace_settle(t);
-		target_event(t->d, t, 4, 0, -ESRCH);
+		target_event(t->d, t, 4, 0, -ESRCH, NULL);
 		target_free(t);
 		return;
 	}

@@ -16,7 +16,7 @@
 #include "core/run/map/map.h"
 #include "osl/osl.h"
 
-#define MSG_ABI 10u
+#define MSG_ABI 11u
 #define MSG_NAMES_DIR "bpf"
 #define MSG_INLINE_MAX 60000u
 #define MSG_PAYLOAD_MAX (64u << 20)
@@ -247,6 +247,7 @@ struct msg_event {
 	s32 pid;
 	u32 link;
 	s32 err;
+	char why[]; /* of a failure: a sentence, without a zero; it may be missing */
 };
 
 struct msg_status {

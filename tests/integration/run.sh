@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Start a command under the agent: its output, status and signals are its own.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
-plan 31
+plan 32
 
 try ebpfrt run -q -P "$samples/hello.bpf.o" -- sh -c 'echo out; echo diag >&2; exit 7'
 is "the status is the command's" "$status" 7
@@ -63,6 +63,9 @@ is "a pipeline" "$status $out" "0 1000"
 { ebpfrt run -q -o run.out -P "$samples/malloc.bpf.o" -- yes; echo $? >yes.status; } | head -n 1 >yes.out
 is "what ends with its reader" "$(cat yes.status yes.out)" "141
 y"
+try ebpfrt run -P "$bin/count.bpf.o" --prog "on_work=uprobe:$bin/target:work+1" -- "$bin/target" <ten
+like "what can't be probed: the daemon's reason" "$err" \
+	"^ebpfrt: warning: on_work could not be attached in [0-9]+: cannot probe work\+0x1 in .*: not an instruction boundary"
 try ebpfrt run -P "$bin/count.bpf.o" -- env -i "$bin/target" <ten
 is "a program that is given no environment goes on unprobed" "$status $(echo "$out" | tail -n 1)" "0 sum 100"
 

@@ -126,6 +126,24 @@ Test(event, events_by_their_numbers)
 	}
 }
 
+Test(event, why_a_link_failed)
+{
+	struct {
+		struct msg_event e;
+		char why[16];
+	} m = {{.what = 3, .err = -ENOENT}, "it is\nnot there"};
+
+	cr_assert_eq(dispatch(MSG_EVENT, &m, sizeof(m.e) + 4), 1);
+	cr_assert_str_eq(heard.text[0], "it i", "it ends with the message");
+	cr_assert_eq(dispatch(MSG_EVENT, &m, sizeof(m)), 1);
+	cr_assert_str_eq(heard.text[0], "it is", "one line");
+	cr_assert_eq(dispatch(MSG_EVENT, &m, sizeof(m.e)), 1);
+	cr_assert_str_eq(heard.text[0], "No such file or directory", "none");
+	m.e.what = 2;
+	cr_assert_eq(dispatch(MSG_EVENT, &m, sizeof(m)), 1);
+	cr_assert_str_eq(heard.text[0], "(none)", "not of another event");
+}
+
 Test(event, what_a_newer_daemon_says_is_passed_over)
 {
 	struct msg_event e = {.what = 6, .pid = 100};

@@ -62,6 +62,51 @@ static struct tlink *tlink_find(const struct attach *a, const struct target *t)
 	return NULL;
 }
 
+static bool wants_returns(const struct tlink *tl)
+{
+	return tl->a->l->is_ret || tl->a->l->is_session;
+}
+
+static void tlink_close(struct tlink *tl)
+{
+	if (tl->t->next_open == tl)
+		tl->t->next_open = NULL;
+	list_del_init(&tl->in_open);
+}
+
+static void reopen(struct tlink *tl)
+{
+	bool open = tl->state == TLINK_WANT || tl->state == TLINK_FLYING || tl->update;
+
+	if (!open)
+		tlink_close(tl);
+	else if (list_empty(&tl->in_open))
+		list_add_tail(&tl->in_open, &tl->t->open);
+}
+
+void tlink_become(struct tlink *tl, enum tlink_state state)
+{
+	tl->state = state;
+	reopen(tl);
+}
+
+void tlink_update(struct tlink *tl, bool update)
+{
+	tl->update = update;
+	reopen(tl);
+}
+
+struct tlink *tlink_next(const struct target *t, const struct tlink *tl, bool all)
+{
+	const struct list_head *head = all ? &t->links : &t->open;
+	struct list_head *next = !tl ? head->next : all ? tl->in_target.next : tl->in_open.next;
+
+	if (next == head)
+		return NULL;
+	return all ? list_entry(next, struct tlink, in_target)
+		   : list_entry(next, struct tlink, in_open);
+}
+
 struct tlink *tlink_new(struct target *t, struct attach *a)
 {
 	struct tlink *tl = tlink_find(a, t);
@@ -84,9 +129,11 @@ struct tlink *tlink_new(struct target *t, struct attach *a)
 	tl->a = a;
 	tl->link = a->l->obj.id;
 	tl->stat = target_stat_new(t);
-	tl->state = TLINK_WANT;
 	t->drop_all = false;
+	t->nreturns += wants_returns(tl);
+	list_init(&tl->in_open);
 	list_add_tail(&tl->in_target, &t->links);
+	tlink_become(tl, TLINK_WANT);
 	list_add_tail(&tl->in_attach, &a->tlinks);
 	return tl;
 }
@@ -121,6 +168,8 @@ void tlink_free(struct tlink *tl)
 	if ((tl->had || tl->state == TLINK_FLYING) && !tl->t->gone)
 		note_drop(tl->t, tl->link);
 	tlink_release_sites(tl);
+	tl->t->nreturns -= wants_returns(tl);
+	tlink_close(tl);
 	list_del_init(&tl->in_target);
 	list_del_init(&tl->in_attach);
 	free(tl->addrs);
@@ -160,7 +209,7 @@ void tlink_fail(struct tlink *tl, int err, const char *why)
 	if (tl->state == TLINK_FLYING && tl->sent && !tl->t->gone)
 		note_drop(tl->t, tl->link);
 	tlink_release_sites(tl);
-	tl->state = TLINK_FAILED;
+	tlink_become(tl, TLINK_FAILED);
 	tl->err = err;
 	snprintf(tl->reason, sizeof(tl->reason), "%s", why);
 	target_event(tl->t->d, tl->t, 3, tl->link, err, tl->reason);
@@ -192,6 +241,14 @@ static const struct tlink *all_failed(const struct attach *a)
 	return first;
 }
 
+void attach_wait(struct attach *a, struct ebpf_call *call)
+{
+	a->waiting = call;
+	list_del_init(&a->in_waiting);
+	if (call)
+		list_add_tail(&a->in_waiting, &a->d->waiting);
+}
+
 bool attach_settle(struct attach *a)
 {
 	const struct tlink *failed;
@@ -199,7 +256,7 @@ bool attach_settle(struct attach *a)
 
 	if (!call || a->batched || under_way(a))
 		return false;
-	a->waiting = NULL;
+	attach_wait(a, NULL);
 	failed = all_failed(a);
 	if (failed)
 		ebpf_call_why(call, "%s", failed->reason);
@@ -257,6 +314,7 @@ int attach_link(struct ebpf_call *call, struct ebpf_link_obj *l)
 	a->l = l;
 	a->batched = c && c->batching;
 	list_init(&a->tlinks);
+	list_init(&a->in_waiting);
 	l->priv = a;
 	tally_new(d, l);
 	err = adopt_for(call, l);
@@ -264,7 +322,7 @@ int attach_link(struct ebpf_call *call, struct ebpf_link_obj *l)
 		return err;
 	if (!spread(d, a) || a->batched)
 		return 0;
-	a->waiting = call;
+	attach_wait(a, call);
 	return EBPF_LATER;
 }
 
@@ -314,6 +372,7 @@ void attach_detach(struct ebpf_link_obj *l)
 	drop_tlinks(a);
 	tally_link_gone(d, l->obj.id);
 	waiting = a->waiting;
+	attach_wait(a, NULL);
 	free(a);
 	session_prune(d);
 	if (waiting)
@@ -333,11 +392,12 @@ int attach_update(struct ebpf_call *call, struct ebpf_link_obj *l, struct ebpf_p
 	list_for_each_entry (tl, &a->tlinks, in_attach) {
 		if (tl->state != TLINK_DONE && tl->state != TLINK_FLYING)
 			continue;
-		tl->update = any = true;
+		tlink_update(tl, true);
+		any = true;
 	}
 	if (!any)
 		return 0;
-	a->waiting = call;
+	attach_wait(a, call);
 	reconcile_all(a);
 	return EBPF_LATER;
 }

@@ -32,6 +32,7 @@ struct daemon {
 	struct loop loop;
 	struct ebpf_table table;
 	struct list_head clients, targets, handles, tallies, greeters;
+	struct list_head waiting; /* struct attach, whose callers are */
 	u32 nclients, ntallies, ngreeters;
 	u32 clients_max, greeters_max;
 	u32 next_session;

@@ -28,12 +28,18 @@ _Static_assert(SITES_PER_MSG <= (AGENT_MSG_MAX - 64) / sizeof(struct agent_site)
 
 struct tlink *deliver_find(struct target *t, u64 link)
 {
-	struct tlink *tl;
+	struct tlink *first = t->next_open ? t->next_open : tlink_next(t, NULL, false), *tl = first;
 
-	list_for_each_entry (tl, &t->links, in_target)
-		if (tl->link == link)
-			return tl;
-	return NULL;
+	while (tl && tl->link != link) {
+		tl = tlink_next(t, tl, false);
+		if (!tl)
+			tl = tlink_next(t, NULL, false);
+		if (tl == first)
+			return NULL;
+	}
+	/* who asks for one asks for the next one then */
+	t->next_open = tl ? tlink_next(t, tl, false) : NULL;
+	return tl;
 }
 
 static void ack_setup(struct exchange *x, const struct xmsg *m, s32 err, const u8 *body, u32 len)
@@ -152,10 +158,10 @@ static void ack_consumers(struct exchange *x, const struct xmsg *m, s32 err, con
 static void ack_last(struct exchange *x, const struct xmsg *m, s32 err, const u8 *body, u32 len)
 {
 	char why[PROBE_WHY_MAX];
-	struct tlink *tl;
+	struct tlink *tl, *tmp;
 
 	ack_consumers(x, m, err, body, len);
-	list_for_each_entry (tl, &x->t->links, in_target) {
+	list_for_each_entry_safe (tl, tmp, &x->t->open, in_open) {
 		if (tl->state != TLINK_FLYING)
 			continue;
 		if (tl->missing && !tlink_places(tl)) {
@@ -163,7 +169,7 @@ static void ack_last(struct exchange *x, const struct xmsg *m, s32 err, const u8
 			tlink_fail(tl, tl->err, why);
 			continue;
 		}
-		tl->state = TLINK_DONE;
+		tlink_become(tl, TLINK_DONE);
 		tl->moved = 0;
 		if (!tl->had)
 			target_event(x->t->d, x->t, 2, tl->link, 0, NULL);
@@ -247,7 +253,7 @@ static void ack_update(struct exchange *x, const struct xmsg *m, s32 err, const 
 
 	if (!tl)
 		return;
-	tl->update = false;
+	tlink_update(tl, false);
 	if (err)
 		tlink_fail(tl, err, "the agent did not take the new program");
 }
@@ -266,8 +272,8 @@ static void ack_arena(struct exchange *x, const struct xmsg *m, s32 err, const u
 	for (u32 i = 0; i < t->nsites; i++) {
 		struct agent_site *s = &t->sites[i].site;
 
-		if (!t->sites[i].armed && (s->patch.slot - a->addr < a->size ||
-					   s->jump.stub - a->addr < a->size)) {
+		if (!t->sites[i].armed &&
+		    (s->patch.slot - a->addr < a->size || s->jump.stub - a->addr < a->size)) {
 			memset(&s->patch, 0, sizeof(s->patch));
 			memset(&s->jump, 0, sizeof(s->jump));
 		}
@@ -530,7 +536,7 @@ static void put_programs(struct exchange *x)
 {
 	struct tlink *tl;
 
-	list_for_each_entry (tl, &x->t->links, in_target)
+	list_for_each_entry (tl, &x->t->open, in_open)
 		if (tl->state == TLINK_FLYING || tl->update)
 			put_prog(x, tl->a->l->prog);
 	put_new_elements(x);
@@ -540,9 +546,9 @@ static void put_programs(struct exchange *x)
 
 static void put_updates(struct exchange *x)
 {
-	struct tlink *tl;
+	struct tlink *tl, *tmp;
 
-	list_for_each_entry (tl, &x->t->links, in_target) {
+	list_for_each_entry_safe (tl, tmp, &x->t->open, in_open) {
 		struct agent_update u = {.link = tl->link, .prog = tl->a->l->prog->obj.id};
 		struct xmsg *m;
 
@@ -550,7 +556,7 @@ static void put_updates(struct exchange *x)
 			continue;
 		/* a link in the air goes out with its new program anyway */
 		if (tl->state != TLINK_DONE) {
-			tl->update = false;
+			tlink_update(tl, false);
 			continue;
 		}
 		m = exchange_enqueue(x, AGENT_UPDATE_LINK, &u, sizeof(u));

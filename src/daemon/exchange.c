@@ -82,10 +82,10 @@ static void land(struct target *t)
 {
 	struct tlink *tl;
 
-	list_for_each_entry (tl, &t->links, in_target)
+	list_for_each_entry (tl, &t->open, in_open)
 		if (tl->state == TLINK_FLYING) {
 			tlink_release_sites(tl);
-			tl->state = TLINK_WANT;
+			tlink_become(tl, TLINK_WANT);
 		}
 }
 

@@ -72,7 +72,7 @@ static void asks_again(struct target *t)
 	t->forked = true;
 	list_for_each_entry (tl, &t->links, in_target)
 		if (tl->state == TLINK_FAILED)
-			tl->state = TLINK_WANT;
+			tlink_become(tl, TLINK_WANT);
 }
 
 static struct target *forked(struct daemon *d, s32 pid, const struct agent_hello *h)

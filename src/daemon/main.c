@@ -547,6 +547,7 @@ static void init_lists(struct daemon *d)
 	list_init(&d->handles);
 	list_init(&d->tallies);
 	list_init(&d->greeters);
+	list_init(&d->waiting);
 	d->clients_max = DAEMON_CLIENTS;
 	d->greeters_max = GREETERS_MAX;
 	loop_timer_init(&d->idle, on_idle);

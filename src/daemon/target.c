@@ -376,6 +376,7 @@ struct target *target_new(struct daemon *d, s32 pid, int *err, char why[PROBE_WH
 	t->pid = pid;
 	t->exit.fd = t->stats_fd = t->mem = -1;
 	list_init(&t->links);
+	list_init(&t->open);
 	list_init(&t->leaving);
 	list_init(&t->waiters);
 	loop_timer_init(&t->retry, on_retry);
@@ -423,7 +424,7 @@ static void drop_links(struct target *t)
 		if (waiting && a->waiting) {
 			struct ebpf_call *call = a->waiting;
 
-			a->waiting = NULL;
+			attach_wait(a, NULL);
 			ebpf_call_why(call, "process %d has %s", t->pid,
 				      t->executed
 					      ? "started another program (exec); attach to it again"
@@ -513,7 +514,7 @@ bool target_has_work(const struct target *t)
 
 	if (t->gone)
 		return false;
-	list_for_each_entry (tl, &t->links, in_target)
+	for (tl = tlink_next(t, NULL, t->modules); tl; tl = tlink_next(t, tl, t->modules))
 		if (worth_planning(t, tl))
 			return true;
 	if (target_owes_bytes(t) || (t->loaded && t->slots_changed))
@@ -537,15 +538,14 @@ void target_reconcile(struct target *t)
 		loop_timer_arm(&t->d->loop, &t->retry, 0);
 }
 
-/* An answer may free any link of the list: after each the search starts over. */
-static void settle_links(struct target *t)
+/* An answer may free any of the list: after each the search starts over. */
+static void settle_links(struct daemon *d)
 {
-	struct tlink *tl;
+	struct attach *a;
 again:
-	list_for_each_entry (tl, &t->links, in_target) {
-		if (tl->a->waiting && attach_settle(tl->a))
+	list_for_each_entry (a, &d->waiting, in_waiting)
+		if (attach_settle(a))
 			goto again;
-	}
 }
 
 void target_settled(struct target *t, int err, const char *why)
@@ -557,7 +557,7 @@ void target_settled(struct target *t, int err, const char *why)
 	if (t->stats && t->gone)
 		tally_settle(t);
 	if (!t->gone)
-		settle_links(t);
+		settle_links(t->d);
 	list_init(&done);
 	while (!list_empty(&t->waiters)) {
 		struct waiter *w = list_entry(t->waiters.next, struct waiter, node);
@@ -591,7 +591,7 @@ void target_advanced(struct target *t)
 		return;
 	}
 	if (t->rounds++ < ROUNDS_MAX) {
-		settle_links(t);
+		settle_links(t->d);
 		target_reconcile(t);
 		if (t->lingers)
 			loop_timer_arm(&t->d->loop, &t->retry, LINGER_NS << MIN(t->rounds, 7u));
@@ -604,14 +604,14 @@ void target_advanced(struct target *t)
 
 void target_fail(struct target *t, int err, const char *why)
 {
-	struct tlink *tl;
+	struct tlink *tl, *tmp;
 
 	log_line("target %d (%s): %s", t->pid, t->comm, why);
-	list_for_each_entry (tl, &t->links, in_target)
+	list_for_each_entry_safe (tl, tmp, &t->open, in_open) {
 		if (tl->state == TLINK_WANT || tl->state == TLINK_FLYING)
 			tlink_fail(tl, err, why);
-	list_for_each_entry (tl, &t->links, in_target)
-		tl->update = false;
+		tlink_update(tl, false);
+	}
 	t->failed = true;
 	if (target_owes_bytes(t) || (t->loaded && t->slots_changed && !t->gone))
 		loop_timer_arm(&t->d->loop, &t->restore,

@@ -33,17 +33,18 @@ struct attach;
 
 struct tlink {
 	struct list_head in_target, in_attach;
+	struct list_head in_open; /* while something is to be done about it */
 	struct target *t;
 	struct attach *a;
 	u32 link; /* id */
 	u32 stat;
-	enum tlink_state state;
-	bool update;	 /* another program */
-	bool had;	 /* the agent has, or has had, consumers of it */
-	bool sent;	 /* the agent may have some of them */
-	bool at_returns; /* AGENT_CONSUMER_AT_RETURNS */
-	bool fixed;	 /* in files that are never unloaded */
-	u8 moved;	 /* times in a row that the library was not where it had just been */
+	enum tlink_state state; /* changed by tlink_become() */
+	bool update;		/* another program; changed by tlink_update() */
+	bool had;		/* the agent has, or has had, consumers of it */
+	bool sent;		/* the agent may have some of them */
+	bool at_returns;	/* AGENT_CONSUMER_AT_RETURNS */
+	bool fixed;		/* in files that are never unloaded */
+	u8 moved;		/* times in a row that the library was not where it had just been */
 	s32 err;
 	u32 naddrs;
 	u64 *addrs;  /* of its sites, 0: none */
@@ -59,9 +60,10 @@ struct attach {
 	struct daemon *d;
 	struct ebpf_link_obj *l;
 	struct list_head tlinks;
-	struct ebpf_call *waiting; /* BPF_LINK_CREATE or _UPDATE that is not answered yet */
-	bool batched;		   /* its client collects */
-	bool in_batch;		   /* the batch it was collected in is being applied */
+	struct list_head in_waiting; /* daemon->waiting, while somebody is */
+	struct ebpf_call *waiting;   /* BPF_LINK_CREATE or _UPDATE that is not answered yet */
+	bool batched;		     /* its client collects */
+	bool in_batch;		     /* the batch it was collected in is being applied */
 };
 
 struct site {
@@ -117,6 +119,9 @@ struct target {
 	struct loop_timer look;	   /* is it still the program it was? */
 	struct loop_timer restore; /* what could not be restored is tried again */
 	struct list_head links;	   /* struct tlink */
+	struct list_head open;	   /* of them, those that are wanted, in the air or to be updated */
+	struct tlink *next_open;   /* where the next one is looked for first, or NULL */
+	u32 nreturns;		   /* of the links, those that want returns */
 	struct list_head leaving;  /* struct leaving, see tally.c */
 	struct list_head waiters;  /* struct waiter */
 	struct exchange *x;
@@ -226,6 +231,10 @@ void target_event(struct daemon *d, const struct target *t, u32 what, u32 link, 
 struct tlink *tlink_new(struct target *t, struct attach *a);
 /* Forget it; what the agent has of it is dropped by the next exchange. */
 void tlink_free(struct tlink *tl);
+void tlink_become(struct tlink *tl, enum tlink_state state);
+void tlink_update(struct tlink *tl, bool update);
+/* The one behind @tl, NULL: the first one; of all or of the open ones. NULL: there is none. */
+struct tlink *tlink_next(const struct target *t, const struct tlink *tl, bool all);
 void tlink_fail(struct tlink *tl, int err, const char *why);
 /* The same of one of its places, which some links can do without. */
 void tlink_fail_place(struct tlink *tl, u32 index, int err, const char *why);
@@ -240,6 +249,7 @@ static inline bool tlink_moves(const struct tlink *tl)
 bool attach_covers(const struct ebpf_link_obj *l, const struct target *t);
 /* Nothing of it is on its way any more? Then its caller is answered (true), which may free it. */
 bool attach_settle(struct attach *a);
+void attach_wait(struct attach *a, struct ebpf_call *call); /* NULL: nobody waits any more */
 
 /* --- tally.c --------------------------------------------------------------------------------- */
 

@@ -25,7 +25,7 @@ static u32 count_wants(const struct target *t)
 	const struct tlink *tl;
 	u32 n = 0;
 
-	list_for_each_entry (tl, &t->links, in_target)
+	for (tl = tlink_next(t, NULL, t->modules); tl; tl = tlink_next(t, tl, t->modules))
 		if (wanted(t, tl))
 			n += tl->naddrs;
 	return n;
@@ -34,13 +34,14 @@ static u32 count_wants(const struct target *t)
 static void fill_wants(struct exchange *x)
 {
 	struct plan_item *items = plan_items(x->plan.out);
+	const struct target *t = x->t;
 	struct tlink *tl;
 	u32 n = 0;
 
-	list_for_each_entry (tl, &x->t->links, in_target) {
+	for (tl = tlink_next(t, NULL, t->modules); tl; tl = tlink_next(t, tl, t->modules)) {
 		const struct ebpf_link_obj *l = tl->a->l;
 
-		if (!wanted(x->t, tl))
+		if (!wanted(t, tl))
 			continue;
 		for (u32 i = 0; i < l->nsites; i++, n++) {
 			x->wants[n] = (struct want){tl->link, i};
@@ -55,7 +56,7 @@ static void fill_wants(struct exchange *x)
 		tl->fixed = true;
 		tl->sent = false;
 		tl->missing = 0;
-		tl->state = TLINK_FLYING;
+		tlink_become(tl, TLINK_FLYING);
 	}
 }
 
@@ -103,7 +104,7 @@ bool want_again(struct tlink *tl)
 		return false;
 	tl->moved++;
 	tlink_release_sites(tl);
-	tl->state = TLINK_WANT;
+	tlink_become(tl, TLINK_WANT);
 	tl->t->dirty = true;
 	return true;
 }
@@ -160,15 +161,15 @@ static void fail_all(struct tlink *tl)
 /* A link none of whose places are mapped waits for them. */
 static void note_pending(struct target *t)
 {
-	struct tlink *tl;
+	struct tlink *tl, *tmp;
 
-	list_for_each_entry (tl, &t->links, in_target) {
+	list_for_each_entry_safe (tl, tmp, &t->open, in_open) {
 		if (tl->state != TLINK_FLYING || tlink_places(tl))
 			continue;
 		if (tl->missing)
 			fail_all(tl);
 		else
-			tl->state = TLINK_PENDING;
+			tlink_become(tl, TLINK_PENDING);
 	}
 }
 
@@ -193,7 +194,7 @@ static bool nothing_to_say(const struct exchange *x)
 
 	const struct tlink *tl;
 
-	list_for_each_entry (tl, &t->links, in_target)
+	list_for_each_entry (tl, &t->open, in_open)
 		if (tl->update)
 			return false;
 	if (x->plan.out && (x->plan.out->nsites || x->plan.out->ngone))
@@ -241,12 +242,7 @@ static void plan_done(struct plan *p)
 
 static bool any_return(const struct target *t)
 {
-	const struct tlink *tl;
-
-	list_for_each_entry (tl, &t->links, in_target)
-		if (tl->a->l->is_ret || tl->a->l->is_session)
-			return true;
-	return false;
+	return t->nreturns;
 }
 
 /* Is there a program that asks how calls ended? */
@@ -254,6 +250,8 @@ static bool any_asks(const struct target *t)
 {
 	const struct tlink *tl;
 
+	if (!any_return(t))
+		return false;
 	list_for_each_entry (tl, &t->links, in_target) {
 		const struct ebpf_link_obj *l = tl->a->l;
 		const struct ebpf_prog_obj *p = l->is_ret || l->is_session ? l->prog : NULL;

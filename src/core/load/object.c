@@ -21,25 +21,34 @@ void ebpf_table_init(struct ebpf_table *t)
 		list_init(&t->objs[i]);
 	for (u32 i = 0; i < ARRAY_SIZE(t->names); i++)
 		list_init(&t->names[i]);
+	for (u32 i = 0; i < ARRAY_SIZE(t->ids); i++)
+		list_init(&t->ids[i]);
 	list_init(&t->pins);
 }
 
-/* The place in the ascending list where a new id goes; ids wrap after 2^31. */
+static struct list_head *ids_of(struct ebpf_table *t, u32 id)
+{
+	return &t->ids[id % ARRAY_SIZE(t->ids)];
+}
+
+/*
+ * The place in the ascending list where a new id goes; ids wrap after 2^31. It is looked for from
+ * the end, where it is until then.
+ */
 static u32 new_id(struct ebpf_table *t, u32 kind, struct list_head **before)
 {
 	u32 id = t->next_id[kind];
-	struct ebpf_obj *o;
+	struct list_head *at;
 
 	do {
 		id = id >= 0x7fffffff ? 1 : id + 1;
 	} while (ebpf_obj_by_id(t, kind, id));
 	t->next_id[kind] = id;
 	*before = &t->objs[kind];
-	list_for_each_entry (o, &t->objs[kind], node) {
-		if (o->id > id) {
-			*before = &o->node;
+	for (at = t->objs[kind].prev; at != &t->objs[kind]; at = at->prev) {
+		if (list_entry(at, struct ebpf_obj, node)->id < id)
 			break;
-		}
+		*before = at;
 	}
 	return id;
 }
@@ -68,6 +77,7 @@ int ebpf_obj_init(struct ebpf_table *t, struct ebpf_obj *obj, u32 kind, int fd, 
 	obj->since_ns = osl_now_ns();
 	obj->id = new_id(t, kind, &before);
 	list_add_tail(&obj->node, before);
+	list_add_tail(&obj->by_id, ids_of(t, obj->id));
 	list_init(&obj->name_of_fd.node);
 	if (fd >= 0)
 		ebpf_name_add(t, &obj->name_of_fd, obj, &ident);
@@ -86,6 +96,7 @@ void ebpf_obj_put(struct ebpf_obj *obj)
 	if (!obj || --obj->refs)
 		return;
 	list_del_init(&obj->node);
+	list_del_init(&obj->by_id);
 	ebpf_name_del(&obj->name_of_fd);
 	obj->table->count[obj->kind]--;
 	if (obj->fd >= 0)
@@ -146,8 +157,8 @@ struct ebpf_obj *ebpf_obj_by_id(struct ebpf_table *t, u32 kind, u32 id)
 {
 	struct ebpf_obj *o;
 
-	list_for_each_entry (o, &t->objs[kind], node)
-		if (o->id == id)
+	list_for_each_entry (o, ids_of(t, id), by_id)
+		if (o->id == id && o->kind == kind)
 			return o;
 	return NULL;
 }

@@ -42,7 +42,8 @@ struct ebpf_name {
 };
 
 struct ebpf_obj {
-	struct list_head node; /* table->objs[kind], ascending id */
+	struct list_head node;	/* table->objs[kind], ascending id */
+	struct list_head by_id; /* table->ids */
 	struct ebpf_table *table;
 	struct ebpf_name name_of_fd;
 	u32 kind; /* enum ebpf_obj_kind */
@@ -153,6 +154,7 @@ struct ebpf_table {
 	u32 next_id[EBPF_OBJ_KINDS];
 	u32 count[EBPF_OBJ_KINDS];
 	struct list_head names[256];
+	struct list_head ids[1024]; /* consecutive ids in consecutive ones */
 	struct list_head pins;
 	u32 npins;
 	u64 map_bytes, map_bytes_max; /* quota of shared memory, 0: none */

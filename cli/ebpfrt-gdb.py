@@ -5,7 +5,8 @@
 # To gdb a probe's break instruction is one of the program's own, whose trap it keeps from the program. So traps are passed on
 # (`handle SIGTRAP nostop noprint pass`), and what that makes dangerous is refused in words:
 #
-# - A break point on a probed instruction is disabled: gdb would go on in the middle of that instruction.
+# - A break point on a probed instruction is disabled: gdb would go on in the middle of that instruction. On a jump
+#   (EBPFRT_PROBE=auto) it may be, but not behind a short instruction, in the jump's last bytes.
 # - step, next, stepi and nexti: gdb would pass on the traps of its own steps, too, and walk into the agent.
 #
 # break, tbreak, advance, until LOCATION, finish and continue do what they should. The agent's symbols are loaded where it came
@@ -17,6 +18,7 @@ import subprocess
 import gdb
 
 BREAK = b"\xcc"
+JUMP, JUMP_LEN = b"\xe9", 5
 
 
 def is_break(address):
@@ -25,6 +27,25 @@ def is_break(address):
         return bytes(gdb.selected_inferior().read_memory(address, 1)) == BREAK
     except gdb.error:
         return False
+
+
+def file_byte(address):
+    gdb.execute("set trust-readonly-sections on")
+    try:
+        return bytes([int(gdb.parse_and_eval(f"*(unsigned char *){address:#x}"))])
+    finally:
+        gdb.execute("set trust-readonly-sections off")
+
+
+def jump_over(address):
+    """Where the jump of a probe begins that has this byte behind its first; or None."""
+    for start in range(address - JUMP_LEN + 1, address):
+        try:
+            if bytes(gdb.selected_inferior().read_memory(start, 1)) == JUMP and file_byte(start) != JUMP:
+                return start
+        except gdb.error:
+            pass
+    return None
 
 
 def addresses(breakpoint):
@@ -49,6 +70,18 @@ def check_breakpoint(breakpoint):
     if not breakpoint.enabled or breakpoint.type != gdb.BP_BREAKPOINT or breakpoint.number < 0:
         return
     for address in addresses(breakpoint):
+        jump = jump_over(address)
+        if jump:
+            free = address
+            while free < jump + JUMP_LEN:
+                free = next_instruction(free)
+            breakpoint.enabled = False
+            gdb.write(
+                f"ebpfrt: breakpoint {breakpoint.number} is disabled: {address:#x} is in the jump of the probe at {jump:#x}; "
+                f"set it behind that, break *{free:#x}, or detach ebpfrt first\n",
+                gdb.STDERR,
+            )
+            return
         if is_break(address):
             breakpoint.enabled = False
             symbol = gdb.execute(f"info symbol {address:#x}", to_string=True).split(" in section")[0].strip()

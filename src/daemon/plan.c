@@ -22,7 +22,7 @@
 #include "daemon/plan_jump.h"
 #include "daemon/target.h"
 
-#define ARENA_SIZE 65536u
+#define ARENA_SIZE 32768u
 #define ARENA_DISTANCE (512ull << 20)
 #define STUB_REACH ((1ull << 31) - ARENA_SIZE)
 #define FILES_MAX 64u

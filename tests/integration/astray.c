@@ -2,8 +2,8 @@
 /*
  * A target with functions that begin with instructions shorter than a jump. "call NAME N" calls
  * one of them N times: "counted C traps T" (C: what it counts, T: break instructions met that are
- * nobody's). A break in place of a nop, or of the first byte of a pause, does no harm then: the
- * handler goes on behind it.
+ * nobody's). "handle" sets a handler for these. A break in place of a nop, or of the first byte of
+ * a pause, does no harm then: the handler goes on behind it.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -14,8 +14,8 @@ unsigned long counted;
 static volatile unsigned long traps;
 
 #define FUNCTION(name, insns)                                                                      \
-	__asm__(".text\n.p2align 4\n.globl " #name "\n.type " #name ", @function\n" #name ":\n" insns \
-		"\nincq counted(%rip)\nret\n.size " #name ", . - " #name "\n");                    \
+	__asm__(".text\n.p2align 4\n.globl " #name "\n.type " #name ", @function\n" #name          \
+		":\n" insns "\nincq counted(%rip)\nret\n.size " #name ", . - " #name "\n");        \
 	extern void name(void)
 
 /* The last byte of a jump here is that of a pause, 0xf3: it leads some 200 MB below. */
@@ -40,10 +40,16 @@ int main(void)
 	char line[64], name[16];
 	long n;
 
-	sigaction(SIGTRAP, &sa, NULL);
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	printf("ready %d\n", getpid());
-	while (fgets(line, sizeof(line), stdin) && sscanf(line, "call %15s %ld", name, &n) == 2) {
+	while (fgets(line, sizeof(line), stdin)) {
+		if (!strncmp(line, "handle", 6)) {
+			sigaction(SIGTRAP, &sa, NULL);
+			printf("handled\n");
+			continue;
+		}
+		if (sscanf(line, "call %15s %ld", name, &n) != 2)
+			break;
 		counted = traps = 0;
 		for (int i = 0; i < 4; i++)
 			for (long k = 0; k < n && !strcmp(name, functions[i].name); k++)

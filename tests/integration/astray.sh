@@ -29,6 +29,7 @@ for function in four:4 three:3,4 two:2,3,4 one:1,2,3,4; do
 	at=$(echo "${function#*:}" | tr , ' ')
 	function=${function%:*}
 	target_start
+	say handle
 	text=$(python3 "$stage/integration/text_hash.py" "$target")
 	attach_start "$target" "$bin/count.bpf.o" --prog "on_work=uprobe:astray:$function" \
 		--prog on_work_done=uretprobe:astray:main

@@ -15,7 +15,7 @@ if ! grep -q "^\[Inferior 1 (process $target) detached\]" gdb.out; then
 	target_quit
 	exit 0
 fi
-plan 28
+plan 35
 
 # it reads symbols first, for as long as it takes
 gdb_wait() {
@@ -109,6 +109,35 @@ is "a step: exactly" "$(map_value counts 0) $(map_value counts 2)" "2 2"
 attach_stop INT
 target_quit
 
+# break points of its own in the last bytes of a jump and on it: the fault of the one is passed on, too
+EBPFRT_PROBE=auto
+export EBPFRT_PROBE
+target_program=$bin/astray
+probes="--prog on_work=uprobe:astray:four --prog on_work_done=uretprobe:astray:main"
+astray_start() {
+	until_true eval '[ ! -S "$EBPFRT_RUNTIME_DIR/ctl" ]' # a daemon of its own
+	target_start
+	# shellcheck disable=SC2086
+	attach_start "$target" "$bin/count.bpf.o" $probes
+}
+astray_start
+is "a jump stands there" "$(python3 "$stage/integration/rungs.py" "$target" "$bin/astray" four)" "four e9"
+gdb_start 'handle SIGSEGV nostop noprint pass' 'break *(four+4)' continue 'print $pc' continue 'print $pc' delete 'break *four' continue \
+	'print $pc' delete detach quit
+echo "call four 3" >&8
+wait "$gdb_child"
+read -r answer <&9
+is "on it and in its last byte: all stop" "$(sed -n 's/^[$][0-9]* = .*<\(four.*\)>$/\1/p' gdb.out | paste -s -d ' ')" "four+4 four+4 four"
+is "on it and in its last byte: it goes on" "$answer" "counted 3 traps 0"
+is "on it and in its last byte: exactly" "$(map_value counts 0)" 3
+attach_stop INT
+target_quit
+is "on it and in its last byte: to its end" "$target_status" 0
+unset EBPFRT_PROBE
+until_true eval '[ ! -S "$EBPFRT_RUNTIME_DIR/ctl" ]'
+target_program=$bin/debugged
+probes="--prog on_work=uprobe:debugged:work --prog on_work_done=uretprobe:debugged:work"
+
 # gdb with the script; its words in gdb.out
 scripted() {
 	rm -f gdb.ready
@@ -129,7 +158,7 @@ line() { # with a nop, by its comment
 	grep -n "nop # $1" "$stage/integration/debugged.c" | cut -d : -f 1
 }
 if ! gdb -nx -q -batch -ex 'python print(1)' 2>&1 | grep -q '^1$'; then
-	skip 10 "this gdb has no Python"
+	skip 12 "this gdb has no Python"
 	exit 0
 fi
 target_start
@@ -159,3 +188,21 @@ say call 4
 is "and goes on without us" "$answer" "sum 20"
 target_quit
 is "to its end, too" "$target_status" 0
+
+# a jump, with the script
+EBPFRT_PROBE=auto
+export EBPFRT_PROBE
+target_program=$bin/astray
+probes="--prog on_work=uprobe:astray:four --prog on_work_done=uretprobe:astray:main"
+astray_start
+scripted 'break *(four+4)' 'break *four' -- continue 'print $pc' delete 'break *(four+6)' continue 'print $pc' delete
+echo "call four 3" >&8
+wait "$gdb_child"
+read -r answer <&9
+like "with the script: in a jump" "$(cat gdb.out)" \
+	'^ebpfrt: breakpoint 1 is disabled: 0x[0-9a-f]+ is in the jump of the probe at 0x[0-9a-f]+; set it behind that, break [*]0x[0-9a-f]+6, or'
+is "with the script: on it and behind it" \
+	"$(sed -n 's/^[$][0-9]* = .*<\(four.*\)>$/\1/p' gdb.out | paste -s -d ' '), $answer, $(map_value counts 0) hits" \
+	"four four+6, counted 3 traps 0, 3 hits"
+attach_stop INT
+target_quit

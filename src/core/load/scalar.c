@@ -15,21 +15,6 @@ void ebpf_scalar_unknown(struct ebpf_scalar *s)
 	set_half(s, &half);
 }
 
-void ebpf_scalar_const(struct ebpf_scalar *s, u64 value)
-{
-	value = zero_extend(value, BITS);
-	s->var_off = ebpf_tnum_const(value);
-	s->umin = s->umax = value;
-	s->smin = s->smax = sign_extend(value, BITS);
-	s->u32_min = s->u32_max = (u32)zero_extend(value, HALF);
-	s->s32_min = s->s32_max = (s32)sign_extend(value, HALF);
-}
-
-bool ebpf_scalar_is_const(const struct ebpf_scalar *s)
-{
-	return ebpf_tnum_is_const(s->var_off);
-}
-
 bool ebpf_scalar_is_const32(const struct ebpf_scalar *s)
 {
 	return ebpf_tnum_is_const(ebpf_tnum_subreg(s->var_off));
@@ -56,28 +41,6 @@ bool ebpf_scalar_has(const struct ebpf_scalar *s, u64 value)
 	struct ebpf_view full = full_view(s), half = half_view(s);
 
 	return view_has(&full, value, BITS) && view_has(&half, zero_extend(value, HALF), HALF);
-}
-
-bool ebpf_scalar_equal(const struct ebpf_scalar *a, const struct ebpf_scalar *b)
-{
-	return ebpf_tnum_equal(a->var_off, b->var_off) && a->umin == b->umin &&
-	       a->umax == b->umax && a->smin == b->smin && a->smax == b->smax &&
-	       a->u32_min == b->u32_min && a->u32_max == b->u32_max && a->s32_min == b->s32_min &&
-	       a->s32_max == b->s32_max;
-}
-
-static bool half_in(const struct ebpf_scalar *inner, const struct ebpf_scalar *outer)
-{
-	return outer->u32_min <= inner->u32_min && inner->u32_max <= outer->u32_max &&
-	       outer->s32_min <= inner->s32_min && inner->s32_max <= outer->s32_max;
-}
-
-bool ebpf_scalar_in(const struct ebpf_scalar *inner, const struct ebpf_scalar *outer)
-{
-	return ebpf_tnum_in(outer->var_off, inner->var_off) && outer->umin <= inner->umin &&
-	       EBPF_MUTANT(3, inner->umax <= outer->umax, true) && outer->smin <= inner->smin &&
-	       inner->smax <= EBPF_MUTANT(4, outer->smax, outer->smax + 1) &&
-	       EBPF_MUTANT(5, half_in(inner, outer), true);
 }
 
 static struct ebpf_view view_join(const struct ebpf_view *a, const struct ebpf_view *b)

@@ -16,6 +16,7 @@
  */
 #pragma once
 
+#include "core/load/mutant.h"
 #include "core/load/tnum.h"
 
 struct ebpf_scalar {
@@ -27,14 +28,54 @@ struct ebpf_scalar {
 };
 
 void ebpf_scalar_unknown(struct ebpf_scalar *s);
-void ebpf_scalar_const(struct ebpf_scalar *s, u64 value);
-bool ebpf_scalar_is_const(const struct ebpf_scalar *s); /* the value: s->var_off.value */
 bool ebpf_scalar_is_const32(const struct ebpf_scalar *s);
 bool ebpf_scalar_is_unknown(const struct ebpf_scalar *s);
 bool ebpf_scalar_has(const struct ebpf_scalar *s, u64 value);
-bool ebpf_scalar_equal(const struct ebpf_scalar *a, const struct ebpf_scalar *b);
+
+/* --- what every instruction asks: inline ------------------------------------------------------ */
+
+static inline void ebpf_scalar_const(struct ebpf_scalar *s, u64 value)
+{
+	const u32 up = 64 - EBPF_DOMAIN_BITS, half_up = 64 - EBPF_DOMAIN_HALF;
+
+	value &= EBPF_UMAX(EBPF_DOMAIN_BITS);
+	s->var_off = ebpf_tnum_const(value);
+	s->umin = s->umax = value;
+	s->smin = s->smax = (s64)(value << up) >> up;
+	s->u32_min = s->u32_max = (u32)(value & EBPF_UMAX(EBPF_DOMAIN_HALF));
+	s->s32_min = s->s32_max = (s32)((s64)(value << half_up) >> half_up);
+}
+
+static inline bool ebpf_scalar_is_const(const struct ebpf_scalar *s) /* the value: var_off.value */
+{
+	return ebpf_tnum_is_const(s->var_off);
+}
+
+static inline bool ebpf_scalar_equal(const struct ebpf_scalar *a, const struct ebpf_scalar *b)
+{
+	return ebpf_tnum_equal(a->var_off, b->var_off) && a->umin == b->umin &&
+	       a->umax == b->umax && a->smin == b->smin && a->smax == b->smax &&
+	       a->u32_min == b->u32_min && a->u32_max == b->u32_max && a->s32_min == b->s32_min &&
+	       a->s32_max == b->s32_max;
+}
+
+static inline bool ebpf_scalar_half_in(const struct ebpf_scalar *inner,
+				       const struct ebpf_scalar *outer)
+{
+	return outer->u32_min <= inner->u32_min && inner->u32_max <= outer->u32_max &&
+	       outer->s32_min <= inner->s32_min && inner->s32_max <= outer->s32_max;
+}
+
 /* Is every number of @inner one of @outer? Never true when not. */
-bool ebpf_scalar_in(const struct ebpf_scalar *inner, const struct ebpf_scalar *outer);
+static inline bool ebpf_scalar_in(const struct ebpf_scalar *inner, const struct ebpf_scalar *outer)
+{
+	return ebpf_tnum_in(outer->var_off, inner->var_off) && outer->umin <= inner->umin &&
+	       EBPF_MUTANT(3, inner->umax <= outer->umax, true) && outer->smin <= inner->smin &&
+	       inner->smax <= EBPF_MUTANT(4, outer->smax, outer->smax + 1) &&
+	       EBPF_MUTANT(5, ebpf_scalar_half_in(inner, outer), true);
+}
+
+/* --- the domain ------------------------------------------------------------------------------ */
 
 /* Let the parts learn from each other. False: no number satisfies them all. */
 bool ebpf_scalar_sync(struct ebpf_scalar *s);

@@ -190,33 +190,6 @@ void ebpf_vstate_free(struct ebpf_vstate *st)
 	memset(st, 0, sizeof(*st));
 }
 
-void ebpf_vreg_none(struct ebpf_vreg *r)
-{
-	memset(r, 0, sizeof(*r));
-	ebpf_scalar_unknown(&r->val);
-}
-
-void ebpf_vreg_unknown(struct ebpf_vreg *r)
-{
-	ebpf_vreg_none(r);
-	r->type = VT_SCALAR;
-}
-
-void ebpf_vreg_const(struct ebpf_vreg *r, u64 value)
-{
-	memset(r, 0, sizeof(*r));
-	r->type = VT_SCALAR;
-	ebpf_scalar_const(&r->val, value);
-}
-
-void ebpf_vreg_pointer(struct ebpf_vreg *r, u32 type, u32 obj, u32 flags)
-{
-	ebpf_vreg_const(r, 0);
-	r->type = (u8)type;
-	r->obj = obj;
-	r->flags = (u16)flags;
-}
-
 struct ebpf_vreg *ebpf_vreg_next(const struct ebpf_vstate *st, struct ebpf_vreg_iter *it)
 {
 	for (; it->frame <= st->curframe; it->frame++, it->i = 0) {

@@ -15,6 +15,9 @@
  */
 #pragma once
 
+#include <stddef.h>
+#include <string.h>
+
 #include "core/load/scalar.h"
 #include "core/load/vprog.h"
 
@@ -164,10 +167,33 @@ bool ebpf_vref_del(struct ebpf_vstate *st, u32 id);
 void ebpf_vstate_free(struct ebpf_vstate *st); /* what it owns; leaves it zeroed */
 
 /* Make the register hold: nothing that can be read; any number; that number; a pointer. */
-void ebpf_vreg_none(struct ebpf_vreg *r);
-void ebpf_vreg_unknown(struct ebpf_vreg *r);
-void ebpf_vreg_const(struct ebpf_vreg *r, u64 value);
-void ebpf_vreg_pointer(struct ebpf_vreg *r, u32 type, u32 obj, u32 flags);
+static inline void ebpf_vreg_none(struct ebpf_vreg *r)
+{
+	memset(r, 0, offsetof(struct ebpf_vreg, val));
+	ebpf_scalar_unknown(&r->val);
+}
+
+static inline void ebpf_vreg_unknown(struct ebpf_vreg *r)
+{
+	ebpf_vreg_none(r);
+	r->type = VT_SCALAR;
+}
+
+static inline void ebpf_vreg_const(struct ebpf_vreg *r, u64 value)
+{
+	memset(r, 0, offsetof(struct ebpf_vreg, val));
+	r->type = VT_SCALAR;
+	ebpf_scalar_const(&r->val, value);
+}
+
+static inline void ebpf_vreg_pointer(struct ebpf_vreg *r, u32 type, u32 obj, u32 flags)
+{
+	ebpf_vreg_const(r, 0);
+	r->type = (u8)type;
+	r->obj = obj;
+	r->flags = (u16)flags;
+}
+
 /* Call @fn for every register and spilled register. */
 void ebpf_vreg_each(struct ebpf_vstate *st, void (*fn)(struct ebpf_vreg *r, void *arg), void *arg);
 /* The same, one after the other: the next one, or NULL. @it is zeroed at first. */
@@ -203,9 +229,9 @@ u32 ebpf_vslot_spill_size(const struct ebpf_vslot *slot);
  * matter is unknown. Every state's frames, references and iterators are exact; memory that was got
  * from a dynptr has the dynptr's reference; no number has an id that no other has. The states come
  * by instruction; those of one come by the value of register `key`, at first those where it is no
- * constant. The place of a pointer but a packet's is all in its variable part. The checker trusts none of it: it shows that from every stored state every path leads,
- * without a fault, to an exit or to a state that is included in a stored one, and that this can't
- * go on for ever.
+ * constant. The place of a pointer but a packet's is all in its variable part. The checker trusts
+ * none of it: it shows that from every stored state every path leads, without a fault, to an exit
+ * or to a state that is included in a stored one, and that this can't go on for ever.
  */
 struct ebpf_proof_state {
 	u32 insn;

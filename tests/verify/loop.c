@@ -159,6 +159,9 @@ static const struct vcase cases[] = {
 	    RET(0)),
 	/* may_goto */
 	OK("may_goto", MOV_IMM(6, 0), MAY_GOTO(2), ALU64_IMM(BPF_ADD, 6, 1), JA(-3), RET(0)),
+	OK("may_goto, and a condition that is decided", LDX(BPF_B, 7, 1, 88),
+	   ALU64_IMM(BPF_AND, 7, 11), MAY_GOTO(6), MOV_REG(5, 7), ALU64_IMM(BPF_ADD, 5, 3),
+	   JMP_IMM(BPF_JGE, 5, 15, 0), ALU64_IMM(BPF_AND, 7, 15), MOV_IMM(5, 3), JA(-7), RET(0)),
 	OK("may_goto backwards out of a loop", MOV_IMM(6, 0), ALU64_IMM(BPF_ADD, 6, 1), MAY_GOTO(1),
 	   JA(-3), RET(0)),
 	NO("may_goto doesn't bound an index", EACCES, "", LOOKUP4(M_ARRAY), NONNULL, MOV_REG(7, 0),

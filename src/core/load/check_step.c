@@ -266,7 +266,7 @@ static void cond_jump(struct proof_check *c, const struct bpf_insn *in)
 	if (other && !assume(in, &other->st, true))
 		other->pc = PROOF_NONE; /* never walked */
 	c->p->pc = taken == 1 ? there : here;
-	if (!assume(in, &c->p->st, taken == 1))
+	if (other && !assume(in, &c->p->st, false))
 		c->p->pc = PROOF_NONE;
 }
 

@@ -384,8 +384,13 @@ static int fill_facts(struct verify *v)
 	for (i = 0; i < v->prog->ninsns; i++)
 		f->insn[i] = v->insn[i].seen ? EBPF_FACT_SEEN : 0;
 	f->nsubprogs = v->nsubprogs;
-	for (i = 0; i < v->nsubprogs; i++)
-		f->subprog[i].start = v->subprog[i].start;
+	for (i = 0; i < v->nsubprogs; i++) {
+		const struct verify_subprog *s = &v->subprog[i];
+
+		f->subprog[i].start = s->start;
+		if (v->ctx_bits || (s->context & s->bytes))
+			f->insn[s->start] |= EBPF_FACT_CTX_ESCAPES;
+	}
 	f->processed = v->insn_processed;
 	return 0;
 }

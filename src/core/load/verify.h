@@ -72,6 +72,8 @@ struct verify_subprog {
 	u32 stack;   /* bytes used */
 	u32 rest;    /* of them without what only saves registers around calls */
 	u32 needed;  /* by the kernel: verify_fastcall.c */
+	u64 context; /* slots that held the context's address at some time */
+	u64 bytes;   /* slots that were read as anything else */
 	bool saves;  /* around a call that needs it not */
 	bool keeps;  /* around one that does */
 	bool global; /* checked by itself, from the types of its arguments */
@@ -111,6 +113,7 @@ struct verify {
 	int error;	     /* why verify_push() gave NULL, 0: no memory */
 	u32 main_subprog;    /* the function being verified */
 	bool strict;	     /* BPF_F_STRICT_ALIGNMENT */
+	bool ctx_bits;	     /* something was computed from the context's address */
 	u32 scratched_regs;  /* log: registers the instruction touched, to be printed */
 	u64 scratched_slots; /* and slots */
 	u64 log_line_end;    /* log: where the line of the last instruction ended, 0: none */

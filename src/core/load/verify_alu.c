@@ -410,11 +410,33 @@ static int alu_mov(struct verify *v, const struct bpf_insn *in)
 	return r;
 }
 
+/* A number that knows something of the context's address: with enough of them it can be read. */
+static bool takes_context_apart(struct verify *v, const struct bpf_insn *in)
+{
+	const struct ebpf_vreg *dst = verify_reg(v, in->dst_reg), *src = dst;
+	u8 op = BPF_OP(in->code);
+	bool both;
+
+	if (BPF_SRC(in->code) == BPF_X && op != BPF_END)
+		src = verify_reg(v, in->src_reg);
+	else if (op == BPF_MOV)
+		return false;
+	if (op == BPF_MOV)
+		dst = src;
+	if (dst->type != VT_CTX && src->type != VT_CTX)
+		return false;
+	both = BPF_SRC(in->code) == BPF_X && ebpf_vreg_is_ptr(dst) && ebpf_vreg_is_ptr(src);
+	if (BPF_CLASS(in->code) != BPF_ALU64 || in->off)
+		return true;
+	return op != BPF_MOV && (both || (op != BPF_ADD && op != BPF_SUB));
+}
+
 int verify_alu(struct verify *v, const struct bpf_insn *in)
 {
 	if (in->dst_reg == BPF_REG_10)
 		return verify_fail(v, EACCES, "frame pointer is read only\n");
 	v->scratched_regs |= 1u << in->dst_reg;
+	v->ctx_bits |= takes_context_apart(v, in);
 	switch (BPF_OP(in->code)) {
 	case BPF_NEG:
 	case BPF_END:

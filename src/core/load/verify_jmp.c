@@ -403,6 +403,7 @@ int verify_cond(struct verify *v, const struct bpf_insn *in)
 	if (r)
 		return r;
 	dst = *verify_reg(v, in->dst_reg);
+	v->ctx_bits |= dst.type == VT_CTX || src.type == VT_CTX;
 	which = taken(&c, &dst, &src);
 	if (which >= 0)
 		return go_one(v, &c, which);

@@ -153,6 +153,33 @@ static bool is_zero(const struct ebpf_vreg *reg)
 	return reg && verify_is_null(reg);
 }
 
+/* --- the context's address -------------------------------------------------------------------- */
+
+/* Slots @first to @last may hold it; or are read as what it may have left there. */
+static u64 slots_of(u32 first, u32 last)
+{
+	return (~0ull >> (63 - (last - first))) << first;
+}
+
+static void keeps_context(struct verify *v, const struct ebpf_vframe *f,
+			  const struct ebpf_vreg *value, u32 first, u32 last)
+{
+	if (value && value->type == VT_CTX)
+		v->subprog[f->subprog].context |= slots_of(first, last);
+}
+
+/* The current instruction loads the address as a whole. */
+static bool fills_context(const struct verify *v, const struct ebpf_vslot *slot, u32 size)
+{
+	return BPF_CLASS(verify_at(v, v->insn_idx)->code) == BPF_LDX && size == 8 &&
+	       slot->spilled.type == VT_CTX;
+}
+
+static void read_as_bytes(struct verify *v, const struct ebpf_vframe *f, u32 first, u32 last)
+{
+	v->subprog[f->subprog].bytes |= slots_of(first, last);
+}
+
 /* --- stores ---------------------------------------------------------------------------------- */
 
 static bool spillable(const struct ebpf_vreg *reg)
@@ -214,6 +241,7 @@ static int write_fixed(struct verify *v, u32 frameno, s32 off, u32 size, struct 
 	if (r)
 		return r;
 	verify_slot_written(v, frameno, n, size == 8);
+	keeps_context(v, f, value, n, n);
 	if (value && value->type == VT_SCALAR && off % 8 == 0) {
 		spill_scalar(v, &f->slots[n], value, size);
 		return 0;
@@ -261,6 +289,7 @@ static int write_variable(struct verify *v, u32 frameno, const struct verify_acc
 		return r;
 	for (u32 n = verify_slot_of(max - 1); n <= verify_slot_of(min); n++)
 		verify_slot_written(v, frameno, n, false);
+	keeps_context(v, f, value, verify_slot_of(max - 1), verify_slot_of(min));
 	for (s32 off = min; off < max; off++)
 		zero_used |= write_maybe(f, off, is_zero(value));
 	return zero_used && regno != ~0u ? verify_precise(v, regno) : 0;
@@ -371,6 +400,8 @@ static int read_fixed(struct verify *v, u32 frameno, s32 off, u32 size, u32 dst)
 	int r;
 
 	verify_slot_read(v, frameno, n, n);
+	if (!fills_context(v, &f->slots[n], size))
+		read_as_bytes(v, f, n, n);
 	v->scratched_slots |= 1ull << n;
 	if (is_spill(&f->slots[n]))
 		return read_spill(v, f, off, size, dst);
@@ -481,6 +512,7 @@ int verify_stack_arg(struct verify *v, const struct verify_access *a, struct ver
 	if (raw && raw->on && ebpf_scalar_is_const(&ptr->val))
 		return note_raw(v, a, f, min, max, raw);
 	verify_slot_read(v, ptr->obj, verify_slot_of(max - 1), verify_slot_of(min));
+	read_as_bytes(v, f, verify_slot_of(max - 1), verify_slot_of(min));
 	for (s32 off = min; !r && off < max; off++)
 		r = touch_byte(v, a, f, min, off);
 	return r;

@@ -88,8 +88,8 @@ static inline u32 ebpf_insn_bytes(const struct bpf_insn *in)
 #define EBPF_FACT_SEEN 1u      /* some path gets here; the rest is dead code */
 #define EBPF_FACT_MAY_FAULT 2u /* touches memory that may be missing: not the stack or context */
 #define EBPF_FACT_CTX_ESCAPES                                                                      \
-	4u /* gives the context's address to a helper, or stores it where                          \
-	      others may read it */
+	4u /* gives the context's address to a helper, stores it where others may read it, or      \
+	      makes a number of it */
 
 struct ebpf_facts {
 	u8 *insn;	/* EBPF_FACT_* */

@@ -160,6 +160,54 @@ Test(check_facts, context_behind_itself)
 	cr_expect(facts.insn[0] & EBPF_FACT_CTX_ESCAPES);
 }
 
+/* An address of the context that became a number can be read from by what reads any address. */
+Test(check_facts, context_taken_apart)
+{
+	const u8 alu32 = BPF_ALU | BPF_MOV | BPF_X;
+
+	VERIFY(INSN(alu32, 2, 1, 0, 0), MOV_IMM(0, 0), EXIT());
+	cr_expect_eq(marked(EBPF_FACT_CTX_ESCAPES), 1, "its lower half");
+	VERIFY(MOV_REG(2, 1), INSN(BPF_ALU64 | BPF_SUB | BPF_X, 2, 10, 0, 0), MOV_IMM(0, 0),
+	       EXIT());
+	cr_expect_eq(marked(EBPF_FACT_CTX_ESCAPES), 1, "its distance from the stack");
+	VERIFY(MOV_REG(2, 10), INSN(BPF_ALU64 | BPF_SUB | BPF_X, 2, 1, 0, 0), MOV_IMM(0, 0),
+	       EXIT());
+	cr_expect_eq(marked(EBPF_FACT_CTX_ESCAPES), 1, "the stack's from it");
+	VERIFY(INSN(BPF_ALU64 | BPF_NEG, 1, 0, 0, 0), MOV_IMM(0, 0), EXIT());
+	cr_expect_eq(marked(EBPF_FACT_CTX_ESCAPES), 1, "negated");
+	VERIFY(INSN(BPF_ALU | BPF_END | BPF_TO_BE, 1, 0, 0, 64), MOV_IMM(0, 0), EXIT());
+	cr_expect_eq(marked(EBPF_FACT_CTX_ESCAPES), 1, "its bytes exchanged");
+	VERIFY(CALL(BPF_FUNC_ktime_get_ns), EXIT());
+	cr_expect_eq(marked(EBPF_FACT_CTX_ESCAPES), 0);
+	VERIFY(MOV_REG(6, 1), CALL(BPF_FUNC_ktime_get_ns), JMP_REG(BPF_JGT, 6, 0, 0), MOV_IMM(0, 0),
+	       EXIT());
+	cr_expect_eq(marked(EBPF_FACT_CTX_ESCAPES), 1, "compared");
+	/* another place in it, and what is written over it, are no numbers */
+	VERIFY(MOV_REG(2, 1), ALU64_IMM(BPF_ADD, 2, 8), ALU64_IMM(BPF_SUB, 2, 8),
+	       LDX(BPF_DW, 0, 2, 0), INSN(BPF_ALU | BPF_MOV | BPF_K, 1, 0, 0, 7), EXIT());
+	cr_expect_eq(marked(EBPF_FACT_CTX_ESCAPES), 0);
+}
+
+Test(check_facts, context_taken_apart_in_the_stack)
+{
+	VERIFY(STX(BPF_DW, 10, 1, -8), ST(BPF_B, 10, -1, 0), LDX(BPF_DW, 0, 10, -8), EXIT());
+	cr_expect_eq(marked(EBPF_FACT_CTX_ESCAPES), 1, "all but one of its bytes");
+	/* as a map's key */
+	VERIFY(STX(BPF_DW, 10, 1, -8), MOV_REG(2, 10), ALU64_IMM(BPF_ADD, 2, -8), MAP(1, CASE_HASH),
+	       CALL(BPF_FUNC_map_delete_elem), EXIT());
+	cr_expect_eq(marked(EBPF_FACT_CTX_ESCAPES), 1, "given to a helper");
+	/* by the function that is called; the slot is the caller's */
+	VERIFY(STX(BPF_DW, 10, 1, -8), MOV_REG(1, 10), ALU64_IMM(BPF_ADD, 1, -8), CALL_BPF(1),
+	       EXIT(), ST(BPF_B, 1, 7, 0), LDX(BPF_W, 0, 1, 0), EXIT());
+	cr_expect_eq(marked(EBPF_FACT_CTX_ESCAPES), 1, "in another function");
+	/* beside a slot that is only spilled to and filled from */
+	VERIFY(STX(BPF_DW, 10, 1, -16), ST(BPF_DW, 10, -8, 1), MOV_REG(2, 10),
+	       ALU64_IMM(BPF_ADD, 2, -8), MAP(1, CASE_HASH), CALL(BPF_FUNC_map_delete_elem),
+	       LDX(BPF_DW, 1, 10, -16), LDX(BPF_DW, 0, 1, 96), EXIT());
+	cr_expect_eq(marked(EBPF_FACT_CTX_ESCAPES), 0);
+	cr_expect_eq(facts.ctx_read, WORD(96));
+}
+
 Test(check_facts, context_escapes)
 {
 	VERIFY(CALL(BPF_FUNC_get_attach_cookie), EXIT());

@@ -569,7 +569,9 @@ static void inject(struct exchange *x)
 		return;
 	}
 	if (target_executed(t)) {
-		exchange_fail(x, -ESRCH, "process %d has started another program (exec)", t->pid);
+		exchange_fail(x, -ESRCH,
+			      "process %d has started another program (exec); attach to it again",
+			      t->pid);
 		return;
 	}
 	err = may_inject(t, why);

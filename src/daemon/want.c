@@ -220,7 +220,9 @@ static void plan_done(struct plan *p)
 
 	o->why[sizeof(o->why) - 1] = 0;
 	if (target_executed(t)) {
-		exchange_fail(x, -ESRCH, "process %d has started another program (exec)", t->pid);
+		exchange_fail(x, -ESRCH,
+			      "process %d has started another program (exec); attach to it again",
+			      t->pid);
 		return;
 	}
 	if (!o->err)

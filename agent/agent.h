@@ -177,6 +177,7 @@ int agent_arena_add(const struct agent_arena *a);
 bool agent_arena_holds(u64 addr, u64 len);
 /* Is @ip in the code of a program? Any context; slow. */
 bool agent_prog_contains(u64 ip);
+bool agent_prog_resume(struct arch_regs *regs); /* ebpf_prog_resume() */
 /* The daemon is another one than before: forget programs and maps (they stay mapped). */
 void agent_state_forget(void);
 /* Unmap all that; only after nothing refers to it any more, and nobody is in a hit. */

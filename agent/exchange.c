@@ -329,6 +329,7 @@ static int on_setup(struct exchange *x)
 	ebpf_map_self = s->participant;
 	ebpf_owner_dead = owner_dead;
 	osl_trap_init(&self);
+	ebpf_prog_internal_helpers(ebpf_helper_table); /* one is what was found now */
 	ret = sig_install();
 	store_release(&agent.inert, 0);
 	store_release(&agent.ready, ret == 0);

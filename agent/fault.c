@@ -31,7 +31,7 @@ static bool recovered(struct arch_regs *regs)
 {
 	struct agent_active *a = active_here(regs->sp);
 
-	if (osl_fault_fixup(regs))
+	if (osl_fault_fixup(regs) || agent_prog_resume(regs))
 		return true;
 	if (a && a->run && (agent_contains(regs->ip) || agent_prog_contains(regs->ip)))
 		return ebpf_run_abort(a->run, regs);

@@ -242,13 +242,25 @@ const struct ebpf_prog *agent_prog_find(u32 id)
 	return e ? &e->prog : NULL;
 }
 
-bool agent_prog_contains(u64 ip)
+static const struct ebpf_prog *prog_around(u64 ip)
 {
 	for (u32 i = 0; i < PROG_BUCKETS; i++)
 		for (struct agent_prog_entry *e = load_acquire(&progs[i]); e; e = e->chain)
 			if (ip - (u64)e->prog.image < e->prog.image->size)
-				return true;
-	return false;
+				return &e->prog;
+	return NULL;
+}
+
+bool agent_prog_contains(u64 ip)
+{
+	return prog_around(ip);
+}
+
+bool agent_prog_resume(struct arch_regs *regs)
+{
+	const struct ebpf_prog *prog = prog_around(regs->ip);
+
+	return prog && ebpf_prog_resume(prog, regs);
 }
 
 static int resolve_ref(const struct ebpf_image_ref *ref, const u32 *map_ids, u32 nmaps, u64 *out)

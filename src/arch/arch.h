@@ -225,13 +225,24 @@ static inline void arch_count(u64 *counter);
  * -------------------------------------------------------------------------------------------------
  */
 
+/* What arch_jit() emitted: the code and, behind it, its table of faults. */
+struct arch_code {
+	u32 len;    /* of both, bytes */
+	u32 size;   /* of the code */
+	u32 entry;  /* offset of `u64 entry(void *ctx, struct ebpf_run *run)` */
+	u32 faults; /* offset of struct ebpf_image_fault[nfaults] */
+	u32 nfaults;
+};
+
 /*
  * Emit position-independent code for the instructions of @img (checked, in image form) into @out,
- * at most @cap bytes. *len receives the size, *entry the offset of `u64 entry(void *ctx, struct
- * ebpf_run *run)`. 0, -ENOSPC (double @cap and retry), -EOPNOTSUPP (no JIT here, or an instruction
- * the JIT leaves to the interpreter). Pure; process context.
+ * at most @cap bytes. 0, -ENOSPC (double @cap and retry), -EOPNOTSUPP (no JIT here, or an
+ * instruction the JIT leaves to the interpreter). Pure; process context.
  */
-int arch_jit(const struct ebpf_image *img, u8 *out, size_t cap, u32 *len, u32 *entry);
+int arch_jit(const struct ebpf_image *img, u8 *out, size_t cap, struct arch_code *code);
+
+/* For tests whose helpers are not the real ones: code calls those that only tell or copy, too. */
+extern bool arch_jit_asks;
 
 /* ELF machine number of the code arch_jit() emits (EM_X86_64), 0 when there is none. */
 extern const u32 arch_jit_machine;

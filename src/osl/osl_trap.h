@@ -75,6 +75,9 @@ u32 osl_cpu(void);
  * other register, which emitted code relies on.
  */
 s64 osl_fault_cpu(void);
+/* Distance of the CPU's number from the thread pointer, a u32 that may be out of range or nowhere;
+ * 0: unknown. */
+extern s64 osl_cpu_at;
 u32 osl_numa_node(void);
 u32 osl_tgid(void);
 u32 osl_tid(void);

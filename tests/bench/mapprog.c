@@ -358,20 +358,21 @@ static void measure_emission(void)
 	double us[ROUNDS];
 	struct ebpf_map map;
 	struct engine e = {0};
-	u32 len, entry;
+	struct arch_code made;
 	u64 start;
 
 	bind(&map, meta, NULL);
 	load_program(&e, &map, insns, mixture(insns));
 	for (u32 i = 0; i < ROUNDS; i++) {
 		start = now_ns();
-		if (arch_jit((const void *)e.load.image, code, sizeof(code), &len, &entry))
+		if (arch_jit((const void *)e.load.image, code, sizeof(code), &made))
 			return;
 		us[i] = (double)(now_ns() - start) / 1000;
 	}
 	qsort(us, ROUNDS, sizeof(double), by_value);
 	printf("\n%-36s %9s %9s %9s\n%-36s %9.1f %9.1f %9.1f   %u bytes\n", "emitting, us", "min",
-	       "median", "max", "4000 instructions", us[0], us[ROUNDS / 2], us[ROUNDS - 1], len);
+	       "median", "max", "4000 instructions", us[0], us[ROUNDS / 2], us[ROUNDS - 1],
+	       made.size);
 	engine_close(&e);
 }
 

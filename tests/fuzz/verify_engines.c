@@ -101,6 +101,7 @@ static int load(struct engine *e, const struct ebpf_vprog *prog, const struct eb
 		return -ENOMEM;
 	memcpy(insns, prog->insns, prog->ninsns * sizeof(*insns));
 	ebpf_clean_dead(insns, prog->ninsns, facts);
+	arch_jit_asks = true;
 	r = engine_load(e, insns, prog->ninsns, jit);
 	install();
 	return r;

@@ -4,7 +4,9 @@
 
 #include "arch/arch.h"
 
-int arch_jit(const struct ebpf_image *img, u8 *out, size_t cap, u32 *len, u32 *entry)
+bool arch_jit_asks;
+
+int arch_jit(const struct ebpf_image *img, u8 *out, size_t cap, struct arch_code *code)
 {
 	return -EOPNOTSUPP;
 }

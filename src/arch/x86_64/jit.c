@@ -43,6 +43,7 @@
 #define FAR (1u << 30) /* an offset that is not known yet */
 
 bool x86_jit_avoid_bmi2;
+bool arch_jit_asks;
 
 struct func {
 	u32 start, end; /* instructions */
@@ -72,9 +73,11 @@ struct jit {
 	u32 *addr;	/* n + 1: offset of each instruction's code, the first pass's ahead of us */
 	u32 *stop;	/* n: where the code of each instruction ends */
 	u32 *slow;	/* n: where its rest is, behind its function; 0: it has none */
+	s16 *key;	/* n: where below r10 a lookup's key is, when that is known */
 	u8 *target;	/* n: something jumps here */
+	u8 *dead;	/* n: gives a register a value that nobody asks for */
 	s32 *loops;	/* n + 1: change in the number of loops around each instruction */
-	u32 paired;	/* the instruction behind two that became one */
+	u32 paired;	/* the instruction behind two that became one, or none */
 	bool tail_calls; /* the program makes some */
 };
 
@@ -215,6 +218,100 @@ static void plan_frame(struct jit *j, struct func *f)
 		f->pad = true;
 }
 
+/* Does @in leave a value of its own in @reg? What calls leave there is nobody's. */
+static bool writes(const struct bpf_insn *in, u8 reg)
+{
+	u8 class = BPF_CLASS(in->code);
+
+	if (class == BPF_JMP || class == BPF_JMP32)
+		return BPF_OP(in->code) == BPF_CALL && reg <= BPF_REG_5;
+	if (class == BPF_ST)
+		return false;
+	if (class == BPF_STX)
+		return BPF_MODE(in->code) == BPF_ATOMIC && (in->src_reg == reg || reg == 0);
+	return in->dst_reg == reg;
+}
+
+/*
+ * The instruction before @i that gave @reg its value, when all ways to @i come through it; else
+ * @i. The second half of a lddw writes nothing: its code is a load that is never emitted.
+ */
+static u32 writer_of(const struct jit *j, u32 i, u8 reg)
+{
+	for (u32 k = i; k > j->f->start && !j->target[k]; k--) {
+		bool half = k - 1 > j->f->start && is_lddw(&j->insns[k - 2]);
+
+		if (!half && writes(&j->insns[k - 1], reg))
+			return k - 1;
+	}
+	return i;
+}
+
+/* The reference to a map that is in @reg, or NULL. */
+static const struct ebpf_image_ref *map_at(const struct jit *j, u32 i, u8 reg)
+{
+	const struct bpf_insn *in = &j->insns[writer_of(j, i, reg)];
+
+	if (!is_lddw(in) || in->src_reg != EBPF_LD_REF || j->refs[in->imm].kind != EBPF_REF_MAP)
+		return NULL;
+	return &j->refs[in->imm];
+}
+
+/* r10 and a constant that leads into the frame */
+static bool is_stack_at(const struct jit *j, u32 i, u8 reg)
+{
+	u32 at = writer_of(j, i, reg);
+	const struct bpf_insn *in = &j->insns[at];
+
+	if (in->code != (BPF_ALU64 | BPF_ADD | BPF_K) || in->imm >= 0 || in->imm < -EBPF_STACK_SIZE)
+		return false;
+	in = &j->insns[writer_of(j, at, reg)];
+	return in->code == (BPF_ALU64 | BPF_MOV | BPF_X) && !in->off && in->src_reg == BPF_REG_10;
+}
+
+/* Does @in ask for the value in @reg, or may somebody it leads to? */
+static bool asks_for(const struct bpf_insn *in, u8 reg)
+{
+	u8 class = BPF_CLASS(in->code);
+
+	if (class == BPF_JMP || class == BPF_JMP32 || class == BPF_STX)
+		return true;
+	return in->src_reg == reg || in->dst_reg == reg;
+}
+
+/*
+ * A lookup that is done in place needs no address of its key when that is r10 and a constant. Of
+ * the two instructions that make the address nothing is left if nobody else asks for it.
+ */
+static void analyse_lookup(struct jit *j, u32 i)
+{
+	u32 add, mov;
+
+	if (!is_stack_at(j, i, BPF_REG_2))
+		return;
+	add = writer_of(j, i, BPF_REG_2);
+	mov = writer_of(j, add, BPF_REG_2);
+	j->key[i] = (s16)j->insns[add].imm;
+	for (u32 k = mov + 1; k < i; k++)
+		if (k != add && asks_for(&j->insns[k], BPF_REG_2))
+			return;
+	j->dead[mov] = j->dead[add] = 1;
+}
+
+static void analyse_lookups(struct jit *j)
+{
+	for (u32 s = 0; s < j->nfuncs; s++) {
+		j->f = &j->funcs[s];
+		for (u32 i = j->f->start; i < j->f->end; i += is_lddw(&j->insns[i]) ? 2 : 1) {
+			const struct bpf_insn *in = &j->insns[i];
+
+			if (in->code == (BPF_JMP | BPF_CALL) && !in->src_reg &&
+			    in->imm == BPF_FUNC_map_lookup_elem && map_at(j, i, BPF_REG_1))
+				analyse_lookup(j, i);
+		}
+	}
+}
+
 static void analyse(struct jit *j, const struct ebpf_image *img)
 {
 	const u32 *starts = ebpf_image_subprogs(img);
@@ -236,6 +333,7 @@ static void analyse(struct jit *j, const struct ebpf_image *img)
 	}
 	for (i = 0; i < j->n; i++)
 		j->addr[i] = FAR;
+	analyse_lookups(j);
 }
 
 /* --- frames ---------------------------------------------------------------------------------- */
@@ -460,64 +558,13 @@ static void call_helper(struct jit *j, u32 id)
 	emit_rm(&j->e, 0, false, 0xff, 2, R11, (s32)(id * 8), false);
 }
 
-/* Does @in leave a value of its own in @reg? What calls leave there is nobody's. */
-static bool writes(const struct bpf_insn *in, u8 reg)
-{
-	u8 class = BPF_CLASS(in->code);
-
-	if (class == BPF_JMP || class == BPF_JMP32)
-		return BPF_OP(in->code) == BPF_CALL && reg <= BPF_REG_5;
-	if (class == BPF_ST)
-		return false;
-	if (class == BPF_STX)
-		return BPF_MODE(in->code) == BPF_ATOMIC && (in->src_reg == reg || reg == 0);
-	return in->dst_reg == reg;
-}
-
-/*
- * The instruction before @i that gave @reg its value, when all ways to @i come through it; else
- * @i. The second half of a lddw writes nothing: its code is a load that is never emitted.
- */
-static u32 writer_of(const struct jit *j, u32 i, u8 reg)
-{
-	for (u32 k = i; k > j->f->start && !j->target[k]; k--) {
-		bool half = k - 1 > j->f->start && is_lddw(&j->insns[k - 2]);
-
-		if (!half && writes(&j->insns[k - 1], reg))
-			return k - 1;
-	}
-	return i;
-}
-
-/* The reference to a map that is in @reg, or NULL. */
-static const struct ebpf_image_ref *map_at(const struct jit *j, u32 i, u8 reg)
-{
-	const struct bpf_insn *in = &j->insns[writer_of(j, i, reg)];
-
-	if (!is_lddw(in) || in->src_reg != EBPF_LD_REF || j->refs[in->imm].kind != EBPF_REF_MAP)
-		return NULL;
-	return &j->refs[in->imm];
-}
-
-/* r10 and a constant that leads into the frame */
-static bool is_stack_at(const struct jit *j, u32 i, u8 reg)
-{
-	u32 at = writer_of(j, i, reg);
-	const struct bpf_insn *in = &j->insns[at];
-
-	if (in->code != (BPF_ALU64 | BPF_ADD | BPF_K) || in->imm >= 0 || in->imm < -EBPF_STACK_SIZE)
-		return false;
-	in = &j->insns[writer_of(j, at, reg)];
-	return in->code == (BPF_ALU64 | BPF_MOV | BPF_X) && !in->off && in->src_reg == BPF_REG_10;
-}
-
 /* The helper's number is in a register; one that is none answers -EINVAL. */
 static void call_reg(struct jit *j, u8 reg)
 {
 	u32 bad, end;
 
 	emit_mov(&j->e, true, R10, reg);
-	emit_alu_imm(&j->e, true, X86_CMP, R10, EBPF_MAX_HELPER_ID - 1);
+	emit_alu_imm(&j->e, true, X86_CMP, R10, EBPF_HELPER_CALLABLE - 1);
 	bad = emit_jcc8(&j->e, CC_A);
 	emit_mov(&j->e, true, R9, RUN);
 	emit_rm(&j->e, 0, true, 0x8b, R11, RUN, 0, false);
@@ -553,9 +600,9 @@ static bool map_lookup(struct jit *j, u32 i)
 {
 	const struct ebpf_image_ref *map = map_at(j, i, BPF_REG_1);
 
-	if (!map || !is_stack_at(j, i, BPF_REG_2))
+	if (!map || !j->key[i])
 		return false;
-	if (jit_map_lookup(&j->e, &map->shape, &j->slow[i]) && !j->slow[i])
+	if (jit_map_lookup(&j->e, &map->shape, j->key[i], &j->slow[i]) && !j->slow[i])
 		j->slow[i] = FAR;
 	return true;
 }
@@ -565,13 +612,43 @@ static bool map_change(struct jit *j, u32 i, u32 helper)
 {
 	bool update = helper == BPF_FUNC_map_update_elem;
 
-	if (!update && helper != BPF_FUNC_map_delete_elem)
-		return false;
 	if (!map_at(j, i, BPF_REG_1) || !is_stack_at(j, i, BPF_REG_2) ||
 	    (update && !is_stack_at(j, i, BPF_REG_3)))
 		return false;
 	jit_map_change(&j->e, helper);
 	return true;
+}
+
+/* Of a constant size, to the stack. */
+static bool probe_read(struct jit *j, u32 i)
+{
+	const struct bpf_insn *in = &j->insns[writer_of(j, i, BPF_REG_2)];
+	bool constant = in->code == (BPF_ALU64 | BPF_MOV | BPF_K) ||
+			in->code == (BPF_ALU | BPF_MOV | BPF_K);
+
+	return constant && is_stack_at(j, i, BPF_REG_1) && jit_probe_read(&j->e, (u32)in->imm);
+}
+
+/* False: the helper is to be called. */
+static bool without_helper(struct jit *j, u32 i, u32 helper)
+{
+	switch (helper) {
+	case BPF_FUNC_map_lookup_elem:
+		return map_lookup(j, i);
+	case BPF_FUNC_map_update_elem:
+	case BPF_FUNC_map_delete_elem:
+		return map_change(j, i, helper);
+	case BPF_FUNC_get_smp_processor_id:
+		if (!arch_jit_asks)
+			jit_cpu(&j->e);
+		return !arch_jit_asks;
+	case BPF_FUNC_probe_read:
+	case BPF_FUNC_probe_read_user:
+	case BPF_FUNC_probe_read_kernel:
+		return !arch_jit_asks && probe_read(j, i);
+	default:
+		return false;
+	}
 }
 
 static void emit_call(struct jit *j, u32 i)
@@ -584,8 +661,7 @@ static void emit_call(struct jit *j, u32 i)
 		call_bpf(j, i + 1 + (u32)in->imm);
 	else if (in->imm == HELPER_TAIL_CALL)
 		tail_call(j);
-	else if (in->imm == BPF_FUNC_map_lookup_elem ? !map_lookup(j, i)
-						     : !map_change(j, i, (u32)in->imm))
+	else if (!without_helper(j, i, (u32)in->imm))
 		call_helper(j, (u32)in->imm);
 }
 
@@ -655,6 +731,11 @@ static int emit_func(struct jit *j)
 	j->f->epilogue = j->f->epilogue ? j->f->epilogue : FAR;
 	for (i = j->f->start; i < j->f->end; i += used) {
 		j->addr[i] = j->e.len;
+		if (j->dead[i]) {
+			used = 1;
+			j->paired = i + 1;
+			continue;
+		}
 		if (emit_pair(j, i)) {
 			used = 2;
 			j->paired = i + 2;
@@ -686,7 +767,7 @@ static void slow_paths(struct jit *j)
 		if (!j->slow[i])
 			continue;
 		j->slow[i] = j->e.len;
-		jit_map_lookup_slow(&j->e);
+		jit_map_lookup_slow(&j->e, j->key[i]);
 		emit_bytes(&j->e, 0xe9, 1);
 		emit_rel32(&j->e, &j->stop[i]);
 	}
@@ -699,6 +780,7 @@ static int one_pass(struct jit *j)
 
 	j->e.len = 0;
 	j->e.nfixes = 0;
+	j->e.nguards = 0;
 	for (s = 0; s < j->nfuncs; s++) {
 		j->f = &j->funcs[s];
 		r = emit_func(j);
@@ -713,28 +795,53 @@ static int one_pass(struct jit *j)
 	return 0;
 }
 
-static int both_passes(struct jit *j)
+/* Behind the code, ascending: the order in which it was emitted. */
+static void fault_table(struct jit *j, struct arch_code *code)
 {
+	code->size = j->e.len;
+	while (j->e.len % sizeof(u32))
+		emit_bytes(&j->e, INT3, 1);
+	code->faults = j->e.len;
+	code->nfaults = j->e.nguards;
+	for (u32 i = 0; i < j->e.nguards; i++) {
+		emit_bytes(&j->e, j->e.guards[i].at, 4);
+		emit_bytes(&j->e, j->e.guards[i].to, 4);
+	}
+	code->len = j->e.len;
+}
+
+static int both_passes(struct jit *j, struct arch_code *code)
+{
+	_cleanup_free_ struct emit_guard *guards = NULL;
 	_cleanup_free_ struct emit_fix *fixes = NULL;
 	int r = one_pass(j);
 
 	if (r)
 		return r;
 	fixes = calloc(j->e.nfixes + 1, sizeof(*fixes));
-	if (!fixes)
+	guards = calloc(j->e.nguards + 1, sizeof(*guards));
+	if (!fixes || !guards)
 		return -ENOMEM;
 	j->e.fixes = fixes;
+	j->e.guards = guards;
 	r = one_pass(j);
-	return r || emit_fix_all(&j->e) ? r : -EOPNOTSUPP;
+	if (r)
+		return r;
+	if (!emit_fix_all(&j->e))
+		return -EOPNOTSUPP;
+	fault_table(j, code);
+	return code->len <= j->e.cap ? 0 : -ENOSPC;
 }
 
-int arch_jit(const struct ebpf_image *img, u8 *out, size_t cap, u32 *len, u32 *entry)
+int arch_jit(const struct ebpf_image *img, u8 *out, size_t cap, struct arch_code *code)
 {
 	_cleanup_free_ struct func *funcs = calloc(img->nsubprogs + 1, sizeof(*funcs));
 	_cleanup_free_ u32 *addr = calloc(img->ninsns + 1, sizeof(*addr));
 	_cleanup_free_ u32 *stop = calloc(img->ninsns + 1, sizeof(*stop));
 	_cleanup_free_ u32 *slow = calloc(img->ninsns + 1, sizeof(*slow));
+	_cleanup_free_ s16 *key = calloc(img->ninsns + 1, sizeof(*key));
 	_cleanup_free_ u8 *target = calloc(img->ninsns + 1, 1);
+	_cleanup_free_ u8 *dead = calloc(img->ninsns + 1, 1);
 	_cleanup_free_ s32 *loops = calloc(img->ninsns + 1, sizeof(*loops));
 	struct jit j = {
 		.e = {.out = out,
@@ -748,21 +855,22 @@ int arch_jit(const struct ebpf_image *img, u8 *out, size_t cap, u32 *len, u32 *e
 		.addr = addr,
 		.stop = stop,
 		.slow = slow,
+		.key = key,
 		.target = target,
+		.dead = dead,
 		.loops = loops,
 		.tail_calls = img->flags & EBPF_IMAGE_TAIL_CALLS,
 	};
+	struct arch_code made;
 	int r;
 
-	if (!funcs || !addr || !stop || !slow || !target || !loops)
+	if (!funcs || !addr || !stop || !slow || !key || !target || !dead || !loops)
 		return -ENOMEM;
 	analyse(&j, img);
-	r = both_passes(&j);
+	r = both_passes(&j, &made);
 	if (r)
 		return r;
-	if (j.e.len > cap)
-		return -ENOSPC;
-	*len = j.e.len;
-	*entry = funcs[0].entry;
+	made.entry = funcs[0].entry;
+	*code = made;
 	return 0;
 }

@@ -254,6 +254,24 @@ void emit_rel32(struct emit *e, const u32 *to)
 	note_fix(e, to, false);
 }
 
+u32 emit_guard(struct emit *e)
+{
+	if (e->guards)
+		e->guards[e->nguards].at = e->len;
+	return e->nguards++;
+}
+
+void emit_guard_to(struct emit *e, u32 guard)
+{
+	if (e->guards)
+		e->guards[guard].to = e->len;
+}
+
+void emit_load_fs(struct emit *e, u8 dst, u8 at)
+{
+	emit_rm(e, 0x64, false, 0x8b, dst, at, 0, false);
+}
+
 bool emit_fix_all(struct emit *e)
 {
 	for (u32 i = 0; i < e->nfixes; i++) {

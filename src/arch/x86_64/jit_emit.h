@@ -46,6 +46,11 @@ struct emit_fix {
 	u32 is_short : 1;
 };
 
+/* An instruction that may fault, and where the code goes on then. */
+struct emit_guard {
+	u32 at, to;
+};
+
 struct emit {
 	u8 *out;
 	size_t cap;
@@ -53,6 +58,8 @@ struct emit {
 	bool bmi2;		/* the CPU has it */
 	struct emit_fix *fixes; /* NULL: they are only counted */
 	u32 nfixes;
+	struct emit_guard *guards; /* the same */
+	u32 nguards;
 };
 
 void emit_bytes(struct emit *e, u64 bytes, u32 n);
@@ -98,4 +105,10 @@ void emit_patch8(struct emit *e, u32 place);
 void emit_rel8(struct emit *e, const u32 *to);
 void emit_rel32(struct emit *e, const u32 *to);
 bool emit_fix_all(struct emit *e);
+
+/* The next instruction may fault; what comes when emit_guard_to() is told so goes on then. */
+u32 emit_guard(struct emit *e);
+void emit_guard_to(struct emit *e, u32 guard);
+/* mov @dst, fs:[@at], of 32 bits */
+void emit_load_fs(struct emit *e, u8 dst, u8 at);
 void emit_jcc32(struct emit *e, enum x86_cc cc, const u32 *to);

@@ -20,7 +20,8 @@
 enum { RUN_HELPERS = 0, MAP_OPS = 64, MAP_BASE = 72 };
 enum { OPS_LOOKUP = 32, OPS_UPDATE = 40, OPS_DELETE = 48 };
 /* and in the tables of htab_impl.h, asserted in htab_pool.c */
-#define KEY_MAX 40u /* five words: a longer one is compared by a loop */
+#define MAX_CPUS 0x1000u /* osl_cpu() takes no number from there on */
+#define KEY_MAX 40u	 /* five words: a longer one is compared by a loop */
 enum { BUCKET_SIZE = 8, BUCKET_HEAD = 4, ELEM_SMALL = 12, ELEM_END = 16 };
 
 static u32 type_of(const struct ebpf_map_shape *map)
@@ -78,17 +79,75 @@ static void ask_for_cpu(struct emit *e, u32 nr_cpus)
 	emit_pop(e, RDX);
 }
 
+/*
+ * eax: the CPU's number, where the thread has it and it is below @n; returns the jump that is made
+ * then. Otherwise the code goes on here.
+ */
+static u32 load_cpu(struct emit *e, u32 n)
+{
+	u32 unknown, known, guard;
+
+	load(e, true, R11, R12, RUN_HELPERS);
+	load(e, true, RAX, R11, EBPF_HELPER_CPU_AT * 8);
+	emit_test(e, true, RAX, RAX);
+	unknown = emit_jcc8(e, CC_E);
+	guard = emit_guard(e);
+	emit_load_fs(e, RAX, RAX);
+	emit_alu_imm(e, false, X86_CMP, RAX, (s32)n);
+	known = emit_jcc8(e, CC_B);
+	emit_patch8(e, unknown);
+	emit_guard_to(e, guard);
+	return known;
+}
+
+void jit_cpu(struct emit *e)
+{
+	u32 known = load_cpu(e, MAX_CPUS);
+
+	emit_mov(e, true, R9, R12);
+	call_helper(e, BPF_FUNC_get_smp_processor_id);
+	emit_patch8(e, known);
+}
+
+/* By the register the size needs. */
+static void copy_guarded(struct emit *e, u32 size)
+{
+	u32 guard = emit_guard(e), done;
+
+	if (size == 1)
+		emit_rm(e, 0, false, 0x0fb6, RAX, RDX, 0, false);
+	else if (size == 2)
+		emit_rm(e, 0, false, 0x0fb7, RAX, RDX, 0, false);
+	else
+		load(e, size == 8, RAX, RDX, 0);
+	emit_rm(e, size == 2 ? 0x66 : 0, size == 8, size == 1 ? 0x88 : 0x89, RAX, RDI, 0, false);
+	emit_alu(e, false, X86_XOR, RAX, RAX);
+	done = emit_jmp8(e);
+	emit_guard_to(e, guard);
+	emit_mov(e, true, R9, R12);
+	call_helper(e, BPF_FUNC_probe_read);
+	emit_patch8(e, done);
+}
+
+bool jit_probe_read(struct emit *e, u32 size)
+{
+	if (size != 1 && size != 2 && size != 4 && size != 8)
+		return false;
+	copy_guarded(e, size);
+	return true;
+}
+
 /* rax: where this CPU has what CPU 0 has at rdx */
 static void this_cpu(struct emit *e, const struct ebpf_map_shape *map)
 {
-	u32 known;
+	u32 known = load_cpu(e, map->nr_cpus);
 
-	call_helper(e, EBPF_HELPER_CPU);
-	emit_alu_imm(e, true, X86_CMP, RAX, (s32)map->nr_cpus);
-	known = emit_jcc8(e, CC_B);
 	ask_for_cpu(e, map->nr_cpus);
 	emit_patch8(e, known);
-	emit_imul_imm(e, true, RAX, RAX, (s32)map->area);
+	if (IS_POW2(map->area))
+		emit_shift_imm(e, true, X86_SHL, RAX, (u8)__builtin_ctz(map->area));
+	else
+		emit_imul_imm(e, true, RAX, RAX, (s32)map->area);
 	emit_alu(e, true, X86_ADD, RAX, RDX);
 }
 
@@ -101,12 +160,12 @@ static void percpu_value(struct emit *e, const struct ebpf_map_shape *map)
 	this_cpu(e, map);
 }
 
-static void lookup_array(struct emit *e, const struct ebpf_map_shape *map)
+static void lookup_array(struct emit *e, const struct ebpf_map_shape *map, s32 key)
 {
 	u32 beyond;
 	u8 at;
 
-	load(e, false, RCX, RSI, 0);
+	load(e, false, RCX, RBP, key);
 	emit_alu(e, false, X86_XOR, RAX, RAX);
 	emit_alu_imm(e, false, X86_CMP, RCX, (s32)map->nr_elems);
 	beyond = emit_jcc8(e, CC_AE);
@@ -120,47 +179,48 @@ static void lookup_array(struct emit *e, const struct ebpf_map_shape *map)
 	emit_patch8(e, beyond);
 }
 
-/* r11: the hash of the key at rsi, of which the topmost bits count */
-static void hash(struct emit *e, const struct ebpf_map_shape *map)
+/* r11: the hash of the key at rbp + @key, of which the topmost bits count */
+static void hash(struct emit *e, const struct ebpf_map_shape *map, s32 key)
 {
 	u32 size = key_size(map);
 	bool wide = size != 4;
 
-	load(e, wide, RAX, RSI, 0);
+	load(e, wide, RAX, RBP, key);
 	emit_mov_imm(e, R11, wide ? hash_seed(map->seed) : map->seed);
 	emit_mov_imm(e, RCX, HASH_INT);
 	emit_alu(e, wide, X86_XOR, R11, RAX);
 	emit_imul(e, true, R11, RCX);
 	for (u32 at = 8; at < size; at += 8) {
-		load(e, size - at >= 8, RAX, RSI, (s32)at);
+		load(e, size - at >= 8, RAX, RBP, key + (s32)at);
 		emit_shift_imm(e, true, X86_ROL, R11, 32);
 		emit_alu(e, true, X86_XOR, R11, RAX);
 		emit_imul(e, true, R11, RCX);
 	}
 }
 
-/* Is the key of the element at rdx + @at * 8 that at rsi? */
-static void compare_key(struct emit *e, const struct ebpf_map_shape *map, u8 at, const u32 *slow)
+/* Is the key of the element at rdx + @at * 8 that at rbp + @key? */
+static void compare_key(struct emit *e, const struct ebpf_map_shape *map, u8 at, s32 key,
+			const u32 *slow)
 {
 	u32 size = key_size(map);
-	s32 key = (s32)map->elems + (size == 4 ? ELEM_SMALL : ELEM_END);
+	s32 theirs = (s32)map->elems + (size == 4 ? ELEM_SMALL : ELEM_END);
 
 	for (u32 off = 0; off < size; off += 8) {
 		bool wide = size - off >= 8;
 
 		if (off || size > 8)
-			load(e, wide, RAX, RSI, (s32)off);
-		emit_rm_index(e, wide, 0x39, RAX, RDX, at, 8, key + (s32)off);
+			load(e, wide, RAX, RBP, key + (s32)off);
+		emit_rm_index(e, wide, 0x39, RAX, RDX, at, 8, theirs + (s32)off);
 		emit_jcc32(e, CC_NE, slow);
 	}
 }
 
-static void lookup_hash(struct emit *e, const struct ebpf_map_shape *map, const u32 *slow)
+static void lookup_hash(struct emit *e, const struct ebpf_map_shape *map, s32 key, const u32 *slow)
 {
 	s32 end = ELEM_END + (key_size(map) == 4 ? 0 : (s32)ALIGN_UP(key_size(map), 8u));
 	u8 at;
 
-	hash(e, map);
+	hash(e, map, key);
 	load(e, true, RDX, RDI, MAP_BASE);
 	emit_shift_imm(e, true, X86_SHR, R11, (u8)map->shift);
 	emit_rm_index(e, false, 0x8b, RCX, RDX, R11, BUCKET_SIZE, (s32)map->buckets + BUCKET_HEAD);
@@ -168,7 +228,7 @@ static void lookup_hash(struct emit *e, const struct ebpf_map_shape *map, const 
 	emit_alu_imm(e, false, X86_CMP, RCX, (s32)map->nr_elems);
 	emit_jcc32(e, CC_AE, slow);
 	at = scaled(e, R8, RCX, map->stride);
-	compare_key(e, map, at, slow);
+	compare_key(e, map, at, key, slow);
 	if (map->used) { /* what is not marked yet is marked by the map's own code */
 		emit_rm_index(e, false, 0x80, X86_CMP, RDX, RCX, 1, (s32)map->used);
 		emit_bytes(e, 0, 1);
@@ -186,8 +246,9 @@ static void call_op(struct emit *e, s32 op)
 	emit_rm(e, 0, false, 0xff, 2, RAX, op, false);
 }
 
-void jit_map_lookup_slow(struct emit *e)
+void jit_map_lookup_slow(struct emit *e, s32 key)
 {
+	emit_lea(e, RSI, RBP, key);
 	call_op(e, OPS_LOOKUP);
 }
 
@@ -198,19 +259,19 @@ void jit_map_change(struct emit *e, u32 helper)
 	emit_bytes(e, 0x9848, 2); /* cltq */
 }
 
-bool jit_map_lookup(struct emit *e, const struct ebpf_map_shape *map, const u32 *slow)
+bool jit_map_lookup(struct emit *e, const struct ebpf_map_shape *map, s32 key, const u32 *slow)
 {
 	bool array =
 		type_of(map) == BPF_MAP_TYPE_ARRAY || type_of(map) == BPF_MAP_TYPE_PERCPU_ARRAY;
 
 	if (map->nr_elems && array) {
-		lookup_array(e, map);
+		lookup_array(e, map, key);
 		return false;
 	}
 	if (map->nr_elems && key_size(map) % 4 == 0 && key_size(map) <= KEY_MAX) {
-		lookup_hash(e, map, slow);
+		lookup_hash(e, map, key, slow);
 		return true;
 	}
-	jit_map_lookup_slow(e);
+	jit_map_lookup_slow(e, key);
 	return false;
 }

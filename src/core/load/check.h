@@ -54,4 +54,5 @@ struct ebpf_image_parts {
 int ebpf_image_build(const struct ebpf_image_parts *parts, u8 **out, u32 *size);
 
 /* Append @len bytes of code; *image moves. 0 or -ENOMEM. */
-int ebpf_image_add_code(u8 **image, u32 *size, const u8 *code, u32 len, u32 entry);
+struct arch_code;
+int ebpf_image_add_code(u8 **image, u32 *size, const u8 *code, const struct arch_code *what);

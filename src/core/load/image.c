@@ -57,23 +57,25 @@ int ebpf_image_build(const struct ebpf_image_parts *parts, u8 **out, u32 *size)
 	return 0;
 }
 
-int ebpf_image_add_code(u8 **image, u32 *size, const u8 *code, u32 len, u32 entry)
+int ebpf_image_add_code(u8 **image, u32 *size, const u8 *code, const struct arch_code *what)
 {
 	u32 start = ALIGN_UP(*size, (u32)EBPFRT_PAGE_SIZE);
 	struct ebpf_image *img;
 	u8 *p;
 
-	p = realloc(*image, start + len);
+	p = realloc(*image, start + what->len);
 	if (!p)
 		return -ENOMEM;
 	memset(p + *size, 0, start - *size);
-	memcpy(p + start, code, len);
+	memcpy(p + start, code, what->len);
 	img = (struct ebpf_image *)p;
 	img->arch = arch_jit_machine;
 	img->code = start;
-	img->code_size = len;
-	img->entry = entry;
-	img->size = start + len;
+	img->code_size = what->size;
+	img->entry = what->entry;
+	img->faults = start + what->faults;
+	img->nfaults = what->nfaults;
+	img->size = start + what->len;
 	*image = p;
 	*size = img->size;
 	return 0;

@@ -187,17 +187,18 @@ static u32 count_lddw(const struct bpf_insn *insns, u32 n)
 /* Compile into *image. -EOPNOTSUPP is not an error: the image stays without code. */
 static int add_code(u8 **image, u32 *size)
 {
-	u32 cap, len, entry;
+	struct arch_code out;
 	int r = -ENOSPC;
+	u32 cap;
 
 	for (cap = JIT_CAP_MIN; r == -ENOSPC && cap <= JIT_CAP_MAX; cap *= 2) {
 		_cleanup_free_ u8 *code = malloc(cap);
 
 		if (!code)
 			return -ENOMEM;
-		r = arch_jit((const struct ebpf_image *)*image, code, cap, &len, &entry);
+		r = arch_jit((const struct ebpf_image *)*image, code, cap, &out);
 		if (!r)
-			r = ebpf_image_add_code(image, size, code, len, entry);
+			r = ebpf_image_add_code(image, size, code, &out);
 	}
 	return r == -EOPNOTSUPP ? 0 : r;
 }

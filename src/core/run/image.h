@@ -6,7 +6,7 @@
  *process-specific inside):
  *
  *	struct ebpf_image | insns (8 bytes each) | refs (struct ebpf_image_ref) | subprogs (u32 pc
- *each) | zeros (u64 each) | code
+ *each) | zeros (u64 each) | code | faults (struct ebpf_image_fault)
  *
  * In the instructions, a lddw that names a map or a map's value has been rewritten to
  * src_reg = BPF_PSEUDO_MAP_IDX_VALUE-like "reference": src_reg = EBPF_LD_REF and imm = index into
@@ -19,7 +19,7 @@
 #include "core/uapi.h"
 
 #define EBPF_IMAGE_MAGIC 0x474d4942u /* "BIMG" */
-#define EBPF_IMAGE_VERSION 6u
+#define EBPF_IMAGE_VERSION 7u
 #define EBPF_LD_REF                                                                                \
 	7 /* src_reg of a lddw whose value is refs[imm]; not a kernel value, only inside images */
 
@@ -66,6 +66,12 @@ struct ebpf_image_timer {
 };
 #define EBPF_MAX_TIMER_CALLBACKS 64
 
+/* An instruction of the code that may fault, and where the code goes on then: offsets in it. */
+struct ebpf_image_fault {
+	u32 at;
+	u32 to;
+};
+
 struct ebpf_image {
 	u32 magic;
 	u32 version;
@@ -89,6 +95,8 @@ struct ebpf_image {
 	u32 ctx_size; /* bytes of the context, from its start, that are read or written */
 	u32 timers;   /* offset of what may be called as a timer's callback */
 	u32 ntimers;
+	u32 faults; /* offset of struct ebpf_image_fault[nfaults], ascending */
+	u32 nfaults;
 	u32 pad;
 	u64 ctx_read;	/* bit n: loads read of the context's bytes 8n to 8n+7; 63: or of later ones
 			 */

@@ -410,7 +410,7 @@ static bool call_helper(struct frame *f, u64 id)
 {
 	u64 *r = f->regs;
 
-	if (id >= EBPF_MAX_HELPER_ID)
+	if (id >= EBPF_HELPER_CALLABLE)
 		r[0] = (u64)-EINVAL;
 	else
 		r[0] = f->run->helpers[id](r[1], r[2], r[3], r[4], r[5], f->run);

@@ -140,6 +140,8 @@ static bool image_ok(const struct ebpf_image *img, size_t len)
 	       (!img->ntimers ||
 		part_ok(img, img->timers, img->ntimers, sizeof(struct ebpf_image_timer))) &&
 	       part_ok(img, img->code, img->code_size, 1) &&
+	       (!img->nfaults ||
+		part_ok(img, img->faults, img->nfaults, sizeof(struct ebpf_image_fault))) &&
 	       (!img->code_size || img->entry < img->code_size);
 }
 
@@ -226,6 +228,7 @@ void ebpf_prog_internal_helpers(ebpf_helper_fn *table)
 			table[i] = no_such_helper;
 	table[EBPF_HELPER_TAIL_CALL] = tail_call_code;
 	table[EBPF_HELPER_CPU] = (ebpf_helper_fn)(void (*)(void))osl_fault_cpu;
+	table[EBPF_HELPER_CPU_AT] = (ebpf_helper_fn)(uintptr_t)osl_cpu_at;
 }
 
 /* --- cutting a run short --------------------------------------------------------------------- */
@@ -263,6 +266,28 @@ bool ebpf_run_abort(struct ebpf_run *run, struct arch_regs *regs)
 	return true;
 }
 
+bool ebpf_prog_resume(const struct ebpf_prog *prog, struct arch_regs *regs)
+{
+	const struct ebpf_image *img = prog->image;
+	const struct ebpf_image_fault *f = (const void *)((const u8 *)img + img->faults);
+	u64 start = (u64)(uintptr_t)img + img->code;
+	u32 low = 0, high = img->nfaults, mid;
+
+	if (!in_code(prog, regs->ip))
+		return false;
+	while (low < high) {
+		mid = low + (high - low) / 2;
+		if (f[mid].at < regs->ip - start)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	if (low == img->nfaults || f[low].at != regs->ip - start || f[low].to >= img->code_size)
+		return false;
+	regs->ip = start + f[low].to;
+	return true;
+}
+
 /*
  * The run is named by a register, which a program can't change; it is read with care all the same,
  * since a fault may come before it is set.
@@ -272,6 +297,8 @@ bool ebpf_prog_fixup(const struct ebpf_prog *prog, struct arch_regs *regs)
 	struct ebpf_run *run = arch_prog_run_of(regs);
 	struct ebpf_run copy;
 
+	if (ebpf_prog_resume(prog, regs))
+		return true;
 	if (!in_code(prog, regs->ip) || !run || osl_read(&copy, run, sizeof(copy)) ||
 	    copy.prog != prog)
 		return false;

@@ -157,11 +157,17 @@ bool ebpf_callback_pc(const struct ebpf_run *run, u64 fn, u32 *pc);
 int ebpf_prog_bind(struct ebpf_prog *prog, const void *base, size_t len, u64 *refs, u32 id);
 
 /*
+ * Does the code of @prog have a way of its own to go on when the instruction at regs->ip faults?
+ * Then regs->ip is there. Called by the fault handler only; ebpf_prog_fixup() asks, too.
+ */
+struct arch_regs;
+bool ebpf_prog_resume(const struct ebpf_prog *prog, struct arch_regs *regs);
+
+/*
  * If @ip lies in the code of @prog, arrange for the execution to be cut short: *ip, *sp and the
  * callee-saved registers are set so that ebpf_prog_run() returns 0. True when that was done. Called
  * by the fault handler only.
  */
-struct arch_regs;
 bool ebpf_prog_fixup(const struct ebpf_prog *prog, struct arch_regs *regs);
 
 /*

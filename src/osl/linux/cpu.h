@@ -23,8 +23,6 @@ u64 osl_fault_self_pointer(void);
 
 /* rseq.c: distance of the thread's struct rseq from the thread pointer, 0: none was found. */
 s64 osl_rseq_find(void);
-/* Distance of the number of its CPU, for osl_fault_cpu(); 0: none was found. */
-extern s64 osl_cpu_at;
 
 /*
  * Copy bytes up to and including the first NUL, at most @len. Returns the bytes copied or -EFAULT;

@@ -567,16 +567,15 @@ Test(jit, says_how_much_room_it_wants)
 	const struct bpf_insn p[] = {MOV_IMM(0, 7), EXIT()};
 	struct engine e __attribute__((cleanup(engine_close))) = {0};
 	u8 code[256], canary[256];
-	u32 len, entry, cap;
+	struct arch_code made, other;
+	u32 cap;
 
 	memset(canary, 0xaa, sizeof(canary));
 	cr_assert_eq(engine_load(&e, p, 2, false), 0);
-	cr_assert_eq(arch_jit(e.prog.image, code, sizeof(code), &len, &entry), 0);
-	for (cap = 0; cap < len; cap++) {
-		u32 l, en;
-
+	cr_assert_eq(arch_jit(e.prog.image, code, sizeof(code), &made), 0);
+	for (cap = 0; cap < made.len; cap++) {
 		memset(code, 0xaa, sizeof(code));
-		cr_assert_eq(arch_jit(e.prog.image, code, cap, &l, &en), -ENOSPC);
+		cr_assert_eq(arch_jit(e.prog.image, code, cap, &other), -ENOSPC);
 		cr_assert_arr_eq(code + cap, canary, sizeof(code) - cap);
 	}
 }

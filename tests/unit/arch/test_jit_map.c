@@ -52,6 +52,11 @@ static void stay_here(void)
 	cr_assert_eq(sched_setaffinity(0, sizeof(here), &here), 0);
 }
 
+static bool fix(struct arch_regs *regs)
+{
+	return ebpf_prog_fixup(&e.prog, regs);
+}
+
 static void init(void)
 {
 	u8 *p = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -62,6 +67,7 @@ static void init(void)
 	osl_trap_init_self();
 	ebpf_helper_table_init();
 	cr_assert_eq(osl_fault_handler_install(), 0);
+	osl_fault_hook(fix);
 	stay_here();
 }
 
@@ -510,6 +516,127 @@ static void each_part(const char *what)
 			same_part(BPF_MAP_TYPE_PERCPU_HASH, key_size, what);
 			same_part(BPF_MAP_TYPE_LRU_PERCPU_HASH, key_size, what);
 		}
+	}
+}
+
+/* --- reads of any memory ------------------------------------------------------------------------
+ */
+
+static void read_at(u32 size, u32 helper, u64 from, bool jit)
+{
+	/* the word at r10 - 16 into a map-less 64 bits, and what the helper said, mixed */
+	const struct bpf_insn p[] = {
+		LDDW(3, from),
+		LDDW(4, 0x1122334455667788ULL),
+		STX(BPF_DW, 10, 4, -16),
+		MOV_REG(1, 10),
+		ALU64_IMM(BPF_ADD, 1, -16),
+		MOV_IMM(2, (s32)size),
+		CALL((s32)helper),
+		MOV_REG(6, 0),
+		LDX(BPF_DW, 0, 10, -16),
+		JMP_IMM(BPF_JEQ, 6, 0, 2),
+		ALU64_IMM(BPF_XOR, 0, 0x5555),
+		ALU64_REG(BPF_SUB, 0, 6),
+		EXIT(),
+	};
+	u64 want = 0x1122334455667788ULL;
+	bool bad = from + size > (u64)(uintptr_t)edge || from < 4096;
+
+	memset(&want, 0, size);
+	if (bad)
+		want = (want ^ 0x5555) + EFAULT;
+	else
+		memcpy(&want, (const void *)(uintptr_t)from, size);
+	cr_assert_eq(RUN(p, jit, 0), want, "%u bytes at the edge %+lld, engine %d", size,
+		     (long long)(from - (u64)(uintptr_t)edge), jit);
+}
+
+/* A read that fails leaves zeroes and says -EFAULT, whether code reads or the helper. */
+Test(jit_map, probe_read)
+{
+	static const u32 helpers[] = {BPF_FUNC_probe_read, BPF_FUNC_probe_read_user,
+				      BPF_FUNC_probe_read_kernel};
+
+	for (u32 i = 0; i < 64; i++)
+		edge[(s32)i - 64] = (u8)(i * 37 + 1);
+	BOTH_ENGINES(jit)
+	for (u32 size = 1; size <= 8; size++)
+		for (u32 h = 0; h < ARRAY_SIZE(helpers); h++) {
+			for (s32 back = 0; back < 12; back++)
+				read_at(size, helpers[h], (u64)(uintptr_t)edge - (u32)back, jit);
+			read_at(size, helpers[h], 0, jit);
+		}
+}
+
+static u32 loads(const struct bpf_insn *insns, u32 n)
+{
+	u32 guarded;
+
+	cr_assert_eq(engine_load(&e, insns, n, true), 0, "%s", e.text);
+	guarded = e.prog.image->nfaults;
+	engine_close(&e);
+	return guarded;
+}
+
+/* What may fault has an entry in the image, and only what is read to the stack is read by code. */
+Test(jit_map, what_code_reads_itself)
+{
+	const struct bpf_insn direct[] = {
+		MOV_REG(3, 1),
+		MOV_REG(1, 10),
+		ALU64_IMM(BPF_ADD, 1, -8),
+		MOV_IMM(2, 8),
+		CALL(BPF_FUNC_probe_read),
+		EXIT(),
+	};
+	const struct bpf_insn elsewhere[] = {
+		MOV_REG(3, 1),
+		MOV_IMM(2, 8),
+		CALL(BPF_FUNC_probe_read),
+		EXIT(),
+	};
+	const struct bpf_insn long_one[] = {
+		MOV_REG(3, 1),
+		MOV_REG(1, 10),
+		ALU64_IMM(BPF_ADD, 1, -16),
+		MOV_IMM(2, 16),
+		CALL(BPF_FUNC_probe_read),
+		EXIT(),
+	};
+
+	if (!arch_jit_machine)
+		return;
+	cr_assert_eq(loads(direct, ARRAY_SIZE(direct)), 1);
+	cr_assert_eq(loads(elsewhere, ARRAY_SIZE(elsewhere)), 0);
+	cr_assert_eq(loads(long_one, ARRAY_SIZE(long_one)), 0);
+}
+
+static void same_cpu(const char *what)
+{
+	static const struct bpf_insn p[] = {CALL(BPF_FUNC_get_smp_processor_id), EXIT()};
+	u32 want = osl_cpu();
+
+	BOTH_ENGINES(jit)
+	cr_assert_eq(RUN(p, jit, 0), want, "%s, engine %d", what, jit);
+}
+
+Test(jit_map, number_of_this_cpu)
+{
+	static const u32 numbers[] = {0, 1, 4, 0xfff, 0x1000, 0x7fffffff, ~0u};
+	static __thread u32 number;
+
+	same_cpu("as it is");
+	osl_cpu_at = 0;
+	same_cpu("nothing known");
+	osl_cpu_at = (s64)1 << 62;
+	same_cpu("a thread without it");
+	if (!osl_thread_pointer())
+		return;
+	osl_cpu_at = (s64)((u64)(uintptr_t)&number - osl_thread_pointer());
+	for (u32 i = 0; i < ARRAY_SIZE(numbers); i++) {
+		number = numbers[i];
+		same_cpu("any number");
 	}
 }
 

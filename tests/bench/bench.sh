@@ -129,6 +129,8 @@ echo
 echo
 "$here/mapprog"
 echo
+"$here/share"
+echo
 python3 "$(dirname "$0")/attach.py" "$build" "$here/attach.bpf.o" "$rounds"
 echo
 "$here/exec" "$here/exec.bpf.o"

@@ -26,8 +26,8 @@
  * The state carries a generation, so that a copy to user space can tell that the element was reused
  * under it.
  */
-#include "base/hash.h"
 #include "core/run/map/htab_impl.h"
+#include "core/run/map/htab_key.h"
 #include "core/run/map/special.h"
 #include "core/run/prog.h"
 
@@ -35,158 +35,6 @@
 #define LRU_PATIENCE 128u /* elements looked at before a recently used one goes */
 #define LRU_LIMIT 4096u	  /* elements looked at before giving up */
 #define MAX_TRIES 8u	  /* of an operation that raced with others */
-
-/* ---- keys ------------------------------------------------------------------------------------ */
-
-/* @ksz is a constant where it pays: 4, 8, 16, or 0 for any other size, then the meta's. */
-static inline __attribute__((always_inline)) u64 key_hash(const struct ebpf_map *map,
-							  const void *key, u32 ksz)
-{
-	u64 k8;
-	u32 k4;
-
-	if (ksz == 4) {
-		__builtin_memcpy(&k4, key, 4);
-		return hash_int(k4, map->meta.seed);
-	}
-	if (ksz == 8) {
-		__builtin_memcpy(&k8, key, 8);
-		return hash_int(k8, map->off[SEED]);
-	}
-	return hash_key(key, ksz ? ksz : map->meta.key_size, map->meta.seed);
-}
-
-static inline void *key_of(const struct ebpf_map *map, struct htab_elem *e)
-{
-	return map->meta.key_size <= 4 ? (void *)&e->small : (void *)(e + 1);
-}
-
-/* By words, as hash_key() does. */
-static inline __attribute__((always_inline)) bool bytes_equal(const void *a, const void *b, u32 len)
-{
-	const u8 *p = a, *q = b;
-	u32 rest = len % 8, half, other;
-	u64 x, y;
-
-	for (; len >= 8; len -= 8, p += 8, q += 8) {
-		__builtin_memcpy(&x, p, 8);
-		__builtin_memcpy(&y, q, 8);
-		if (x != y)
-			return false;
-	}
-	if (rest == 4) {
-		__builtin_memcpy(&half, p, 4);
-		__builtin_memcpy(&other, q, 4);
-		return half == other;
-	}
-	while (len && *p == *q)
-		len--, p++, q++;
-	return !len;
-}
-
-/*
- * A key too large to have been copied first is the program's own memory, compared under the lock,
- * too: what can't be read equals nothing.
- */
-static __noinline bool large_equal(const u8 *ours, const u8 *key, u32 len)
-{
-	u64 buf[16];
-
-	for (u32 n; len; len -= n, ours += n, key += n) {
-		n = MIN(len, (u32)sizeof(buf));
-		if (osl_read(buf, key, n) || !bytes_equal(ours, buf, n))
-			return false;
-	}
-	return true;
-}
-
-static inline __attribute__((always_inline)) bool
-key_equal(const struct ebpf_map *map, struct htab_elem *e, const void *key, u32 ksz)
-{
-	u64 k8;
-	u32 k4;
-
-	if (ksz == 4) {
-		__builtin_memcpy(&k4, key, 4);
-		return READ_ONCE(e->small) == k4;
-	}
-	if (ksz == 8) {
-		__builtin_memcpy(&k8, key, 8);
-		return READ_ONCE(*(u64 *)(e + 1)) == k8;
-	}
-	if (ksz)
-		return bytes_equal(e + 1, key, ksz);
-	if (unlikely(map->meta.key_size > EBPF_COPY_FIRST))
-		return large_equal(key_of(map, e), key, map->meta.key_size);
-	return bytes_equal(key_of(map, e), key, map->meta.key_size);
-}
-
-static u32 small_key(const u8 *key, u32 len)
-{
-	u32 small = 0;
-
-	for (u32 i = 0; i < len; i++)
-		((u8 *)&small)[i] = key[i];
-	return small;
-}
-
-static int key_in(const struct ebpf_map *map, struct htab_elem *e, const void *key)
-{
-	u32 size = map->meta.key_size;
-
-	if (unlikely(size > EBPF_COPY_FIRST))
-		return osl_read(e + 1, key, size);
-	if (size <= 4)
-		WRITE_ONCE(e->small, small_key(key, size));
-	else
-		ebpf_copy_in(e + 1, key, size);
-	return 0;
-}
-
-static void key_out(const struct ebpf_map *map, struct htab_elem *e, void *key)
-{
-	u32 small = READ_ONCE(e->small);
-
-	if (map->meta.key_size > 4)
-		ebpf_copy_out(key, e + 1, map->meta.key_size);
-	else
-		for (u32 i = 0; i < map->meta.key_size; i++)
-			((u8 *)key)[i] = ((u8 *)&small)[i];
-}
-
-/* The same hash for the paths that are not worth a copy per key size. */
-static u64 hash_of(const struct ebpf_map *map, const void *key)
-{
-	switch (map->meta.key_size) {
-	case 4:
-		return key_hash(map, key, 4);
-	case 8:
-		return key_hash(map, key, 8);
-	case 16:
-		return key_hash(map, key, 16);
-	default:
-		return key_hash(map, key, 0);
-	}
-}
-
-static bool same_key(const struct ebpf_map *map, struct htab_elem *e, const void *key)
-{
-	switch (map->meta.key_size) {
-	case 4:
-		return key_equal(map, e, key, 4);
-	case 8:
-		return key_equal(map, e, key, 8);
-	case 16:
-		return key_equal(map, e, key, 16);
-	default:
-		return key_equal(map, e, key, 0);
-	}
-}
-
-static u32 elem_bucket(const struct ebpf_map *map, struct htab_elem *e)
-{
-	return bucket_of(map, hash_of(map, key_of(map, e)));
-}
 
 /* ---- readers --------------------------------------------------------------------------------- */
 
@@ -636,6 +484,38 @@ static inline __attribute__((always_inline)) bool overwrite(struct ebpf_map *map
 	return true;
 }
 
+/*
+ * The usual insertion, into an empty bucket: the element is filled before the bucket is locked,
+ * which then only has to be still empty. True when it is done.
+ */
+static __noinline bool insert_first(struct ebpf_map *map, u32 bucket, const void *key,
+				    const void *value, enum value_form form)
+{
+	struct htab_bucket *b = bucket_at(map, bucket);
+	bool empty;
+	u32 link;
+
+	if (ebpf_htab_take_free(map, &link))
+		return false;
+	if (fill(map, link, key, value, form) || !ebpf_lock_cas(&b->lock, 0, ebpf_lock_self())) {
+		ebpf_htab_give_back(map, link);
+		return false;
+	}
+	empty = !is_elem(map, READ_ONCE(b->head));
+	if (likely(empty))
+		publish(map, &b->head, link, CHAIN_END | bucket);
+	ebpf_unlock(&b->lock);
+	if (unlikely(!empty))
+		ebpf_htab_give_back(map, link);
+	return empty;
+}
+
+static inline bool may_insert(const struct ebpf_map *map, u64 flags)
+{
+	return (flags == BPF_ANY || flags == BPF_NOEXIST) && !map->readonly &&
+	       map->meta.value_size <= EBPF_COPY_FIRST && !ebpf_map_special(map);
+}
+
 /* Not the first of its bucket, or not there, or its bucket was busy. */
 static __noinline int update_other(struct ebpf_map *map, const void *key, const void *value,
 				   u64 flags)
@@ -644,6 +524,9 @@ static __noinline int update_other(struct ebpf_map *map, const void *key, const 
 	u32 bucket = bucket_of(map, hash_of(map, key));
 	u32 link = 0;
 
+	if (!is_elem(map, READ_ONCE(bucket_at(map, bucket)->head)) && may_insert(map, flags) &&
+	    insert_first(map, bucket, key, value, percpu ? THIS_CPU : ONE_VALUE))
+		return 0;
 	if (may_overwrite(map, flags, percpu))
 		link = find_behind(map, bucket, key);
 	if (link && overwrite(map, bucket, link, key, value, 0, percpu))
@@ -707,9 +590,28 @@ static int remove_key(struct ebpf_map *map, const void *key, void *value)
 	return 0;
 }
 
-static int htab_del(struct ebpf_map *map, const void *key)
+/* The usual deletion: of the first of its bucket. */
+static inline __attribute__((always_inline)) int del_as(struct ebpf_map *map, const void *key,
+							u32 ksz)
 {
-	return remove_key(map, key, NULL);
+	u32 bucket = bucket_of(map, key_hash(map, key, ksz));
+	struct htab_bucket *b = bucket_at(map, bucket);
+	u32 link = load_acquire(&b->head);
+
+	if (unlikely(map->readonly) || unlikely(ebpf_map_special(map)) || !is_elem(map, link) ||
+	    !key_equal(map, elem_at(map, link), key, ksz) ||
+	    !ebpf_lock_cas(&b->lock, 0, ebpf_lock_self()))
+		return remove_key(map, key, NULL);
+	if (unlikely(READ_ONCE(b->head) != link) ||
+	    unlikely(!key_equal(map, elem_at(map, link), key, ksz))) {
+		ebpf_unlock(&b->lock);
+		return remove_key(map, key, NULL);
+	}
+	hold(elem_at(map, link), 0);
+	store_release(&b->head, rest_of_chain(map, bucket, &elem_at(map, link)->next));
+	ebpf_unlock(&b->lock);
+	ebpf_htab_give_back(map, link);
+	return 0;
 }
 
 static int htab_lookup_delete(struct ebpf_map *map, const void *key, void *value)
@@ -963,7 +865,7 @@ static void htab_bind(struct ebpf_map *map);
 #define HTAB_OPS(NAME, F, PERCPU)                                                                  \
 	{                                                                                          \
 		.name = NAME, .check = ebpf_htab_check, .size = ebpf_htab_size, .bind = htab_bind, \
-		.lookup = F##_lookup, .update = F##_update, .del = htab_del, .next = htab_next,    \
+		.lookup = F##_lookup, .update = F##_update, .del = F##_del, .next = htab_next,     \
 		.next_in = htab_next_in, .lookup_user = htab_lookup_user,                          \
 		.update_user = htab_update_user, .lookup_delete_user = htab_lookup_delete,         \
 		.for_each = htab_for_each, .elem_of = ebpf_htab_elem_of,                           \
@@ -981,6 +883,10 @@ static void htab_bind(struct ebpf_map *map);
 						  const void *value, u64 flags)                    \
 	{                                                                                          \
 		return update_as(map, key, value, flags, KSZ, PERCPU);                             \
+	}                                                                                          \
+	static __cacheline_aligned int F##_del(struct ebpf_map *map, const void *key)              \
+	{                                                                                          \
+		return del_as(map, key, KSZ);                                                      \
 	}
 
 #define HTAB_TYPE(F, NAME, LRU, PERCPU)                                                            \

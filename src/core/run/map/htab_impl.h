@@ -50,7 +50,18 @@ enum state_kind { FREE = 0, LINKED = 1, HELD = 2 };
 #define ORPHAN 0xffffu /* owner of an element that was freed when no pool could be locked */
 
 /* map->off[]: addresses in this process first, for what every lookup does */
-enum { AT_BUCKETS, AT_ELEMS, AT_USED, OFF_CPU, OFF_VALUE, NR_ELEMS, CPU_AREA, SHIFT, SEED };
+enum {
+	AT_BUCKETS,
+	AT_ELEMS,
+	AT_USED,
+	OFF_CPU,
+	OFF_VALUE,
+	NR_ELEMS,
+	CPU_AREA,
+	SHIFT,
+	SEED,
+	NR_POOLS
+};
 
 static inline bool is_lru(u32 type)
 {

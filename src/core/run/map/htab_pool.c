@@ -146,6 +146,7 @@ void ebpf_htab_layout(struct ebpf_map *map)
 	map->off[CPU_AREA] = cpu_area(meta);
 	map->off[SHIFT] = bucket_shift(meta);
 	map->off[SEED] = hash_seed(meta->seed);
+	map->off[NR_POOLS] = nr_pools(meta);
 }
 
 bool ebpf_htab_shape(const struct ebpf_map_meta *meta, struct ebpf_map_shape *shape)
@@ -172,17 +173,18 @@ bool ebpf_htab_shape(const struct ebpf_map_meta *meta, struct ebpf_map_shape *sh
 
 static u32 spare_pool(const struct ebpf_map *map)
 {
-	return nr_pools(&map->meta);
+	return (u32)map->off[NR_POOLS];
 }
 
 /* First element of a pool's range; that of the next pool is its end. */
 static u32 pool_first(const struct ebpf_map *map, u32 pool)
 {
-	u32 n = nr_pools(&map->meta);
+	u32 n = (u32)map->off[NR_POOLS];
 
 	if (pool > n)
 		return (u32)map->off[NR_ELEMS] + 1;
-	return (u32)((u64)map->meta.max_entries * pool / n) + 1;
+	return (u32)((u64)map->meta.max_entries * pool >> __builtin_ctz(n)) +
+	       1; /* a power of two */
 }
 
 static u32 pool_range(const struct ebpf_map *map, u32 pool)
@@ -294,18 +296,24 @@ static int pool_push(struct ebpf_map *map, u32 pool, u32 link)
 	return 0;
 }
 
-/* Threads spread over the pools by where their stacks are: cheaper to know than the CPU. */
+/*
+ * Two threads that run at once are on two CPUs: they take from two pools, and what they insert does
+ * not lie in the same lines of the cache. Where the CPU is not known by a load, threads spread by
+ * where their stacks are.
+ */
 static u32 near_pool(const struct ebpf_map *map)
 {
-	u64 stack = (u64)(uintptr_t)__builtin_frame_address(0) >> 16;
+	s64 cpu = osl_fault_cpu();
 
-	return (u32)(hash_u64(stack, 0) >> 32) & (nr_pools(&map->meta) - 1);
+	if (unlikely(cpu < 0))
+		cpu = (s64)(hash_u64((u64)(uintptr_t)__builtin_frame_address(0) >> 16, 0) >> 32);
+	return (u32)cpu & ((u32)map->off[NR_POOLS] - 1);
 }
 
 /* A free element into *link: 0, -E2BIG or -EBUSY. */
 int ebpf_htab_take_free(struct ebpf_map *map, u32 *link)
 {
-	u32 n = nr_pools(&map->meta);
+	u32 n = (u32)map->off[NR_POOLS];
 	u32 near = near_pool(map);
 	int err = -E2BIG;
 	u32 got;
@@ -338,7 +346,7 @@ void ebpf_htab_give_back(struct ebpf_map *map, u32 link)
 {
 	struct htab_elem *e = elem_at(map, link);
 	u32 spare = READ_ONCE(e->state) & STATE_SPARE;
-	u32 n = nr_pools(&map->meta);
+	u32 n = (u32)map->off[NR_POOLS];
 	u32 near = near_pool(map);
 
 	if (spare && !pool_push(map, spare_pool(map), link))

@@ -124,7 +124,7 @@ struct ebpf_map {
 	u64 size;     /* bytes mapped */
 	u32 mask;     /* type's own */
 	u32 stride;   /* type's own: bytes from element to element */
-	u64 off[9];   /* type's own: where its parts lie */
+	u64 off[10];  /* type's own: where its parts lie */
 	u32 readonly; /* this mapping can't be written: frozen or BPF_F_RDONLY_PROG */
 	struct ebpf_inner *inner; /* maps of maps: those that can be reached (inner.h), or NULL */
 	const struct ebpf_map_ops *plain; /* HASH_OF_MAPS: of its table of ids */

@@ -37,7 +37,7 @@ void *agent_alloc(u64 size)
 {
 	u8 *p;
 
-	size = ALIGN_UP(size, 64);
+	size = ALIGN_UP(size, 16); /* little of it is ever written again */
 	if (size > CHUNK / 4)
 		return agent_pages(ALIGN_UP(size, EBPFRT_PAGE_SIZE), "ebpfrt-table");
 	if (size > chunk_left) {

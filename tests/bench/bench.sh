@@ -39,6 +39,18 @@ collect() { # prefix, command...: "prefix:name ns" to the samples
 	"$@" 2>"$work/err" | sed -n "s/^\([a-z]*\) \([0-9.]*\)\$/$prefix:\1 \2/p" >>"$work/samples"
 }
 
+# what others need that the machine may not have
+why_no_uftrace=
+if ! command -v uftrace >/dev/null; then
+	why_no_uftrace="uftrace is not installed"
+elif ! ${CC:-cc} -O2 -pg -o "$work/peer" "$(dirname "$0")/peer.c" 2>"$work/err"; then
+	why_no_uftrace="no compiler makes its target"
+fi
+why_no_lttng="lttng is not installed"
+if command -v lttng >/dev/null; then
+	why_no_lttng="its events are compiled into a program of their own, which is not here"
+fi
+
 why_no_kernel=
 why_no_multi=
 i=0
@@ -62,6 +74,8 @@ while [ $i -lt "$rounds" ]; do
 			why_no_kernel=$(sed 's/^kernel uprobes: //' "$work/err")
 		[ -n "$why_no_kernel" ] || sed 's/^/kernel:/' "$work/kernel" >>"$work/samples"
 	fi
+	collect peer "$here/peer" ptrace $((calls / 10))
+	[ -n "$why_no_uftrace" ] || collect uftrace uftrace record --no-libcall -d "$work/uftrace" "$work/peer" work "$calls"
 	if [ -z "$why_no_multi" ]; then
 		"$here/kernel" --multi "$here/hit.bpf.o" "$here/hit" "$calls" $nnames >"$work/kernel" 2>"$work/err" ||
 			why_no_multi=$(sed 's/^kernel uprobes: //' "$work/err")
@@ -72,7 +86,12 @@ done
 
 echo "$(uname -rm), $(nproc) CPUs, load $(cut -d' ' -f1 /proc/loadavg); $rounds rounds of $calls calls"
 echo
-sort -k1,1 -k2,2n "$work/samples" | awk -v why="$why_no_kernel" -v why_multi="$why_no_multi" '
+sort -k1,1 -k2,2n "$work/samples" | awk -v why="$why_no_kernel" -v why_multi="$why_no_multi" \
+	-v no_uftrace="$why_no_uftrace" -v no_lttng="$why_no_lttng" '
+	function reason(k) {
+		return k ~ /^multi/ ? why_multi : k ~ /^kernel/ ? why : k ~ /^uftrace/ ? no_uftrace : \
+			k ~ /^lttng/ ? no_lttng : ""
+	}
 	function median(k) {return v[k, int((c[k] + 1) / 2)]}
 	function ratio(a, b) {return b ? sprintf("%9.2f", a / b) : sprintf("%9s", "-")}
 	function row(k, what) {
@@ -81,7 +100,7 @@ sort -k1,1 -k2,2n "$work/samples" | awk -v why="$why_no_kernel" -v why_multi="$w
 				ratio(v[k, 1], v["floor:trap", 1]), ratio(median(k), median("floor:trap")),
 				ratio(median(k), median("ours:empty"))
 		else
-			printf "%-36s skipped: %s\n", what, k ~ /^kernel/ && why ? why : "it failed"
+			printf "%-36s skipped: %s\n", what, reason(k) ? reason(k) : "it failed"
 	}
 	# against the call of the same function unprobed, and the best that the kernel has for it
 	function jump(k, what, peer) {
@@ -89,8 +108,7 @@ sort -k1,1 -k2,2n "$work/samples" | awk -v why="$why_no_kernel" -v why_multi="$w
 			printf "%-36s %10.1f %10.1f %10.1f %s   %s\n", what, v[k, 1], median(k), v[k, c[k]],
 				ratio(median(k), median("jump:nbase")), peer && c[peer] ? ratio(median(peer), median(k)) : ""
 		else
-			printf "%-36s skipped: %s\n", what, k ~ /^multi/ ? (why_multi ? why_multi : "it failed") : \
-				k ~ /^kernel/ && why ? why : "it failed"
+			printf "%-36s skipped: %s\n", what, reason(k) ? reason(k) : "it failed"
 	}
 	{v[$1, ++c[$1]] = $2}
 	END {
@@ -123,6 +141,9 @@ sort -k1,1 -k2,2n "$work/samples" | awk -v why="$why_no_kernel" -v why_multi="$w
 		row("kernel:hash", "kernel uprobe, hash increment")
 		row("kernel:ring", "kernel uprobe, 64-byte ring record")
 		row("kernel:ret", "kernel uretprobe, empty program")
+		row("peer:ptrace", "ptrace, an empty tracer")
+		row("uftrace:work", "uftrace -pg, entry and exit")
+		row("lttng:event", "lttng-ust event")
 	}'
 echo
 "$here/map"

@@ -70,10 +70,7 @@ u64 osl_ticks(void);
 
 /* Identity. The tid is cached per thread (one system call at a thread's first hit). */
 u32 osl_cpu(void);
-/*
- * The same where a load is enough, else no CPU's number. On x86-64 it changes rax and rdi and no
- * other register, which emitted code relies on.
- */
+/* The same where a load is enough, else no CPU's number. */
 s64 osl_fault_cpu(void);
 /* Distance of the CPU's number from the thread pointer, a u32 that may be out of range or nowhere;
  * 0: unknown. */

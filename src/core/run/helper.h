@@ -42,7 +42,6 @@ void ebpf_helper_table_init(void);
  * ebpf_prog_internal_helpers() (prog.h) after filling the table.
  */
 #define EBPF_HELPER_TAIL_CALL 255
-#define EBPF_HELPER_CPU 254    /* osl_fault_cpu() */
-#define EBPF_HELPER_CPU_AT 253 /* not a function: osl_cpu_at when the table was filled */
+#define EBPF_HELPER_CPU_AT 254 /* not a function: osl_cpu_at when the table was filled */
 #define EBPF_HELPER_CALLABLE EBPF_HELPER_CPU_AT /* who names a helper by a register ends here */
 _Static_assert(EBPF_HELPER_KFUNC + EKFUNC_MAX <= EBPF_HELPER_CPU_AT, "kfuncs have their slots");

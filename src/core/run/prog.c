@@ -227,7 +227,6 @@ void ebpf_prog_internal_helpers(ebpf_helper_fn *table)
 		if (!table[i])
 			table[i] = no_such_helper;
 	table[EBPF_HELPER_TAIL_CALL] = tail_call_code;
-	table[EBPF_HELPER_CPU] = (ebpf_helper_fn)(void (*)(void))osl_fault_cpu;
 	table[EBPF_HELPER_CPU_AT] = (ebpf_helper_fn)(uintptr_t)osl_cpu_at;
 }
 

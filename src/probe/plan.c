@@ -184,6 +184,39 @@ static const char *const returns_twice[] = {
 	"swapcontext", "clone",	  "__clone",	 "clone3",    "__clone3",    "__clone_internal",
 };
 
+/*
+ * Not called, but jumped to: the loader's ways to a function that is called for the first time,
+ * and what a compiler moved out of functions (.cold, .__part.N).
+ */
+static bool is_jumped_to(const char *symbol)
+{
+	static const char *const begins[] = {"_dl_runtime_resolve", "_dl_runtime_profile",
+					     "_dl_start_user"};
+	const char *cold = strstr(symbol, ".cold");
+
+	for (size_t i = 0; i < ARRAY_SIZE(begins); i++)
+		if (!strncmp(symbol, begins[i], strlen(begins[i])))
+			return true;
+	return (cold && (!cold[5] || cold[5] == '.')) || strstr(symbol, ".__part.");
+}
+
+int probe_ret_uncalled(struct probe_elf *elf, u64 offset, const char *symbol,
+		       char why[PROBE_WHY_MAX])
+{
+	GElf_Ehdr ehdr;
+	bool first = gelf_getehdr(elf->elf, &ehdr) && ehdr.e_entry &&
+		     probe_elf_offset_to_addr(elf, offset) == ehdr.e_entry;
+
+	if (!first && !is_jumped_to(symbol))
+		return 0;
+	probe_why(why,
+		  "cannot probe the return of %.80s: it is %s, not called, and has no return "
+		  "address; use a uprobe at its entry",
+		  symbol[0] ? symbol : "that place",
+		  first ? "where the program starts" : "jumped to");
+	return -EOPNOTSUPP;
+}
+
 int probe_ret_refused(struct probe_elf *elf, const char *symbol, char why[PROBE_WHY_MAX])
 {
 	u64 offsets[PROBE_RETURNS_MAX];
@@ -200,9 +233,13 @@ int probe_ret_refused(struct probe_elf *elf, const char *symbol, char why[PROBE_
 			  symbol);
 		return -EOPNOTSUPP;
 	}
-	if (!elf || !probe_elf_knows_returns(elf))
+	if (!elf)
 		return 0;
 	n = probe_elf_symbol(elf, symbol, &sym, why);
+	if (!n && probe_ret_uncalled(elf, sym.offset, symbol, why))
+		return -EOPNOTSUPP;
+	if (!probe_elf_knows_returns(elf))
+		return 0;
 	if (!n)
 		n = probe_returns(elf, sym.offset, offsets, why);
 	return MIN(n, 0);

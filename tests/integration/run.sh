@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Start a command under the agent: its output, status and signals are its own.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
-plan 32
+plan 34
 
 try ebpfrt run -q -P "$samples/hello.bpf.o" -- sh -c 'echo out; echo diag >&2; exit 7'
 is "the status is the command's" "$status" 7
@@ -31,6 +31,10 @@ try env EBPFRT_DAEMON="$(daemon_with "$bin/slow.so")" EBPFRT_RUNTIME_DIR="$stage
 is "a daemon that plans for long is waited for: status" "$status" 5
 like "and every call was counted" "$err" "\[0\]: 250\$|0: 250\$"
 
+# where a program starts there is no return address on the stack, but the number of its arguments
+try ebpfrt run -P "$bin/many.bpf.o" --missing=ignore --prog "on_return=uretprobe.multi:$bin/target:*" -- "$bin/target" <script
+is "the returns of all functions of a program, but not of its start: status" "$status" 5
+like "and what it says" "$out" "^sum 10000\$"
 try ebpfrt run -q -o trace.txt -P "$samples/hello.bpf.o" -- env -u nothing sh -c 'exit 0'
 is "-o takes the trace" "$status" 0
 is "and nothing is on standard error" "$err" ""

@@ -295,3 +295,26 @@ Test(plan, returns_twice)
 	cr_expect_eq(probe_ret_refused(NULL, "malloc", why), 0);
 	cr_expect_eq(probe_ret_refused(NULL, "vforked", why), 0);
 }
+
+Test(plan, never_called)
+{
+	struct probe_elf *e = NULL;
+	struct probe_symbol sym;
+	char why[PROBE_WHY_MAX];
+
+	cr_assert_eq(probe_elf_open("/proc/self/exe", &e, why), 0, "%s", why);
+	cr_expect_eq(probe_ret_refused(e, "_start", why), -EOPNOTSUPP);
+	cr_expect_str_eq(why, "cannot probe the return of _start: it is where the program starts, "
+			      "not called, and has no return address; use a uprobe at its entry");
+	cr_assert_eq(probe_elf_symbol(e, "_init", &sym, why), 0, "%s", why);
+	cr_expect_eq(probe_ret_refused(e, "_init", why), 0, "%s", why);
+	cr_expect_eq(probe_ret_uncalled(e, sym.offset, "_init", why), 0);
+	cr_expect_eq(probe_ret_uncalled(e, sym.offset, "_init.cold", why), -EOPNOTSUPP);
+	cr_expect_eq(probe_ret_uncalled(e, sym.offset, "_init.cold.12", why), -EOPNOTSUPP);
+	cr_expect_eq(probe_ret_uncalled(e, sym.offset, "_init.__part.1", why), -EOPNOTSUPP);
+	cr_expect_eq(probe_ret_uncalled(e, sym.offset, "_init.part.0", why), 0);
+	cr_expect_eq(probe_ret_uncalled(e, sym.offset, "_init.colder", why), 0);
+	cr_expect_eq(probe_ret_uncalled(e, sym.offset, "_dl_runtime_resolve_xsavec", why),
+		     -EOPNOTSUPP);
+	probe_elf_free(&e);
+}

@@ -3,7 +3,7 @@
 # Programs of the distribution with hundreds of functions probed at once, entries and returns: what they do and say is what they
 # do and say without.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
-plan 11
+plan 13
 
 object=$bin/many.bpf.o
 probed() { # library, glob, command...
@@ -101,17 +101,57 @@ if command -v redis-server >/dev/null && command -v redis-benchmark >/dev/null; 
 	redis-server --port 0 --unixsocket "$PWD/redis.sock" --save '' --daemonize no >redis.log 2>&1 &
 	redis=$!
 	until_true eval '[ "$(redis-cli -s redis.sock ping 2>/dev/null)" = PONG ]'
-	attach_start "$redis" "$object" --missing=ignore --prog "on_call=uprobe.multi:libc.so.6:[a-p]*" \
-		--prog "on_return=uretprobe.multi:libc.so.6:[a-p]*"
+	cat >redis.commands <<'EOT'
+SET a 1
+INCRBYFLOAT a 2.5
+APPEND s hello
+GETRANGE s 1 3
+LPUSH l 3 1 2
+SORT l DESC
+ZADD z 3 c 1 a 2 b
+ZRANGE z 0 -1 WITHSCORES
+HSET h f 1 g 2
+HGETALL h
+SADD x 1 2 3
+SADD y 2 3 4
+SINTERCARD 2 x y
+PFADD p a b c d e
+PFCOUNT p
+XADD st 1-1 k v
+XRANGE st - +
+EVAL "local s = 0 for i = 1, 1000 do s = s + i end return {s, redis.call('LRANGE', 'l', 0, -1)}" 0
+EVAL "return error('of a script')" 0
+MULTI
+SETBIT b 7 1
+BITCOUNT b
+EXEC
+GEOADD g 13.361389 38.115556 Palermo 15.087269 37.502669 Catania
+GEODIST g Palermo Catania km
+DUMP l
+NOSUCH
+FLUSHALL
+EOT
+	redis-cli -s redis.sock <redis.commands >redis.want
+	attach_start "$redis" "$object" --missing=ignore --prog "on_call=uprobe.multi:libc.so.6:*" \
+		--prog "on_return=uretprobe.multi:libc.so.6:*"
+	redis-cli -s redis.sock <redis.commands >redis.got
+	is "redis, all of the C library: the same answers" "$(wc -l <redis.got) $(diff redis.want redis.got)" "$(wc -l <redis.want) "
 	redis-benchmark -s redis.sock -n 500 -c 8 -r 50 -t set,incr,lpush,hset,zadd -q >bench.out 2>&1
 	is "redis-benchmark, hundreds of functions probed: every test ran" "$? $(tr '\r' '\n' <bench.out | grep -c 'requests per second')" "0 5"
 	attach_stop INT
 	[ "$attach_status" = 0 ] || sed "s/^/# /" attach.err
 	is "its list is as long as it should be, and its answers are right" \
 		"$attach_status $(redis-cli -s redis.sock llen mylist) $(redis-cli -s redis.sock dbsize | grep -c '[0-9]')" "0 500 1"
+	redis-cli -s redis.sock flushall >/dev/null
+	redis_file=$(readlink -f "/proc/$redis/exe")
+	attach_start "$redis" "$object" --missing=ignore --prog "on_call=uprobe.multi:$redis_file:*" \
+		--prog "on_return=uretprobe.multi:$redis_file:*"
+	redis-cli -s redis.sock <redis.commands >redis.got
+	attach_stop INT
+	is "all functions it exports: the same answers" "$attach_status $(wc -l <redis.got) $(diff redis.want redis.got)" "0 $(wc -l <redis.want) "
 	redis-cli -s redis.sock shutdown nosave 2>/dev/null
 	wait $redis
 	is "redis ends well" "$?" 0
 else
-	skip 3 "redis is not installed"
+	skip 5 "redis is not installed"
 fi

@@ -6,7 +6,7 @@ command -v nginx >/dev/null 2>&1 && command -v curl >/dev/null 2>&1 || {
 	echo "1..0 # SKIP no nginx or no curl"
 	exit 0
 }
-plan 8
+plan 11
 cycles=5
 
 mkdir -p www tmp
@@ -80,6 +80,16 @@ done
 is "$cycles times attached to a worker and left it" "$bad" ""
 like "its allocations were hits" "$hits" "^[1-9]"
 is "every byte of its text is back" "$(text "$1")" "$before"
+
+# every function it exports at once, entries and returns, under the same load
+set -- $workers
+attach_start "$1" "$bin/many.bpf.o" --missing=ignore --prog "on_call=uprobe.multi:$nginx_file:ngx_*" \
+	--prog "on_return=uretprobe.multi:$nginx_file:ngx_*"
+n=$(wc -l <asked)
+until_true eval '[ $(wc -l <asked) -gt $((n + 3)) ]' && ok "all its functions probed: it answers" || not_ok "all its functions probed: it answers"
+attach_stop INT
+like "hundreds of them, and hundreds of calls" "$attach_status $(tail -n 2 attach.err | tr '\n' ' ')" "^0 .*detached, [0-9]{3,} sites restored; [0-9]{3,} hits"
+is "every byte of its text is back, again" "$(text "$1")" "$before"
 
 # the master waits in sigsuspend; its children are all new after a reload
 attach_start "$nginx" "$samples/malloc.bpf.o"

@@ -37,35 +37,56 @@ PROGRAMS = {
     "many": ["all 3", "names 10", "libc 5"],
     "usdt": ["fire 10", "fire 30"],
     "hazards": ["call 100", "call 1000"],
+    "called": ["call 10", "call 100"] + "nanosleep until poll select ppoll epoll semaphore receive read pause forever".split(),
+    "reuse": ["cycle {bin}/reuse_a.so {bin}/reuse_b.so 5", "cycle {bin}/reuse_a.so {bin}/reuse_b.so 20"],
+    "kinds": ["ten"],
+    "loader": ["seconds"],
+    "walker": ["call 100", "call 1000"],
+    "offsets": [],
+    "generated": [],
 }
+MODES = {"kinds": "vm sighand vfork clone late vforking mdwe sleeping".split()}
+LIBRARIES = {"reuse": ["reuse_a.so"], "many": ["many_lib.so"], "loader": ["later.so"]} # probed, too
+CLIENTS = ("offsets", "generated") # of the daemon, themselves; what they probe is a child of theirs
+STATUS = {"kinds": 3}
 INSIDE = re.compile("(state|red)_[a-z]+$") # of functions: what is on top of the stack there is no return address
-ARGUMENTS = {"many": ["{bin}/many_lib.so"], "hazards": ["plain", "0"]}
-DIFFERS = {"state": r"under \d+", "storm": r"^rounds \d+( work \d+)?$", "jumps": r"hits \d+|slots \d+"}
+ARGUMENTS = {"many": ["{bin}/many_lib.so"], "hazards": ["plain", "0"], "loader": ["{bin}/later.so", "later"]}
+DIFFERS = {"state": r"under \d+", "storm": r"^rounds \d+( work \d+)?$", "jumps": r"hits \d+|slots \d+", "reuse": r" \d+ (?=\d+$)"}
 
 
 class Program:
-    def __init__(self, name, prefix=()):
+    def __init__(self, name, prefix=(), mode=()):
         self.name = name
-        self.child = subprocess.Popen([*prefix, f"{BIN}/{name}", *(a.format(bin=BIN) for a in ARGUMENTS.get(name, ()))], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        arguments = [a.format(bin=BIN) for a in ARGUMENTS.get(name, ())]
+        self.child = subprocess.Popen([*prefix, f"{BIN}/{name}", *arguments, *mode], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                       stderr=subprocess.DEVNULL, text=True, bufsize=1)
         ready = self.child.stdout.readline().split()
-        self.pid = int(ready[1]) if ready[:1] == ["ready"] else 0
+        self.pid = 0
+        if ready[:1] == ["ready"]:
+            self.pid = int(ready[1]) if len(ready) > 1 else self.child.pid
 
     def ask(self, command):
+        if self.name == "loader": # it needs no telling, and says nothing unless it goes wrong
+            time.sleep(0.3)
+            return "" if self.child.poll() is None else "(gone)"
         try:
-            self.child.stdin.write(command + "\n")
+            self.child.stdin.write(command.format(bin=BIN) + "\n")
         except OSError:
             return "(gone)"
         answer = self.child.stdout.readline().rstrip("\n")
+        if answer == "begin":
+            answer = self.child.stdout.readline().rstrip("\n")
         return re.sub(DIFFERS[self.name], "...", answer) if self.name in DIFFERS else answer
 
     def end(self):
+        if self.name == "loader":
+            self.child.send_signal(signal.SIGUSR1)
         try:
             self.child.stdin.write("quit 0\n")
             self.child.stdin.close()
         except OSError:
             pass
-        return self.child.wait(timeout=60)
+        return self.child.wait(timeout=60) - STATUS.get(self.name, 0)
 
     def text(self):
         """Executable file mappings, by file and offset."""
@@ -103,9 +124,9 @@ def libc_of(pid):
 class Attacher(threading.Thread):
     """Attaches to one process, over and over."""
 
-    def __init__(self, program, rnd):
+    def __init__(self, program, rnd, env=None):
         super().__init__()
-        self.p, self.rnd, self.over = program, rnd, threading.Event()
+        self.p, self.rnd, self.over, self.env = program, rnd, threading.Event(), env
         self.attached = self.failed = 0
 
     def probes(self):
@@ -114,12 +135,30 @@ class Attacher(threading.Thread):
         for i in range(self.rnd.randint(1, 14)):
             file = libc if libc and self.rnd.random() < 0.5 else own
             name = self.rnd.choice([f for f in FUNCTIONS[file if file == libc else self.p.name] if (file, f) not in REFUSED])
+            if self.p.name in LIBRARIES and self.rnd.random() < 0.2:
+                file = f"{BIN}/{LIBRARIES[self.p.name][0]}"
+                name = self.rnd.choice(FUNCTIONS[LIBRARIES[self.p.name][0]])
             kind = "uprobe" if INSIDE.match(name) else self.rnd.choice(("uprobe", "uprobe", "uretprobe"))
             args += ["--prog", f"{SINGLE[i]}={kind}:{file}:{name}"]
         if self.rnd.random() < 0.2:
             letter = self.rnd.choice("abcdefghijklmnopqrstuvwxyz")
             args += ["--prog", f"many_1=uprobe.multi/{libc or own}:{letter}*"]
         return args
+
+    def look(self):
+        """What the daemon says of the target, and what the target's threads do."""
+        said = []
+        for what in (["ebpfrt", "ps", "--json"], ["ebpfrt", "link", "list"]):
+            try:
+                said.append(subprocess.run(what, capture_output=True, text=True, timeout=10, env=self.env).stdout)
+            except subprocess.TimeoutExpired:
+                said.append(f"{what}: no answer")
+        for task in os.listdir(f"/proc/{self.p.pid}/task"):
+            with open(f"/proc/{self.p.pid}/task/{task}/stat") as stat, open(f"/proc/{self.p.pid}/task/{task}/syscall") as call:
+                said.append(f"{task}: {stat.read().split()[2]} {call.read().strip()}")
+        with open(f"{(self.env or os.environ)['EBPFRT_RUNTIME_DIR']}/daemon.log") as log:
+            said += log.read().splitlines()[-8:]
+        return "; ".join(said)
 
     def learn(self, err):
         m = re.search(r"cannot probe (?:the return of )?(\S+?) in|cannot probe the return of (\S+?):", err)
@@ -131,7 +170,7 @@ class Attacher(threading.Thread):
         while not self.over.is_set():
             c = subprocess.Popen(["ebpfrt", "attach", "-q", "--no-maps", "-p", str(self.p.pid), f"{BIN}/windows.bpf.o",
                                   *self.probes()], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                 stderr=subprocess.PIPE, text=True)
+                                 stderr=subprocess.PIPE, text=True, env=self.env)
             try:
                 _, err = c.communicate(timeout=self.rnd.choice((0.2, 0.4, 0.8, 1.5)))
                 self.failed += 1
@@ -142,9 +181,10 @@ class Attacher(threading.Thread):
                 try:
                     _, err = c.communicate(timeout=60)
                 except subprocess.TimeoutExpired:
+                    seen = self.look()
                     c.kill()
-                    c.communicate()
-                    wrong(f"{self.p.name}: a client does not end")
+                    _, err = c.communicate()
+                    wrong(f"{self.p.name}: a client does not end: {err!r}; {seen}")
                     return
             self.learn(err)
 
@@ -154,18 +194,59 @@ def wrong(what):
     print("wrong:", what, flush=True)
 
 
+class Served:
+    """The child of a client, which it probes."""
+
+    def __init__(self, name, client):
+        self.name, self.pid = name, 0
+        while not self.pid and client.poll() is None:
+            try:
+                with open(f"/proc/{client.pid}/task/{client.pid}/children") as f:
+                    self.pid = int((f.read().split() or [0])[0])
+            except OSError:
+                pass
+            time.sleep(0.01)
+
+
+def visit_client(name, rnd):
+    """It has a daemon that nobody kills, and says itself what went wrong."""
+    env = dict(os.environ, EBPFRT_RUNTIME_DIR=f"{os.environ['EBPFRT_RUNTIME_DIR']}-{name}")
+    args = []
+    if name == "generated":
+        seed = str(rnd.randrange(1 << 31))
+        with open("generated.s", "w") as f:
+            subprocess.run([sys.executable, f"{BIN}/../integration/generate.py", seed, "40"], stdout=f, check=True)
+        if subprocess.run(["cc", "-shared", "-nostdlib", "-Wl,-z,separate-code", "-o", f"{os.getcwd()}/generated.so", "generated.s"],
+                          stderr=subprocess.DEVNULL).returncode:
+            return 0, 0
+        args = [f"{os.getcwd()}/generated.so", seed]
+    client = subprocess.Popen(["ebpfrt", "exec", "--", f"{BIN}/{name}", f"{BIN}/offsets.bpf.o", *args], stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env)
+    a = Attacher(Served(name, client), rnd, env)
+    a.start()
+    out, _ = client.communicate(timeout=600)
+    a.over.set()
+    a.join()
+    bad = [l for l in out.splitlines() if l.startswith(("not ok", "Bail"))]
+    if client.returncode or bad or "ok 1" not in out:
+        wrong(f"{name} {args}: {bad or out[-300:]!r}, ended with {client.returncode}")
+    return a.attached, a.failed
+
+
 def visit(name, rnd):
-    prefix = []
-    if rnd.random() < 0.3:
+    if name in CLIENTS:
+        return visit_client(name, rnd)
+    prefix, mode = [], [rnd.choice(m) for m in [MODES.get(name)] if m]
+    if rnd.random() < 0.3 and name != "loader":
         prefix = ["ebpfrt", "run", "-q", "-o", "run.out", "-P", f"{BIN}/windows.bpf.o", "--prog",
                   f"on_fork=uprobe:{BIN}/{name}:main", "--"]
-    p = Program(name, prefix)
+    p = Program(name, prefix, mode)
     if not p.pid:
         p.child.wait()
         return 0, 0 # whoever killed the daemon was quicker
     for _ in range(2): # what the first round leaves behind may show in the second
         want = {c: p.ask(c) for c in PROGRAMS[name]} if name != "storm" else {"rounds": "...", "stop": "..."}
-    text = None if prefix else p.text()
+    text = None if prefix or name == "loader" else p.text()
     a = Attacher(p, rnd)
     a.start()
     commands = [rnd.choice(PROGRAMS[name]) for _ in range(rnd.randint(3, 30))]
@@ -174,7 +255,7 @@ def visit(name, rnd):
     for c in commands:
         answer = p.ask(c)
         if answer != want[c]:
-            wrong(f"{name} {c}: {answer!r} instead of {want[c]!r}, started by {prefix[:2]}")
+            wrong(f"{name} {mode} {c}: {answer!r} instead of {want[c]!r}, started by {prefix[:2]}")
             break
         if name == "storm":
             time.sleep(0.3)
@@ -194,7 +275,7 @@ def visit(name, rnd):
             wrong(f"{name}: its text is not as before: {'; '.join(differences(text, p.text()))}; links: {links!r}")
     status = p.end()
     if status and not WRONG:
-        wrong(f"{name}: ended with {status}")
+        wrong(f"{name} {mode}: ended with {status}")
     return a.attached, a.failed
 
 
@@ -203,6 +284,8 @@ def main():
     names = [n for n in os.environ.get("SOAK_PROGRAMS", " ".join(PROGRAMS)).split() if os.path.getsize(f"{BIN}/{n}") > 0]
     for n in names:
         FUNCTIONS[n] = functions(f"{BIN}/{n}")
+        for library in LIBRARIES.get(n, ()):
+            FUNCTIONS[library] = functions(f"{BIN}/{library}")
     p = Program("target")
     LIBCS.append(libc_of(p.pid))
     FUNCTIONS[LIBCS[0]] = functions(LIBCS[0], True)

@@ -58,6 +58,7 @@ static struct {
 	{"mem access 'map_value_or_null'", stopped_at_dead, "the branch is dead for us"},
 	{"type=ctx expected=", stopped_at_dead, "the branch is dead for us"},
 	{"invalid zero-sized read", stopped_at_dead, "the branch is dead for us"},
+	{"uses reserved fields", stopped_at_dead, "the branch is dead for us"},
 	{"pointer offset ", moves_far,
 	 "how far a number is from one linked with it is an offset for the kernel"},
 	{"invalid size of register fill", reads_for_helper,

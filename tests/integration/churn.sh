@@ -30,13 +30,17 @@ print(dumps, entries, wrong)' "$1" 9<&9
 target_start
 attach_start --prog "on_work=uprobe:$bin/target:work" "$target" "$bin/churn.bpf.o"
 for map in churn recent; do
-	echo "threads 2 $calls" >&8
-	answer=$(dumps $map 2>dumps.err)
-	set -- $answer
-	echo "# $map: $1 dumps, $2 entries"
-	[ "${1:-0}" -ge 3 ] && ok "$map: every dump ends" || not_ok "$map: every dump ends" "$answer" "$(cat dumps.err)"
-	is "$map: no value is torn" "${3:-none}" 0
-	read -r answer <&9
+	dumped=0 entries=0 wrong=0
+	while [ "$dumped" -lt 3 ] && [ "$wrong" = 0 ]; do # the target's work may be faster than they are
+		echo "threads 2 $calls" >&8
+		answer=$(dumps $map 2>dumps.err)
+		set -- $answer
+		dumped=$((dumped + ${1:-0})) entries=$((entries + ${2:-0})) wrong=${3:-none}
+		read -r answer <&9
+	done
+	echo "# $map: $dumped dumps, $entries entries"
+	[ "$dumped" -ge 3 ] && ok "$map: every dump ends" || not_ok "$map: every dump ends" "$(cat dumps.err)"
+	is "$map: no value is torn" "$wrong" 0
 done
 attach_stop INT
 is "detach" "$attach_status" 0

@@ -29,7 +29,9 @@ Test(helper, unknown_numbers_fail)
 {
 	ebpf_helper_table_init();
 	ebpf_helper_table_init();
-	for (u32 i = 0; i < EBPF_MAX_HELPER_ID; i++)
+	for (u32 i = 0; i < EBPF_HELPER_CALLABLE; i++)
+		cr_assert_not_null(ebpf_helper_table[i]);
+	for (u32 i = EBPF_HELPER_CPU_AT + 1; i < EBPF_MAX_HELPER_ID; i++)
 		cr_assert_not_null(ebpf_helper_table[i]);
 	cr_assert_eq((s64)ebpf_helper_table[0](0, 0, 0, 0, 0, &run), -EINVAL);
 	cr_assert_eq((s64)ebpf_helper_table[210](0, 0, 0, 0, 0, &run), -EINVAL);

@@ -24,7 +24,7 @@ export EBPFRT_RUNTIME_DIR EBPFRT_IDLE EBPFRT_PROBE
 # the daemon leaves by itself when it has been idle for a second
 clean() {
 	tries=0
-	while { [ -S "$work/run/ctl" ] || [ -S "$work/jump/ctl" ]; } && [ $tries -lt 50 ]; do
+	while [ -n "$(find "$work" -name ctl)" ] && [ $tries -lt 50 ]; do
 		sleep 0.1
 		tries=$((tries + 1))
 	done
@@ -152,8 +152,15 @@ echo
 echo
 "$here/share"
 echo
-python3 "$(dirname "$0")/attach.py" "$build" "$here/attach.bpf.o" "$rounds"
-echo
+for mode in trap auto; do
+	EBPFRT_PROBE=$mode
+	EBPFRT_RUNTIME_DIR=$work/attach-$mode
+	echo "EBPFRT_PROBE=$mode"
+	python3 "$(dirname "$0")/attach.py" "$build" "$here/attach.bpf.o" "$rounds"
+	echo
+done
+EBPFRT_PROBE="trap"
+EBPFRT_RUNTIME_DIR=$work/run
 "$here/exec" "$here/exec.bpf.o"
 echo
 "$here/verify"

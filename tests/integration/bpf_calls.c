@@ -588,6 +588,83 @@ static void programs(void)
 	close(fd);
 }
 
+/* --- logs ------------------------------------------------------------------------------------ */
+
+struct logged {
+	const char *name;
+	struct bpf_insn insns[5];
+	__u32 n;
+	int walked; /* at level 2 kernels differ in what they say of a walk */
+};
+
+/* What a load leaves in a log of @size bytes: its text, and how long it would have been (of kernel
+ * 6.4, behind the last field that older headers have). */
+static void load_log(const struct logged *p, __u32 level, __u32 size)
+{
+	const size_t end = offsetof(union bpf_attr, core_relo_rec_size) + 4;
+	__u32 true_size = ~0u;
+	char log[512] = "";
+	union bpf_attr a;
+	char *at;
+
+	memset(&a, 0, sizeof(a));
+	a.prog_type = BPF_PROG_TYPE_KPROBE;
+	a.insns = (__u64)p->insns;
+	a.insn_cnt = p->n;
+	a.license = (__u64) "GPL";
+	a.log_level = level;
+	a.log_buf = size ? (__u64)log : 0;
+	a.log_size = size;
+	memcpy((char *)&a + end, &true_size, sizeof(true_size));
+	say(raw(BPF_PROG_LOAD, &a, sizeof(a)), "load of %s with a log of level %u and %u bytes",
+	    p->name, level, size);
+	memcpy(&true_size, (char *)&a + end, sizeof(true_size));
+	while ((at = strchr(log, '\n')))
+		*at = '|';
+	say(0, "which takes %d bytes: %s", (int)true_size, log);
+}
+
+/* Where it ends before an instruction is looked at, the log is as long as the kernel's, too. */
+static void logs(void)
+{
+	static const struct logged refused[] = {
+		{"a jump outside", {{.code = BPF_JMP | BPF_JA, .off = 100}, EXIT_0}, 3},
+		{"no exit", {{.code = BPF_ALU64 | BPF_MOV | BPF_K}}, 1},
+		{"a wrong opcode", {{.code = 0xff}, EXIT_0}, 3},
+		{"dead code", {{.code = BPF_JMP | BPF_JA, .off = 2}, EXIT_0, EXIT_0}, 5},
+		{"a wrong map",
+		 {{.code = BPF_LD | BPF_DW | BPF_IMM, .dst_reg = 1, .src_reg = 1, .imm = 9999},
+		  {0},
+		  EXIT_0},
+		 4},
+		{"a wrong helper", {{.code = BPF_JMP | BPF_CALL, .imm = 9999}, EXIT_0}, 3, 1},
+		{"a call outside",
+		 {{.code = BPF_JMP | BPF_CALL, .src_reg = 1, .imm = 100}, EXIT_0},
+		 3},
+		{"half a constant", {{.code = BPF_LD | BPF_DW | BPF_IMM, .dst_reg = 1}, EXIT_0}, 3},
+		{"a constant cut off", {EXIT_0, {.code = BPF_LD | BPF_DW | BPF_IMM}}, 3},
+		{"a reserved field",
+		 {{.code = BPF_ALU64 | BPF_MOV | BPF_K, .off = 1}, EXIT_0},
+		 3,
+		 1},
+		{"a division by nothing", {{.code = BPF_ALU64 | BPF_DIV | BPF_K}, EXIT_0}, 3, 1},
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
+		load_log(&refused[i], 1, 512);
+		if (!refused[i].walked)
+			load_log(&refused[i], 2, 512);
+	}
+	load_log(refused, 1, 16);
+	load_log(refused, 1, 1);
+	load_log(refused, 1, 0);
+	load_log(refused, 1 | 8, 512);
+	load_log(refused, 1 | 8, 16);
+	load_log(refused, 8, 512);
+	load_log(refused, 0, 0);
+}
+
 /* --- pins ------------------------------------------------------------------------------------ */
 
 static void pins(void)
@@ -1057,6 +1134,7 @@ int main(int argc, char **argv)
 	attributes();
 	infos();
 	programs();
+	logs();
 	pins();
 	test_runs();
 	ids();

@@ -45,11 +45,14 @@ struct check {
 		-(err);                                                                            \
 	})
 
+/* The kernel, whose log it is where a program is loaded, doesn't. */
 static void show_insn(struct check *c, u32 i)
 {
 	struct bpf_insn pair[2] = {c->insns[i], {0}};
 	char text[128];
 
+	if (c->flags & EBPF_CHECK_LATER)
+		return;
 	if (i + 1 < c->n)
 		pair[1] = c->insns[i + 1];
 	ebpf_disasm(pair, text, sizeof(text));
@@ -299,7 +302,6 @@ static int check_lddw(struct check *c, const struct bpf_insn *in, u32 i)
 		return refuse(c, EINVAL, "kernel variables (ksyms) do not exist in user space\n");
 	if (!lddw_kind_ok(in))
 		return refuse(c, EINVAL, "unrecognized bpf_ld_imm64 insn\n");
-	c->marks[i + 1] |= MARK_LDDW2;
 	return check_dst(c, in->dst_reg);
 }
 
@@ -518,11 +520,26 @@ static int add_subprog(struct check *c, u32 i)
 	return 0;
 }
 
+/* What is no pair after all is refused when instructions are looked at. */
+static void find_pairs(struct check *c)
+{
+	for (u32 i = 0; i + 1 < c->n; i++)
+		if (is_lddw(&c->insns[i]))
+			c->marks[++i] |= MARK_LDDW2;
+}
+
+static void show_subprogs(struct check *c)
+{
+	for (u32 i = 0; i < c->nsubprogs; i++)
+		ebpf_log_printf(c->log, "func#%u @%u\n", i, c->starts[i]);
+}
+
 static int find_subprogs(struct check *c)
 {
 	u32 i, k = 0;
 	int r;
 
+	find_pairs(c);
 	c->marks[0] |= MARK_SUBPROG;
 	c->nsubprogs = 1;
 	for (i = 0; i < c->n; i++) {
@@ -598,6 +615,9 @@ static int check_layout(struct check *c)
 	int r;
 
 	r = find_subprogs(c);
+	if (!r && (c->flags & EBPF_CHECK_LATER) && !(c->flags & EBPF_CHECK_VERIFIED) &&
+	    (c->log->level & 2))
+		show_subprogs(c);
 	for (s = 0; !r && s < c->nsubprogs; s++)
 		r = check_subprog(c, c->starts[s], c->starts[s + 1]);
 	return r;
@@ -691,11 +711,12 @@ static int frames_below(struct check *c, u32 s, u32 level)
 	return 0;
 }
 
+/* In the kernel's order: of two faults its is named. */
 static int check_all(struct check *c)
 {
-	int r = check_encoding(c);
+	int r = check_layout(c);
 
-	r = r ? r : check_layout(c);
+	r = r ? r : check_encoding(c);
 	if (r || (c->flags & EBPF_CHECK_VERIFIED))
 		return r;
 	if (!(c->flags & EBPF_CHECK_ISA))
@@ -720,9 +741,9 @@ int ebpf_check_layout(const struct bpf_insn *insns, u32 ninsns, u32 prog_type, u
 	if (!marks || !stack)
 		return -ENOMEM;
 	r = check_all(&c);
+	out->nsubprogs = c.nsubprogs;
 	if (r)
 		return r;
-	out->nsubprogs = c.nsubprogs;
 	out->frames = c.depth[0];
 	memcpy(out->starts, c.starts, sizeof(out->starts));
 	return 0;

@@ -11,7 +11,10 @@ struct ebpf_layout {
 	u32 starts[EBPF_MAX_SUBPROGS + 1]; /* ascending; the last entry is the program's length */
 };
 
-/* ebpf_check_structure_flags(), and the layout on success. */
+/*
+ * ebpf_check_structure_flags(), and the layout on success; its nsubprogs is how many were found
+ * when it is refused, too, unless there was no room to look.
+ */
 int ebpf_check_layout(const struct bpf_insn *insns, u32 ninsns, u32 prog_type, u32 flags,
 		      struct ebpf_log *log, struct ebpf_layout *out);
 

@@ -31,6 +31,7 @@ struct build {
 	u32 maps[EBPF_MAX_USED_MAPS];
 	u32 nmaps;
 	u32 flags;
+	u64 start_ns;
 	u64 zeros[EBPF_MAX_SUBPROGS]; /* stack slots to clear, of each function */
 };
 
@@ -398,6 +399,16 @@ static int check_and_verify(struct build *b, struct ebpf_facts *facts)
 	return check(load, insns, EBPF_CHECK_PATHS, &layout);
 }
 
+/* Refused before any instruction was walked: the log of a load ends as it always does. */
+static int not_walked(const struct build *b, const struct ebpf_layout *layout, int r)
+{
+	struct ebpf_log_stats stats = {.start_ns = b->start_ns, .nsubprogs = layout->nsubprogs};
+
+	if (!b->load->check_flags)
+		ebpf_log_stats(b->load->log, &stats);
+	return r;
+}
+
 static int prepare(struct build *b, const struct ebpf_layout *layout)
 {
 	struct ebpf_load *load = b->load;
@@ -409,6 +420,7 @@ static int prepare(struct build *b, const struct ebpf_layout *layout)
 	memcpy(b->insns, load->insns, load->ninsns * sizeof(*b->insns));
 	memcpy(b->vinsns, load->insns, load->ninsns * sizeof(*b->vinsns));
 	r = resolve(b);
+	r = r ? not_walked(b, layout, r) : 0;
 	if (!r && !load->check_flags)
 		r = check_and_verify(b, facts);
 	stack_to_clear(b, layout, load->facts ? load->facts : facts);
@@ -421,15 +433,15 @@ static int build(struct ebpf_load *load)
 {
 	_cleanup_free_ struct bpf_insn *insns = NULL, *vinsns = NULL;
 	_cleanup_free_ struct ebpf_image_ref *refs = NULL;
-	struct build b = {.load = load};
-	struct ebpf_layout layout;
+	struct build b = {.load = load, .start_ns = ebpf_log_now()};
+	struct ebpf_layout layout = {0};
 	int r;
 
 	r = check(load, load->insns,
 		  load->check_flags ? load->check_flags : EBPF_CHECK_PATHS | EBPF_CHECK_LATER,
 		  &layout);
 	if (r)
-		return r;
+		return not_walked(&b, &layout, r);
 	insns = b.insns = calloc(load->ninsns, sizeof(*insns));
 	vinsns = b.vinsns = calloc(load->ninsns, sizeof(*vinsns));
 	refs = b.refs = calloc(count_lddw(load->insns, load->ninsns) + 1, sizeof(*refs));

@@ -2,7 +2,8 @@
 /*
  * From instructions to an image: what PROG_LOAD does between the attribute and the object.
  *
- *	check (structure) -> resolve (descriptors to maps) -> verify -> clean (what no path comes to)
+ *	check (structure) -> resolve (descriptors to maps) -> verify -> clean (what no path comes
+ *to)
  *		-> check (all of it) -> build (refs, subprogs) -> JIT
  *
  * All pure: memory in, memory out, nothing shared is touched. Process context. The log is the
@@ -39,6 +40,19 @@ void ebpf_log_end(struct ebpf_log *log);
 #define EBPF_MAX_USED_MAPS 64
 #define EBPF_MAX_INSNS 1000000u
 #define EBPF_MAX_SUBPROGS 256u
+
+/* How the walk went: what a log ends with, at every level but 0. All 0 where there was none. */
+struct ebpf_log_stats {
+	u64 start_ns; /* ebpf_log_now() when the load began; said with BPF_LOG_STATS */
+	u32 insns;
+	u32 most_states; /* of one instruction */
+	u32 states;
+	u32 peak_states;
+	u32 nsubprogs;
+	u32 depth[EBPF_MAX_SUBPROGS]; /* bytes of stack, of each function */
+};
+void ebpf_log_stats(struct ebpf_log *log, const struct ebpf_log_stats *stats);
+u64 ebpf_log_now(void); /* CLOCK_MONOTONIC, ns */
 
 struct ebpf_vmap;
 struct ebpf_facts;

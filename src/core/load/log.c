@@ -10,12 +10,14 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/macros.h"
 #include "core/load/log_format.h"
 #include "core/load/load.h"
 
 #define LOG_FIXED 8u /* BPF_LOG_FIXED: not in every uapi header */
+#define LOG_STATS 4u /* BPF_LOG_STATS */
 #define LOG_LINE 1024
 
 static u32 room(const struct ebpf_log *log)
@@ -107,4 +109,35 @@ void ebpf_log_end(struct ebpf_log *log)
 	}
 	log->len = (u32)MIN(log->pos - log->first, (u64)cap);
 	log->buf[log->len] = '\0';
+}
+
+/* --- the last lines -------------------------------------------------------------------------- */
+
+static void put_time(struct ebpf_log *log, const struct ebpf_log_stats *s)
+{
+	ebpf_log_printf(log, "verification time %llu usec\nstack depth ",
+			(unsigned long long)(ebpf_log_now() - s->start_ns) / 1000);
+	for (u32 i = 0; i < s->nsubprogs; i++)
+		ebpf_log_printf(log, "%s%u", i ? "+" : "", s->depth[i]);
+	ebpf_log_printf(log, "\n");
+}
+
+void ebpf_log_stats(struct ebpf_log *log, const struct ebpf_log_stats *s)
+{
+	if (!log->level)
+		return;
+	if (log->level & LOG_STATS)
+		put_time(log, s);
+	ebpf_log_printf(log,
+			"processed %u insns (limit %u) max_states_per_insn %u total_states %u "
+			"peak_states %u mark_read 0\n",
+			s->insns, EBPF_MAX_INSNS, s->most_states, s->states, s->peak_states);
+}
+
+u64 ebpf_log_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (u64)now.tv_sec * 1000000000u + (u64)now.tv_nsec;
 }

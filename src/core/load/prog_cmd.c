@@ -144,14 +144,14 @@ static int log_of(struct ebpf_call *call, struct ebpf_log *log)
 static int log_finish(struct ebpf_call *call, struct ebpf_log *log, int err)
 {
 	struct ebpf_buf *b = ebpf_call_buf(call, EBPF_KEY(log_buf));
-	u32 true_size = log->total;
+	u32 true_size = log->level ? log->total : 0;
 
+	memcpy(call->raw + EBPF_KEY(core_relo_rec_size) + 4, &true_size, sizeof(true_size));
 	if (!log->level)
 		return err;
 	ebpf_log_end(log);
 	if (log->buf && b)
 		b->out_len = MIN(log->len + 1, log->size);
-	memcpy(call->raw + EBPF_KEY(core_relo_rec_size) + 4, &true_size, sizeof(true_size));
 	return log->buf && log->total > log->size ? -ENOSPC : err;
 }
 
@@ -420,6 +420,8 @@ static int job_fill(struct ebpf_call *call, struct job *job)
 		 license_is_gpl(license);
 	job->load.gpl = p->gpl;
 	err = prog_info(call, p);
+	if (err)
+		ebpf_log_stats(&job->log, &(struct ebpf_log_stats){.start_ns = ebpf_log_now()});
 	job_types(p, &job->load);
 	job_kfuncs(call, job);
 	return err;

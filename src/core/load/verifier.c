@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/cleanup.h"
 #include "base/macros.h"
@@ -200,7 +199,7 @@ static int arrive(struct verify *v, bool fresh, bool *done)
 	if (v->insn_idx >= v->prog->ninsns)
 		return verify_bug(v, "invalid insn idx %u insn_cnt %u\n", v->insn_idx,
 				  v->prog->ninsns);
-	if (++v->insn_processed > VERIFY_MAX_INSNS)
+	if (++v->insn_processed > EBPF_MAX_INSNS)
 		return verify_fail(v, E2BIG, "BPF program is too large. Processed %u insn\n",
 				   v->insn_processed);
 	if (!v->insn[v->insn_idx].prune)
@@ -343,8 +342,6 @@ static int find_subprogs(struct verify *v)
 		v->subprog[i].start = layout.starts[i];
 		v->subprog[i].end = layout.starts[i + 1];
 		v->subprog[i].name = "";
-		if (v->log->level & 2)
-			verify_log(v, "func#%u @%u\n", i, layout.starts[i]);
 	}
 	return 0;
 }
@@ -420,11 +417,9 @@ int ebpf_explore(const struct ebpf_vprog *prog, struct ebpf_log *log, struct ebp
 		 struct ebpf_facts *facts)
 {
 	struct verify v = {.prog = prog, .log = log, .proof = proof, .facts = facts};
-	struct timespec now;
 	int r;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	v.start_ns = (u64)now.tv_sec * 1000000000u + (u64)now.tv_nsec;
+	v.start_ns = ebpf_log_now();
 	v.strict = prog->prog_flags & BPF_F_STRICT_ALIGNMENT;
 	memset(proof, 0, sizeof(*proof));
 	memset(facts, 0, sizeof(*facts));

@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/macros.h"
 #include "core/load/log_format.h"
@@ -19,7 +18,6 @@
 #include "core/load/verify_proto.h"
 
 #define LEVEL_1_2 3u
-#define LEVEL_STATS 4u
 #define COLUMN 40u
 #define TAB 8u
 
@@ -488,29 +486,18 @@ void verify_log_line(struct verify *v, u32 insn_idx)
 
 /* --- the last line --------------------------------------------------------------------------- */
 
-static void log_time(struct verify *v)
-{
-	struct timespec now;
-	u32 i;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	verify_log(v, "verification time %llu usec\n",
-		   (unsigned long long)((u64)now.tv_sec * 1000000000u + (u64)now.tv_nsec -
-					v->start_ns) /
-			   1000);
-	verify_log(v, "stack depth ");
-	for (i = 0; i < v->nsubprogs; i++)
-		verify_log(v, "%s%u", i ? "+" : "", v->subprog[i].needed);
-	verify_log(v, "\n");
-}
-
 void verify_log_stats(struct verify *v)
 {
-	if (v->log->level & LEVEL_STATS)
-		log_time(v);
-	verify_log(v,
-		   "processed %u insns (limit %u) max_states_per_insn %u total_states %u "
-		   "peak_states %u mark_read 0\n",
-		   v->insn_processed, VERIFY_MAX_INSNS, v->max_states_per_insn, v->total_states,
-		   v->peak_states);
+	struct ebpf_log_stats stats = {
+		.start_ns = v->start_ns,
+		.insns = v->insn_processed,
+		.most_states = v->max_states_per_insn,
+		.states = v->total_states,
+		.peak_states = v->peak_states,
+		.nsubprogs = v->nsubprogs,
+	};
+
+	for (u32 i = 0; i < v->nsubprogs; i++)
+		stats.depth[i] = v->subprog[i].needed;
+	ebpf_log_stats(v->log, &stats);
 }

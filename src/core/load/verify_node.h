@@ -140,7 +140,6 @@ void verify_log_stats(struct verify *v);
 int verify_push_frame(struct ebpf_vstate *st, struct verify_path *path, u32 subprog, u32 callsite);
 
 /* verifier.c */
-#define VERIFY_MAX_INSNS 1000000u
 #define VERIFY_MAX_BRANCHES 8192u
 struct verify_branch {
 	struct verify_branch *next;

@@ -22,6 +22,21 @@
 #define BPF_JCOND 0xe0
 #endif
 
+/* How many bytes a load or store touches. */
+static inline u32 ebpf_insn_bytes(const struct bpf_insn *in)
+{
+	switch (BPF_SIZE(in->code)) {
+	case BPF_B:
+		return 1;
+	case BPF_H:
+		return 2;
+	case BPF_W:
+		return 4;
+	default:
+		return 8;
+	}
+}
+
 /* attach and link types after 6.1, with the kernel's values */
 #define EBPFRT_BPF_TRACE_KPROBE_MULTI 42
 #define EBPFRT_BPF_TRACE_UPROBE_MULTI 48

@@ -66,21 +66,6 @@ struct ebpf_vprog {
 	u32 nkfuncs;
 };
 
-/* How many bytes a load or store touches. */
-static inline u32 ebpf_insn_bytes(const struct bpf_insn *in)
-{
-	switch (BPF_SIZE(in->code)) {
-	case BPF_B:
-		return 1;
-	case BPF_H:
-		return 2;
-	case BPF_W:
-		return 4;
-	default:
-		return 8;
-	}
-}
-
 /*
  * What a proof says to those who make and run the code. All arrays are calloc'ed by the verifier,
  * ninsns long, and the caller's afterwards (ebpf_facts_free()).

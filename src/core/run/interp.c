@@ -255,20 +255,6 @@ static inline s32 jump(const struct frame *f, const struct bpf_insn *in)
 
 /* --- memory ---------------------------------------------------------------------------------- */
 
-static inline u32 access_size(const struct bpf_insn *in)
-{
-	switch (BPF_SIZE(in->code)) {
-	case BPF_B:
-		return 1;
-	case BPF_H:
-		return 2;
-	case BPF_W:
-		return 4;
-	default:
-		return 8;
-	}
-}
-
 /* the frame's own stack needs no fault protection */
 static inline bool on_stack(const struct frame *f, u64 addr)
 {
@@ -289,7 +275,7 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "loads assume little e
 static bool do_load(struct frame *f, const struct bpf_insn *in)
 {
 	u64 addr = f->regs[in->src_reg] + (u64)(s64)in->off;
-	u32 size = access_size(in);
+	u32 size = ebpf_insn_bytes(in);
 	u64 v = 0;
 
 	if (on_stack(f, addr)) {
@@ -309,7 +295,7 @@ static bool do_store(struct frame *f, const struct bpf_insn *in)
 	u64 addr = f->regs[in->dst_reg] + (u64)(s64)in->off;
 	u64 v = BPF_CLASS(in->code) == BPF_STX ? f->regs[in->src_reg] : (u64)(s64)in->imm;
 
-	if (!osl_write((void *)(uintptr_t)addr, &v, access_size(in)))
+	if (!osl_write((void *)(uintptr_t)addr, &v, ebpf_insn_bytes(in)))
 		return true;
 	f->run->aborted = 1;
 	return false;
@@ -361,7 +347,7 @@ static bool do_atomic(struct frame *f, const struct bpf_insn *in)
 	u64 addr = f->regs[in->dst_reg] + (u64)(s64)in->off;
 	u64 probe;
 
-	if (osl_read(&probe, (const void *)(uintptr_t)addr, access_size(in))) {
+	if (osl_read(&probe, (const void *)(uintptr_t)addr, ebpf_insn_bytes(in))) {
 		f->run->aborted = 1;
 		return false;
 	}

@@ -20,9 +20,9 @@ odd_quit() {
 	odd_status=$?
 }
 
-# a thread blocks SIGTRAP while it waits
+# a thread blocks SIGTRAP while it waits: what lets SIGUSR1 in isn't libc, which blocks all while a thread begins
 waits_blocked() {
-	grep -q '^SigBlk:.*[13579bdf].$' /proc/$target/task/*/status
+	grep -q '^SigBlk:.*[014589cd][13579bdf].$' /proc/$target/task/*/status
 }
 waits_on() {
 	! waits_blocked

@@ -164,8 +164,7 @@ static const struct opt opts[] = {
 	 "resolve libraries as this process maps them"},
 	{0, "prog", "NAME=SPEC", OPT_LIST, offsetof(__typeof__(config), object.progs),
 	 "attach program NAME to uprobe:FILE:FUNCTION"},
-	{0, "btf", "FILE", OPT_STRING, offsetof(__typeof__(config), object.btf),
-	 "types of the target: BTF, or a binary that holds it"},
+	OBJECT_OPT_BTF(__typeof__(config)),
 	OUT_JSON_OPTS(__typeof__(config), json),
 	{0},
 };

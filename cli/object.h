@@ -69,6 +69,18 @@ struct object_opts {
 	struct opt_list progs; /* NAME=SPEC */
 	const char *missing;   /* error, warn, ignore; NULL: warn */
 };
+/* Their rows in the table of a command whose configuration of type @config has them as .object. */
+/* clang-format off */
+#define OBJECT_OPT_BTF(config)                                                                     \
+	{0, "btf", "FILE", OPT_STRING, offsetof(config, object.btf),                               \
+	 "types of the target: BTF, or a binary that holds it"}
+#define OBJECT_OPTS(config)                                                                        \
+	{0, "prog", "NAME=SPEC", OPT_LIST, offsetof(config, object.progs),                         \
+	 "attach program NAME to uprobe:FILE:FUNCTION"},                                           \
+	{0, "missing", "WHAT", OPT_STRING, offsetof(config, object.missing),                       \
+	 "functions of a glob that can't be probed: warn, ignore, error"},                         \
+	OBJECT_OPT_BTF(config)
+/* clang-format on */
 
 /* The functions below say what is wrong themselves (out_error) and return 0 or -errno. */
 

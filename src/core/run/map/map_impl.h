@@ -47,6 +47,9 @@ int ebpf_no_update(struct ebpf_map *map, const void *key, const void *value, u64
 int ebpf_no_del(struct ebpf_map *map, const void *key);
 int ebpf_no_next(struct ebpf_map *map, const void *key, void *next);
 int ebpf_no_lookup_user(struct ebpf_map *map, const void *key, void *value, u64 flags);
+#define EBPF_NO_ELEMENTS                                                                           \
+	.lookup = ebpf_no_lookup, .update = ebpf_no_update, .del = ebpf_no_del,                    \
+	.next = ebpf_no_next, .lookup_user = ebpf_no_lookup_user, .update_user = ebpf_no_update
 
 static inline u32 ebpf_round_up_pow2(u32 n)
 {

@@ -262,11 +262,6 @@ const struct ebpf_map_ops ebpf_perf_ring_ops = {
 	.check = perf_check_meta,
 	.size = perf_size,
 	.bind = perf_bind,
-	.lookup = ebpf_no_lookup,
-	.update = ebpf_no_update,
-	.del = ebpf_no_del,
-	.next = ebpf_no_next,
-	.lookup_user = ebpf_no_lookup_user,
-	.update_user = ebpf_no_update,
+	EBPF_NO_ELEMENTS,
 	.reap = perf_reap,
 };

@@ -367,12 +367,7 @@ const struct ebpf_map_ops ebpf_ringbuf_ops = {
 	.check = ringbuf_check,
 	.size = ringbuf_size,
 	.bind = ringbuf_bind,
-	.lookup = ebpf_no_lookup,
-	.update = ebpf_no_update,
-	.del = ebpf_no_del,
-	.next = ebpf_no_next,
-	.lookup_user = ebpf_no_lookup_user,
-	.update_user = ebpf_no_update,
+	EBPF_NO_ELEMENTS,
 	.reap = ringbuf_reap,
 };
 
@@ -381,11 +376,6 @@ const struct ebpf_map_ops ebpf_user_ringbuf_ops = {
 	.check = ringbuf_check,
 	.size = ringbuf_size,
 	.bind = ringbuf_bind,
-	.lookup = ebpf_no_lookup,
-	.update = ebpf_no_update,
-	.del = ebpf_no_del,
-	.next = ebpf_no_next,
-	.lookup_user = ebpf_no_lookup_user,
-	.update_user = ebpf_no_update,
+	EBPF_NO_ELEMENTS,
 	.reap = ebpf_user_ring_reap,
 };

@@ -565,9 +565,7 @@ static void plan_one(struct worker *w, struct plan_item *it)
 	}
 	name_symbol(it, f->elf);
 	if (it->is_ret)
-		it->err = probe_ret_refused(NULL, it->symbol, it->why);
-	if (it->is_ret && !it->err)
-		it->err = probe_ret_uncalled(f->elf, it->offset, it->symbol, it->why);
+		it->err = probe_ret_at(f->elf, it->offset, it->symbol, it->why);
 	it->at_returns = it->is_ret && (w->at_returns || probe_elf_knows_returns(f->elf));
 	if (!it->err && it->at_returns)
 		it->err = it->is_session ? refuse_session(it) : plan_returns(w, f, it);

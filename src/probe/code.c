@@ -94,12 +94,12 @@ static int fde_size(const struct probe_elf *e, u64 fde, u64 start, u64 *size)
 	return 0;
 }
 
-static int unwind_bounds(const struct probe_elf *e, u64 addr, u64 *start, u64 *end)
+int probe_code_entry(const struct probe_elf *e, u64 addr, u64 *fde, u64 *start, u64 *size)
 {
 	struct eh_header header;
 	struct eh_entry entry;
 	GElf_Phdr ph;
-	u64 at, size;
+	u64 at, where, len;
 
 	if (eh_segment(e, &ph) || probe_elf_pread(e, ph.p_offset, &header, sizeof(header)))
 		return -ENOENT;
@@ -109,11 +109,23 @@ static int unwind_bounds(const struct probe_elf *e, u64 addr, u64 *start, u64 *e
 	if (search_eh_table(e, &ph, header.count, addr, &entry))
 		return -ENOENT;
 	at = ph.p_vaddr + (u64)(s64)entry.start;
-	if (fde_size(e, ph.p_vaddr + (u64)(s64)entry.fde, at, &size) || addr - at >= size)
+	where = ph.p_vaddr + (u64)(s64)entry.fde;
+	if (fde_size(e, where, at, &len) || addr - at >= len)
 		return -ENOENT;
+	*fde = where;
 	*start = at;
-	*end = at + size;
+	*size = len;
 	return 0;
+}
+
+static int unwind_bounds(const struct probe_elf *e, u64 addr, u64 *start, u64 *end)
+{
+	u64 fde, size;
+	int err = probe_code_entry(e, addr, &fde, start, &size);
+
+	if (!err)
+		*end = *start + size;
+	return err;
 }
 
 static int symbol_bounds(struct probe_elf *e, u64 addr, u64 *start, u64 *end)

@@ -105,3 +105,47 @@ const char *probe_crosscheck(const struct arch_patch *p)
 	cs_close(&handle);
 	return why;
 }
+
+/* --- the stack pointer --- */
+
+static bool is_stack_pointer(u16 reg)
+{
+	return reg == X86_REG_RSP || reg == X86_REG_ESP || reg == X86_REG_SP || reg == X86_REG_SPL;
+}
+
+/* It comes back from a call as it was, but what is called may begin right here. */
+static bool may_move_stack(csh handle, const cs_insn *insn)
+{
+	cs_regs read, written;
+	u8 nread, nwritten;
+
+	if (cs_insn_group(handle, insn, CS_GRP_CALL) || cs_insn_group(handle, insn, CS_GRP_RET) ||
+	    cs_insn_group(handle, insn, CS_GRP_INT) || cs_insn_group(handle, insn, CS_GRP_IRET) ||
+	    insn->id == X86_INS_ENTER || /* capstone 4 doesn't know what it writes */
+	    cs_regs_access(handle, insn, read, &nread, written, &nwritten) != CS_ERR_OK)
+		return true;
+	for (u32 i = 0; i < nwritten; i++)
+		if (is_stack_pointer(written[i]))
+			return true;
+	return false;
+}
+
+bool probe_leaves_stack(const u8 *code, size_t len)
+{
+	bool leaves = true;
+	csh handle;
+
+	if (cs_open(CS_ARCH_X86, CS_MODE_64, &handle))
+		return false;
+	cs_option(handle, CS_OPT_DETAIL, CS_OPT_ON);
+	while (leaves && len) {
+		_cleanup_(free_insn) cs_insn *insn = ask(handle, code, len, 0);
+
+		leaves = insn && arch_insn_len(code, len) == insn->size &&
+			 !may_move_stack(handle, insn);
+		code += leaves ? insn->size : 0;
+		len -= leaves ? insn->size : 0;
+	}
+	cs_close(&handle);
+	return leaves;
+}

@@ -184,6 +184,16 @@ static const char *const returns_twice[] = {
 	"swapcontext", "clone",	  "__clone",	 "clone3",    "__clone3",    "__clone_internal",
 };
 
+static bool returns_more_than_once(const char *symbol)
+{
+	size_t len = strcspn(symbol, "@");
+
+	for (size_t i = 0; i < ARRAY_SIZE(returns_twice); i++)
+		if (strlen(returns_twice[i]) == len && !strncmp(symbol, returns_twice[i], len))
+			return true;
+	return false;
+}
+
 /*
  * Not called, but jumped to: the loader's ways to a function that is called for the first time,
  * and what a compiler moved out of functions (.cold, .__part.N).
@@ -200,20 +210,80 @@ static bool is_jumped_to(const char *symbol)
 	return (cold && (!cold[5] || cold[5] == '.')) || strstr(symbol, ".__part.");
 }
 
-int probe_ret_uncalled(struct probe_elf *elf, u64 offset, const char *symbol,
-		       char why[PROBE_WHY_MAX])
+/* Does the function around @offset return twice, by any of its names? */
+static const char *twice_name(struct probe_elf *elf, u64 offset)
+{
+	const struct probe_function *v;
+	struct probe_symbol sym;
+	size_t n;
+
+	if (probe_elf_symbol_at(elf, offset, &sym))
+		return NULL;
+	n = probe_functions_at(elf, sym.addr, &v);
+	for (size_t i = 0; i < n; i++)
+		if (returns_more_than_once(v[i].name))
+			return v[i].name;
+	return NULL;
+}
+
+static int refuse_twice(const char *symbol, char why[PROBE_WHY_MAX])
+{
+	probe_why(why,
+		  "cannot probe the return of %.80s: it returns more than once; use a uprobe at "
+		  "its entry",
+		  symbol);
+	return -EOPNOTSUPP;
+}
+
+/* Is it where a program starts, or jumped to? How. */
+static const char *uncalled(struct probe_elf *elf, u64 offset, const char *symbol)
 {
 	GElf_Ehdr ehdr;
-	bool first = gelf_getehdr(elf->elf, &ehdr) && ehdr.e_entry &&
-		     probe_elf_offset_to_addr(elf, offset) == ehdr.e_entry;
 
-	if (!first && !is_jumped_to(symbol))
+	if (gelf_getehdr(elf->elf, &ehdr) && ehdr.e_entry &&
+	    probe_elf_offset_to_addr(elf, offset) == ehdr.e_entry)
+		return "where the program starts";
+	return is_jumped_to(symbol) ? "jumped to" : NULL;
+}
+
+/* Something else than a return address must not be replaced. */
+static int check_top(struct probe_elf *elf, u64 offset, const char *symbol, char why[PROBE_WHY_MAX])
+{
+	const char *name = symbol[0] ? symbol : "that place";
+	u64 start, end;
+
+	if (probe_code_bounds(elf, probe_elf_offset_to_addr(elf, offset), &start, &end))
+		return 0; /* refused for that */
+	switch (probe_top_of_stack(elf, offset)) {
+	case PROBE_TOP_RETURN:
 		return 0;
+	case PROBE_TOP_OTHER:
+		probe_why(why,
+			  "cannot probe the return of %.80s: what is on top of the stack there is "
+			  "no return address; probe the start of a function",
+			  name);
+		return -EOPNOTSUPP;
+	default:
+		probe_why(why,
+			  "cannot probe the return of %.80s: nothing tells that a return address "
+			  "is on top of the stack there; probe the start of a function",
+			  name);
+		return -EOPNOTSUPP;
+	}
+}
+
+int probe_ret_at(struct probe_elf *elf, u64 offset, const char *symbol, char why[PROBE_WHY_MAX])
+{
+	const char *twice = twice_name(elf, offset), *how = uncalled(elf, offset, symbol);
+
+	if (twice)
+		return refuse_twice(twice, why);
+	if (!how)
+		return check_top(elf, offset, symbol, why);
 	probe_why(why,
 		  "cannot probe the return of %.80s: it is %s, not called, and has no return "
 		  "address; use a uprobe at its entry",
-		  symbol[0] ? symbol : "that place",
-		  first ? "where the program starts" : "jumped to");
+		  symbol[0] ? symbol : "that place", how);
 	return -EOPNOTSUPP;
 }
 
@@ -222,21 +292,13 @@ int probe_ret_refused(struct probe_elf *elf, const char *symbol, char why[PROBE_
 	u64 offsets[PROBE_RETURNS_MAX];
 	struct probe_symbol sym;
 	int n;
-	size_t len = strcspn(symbol, "@");
 
-	for (size_t i = 0; i < ARRAY_SIZE(returns_twice); i++) {
-		if (strlen(returns_twice[i]) != len || strncmp(symbol, returns_twice[i], len))
-			continue;
-		probe_why(why,
-			  "cannot probe the return of %.80s: it returns more than once; use a "
-			  "uprobe at its entry",
-			  symbol);
-		return -EOPNOTSUPP;
-	}
+	if (returns_more_than_once(symbol))
+		return refuse_twice(symbol, why);
 	if (!elf)
 		return 0;
 	n = probe_elf_symbol(elf, symbol, &sym, why);
-	if (!n && probe_ret_uncalled(elf, sym.offset, symbol, why))
+	if (!n && probe_ret_at(elf, sym.offset, symbol, why))
 		return -EOPNOTSUPP;
 	if (!probe_elf_knows_returns(elf))
 		return 0;

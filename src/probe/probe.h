@@ -138,11 +138,13 @@ int probe_plan(struct probe_elf *elf, u64 offset, u64 addr, const u8 *text, size
  */
 int probe_ret_refused(struct probe_elf *elf, const char *symbol, char why[PROBE_WHY_MAX]);
 /*
- * Is what begins at @offset never called, so that something else than a return address is on the
- * top of the stack there (a program's start, a part of a function)? -EOPNOTSUPP and the sentence.
+ * May a return probe be set at file offset @offset, which people call @symbol (may be "")? Only
+ * where a return address certainly is what the stack pointer points to: at the start of a function
+ * that is called, and behind that as long as the stack is left alone and the unwind tables say the
+ * same. -EOPNOTSUPP and the sentence: a program's start, a part of a function, one that returns
+ * twice, the middle of one. (A kernel's uretprobe replaces whatever is there.)
  */
-int probe_ret_uncalled(struct probe_elf *elf, u64 offset, const char *symbol,
-		       char why[PROBE_WHY_MAX]);
+int probe_ret_at(struct probe_elf *elf, u64 offset, const char *symbol, char why[PROBE_WHY_MAX]);
 /*
  * Call @fn for each place in @elf where a constant is loaded that is among the @n numbers @nrs, and
  * a system call follows within a few plain instructions, with the file offsets of both, until it

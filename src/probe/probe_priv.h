@@ -46,6 +46,8 @@ int probe_elf_load_symbols(struct probe_elf *elf);
 /* Is a file with symbol @name one of those of probe_elf_knows_returns()? */
 bool probe_marks_returns(const char *name, bool defined);
 const char *probe_function_name(const struct probe_function *f);
+/* All functions that start at @addr: how many, and the first of them. */
+size_t probe_functions_at(const struct probe_elf *elf, u64 addr, const struct probe_function **v);
 
 /* near.c */
 /* Append to @why ` (did you mean a, b, c?)` when function names of @elf resemble @name. */
@@ -58,6 +60,8 @@ void probe_denied_reason(long scope, int err, char *reason, size_t size);
 /* code.c */
 /* Bounds of the function around virtual address @addr, from its symbol or its unwind entry. */
 int probe_code_bounds(struct probe_elf *elf, u64 addr, u64 *start, u64 *end);
+/* The unwind entry (FDE) that covers @addr: where it is, and what it covers. 0 or -ENOENT. */
+int probe_code_entry(const struct probe_elf *elf, u64 addr, u64 *fde, u64 *start, u64 *size);
 /* Is @addr inside a restartable sequence (rseq)? */
 bool probe_code_in_rseq(struct probe_elf *elf, u64 addr);
 
@@ -79,5 +83,18 @@ int probe_code_boundary(struct probe_elf *elf, u64 start, u64 addr, u64 *insn, i
 /* Does a second decoder agree about @p, where it is and where it would be in a slot? NULL, or how
  * it doesn't. */
 const char *probe_crosscheck(const struct arch_patch *p);
+
+/* Do all instructions of @code, from first to last byte, certainly leave the stack pointer alone?
+ */
+bool probe_leaves_stack(const u8 *code, size_t len);
+
+/* frame.c */
+enum probe_top {
+	PROBE_TOP_RETURN, /* the return address */
+	PROBE_TOP_OTHER,
+	PROBE_TOP_UNKNOWN,
+};
+/* What does the stack pointer point to where the instruction at file offset @offset begins? */
+enum probe_top probe_top_of_stack(struct probe_elf *elf, u64 offset);
 
 int __printf_like(2, 3) probe_why(char why[PROBE_WHY_MAX], const char *fmt, ...);

@@ -463,6 +463,16 @@ static size_t upper_bound(const struct probe_elf *e, u64 addr)
 	return lo;
 }
 
+size_t probe_functions_at(const struct probe_elf *elf, u64 addr, const struct probe_function **v)
+{
+	size_t end = upper_bound(elf, addr), n = 0;
+
+	while (n < end && elf->functions[end - n - 1].addr == addr)
+		n++;
+	*v = elf->functions + end - n;
+	return n;
+}
+
 int probe_elf_symbol_at(struct probe_elf *elf, u64 offset, struct probe_symbol *out)
 {
 	u64 addr = probe_elf_offset_to_addr(elf, offset);

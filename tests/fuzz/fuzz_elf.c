@@ -36,6 +36,9 @@ static int look_at(const struct probe_symbol *sym, void *cookie)
 	probe_plan(w->elf, sym->offset + 1, sym->addr + 1, w->data, MIN(w->size, (size_t)16),
 		   &patch, why);
 	probe_ret_refused(w->elf, sym->name, why);
+	probe_ret_at(w->elf, sym->offset, sym->name, why);
+	for (u64 at = 0; at < 16; at++)
+		probe_ret_at(w->elf, sym->offset + at, "", why);
 	probe_returns(w->elf, sym->offset, returns, why);
 	return ++w->n == MAX_SYMBOLS;
 }
@@ -81,14 +84,33 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	return 0;
 }
 
+/* the unwinder's search table, with the entry of one function */
+struct unwind {
+	u8 encodings[4];
+	s32 frame;
+	u32 count;
+	s32 function, fde;
+	struct {
+		u32 len, id;
+		u8 bytes[16];
+	} cie;
+	struct {
+		u32 len, cie;
+		s32 start;
+		u32 size;
+		u8 bytes[8];
+	} entry;
+};
+
 /* a shared object with two functions, a variable, and the tables that name them */
 struct image {
 	Elf64_Ehdr eh;
-	Elf64_Phdr ph;
+	Elf64_Phdr ph[2];
 	Elf64_Shdr sh[5];
 	Elf64_Sym sym[4];
 	char str[32];
 	char shstr[40];
+	struct unwind unwind;
 	u8 text[64];
 };
 
@@ -118,15 +140,15 @@ static void head(struct image *m)
 	m->eh.e_shoff = offsetof(struct image, sh);
 	m->eh.e_ehsize = sizeof(Elf64_Ehdr);
 	m->eh.e_phentsize = sizeof(Elf64_Phdr);
-	m->eh.e_phnum = 1;
+	m->eh.e_phnum = 2;
 	m->eh.e_shentsize = sizeof(Elf64_Shdr);
 	m->eh.e_shnum = 5;
 	m->eh.e_shstrndx = 3;
-	m->ph = (Elf64_Phdr){.p_type = PT_LOAD,
-			     .p_flags = PF_R | PF_X,
-			     .p_filesz = sizeof(*m),
-			     .p_memsz = sizeof(*m),
-			     .p_align = 4096};
+	m->ph[0] = (Elf64_Phdr){.p_type = PT_LOAD,
+				.p_flags = PF_R | PF_X,
+				.p_filesz = sizeof(*m),
+				.p_memsz = sizeof(*m),
+				.p_align = 4096};
 }
 
 static void body(struct image *m)
@@ -148,6 +170,30 @@ static void body(struct image *m)
 	memcpy(m->text, "\x55\xb8\x0e\0\0\0\x0f\5\xc3", 9);
 }
 
+/* def_cfa rsp+8, return address at -8; behind the push 16, behind the system call what was before
+ */
+static void unwind(struct image *m)
+{
+	struct unwind *u = &m->unwind;
+	s32 here = offsetof(struct image, unwind), text = offsetof(struct image, text),
+	    entry = here + (s32)offsetof(struct unwind, entry);
+
+	m->ph[1] = (Elf64_Phdr){.p_type = PT_GNU_EH_FRAME,
+				.p_offset = (u64)here,
+				.p_vaddr = (u64)here,
+				.p_filesz = sizeof(*u)};
+	*u = (struct unwind){.encodings = {1, 0x1b, 0x03, 0x3b}, .count = 1};
+	u->function = text - here;
+	u->fde = entry - here;
+	u->cie.len = sizeof(u->cie) - sizeof(u32);
+	memcpy(u->cie.bytes, "\1zR\0\1\x78\x10\1\x1b\x0c\7\x08\x90\1\0", 16);
+	u->entry.len = sizeof(u->entry) - sizeof(u32);
+	u->entry.cie = offsetof(struct unwind, entry) + sizeof(u32) - offsetof(struct unwind, cie);
+	u->entry.start = text - entry - (s32)offsetof(__typeof__(u->entry), start);
+	u->entry.size = 32;
+	memcpy(u->entry.bytes, "\0\x41\x0a\x0e\x10\x47\x0b", 8);
+}
+
 size_t fuzz_seed(u32 i, u8 out[FUZZ_MAX])
 {
 	struct image m;
@@ -157,6 +203,7 @@ size_t fuzz_seed(u32 i, u8 out[FUZZ_MAX])
 	memset(&m, 0, sizeof(m));
 	head(&m);
 	body(&m);
+	unwind(&m);
 	memcpy(out, &m, sizeof(m));
 	return sizeof(m);
 }

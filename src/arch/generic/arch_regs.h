@@ -11,6 +11,8 @@ struct arch_regs {
 #define ARCH_REGS_SIZE 512 /* for who can't use sizeof */
 _Static_assert(sizeof(struct arch_regs) == ARCH_REGS_SIZE, "all of them");
 
+#define ARCH_DWARF_SP UINT64_MAX /* none: nothing is known of the stack */
+
 /* Which register holds the frame pointer is not known: a walk ends at once. */
 static inline u64 arch_regs_fp(const struct arch_regs *regs)
 {

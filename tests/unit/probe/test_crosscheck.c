@@ -143,3 +143,56 @@ Test(crosscheck, forms_of_libstdcxx)
 {
 	sweep(forms_libraries[2], true);
 }
+
+/* --- the stack pointer --- */
+
+#define LEAVES(...) probe_leaves_stack((const u8[]){__VA_ARGS__}, sizeof((const u8[]){__VA_ARGS__}))
+
+Test(crosscheck, stack_pointer_is_left_alone)
+{
+	cr_expect(LEAVES(0xf3, 0x0f, 0x1e, 0xfa)); /* endbr64 */
+	cr_expect(LEAVES(0x90));
+	cr_expect(LEAVES(0x66, 0x0f, 0x1f, 0x44, 0, 0)); /* nopw */
+	cr_expect(LEAVES(0x48, 0x89, 0xe0));		 /* mov %rsp,%rax */
+	cr_expect(LEAVES(0x48, 0x89, 0x44, 0x24, 0xf8)); /* mov %rax,-8(%rsp) */
+	cr_expect(LEAVES(0x48, 0x8d, 0x44, 0x24, 8));	 /* lea 8(%rsp),%rax */
+	cr_expect(LEAVES(0x74, 5, 0x31, 0xc0));		 /* je; xor %eax,%eax */
+}
+
+Test(crosscheck, stack_pointer_may_move)
+{
+	cr_expect_not(LEAVES(0x53));				   /* push %rbx */
+	cr_expect_not(LEAVES(0x90, 0x53));			   /* nop; push %rbx */
+	cr_expect_not(LEAVES(0x6a, 1));				   /* push $1 */
+	cr_expect_not(LEAVES(0xff, 0x30));			   /* push (%rax) */
+	cr_expect_not(LEAVES(0x5b));				   /* pop %rbx */
+	cr_expect_not(LEAVES(0x8f, 0x00));			   /* pop (%rax) */
+	cr_expect_not(LEAVES(0x9c));				   /* pushf */
+	cr_expect_not(LEAVES(0x9d));				   /* popf */
+	cr_expect_not(LEAVES(0x48, 0x83, 0xec, 8));		   /* sub $8,%rsp */
+	cr_expect_not(LEAVES(0x83, 0xc4, 8));			   /* add $8,%esp */
+	cr_expect_not(LEAVES(0x66, 0x83, 0xc4, 8));		   /* add $8,%sp */
+	cr_expect_not(LEAVES(0x40, 0x80, 0xc4, 8));		   /* add $8,%spl */
+	cr_expect_not(LEAVES(0x48, 0x83, 0xe4, 0xf0));		   /* and $-16,%rsp */
+	cr_expect_not(LEAVES(0x48, 0x8d, 0x64, 0x24, 8));	   /* lea 8(%rsp),%rsp */
+	cr_expect_not(LEAVES(0x48, 0x89, 0xec));		   /* mov %rbp,%rsp */
+	cr_expect_not(LEAVES(0x48, 0x8b, 0xe5));		   /* the same */
+	cr_expect_not(LEAVES(0x48, 0x94));			   /* xchg %rax,%rsp */
+	cr_expect_not(LEAVES(0x48, 0x87, 0xe0));		   /* the same */
+	cr_expect_not(LEAVES(0x48, 0xff, 0xc4));		   /* inc %rsp */
+	cr_expect_not(LEAVES(0x48, 0xc1, 0xe4, 4));		   /* shl $4,%rsp */
+	cr_expect_not(LEAVES(0x48, 0x0f, 0x44, 0xe0));		   /* cmove %rax,%rsp */
+	cr_expect_not(LEAVES(0x48, 0x0f, 0xc1, 0xc4));		   /* xadd %rax,%rsp */
+	cr_expect_not(LEAVES(0x48, 0x0f, 0xb1, 0xc4));		   /* cmpxchg %rax,%rsp */
+	cr_expect_not(LEAVES(0x48, 0x0f, 0xcc));		   /* bswap %rsp */
+	cr_expect_not(LEAVES(0xc9));				   /* leave */
+	cr_expect_not(LEAVES(0xc8, 8, 0, 0));			   /* enter */
+	cr_expect_not(LEAVES(0xc3));				   /* ret */
+	cr_expect_not(LEAVES(0xe8, 0, 0, 0, 0));		   /* call */
+	cr_expect_not(LEAVES(0xff, 0xd0));			   /* call *%rax */
+	cr_expect_not(LEAVES(0xcc));				   /* int3 */
+	cr_expect_not(LEAVES(0x0f, 0x05));			   /* syscall */
+	cr_expect_not(LEAVES(0x06));				   /* nothing */
+	cr_expect_not(LEAVES(0x90, 0x48, 0x89));		   /* cut off */
+	cr_expect_not(LEAVES(0x62, 0xf4, 0x7c, 0x18, 0x01, 0xc8)); /* not known to both */
+}

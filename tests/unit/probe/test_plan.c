@@ -308,13 +308,153 @@ Test(plan, never_called)
 			      "not called, and has no return address; use a uprobe at its entry");
 	cr_assert_eq(probe_elf_symbol(e, "_init", &sym, why), 0, "%s", why);
 	cr_expect_eq(probe_ret_refused(e, "_init", why), 0, "%s", why);
-	cr_expect_eq(probe_ret_uncalled(e, sym.offset, "_init", why), 0);
-	cr_expect_eq(probe_ret_uncalled(e, sym.offset, "_init.cold", why), -EOPNOTSUPP);
-	cr_expect_eq(probe_ret_uncalled(e, sym.offset, "_init.cold.12", why), -EOPNOTSUPP);
-	cr_expect_eq(probe_ret_uncalled(e, sym.offset, "_init.__part.1", why), -EOPNOTSUPP);
-	cr_expect_eq(probe_ret_uncalled(e, sym.offset, "_init.part.0", why), 0);
-	cr_expect_eq(probe_ret_uncalled(e, sym.offset, "_init.colder", why), 0);
-	cr_expect_eq(probe_ret_uncalled(e, sym.offset, "_dl_runtime_resolve_xsavec", why),
-		     -EOPNOTSUPP);
+	cr_expect_eq(probe_ret_at(e, sym.offset, "_init", why), 0);
+	cr_expect_eq(probe_ret_at(e, sym.offset, "_init.cold", why), -EOPNOTSUPP);
+	cr_expect_eq(probe_ret_at(e, sym.offset, "_init.cold.12", why), -EOPNOTSUPP);
+	cr_expect_eq(probe_ret_at(e, sym.offset, "_init.__part.1", why), -EOPNOTSUPP);
+	cr_expect_eq(probe_ret_at(e, sym.offset, "_init.part.0", why), 0);
+	cr_expect_eq(probe_ret_at(e, sym.offset, "_init.colder", why), 0);
+	cr_expect_eq(probe_ret_at(e, sym.offset, "_dl_runtime_resolve_xsavec", why), -EOPNOTSUPP);
 	probe_elf_free(&e);
+}
+
+/* What lies on top of the stack: each place with its offset. */
+__asm__(".text\n"
+	/* as compilers begin functions */
+	".globl ret_plain\n.type ret_plain, @function\nret_plain:\n.cfi_startproc\n"
+	"endbr64\nnop\nmov %edi, %eax\n"			  /* +0 +4 +5 */
+	"push %rbx\n.cfi_def_cfa_offset 16\n.cfi_offset 3, -16\n" /* +7 */
+	"mov %eax, %ebx\npop %rbx\n.cfi_def_cfa_offset 8\n"	  /* +8 +10 */
+	"ret\n.cfi_endproc\n.size ret_plain, . - ret_plain\n"	  /* +11 */
+	/* by hand, and not saying what it does */
+	".globl ret_lying\n.type ret_lying, @function\nret_lying:\n.cfi_startproc\n"
+	"nop\npush %rbx\npop %rbx\nret\n.cfi_endproc\n" /* +0 +1 +2 +3 */
+	".size ret_lying, . - ret_lying\n"
+	/* what is called begins within */
+	".globl ret_here\n.type ret_here, @function\nret_here:\n.cfi_startproc\n"
+	"call 1f\n1: nop\nlea 8(%rsp), %rsp\nret\n.cfi_endproc\n" /* +0 +5 +6 */
+	".size ret_here, . - ret_here\n"
+	/* no unwind entry */
+	".globl ret_bare\n.type ret_bare, @function\nret_bare: nop\nret\n"
+	".size ret_bare, . - ret_bare\n"
+	/* parts of functions, and where a signal's handler returns to */
+	".globl ret_part\n.type ret_part, @function\nret_part:\n.cfi_startproc\n"
+	".cfi_def_cfa_offset 32\nnop\nadd $24, %rsp\nret\n.cfi_endproc\n"
+	".size ret_part, . - ret_part\n"
+	".globl ret_framed\n.type ret_framed, @function\nret_framed:\n.cfi_startproc\n"
+	".cfi_def_cfa 6, 16\nnop\nret\n.cfi_endproc\n.size ret_framed, . - ret_framed\n"
+	".globl ret_first\n.type ret_first, @function\nret_first:\n.cfi_startproc\n"
+	".cfi_undefined 16\nnop\nret\n.cfi_endproc\n.size ret_first, . - ret_first\n"
+	".globl ret_signal\n.type ret_signal, @function\nret_signal:\n.cfi_startproc\n"
+	".cfi_signal_frame\nnop\nret\n.cfi_endproc\n.size ret_signal, . - ret_signal\n"
+	/* as in a procedure linkage table: breg7 8; deref; def_cfa_expression */
+	".globl ret_linked\n.type ret_linked, @function\nret_linked:\n.cfi_startproc\n"
+	".cfi_escape 0x0f, 3, 0x77, 8, 0x06\nnop\nret\n.cfi_endproc\n"
+	".size ret_linked, . - ret_linked\n"
+	/* rows that are remembered, and what is skipped */
+	".globl ret_rows\n.type ret_rows, @function\nret_rows:\n.cfi_startproc\n"
+	".cfi_personality 0x9b, ret_personality\n"
+	"nop\n.cfi_remember_state\n.cfi_def_cfa_offset 24\n"
+	".cfi_escape 0x2e, 16\n.cfi_escape 0x10, 3, 2, 0x77, 8\n.cfi_escape 0x09, 3, 4\n"
+	"nop\n.cfi_restore_state\nnop\nret\n.cfi_endproc\n" /* +1: 24, +2: 8 */
+	".size ret_rows, . - ret_rows\n"
+	/* an instruction nobody knows */
+	".globl ret_odd\n.type ret_odd, @function\nret_odd:\n.cfi_startproc\n"
+	".cfi_escape 0x2f, 3, 1\nnop\nret\n.cfi_endproc\n.size ret_odd, . - ret_odd\n"
+	/* without symbols: a function, and a part of one */
+	".cfi_startproc\n.Lunnamed_function: nop\nret\n.cfi_endproc\n"
+	".cfi_startproc\n.cfi_def_cfa_offset 16\n.Lunnamed_part: nop\npop %rax\nret\n"
+	".cfi_endproc\n"
+	".section .data.rel.ro, \"aw\"\n.globl ret_unnamed\n"
+	"ret_unnamed: .quad .Lunnamed_function, .Lunnamed_part\n"
+	"ret_personality: .quad 0\n.text\n");
+
+extern const u8 ret_plain[], ret_lying[], ret_here[], ret_bare[], ret_part[], ret_framed[],
+	ret_first[], ret_signal[], ret_linked[], ret_rows[], ret_odd[];
+extern const u8 *const ret_unnamed[2];
+
+Test(plan, return_address_on_top)
+{
+	static const char other[] = "what is on top of the stack there is no return address",
+			  unknown[] = "nothing tells that a return address is on top of the stack";
+	const struct {
+		const u8 *at;
+		const char *why;
+	} places[] = {
+		{ret_plain, NULL},	   {ret_plain + 4, NULL},
+		{ret_plain + 5, NULL},	   {ret_plain + 7, NULL},
+		{ret_plain + 8, other},	   {ret_plain + 10, other},
+		{ret_plain + 11, unknown}, {ret_lying, NULL},
+		{ret_lying + 1, NULL},	   {ret_lying + 2, unknown},
+		{ret_lying + 3, unknown},  {ret_here, NULL},
+		{ret_here + 5, unknown},   {ret_here + 6, unknown},
+		{ret_bare, NULL},	   {ret_bare + 1, unknown},
+		{ret_part, other},	   {ret_framed, other},
+		{ret_first, other},	   {ret_signal, other},
+		{ret_linked, other},	   {ret_rows, NULL},
+		{ret_rows + 1, other},	   {ret_rows + 2, NULL},
+		{ret_odd, NULL},	   {ret_odd + 1, unknown},
+		{ret_unnamed[0], NULL},	   {ret_unnamed[0] + 1, NULL},
+		{ret_unnamed[1], other},   {ret_unnamed[1] + 1, other},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
+		char why[PROBE_WHY_MAX] = "";
+		int err = probe_ret_at(elf, offset_of(places[i].at), "it", why);
+
+		if (!places[i].why) {
+			cr_expect_eq(err, 0, "%zu: %s", i, why);
+			continue;
+		}
+		cr_expect_eq(err, -EOPNOTSUPP, "%zu", i);
+		cr_expect(strstr(why, places[i].why), "%zu: %s", i, why);
+		cr_expect(strstr(why, "the return of it: "), "%zu: %s", i, why);
+	}
+}
+
+/* By whatever name, and wherever in them. */
+Test(plan, returns_twice_at)
+{
+	struct probe_elf *libc = NULL;
+	char why[PROBE_WHY_MAX];
+	struct probe_symbol sym;
+
+	if (probe_elf_open(LIBC, &libc, why))
+		cr_skip_test("no %s", LIBC);
+	cr_assert_eq(probe_elf_symbol(libc, "vfork", &sym, why), 0, "%s", why);
+	cr_expect_eq(probe_ret_at(libc, sym.offset, "", why), -EOPNOTSUPP);
+	cr_expect(strstr(why, "it returns more than once"), "%s", why);
+	cr_expect_eq(probe_ret_at(libc, sym.offset + 4, "other", why), -EOPNOTSUPP);
+	cr_expect(strstr(why, "it returns more than once"), "%s", why);
+	cr_assert_eq(probe_elf_symbol(libc, "malloc", &sym, why), 0, "%s", why);
+	cr_expect_eq(probe_ret_at(libc, sym.offset, "malloc", why), 0, "%s", why);
+	probe_elf_free(&libc);
+}
+
+static int return_at_entry(const struct probe_symbol *sym, void *cookie)
+{
+	struct sweep *s = cookie;
+	char why[PROBE_WHY_MAX];
+
+	if (!probe_ret_at(s->elf, sym->offset, sym->name, why)) {
+		s->planned++;
+	} else if (!strstr(why, "more than once")) {
+		cr_log_info("%s", why);
+		s->refused++;
+	}
+	return 0;
+}
+
+/* The unwind entries of libc say of no function that it is entered without a return address. */
+Test(plan, returns_of_libc)
+{
+	struct sweep s = {0};
+	char why[PROBE_WHY_MAX];
+
+	if (probe_elf_open(LIBC, &s.elf, why))
+		cr_skip_test("no %s", LIBC);
+	probe_elf_each(s.elf, return_at_entry, &s);
+	cr_expect_gt(s.planned, 1000);
+	cr_expect_leq(s.refused * 200, s.planned, "%zu of %zu refused", s.refused, s.planned);
+	probe_elf_free(&s.elf);
 }

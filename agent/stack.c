@@ -41,9 +41,13 @@
 #define FRAME_REST 256u /* red zone, alignment, return address */
 
 static u8 stacks[STACKS][STACK_SIZE] __attribute__((aligned(64)));
-static u32 taken[STACKS];   /* 0: free, TAKEN, or OF_PLACE + the place that it stays with */
-static u32 lanes_used;	    /* those above have counted nothing yet */
-static u64 origins[STACKS]; /* where the thread was before */
+static u32 lanes_used; /* those above have counted nothing yet */
+
+/* Of a stack; a line for each, as its thread writes there at every hit. */
+static struct note {
+	u64 origin; /* where the thread was before */
+	u32 taken;  /* 0: free, TAKEN, or OF_PLACE + the place that it stays with */
+} __cacheline_aligned notes[STACKS];
 
 #define TAKEN 1u
 #define OF_PLACE 2u
@@ -76,7 +80,7 @@ u64 stack_origin(u64 sp)
 {
 	s32 i = stack_index(sp);
 
-	return i >= 0 ? load_relaxed(&origins[i]) : sp;
+	return i >= 0 ? load_relaxed(&notes[i].origin) : sp;
 }
 
 static u32 state_word(const struct osl_ucontext *uc, u32 at)
@@ -125,9 +129,9 @@ static s32 take_free(void)
 	for (u32 i = 0; i < STACKS; i++) {
 		u32 free = 0;
 
-		if (!load_relaxed(&taken[i]) &&
-		    __atomic_compare_exchange_n(&taken[i], &free, TAKEN, false, __ATOMIC_ACQUIRE,
-						__ATOMIC_RELAXED))
+		if (!load_relaxed(&notes[i].taken) &&
+		    __atomic_compare_exchange_n(&notes[i].taken, &free, TAKEN, false,
+						__ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
 			return (s32)i;
 	}
 	return -1;
@@ -137,11 +141,11 @@ static s32 take_free(void)
 static s32 take_idle(void)
 {
 	for (u32 i = 0; i < STACKS; i++) {
-		u32 of = load_relaxed(&taken[i]);
+		u32 of = load_relaxed(&notes[i].taken);
 
 		if (of < OF_PLACE || !active_unbind(of - OF_PLACE, (s32)i))
 			continue;
-		store_release(&taken[i], TAKEN);
+		store_release(&notes[i].taken, TAKEN);
 		return (s32)i;
 	}
 	return -1;
@@ -169,7 +173,7 @@ static s32 take_with(struct agent_active *a)
 	i = take();
 	if (i >= 0 && active_index(a, &index)) {
 		a->stack = (u64)i + 1;
-		store_release(&taken[i], OF_PLACE + index);
+		store_release(&notes[i].taken, OF_PLACE + index);
 	}
 	return i;
 }
@@ -274,7 +278,7 @@ __hot bool stack_call(void (*fn)(void *hit), void *hit, const struct osl_ucontex
 	if (i < 0 && in_use)
 		return false;
 	if (i >= 0)
-		store_relaxed(&origins[i], here);
+		store_relaxed(&notes[i].origin, here);
 	if (i < 0)
 		fn(hit);
 	else if (in_use)
@@ -282,7 +286,7 @@ __hot bool stack_call(void (*fn)(void *hit), void *hit, const struct osl_ucontex
 	else
 		agent_call_on((u64)stacks[i] + TOP, fn, hit);
 	if (i >= 0)
-		store_release(&taken[i], 0);
+		store_release(&notes[i].taken, 0);
 	return called;
 }
 
@@ -295,10 +299,10 @@ __hot void stack_call_open(void (*fn)(void *hit), void *hit, struct agent_active
 		return;
 	}
 	active_moves(a, i);
-	store_relaxed(&origins[i], (u64)__builtin_frame_address(0));
+	store_relaxed(&notes[i].origin, (u64)__builtin_frame_address(0));
 	agent_call_on((u64)stacks[i] + TOP, fn, hit);
 	if (unlikely(a->stack != (u64)i + 1))
-		store_release(&taken[i], 0);
+		store_release(&notes[i].taken, 0);
 }
 
 /* In a forked child: nobody else is in a hit. */
@@ -307,11 +311,11 @@ void stack_reset(void)
 	s32 own = stack_index((u64)__builtin_frame_address(0));
 
 	for (u32 i = 0; i < STACKS; i++)
-		taken[i] = (s32)i == own ? TAKEN : 0;
+		notes[i].taken = (s32)i == own ? TAKEN : 0;
 }
 
 void stack_keep(s32 i)
 {
 	if (i < (s32)STACKS)
-		taken[i] = TAKEN;
+		notes[i].taken = TAKEN;
 }

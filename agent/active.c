@@ -16,20 +16,15 @@
  */
 #include "agent/agent.h"
 
-#define ACTIVE_SLOTS 1024u
 #define ACTIVE_WINDOW 32u
 #define KEY_NONE 2		/* of no thread */
 #define ACTIVE_REACH (1u << 20) /* nested frames are nearer than this */
 
-static struct agent_active slots[ACTIVE_SLOTS] __cacheline_aligned;
+#define slots agent_active_slots
+struct agent_active agent_active_slots[ACTIVE_SLOTS];
 static u32 displaced;		     /* entries that are not where their window starts */
 static struct agent_active overflow; /* .key counts the threads that found no place; its .run and
 					.link are anybody's and never looked at */
-
-static u32 window_start(u64 key)
-{
-	return (u32)((key * 0x9e3779b97f4a7c15ULL) >> 40) % ACTIVE_SLOTS;
-}
 
 /* How far above @frame that of @a is; as far as can be when it is not what @frame is within. */
 static u64 distance(const struct agent_active *a, u64 frame)
@@ -45,7 +40,7 @@ static u64 distance(const struct agent_active *a, u64 frame)
 /* The innermost of them: the nearest frame above @frame. */
 static struct agent_active *find(u64 key, u64 frame)
 {
-	u32 start = window_start(key);
+	u32 start = active_slot(key);
 	u32 window = load_relaxed(&displaced) ? ACTIVE_WINDOW : 1; /* its own it counted itself */
 	struct agent_active *found = NULL;
 	u64 nearest = ACTIVE_REACH;
@@ -85,7 +80,7 @@ bool active_unbind(u32 index, s32 stack)
 	if (!__atomic_compare_exchange_n(&a->key, &empty, KEY_NONE, false, __ATOMIC_SEQ_CST,
 					 __ATOMIC_RELAXED))
 		return false;
-	had = a->stack == (u64)stack + 1;
+	had = a->stack == (u32)stack + 1;
 	if (had)
 		a->stack = 0;
 	store_release(&a->key, 0);
@@ -110,7 +105,7 @@ static void release(struct agent_active *a, u64 key)
 {
 	a->run = NULL;
 	store_relaxed(&a->link, 0);
-	if (unlikely(a != &slots[window_start(key)]))
+	if (unlikely(a != &slots[active_slot(key)]))
 		__atomic_fetch_sub(&displaced, 1, __ATOMIC_RELAXED);
 	store_relaxed(&a->open, 0);
 	store_relaxed(&a->frame, 0);
@@ -119,7 +114,7 @@ static void release(struct agent_active *a, u64 key)
 
 static struct agent_active *enter(u64 key, u64 frame)
 {
-	u32 start = window_start(key);
+	u32 start = active_slot(key);
 
 	for (u32 i = 0; i < ACTIVE_WINDOW; i++) {
 		struct agent_active *a = &slots[(start + i) % ACTIVE_SLOTS];
@@ -159,7 +154,7 @@ __hot struct agent_active *active_enter_open(const struct jump_frame *f, u64 thr
 void active_moves(struct agent_active *a, s32 stack)
 {
 	if (a != &overflow && stack >= 0)
-		store_release(&a->open, ACTIVE_OPEN | (u64)(stack + 1) << ACTIVE_STACK);
+		store_release(&a->open, ACTIVE_OPEN | (u32)(stack + 1) << ACTIVE_STACK);
 }
 
 __hot void active_leave(struct agent_active *a)
@@ -214,7 +209,7 @@ void active_reset(void)
 
 		if (a->key != key)
 			*a = (struct agent_active){0};
-		else if (i != window_start(key))
+		else if (i != active_slot(key))
 			displaced++;
 		if (a->open >> ACTIVE_STACK)
 			stack_keep((s32)(a->open >> ACTIVE_STACK) - 1);

@@ -43,7 +43,7 @@ struct agent_hooks {
 	u32 order;		  /* room for 1 << order */
 	u32 n;
 	u32 nret; /* of them HOOK_STUB */
-	u32 pad;
+	u32 nsessions;
 	struct agent_hook v[];
 };
 
@@ -194,7 +194,27 @@ static inline void agent_count(u64 *counter)
 	__atomic_fetch_add(counter, 1, __ATOMIC_RELAXED);
 }
 
-s32 stack_index(u64 sp); /* of the pool's stacks, -1: it is none of them */
+/*
+ * The pool's stacks (stack.c). At the end of each is what those programs run in, one after the
+ * other, that are run without further ado (lean.c).
+ */
+#define AGENT_STACK_SIZE (32u << 10)
+struct agent_stack {
+	u8 room[AGENT_STACK_SIZE - ALIGN_UP(sizeof(struct ebpf_run) + 16, 16ul)];
+	u64 origin; /* where the thread was before */
+	u64 pad;
+	struct ebpf_run run;
+} __cacheline_aligned;
+_Static_assert(sizeof(struct agent_stack) == AGENT_STACK_SIZE, "no gaps");
+extern struct agent_stack agent_stacks[AGENT_LANES] __hidden;
+
+/* Of the pool's stacks; -1: it is none of them. */
+static inline s32 stack_index(u64 sp)
+{
+	u64 at = sp - (u64)agent_stacks;
+
+	return at < sizeof(agent_stacks) ? (s32)(at / AGENT_STACK_SIZE) : -1;
+}
 
 /* The lane of who runs on the stack that @sp is on, or NULL. */
 static inline struct agent_lane *agent_lane_at(u64 sp)
@@ -284,6 +304,12 @@ u64 jump_pad_leads(u64 addr); /* the stub that a pad's jump at @addr leads to, o
 /* An arena is new: stubs there can call. */
 void jump_arena(u64 addr);
 
+/* --- lean.c -------------------------------------------------------------------------------------
+ */
+
+/* Serve the hit of @p, if nothing is in the way of that; else false, nothing is done. */
+bool lean_hit(const struct agent_place *p, struct jump_frame *f, u64 thread);
+
 /* --- poke.c -------------------------------------------------------------------------------------
  */
 
@@ -311,9 +337,18 @@ struct agent_active {
 	u64 frame;	      /* address of the outermost handler's frame */
 	struct ebpf_run *run; /* the execution under way */
 	u64 link;	      /* whose program may be running, 0: none */
-	u64 open;	      /* signals may arrive in it: .frame is a struct jump_frame */
-	u64 stack;	      /* of the pool, belongs to whoever is in here: its number + 1 */
+	u32 open;	      /* signals may arrive in it: .frame is a struct jump_frame */
+	u32 stack;	      /* of the pool, belongs to whoever is in here: its number + 1 */
+	/* of the thread that was in here last, or NULL */
+	const struct agent_alternate *alternate;
 };
+#define ACTIVE_SLOTS 1024u
+extern struct agent_active agent_active_slots[ACTIVE_SLOTS] __hidden;
+/* The first that one with @key is looked for in. */
+static inline u32 active_slot(u64 key)
+{
+	return (u32)((key * 0x9e3779b97f4a7c15ULL) >> 40) % ACTIVE_SLOTS;
+}
 #define ACTIVE_OPEN 1
 #define ACTIVE_EXPOSED 2 /* and one of their handlers runs, which may not come back */
 #define ACTIVE_STACK 8	 /* bit from which on is one more than the stack of the pool it is on */
@@ -351,6 +386,9 @@ void trap_serve(const struct agent_place *p, const struct arch_regs *regs, struc
  * is returned is where control goes on, 0: the stub is nobody's. */
 u64 trap_serve_return(u64 addr, struct arch_regs *regs, struct agent_active *a);
 void trap_missed(const struct agent_place *p, enum hook_when when);
+/* One consumer's program runs. */
+void trap_run_hook(const struct agent_hook *h, const struct agent_place *p,
+		   const struct arch_regs *regs, struct agent_active *a);
 /* A call's return, and with it those of the sessions @notes. */
 void trap_missed_return(const struct agent_place *p, u32 notes);
 /*
@@ -430,11 +468,25 @@ const struct agent_place *ret_pop(u64 addr, struct arch_regs *regs, u32 *notes);
 bool stack_call(void (*fn)(void *hit), void *hit, const struct osl_ucontext *uc);
 /* The same for a hit that is in no handler. */
 void stack_call_open(void (*fn)(void *hit), void *hit, struct agent_active *a);
-/*
- * May a hit at @sp go on on another stack, as far as the alternate one matters? And what is known
- * for that: @uc's handler was called with @sp; @trapped: in place of the hit itself.
+/* Of a thread, written by nobody else. A place is never given to another. */
+struct agent_alternate {
+	u64 key; /* thread pointer | 1, and ALTERNATE_KNOWN when the others are valid; 0: free */
+	u64 at, size;
+};
+#define ALTERNATE_KNOWN 2u
+static inline u64 alternate_key(u64 thread)
+{
+	return (thread & ~3ull) | 1;
+}
+/* May a hit at @sp go on on another stack, as far as the alternate one matters? */
+static inline bool alternate_unused(const struct agent_alternate *a, u64 sp, u64 thread)
+{
+	return a && load_acquire(&a->key) == (alternate_key(thread) | ALTERNATE_KNOWN) &&
+	       sp - a->at >= a->size;
+}
+const struct agent_alternate *stack_alternate(u64 thread); /* NULL: there is no room for it */
+/* What is known for that: @uc's handler was called with @sp; @trapped: in place of the hit itself.
  */
-bool stack_may_be_left(u64 sp, u64 thread);
 void stack_note(const struct osl_ucontext *uc, u64 sp, bool trapped);
 void stack_lanes(void); /* there is a new page that says which lanes are in use */
 /* Where the thread was before it went to the stack of ours that @sp is on; or @sp. */

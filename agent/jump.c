@@ -418,11 +418,12 @@ static void on_closed_hit(void *v)
 }
 
 /* Something is to be done with the daemon, or the stack may not be left. */
-static __always_inline bool by_trap(const struct jump_frame *f, u64 thread)
+static __always_inline bool by_trap(const struct jump_frame *f, u64 thread,
+				    const struct agent_alternate *alternate)
 {
 	return load_acquire(agent.mark) != FORK_KNOWN ||
 	       (agent_daemon_dead() && !load_acquire(&agent.inert)) ||
-	       !stack_may_be_left((u64)f, thread);
+	       !alternate_unused(alternate, (u64)f, thread);
 }
 
 /* --- a return -----------------------------------------------------------------------------------
@@ -467,8 +468,9 @@ static __hot void on_return(struct jump_frame *f)
 {
 	struct back b = {.f = f, .stub = f->regs.ip};
 	u64 thread = arch_thread_pointer();
+	const struct agent_alternate *alternate = stack_alternate(thread);
 
-	if (unlikely(by_trap(f, thread))) {
+	if (unlikely(by_trap(f, thread, alternate))) {
 		if (!agent_trap_self(on_closed_back, &b)) {
 			agent_count(&agent.stats->hits);
 			on_back(&b);
@@ -476,6 +478,7 @@ static __hot void on_return(struct jump_frame *f)
 		return;
 	}
 	b.a = active_enter_open(f, thread);
+	b.a->alternate = alternate;
 	stack_call_open(on_open_back, &b, b.a);
 	active_leave(b.a);
 }
@@ -483,6 +486,7 @@ static __hot void on_return(struct jump_frame *f)
 __hot void agent_on_jump(struct jump_frame *f)
 {
 	struct hit h = {.regs = &f->regs};
+	const struct agent_alternate *alternate;
 	u64 thread;
 
 	if (ret_is_stub(f->regs.ip)) {
@@ -495,7 +499,10 @@ __hot void agent_on_jump(struct jump_frame *f)
 	/* restored since: there is only the instruction to be executed */
 	if (!h.p || load_acquire(&h.p->state) != SITE_ARMED)
 		return;
-	if (unlikely(by_trap(f, thread))) {
+	if (likely(lean_hit(h.p, f, thread)))
+		return;
+	alternate = stack_alternate(thread);
+	if (unlikely(by_trap(f, thread, alternate))) {
 		if (!agent_trap_self(on_closed_hit, &h)) {
 			agent_count(&agent.stats->hits);
 			trap_serve(h.p, h.regs, NULL);
@@ -503,6 +510,7 @@ __hot void agent_on_jump(struct jump_frame *f)
 		return;
 	}
 	h.a = active_enter_open(f, thread);
+	h.a->alternate = alternate;
 	stack_call_open(on_hit, &h, h.a);
 	active_leave(h.a);
 }

@@ -145,6 +145,7 @@ static void hooks_append(struct agent_hooks *h, const struct agent_hook *hook)
 {
 	h->v[h->n++] = *hook;
 	h->nret += hook->ret == HOOK_STUB;
+	h->nsessions += hook->ret == HOOK_SESSION;
 }
 
 static enum hook_when when_of(const struct agent_consumer *c)

@@ -25,10 +25,8 @@
  */
 #include "agent/agent.h"
 
-#define STACKS 17u
-#define STACK_SIZE (32u << 10) /* NEED, and two frames with the largest state */
-#define TOP (STACK_SIZE - 16u) /* what is called there is on this one, not on the next */
-#define NEED 12288u	       /* for a hit with its programs at their deepest, beside the frames */
+#define STACKS AGENT_LANES /* each of NEED, and two frames with the largest state */
+#define NEED 12288u	   /* for a hit with its programs at their deepest, beside the frames */
 
 #define DISARMED (1u << 31) /* SS_AUTODISARM: not in use while its handlers run */
 
@@ -40,47 +38,33 @@
 #define STATE_MAX (1u << 20)
 #define FRAME_REST 256u /* red zone, alignment, return address */
 
-static u8 stacks[STACKS][STACK_SIZE] __attribute__((aligned(64)));
+struct agent_stack agent_stacks[STACKS];
 static u32 lanes_used; /* those above have counted nothing yet */
 
-/* Of a stack; a line for each, as its thread writes there at every hit. */
+/* Of a stack; a line for each, as traps write there at every hit. */
 static struct note {
-	u64 origin; /* where the thread was before */
-	u32 taken;  /* 0: free, TAKEN, or OF_PLACE + the place that it stays with */
+	u32 taken; /* 0: free, TAKEN, or OF_PLACE + the place that it stays with */
 } __cacheline_aligned notes[STACKS];
 
 #define TAKEN 1u
 #define OF_PLACE 2u
-_Static_assert(STACKS == AGENT_LANES, "a lane each");
 
 #define THREADS 1024u
 #define WINDOW 16u
 
-/* Of a thread, written by nobody else. A place is never given to another. */
-struct alternate {
-	u64 key; /* thread pointer | 1, and KNOWN when the others are valid; 0: free */
-	u64 at, size;
-};
-#define KNOWN 2u
-static struct alternate alternates[THREADS];
+static struct agent_alternate alternates[THREADS];
 
-static u64 key_of(u64 thread)
+/* What is called there is on this stack. */
+static u64 top_of(s32 i)
 {
-	return (thread & ~3ull) | 1;
-}
-
-s32 stack_index(u64 sp)
-{
-	u64 at = sp - (u64)stacks;
-
-	return at < sizeof(stacks) ? (s32)(at / STACK_SIZE) : -1;
+	return (u64)agent_stacks[i].room + sizeof(agent_stacks[i].room);
 }
 
 u64 stack_origin(u64 sp)
 {
 	s32 i = stack_index(sp);
 
-	return i >= 0 ? load_relaxed(&notes[i].origin) : sp;
+	return i >= 0 ? load_relaxed(&agent_stacks[i].origin) : sp;
 }
 
 static u32 state_word(const struct osl_ucontext *uc, u32 at)
@@ -172,7 +156,9 @@ static s32 take_with(struct agent_active *a)
 		return (s32)a->stack - 1;
 	i = take();
 	if (i >= 0 && active_index(a, &index)) {
-		a->stack = (u64)i + 1;
+		ebpf_run_prepare(&agent_stacks[i].run);
+		agent_stacks[i].run.env = &agent.env;
+		a->stack = (u32)i + 1;
 		store_release(&notes[i].taken, OF_PLACE + index);
 	}
 	return i;
@@ -201,7 +187,7 @@ static void beside(void *p)
 {
 	struct beside *b = p;
 
-	b->called = set_alternate(b->stack, STACK_SIZE) == 0;
+	b->called = set_alternate(b->stack, sizeof(agent_stacks[0].room)) == 0;
 	if (b->called)
 		b->fn(b->hit);
 }
@@ -209,9 +195,9 @@ static void beside(void *p)
 static bool call_beside_alternate(s32 i, void (*fn)(void *hit), void *hit,
 				  const struct osl_ucontext *uc)
 {
-	struct beside b = {fn, hit, (u64)stacks[i], false};
+	struct beside b = {fn, hit, (u64)agent_stacks[i].room, false};
 
-	agent_call_on((u64)stacks[i] + TOP, beside, &b);
+	agent_call_on(top_of(i), beside, &b);
 	if (b.called)
 		set_alternate(uc->stack_sp, uc->stack_size);
 	return b.called;
@@ -226,16 +212,16 @@ static bool alternate_in_use(u64 sp, const struct osl_ucontext *uc)
 }
 
 /* The place of this thread, which is made; NULL: there is none. */
-static struct alternate *alternate_of(u64 thread)
+static struct agent_alternate *alternate_of(u64 thread)
 {
-	u64 key = key_of(thread);
+	u64 key = alternate_key(thread);
 	u32 start = hash_of(thread);
 
 	for (u32 i = 0; i < WINDOW; i++) {
-		struct alternate *a = &alternates[(start + i) % THREADS];
+		struct agent_alternate *a = &alternates[(start + i) % THREADS];
 		u64 empty = 0;
 
-		if ((load_relaxed(&a->key) & ~(u64)KNOWN) == key ||
+		if ((load_relaxed(&a->key) & ~(u64)ALTERNATE_KNOWN) == key ||
 		    (!load_relaxed(&a->key) &&
 		     __atomic_compare_exchange_n(&a->key, &empty, key, false, __ATOMIC_RELAXED,
 						 __ATOMIC_RELAXED)))
@@ -247,20 +233,18 @@ static struct alternate *alternate_of(u64 thread)
 void stack_note(const struct osl_ucontext *uc, u64 sp, bool trapped)
 {
 	bool in_use = alternate_in_use(sp, uc);
-	struct alternate *a = in_use || trapped ? alternate_of(arch_thread_pointer()) : NULL;
+	struct agent_alternate *a = in_use || trapped ? alternate_of(arch_thread_pointer()) : NULL;
 
 	if (!a)
 		return;
 	a->at = uc->stack_sp;
 	a->size = in_use ? uc->stack_size : 0;
-	store_release(&a->key, key_of(arch_thread_pointer()) | KNOWN);
+	store_release(&a->key, alternate_key(arch_thread_pointer()) | ALTERNATE_KNOWN);
 }
 
-__hot bool stack_may_be_left(u64 sp, u64 thread)
+const struct agent_alternate *stack_alternate(u64 thread)
 {
-	const struct alternate *a = alternate_of(thread);
-
-	return a && load_acquire(&a->key) & KNOWN && sp - a->at >= a->size;
+	return alternate_of(thread);
 }
 
 __hot bool stack_call(void (*fn)(void *hit), void *hit, const struct osl_ucontext *uc)
@@ -278,13 +262,13 @@ __hot bool stack_call(void (*fn)(void *hit), void *hit, const struct osl_ucontex
 	if (i < 0 && in_use)
 		return false;
 	if (i >= 0)
-		store_relaxed(&notes[i].origin, here);
+		store_relaxed(&agent_stacks[i].origin, here);
 	if (i < 0)
 		fn(hit);
 	else if (in_use)
 		called = call_beside_alternate(i, fn, hit, uc);
 	else
-		agent_call_on((u64)stacks[i] + TOP, fn, hit);
+		agent_call_on(top_of(i), fn, hit);
 	if (i >= 0)
 		store_release(&notes[i].taken, 0);
 	return called;
@@ -299,9 +283,9 @@ __hot void stack_call_open(void (*fn)(void *hit), void *hit, struct agent_active
 		return;
 	}
 	active_moves(a, i);
-	store_relaxed(&notes[i].origin, (u64)__builtin_frame_address(0));
-	agent_call_on((u64)stacks[i] + TOP, fn, hit);
-	if (unlikely(a->stack != (u64)i + 1))
+	store_relaxed(&agent_stacks[i].origin, (u64)__builtin_frame_address(0));
+	agent_call_on(top_of(i), fn, hit);
+	if (unlikely(a->stack != (u32)i + 1))
 		store_release(&notes[i].taken, 0);
 }
 

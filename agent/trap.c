@@ -119,6 +119,14 @@ static u64 run_hook(const struct agent_hook *h, const struct agent_place *p,
 	return result;
 }
 
+void trap_run_hook(const struct agent_hook *h, const struct agent_place *p,
+		   const struct arch_regs *regs, struct agent_active *a)
+{
+	struct part part = {.is_return = false};
+
+	run_hook(h, p, regs, &part, a);
+}
+
 static void count_missed(const struct agent_hook *h)
 {
 	struct agent_stat *st = agent_stat_at(h->stat);

@@ -89,6 +89,21 @@ static u64 run_end(struct ebpf_run *run, u64 ret)
 	return run->aborted ? 0 : ret;
 }
 
+void ebpf_run_prepare(struct ebpf_run *run)
+{
+	*run = (struct ebpf_run){.helpers = ebpf_helper_table, .callback = jit_callback};
+}
+
+bool ebpf_run_clean(struct ebpf_run *run)
+{
+	bool aborted = run->aborted;
+
+	ebpf_run_finish(run);
+	run->drain.map = NULL;
+	run->aborted = 0;
+	return aborted;
+}
+
 __hot u64 ebpf_prog_run(const struct ebpf_prog *prog, void *ctx, struct ebpf_run *run)
 {
 	u64 ret;

@@ -136,6 +136,26 @@ u32 ebpf_run_finish(struct ebpf_run *run);
  */
 void ebpf_run_leave(struct ebpf_run *run);
 
+/*
+ * For one who runs one program after the other, each through its .code (arch_call_on()), in a
+ * struct of his own: what is the same every time; then what differs, kind, env and what else
+ * ebpf_prog_run()'s caller fills aside; and what is to be done when something is left of it then:
+ * true when it was cut short.
+ */
+void ebpf_run_prepare(struct ebpf_run *run);
+static inline void ebpf_run_begin(struct ebpf_run *run, const struct ebpf_prog *prog, void *ctx)
+{
+	run->prog = prog;
+	run->refs = prog->refs;
+	run->ctx = ctx;
+	run->may_goto = EBPF_MAX_LOOPS;
+}
+static inline bool ebpf_run_is_clean(const struct ebpf_run *run)
+{
+	return !(run->aborted | run->nresv) && !run->lock && !run->drain.map;
+}
+bool ebpf_run_clean(struct ebpf_run *run);
+
 /* The same on the interpreter, whatever the image holds: the reference for tests. */
 u64 ebpf_prog_run_interp(const struct ebpf_prog *prog, void *ctx, struct ebpf_run *run);
 

@@ -15,8 +15,9 @@
  * (pick_cached()).
  *
  * Passes: two. In the first a jump ahead is long, so that what lies between two instructions is
- * never more in the second: where it is little enough the jump is short there. Distances are filled
- * in when all addresses are known.
+ * never much more in the second (jumps are placed in lines, see emit_place_jump()): where it is
+ * little enough the jump is short there. Distances are filled in when all addresses are known;
+ * should a short one turn out to be too far, all is done again without regard to lines.
  *
  * Rules: the image has passed the structural check. Pure, process context.
  */
@@ -39,10 +40,13 @@
 #define RUN_CTX 40
 #define RUN_MAY_GOTO 224
 #define HELPER_TAIL_CALL 12
-#define GUARD 8	       /* bytes above r10 */
-#define FAR (1u << 30) /* an offset that is not known yet */
+#define GUARD 8		/* bytes above r10 */
+#define FAR (1u << 30)	/* an offset that is not known yet */
+#define GROWTH_AHEAD 56 /* of a short distance, from pass to pass: four lines' */
+#define GROWTH_BACK 16	/* and from here to the jump: its own line's */
 
 bool x86_jit_avoid_bmi2;
+bool x86_jit_avoid_lines;
 bool arch_jit_asks;
 
 struct func {
@@ -79,6 +83,9 @@ struct jit {
 	s32 *loops;	/* n + 1: change in the number of loops around each instruction */
 	u32 paired;	/* the instruction behind two that became one, or none */
 	bool tail_calls; /* the program makes some */
+	bool asks_cpu;	 /* something needs the run's CPU: offsets of how it is asked for, and */
+	u32 cpu_slow, cpu_known; /* of where it is known */
+	u32 nr_cpus;		 /* that values have whose part is looked up in place; 0: none is */
 };
 
 static bool is_lddw(const struct bpf_insn *in)
@@ -298,17 +305,32 @@ static void analyse_lookup(struct jit *j, u32 i)
 	j->dead[mov] = j->dead[add] = 1;
 }
 
-static void analyse_lookups(struct jit *j)
+static void analyse_call(struct jit *j, u32 i)
+{
+	const struct ebpf_image_ref *map;
+
+	if (j->insns[i].imm == BPF_FUNC_get_smp_processor_id && !arch_jit_asks)
+		j->asks_cpu = true;
+	if (j->insns[i].imm != BPF_FUNC_map_lookup_elem)
+		return;
+	map = map_at(j, i, BPF_REG_1);
+	if (!map)
+		return;
+	analyse_lookup(j, i);
+	if (!j->key[i] || !jit_map_asks_cpu(&map->shape))
+		return;
+	j->asks_cpu = true;
+	if (!j->nr_cpus)
+		j->nr_cpus = map->shape.nr_cpus;
+}
+
+static void analyse_calls(struct jit *j)
 {
 	for (u32 s = 0; s < j->nfuncs; s++) {
 		j->f = &j->funcs[s];
-		for (u32 i = j->f->start; i < j->f->end; i += is_lddw(&j->insns[i]) ? 2 : 1) {
-			const struct bpf_insn *in = &j->insns[i];
-
-			if (in->code == (BPF_JMP | BPF_CALL) && !in->src_reg &&
-			    in->imm == BPF_FUNC_map_lookup_elem && map_at(j, i, BPF_REG_1))
-				analyse_lookup(j, i);
-		}
+		for (u32 i = j->f->start; i < j->f->end; i += is_lddw(&j->insns[i]) ? 2 : 1)
+			if (j->insns[i].code == (BPF_JMP | BPF_CALL) && !j->insns[i].src_reg)
+				analyse_call(j, i);
 	}
 }
 
@@ -331,9 +353,7 @@ static void analyse(struct jit *j, const struct ebpf_image *img)
 		pick_cached(j, f);
 		plan_frame(j, f);
 	}
-	for (i = 0; i < j->n; i++)
-		j->addr[i] = FAR;
-	analyse_lookups(j);
+	analyse_calls(j);
 }
 
 /* --- frames ---------------------------------------------------------------------------------- */
@@ -354,6 +374,20 @@ static void clear_stack(struct jit *j)
 	for (s32 off = -8; mask; off -= 8, mask >>= 1)
 		if (mask & 1)
 			emit_rm(&j->e, 0, true, 0x89, RAX, RBP, off, false);
+}
+
+static void find_cpu(struct jit *j)
+{
+	jit_cpu_find(&j->e, j->nr_cpus, &j->cpu_slow);
+	j->cpu_known = j->e.len;
+}
+
+static void ask_for_cpu(struct jit *j)
+{
+	j->cpu_slow = j->e.len;
+	jit_cpu_ask(&j->e, j->nr_cpus);
+	emit_bytes(&j->e, 0xe9, 1);
+	emit_rel32(&j->e, &j->cpu_known);
 }
 
 static void prologue(struct jit *j)
@@ -378,6 +412,8 @@ static void prologue(struct jit *j)
 	if (f->cached)
 		load_ref(j, CACHED, f->cached_ref);
 	clear_stack(j);
+	if (f == j->funcs && j->asks_cpu)
+		find_cpu(j);
 }
 
 /* back to the caller's registers and stack; rcx is dead at every end of a function */
@@ -416,19 +452,23 @@ static void thunk(struct jit *j, struct func *f)
 
 /* --- jumps and calls ------------------------------------------------------------------------- */
 
-/*
- * @cc < 0: always. The jump ends instruction @i, at whose end, as the first pass knew it, the
- * distance ahead begins; that back is known.
- */
+/* The distance ahead begins where, as the first pass knew it, instruction @i ends. */
+static bool is_near(const struct jit *j, u32 to, u32 i)
+{
+	if (to > j->e.len)
+		return (s32)(to - j->stop[i]) <= INT8_MAX - (j->e.lines ? GROWTH_AHEAD : 0);
+	return j->e.len + 2 - to <= -INT8_MIN - (j->e.lines ? GROWTH_BACK : 0);
+}
+
+/* @cc < 0: always. The jump ends instruction @i. */
 static void jump_to(struct jit *j, int cc, const u32 *to, u32 i)
 {
-	bool ahead = *to > j->e.len;
-	s32 disp = (s32)(*to - (ahead ? j->stop[i] : j->e.len + 2));
-
-	if (disp == (s8)disp) {
+	if (is_near(j, *to, i)) {
+		emit_place_jump(&j->e, 2);
 		emit_bytes(&j->e, cc < 0 ? 0xeb : 0x70u | (u32)cc, 1);
 		emit_rel8(&j->e, to);
 	} else if (cc < 0) {
+		emit_place_jump(&j->e, 5);
 		emit_bytes(&j->e, 0xe9, 1);
 		emit_rel32(&j->e, to);
 	} else {
@@ -551,13 +591,6 @@ static void call_bpf(struct jit *j, u32 pc)
 	}
 }
 
-static void call_helper(struct jit *j, u32 id)
-{
-	emit_mov(&j->e, true, R9, RUN);
-	emit_rm(&j->e, 0, true, 0x8b, R11, RUN, 0, false);
-	emit_rm(&j->e, 0, false, 0xff, 2, R11, (s32)(id * 8), false);
-}
-
 /* The helper's number is in a register; one that is none answers -EINVAL. */
 static void call_reg(struct jit *j, u8 reg)
 {
@@ -582,7 +615,7 @@ static void tail_call(struct jit *j)
 
 	emit_push(&j->e, RAX);
 	emit_push(&j->e, RAX);
-	call_helper(j, EBPF_HELPER_TAIL_CALL);
+	jit_call_helper(&j->e, EBPF_HELPER_TAIL_CALL);
 	emit_mov(&j->e, true, R11, RAX);
 	emit_pop(&j->e, RAX);
 	emit_pop(&j->e, RAX);
@@ -595,6 +628,13 @@ static void tail_call(struct jit *j)
 	emit_patch8(&j->e, stay);
 }
 
+/* The instruction has a rest behind its function: as far away as can be until it is known. */
+static void has_slow(struct jit *j, u32 i)
+{
+	if (!j->slow[i])
+		j->slow[i] = FAR;
+}
+
 /* False: the helper is to be called. */
 static bool map_lookup(struct jit *j, u32 i)
 {
@@ -602,8 +642,10 @@ static bool map_lookup(struct jit *j, u32 i)
 
 	if (!map || !j->key[i])
 		return false;
-	if (jit_map_lookup(&j->e, &map->shape, j->key[i], &j->slow[i]) && !j->slow[i])
-		j->slow[i] = FAR;
+	if (jit_map_asks_cpu(&map->shape) && map->shape.nr_cpus != j->nr_cpus)
+		jit_map_lookup_slow(&j->e, j->key[i]);
+	else if (jit_map_lookup(&j->e, &map->shape, j->key[i], &j->slow[i]))
+		has_slow(j, i);
 	return true;
 }
 
@@ -626,7 +668,11 @@ static bool probe_read(struct jit *j, u32 i)
 	bool constant = in->code == (BPF_ALU64 | BPF_MOV | BPF_K) ||
 			in->code == (BPF_ALU | BPF_MOV | BPF_K);
 
-	return constant && is_stack_at(j, i, BPF_REG_1) && jit_probe_read(&j->e, (u32)in->imm);
+	if (arch_jit_asks || !constant || !is_stack_at(j, i, BPF_REG_1) ||
+	    !jit_probe_read(&j->e, (u32)in->imm, &j->slow[i]))
+		return false;
+	has_slow(j, i);
+	return true;
 }
 
 /* False: the helper is to be called. */
@@ -645,7 +691,7 @@ static bool without_helper(struct jit *j, u32 i, u32 helper)
 	case BPF_FUNC_probe_read:
 	case BPF_FUNC_probe_read_user:
 	case BPF_FUNC_probe_read_kernel:
-		return !arch_jit_asks && probe_read(j, i);
+		return probe_read(j, i);
 	default:
 		return false;
 	}
@@ -662,7 +708,7 @@ static void emit_call(struct jit *j, u32 i)
 	else if (in->imm == HELPER_TAIL_CALL)
 		tail_call(j);
 	else if (!without_helper(j, i, (u32)in->imm))
-		call_helper(j, (u32)in->imm);
+		jit_call_helper(&j->e, (u32)in->imm);
 }
 
 static void emit_lddw(struct jit *j, const struct bpf_insn *in)
@@ -728,7 +774,6 @@ static int emit_func(struct jit *j)
 	int r;
 
 	prologue(j);
-	j->f->epilogue = j->f->epilogue ? j->f->epilogue : FAR;
 	for (i = j->f->start; i < j->f->end; i += used) {
 		j->addr[i] = j->e.len;
 		if (j->dead[i]) {
@@ -763,14 +808,27 @@ static void late_epilogue(struct jit *j)
 /* What its instructions do seldom. */
 static void slow_paths(struct jit *j)
 {
+	if (j->f == j->funcs && j->asks_cpu)
+		ask_for_cpu(j);
 	for (u32 i = j->f->start; i < j->f->end; i++) {
 		if (!j->slow[i])
 			continue;
 		j->slow[i] = j->e.len;
-		jit_map_lookup_slow(&j->e, j->key[i]);
+		if (j->insns[i].imm == BPF_FUNC_map_lookup_elem)
+			jit_map_lookup_slow(&j->e, j->key[i]);
+		else
+			jit_call_helper(&j->e, (u32)j->insns[i].imm);
 		emit_bytes(&j->e, 0xe9, 1);
 		emit_rel32(&j->e, &j->stop[i]);
 	}
+}
+
+static void nothing_known(struct jit *j)
+{
+	for (u32 i = 0; i < j->n; i++)
+		j->addr[i] = FAR;
+	for (u32 s = 0; s < j->nfuncs; s++)
+		j->funcs[s].epilogue = FAR;
 }
 
 static int one_pass(struct jit *j)
@@ -781,6 +839,7 @@ static int one_pass(struct jit *j)
 	j->e.len = 0;
 	j->e.nfixes = 0;
 	j->e.nguards = 0;
+	j->e.fused_end = 0;
 	for (s = 0; s < j->nfuncs; s++) {
 		j->f = &j->funcs[s];
 		r = emit_func(j);
@@ -805,17 +864,22 @@ static void fault_table(struct jit *j, struct arch_code *code)
 	code->nfaults = j->e.nguards;
 	for (u32 i = 0; i < j->e.nguards; i++) {
 		emit_bytes(&j->e, j->e.guards[i].at, 4);
-		emit_bytes(&j->e, j->e.guards[i].to, 4);
+		emit_bytes(&j->e, *j->e.guards[i].to, 4);
 	}
 	code->len = j->e.len;
 }
 
+/* -ERANGE: a jump that was short in the second pass had to go too far. */
 static int both_passes(struct jit *j, struct arch_code *code)
 {
 	_cleanup_free_ struct emit_guard *guards = NULL;
 	_cleanup_free_ struct emit_fix *fixes = NULL;
-	int r = one_pass(j);
+	int r;
 
+	j->e.fixes = NULL;
+	j->e.guards = NULL;
+	nothing_known(j);
+	r = one_pass(j);
 	if (r)
 		return r;
 	fixes = calloc(j->e.nfixes + 1, sizeof(*fixes));
@@ -828,7 +892,7 @@ static int both_passes(struct jit *j, struct arch_code *code)
 	if (r)
 		return r;
 	if (!emit_fix_all(&j->e))
-		return -EOPNOTSUPP;
+		return -ERANGE;
 	fault_table(j, code);
 	return code->len <= j->e.cap ? 0 : -ENOSPC;
 }
@@ -846,6 +910,7 @@ int arch_jit(const struct ebpf_image *img, u8 *out, size_t cap, struct arch_code
 	struct jit j = {
 		.e = {.out = out,
 		      .cap = cap,
+		      .lines = !x86_jit_avoid_lines,
 		      .bmi2 = __builtin_cpu_supports("bmi2") && !x86_jit_avoid_bmi2},
 		.insns = ebpf_image_insns(img),
 		.n = img->ninsns,
@@ -868,6 +933,10 @@ int arch_jit(const struct ebpf_image *img, u8 *out, size_t cap, struct arch_code
 		return -ENOMEM;
 	analyse(&j, img);
 	r = both_passes(&j, &made);
+	if (r == -ERANGE) {
+		j.e.lines = false;
+		r = both_passes(&j, &made);
+	}
 	if (r)
 		return r;
 	made.entry = funcs[0].entry;

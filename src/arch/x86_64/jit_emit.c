@@ -4,6 +4,8 @@
 
 #include "jit_emit.h"
 
+#define JUMP_LINE 32u
+
 void emit_bytes(struct emit *e, u64 bytes, u32 n)
 {
 	for (; n; n--, bytes >>= 8) {
@@ -106,26 +108,37 @@ void emit_mov_imm(struct emit *e, u8 dst, u64 imm)
 
 void emit_alu(struct emit *e, bool wide, enum x86_alu op, u8 dst, u8 src)
 {
+	u32 start = e->len;
+
 	emit_rr(e, wide, (u32)op << 3 | 1, src, dst, false);
+	emit_fuses(e, start);
 }
 
 void emit_alu_imm(struct emit *e, bool wide, enum x86_alu op, u8 dst, s32 imm)
 {
 	bool small = imm == (s8)imm;
+	u32 start = e->len;
 
 	emit_rr(e, wide, small ? 0x83 : 0x81, (u8)op, dst, false);
 	emit_bytes(e, (u32)imm, small ? 1 : 4);
+	emit_fuses(e, start);
 }
 
 void emit_test(struct emit *e, bool wide, u8 a, u8 b)
 {
+	u32 start = e->len;
+
 	emit_rr(e, wide, 0x85, b, a, false);
+	emit_fuses(e, start);
 }
 
 void emit_test_imm(struct emit *e, bool wide, u8 a, s32 imm)
 {
+	u32 start = e->len;
+
 	emit_rr(e, wide && imm < 0, 0xf7, 0, a, false);
 	emit_bytes(e, (u32)imm, 4);
+	emit_fuses(e, start);
 }
 
 void emit_imul(struct emit *e, bool wide, u8 dst, u8 src)
@@ -223,14 +236,60 @@ void emit_pop(struct emit *e, u8 reg)
 	emit_bytes(e, 0x58u | (reg & 7u), 1);
 }
 
+void emit_fuses(struct emit *e, u32 start)
+{
+	e->fused = start;
+	e->fused_end = e->len;
+}
+
+/* One instruction that does nothing, of @n bytes, 1 to 8: nop, or nop [rax + index * scale + disp]
+ */
+static void nop(u8 *at, u32 n)
+{
+	static const u8 nops[][8] = {{0x90},
+				     {0x66, 0x90},
+				     {0x0f, 0x1f, 0x00},
+				     {0x0f, 0x1f, 0x40, 0},
+				     {0x0f, 0x1f, 0x44, 0, 0},
+				     {0x66, 0x0f, 0x1f, 0x44, 0, 0},
+				     {0x0f, 0x1f, 0x80, 0, 0, 0, 0},
+				     {0x0f, 0x1f, 0x84, 0, 0, 0, 0, 0}};
+
+	memcpy(at, nops[n - 1], n);
+}
+
+static void fill(u8 *at, u32 n)
+{
+	for (u32 len; n; n -= len, at += len) {
+		len = MIN(n, 8u);
+		nop(at, len);
+	}
+}
+
+void emit_place_jump(struct emit *e, u32 len)
+{
+	u32 start = e->fused_end == e->len ? e->fused : e->len;
+	u32 pad = JUMP_LINE - start % JUMP_LINE;
+
+	if (!e->lines || start / JUMP_LINE == (e->len + len) / JUMP_LINE)
+		return;
+	if (e->len + pad <= e->cap) {
+		memmove(e->out + start + pad, e->out + start, e->len - start);
+		fill(e->out + start, pad);
+	}
+	e->len += pad;
+}
+
 u32 emit_jcc8(struct emit *e, enum x86_cc cc)
 {
+	emit_place_jump(e, 2);
 	emit_bytes(e, 0x70u | cc, 2);
 	return e->len - 1;
 }
 
 u32 emit_jmp8(struct emit *e)
 {
+	emit_place_jump(e, 2);
 	emit_bytes(e, 0xeb, 2);
 	return e->len - 1;
 }
@@ -254,17 +313,11 @@ void emit_rel32(struct emit *e, const u32 *to)
 	note_fix(e, to, false);
 }
 
-u32 emit_guard(struct emit *e)
+void emit_guard(struct emit *e, const u32 *to)
 {
 	if (e->guards)
-		e->guards[e->nguards].at = e->len;
-	return e->nguards++;
-}
-
-void emit_guard_to(struct emit *e, u32 guard)
-{
-	if (e->guards)
-		e->guards[guard].to = e->len;
+		e->guards[e->nguards] = (struct emit_guard){.at = e->len, .to = to};
+	e->nguards++;
 }
 
 void emit_load_fs(struct emit *e, u8 dst, u8 at)
@@ -289,6 +342,7 @@ bool emit_fix_all(struct emit *e)
 
 void emit_jcc32(struct emit *e, enum x86_cc cc, const u32 *to)
 {
+	emit_place_jump(e, 6);
 	emit_bytes(e, 0x800fu | (u32)cc << 8, 2);
 	emit_rel32(e, to);
 }

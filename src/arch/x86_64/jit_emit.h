@@ -38,6 +38,8 @@ enum x86_cc {
 
 /* For tests: generate for a CPU without BMI2. */
 extern bool x86_jit_avoid_bmi2;
+/* For tests: generate without .lines. */
+extern bool x86_jit_avoid_lines;
 
 /* A place in the code, of one byte or four, that is to hold the distance to an offset. */
 struct emit_fix {
@@ -48,7 +50,8 @@ struct emit_fix {
 
 /* An instruction that may fault, and where the code goes on then. */
 struct emit_guard {
-	u32 at, to;
+	u32 at;
+	const u32 *to; /* where the offset will be known in the end */
 };
 
 struct emit {
@@ -56,6 +59,8 @@ struct emit {
 	size_t cap;
 	u32 len;
 	bool bmi2;		/* the CPU has it */
+	bool lines;		/* no jump crosses the end of a line, or ends there */
+	u32 fused, fused_end;	/* the instruction that is one with a jump behind it: where */
 	struct emit_fix *fixes; /* NULL: they are only counted */
 	u32 nfixes;
 	struct emit_guard *guards; /* the same */
@@ -94,6 +99,14 @@ void emit_zext8(struct emit *e, u8 dst, u8 src);
 void emit_bswap(struct emit *e, bool wide, u8 reg);
 void emit_push(struct emit *e, u8 reg);
 void emit_pop(struct emit *e, u8 reg);
+/*
+ * A jump of @len bytes comes next. Many CPUs decode a jump anew each time that crosses the end of
+ * one of their lines of 32 bytes, or ends there, together with the comparison before it, with which
+ * it is one operation: half the speed of a short loop. With .lines, it begins the next line then.
+ */
+void emit_place_jump(struct emit *e, u32 len);
+/* The instruction from @start to here sets the flags for a jump that may come next. */
+void emit_fuses(struct emit *e, u32 start);
 /* Jump of a fixed short form, target to be filled in by emit_patch8(). Returns the patch's place.
  */
 u32 emit_jcc8(struct emit *e, enum x86_cc cc);
@@ -106,9 +119,8 @@ void emit_rel8(struct emit *e, const u32 *to);
 void emit_rel32(struct emit *e, const u32 *to);
 bool emit_fix_all(struct emit *e);
 
-/* The next instruction may fault; what comes when emit_guard_to() is told so goes on then. */
-u32 emit_guard(struct emit *e);
-void emit_guard_to(struct emit *e, u32 guard);
+/* The next instruction may fault, and the code goes on at the offset *to then. */
+void emit_guard(struct emit *e, const u32 *to);
 /* mov @dst, fs:[@at], of 32 bits */
 void emit_load_fs(struct emit *e, u8 dst, u8 at);
 void emit_jcc32(struct emit *e, enum x86_cc cc, const u32 *to);

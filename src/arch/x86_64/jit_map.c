@@ -17,11 +17,11 @@
 
 /* offsets in struct ebpf_run, struct ebpf_map and struct ebpf_map_ops, asserted in core/run/prog.c
  */
-enum { RUN_HELPERS = 0, MAP_OPS = 64, MAP_BASE = 72 };
+enum { RUN_HELPERS = 0, RUN_CPU = 272, RUN_CPU_PART = 276, MAP_OPS = 64, MAP_BASE = 72 };
 enum { OPS_LOOKUP = 32, OPS_UPDATE = 40, OPS_DELETE = 48 };
 /* and in the tables of htab_impl.h, asserted in htab_pool.c */
-#define MAX_CPUS 0x1000u /* osl_cpu() takes no number from there on */
-#define KEY_MAX 40u	 /* five words: a longer one is compared by a loop */
+#define MAX_CPUS 0x1000 /* osl_cpu() takes no number from there on */
+#define KEY_MAX 40u	/* five words: a longer one is compared by a loop */
 enum { BUCKET_SIZE = 8, BUCKET_HEAD = 4, ELEM_SMALL = 12, ELEM_END = 16 };
 
 static u32 type_of(const struct ebpf_map_shape *map)
@@ -58,62 +58,59 @@ static u8 scaled(struct emit *e, u8 dst, u8 index, u32 size)
 	return dst;
 }
 
-static void call_helper(struct emit *e, u32 id)
+void jit_call_helper(struct emit *e, u32 id)
 {
+	emit_mov(e, true, R9, R12);
 	load(e, true, R11, R12, RUN_HELPERS);
 	emit_rm(e, 0, false, 0xff, 2, R11, (s32)(id * 8), false);
 }
 
-/* What to do when a load did not tell the CPU: its number or, as map_impl.h has it, part in rax. */
-static void ask_for_cpu(struct emit *e, u32 nr_cpus)
+static void keep(struct emit *e, u8 reg, s32 at)
 {
-	emit_push(e, RDX);
-	emit_push(e, RDX);
-	emit_mov(e, true, R9, R12);
-	call_helper(e, BPF_FUNC_get_smp_processor_id);
-	emit_mov_imm(e, RCX, nr_cpus);
-	emit_alu(e, false, X86_XOR, RDX, RDX);
-	emit_unary(e, true, X86_DIV, RCX);
-	emit_mov(e, false, RAX, RDX);
-	emit_pop(e, RCX);
-	emit_pop(e, RDX);
+	emit_rm(e, 0, false, 0x89, reg, R12, at, false);
 }
 
-/*
- * eax: the CPU's number, where the thread has it and it is below @n; returns the jump that is made
- * then. Otherwise the code goes on here.
- */
-static u32 load_cpu(struct emit *e, u32 n)
+void jit_cpu_find(struct emit *e, u32 nr_cpus, const u32 *slow)
 {
-	u32 unknown, known, guard;
-
 	load(e, true, R11, R12, RUN_HELPERS);
 	load(e, true, RAX, R11, EBPF_HELPER_CPU_AT * 8);
 	emit_test(e, true, RAX, RAX);
-	unknown = emit_jcc8(e, CC_E);
-	guard = emit_guard(e);
+	emit_jcc32(e, CC_E, slow);
+	emit_guard(e, slow);
 	emit_load_fs(e, RAX, RAX);
-	emit_alu_imm(e, false, X86_CMP, RAX, (s32)n);
-	known = emit_jcc8(e, CC_B);
-	emit_patch8(e, unknown);
-	emit_guard_to(e, guard);
-	return known;
+	emit_alu_imm(e, false, X86_CMP, RAX, nr_cpus ? (s32)nr_cpus : MAX_CPUS);
+	emit_jcc32(e, CC_AE, slow);
+	keep(e, RAX, RUN_CPU);
+	if (nr_cpus)
+		keep(e, RAX, RUN_CPU_PART);
+}
+
+/* The part is found as map_impl.h has it. */
+void jit_cpu_ask(struct emit *e, u32 nr_cpus)
+{
+	emit_push(e, RDI);
+	emit_push(e, RDI);
+	jit_call_helper(e, BPF_FUNC_get_smp_processor_id);
+	keep(e, RAX, RUN_CPU);
+	if (nr_cpus) {
+		emit_mov_imm(e, RCX, nr_cpus);
+		emit_alu(e, false, X86_XOR, RDX, RDX);
+		emit_unary(e, false, X86_DIV, RCX);
+		keep(e, RDX, RUN_CPU_PART);
+	}
+	emit_pop(e, RDI);
+	emit_pop(e, RDI);
 }
 
 void jit_cpu(struct emit *e)
 {
-	u32 known = load_cpu(e, MAX_CPUS);
-
-	emit_mov(e, true, R9, R12);
-	call_helper(e, BPF_FUNC_get_smp_processor_id);
-	emit_patch8(e, known);
+	load(e, false, RAX, R12, RUN_CPU);
 }
 
 /* By the register the size needs. */
-static void copy_guarded(struct emit *e, u32 size)
+static void copy_guarded(struct emit *e, u32 size, const u32 *slow)
 {
-	u32 guard = emit_guard(e), done;
-
+	emit_guard(e, slow);
 	if (size == 1)
 		emit_rm(e, 0, false, 0x0fb6, RAX, RDX, 0, false);
 	else if (size == 2)
@@ -122,33 +119,14 @@ static void copy_guarded(struct emit *e, u32 size)
 		load(e, size == 8, RAX, RDX, 0);
 	emit_rm(e, size == 2 ? 0x66 : 0, size == 8, size == 1 ? 0x88 : 0x89, RAX, RDI, 0, false);
 	emit_alu(e, false, X86_XOR, RAX, RAX);
-	done = emit_jmp8(e);
-	emit_guard_to(e, guard);
-	emit_mov(e, true, R9, R12);
-	call_helper(e, BPF_FUNC_probe_read);
-	emit_patch8(e, done);
 }
 
-bool jit_probe_read(struct emit *e, u32 size)
+bool jit_probe_read(struct emit *e, u32 size, const u32 *slow)
 {
 	if (size != 1 && size != 2 && size != 4 && size != 8)
 		return false;
-	copy_guarded(e, size);
+	copy_guarded(e, size, slow);
 	return true;
-}
-
-/* rax: where this CPU has what CPU 0 has at rdx */
-static void this_cpu(struct emit *e, const struct ebpf_map_shape *map)
-{
-	u32 known = load_cpu(e, map->nr_cpus);
-
-	ask_for_cpu(e, map->nr_cpus);
-	emit_patch8(e, known);
-	if (IS_POW2(map->area))
-		emit_shift_imm(e, true, X86_SHL, RAX, (u8)__builtin_ctz(map->area));
-	else
-		emit_imul_imm(e, true, RAX, RAX, (s32)map->area);
-	emit_alu(e, true, X86_ADD, RAX, RDX);
 }
 
 /* rax: the value of element rcx, whose map's memory begins at rdx, per CPU */
@@ -156,19 +134,22 @@ static void percpu_value(struct emit *e, const struct ebpf_map_shape *map)
 {
 	u8 at = scaled(e, RCX, RCX, map->value_stride);
 
+	load(e, false, RAX, R12, RUN_CPU_PART);
 	emit_rm_index(e, true, 0x8d, RDX, RDX, at, 8, (s32)map->values);
-	this_cpu(e, map);
+	if (IS_POW2(map->area))
+		emit_shift_imm(e, true, X86_SHL, RAX, (u8)__builtin_ctz(map->area));
+	else
+		emit_imul_imm(e, true, RAX, RAX, (s32)map->area);
+	emit_alu(e, true, X86_ADD, RAX, RDX);
 }
 
-static void lookup_array(struct emit *e, const struct ebpf_map_shape *map, s32 key)
+static void lookup_array(struct emit *e, const struct ebpf_map_shape *map, s32 key, const u32 *slow)
 {
-	u32 beyond;
 	u8 at;
 
 	load(e, false, RCX, RBP, key);
-	emit_alu(e, false, X86_XOR, RAX, RAX);
 	emit_alu_imm(e, false, X86_CMP, RCX, (s32)map->nr_elems);
-	beyond = emit_jcc8(e, CC_AE);
+	emit_jcc32(e, CC_AE, slow);
 	load(e, true, RDX, RDI, MAP_BASE);
 	if (map->nr_cpus) {
 		percpu_value(e, map);
@@ -176,7 +157,6 @@ static void lookup_array(struct emit *e, const struct ebpf_map_shape *map, s32 k
 		at = scaled(e, RCX, RCX, map->stride);
 		emit_rm_index(e, true, 0x8d, RAX, RDX, at, 8, (s32)map->elems);
 	}
-	emit_patch8(e, beyond);
 }
 
 /* r11: the hash of the key at rbp + @key, of which the topmost bits count */
@@ -204,13 +184,16 @@ static void compare_key(struct emit *e, const struct ebpf_map_shape *map, u8 at,
 {
 	u32 size = key_size(map);
 	s32 theirs = (s32)map->elems + (size == 4 ? ELEM_SMALL : ELEM_END);
+	u32 start;
 
 	for (u32 off = 0; off < size; off += 8) {
 		bool wide = size - off >= 8;
 
 		if (off || size > 8)
 			load(e, wide, RAX, RBP, key + (s32)off);
+		start = e->len;
 		emit_rm_index(e, wide, 0x39, RAX, RDX, at, 8, theirs + (s32)off);
+		emit_fuses(e, start);
 		emit_jcc32(e, CC_NE, slow);
 	}
 }
@@ -259,16 +242,28 @@ void jit_map_change(struct emit *e, u32 helper)
 	emit_bytes(e, 0x9848, 2); /* cltq */
 }
 
+static bool is_array(const struct ebpf_map_shape *map)
+{
+	return type_of(map) == BPF_MAP_TYPE_ARRAY || type_of(map) == BPF_MAP_TYPE_PERCPU_ARRAY;
+}
+
+static bool is_short_hash(const struct ebpf_map_shape *map)
+{
+	return !is_array(map) && key_size(map) % 4 == 0 && key_size(map) <= KEY_MAX;
+}
+
+bool jit_map_asks_cpu(const struct ebpf_map_shape *map)
+{
+	return map->nr_elems && map->nr_cpus && (is_array(map) || is_short_hash(map));
+}
+
 bool jit_map_lookup(struct emit *e, const struct ebpf_map_shape *map, s32 key, const u32 *slow)
 {
-	bool array =
-		type_of(map) == BPF_MAP_TYPE_ARRAY || type_of(map) == BPF_MAP_TYPE_PERCPU_ARRAY;
-
-	if (map->nr_elems && array) {
-		lookup_array(e, map, key);
-		return false;
+	if (map->nr_elems && is_array(map)) {
+		lookup_array(e, map, key, slow);
+		return true;
 	}
-	if (map->nr_elems && key_size(map) % 4 == 0 && key_size(map) <= KEY_MAX) {
+	if (map->nr_elems && is_short_hash(map)) {
 		lookup_hash(e, map, key, slow);
 		return true;
 	}

@@ -19,6 +19,8 @@ _Static_assert(offsetof(struct ebpf_run, refs) == 16, "jit: refs");
 _Static_assert(offsetof(struct ebpf_run, ctx) == 40, "jit: ctx");
 _Static_assert(offsetof(struct ebpf_run, recover) == 88, "enter.S: recover");
 _Static_assert(offsetof(struct ebpf_run, may_goto) == 224, "jit: may_goto");
+_Static_assert(offsetof(struct ebpf_run, cpu) == 272, "jit_map: cpu");
+_Static_assert(offsetof(struct ebpf_run, cpu_part) == 276, "jit_map: cpu_part");
 _Static_assert(offsetof(struct ebpf_map, ops) == 64, "jit_map: ops");
 _Static_assert(offsetof(struct ebpf_map, base) == 72, "jit_map: base");
 _Static_assert(offsetof(struct ebpf_map_ops, lookup) == 32, "jit_map: lookup");

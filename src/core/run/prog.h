@@ -114,6 +114,8 @@ struct ebpf_run {
 		struct ebpf_map *map; /* a user ring that is being drained, or NULL */
 		u64 next;	      /* position behind the sample in the program's hands */
 	} drain;
+	u32 cpu;      /* for JIT code: the number of the CPU on which it began, */
+	u32 cpu_part; /* and which part of values per CPU is that one's */
 };
 
 /*

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The JIT against the interpreter: every operation on every pair of registers, and random programs,
- * with and without BMI2; the random programs also against the kernel, where it may be asked. The
- * seed is printed; EBPFRT_SEED repeats a run.
+ * with and without BMI2 and jumps placed in lines; the random programs also against the kernel,
+ * where it may be asked. The seed is printed; EBPFRT_SEED repeats a run.
  */
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <sys/syscall.h>
 
 #include "arch/arch.h"
+#include "arch/x86_64/insn.h"
 #include "arch/x86_64/jit_emit.h"
 #include "base/macros.h"
 #include "tests/support/engine.h"
@@ -305,10 +306,10 @@ static void compare(const struct program *p)
 	u64 want, got;
 
 	want = engine_r0(p->insns, p->n, false, NULL);
-	x86_jit_avoid_bmi2 = false;
+	x86_jit_avoid_bmi2 = x86_jit_avoid_lines = false;
 	got = engine_r0(p->insns, p->n, true, NULL);
 	if (got == want) {
-		x86_jit_avoid_bmi2 = true;
+		x86_jit_avoid_bmi2 = x86_jit_avoid_lines = true;
 		got = engine_r0(p->insns, p->n, true, NULL);
 	}
 	if (got != want)
@@ -489,6 +490,63 @@ Test(jit, code_has_no_address_in_it)
 	cr_assert_neq(a.base, b.base);
 	cr_assert_eq(a.load.image_size, b.load.image_size);
 	cr_assert_arr_eq(a.load.image, b.load.image, a.load.image_size);
+}
+
+static bool is_conditional(const struct arch_insn *in)
+{
+	return (in->map == 0 && in->opcode >> 4 == 7) || (in->map == 1 && in->opcode >> 4 == 8);
+}
+
+static bool compares(const struct arch_insn *in)
+{
+	return in->map == 0 && (in->opcode == 0x81 || in->opcode == 0x83 || in->opcode == 0x85);
+}
+
+static void jumps_are_in_lines(const u8 *code, u32 len)
+{
+	struct arch_insn in, last = {0};
+	const u32 line = 32;
+	u32 jumps = 0;
+
+	for (u32 at = 0; at < len; at += in.len, last = in) {
+		u32 start = compares(&last) ? at - last.len : at;
+
+		cr_assert_eq(arch_insn_decode(code + at, len - at, &in), 0, "at %#x", at);
+		if (!is_conditional(&in))
+			continue;
+		jumps++;
+		cr_assert_eq(start / line, (at + in.len) / line, "a jump at %#x", at);
+	}
+	cr_assert_gt(jumps, 0);
+}
+
+Test(jit, jumps_in_lines)
+{
+	struct engine e __attribute__((cleanup(engine_close))) = {0};
+	struct program *p = calloc(1, sizeof(*p));
+	const struct ebpf_image *img;
+
+	if (!arch_jit_machine)
+		return;
+	for (u32 shift = 0; shift < 32; shift++) {
+		p->n = 0;
+		put_lddw(p, 0, 0x123456789abcdefULL);
+		for (u32 i = 0; i < shift; i++)
+			put(p, ALU64_IMM(BPF_XOR, 0, i % 2 ? 1 : 0x1000));
+		for (u32 i = 0; i < 100; i++) {
+			put(p, ALU64_IMM(BPF_ADD, 0, i));
+			put(p, JMP_IMM(i % 2 ? BPF_JEQ : BPF_JGT, 0, (s32)(i * i * i), 1));
+			put(p, ALU64_IMM(BPF_OR, 0, 0x4000));
+		}
+		put(p, EXIT());
+		compare(p);
+		x86_jit_avoid_lines = false;
+		cr_assert_eq(engine_load(&e, p->insns, p->n, true), 0);
+		img = (const void *)e.load.image;
+		jumps_are_in_lines((const u8 *)img + img->code, img->code_size - 1);
+		engine_close(&e);
+	}
+	free(p);
 }
 
 static const struct ebpf_map_meta *one_map(void *cookie, s32 fd, bool is_index)

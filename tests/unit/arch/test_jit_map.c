@@ -661,6 +661,86 @@ Test(jit_map, part_of_this_cpu)
 	}
 }
 
+static struct ebpf_map other_map;
+
+static void bind_parts(struct ebpf_map *m, u32 id, u32 parts)
+{
+	struct ebpf_map_meta meta = {.id = id,
+				     .type = BPF_MAP_TYPE_PERCPU_ARRAY,
+				     .key_size = 4,
+				     .value_size = 8,
+				     .max_entries = KEYS,
+				     .nr_cpus = parts};
+	u64 size = ebpf_map_shm_size(&meta);
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	cr_assert_eq(ebpf_map_bind(m, &meta, p, size), 0);
+}
+
+static const struct ebpf_map_meta *either_by_fd(void *cookie, s32 fd, bool is_index)
+{
+	return fd == 3 ? &map.meta : &other_map.meta;
+}
+
+/* Two maps of as many parts as may be, and what a function that is called finds. */
+static void both_parts(u32 parts, u32 other_parts, bool jit)
+{
+	static const struct bpf_insn p[] = {
+		MOV_REG(6, 1),
+		ST(BPF_DW, 10, -8, 5),
+		MOV_REG(2, 10),
+		ALU64_IMM(BPF_ADD, 2, -8),
+		MAP_AT(1),
+		CALL(LOOKUP),
+		STX(BPF_DW, 6, 0, 0),
+		MOV_REG(1, 6),
+		CALL_BPF(1),
+		EXIT(),
+		MOV_REG(6, 1),
+		ST(BPF_DW, 10, -8, 5),
+		MOV_REG(2, 10),
+		ALU64_IMM(BPF_ADD, 2, -8),
+		LDDW_KIND(1, BPF_PSEUDO_MAP_FD, 4),
+		CALL(LOOKUP),
+		STX(BPF_DW, 6, 0, 8),
+		CALL(BPF_FUNC_get_smp_processor_id),
+		STX(BPF_DW, 6, 0, 16),
+		EXIT(),
+	};
+	struct ebpf_run run = {.kind = EBPF_RUN_TEST};
+	u64 got[3], key[2] = {5};
+
+	bind_parts(&map, 1, parts);
+	bind_parts(&other_map, 2, other_parts);
+	e.load.map_by_fd = either_by_fd;
+	cr_assert_eq(engine_load(&e, p, ARRAY_SIZE(p), jit), 0, "%s", e.text);
+	for (u32 i = 0; i < e.prog.image->nrefs; i++)
+		e.refs[i] =
+			(u64)(uintptr_t)(ebpf_image_refs(e.prog.image)[i].map ? &other_map : &map);
+	ebpf_prog_run(&e.prog, got, &run);
+	cr_assert(!run.aborted);
+	cr_assert_eq(got[0], (u64)(uintptr_t)map.ops->lookup(&map, key));
+	cr_assert_eq(got[1], (u64)(uintptr_t)other_map.ops->lookup(&other_map, key));
+	cr_assert_eq(got[2], osl_cpu());
+	engine_close(&e);
+	munmap(map.base, map.size);
+	munmap(other_map.base, other_map.size);
+}
+
+Test(jit_map, maps_of_several_parts)
+{
+	static __thread u32 number;
+
+	if (osl_thread_pointer())
+		osl_cpu_at = (s64)((u64)(uintptr_t)&number - osl_thread_pointer());
+	BOTH_ENGINES(jit)
+	for (number = 0; number < 8; number++)
+		for (u32 parts = 1; parts < 5; parts++) {
+			both_parts(parts, 3, jit);
+			both_parts(3, parts, jit);
+		}
+}
+
 /* Every link there is, right at the bounds: only elements are looked at. */
 Test(jit_map, links_at_the_bounds)
 {

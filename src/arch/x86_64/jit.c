@@ -379,7 +379,7 @@ static void clear_stack(struct jit *j)
 static void find_cpu(struct jit *j)
 {
 	jit_cpu_find(&j->e, j->nr_cpus, &j->cpu_slow);
-	j->cpu_known = j->e.len;
+	j->cpu_known = emit_label(&j->e);
 }
 
 static void ask_for_cpu(struct jit *j)
@@ -775,7 +775,7 @@ static int emit_func(struct jit *j)
 
 	prologue(j);
 	for (i = j->f->start; i < j->f->end; i += used) {
-		j->addr[i] = j->e.len;
+		j->addr[i] = emit_label(&j->e);
 		if (j->dead[i]) {
 			used = 1;
 			j->paired = i + 1;

@@ -349,6 +349,8 @@ void emit_jcc32(struct emit *e, enum x86_cc cc, const u32 *to)
 
 void emit_patch8(struct emit *e, u32 place)
 {
+	u32 here = emit_label(e);
+
 	if (place < e->cap)
-		e->out[place] = (u8)(e->len - place - 1);
+		e->out[place] = (u8)(here - place - 1);
 }

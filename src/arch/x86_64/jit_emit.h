@@ -105,6 +105,12 @@ void emit_pop(struct emit *e, u8 reg);
  * it is one operation: half the speed of a short loop. With .lines, it begins the next line then.
  */
 void emit_place_jump(struct emit *e, u32 len);
+/* The code may be entered here, where it stands now: what is before it is not to be moved. */
+static inline u32 emit_label(struct emit *e)
+{
+	e->fused_end = 0;
+	return e->len;
+}
 /* The instruction from @start to here sets the flags for a jump that may come next. */
 void emit_fuses(struct emit *e, u32 start);
 /* Jump of a fixed short form, target to be filled in by emit_patch8(). Returns the patch's place.

@@ -549,6 +549,28 @@ Test(jit, jumps_in_lines)
 	free(p);
 }
 
+/* What a jump that begins a line takes along is not what somebody jumps behind. */
+Test(jit, jumps_to_jumps)
+{
+	struct program *p = calloc(1, sizeof(*p));
+
+	for (u32 shift = 0; shift < 64; shift++) {
+		p->n = 0;
+		put(p, MOV_IMM(0, 1));
+		put(p, MOV_IMM(2, 0));
+		for (u32 i = 0; i < shift; i++)
+			put(p, MOV_REG(i % 2 ? 8 : 3, 2));
+		put(p, JMP_IMM(BPF_JEQ, 2, 1, 3)); /* else the last is dead */
+		put(p, JMP_IMM(BPF_JEQ, 2, 0, 1));
+		put(p, ALU64_IMM(BPF_ADD, 0, 0x101010));
+		put(p, JMP_IMM(BPF_JA, 0, 0, 1));
+		put(p, ALU64_IMM(BPF_XOR, 0, 2));
+		put(p, EXIT());
+		compare(p);
+	}
+	free(p);
+}
+
 static const struct ebpf_map_meta *one_map(void *cookie, s32 fd, bool is_index)
 {
 	static const struct ebpf_map_meta meta = {

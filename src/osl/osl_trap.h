@@ -78,6 +78,22 @@ extern s64 osl_cpu_at;
 u32 osl_numa_node(void);
 u32 osl_tgid(void);
 u32 osl_tid(void);
+/*
+ * What code needs to answer by itself: a thread whose pointer is @tp, as the word it leads to says,
+ * and whose word at @tp + .tid_at is a tid with an entry for both, is that entry's. Entries of
+ * threads that are gone, or none, are of no harm: who finds another calls osl_tid(), which makes it
+ * its own. All of it may change at any time; .pid_tgid is loaded once.
+ */
+#define OSL_WHO_SLOTS 256 /* a tid's is the one of its last 8 bits */
+struct osl_who {
+	s64 tid_at; /* may lead nowhere */
+	u64 pad;
+	struct {
+		u64 tp;
+		u64 pid_tgid; /* tgid << 32 | tid */
+	} by_tid[OSL_WHO_SLOTS];
+};
+extern struct osl_who osl_who;
 u64 osl_uid_gid(void); /* gid << 32 | uid */
 u64 osl_cgroup_id(void);
 /* Is the file (st_dev, st_ino) the PID namespace of this process, whose numbers osl_tid() gives? */

@@ -31,6 +31,7 @@
 #include "jit_emit.h"
 #include "jit_map.h"
 #include "jit_ops.h"
+#include "jit_self.h"
 
 #define INT3 0xcc
 #define RUN R12
@@ -675,6 +676,15 @@ static bool probe_read(struct jit *j, u32 i)
 	return true;
 }
 
+static bool pid_tgid(struct jit *j, u32 i)
+{
+	if (arch_jit_asks)
+		return false;
+	jit_pid_tgid(&j->e, &j->slow[i]);
+	has_slow(j, i);
+	return true;
+}
+
 /* False: the helper is to be called. */
 static bool without_helper(struct jit *j, u32 i, u32 helper)
 {
@@ -688,6 +698,8 @@ static bool without_helper(struct jit *j, u32 i, u32 helper)
 		if (!arch_jit_asks)
 			jit_cpu(&j->e);
 		return !arch_jit_asks;
+	case BPF_FUNC_get_current_pid_tgid:
+		return pid_tgid(j, i);
 	case BPF_FUNC_probe_read:
 	case BPF_FUNC_probe_read_user:
 	case BPF_FUNC_probe_read_kernel:

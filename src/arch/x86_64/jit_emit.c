@@ -325,6 +325,13 @@ void emit_load_fs(struct emit *e, u8 dst, u8 at)
 	emit_rm(e, 0x64, false, 0x8b, dst, at, 0, false);
 }
 
+void emit_load_self(struct emit *e, u8 dst)
+{
+	emit_bytes(e, 0x8b4864, 3);
+	emit_bytes(e, (u32)dst << 3 | 4u, 1);
+	emit_bytes(e, 0x25, 5);
+}
+
 bool emit_fix_all(struct emit *e)
 {
 	for (u32 i = 0; i < e->nfixes; i++) {

@@ -129,4 +129,6 @@ bool emit_fix_all(struct emit *e);
 void emit_guard(struct emit *e, const u32 *to);
 /* mov @dst, fs:[@at], of 32 bits */
 void emit_load_fs(struct emit *e, u8 dst, u8 at);
+/* mov @dst, fs:[0]: the thread pointer, where a libc keeps it; @dst is below r8 */
+void emit_load_self(struct emit *e, u8 dst);
 void emit_jcc32(struct emit *e, enum x86_cc cc, const u32 *to);

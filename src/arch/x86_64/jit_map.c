@@ -17,11 +17,10 @@
 
 /* offsets in struct ebpf_run, struct ebpf_map and struct ebpf_map_ops, asserted in core/run/prog.c
  */
-enum { RUN_HELPERS = 0, RUN_CPU = 272, RUN_CPU_PART = 276, MAP_OPS = 64, MAP_BASE = 72 };
+enum { RUN_CPU_PART = 276, MAP_OPS = 64, MAP_BASE = 72 };
 enum { OPS_LOOKUP = 32, OPS_UPDATE = 40, OPS_DELETE = 48 };
 /* and in the tables of htab_impl.h, asserted in htab_pool.c */
-#define MAX_CPUS 0x1000 /* osl_cpu() takes no number from there on */
-#define KEY_MAX 40u	/* five words: a longer one is compared by a loop */
+#define KEY_MAX 40u /* five words: a longer one is compared by a loop */
 enum { BUCKET_SIZE = 8, BUCKET_HEAD = 4, ELEM_SMALL = 12, ELEM_END = 16 };
 
 static u32 type_of(const struct ebpf_map_shape *map)
@@ -56,55 +55,6 @@ static u8 scaled(struct emit *e, u8 dst, u8 index, u32 size)
 	if (shift)
 		emit_shift_imm(e, true, X86_SHL, dst, shift);
 	return dst;
-}
-
-void jit_call_helper(struct emit *e, u32 id)
-{
-	emit_mov(e, true, R9, R12);
-	load(e, true, R11, R12, RUN_HELPERS);
-	emit_rm(e, 0, false, 0xff, 2, R11, (s32)(id * 8), false);
-}
-
-static void keep(struct emit *e, u8 reg, s32 at)
-{
-	emit_rm(e, 0, false, 0x89, reg, R12, at, false);
-}
-
-void jit_cpu_find(struct emit *e, u32 nr_cpus, const u32 *slow)
-{
-	load(e, true, R11, R12, RUN_HELPERS);
-	load(e, true, RAX, R11, EBPF_HELPER_CPU_AT * 8);
-	emit_test(e, true, RAX, RAX);
-	emit_jcc32(e, CC_E, slow);
-	emit_guard(e, slow);
-	emit_load_fs(e, RAX, RAX);
-	emit_alu_imm(e, false, X86_CMP, RAX, nr_cpus ? (s32)nr_cpus : MAX_CPUS);
-	emit_jcc32(e, CC_AE, slow);
-	keep(e, RAX, RUN_CPU);
-	if (nr_cpus)
-		keep(e, RAX, RUN_CPU_PART);
-}
-
-/* The part is found as map_impl.h has it. */
-void jit_cpu_ask(struct emit *e, u32 nr_cpus)
-{
-	emit_push(e, RDI);
-	emit_push(e, RDI);
-	jit_call_helper(e, BPF_FUNC_get_smp_processor_id);
-	keep(e, RAX, RUN_CPU);
-	if (nr_cpus) {
-		emit_mov_imm(e, RCX, nr_cpus);
-		emit_alu(e, false, X86_XOR, RDX, RDX);
-		emit_unary(e, false, X86_DIV, RCX);
-		keep(e, RDX, RUN_CPU_PART);
-	}
-	emit_pop(e, RDI);
-	emit_pop(e, RDI);
-}
-
-void jit_cpu(struct emit *e)
-{
-	load(e, false, RAX, R12, RUN_CPU);
 }
 
 /* By the register the size needs. */

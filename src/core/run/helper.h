@@ -43,5 +43,6 @@ void ebpf_helper_table_init(void);
  */
 #define EBPF_HELPER_TAIL_CALL 255
 #define EBPF_HELPER_CPU_AT 254 /* not a function: osl_cpu_at when the table was filled */
-#define EBPF_HELPER_CALLABLE EBPF_HELPER_CPU_AT /* who names a helper by a register ends here */
-_Static_assert(EBPF_HELPER_KFUNC + EKFUNC_MAX <= EBPF_HELPER_CPU_AT, "kfuncs have their slots");
+#define EBPF_HELPER_WHO 253    /* nor this: &osl_who */
+#define EBPF_HELPER_CALLABLE EBPF_HELPER_WHO /* who names a helper by a register ends here */
+_Static_assert(EBPF_HELPER_KFUNC + EKFUNC_MAX <= EBPF_HELPER_CALLABLE, "kfuncs have their slots");

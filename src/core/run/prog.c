@@ -19,8 +19,11 @@ _Static_assert(offsetof(struct ebpf_run, refs) == 16, "jit: refs");
 _Static_assert(offsetof(struct ebpf_run, ctx) == 40, "jit: ctx");
 _Static_assert(offsetof(struct ebpf_run, recover) == 88, "enter.S: recover");
 _Static_assert(offsetof(struct ebpf_run, may_goto) == 224, "jit: may_goto");
-_Static_assert(offsetof(struct ebpf_run, cpu) == 272, "jit_map: cpu");
+_Static_assert(offsetof(struct ebpf_run, cpu) == 272, "jit_self: cpu");
 _Static_assert(offsetof(struct ebpf_run, cpu_part) == 276, "jit_map: cpu_part");
+_Static_assert(offsetof(struct osl_who, tid_at) == 0 && offsetof(struct osl_who, by_tid) == 16 &&
+		       sizeof(osl_who.by_tid[0]) == 16 && OSL_WHO_SLOTS == 256,
+	       "jit_self: who");
 _Static_assert(offsetof(struct ebpf_map, ops) == 64, "jit_map: ops");
 _Static_assert(offsetof(struct ebpf_map, base) == 72, "jit_map: base");
 _Static_assert(offsetof(struct ebpf_map_ops, lookup) == 32, "jit_map: lookup");
@@ -245,6 +248,7 @@ void ebpf_prog_internal_helpers(ebpf_helper_fn *table)
 			table[i] = no_such_helper;
 	table[EBPF_HELPER_TAIL_CALL] = tail_call_code;
 	table[EBPF_HELPER_CPU_AT] = (ebpf_helper_fn)(uintptr_t)osl_cpu_at;
+	table[EBPF_HELPER_WHO] = (ebpf_helper_fn)(uintptr_t)&osl_who;
 }
 
 /* --- cutting a run short --------------------------------------------------------------------- */

@@ -70,6 +70,7 @@ static struct {
 } state;
 
 s64 osl_cpu_at;
+struct osl_who osl_who __cacheline_aligned;
 bool osl_walled;
 static u64 random_state __cacheline_aligned;
 static struct thread threads[THREADS];
@@ -284,8 +285,10 @@ static bool tcb_known(u64 tp, u32 tid)
 		return false;
 	__atomic_fetch_add(&state.tries, 1, __ATOMIC_RELAXED);
 	off = tcb_search(tp, tid);
-	if (off)
+	if (off) {
 		store_relaxed(&state.tid_off, off);
+		store_relaxed(&osl_who.tid_at, off);
+	}
 	return off;
 }
 
@@ -329,6 +332,39 @@ static u32 thread_register(u64 tp)
 	return tid;
 }
 
+/*
+ * For code that asks by itself, through the self pointer. Two threads that come to the same slot at
+ * once may leave an entry that is nobody's.
+ */
+static void who_note(u64 tp, u32 tid)
+{
+	u64 pid_tgid = (u64)osl_tgid() << 32 | tid;
+	u32 at = tid % OSL_WHO_SLOTS;
+
+	if (load_relaxed(&osl_who.by_tid[at].tp) == tp &&
+	    load_relaxed(&osl_who.by_tid[at].pid_tgid) == pid_tgid)
+		return;
+	if (osl_fault_self_pointer() != tp)
+		return;
+	store_relaxed(&osl_who.by_tid[at].pid_tgid, pid_tgid);
+	store_relaxed(&osl_who.by_tid[at].tp, tp);
+}
+
+/*
+ * A child's threads are others, and its tgid. A slot without an entry has a number that is not one
+ * of its own, so that not even zeroes near a thread pointer find it.
+ */
+static void who_forget(void)
+{
+	for (u32 i = 0; i < OSL_WHO_SLOTS; i++) {
+		if (load_relaxed(&osl_who.by_tid[i].pid_tgid))
+			store_relaxed(&osl_who.by_tid[i].pid_tgid, !i);
+		if (load_relaxed(&osl_who.by_tid[i].tp))
+			store_relaxed(&osl_who.by_tid[i].tp, 0);
+	}
+	store_relaxed(&osl_who.by_tid[0].pid_tgid, 1);
+}
+
 /* The entry of the running thread if its tid is still that of the control block. */
 static struct thread *thread_current(u64 tp, u32 *tid)
 {
@@ -345,9 +381,10 @@ u32 osl_tid(void)
 	u64 tp = osl_thread_pointer();
 	u32 tid;
 
-	if (likely(thread_current(tp, &tid)))
-		return tid;
-	return thread_register(tp);
+	if (unlikely(!thread_current(tp, &tid)))
+		return thread_register(tp);
+	who_note(tp, tid);
+	return tid;
 }
 
 static void comm_fetch(u64 comm[2])
@@ -496,6 +533,7 @@ void osl_trap_init(const struct osl_self *self)
 	state.self = *self;
 	state.epoch++;
 	state.tries = 0;
+	who_forget();
 	state.clock_gettime = osl_vdso_sym(self->vdso, "__vdso_clock_gettime");
 	state.getcpu = osl_vdso_sym(self->vdso, "__vdso_getcpu");
 	state.cpu_node = osl_hw_has_cpu_node();

@@ -660,9 +660,68 @@ Test(hashtab, a_dead_owners_lock_is_taken_over)
 	for (u32 *p = buckets(&map); p < elems(&map); p += 2)
 		*p = 78; /* alive: bounded, then busy */
 	for (u32 key = 0; key < 4; key++)
+		cr_assert_eq(map.ops->del(&map, &key), -EBUSY);
+	for (u32 key = 4; key < 8; key++)
 		cr_assert_eq(map.ops->update(&map, &key, &value, 0), -EBUSY);
 	for (u32 key = 0; key < 4; key++)
 		cr_assert_not_null(map.ops->lookup(&map, &key), "readers wait for nobody");
+	value = 2;
+	for (u32 key = 0; key < 4; key++) {
+		cr_assert_eq(map.ops->update(&map, &key, &value, 0), 0, "a value needs no bucket");
+		cr_assert_eq(*(u64 *)map.ops->lookup(&map, &key), 2);
+	}
+}
+
+/* the states of all elements that are linked */
+static void written_by(struct ebpf_map *map, u32 owner)
+{
+	for (u32 i = 0; i < map->meta.max_entries; i++) {
+		u32 *state = (u32 *)((u8 *)elems(map) + i * map->stride) + 1;
+
+		if (*state & 1)
+			*state = (*state & 0xfff8) | 3 | owner << 16;
+	}
+}
+
+static void small_value(u32 type, u32 owner, int want)
+{
+	u64 value[TEST_CPUS] = {5};
+	struct ebpf_map map;
+	u32 key = 1, missing = 9;
+
+	test_map(&map, type, 4, 8, 4, 0);
+	cr_assert_eq(map.ops->update_user(&map, &key, value, 0), 0);
+	written_by(&map, owner);
+	cr_assert_not_null(map.ops->lookup(&map, &key), "readers wait for nobody");
+	cr_assert_eq(map.ops->update(&map, &key, value, 0), want);
+	cr_assert_eq(map.ops->update_user(&map, &key, value, 0), want);
+	cr_assert_eq(map.ops->update(&map, &missing, value, 0), 0);
+	written_by(&map, owner);
+	cr_assert_eq(map.ops->lookup_delete_user(&map, &missing, value), want);
+	cr_assert_eq(map.ops->del(&map, &key), want);
+	cr_assert_eq(!map.ops->lookup(&map, &key), !want);
+	if (want)
+		return;
+	cr_assert_eq(map.ops->update(&map, &key, value, 0), 0);
+	written_by(&map, owner);
+	cr_assert_eq(ebpf_map_reap(&map), 0, "it is a member, not lost");
+	for (u32 i = 0; i < 4; i++)
+		cr_assert_neq((((u32 *)((u8 *)elems(&map) + i * map.stride))[1] & 3), 3);
+	cr_assert_not_null(map.ops->lookup(&map, &key));
+}
+
+/* Who replaces a value where it is may die doing so, or never come to an end. */
+Test(hashtab, a_dead_writers_element_is_taken_over)
+{
+	static const u32 types[] = {BPF_MAP_TYPE_HASH, BPF_MAP_TYPE_PERCPU_HASH,
+				    BPF_MAP_TYPE_LRU_HASH};
+
+	shared->dead[77] = 1;
+	for (u32 i = 0; i < ARRAY_SIZE(types); i++) {
+		small_value(types[i], 77, 0);
+		small_value(types[i], 0xdead, 0);
+		small_value(types[i], 78, -EBUSY);
+	}
 }
 
 /* ---- scribbled on ---- */

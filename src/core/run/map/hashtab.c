@@ -21,10 +21,13 @@
  * or not (then it goes back to a pool): reap() decides which. The update that was interrupted
  * either happened or did not.
  *
- * A value of at most 8 bytes is replaced in place by one store. A longer one is written to a spare
- * element that then takes the old one's place in the chain: a reader sees the old value or the new.
- * The state carries a generation, so that a copy to user space can tell that the element was reused
- * under it.
+ * A value of at most 8 bytes, or one of a CPU's, is replaced in place, without the bucket's lock:
+ * buckets of several keys share a line of the cache, elements of several threads do not. Whoever
+ * does that first makes the element WRITTEN, with its number, if it is LINKED; who takes an element
+ * out of its chain, or stores to it under the bucket's lock, waits until it is not, or takes it
+ * over from a dead process. A longer one is written to a spare element that then takes the old
+ * one's place in the chain: a reader sees the old value or the new. The state carries a generation,
+ * so that a copy to user space can tell that the element was reused under it.
  */
 #include "core/run/map/htab_impl.h"
 #include "core/run/map/htab_key.h"
@@ -287,6 +290,19 @@ static int insert(struct ebpf_map *map, u32 bucket, const void *key, const void 
 	return 0;
 }
 
+static int replace_in_place(struct ebpf_map *map, u32 old, const void *value, enum value_form form)
+{
+	struct htab_elem *e = elem_at(map, old);
+	int err = ebpf_htab_seize(map, e, WRITTEN);
+
+	if (err)
+		return err;
+	err = write_value(map, old, value, form, false);
+	set_linked(e);
+	ebpf_special_stop(map, elem_value(map, e));
+	return err;
+}
+
 static int replace(struct ebpf_map *map, u32 bucket, u32 *from, u32 old, const void *key,
 		   const void *value, enum value_form form, u32 *held)
 {
@@ -294,11 +310,8 @@ static int replace(struct ebpf_map *map, u32 bucket, u32 *from, u32 old, const v
 	u32 spare = 0;
 	int err;
 
-	if (ebpf_htab_in_place(&map->meta)) {
-		err = write_value(map, old, value, form, false);
-		ebpf_special_stop(map, elem_value(map, e));
-		return err;
-	}
+	if (ebpf_htab_in_place(&map->meta))
+		return replace_in_place(map, old, value, form);
 	err = *held ? 0 : ebpf_htab_take_spare(map, held, &spare);
 	if (!err)
 		err = fill(map, *held, key, value, form);
@@ -346,18 +359,18 @@ static int store_locked(struct ebpf_map *map, u32 bucket, const void *key, const
 	return insert(map, bucket, key, value, form, held);
 }
 
+/* An element that we hold. */
 static void unlink_elem(struct ebpf_map *map, u32 bucket, u32 *from, u32 link)
 {
 	struct htab_elem *e = elem_at(map, link);
 
-	hold(e, 0);
 	store_release(from, rest_of_chain(map, bucket, &e->next));
 	ebpf_special_stop(map, elem_value(map, e));
 }
 
 /* ---- making room ----------------------------------------------------------------------------- */
 
-/* Take one victim out of the table, unless its bucket is busy. */
+/* Take one victim out of the table, unless its bucket is busy, or it. */
 static bool evict_one(struct ebpf_map *map, u32 link)
 {
 	struct htab_elem *e = elem_at(map, link);
@@ -367,6 +380,8 @@ static bool evict_one(struct ebpf_map *map, u32 link)
 	if (!ebpf_trylock(&bucket_at(map, bucket)->lock))
 		return false;
 	from = find_link(map, bucket, NULL, &link);
+	if (from && !try_seize(e, HELD))
+		from = NULL;
 	if (from)
 		unlink_elem(map, bucket, from, link);
 	bucket_unlock(map, bucket);
@@ -390,7 +405,7 @@ static int evict(struct ebpf_map *map, u32 *held)
 		u32 link = __atomic_fetch_add(&head_of(map)->hand, 1, __ATOMIC_RELAXED) % n + 1;
 		u8 *used = used_byte(map, link);
 
-		if (state_kind(READ_ONCE(elem_at(map, link)->state)) != LINKED)
+		if (!is_linked(READ_ONCE(elem_at(map, link)->state)))
 			continue;
 		if (READ_ONCE(*used) && looked < LRU_PATIENCE) {
 			WRITE_ONCE(*used, 0);
@@ -454,22 +469,20 @@ static inline bool may_overwrite(const struct ebpf_map *map, u64 flags, bool per
 }
 
 /*
- * The usual update, of a value that is there and is replaced in place: found without the lock,
- * which then only has to keep the element what it is. True when it is done.
+ * The usual update, of a value that is there and is replaced in place: once the element is WRITTEN
+ * it stays what it is, and where. True when it is done.
  */
-static inline __attribute__((always_inline)) bool overwrite(struct ebpf_map *map, u32 bucket,
-							    u32 link, const void *key,
-							    const void *value, u32 ksz, bool percpu)
+static inline __attribute__((always_inline)) bool
+overwrite(struct ebpf_map *map, u32 link, const void *key, const void *value, u32 ksz, bool percpu)
 {
-	u32 *lock = &bucket_at(map, bucket)->lock, size = map->meta.value_size;
 	struct htab_elem *e = elem_at(map, link);
+	u32 size = map->meta.value_size, state = READ_ONCE(e->state);
 	u64 *to, word;
 
-	if (!ebpf_lock_cas(lock, 0, ebpf_lock_self()))
+	if (unlikely(state_kind(state) != LINKED) || unlikely(!seize_from(e, state, WRITTEN)))
 		return false;
-	if (unlikely(state_kind(READ_ONCE(e->state)) != LINKED) ||
-	    unlikely(!key_equal(map, e, key, ksz))) {
-		ebpf_unlock(lock);
+	if (unlikely(!key_equal(map, e, key, ksz))) {
+		set_linked(e);
 		return false;
 	}
 	to = percpu ? cpu_value(map, link, ebpf_map_cpu(map))
@@ -480,7 +493,7 @@ static inline __attribute__((always_inline)) bool overwrite(struct ebpf_map *map
 	} else {
 		ebpf_copy_in(to, value, size);
 	}
-	ebpf_unlock(lock);
+	set_state(e, LINKED, state, NOBODY);
 	return true;
 }
 
@@ -529,7 +542,7 @@ static __noinline int update_other(struct ebpf_map *map, const void *key, const 
 		return 0;
 	if (may_overwrite(map, flags, percpu))
 		link = find_behind(map, bucket, key);
-	if (link && overwrite(map, bucket, link, key, value, 0, percpu))
+	if (link && overwrite(map, link, key, value, 0, percpu))
 		return 0;
 	return store(map, key, value, flags, percpu ? THIS_CPU : ONE_VALUE);
 }
@@ -542,7 +555,7 @@ update_as(struct ebpf_map *map, const void *key, const void *value, u64 flags, u
 
 	if (likely(is_elem(map, link)) && likely(key_equal(map, elem_at(map, link), key, ksz)) &&
 	    likely(may_overwrite(map, flags, percpu)) &&
-	    likely(overwrite(map, bucket, link, key, value, ksz, percpu)))
+	    likely(overwrite(map, link, key, value, ksz, percpu)))
 		return 0;
 	return update_other(map, key, value, flags);
 }
@@ -579,15 +592,15 @@ static int remove_key(struct ebpf_map *map, const void *key, void *value)
 	if (err)
 		return err;
 	from = find_link(map, bucket, key, &link);
-	if (from && value)
+	err = from ? ebpf_htab_seize(map, elem_at(map, link), HELD) : -ENOENT;
+	if (!err && value)
 		read_value(map, link, value);
-	if (from)
+	if (!err)
 		unlink_elem(map, bucket, from, link);
 	bucket_unlock(map, bucket);
-	if (!from)
-		return -ENOENT;
-	ebpf_htab_give_back(map, link);
-	return 0;
+	if (!err)
+		ebpf_htab_give_back(map, link);
+	return err;
 }
 
 /* The usual deletion: of the first of its bucket. */
@@ -603,11 +616,11 @@ static inline __attribute__((always_inline)) int del_as(struct ebpf_map *map, co
 	    !ebpf_lock_cas(&b->lock, 0, ebpf_lock_self()))
 		return remove_key(map, key, NULL);
 	if (unlikely(READ_ONCE(b->head) != link) ||
-	    unlikely(!key_equal(map, elem_at(map, link), key, ksz))) {
+	    unlikely(!key_equal(map, elem_at(map, link), key, ksz)) ||
+	    unlikely(!try_seize(elem_at(map, link), HELD))) {
 		ebpf_unlock(&b->lock);
 		return remove_key(map, key, NULL);
 	}
-	hold(elem_at(map, link), 0);
 	store_release(&b->head, rest_of_chain(map, bucket, &elem_at(map, link)->next));
 	ebpf_unlock(&b->lock);
 	ebpf_htab_give_back(map, link);
@@ -824,9 +837,13 @@ static bool reap_claim(struct ebpf_map *map, u32 link, u32 state)
 
 static u32 reap_elem(struct ebpf_map *map, u32 link)
 {
-	u32 state = READ_ONCE(elem_at(map, link)->state);
+	struct htab_elem *e = elem_at(map, link);
+	u32 state = READ_ONCE(e->state);
 	bool done;
 
+	if (unlikely(state_kind(state) == WRITTEN) && state_owner_dead(state) &&
+	    seize_from(e, state, WRITTEN))
+		set_linked(e);
 	if (likely(state_kind(state) != HELD) || !state_owner_dead(state))
 		return 0;
 	if (ebpf_htab_reap_unused(map, link, state, &done))

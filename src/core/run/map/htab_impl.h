@@ -40,7 +40,12 @@ struct htab_elem {
 	u32 small; /* a 4-byte key; longer ones begin behind it */
 };
 
-enum state_kind { FREE = 0, LINKED = 1, HELD = 2 };
+enum state_kind {
+	FREE = 0,
+	LINKED = 1,
+	HELD = 2,
+	WRITTEN = 3, /* linked, and the owner replaces its value where it is */
+};
 #define STATE_KIND 3u
 #define STATE_SPARE 4u /* while HELD: belongs to the spares, wherever it came from */
 #define STATE_GEN 8u   /* one generation; 13 bits */
@@ -131,6 +136,12 @@ static inline u32 state_kind(u32 state)
 	return state & STATE_KIND;
 }
 
+/* A member of a chain, whose value may be under way. */
+static inline bool is_linked(u32 state)
+{
+	return state_kind(state) == LINKED || state_kind(state) == WRITTEN;
+}
+
 static inline u32 self_owner(void)
 {
 	u32 self = ebpf_lock_self();
@@ -163,6 +174,23 @@ static inline void hold_new(struct htab_elem *e, u32 spare)
 	__atomic_thread_fence(__ATOMIC_RELEASE);
 }
 
+/* An element that nobody else writes or holds is ours, in @state (a kind and STATE_SPARE or not).
+ */
+static inline bool seize_from(struct htab_elem *e, u32 old, u32 state)
+{
+	u32 new = state | (old & STATE_GENS) | self_owner() << 16;
+
+	return __atomic_compare_exchange_n(&e->state, &old, new, false, __ATOMIC_ACQUIRE,
+					   __ATOMIC_RELAXED);
+}
+
+static inline bool try_seize(struct htab_elem *e, u32 state)
+{
+	u32 old = READ_ONCE(e->state);
+
+	return state_kind(old) != WRITTEN && seize_from(e, old, state);
+}
+
 static inline void set_linked(struct htab_elem *e)
 {
 	set_state(e, LINKED, READ_ONCE(e->state), NOBODY);
@@ -176,6 +204,12 @@ void ebpf_htab_layout(struct ebpf_map *map);
 
 /* ebpf_map_ops.elem_of */
 int ebpf_htab_elem_of(struct ebpf_map *map, u64 off, u32 *index, void **key, void **value);
+
+/*
+ * try_seize() with some patience; from a dead owner, too. Under the bucket's lock, of a member. 0
+ * or -EBUSY.
+ */
+int ebpf_htab_seize(struct ebpf_map *map, struct htab_elem *e, u32 state);
 
 /* Can a value be replaced by storing over it? */
 bool ebpf_htab_in_place(const struct ebpf_map_meta *meta);

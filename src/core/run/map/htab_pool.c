@@ -232,7 +232,7 @@ static u32 pop_listed(struct ebpf_map *map, struct htab_pool *p, u32 spare)
 	if (!link)
 		return 0;
 	e = elem_at(map, link);
-	if (!is_elem(map, link) || state_kind(READ_ONCE(e->state)) == LINKED) {
+	if (!is_elem(map, link) || is_linked(READ_ONCE(e->state))) {
 		count(&head_of(map)->corrupt);
 		WRITE_ONCE(p->head, 0);
 		return 0;
@@ -253,7 +253,7 @@ static u32 pop_unused(struct ebpf_map *map, u32 pool, u32 spare)
 
 		if (used >= range)
 			return 0;
-		if (state_kind(READ_ONCE(elem_at(map, link)->state)) != LINKED) {
+		if (!is_linked(READ_ONCE(elem_at(map, link)->state))) {
 			hold_new(elem_at(map, link), spare);
 			store_release(&p->used, used + 1);
 			return link;
@@ -308,6 +308,22 @@ static u32 near_pool(const struct ebpf_map *map)
 	if (unlikely(cpu < 0))
 		cpu = (s64)(hash_u64((u64)(uintptr_t)__builtin_frame_address(0) >> 16, 0) >> 32);
 	return (u32)cpu & ((u32)map->off[NR_POOLS] - 1);
+}
+
+int ebpf_htab_seize(struct ebpf_map *map, struct htab_elem *e, u32 state)
+{
+	for (u32 spin = 0; spin < EBPF_LOCK_SPINS; spin++) {
+		u32 old = READ_ONCE(e->state);
+
+		if (try_seize(e, state))
+			return 0;
+		if (spin % EBPF_LOCK_PROBE == 0 && state_owner_dead(old) &&
+		    seize_from(e, old, state))
+			return 0;
+		arch_relax();
+	}
+	count(&head_of(map)->busy);
+	return -EBUSY;
 }
 
 /* A free element into *link: 0, -E2BIG or -EBUSY. */
@@ -397,7 +413,7 @@ int ebpf_htab_elem_of(struct ebpf_map *map, u64 off, u32 *index, void **key, voi
 	if (i >= map->off[NR_ELEMS])
 		return -ENOENT;
 	e = elem_at(map, (u32)i + 1);
-	if (state_kind(READ_ONCE(e->state)) != LINKED)
+	if (!is_linked(READ_ONCE(e->state)))
 		return -ENOENT;
 	*key = map->meta.key_size <= 4 ? (void *)&e->small : (void *)(e + 1);
 	*value = elem_value(map, e);

@@ -464,8 +464,9 @@ bool sig_guard_wait(const struct agent_plan *plan, struct arch_regs *regs)
 }
 
 /*
- * Is the process about to filter its system calls? A call that will fail is taken for one that
- * won't. A child that shares our memory does that for itself, and leaves it.
+ * Is the process about to filter its system calls, or to forbid the CPU's counter? A call that will
+ * fail is taken for one that won't. A child that shares our memory does that for itself, and leaves
+ * it.
  */
 static void watch_filters(u64 nr, const struct arch_regs *regs)
 {
@@ -474,6 +475,8 @@ static void watch_filters(u64 nr, const struct arch_regs *regs)
 	if (likely(nr != __NR_prctl && nr != __NR_seccomp))
 		return;
 	if (nr == __NR_prctl) {
+		if (regs->di == PR_SET_TSC && regs->si == PR_TSC_SIGSEGV)
+			osl_clock_calm(false);
 		strict = regs->di == PR_SET_SECCOMP && regs->si == SECCOMP_MODE_STRICT;
 		filter = regs->di == PR_SET_SECCOMP && regs->dx;
 	} else {

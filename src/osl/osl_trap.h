@@ -58,12 +58,19 @@ void osl_trap_init(const struct osl_self *self);
 extern bool osl_walled;
 void osl_wall(void);
 
-/* Clocks, in ns. Through the vDSO; a system call only where the vDSO itself makes one or is
- * missing. */
+/*
+ * Clocks, in ns. Through the vDSO; a system call only where the vDSO itself makes one or is
+ * missing.
+ */
 u64 osl_ktime_ns(void);	     /* CLOCK_MONOTONIC */
 u64 osl_ktime_boot_ns(void); /* CLOCK_BOOTTIME */
 u64 osl_ktime_coarse_ns(void);
 u64 osl_ktime_tai_ns(void);
+/*
+ * From now on they make no system call, and with !@counter don't read the CPU's counter: called
+ * before that may harm the process. They are right to a tick of the kernel's timer then.
+ */
+void osl_clock_calm(bool counter);
 /* The kernel's timer ticks, counted from where it does: five minutes before it overflows 32 bits.
  */
 u64 osl_ticks(void);

@@ -13,6 +13,7 @@
  * - wall strict: only read, write, exit and the end of handlers; anything else is death
  * - wall kill: the same, and forks, by seccomp(), in all threads
  * - wall prctl, wall syscall: the same, by prctl(), and by that through syscall()
+ * - wall counter: whoever reads the CPU's counter gets SIGSEGV
  * - wall refuse: the same as kill, but anything else is EPERM
  *   "wall NAME", or "no NAME"
  * - quit
@@ -95,6 +96,8 @@ static int wall(const char *how)
 		return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	if (!strcmp(how, "files"))
 		return setrlimit(RLIMIT_NOFILE, &none);
+	if (!strcmp(how, "counter"))
+		return prctl(PR_SET_TSC, PR_TSC_SIGSEGV);
 	strict = !strcmp(how, "strict");
 	if (strict)
 		return prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT);

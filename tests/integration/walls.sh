@@ -4,7 +4,7 @@
 # opened, hardly a system call may be made. They go on, and so do their children; their calls are counted, or counted as missed;
 # their text is restored, or it is said that it can't be.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
-plan 67
+plan 80
 target_program=$bin/walls
 probes="--prog on_work=uprobe:$bin/walls:work --prog on_work_done=uretprobe:$bin/walls:work"
 
@@ -75,6 +75,33 @@ for wall in mdwe:counted undumpable:missed files:missed kill:missed; do
 	target_quit
 	is "run, $wall: to its end" "$target_status" 3
 done
+
+# the time, where asking for it is death, or reading the counter that tells it
+for wall in kill counter refuse; do
+	target_start
+	attach_start "$target" "$bin/times.bpf.o"
+	say wall "$wall"
+	is "time, $wall" "$answer" "wall $wall"
+	say call 10
+	is "time, $wall: it goes on, and programs know the time" "$answer, $(counted)" "sum 100, 10 10"
+	target_quit
+	is "time, $wall: to its end" "$target_status" 3
+	wait "$attach_child"
+done
+target_start
+say wall counter
+attach_start "$target" "$bin/times.bpf.o"
+say call 10
+is "time, counter: the same where it was forbidden before" "$answer, $(counted)" "sum 100, 10 10"
+attach_stop INT
+target_quit
+is "time, counter: to its end" "$target_status" 3
+target_start ebpfrt run -q -o run.out -P "$bin/times.bpf.o" --
+say wall kill
+say call 10
+is "time, kill: run" "$answer, $(counted)" "sum 100, 10 10"
+target_quit
+is "time, kill: run, to its end" "$target_status" 3
 
 # what it says is heard, although it can't wake anybody
 target_start

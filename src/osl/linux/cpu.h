@@ -24,6 +24,9 @@ u64 osl_fault_self_pointer(void);
 /* rseq.c: distance of the thread's struct rseq from the thread pointer, 0: none was found. */
 s64 osl_rseq_find(void);
 
+/* The CPU's counter, or -EFAULT as u64: there is none, or it must not be read. */
+u64 osl_fault_cycles(void);
+
 /*
  * Copy bytes up to and including the first NUL, at most @len. Returns the bytes copied or -EFAULT;
  * dst is then undefined.

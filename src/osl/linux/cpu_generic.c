@@ -36,6 +36,11 @@ u64 osl_fault_self_pointer(void)
 	return 0;
 }
 
+u64 osl_fault_cycles(void)
+{
+	return (u64)-EFAULT;
+}
+
 s64 osl_fault_cpu(void)
 {
 	return -EFAULT;

@@ -153,6 +153,15 @@ FUNC osl_fault_self_pointer
 	ret
 	.size	osl_fault_self_pointer, . - osl_fault_self_pointer
 
+/* u64 osl_fault_cycles(void) */
+	.balign	16
+FUNC osl_fault_cycles
+	rdtsc
+	shl	$32, %rdx
+	or	%rdx, %rax
+	ret
+	.size	osl_fault_cycles, . - osl_fault_cycles
+
 /* s64 osl_fault_cpu(void), which costs no registers but these */
 	.hidden	osl_cpu_at
 	.balign	16

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Services for any context: clocks, identity, doorbells.
+ * Services for any context: identity, doorbells.
  *
  * Model: what a process is does not change (struct osl_self); what a thread is gets cached in a
  * table keyed by the thread pointer, because there is no thread-local storage here. An entry is
@@ -19,8 +19,8 @@
 #include <linux/futex.h>
 #include <linux/prctl.h>
 #include <linux/stat.h>
-#include <linux/time.h>
 
+#include "osl/linux/clock.h"
 #include "osl/linux/cpu.h"
 #include "osl/linux/vdso.h"
 #include "osl/osl_trap.h"
@@ -34,8 +34,6 @@
 #define RSEQ_CPU 4	 /* offset of the CPU's number in struct rseq */
 #define MAX_CPUS 0x1000u
 #define COMM_AGE_NS 10000000ull
-#define NSEC_PER_SEC 1000000000ull
-#define TICKS_EARLY_SEC 300u /* before their count leaves 32 bits */
 
 #ifndef PR_GET_TID_ADDRESS
 #define PR_GET_TID_ADDRESS 40
@@ -52,18 +50,12 @@ struct thread {
 	u64 comm[OSL_COMM_LEN / 8];
 } __cacheline_aligned;
 
-struct ns_time {
-	s64 sec, nsec;
-};
-
 static struct {
 	struct osl_self self;
-	int (*clock_gettime)(int clock, struct ns_time *out);
 	long (*getcpu)(u32 *cpu, u32 *node, void *unused);
 	u64 pidns_dev, pidns_ino; /* 0: could not be seen */
 	bool cpu_node;		  /* osl_hw_cpu_node() works */
 	bool thread_pointer;	  /* osl_hw_thread_pointer() works */
-	u64 tick_ns;		  /* of the kernel's timer; 0: not asked yet */
 	u32 epoch;
 	u32 tid_off; /* of the tid in a control block, 0: not known */
 	u32 tries;
@@ -88,63 +80,13 @@ void osl_wall(void)
 
 	if (osl_walled)
 		return;
+	osl_clock_calm(true);
 	if (b) { /* the last time that the waker can be woken */
 		__atomic_store_n(&b->mute, 1, __ATOMIC_SEQ_CST);
 		__atomic_fetch_add(&b->seq, 1, __ATOMIC_SEQ_CST);
 		kernel(__NR_futex, (long)&b->seq, FUTEX_WAKE, 1, 0);
 	}
 	store_relaxed(&osl_walled, true);
-}
-
-/* --- clocks --- */
-
-static u64 clock_ns(int clock)
-{
-	struct ns_time t = {0, 0};
-
-	if (unlikely(!state.clock_gettime || state.clock_gettime(clock, &t)))
-		kernel(__NR_clock_gettime, clock, (long)&t, 0, 0);
-	return (u64)t.sec * NSEC_PER_SEC + (u64)t.nsec;
-}
-
-u64 osl_ktime_ns(void)
-{
-	return clock_ns(CLOCK_MONOTONIC);
-}
-
-u64 osl_ktime_boot_ns(void)
-{
-	return clock_ns(CLOCK_BOOTTIME);
-}
-
-u64 osl_ktime_coarse_ns(void)
-{
-	return clock_ns(CLOCK_MONOTONIC_COARSE);
-}
-
-u64 osl_ktime_tai_ns(void)
-{
-	return clock_ns(CLOCK_TAI);
-}
-
-/* A coarse clock moves once a tick. */
-static u64 tick_ns(void)
-{
-	struct ns_time t = {0, 0};
-
-	if (unlikely(!READ_ONCE(state.tick_ns))) {
-		kernel(__NR_clock_getres, CLOCK_MONOTONIC_COARSE, (long)&t, 0, 0);
-		WRITE_ONCE(state.tick_ns, t.nsec ? (u64)t.nsec : NSEC_PER_SEC / 1000);
-	}
-	return READ_ONCE(state.tick_ns);
-}
-
-u64 osl_ticks(void)
-{
-	u64 tick = tick_ns();
-	u32 per_second = (u32)((NSEC_PER_SEC + tick / 2) / tick);
-
-	return (u64)(u32) - (TICKS_EARLY_SEC * per_second) + osl_ktime_coarse_ns() / tick;
 }
 
 /* --- CPU --- */
@@ -534,7 +476,7 @@ void osl_trap_init(const struct osl_self *self)
 	state.epoch++;
 	state.tries = 0;
 	who_forget();
-	state.clock_gettime = osl_vdso_sym(self->vdso, "__vdso_clock_gettime");
+	osl_clock_init(self->vdso);
 	state.getcpu = osl_vdso_sym(self->vdso, "__vdso_getcpu");
 	state.cpu_node = osl_hw_has_cpu_node();
 	state.thread_pointer = osl_hw_has_thread_pointer(hwcap2());

@@ -6,6 +6,8 @@
  *	crowd N M    N children are forked, then all of them make M calls of work() each; answers "calls N*M"
  *	keep N       N children are forked, without the C library, that do nothing; answers "kept PID..."
  *	wake M       the kept ones make M calls each and end; answers "calls N*M"
+ *	drive        the kept ones make calls until somebody kills them; answers "driven N" when each has made a thousand, and
+ *	             "ended N" when they have ended
  *	quit
  */
 #include <signal.h>
@@ -21,6 +23,10 @@
 static pid_t children[MAX];
 static long n;
 static int hold[2]; /* children wait until its last writing end is closed */
+static int told[2]; /* driven ones say here that they work */
+
+#define ENDLESS (-1)
+#define AT_WORK 1000
 
 __attribute__((noinline, noclone, visibility("default"))) long work(long i)
 {
@@ -34,13 +40,24 @@ static void work_often(long times)
 		work(i);
 }
 
+static void be_driven(void)
+{
+	work_often(AT_WORK);
+	if (write(told[1], "x", 1) != 1)
+		_exit(8);
+	for (;;)
+		work_often(AT_WORK);
+}
+
 /* No library call but read(): a child hits nothing before it is told to. A kept one outlives us. */
 static void child(int raw)
 {
 	int times = 0;
 
 	close(hold[1]);
-	if (read(hold[0], &times, sizeof(times)) == sizeof(times))
+	if (read(hold[0], &times, sizeof(times)) == sizeof(times) && times == ENDLESS)
+		be_driven();
+	else if (times)
 		work_often(times);
 	else if (raw)
 		for (;;)
@@ -64,21 +81,50 @@ static void breed(long count, int raw)
 	close(hold[0]);
 }
 
-static void wake(int times)
+static void tell(int times)
 {
-	long well = 0;
-
 	for (long i = 0; i < n; i++)
 		if (write(hold[1], &times, sizeof(times)) != sizeof(times))
 			exit(2);
 	close(hold[1]);
+}
+
+/* How many ended, and *well: how many of them by themselves. */
+static long reap(long *well)
+{
+	long ended = 0;
+
+	*well = 0;
 	for (long i = 0; i < n; i++) {
 		int status;
 
-		if (waitpid(children[i], &status, 0) == children[i] && WIFEXITED(status) && WEXITSTATUS(status) == 9)
-			well++;
+		if (waitpid(children[i], &status, 0) != children[i])
+			continue;
+		ended++;
+		*well += WIFEXITED(status) && WEXITSTATUS(status) == 9;
 	}
+	return ended;
+}
+
+static void wake(int times)
+{
+	long well;
+
+	tell(times);
+	reap(&well);
 	printf("calls %ld\n", well * times);
+}
+
+static void drive(void)
+{
+	long at_work = 0, well;
+	char c;
+
+	tell(ENDLESS);
+	while (at_work < n && read(told[0], &c, 1) == 1)
+		at_work++;
+	printf("driven %ld\n", at_work);
+	printf("ended %ld\n", reap(&well));
 }
 
 static void kept(void)
@@ -95,6 +141,8 @@ int main(void)
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	signal(SIGPIPE, SIG_IGN);
+	if (pipe(told))
+		return 2;
 	printf("ready %d\n", getpid());
 	while (fgets(line, sizeof(line), stdin)) {
 		long a = 0, b = 0;
@@ -112,6 +160,8 @@ int main(void)
 			kept();
 		} else if (!strcmp(word, "wake")) {
 			wake((int)a);
+		} else if (!strcmp(word, "drive")) {
+			drive();
 		}
 	}
 	return 0;

@@ -33,10 +33,10 @@ struct daemon {
 	struct ebpf_table table;
 	struct list_head clients, targets, handles, tallies, greeters;
 	struct list_head waiting; /* struct attach, whose callers are */
-	u32 nclients, ntallies, ngreeters;
+	u32 nclients, ntallies, ngreeters, nhandles;
 	u32 clients_max, greeters_max;
 	u32 next_session;
-	struct loop_source ctl, agent, signals, dir_src, names_src;
+	struct loop_source ctl, agent, signals, dir_src, names_src, handles_src;
 	struct loop_timer idle;
 	struct loop_timer settled; /* see whether we can still be reached */
 	struct loop_timer admit;   /* nobody is admitted until then */
@@ -97,8 +97,7 @@ void participant_dead(struct daemon *d, u32 who);
  * @gone (may be NULL) is called. The client's end, or -errno.
  */
 int handle_new(struct daemon *d, struct ebpf_obj *obj, void (*gone)(struct daemon *d));
-/* Any descriptor of @obj outside? */
-bool handle_exists(struct daemon *d, const struct ebpf_obj *obj);
+int handles_start(struct daemon *d);
 void handle_reap(struct daemon *d); /* those whose last copy has been closed by now */
 void handle_drop_all(struct daemon *d);
 

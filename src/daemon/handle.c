@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Sockets that stand for objects without memory. The client gets one end of a pair and may dup,
- * pass or inherit it; when the last copy is closed, by whatever death, we see the hang-up.
+ * pass or inherit it; when the last copy is closed, by whatever death, we see the hang-up. There
+ * are as many as links, so they are watched together, by an epoll of their own: whether some have
+ * gone is one question.
  */
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -16,7 +17,7 @@
 struct handle {
 	struct list_head node;
 	struct daemon *d;
-	struct loop_source src;
+	int fd;
 	struct ebpf_name name;
 	struct ebpf_obj *obj;
 	void (*gone)(struct daemon *d);
@@ -25,11 +26,10 @@ struct handle {
 static void handle_free(struct handle *h)
 {
 	struct daemon *d = h->d;
-	int fd = h->src.fd;
 
-	loop_del(&d->loop, &h->src);
-	if (fd >= 0)
-		close(fd);
+	epoll_ctl(d->handles_src.fd, EPOLL_CTL_DEL, h->fd, NULL); /* a worker may have a copy */
+	close(h->fd);
+	d->nhandles--;
 	list_del_init(&h->node);
 	ebpf_name_del(&h->name);
 	if (h->gone)
@@ -40,22 +40,22 @@ static void handle_free(struct handle *h)
 }
 
 /* Nothing is ever sent on these sockets; what somebody sends is read away. */
-static void handle_event(struct loop_source *s, u32 events)
+static void handle_event(struct handle *h, u32 events)
 {
-	struct handle *h = container_of(s, struct handle, src);
 	char junk[64];
 
 	if (events & (EPOLLHUP | EPOLLERR)) {
 		handle_free(h);
 		return;
 	}
-	if (recv(s->fd, junk, sizeof(junk), MSG_DONTWAIT) == 0)
+	if (recv(h->fd, junk, sizeof(junk), MSG_DONTWAIT) == 0)
 		handle_free(h);
 }
 
 int handle_new(struct daemon *d, struct ebpf_obj *obj, void (*gone)(struct daemon *d))
 {
 	struct handle *h = calloc(1, sizeof(*h));
+	struct epoll_event ev = {.events = EPOLLIN, .data.ptr = h};
 	struct osl_ident ident;
 	int sv[2], err;
 
@@ -66,10 +66,10 @@ int handle_new(struct daemon *d, struct ebpf_obj *obj, void (*gone)(struct daemo
 		return -errno;
 	}
 	h->d = d;
-	h->src.fn = handle_event;
+	h->fd = sv[0];
 	err = osl_ident(sv[1], &ident);
-	if (!err)
-		err = loop_add(&d->loop, &h->src, sv[0], EPOLLIN);
+	if (!err && epoll_ctl(d->handles_src.fd, EPOLL_CTL_ADD, h->fd, &ev))
+		err = -errno;
 	if (err) {
 		close(sv[0]);
 		close(sv[1]);
@@ -83,30 +83,39 @@ int handle_new(struct daemon *d, struct ebpf_obj *obj, void (*gone)(struct daemo
 		ebpf_name_add(&d->table, &h->name, obj, &ident);
 	}
 	list_add_tail(&h->node, &d->handles);
+	d->nhandles++;
 	return sv[1];
 }
 
-/* What was closed before the request that is being served must be seen before it is answered. */
+/*
+ * What was closed before the request that is being served must be seen before it is answered. Who
+ * only sends comes again behind the others, so that this many events show each of them once.
+ */
 void handle_reap(struct daemon *d)
 {
-	struct handle *h, *tmp;
+	struct epoll_event ev;
 
-	list_for_each_entry_safe (h, tmp, &d->handles, node) {
-		struct pollfd p = {.fd = h->src.fd};
-
-		if (poll(&p, 1, 0) > 0 && p.revents & (POLLHUP | POLLERR))
-			handle_free(h);
-	}
+	/* one at a time: any of them may go with another */
+	for (u32 n = d->nhandles; n && epoll_wait(d->handles_src.fd, &ev, 1, 0) == 1; n--)
+		handle_event(ev.data.ptr, ev.events);
 }
 
-bool handle_exists(struct daemon *d, const struct ebpf_obj *obj)
+static void some_event(struct loop_source *s, u32 events)
 {
-	struct handle *h;
+	handle_reap(container_of(s, struct daemon, handles_src));
+}
 
-	list_for_each_entry (h, &d->handles, node)
-		if (h->obj == obj)
-			return true;
-	return false;
+int handles_start(struct daemon *d)
+{
+	int fd = epoll_create1(EPOLL_CLOEXEC), err;
+
+	if (fd < 0)
+		return -errno;
+	d->handles_src.fn = some_event;
+	err = loop_add(&d->loop, &d->handles_src, fd, EPOLLIN);
+	if (err)
+		close(fd);
+	return err;
 }
 
 void handle_drop_all(struct daemon *d)

@@ -554,6 +554,7 @@ static void init_lists(struct daemon *d)
 	loop_timer_init(&d->admit, on_admit);
 	loop_timer_init(&d->settled, on_settled);
 	d->ctl.fd = d->agent.fd = d->signals.fd = d->trace_src.fd = d->dir_src.fd = -1;
+	d->handles_src.fd = -1;
 	d->names_src.fd = d->names_dir = -1;
 	d->next_participant = 1;
 	d->uid = geteuid();
@@ -566,6 +567,8 @@ static int bring_up(struct daemon *d)
 	int err = watch_signals(d);
 
 	raise_limits(d);
+	if (!err)
+		err = handles_start(d);
 	if (!err)
 		err = waker_start(d);
 	if (!err)

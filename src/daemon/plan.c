@@ -53,13 +53,10 @@ struct worker {
 	bool at_returns; /* return addresses must not be replaced */
 	bool native;	 /* there is a shadow stack: nor may calls be emulated */
 	char exe[512];
-	struct addr_index planned, known; /* of the plan's sites, and of the target's */
-	struct armed {
-		u64 addr;
-		const u8 *insn; /* without us */
-		u32 len;
-	} * armed; /* the target's, ascending */
-	u32 narmed;
+	struct addr_index planned,
+		entered;	  /* of the plan's sites; of the target's without its own */
+	struct addr_index *known; /* of the target's */
+	u32 near;		  /* the mapping that was asked for last */
 	struct plan_pads pads;
 	u64 exe_end; /* where its heap will begin; 0: it has begun */
 };
@@ -152,39 +149,59 @@ static ssize_t read_memory(const struct worker *w, u64 addr, void *buf, size_t l
 	return n < 0 ? -errno : n;
 }
 
-static int armed_cmp(const void *a, const void *b)
+static const struct probe_mapping *mapping_of(struct worker *w, u64 addr)
 {
-	const struct armed *x = a, *y = b;
+	const struct probe_mapping *v = w->maps.v;
 
-	return (x->addr > y->addr) - (x->addr < y->addr);
+	if (w->near < w->maps.n && addr >= v[w->near].start && addr < v[w->near].end)
+		return &v[w->near];
+	for (size_t i = 0; i < w->maps.n; i++)
+		if (addr >= v[i].start && addr < v[i].end) {
+			w->near = (u32)i;
+			return &v[i];
+		}
+	return NULL;
 }
 
-/* The first that is armed at @addr or above. */
-static u32 armed_from(const struct worker *w, u64 addr)
+static u64 known_addr(const void *v, u32 i)
 {
-	u32 lo = 0, hi = w->narmed;
+	return ((const struct site *)v)[i].site.patch.addr;
+}
 
-	while (lo < hi) {
-		u32 mid = (lo + hi) / 2;
+static const struct site *site_known(struct worker *w, u64 addr)
+{
+	int i = addr_index_find(w->known, addr, w->job->nsites, known_addr, w->job->sites);
 
-		if (w->armed[mid].addr < addr)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo;
+	return i < 0 ? NULL : &w->job->sites[i];
+}
+
+/* Sites go with the file they are in; what is mapped there now is somebody else's. */
+static bool is_gone(struct worker *w, const struct site *s)
+{
+	const struct probe_mapping *m = mapping_of(w, s->site.patch.addr);
+
+	return !m || m->file.ino != s->file.ino || m->file.dev != s->file.dev ||
+	       m->offset + (s->site.patch.addr - m->start) != s->offset;
+}
+
+static const struct site *site_armed(struct worker *w, u64 addr)
+{
+	const struct site *s = site_known(w, addr);
+
+	return s && s->armed && !is_gone(w, s) ? s : NULL;
 }
 
 /* The target's text at @addr as it would be without us. */
-static ssize_t read_text(const struct worker *w, u64 addr, u8 *buf, size_t len)
+static ssize_t read_text(struct worker *w, u64 addr, u8 *buf, size_t len)
 {
 	ssize_t n = read_memory(w, addr, buf, len);
 
-	for (u32 i = armed_from(w, addr);
-	     n > 0 && i < w->narmed && w->armed[i].addr < addr + (u64)n; i++) {
-		u64 at = w->armed[i].addr - addr;
+	for (u64 at = 0; n > 0 && at < (u64)n; at++) {
+		const struct site *site = site_armed(w, addr + at);
 
-		memcpy(buf + at, w->armed[i].insn, MIN((u64)w->armed[i].len, (u64)n - at));
+		if (site)
+			memcpy(buf + at, site->site.patch.insn,
+			       MIN((u64)site->site.patch.len, (u64)n - at));
 	}
 	return n;
 }
@@ -385,11 +402,6 @@ static u64 planned_addr(const void *v, u32 i)
 	return ((const struct plan_site *)v)[i].patch.addr;
 }
 
-static u64 known_addr(const void *v, u32 i)
-{
-	return ((const struct site *)v)[i].site.patch.addr;
-}
-
 static int site_at(struct worker *w, u64 addr)
 {
 	return addr_index_find(&w->planned, addr, w->o->nsites, planned_addr, plan_sites(w->o));
@@ -398,10 +410,10 @@ static int site_at(struct worker *w, u64 addr)
 /* A site we had there before, whose slot can serve again: the same instruction. */
 static const struct site *known_site(struct worker *w, u64 addr, const u8 *text, size_t len)
 {
-	int i = addr_index_find(&w->known, addr, w->job->nsites, known_addr, w->job->sites);
-	const struct arch_patch *p = i < 0 ? NULL : &w->job->sites[i].site.patch;
+	const struct site *s = site_known(w, addr);
+	const struct arch_patch *p = s ? &s->site.patch : NULL;
 
-	return p && len >= p->len && !memcmp(p->insn, text, p->len) ? &w->job->sites[i] : NULL;
+	return p && len >= p->len && !memcmp(p->insn, text, p->len) ? s : NULL;
 }
 
 static int plan_patch(struct worker *w, struct probe_elf *elf, u64 offset, u64 addr,
@@ -622,14 +634,6 @@ static int check_masks(const struct plan_job *job, char why[PROBE_WHY_MAX])
 	return err;
 }
 
-static const struct probe_mapping *mapping_of(const struct worker *w, u64 addr)
-{
-	for (size_t i = 0; i < w->maps.n; i++)
-		if (addr >= w->maps.v[i].start && addr < w->maps.v[i].end)
-			return &w->maps.v[i];
-	return NULL;
-}
-
 /* The loader calls an empty function whenever its list of libraries has changed: r_debug.r_brk. */
 static void plan_hook(struct worker *w)
 {
@@ -831,22 +835,17 @@ static void worker_deinit(struct worker *w)
 {
 	for (u32 i = 0; i < w->nfiles; i++)
 		probe_elf_free(&w->files[i].elf);
-	free(w->armed);
 	free(w->planned.v);
-	free(w->known.v);
+	free(w->entered.v);
 	probe_maps_free(&w->maps);
 	plan_pads_free(&w->pads);
 }
 
-static bool armed_at(const struct worker *w, u64 addr, u32 flags)
+static bool armed_at(struct worker *w, u64 addr, u32 flags)
 {
-	for (u32 i = 0; i < w->job->nsites; i++) {
-		const struct site *s = &w->job->sites[i];
+	const struct site *s = site_known(w, addr);
 
-		if (s->armed && s->site.patch.addr == addr && (s->site.flags & flags))
-			return true;
-	}
-	return false;
+	return s && s->armed && (s->site.flags & flags);
 }
 
 /* --- unwinders: who looks at return addresses must see the true ones -------------------------- */
@@ -946,31 +945,15 @@ static void plan_unwind(struct worker *w)
 	}
 }
 
-/* Sites go with the file they are in; what is mapped there now is somebody else's. */
-static bool is_gone(const struct worker *w, const struct site *s)
-{
-	const struct probe_mapping *m = mapping_of(w, s->site.patch.addr);
-
-	return !m || m->file.ino != s->file.ino || m->file.dev != s->file.dev ||
-	       m->offset + (s->site.patch.addr - m->start) != s->offset;
-}
-
 static void take_stock(struct worker *w)
 {
-	w->armed = calloc(w->job->nsites + 1, sizeof(*w->armed));
-	for (u32 i = 0; w->armed && i < w->job->nsites; i++) {
+	w->known = w->job->known ? w->job->known : &w->entered;
+	for (u32 i = 0; i < w->job->nsites; i++) {
 		const struct site *s = &w->job->sites[i];
 
-		if (!s->armed)
-			continue;
-		if (!is_gone(w, s))
-			w->armed[w->narmed++] = (struct armed){
-				s->site.patch.addr, s->site.patch.insn, s->site.patch.len};
-		else if (w->o->ngone < w->o->max_gone)
+		if (s->armed && is_gone(w, s) && w->o->ngone < w->o->max_gone)
 			plan_gone(w->o)[w->o->ngone++] = s->site.patch.addr;
 	}
-	if (w->armed)
-		qsort(w->armed, w->narmed, sizeof(*w->armed), armed_cmp);
 }
 
 #define JUMP_START 12u /* bytes before anything that depends on where they are */

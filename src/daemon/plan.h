@@ -87,6 +87,7 @@ struct plan_out {
 
 struct target;
 struct site;
+struct addr_index;
 
 struct plan {
 	struct loop_child child;
@@ -126,6 +127,7 @@ struct plan_job {
 	u32 nscans;
 	const struct site *sites; /* known ones: their original bytes, their slots */
 	u32 nsites;
+	struct addr_index *known; /* of these, or NULL; the worker's own copy */
 };
 
 /* Room for @nitems and @nknown sites; the caller fills the inputs and arenas, then starts. */

@@ -292,7 +292,8 @@ static int start_worker(struct exchange *x)
 			       .scans = scans,
 			       .nscans = nscans,
 			       .sites = t->sites,
-			       .nsites = t->nsites};
+			       .nsites = t->nsites,
+			       .known = &t->by_addr};
 	int err;
 
 	x->wants = calloc(x->nwants + 1, sizeof(*x->wants));

@@ -868,6 +868,17 @@ static const struct unwinder unwinders[] = {
 	{"unw_backtrace", false, 0},
 };
 
+/* They begin a walk that the program itself makes step by step: nobody sees its end. */
+static const char *const walkers[] = {
+	"unw_init_local",
+	"__unw_init_local",
+	"_UL" ARCH_LIBUNWIND "_init_local",
+	"_UL" ARCH_LIBUNWIND "_init_local2",
+	"_U" ARCH_LIBUNWIND "_init_local",
+	"_U" ARCH_LIBUNWIND "_init_local2",
+	"_U" ARCH_LIBUNWIND "_init_remote",
+};
+
 static bool unwind_symbol(const struct probe_mapping *m, struct planned_file *f, const char *name,
 			  struct probe_symbol *out)
 {
@@ -926,6 +937,9 @@ static void unwind_file(struct worker *w, const struct probe_mapping *m, struct 
 				    AGENT_SITE_UNWIND | unwinders[i].flags |
 					    (suspend ? AGENT_SITE_SUSPEND : 0));
 	}
+	for (u32 i = 0; i < ARRAY_SIZE(walkers); i++)
+		if (unwind_symbol(m, f, walkers[i], &sym))
+			unwind_site(w, m, f, sym.offset, AGENT_SITE_UNWIND);
 }
 
 static void plan_unwind(struct worker *w)

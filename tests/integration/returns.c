@@ -15,6 +15,8 @@
  *	                   their own
  *	moved N            the same, in another thread than they began
  *	backtrace, unwind  who called, as backtrace() and _Unwind_Backtrace() see it
+ *	libunwind, steps   the same as libunwind sees it, at once and step by step, with calls of
+ *	                   probed functions in between; "none" where there is no libunwind
  */
 #define _GNU_SOURCE
 #include "returns_common.h"
@@ -300,6 +302,67 @@ EXPORT long catcher(long n)
 	RETURN(catcher, n);
 }
 
+/* --- libunwind, which is loaded when it is asked for
+ * --------------------------------------------------------------------------------------
+ */
+
+#define UNWIND_IP 16 /* UNW_X86_64_RIP */
+
+static struct {
+	int (*backtrace)(void **pcs, int n);
+	int (*getcontext)(void *context);
+	int (*init_local)(void *cursor, void *context);
+	int (*step)(void *cursor);
+	int (*get_reg)(void *cursor, int reg, unsigned long *value);
+} unw;
+
+static bool load_libunwind(void)
+{
+	void *lib = dlopen("libunwind.so.8", RTLD_NOW);
+
+	if (!lib)
+		return false;
+	*(void **)&unw.backtrace = dlsym(lib, "unw_backtrace");
+	*(void **)&unw.getcontext = dlsym(lib, "_Ux86_64_getcontext");
+	*(void **)&unw.init_local = dlsym(lib, "_ULx86_64_init_local");
+	*(void **)&unw.step = dlsym(lib, "_ULx86_64_step");
+	*(void **)&unw.get_reg = dlsym(lib, "_ULx86_64_get_reg");
+	return unw.backtrace && unw.getcontext && unw.init_local && unw.step && unw.get_reg;
+}
+
+static long act_libunwind(long n)
+{
+	void *pcs[64];
+	int k = unw.backtrace(pcs, 64);
+
+	for (int i = 0; i < k && i < 64; i++)
+		trace_add((char *)pcs[i] - 1);
+	return n;
+}
+
+static long act_steps(long n)
+{
+	static unsigned long cursor[127], context[256];
+	unsigned long ip;
+
+	unw.getcontext(context);
+	unw.init_local(cursor, context);
+	for (int i = 0; i < 64 && unw.step(cursor) > 0; i++) {
+		unw.get_reg(cursor, UNWIND_IP, &ip);
+		leaf(1);
+		trace_add((char *)ip - 1);
+	}
+	return n;
+}
+
+static void by_libunwind(const char *word, long n)
+{
+	if (!load_libunwind())
+		printf("%s none\n", word);
+	else
+		printf("%s%s\n", word, traced(word[0] == 's' ? act_steps : act_libunwind, n));
+}
+
 static void command(const char *word, long n)
 {
 	if (!strcmp(word, "longjmp"))
@@ -320,6 +383,8 @@ static void command(const char *word, long n)
 		threads(word, n, act_wait);
 	else if (!strcmp(word, "coroutines") || !strcmp(word, "moved"))
 		coroutines(word, n, !strcmp(word, "moved"));
+	else if (!strcmp(word, "libunwind") || !strcmp(word, "steps"))
+		by_libunwind(word, n);
 	else
 		printf("%s?\n", word);
 }

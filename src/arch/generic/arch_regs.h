@@ -12,6 +12,8 @@ struct arch_regs {
 _Static_assert(sizeof(struct arch_regs) == ARCH_REGS_SIZE, "all of them");
 
 #define ARCH_DWARF_SP UINT64_MAX /* none: nothing is known of the stack */
+/* How libunwind calls it, in the names of its functions. */
+#define ARCH_LIBUNWIND ""
 
 /* Which register holds the frame pointer is not known: a walk ends at once. */
 static inline u64 arch_regs_fp(const struct arch_regs *regs)

@@ -17,6 +17,8 @@ _Static_assert(sizeof(struct arch_regs) == ARCH_REGS_SIZE, "pt_regs of x86-64");
 /* The stack pointer's number in unwind tables; at a function's entry it points to the return address
  * there. */
 #define ARCH_DWARF_SP 7
+/* How libunwind calls it, in the names of its functions. */
+#define ARCH_LIBUNWIND "x86_64"
 
 /* The frame pointer, for walking stacks. */
 static inline u64 arch_regs_fp(const struct arch_regs *regs)

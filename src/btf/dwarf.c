@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A file's DWARF, unit by unit, into one deduplicated BTF.
+ *
+ * Model: libdwfl opens the file and finds what belongs to it: its separate debug file by build-id
+ * or debuglink, from a debuginfod server where the environment names one, the supplementary file of
+ * dwz, the .dwo files of split DWARF. Each unit is converted by itself; the BTF is deduplicated
+ * when it has doubled since it last was, so what is held is never much more than what is kept.
+ *
+ * Rules: types that were remembered across units are forgotten when their numbers change.
+ */
+#include "btf/dwarf.h"
+
+#include <dwarf.h>
+#include <elfutils/libdwfl.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/macros.h"
+#include "btf/dwarf_conv.h"
+
+#define DEDUP_FIRST 1000000u /* types */
+
+struct source {
+	const char *path;
+	const struct dwarf_opts *opts;
+	struct dwarf_conv conv;
+	u32 dedup_at;
+	u32 nunits, nsplit_missing;
+	char *why;
+	size_t why_size;
+	int err;
+};
+
+static void end_dwfl(Dwfl **dwfl)
+{
+	if (*dwfl)
+		dwfl_end(*dwfl);
+}
+
+static int fail(struct source *s, int err, const char *what)
+{
+	snprintf(s->why, s->why_size, "%s: %s", s->path, what);
+	return err;
+}
+
+static int fail_unit(struct source *s, int err)
+{
+	if (err == -ENOMEM)
+		return fail(s, err, "out of memory while its debug information was converted");
+	return fail(s, err,
+		    "its debug information is damaged; take the file from its package again");
+}
+
+/* The numbers of types change: what is remembered across units is forgotten. */
+static int dedup(struct source *s)
+{
+	struct dwarf_conv *c = &s->conv;
+	int err = btf_tidy(c->btf);
+
+	if (!err)
+		err = btf__dedup(c->btf, NULL);
+	if (err)
+		return fail(s, err, "its types can't be deduplicated");
+	idmap_clear(&c->shared);
+	c->next_id = btf__type_cnt(c->btf);
+	s->dedup_at = MAX(DEDUP_FIRST, c->next_id * 2);
+	return 0;
+}
+
+static int convert_unit(struct source *s, const Dwarf_Die *unit)
+{
+	int err = dwarf_convert_unit(&s->conv, unit);
+
+	if (err)
+		return fail_unit(s, err);
+	s->nunits++;
+	return btf__type_cnt(s->conv.btf) > s->dedup_at ? dedup(s) : 0;
+}
+
+static void show_progress(struct source *s, Dwarf_Die *unit, u64 total)
+{
+	if (s->opts->progress && total)
+		s->opts->progress((u32)(dwarf_dieoffset(unit) * 100 / total), s->opts->cookie);
+}
+
+/* The length of .debug_info: what the progress is measured against. */
+static u64 info_size(Dwarf *dwarf)
+{
+	Elf *elf = dwarf_getelf(dwarf);
+	u64 largest = 0;
+	size_t names;
+	Elf_Scn *scn = NULL;
+
+	if (elf_getshdrstrndx(elf, &names))
+		return 0;
+	while ((scn = elf_nextscn(elf, scn))) {
+		GElf_Shdr sh;
+		const char *name =
+			gelf_getshdr(scn, &sh) ? elf_strptr(elf, names, sh.sh_name) : NULL;
+
+		if (name && !strcmp(name, ".debug_info"))
+			largest = MAX(largest, (u64)sh.sh_size);
+	}
+	return largest;
+}
+
+static int convert_dwarf(struct source *s, Dwarf *dwarf)
+{
+	u64 total = info_size(dwarf);
+	Dwarf_CU *cu = NULL;
+	int got;
+
+	for (;;) {
+		Dwarf_Die unit, split;
+		Dwarf_Half version;
+		uint8_t kind;
+		int err;
+
+		got = dwarf_get_units(dwarf, cu, &cu, &version, &kind, &unit, &split);
+		if (got)
+			break;
+		if (kind == DW_UT_skeleton && !split.addr)
+			s->nsplit_missing++;
+		err = convert_unit(s, kind == DW_UT_skeleton && split.addr ? &split : &unit);
+		if (err)
+			return err;
+		show_progress(s, &unit, total);
+	}
+	return got < 0 ? fail_unit(s, -EBADMSG) : 0;
+}
+
+static int convert_module(Dwfl_Module *mod, void **data, const char *name, Dwarf_Addr start,
+			  void *cookie)
+{
+	struct source *s = cookie;
+	Dwarf_Addr bias;
+	Dwarf *dwarf = dwfl_module_getdwarf(mod, &bias);
+
+	if (dwarf)
+		s->err = convert_dwarf(s, dwarf);
+	return s->err ? DWARF_CB_ABORT : DWARF_CB_OK;
+}
+
+static int convert_all(struct source *s, Dwfl *dwfl)
+{
+	if (dwfl_getmodules(dwfl, convert_module, s, 0) < 0 && !s->err)
+		return fail_unit(s, -EBADMSG);
+	if (s->err)
+		return s->err;
+	if (!s->nunits)
+		return fail(s, -ENOENT,
+			    "there is no debug information for it; install its -dbgsym package or "
+			    "compile it with -g");
+	if (s->nunits == s->nsplit_missing)
+		return fail(s, -ENOENT, "its debug information is in .dwo files that aren't there");
+	return dedup(s);
+}
+
+static void free_source(struct source *s)
+{
+	btf__free(s->conv.btf);
+	free(s->conv.queue);
+	free(s->conv.vars);
+	idmap_free(&s->conv.local);
+	idmap_free(&s->conv.shared);
+}
+
+static int open_and_convert(struct source *s)
+{
+	_cleanup_free_ char *dirs = NULL;
+	const char *dir = s->opts->debuginfo_dir;
+	char *path;
+	Dwfl_Callbacks callbacks = {
+		.find_elf = dwfl_build_id_find_elf,
+		.find_debuginfo = dwfl_standard_find_debuginfo,
+		.section_address = dwfl_offline_section_address,
+		.debuginfo_path = &path,
+	};
+	_cleanup_(end_dwfl) Dwfl *dwfl = NULL;
+
+	/* "+": with a look at the checksum that the link has */
+	if (asprintf(&dirs, "+%s%s:.debug:/usr/lib/debug", dir ? dir : "", dir ? ":" : "") < 0)
+		return -ENOMEM;
+	path = dirs;
+	dwfl = dwfl_begin(&callbacks);
+	if (!dwfl || !dwfl_report_offline(dwfl, s->path, s->path, -1))
+		return fail(s, -ENOENT, dwfl_errmsg(-1));
+	dwfl_report_end(dwfl, NULL, NULL);
+	return convert_all(s, dwfl);
+}
+
+int btf_from_dwarf(const char *path, const struct dwarf_opts *opts, struct btf **out, char *why,
+		   size_t why_size)
+{
+	_cleanup_(free_source) struct source s = {.path = path,
+						  .opts = opts,
+						  .conv = {.next_id = 1},
+						  .dedup_at = DEDUP_FIRST,
+						  .why = why,
+						  .why_size = why_size};
+	int err;
+
+	s.conv.btf = btf__new_empty();
+	if (!s.conv.btf)
+		return -ENOMEM;
+	err = open_and_convert(&s);
+	if (!err)
+		*out = TAKE_PTR(s.conv.btf);
+	return err;
+}

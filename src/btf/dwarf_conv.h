@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * DWARF made into BTF: what the parts of a conversion share.
+ *
+ * Model: a type of the BTF is asked for by what it is made from (a DIE and which part of it), gets
+ * the next number at once, and is written when its turn in the queue comes. So a type may be named
+ * before it is written, references may go in circles, and nothing recurses. A DIE of the unit that
+ * is being read is remembered until that unit is done, one of another unit (a partial unit, a type
+ * unit, the supplementary file) for longer; what is converted twice all the same, libbpf's
+ * deduplication makes one.
+ *
+ * Rules: a type that can't be expressed becomes a structure of its size or a forward declaration;
+ * -EBADMSG is for a tree of DIEs that can't be walked, -ENOMEM for no memory; nothing else fails.
+ */
+#pragma once
+
+#include <bpf/btf.h>
+
+#include "btf/dwarf_attr.h"
+#include "btf/dwarf_map.h"
+
+enum dwarf_part {
+	PART_DIE, /* what the DIE itself stands for; of an array, its first dimension */
+	PART_DIM, /* + i: an array's i-th further dimension */
+	PART_DIM_LAST = 63,
+	PART_PROTO, /* a function's prototype */
+	PART_INDEX, /* no DIE: the type of array indices */
+	PART_EMPTY, /* no DIE: where BTF wants a type and there is none */
+};
+
+struct dwarf_item {
+	Dwarf_Die die;
+	u32 part;
+};
+
+/* A variable whose address is known: the BTF has no sections before all types have their numbers.
+ */
+struct dwarf_var {
+	u64 addr;
+	u32 size; /* 0: not known */
+};
+
+struct dwarf_conv {
+	struct btf *btf;
+	struct dwarf_item *queue;
+	u32 nqueue, queue_cap, done; /* [done, nqueue) are yet to be written */
+	u32 next_id;
+	struct idmap local, shared;
+	Dwarf_CU *cu;		/* the unit that is read */
+	struct dwarf_var *vars; /* one for each VAR, in their order */
+	u32 nvars, vars_cap;
+	u32 nfuncs;
+};
+
+/* dwarf_types.c: ids, or -ENOMEM. 0 is void. */
+int dwarf_ref_die(struct dwarf_conv *c, const Dwarf_Die *die);
+int dwarf_ref_attr(struct dwarf_conv *c, struct die *d, enum die_attr at);
+int dwarf_ref_part(struct dwarf_conv *c, const Dwarf_Die *die, u32 part);
+/* The same, never void. */
+int dwarf_ref_sized(struct dwarf_conv *c, struct die *d, enum die_attr at);
+/* Write everything that was asked for. */
+int dwarf_drain(struct dwarf_conv *c);
+
+/* dwarf_members.c: a structure or union, with what is in it. */
+int dwarf_emit_struct(struct dwarf_conv *c, struct die *d);
+
+/* dwarf_enum.c */
+int dwarf_emit_enum(struct dwarf_conv *c, struct die *d);
+
+/* dwarf_func.c: functions, their prototypes, and variables. */
+int dwarf_emit_func(struct dwarf_conv *c, struct die *d);
+int dwarf_emit_proto(struct dwarf_conv *c, struct die *d);
+int dwarf_emit_var(struct dwarf_conv *c, struct die *d);
+
+/* dwarf_unit.c: everything in one unit that is to be in the BTF. */
+int dwarf_convert_unit(struct dwarf_conv *c, const Dwarf_Die *unit);
+
+/* tidy.c: what the deduplication can't bear: references in circles, chains without end. */
+int btf_tidy(struct btf *btf);

@@ -164,7 +164,7 @@ static const struct opt opts[] = {
 	 "resolve libraries as this process maps them"},
 	{0, "prog", "NAME=SPEC", OPT_LIST, offsetof(__typeof__(config), object.progs),
 	 "attach program NAME to uprobe:FILE:FUNCTION"},
-	OBJECT_OPT_BTF(__typeof__(config)),
+	OBJECT_TYPE_OPTS(__typeof__(config), object),
 	OUT_JSON_OPTS(__typeof__(config), json),
 	{0},
 };

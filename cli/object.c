@@ -313,12 +313,11 @@ static int refuse_missing_type(const struct object *obj, const struct btf_need *
 			  "program that uses it with --btf FILE",
 			  obj->file, need->kind, need->name, bin);
 	else
-		out_error("%s reads %s %s of its target, but %s has no BTF to say how that looks "
-			  "there\n"
-			  "  compile it with -g and run `pahole --btf_encode_detached %s.btf %s`, "
-			  "or pass "
-			  "--btf FILE",
-			  obj->file, need->kind, need->name, bin, bin, bin);
+		out_error("%s reads %s %s of its target, but %s has no BTF and no debug "
+			  "information to say how that looks there\n"
+			  "  compile it with -g, install its -dbgsym package, set DEBUGINFOD_URLS, "
+			  "or pass --btf FILE",
+			  obj->file, need->kind, need->name, bin);
 	return -ENODATA;
 }
 
@@ -401,32 +400,37 @@ static void choose_programs(const struct object *obj, const struct object_opts *
 	}
 }
 
-/* The file that has the target's types: --btf, or the environment's where an object needs one. */
-static const char *btf_file(const struct object *obj, const struct object_opts *opts)
+/* Where the target's types are: --btf, or the environment's file where an object needs one. */
+static void ask_for_types(const struct object *obj, const struct object_opts *opts,
+			  const char *const *env, struct btf_request *out)
 {
-	const char *env = getenv("EBPFRT_BTF_PATH");
-
-	if (opts->btf || !obj->nneeds || !env || !*env)
-		return opts->btf;
-	return env;
+	out->user = opts->btf.v;
+	out->nuser = opts->btf.n;
+	out->opts.debuginfo_dir = opts->debuginfo;
+	out->opts.quiet = common.quiet;
+	if (opts->btf.n || !obj->nneeds || !*env || !**env)
+		return;
+	out->user = env;
+	out->nuser = 1;
 }
 
 int object_open(struct object *obj, const struct object_opts *opts)
 {
 	LIBBPF_OPTS(bpf_object_open_opts, open_opts);
 	_cleanup_free_ const char **binaries = binaries_of(obj);
-	const char *user_file = btf_file(obj, opts);
-	char path[64], why[512] = "";
+	const char *const env = getenv("EBPFRT_BTF_PATH");
+	struct btf_request types = {.binaries = binaries};
+	char path[64], why[BTF_WHY_MAX] = "";
 	int found = 0, err;
 
 	if (!binaries)
 		return out_error("out of memory"), -ENOMEM;
-	if (obj->nneeds || user_file) {
-		err = btf_for_object(user_file, binaries, &obj->btf_fd, path, &found, why,
-				     sizeof(why));
+	ask_for_types(obj, opts, &env, &types);
+	if (obj->nneeds || types.nuser) {
+		err = btf_for_object(&types, &obj->btf_fd, path, &found, why, sizeof(why));
 		if (err)
 			return out_error("%s: %s", obj->file, why), err;
-		err = check_needs(obj, path, binaries, user_file, found);
+		err = check_needs(obj, path, binaries, types.nuser ? types.user[0] : NULL, found);
 		if (err)
 			return err;
 		open_opts.btf_custom_path = path;

@@ -65,21 +65,24 @@ enum object_missing { MISSING_WARN, MISSING_ERROR, MISSING_IGNORE };
 
 /* Options that say how an object's programs are attached; shared by attach, run and check. */
 struct object_opts {
-	const char *btf;
+	struct opt_list btf;   /* FILE or OBJ=FILE */
+	const char *debuginfo; /* folder of separate debug files */
 	struct opt_list progs; /* NAME=SPEC */
 	const char *missing;   /* error, warn, ignore; NULL: warn */
 };
 /* Their rows in the table of a command whose configuration of type @config has them as .object. */
 /* clang-format off */
-#define OBJECT_OPT_BTF(config)                                                                     \
-	{0, "btf", "FILE", OPT_STRING, offsetof(config, object.btf),                               \
-	 "types of the target: BTF, or a binary that holds it"}
+#define OBJECT_TYPE_OPTS(config, member)                                                           \
+	{0, "btf", "[OBJ=]FILE", OPT_LIST, offsetof(config, member.btf),                           \
+	 "types of the target, or of OBJ in it: BTF, or a binary that has them"},                  \
+	{0, "debuginfo", "DIR", OPT_STRING, offsetof(config, member.debuginfo),                    \
+	 "folder of separate debug files, before /usr/lib/debug"}
 #define OBJECT_OPTS(config)                                                                        \
 	{0, "prog", "NAME=SPEC", OPT_LIST, offsetof(config, object.progs),                         \
 	 "attach program NAME to uprobe:FILE:FUNCTION"},                                           \
 	{0, "missing", "WHAT", OPT_STRING, offsetof(config, object.missing),                       \
 	 "functions of a glob that can't be probed: warn, ignore, error"},                         \
-	OBJECT_OPT_BTF(config)
+	OBJECT_TYPE_OPTS(config, object)
 /* clang-format on */
 
 /* The functions below say what is wrong themselves (out_error) and return 0 or -errno. */

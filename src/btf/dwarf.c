@@ -84,7 +84,8 @@ static int convert_unit(struct source *s, const Dwarf_Die *unit)
 static void show_progress(struct source *s, Dwarf_Die *unit, u64 total)
 {
 	if (s->opts->progress && total)
-		s->opts->progress((u32)(dwarf_dieoffset(unit) * 100 / total), s->opts->cookie);
+		s->opts->progress((u32)MIN(dwarf_dieoffset(unit) * 100 / total, 99ul),
+				  s->opts->cookie);
 }
 
 /* The length of .debug_info: what the progress is measured against. */
@@ -208,6 +209,8 @@ int btf_from_dwarf(const char *path, const struct dwarf_opts *opts, struct btf *
 	if (!s.conv.btf)
 		return -ENOMEM;
 	err = open_and_convert(&s);
+	if (opts->progress)
+		opts->progress(100, opts->cookie);
 	if (!err)
 		*out = TAKE_PTR(s.conv.btf);
 	return err;

@@ -96,10 +96,11 @@ if [ -f "$bin/bad-helper.bpf.o" ]; then
 else
 	skip 8 "no clang for BPF"
 fi
+strip -g -o without_types "$samples/core_bare"
 refused "types of a target that has none" 125 \
-	"core\.bpf\.o reads struct data of its target, but .*core_bare has no BTF to say how that looks there\$" \
-	ebpfrt run -P "$samples/core.bpf.o" -- "$samples/core_bare"
-like "and how to make them" "$err" '^  compile it with -g and run .pahole --btf_encode_detached .*core_bare\.btf .*core_bare., or pass --btf FILE$'
+	"core\.bpf\.o reads struct data of its target, but .*without_types has no BTF and no debug information to say how that looks there\$" \
+	ebpfrt run -P "$samples/core.bpf.o" -- ./without_types
+like "and how to make them" "$err" '^  compile it with -g, install its -dbgsym package, set DEBUGINFOD_URLS, or pass --btf FILE$'
 
 # places
 spec() {

@@ -38,7 +38,7 @@ if [ -z "${EBPFRT_STAGE:-}" ]; then
 			--bounding-set=-all "$@"
 	fi
 	cd "$stage" || exit 99
-	env -u XDG_RUNTIME_DIR EBPFRT_STAGE="$stage" EBPFRT_RUNTIME_DIR="$stage/run/ebpfrt" HOME="$stage" TMPDIR="$stage/tmp" \
+	env -u XDG_RUNTIME_DIR -u XDG_CACHE_HOME -u DEBUGINFOD_URLS EBPFRT_STAGE="$stage" EBPFRT_RUNTIME_DIR="$stage/run/ebpfrt" HOME="$stage" TMPDIR="$stage/tmp" \
 		PATH="$stage:$stage/bin:$PATH:/usr/sbin:/sbin" EBPFRT_IDLE=1 "$@" </dev/null
 	status=$?
 	# built with sanitizers: nobody sees the daemon's end, so what they say about it is looked for in its log

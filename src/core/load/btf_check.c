@@ -181,15 +181,13 @@ static int count_types(struct btf_view *v, struct ebpf_log *log)
 	return 0;
 }
 
-int ebpf_btf_check(const u8 *data, u32 size, struct ebpf_log *log)
+int ebpf_btf_check_form(const u8 *data, u32 size, struct ebpf_log *log)
 {
 	struct btf_view v = {0};
 	struct btf_type t;
 	u32 len, id = 0;
 	int err;
 
-	if (size > BTF_SIZE_MAX)
-		return -E2BIG;
 	err = view_header(data, size, &v, log);
 	if (!err)
 		err = count_types(&v, log);
@@ -204,6 +202,11 @@ int ebpf_btf_check(const u8 *data, u32 size, struct ebpf_log *log)
 		}
 	}
 	return 0;
+}
+
+int ebpf_btf_check(const u8 *data, u32 size, struct ebpf_log *log)
+{
+	return size > BTF_SIZE_MAX ? -E2BIG : ebpf_btf_check_form(data, size, log);
 }
 
 static void view_checked(const u8 *data, u32 size, struct btf_view *v)

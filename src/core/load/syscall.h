@@ -171,6 +171,8 @@ void ebpf_inner_publish(struct ebpf_map_obj *m);
 
 /* btf_check.c: is @data a well-formed BTF? The reason goes to @log. Pure, bounded. */
 int ebpf_btf_check(const u8 *data, u32 size, struct ebpf_log *log);
+/* The same for a file of whatever size, which nobody loads. */
+int ebpf_btf_check_form(const u8 *data, u32 size, struct ebpf_log *log);
 /* Bytes of type @id of a checked BTF, or -EINVAL. */
 s64 ebpf_btf_type_size(const u8 *data, u32 size, u32 id);
 u32 ebpf_btf_nr_types(const u8 *data, u32 size);

@@ -25,6 +25,7 @@ static void setup(void)
 {
 	snprintf(dir, sizeof(dir), "/tmp/test_dwarf.XXXXXX");
 	cr_assert_not_null(mkdtemp(dir));
+	unsetenv("DEBUGINFOD_URLS");
 }
 
 static void teardown(void)

@@ -1,19 +1,23 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* ebpfrt btf: show the loaded type descriptions, and dump one, or a file's, as C. */
+/* ebpfrt btf: show the loaded type descriptions; make, print and write a binary's. */
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
 #include <errno.h>
-#include <stdarg.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
-#include "btf/btf.h"
+#include "btf/btf_priv.h"
+#include "cli/btfdump.h"
 #include "cli/commands.h"
 #include "cli/out.h"
 #include "cli/select.h"
+#include "cli/spec.h"
 
 static struct {
+	const char *output, *debuginfo;
 	struct out_json json;
 } config;
 
@@ -67,128 +71,195 @@ static int show(char **words, int n)
 	return err ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
-static void print_c(void *ctx, const char *fmt, va_list ap)
+/* --- which types ------------------------------------------------------------------------------
+ */
+
+/* The file of a process, a path, or a library's name. */
+static int find_file(const char *word, char path[PATH_MAX])
 {
-	vprintf(fmt, ap);
-}
+	struct spec_scope scope = {0};
+	char why[SPEC_WHY_MAX];
+	int pid = opt_pid(word);
 
-static int dump_c(struct btf *btf)
-{
-	struct btf_dump *d = btf_dump__new(btf, print_c, NULL, NULL);
-	u32 n = btf__type_cnt(btf);
-	int err = 0;
-
-	if (!d)
-		return out_error("cannot print the types: %s", strerror(errno));
-	for (u32 id = 1; !err && id < n; id++)
-		err = btf_dump__dump_type(d, id);
-	btf_dump__free(d);
-	return err ? out_error("cannot print the types: %s", strerror(-err)) : EXIT_SUCCESS;
-}
-
-static const char *kind_name(const struct btf_type *t)
-{
-	static const char *const names[] = {
-		"UNKN", "INT",	   "PTR",      "ARRAY",	   "STRUCT",   "UNION", "ENUM",
-		"FWD",	"TYPEDEF", "VOLATILE", "CONST",	   "RESTRICT", "FUNC",	"FUNC_PROTO",
-		"VAR",	"DATASEC", "FLOAT",    "DECL_TAG", "TYPE_TAG", "ENUM64"};
-
-	return btf_kind(t) < ARRAY_SIZE(names) ? names[btf_kind(t)] : "?";
-}
-
-static int dump_raw(struct btf *btf)
-{
-	struct json_object *doc = out_json_on(&config.json) ? json_object_new_array() : NULL, *all;
-
-	for (u32 id = 1; id < btf__type_cnt(btf); id++) {
-		const struct btf_type *t = btf__type_by_id(btf, id);
-		const char *name = btf__name_by_offset(btf, t->name_off);
-		struct json_object *o;
-		char clean[512];
-
-		out_clean(name && *name ? name : "(anon)", clean, sizeof(clean));
-		if (!doc) {
-			printf("[%u] %s '%s' size=%lld vlen=%u\n", id, kind_name(t), clean,
-			       (long long)btf__resolve_size(btf, id), btf_vlen(t));
-			continue;
-		}
-		o = json_object_new_object();
-		out_add_u64(o, "id", id);
-		out_add_str(o, "kind", kind_name(t));
-		out_add_str(o, "name", clean);
-		out_add_s64(o, "size", btf__resolve_size(btf, id));
-		out_push(doc, o);
+	if (pid > 0 && access(word, F_OK)) {
+		snprintf(path, PATH_MAX, "/proc/%d/exe", pid);
+		if (!access(path, R_OK))
+			return 0;
+		return out_error("cannot read the program of process %d: %s", pid, strerror(errno));
 	}
-	if (!doc)
-		return EXIT_SUCCESS;
-	all = json_object_new_object();
-	out_add(all, "types", doc);
-	out_json_put(&config.json, all);
-	return EXIT_SUCCESS;
+	if (!access(word, F_OK)) {
+		snprintf(path, PATH_MAX, "%s", word);
+		return 0;
+	}
+	if (spec_find_file(word, &scope, path, why))
+		return out_error("%s", why);
+	return 0;
+}
+
+static struct btf_opts type_opts(void)
+{
+	return (struct btf_opts){.debuginfo_dir = config.debuginfo, .quiet = common.quiet};
+}
+
+static struct btf *open_file(const char *word)
+{
+	struct btf_opts opts = type_opts();
+	char path[PATH_MAX], why[BTF_WHY_MAX];
+	struct btf *btf = NULL;
+
+	if (find_file(word, path))
+		return NULL;
+	if (btf_find(path, &opts, &btf, why, sizeof(why)))
+		out_error("%s", why);
+	return btf;
+}
+
+static struct btf *open_loaded(char **words, int n)
+{
+	_cleanup_close_ int fd = select_object(SELECT_BTF, words, n);
+	struct bpf_btf_info info = {0};
+	struct btf *btf = NULL;
+	u32 len = sizeof(info);
+
+	if (fd < 0)
+		return NULL;
+	if (!bpf_obj_get_info_by_fd(fd, &info, &len))
+		btf = btf__load_from_kernel_by_id(info.id);
+	if (!btf)
+		out_error("cannot read the types: %s", strerror(errno));
+	return btf;
+}
+
+static bool is_loaded(char **words, int n)
+{
+	return n > 1 && (!strcmp(words[0], "id") || !strcmp(words[0], "name") ||
+			 !strcmp(words[0], "tag") || !strcmp(words[0], "pinned"));
 }
 
 static struct btf *open_btf(char **words, int n)
 {
 	struct btf *btf = NULL;
-	char why[512];
-	u32 len;
 
-	if (n > 1 && !strcmp(words[0], "file")) {
-		if (btf_read_file(words[1], &btf, why, sizeof(why)))
-			out_error("%s", why);
-		return btf;
+	if (is_loaded(words, n))
+		return open_loaded(words, n);
+	if (!n) {
+		out_error("say whose types: a file, a process, a library or id N");
+		return NULL;
 	}
-	if (n && !strcmp(words[0], "builtin")) {
+	if (!strcmp(words[0], "builtin")) {
 		if (btf_builtin(&btf))
 			out_error("out of memory");
 		return btf;
-	} else {
-		_cleanup_close_ int fd = select_object(SELECT_BTF, words, n);
-		struct bpf_btf_info info = {0};
-
-		len = sizeof(info);
-		if (fd < 0)
-			return NULL;
-		if (!bpf_obj_get_info_by_fd(fd, &info, &len))
-			btf = btf__load_from_kernel_by_id(info.id);
-		if (!btf)
-			out_error("cannot read the types: %s", strerror(errno));
-		return btf;
 	}
+	return open_file(n > 1 && !strcmp(words[0], "file") ? words[1] : words[0]);
 }
+
+/* --- what to do with them ---------------------------------------------------------------------
+ */
 
 static int dump(char **words, int n)
 {
-	_cleanup_(free_btf) struct btf *btf = open_btf(words, n);
-	bool c = n > 1 && !strcmp(words[n - 2], "format") && !strcmp(words[n - 1], "c");
+	const char *format = n > 1 && !strcmp(words[n - 2], "format") ? words[n - 1] : NULL;
+	_cleanup_(free_btf) struct btf *btf = NULL;
 
+	if (format && strcmp(format, "c") && strcmp(format, "raw") && strcmp(format, "json"))
+		return opt_usage_error("btf", "'%s' is no format: use c, raw or json", format);
+	btf = open_btf(words, format ? n - 2 : n);
 	if (!btf)
 		return EXIT_FAILURE;
-	return c ? dump_c(btf) : dump_raw(btf);
+	if (format && !strcmp(format, "c"))
+		return btfdump_c(btf, NULL);
+	if (out_json_on(&config.json) || (format && !strcmp(format, "json")))
+		return btfdump_json(btf, &config.json);
+	return btfdump_raw(btf);
+}
+
+static int header(char **words, int n)
+{
+	_cleanup_(free_btf) struct btf *btf = NULL;
+
+	if (!n)
+		return opt_usage_error("btf", "header of what? Name a library or a file");
+	btf = open_btf(words, n);
+	if (!btf)
+		return EXIT_FAILURE;
+	return btfdump_c(btf, words[n - 1]);
+}
+
+/* Complete or not at all: a reader never sees half of it. */
+static int write_file(const char *path, const void *data, size_t len)
+{
+	char temporary[PATH_MAX];
+	_cleanup_close_ int fd = -1;
+	int err = 0;
+
+	if (snprintf(temporary, sizeof(temporary), "%s.%d", path, getpid()) >= PATH_MAX)
+		return out_error("%s: the name is too long", path);
+	fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+	if (fd < 0)
+		return out_error("cannot write %s: %s", path, strerror(errno));
+	err = btf_write_all(fd, data, len);
+	if (!err && rename(temporary, path))
+		err = -errno;
+	if (!err)
+		return EXIT_SUCCESS;
+	unlink(temporary);
+	return out_error("cannot write %s: %s", path, strerror(-err));
+}
+
+static int gen(char **words, int n)
+{
+	_cleanup_(free_btf) struct btf *btf = NULL;
+	struct btf_opts opts = type_opts();
+	char path[PATH_MAX], why[BTF_WHY_MAX];
+	const void *data;
+	u32 len;
+
+	if (n != 1 || !config.output)
+		return opt_usage_error("btf", "gen takes one binary, and -o FILE");
+	if (find_file(words[0], path))
+		return EXIT_FAILURE;
+	opts.no_cache = true;
+	if (btf_convert(path, &opts, &btf, why, sizeof(why)))
+		return out_error("%s", why);
+	data = btf__raw_data(btf, &len);
+	if (!data)
+		return out_error("out of memory");
+	return write_file(config.output, data, len);
 }
 
 static int run(const struct args *args)
 {
 	static const struct verb verbs[] = {{"show", show}, {"list", show}, {"dump", dump}, {0}};
+	char **words = args->v + 1;
+	int n = args->n - 1;
 
 	/* a file's types need no daemon */
-	if (args->n > 1 && !strcmp(args->v[0], "dump") &&
-	    (!strcmp(args->v[1], "file") || !strcmp(args->v[1], "builtin")))
-		return dump(args->v + 1, args->n - 1);
+	if (args->n && !strcmp(args->v[0], "gen"))
+		return gen(words, n);
+	if (args->n && !strcmp(args->v[0], "header"))
+		return header(words, n);
+	if (args->n && !strcmp(args->v[0], "dump") && !is_loaded(words, n))
+		return dump(words, n);
 	return select_verb("btf", verbs, args->v, args->n);
 }
 
 static const struct opt opts[] = {
+	{'o', "output", "FILE", OPT_STRING, offsetof(__typeof__(config), output),
+	 "gen: where to write the BTF"},
+	{0, "debuginfo", "DIR", OPT_STRING, offsetof(__typeof__(config), debuginfo),
+	 "folder of separate debug files, before /usr/lib/debug"},
 	OUT_JSON_OPTS(__typeof__(config), json),
 	{0},
 };
 
 const struct command cmd_btf = {
 	.name = "btf",
-	.usage = "{show|list} [BTF]\ndump BTF [format {raw|c}]\ndump file FILE [format {raw|c}]\n"
-		 "dump builtin [format {raw|c}]",
-	.summary = "show and dump type descriptions",
-	.details = "BTF is id N. A FILE is BTF, or a binary with a .BTF section.\n",
+	.usage = "{show|list} [BTF]\ndump {BTF|FILE|PID|LIB|builtin} [format {raw|c|json}]\n"
+		 "gen BINARY -o FILE.btf\nheader LIB",
+	.summary = "show, make and print type descriptions",
+	.details = "BTF is id N. FILE, LIB and the program of PID have BTF, or debug information\n"
+		   "that it is made from; gen writes it to a file, header as C for programs.\n",
 	.opts = opts,
 	.config = &config,
 	.run = run,

@@ -41,6 +41,11 @@ int btf_find(const char *binary, const struct btf_opts *opts, struct btf **out, 
 int btf_convert(const char *binary, const struct btf_opts *opts, struct btf **out, char *why,
 		size_t why_size);
 
+/* Give every type, member and value a name that C can read (ns::Foo<int> is ns__Foo_int_). */
+int btf_names_for_c(struct btf *btf);
+/* A number's name that C has: "long unsigned int". */
+bool btf_name_is_c_number(const char *name);
+
 struct btf_request {
 	const char *const *user; /* @nuser of "FILE", for every target, or "OBJ=FILE" */
 	uint32_t nuser;

@@ -171,7 +171,9 @@ int btf_for_object(const struct btf_request *r, int *fd, char *fd_path, int *fou
 	err = join_all(all, r, &n, why, why_size);
 	if (err)
 		return err;
-	err = to_memfd(all, fd, fd_path);
+	err = btf_names_for_c(all);
+	if (!err)
+		err = to_memfd(all, fd, fd_path);
 	if (err) {
 		snprintf(why, why_size, "cannot write the joined BTF: %s", strerror(-err));
 		return err;

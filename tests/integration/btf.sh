@@ -1,0 +1,59 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
+# ebpfrt btf for people: types made from a binary's debug information, printed, written, and as a header that compiles.
+. "${top_srcdir:-.}/tests/integration/lib.sh"
+plan 19
+
+bare=$samples/core_bare
+try ebpfrt btf gen "$bare" -o made.btf
+is "gen: made" "$status $err" "0 "
+is "gen: nothing is left beside it" "$(ls made.btf*)" made.btf
+try ebpfrt btf dump made.btf
+like "dump of what was made" "$out" "STRUCT 'data' size=12 vlen=3"
+like "its members" "$out" "'d' type_id=[0-9]* bits_offset=64"
+like "its functions" "$out" "FUNC 'add_test' type_id=[0-9]* linkage=global"
+try ebpfrt btf dump "$bare" format c
+like "dump of a binary, as C" "$out" "^struct data \{"
+try ebpfrt btf dump "$bare" format json
+is "dump of a binary, as JSON" "$(printf '%s' "$out" | python3 -c '
+import json, sys
+types = {t["name"]: t for t in json.load(sys.stdin)["types"]}
+print([(m["name"], m["bits_offset"]) for m in types["data"]["members"]])')" "[('a', 0), ('c', 32), ('d', 64)]"
+"$bare" 600 >/dev/null &
+pid=$!
+until_true sh -c "readlink /proc/$pid/exe | grep -q core_bare" # it is the shell's at first
+try ebpfrt btf dump "$pid" format c
+like "dump of a process" "$out" "^struct data \{"
+kill "$pid"
+if [ -x "$(PATH=$PATH:/usr/sbin command -v bpftool)" ]; then
+	like "bpftool reads it" "$(bpftool btf dump file made.btf)" "STRUCT 'data' size=12 vlen=3"
+else
+	skip 1 "no bpftool"
+fi
+
+try ebpfrt btf header "$bare"
+like "header: guarded" "$out" "^#pragma once"
+printf '%s\n' "$out" >bare.h
+printf '#include "bare.h"\nint a[sizeof(struct data) == 12 ? 1 : -1];\n' >use.c
+try "${CC:-cc}" -Wno-unknown-pragmas -Wno-attributes -c use.c -o use.o
+is "header: a C compiler takes it" "$status $err" "0 "
+
+# what can't be
+try ebpfrt btf dump /nowhere/x
+like "no such file" "$status $err" "^1 ebpfrt: .*/nowhere/x"
+try ebpfrt btf dump 999999999
+like "no such process" "$status $err" "^1 ebpfrt: .*999999999"
+printf 'neither' >neither
+try ebpfrt btf gen neither -o x.btf
+like "neither ELF nor BTF" "$status $err" "^1 ebpfrt: neither: "
+is "and nothing is written" "$(ls x.btf* 2>/dev/null)" ""
+strip -g -o stripped "$bare"
+try ebpfrt btf gen stripped -o x.btf
+like "no debug information" "$status $err" "^1 ebpfrt: stripped: there is no debug information for it; install its -dbgsym"
+head -c 8000 "$bare" >torn
+try ebpfrt btf gen torn -o x.btf
+like "a file that ends early" "$status $err" "^1 ebpfrt: torn: "
+try ebpfrt btf gen "$bare" -o /nowhere/x.btf
+like "a folder that isn't there" "$status $err" "^1 ebpfrt: cannot write /nowhere/x\.btf: No such file or directory"
+try ebpfrt btf gen "$bare"
+like "gen without -o" "$status $err" "^2 .*-o FILE"

@@ -24,11 +24,11 @@ static bool is_syscall(const struct arch_patch *patch)
 /* A system call never faults, and begins again in there when it is interrupted. */
 static bool before_its_end(const struct agent_plan *plan, u64 ip)
 {
-	u64 into = ip - plan->jump.stub, tail = plan->jump.tail;
+	const struct arch_jump *j = &plan->jump;
 
-	if (plan->can_jump && into < plan->jump.stub_len)
-		return into < tail ||
-		       (into < tail + plan->jump.tail_len && !is_syscall(&plan->patch));
+	if (plan->can_jump && ip - j->stub < j->stub_len)
+		return ip - j->stub < j->tail ||
+		       (ip - j->stub < (u64)j->tail + j->tail_len && !is_syscall(&plan->patch));
 	return ip - plan->patch.slot < plan->patch.len && !is_syscall(&plan->patch);
 }
 

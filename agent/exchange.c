@@ -28,7 +28,7 @@ struct exchange {
 static union {
 	struct agent_msg msg;
 	u8 bytes[AGENT_MSG_MAX];
-} in __attribute__((aligned(64)));
+} in __attribute__((aligned(EBPFRT_PAGE_SIZE)));
 static struct {
 	struct agent_msg msg;
 	struct agent_ack ack;
@@ -518,6 +518,12 @@ static bool try_lock(void)
 	return __atomic_exchange_n(&agent.exchange, 1, __ATOMIC_ACQUIRE) == 0;
 }
 
+/* Until the next exchange nobody needs their memory. */
+static void forget_messages(void)
+{
+	SYS3(__NR_madvise, in.bytes, sizeof(in.bytes), SYS_MADV_DONTNEED);
+}
+
 static int run(struct exchange *x, const char *path, u64 token)
 {
 	int ret = 0;
@@ -536,6 +542,7 @@ static int run(struct exchange *x, const char *path, u64 token)
 	if (x->fd >= 0) {
 		ret = converse(x, token);
 		sys_close(x->fd);
+		forget_messages();
 	}
 	if (load_acquire(&agent.inert)) /* the daemon died while we were at it */
 		site_restore_all(x->injected);

@@ -4,8 +4,9 @@
  *
  * Model: a hash table from address to place, insert-only: a place is published before its break
  * byte is written and stays for the life of the process, so that a trap that is already on its way
- * always finds it. A place whose instruction changes (another library came to that address) gets a
- * new plan. Slots are written before the place is published and never given another content.
+ * always finds it. When the table is as full as it should be those that come are in a larger one. A
+ * place whose instruction changes (another library came to that address) gets a new plan. Slots are
+ * written before the place is published and never given another content.
  *
  * A consumer may have a counter in the program's memory, which says whether anybody looks (the
  * semaphore of a USDT probe). It is the module's, as the site is: it is touched only while the
@@ -22,36 +23,50 @@
 
 #include "agent/agent.h"
 
-#define BUCKETS 16384u
+#define FEW 2048u /* places in the first table, and its buckets */
+#define MANY 8192u
 #define MAX_ORDER 12u /* at most 4096 consumers of a site */
 #define RAISED_AT_ONCE 64u
 
-static struct agent_place *buckets[BUCKETS];
+static struct agent_place *few[FEW], *many[MANY];
+static u32 nfew;
 static struct agent_hooks *spare[MAX_ORDER + 1];
 static struct agent_hooks *retired;
 static const u8 break_insn = 0xcc;
 
-static u32 bucket_of(u64 addr)
+static u32 hash(u64 addr)
 {
-	return (u32)((addr * 0x9e3779b97f4a7c15ULL) >> 40) % BUCKETS;
+	return (u32)((addr * 0x9e3779b97f4a7c15ULL) >> 40);
 }
 
-__hot struct agent_place *site_find(u64 addr)
+static struct agent_place *find_in(struct agent_place **head, u64 addr)
 {
-	struct agent_place *p = load_acquire(&buckets[bucket_of(addr)]);
+	struct agent_place *p = load_acquire(head);
 
 	while (p && p->addr != addr)
 		p = p->chain;
 	return p;
 }
 
+__hot struct agent_place *site_find(u64 addr)
+{
+	struct agent_place *p = find_in(&few[hash(addr) % FEW], addr);
+
+	if (p || load_relaxed(&nfew) < FEW)
+		return p;
+	return find_in(&many[hash(addr) % MANY], addr);
+}
+
 static struct agent_place *site_insert(u64 addr)
 {
-	struct agent_place **head = &buckets[bucket_of(addr)];
-	struct agent_place *p = agent_alloc(sizeof(*p));
+	struct agent_place *p = agent_alloc(sizeof(*p)), **head = &many[hash(addr) % MANY];
 
 	if (!p)
 		return NULL;
+	if (nfew < FEW) {
+		head = &few[hash(addr) % FEW];
+		store_relaxed(&nfew, nfew + 1);
+	}
 	p->addr = addr;
 	p->chain = *head;
 	p->older = agent.places;
@@ -83,10 +98,11 @@ void site_unslot(const struct agent_place *p, struct arch_regs *regs)
 {
 	const struct agent_plan *plan = load_acquire(&p->plan);
 	const struct arch_jump *j = &plan->jump;
-	u64 into = regs->ip - j->stub;
 
-	if (plan->can_jump && into < j->stub_len) {
-		regs->sp += into < j->tail ? arch_jump_depth((u32)into) : 0;
+	if (plan->can_jump && regs->ip - j->stub < j->stub_len) {
+		u32 into = (u32)(regs->ip - j->stub);
+
+		regs->sp += into < j->tail ? arch_jump_depth(into) : 0;
 		regs->ip = unslot_ip(&plan->patch, j->stub + j->tail, j->tail_len, regs->ip);
 		return;
 	}
@@ -325,24 +341,33 @@ static int slot_write(struct agent_poke *poke, const struct arch_patch *p)
 
 static struct agent_plan *plan_new(const struct agent_site *s)
 {
-	struct agent_plan *plan = agent_alloc(sizeof(*plan));
+	bool jumps = s->jump.to;
+	struct agent_plan *plan =
+		agent_alloc(jumps ? sizeof(*plan) : offsetof(struct agent_plan, jump));
 
-	if (plan)
-		*plan = (struct agent_plan){
-			.patch = s->patch,
-			.jump = s->jump,
-			.flags = s->flags,
-			.module = s->module,
-			.func = s->func,
-		};
+	if (!plan)
+		return NULL;
+	plan->patch = s->patch;
+	plan->flags = s->flags;
+	plan->module = s->module;
+	plan->func = s->func;
+	plan->has_jump = jumps;
+	plan->can_jump = false;
+	if (jumps)
+		plan->jump = s->jump;
 	return plan;
+}
+
+static bool jump_same(const struct agent_plan *plan, const struct arch_jump *j)
+{
+	return plan->has_jump ? memcmp(&plan->jump, j, sizeof(*j)) == 0 : !j->to;
 }
 
 static bool plan_same(const struct agent_plan *plan, const struct agent_site *s)
 {
 	return plan && plan->flags == s->flags && plan->module == s->module &&
 	       plan->func == s->func && memcmp(&plan->patch, &s->patch, sizeof(s->patch)) == 0 &&
-	       memcmp(&plan->jump, &s->jump, sizeof(s->jump)) == 0;
+	       jump_same(plan, &s->jump);
 }
 
 static bool site_stands(struct agent_poke *poke, const struct agent_place *p)
@@ -411,7 +436,7 @@ static int site_prepare(struct agent_poke *poke, const struct agent_site *s)
 		return -ENOMEM;
 	if (p->plan && p->plan->module != s->module)
 		hooks_swap(p, NULL); /* whoever was here before is unloaded */
-	plan->can_jump = !s->flags && jump_prepare(poke, &s->patch, &s->jump);
+	plan->can_jump = plan->has_jump && !s->flags && jump_prepare(poke, &s->patch, &s->jump);
 	store_release(&p->plan, plan);
 	return 0;
 }

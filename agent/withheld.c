@@ -37,6 +37,13 @@ struct note {
 
 static struct note notes[NOTES];
 
+/* Pages that nobody has written stay nobody's. */
+static void wipe(struct note *n)
+{
+	if (n->thread || n->tid || n->which || n->wait)
+		*n = (struct note){0};
+}
+
 static struct note *nth(u64 thread, u32 i)
 {
 	return &notes[((u32)((thread * 0x9e3779b97f4a7c15ULL) >> 40) + i) % NOTES];
@@ -154,7 +161,8 @@ void withheld_forked(void)
 {
 	u64 which = withheld_get(arch_thread_pointer(), 0);
 
-	memset(notes, 0, sizeof(notes));
+	for (u32 i = 0; i < NOTES; i++)
+		wipe(&notes[i]);
 	withheld_set(arch_thread_pointer(), sys_gettid(), which, 0);
 }
 
@@ -182,7 +190,7 @@ void withheld_give_back(struct agent_withheld_list *l, bool settled)
 		if (l && note->tid && note->which && n < AGENT_WITHHELD_MAX &&
 		    (settled || !crowd_needs_traps(note->thread)))
 			l->v[n++] = (struct agent_withheld){note->thread, note->tid, note->which};
-		*note = (struct note){0};
+		wipe(note);
 	}
 	if (l)
 		l->back = n;

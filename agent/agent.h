@@ -152,6 +152,11 @@ void *memcpy(void *dst, const void *src, size_t len);
 int memcmp(const void *a, const void *b, size_t len);
 void *memset(void *dst, int c, size_t len);
 
+/* text.c */
+bool text_begins(const char *s, const char *with);
+char *put_text(char *to, const char *s); /* where its zero is */
+char *put_number(char *to, u64 v);
+
 /* --- state.c ------------------------------------------------------------------------------------
  */
 
@@ -652,7 +657,22 @@ void call_listen(void);
 bool agent_is_traced(void);
 void agent_on_call(int sig, siginfo_t *info, struct osl_ucontext *uc);
 
+/* --- exec.c, execfile.c, environ.c --------------------------------------------------------------
+ */
+
+/* Programs that this process executes belong to its sessions; .token 0: no more. */
+void exec_follow(const struct agent_follow *f);
+/* The system call @nr is about to be made: true when agent_exec() makes it, with @regs. */
+bool exec_guard(u64 nr, u64 behind, struct arch_regs *regs);
+void exec_failed(struct osl_ucontext *uc); /* at agent_exec_back */
+/* Will it bring our agent along? 0, enum agent_exec_why, or negative: it will not be executed. */
+int execfile_look(int dir, const char *path, int flags, const char *agent_path);
+void environ_hide(void);
+bool environ_is_ours(const char *variable); /* but for LD_PRELOAD */
+
 /* entry.S */
+void agent_exec(void);
+void agent_exec_back(void) __hidden;
 void agent_entry(void);
 void agent_trap_entry(void);
 void agent_fault_entry(void);

@@ -183,27 +183,6 @@ static void go_on(struct osl_ucontext *uc, int known)
 /* --- the call -----------------------------------------------------------------------------------
  */
 
-static char *put_text(char *to, const char *s)
-{
-	while (*s)
-		*to++ = *s++;
-	*to = 0;
-	return to;
-}
-
-static char *put_number(char *to, u32 v)
-{
-	char digits[12];
-	u32 n = sizeof(digits) - 1;
-
-	digits[n] = 0;
-	do {
-		digits[--n] = (char)('0' + v % 10);
-		v /= 10;
-	} while (v);
-	return put_text(to, digits + n);
-}
-
 /* Through a descriptor of the daemon's: no name of ours has to be known here, or visible. */
 static void socket_path(char *to, u32 pid, u32 fd)
 {

@@ -125,6 +125,14 @@
 	ret
 	.size agent_let_in, .-agent_let_in
 
+/* A program is executed, by exec.c, which goes on when that has failed. */
+	.p2align 4
+	func agent_exec
+	syscall
+	func agent_exec_back
+	int3
+	.size agent_exec, .-agent_exec
+
 /* Unwinders and debuggers know a signal frame by exactly these instructions. */
 	.p2align 4
 	nop

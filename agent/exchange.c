@@ -413,6 +413,7 @@ static int on_drop_link(struct exchange *x)
 static int on_restore_all(struct exchange *x)
 {
 	ret_count_left();
+	exec_follow(&(struct agent_follow){0});
 	if (!agent_go_inert(x->injected))
 		return -EAGAIN;
 	return agent_give_back() && !crowd_unsettled() ? 0 : -EINPROGRESS;
@@ -438,6 +439,12 @@ static int on_perf_ring(struct exchange *x)
 static int on_inner_map(struct exchange *x)
 {
 	return agent_inner_add(body());
+}
+
+static int on_follow(struct exchange *x)
+{
+	exec_follow(body());
+	return 0;
 }
 
 static int on_forget(struct exchange *x)
@@ -470,6 +477,7 @@ static const struct {
 	[AGENT_PERF_RING] = {on_perf_ring, sizeof(struct agent_perf_ring), 0, false},
 	[AGENT_INNER_MAP] = {on_inner_map, sizeof(struct agent_inner_map), 0, false},
 	[AGENT_FORGET] = {on_forget, 8, 0, false},
+	[AGENT_FOLLOW] = {on_follow, sizeof(struct agent_follow), 0, false},
 };
 
 static int dispatch(struct exchange *x)

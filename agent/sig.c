@@ -497,6 +497,8 @@ bool sig_emulate(const struct agent_plan *plan, struct arch_regs *regs, struct o
 	if (!end)
 		return false;
 	watch_filters(nr, regs);
+	if (exec_guard(nr, end, regs))
+		return true;
 	if (nr == __NR_rt_sigprocmask)
 		regs->ax = (u64)emulate_mask(regs, uc);
 	else if (nr == __NR_rt_sigaction)

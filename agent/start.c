@@ -15,10 +15,8 @@
 
 extern u8 __ehdr_start[] __hidden;
 
-#define ENV_DISABLE "EBPFRT_DISABLE"
-
 struct start {
-	char token[32]; /* "NUMBER:FILTERS" */
+	char token[48]; /* "NUMBER:FILTERS", or with AGENT_TOKEN_HIDE */
 	char disable[4];
 	u64 secure;
 	u64 phdr, phnum;
@@ -52,7 +50,7 @@ static void take_variable(struct start *s, const char *entry)
 {
 	if (!copy_value(entry, AGENT_ENV_SOCKET, agent.socket, sizeof(agent.socket)) &&
 	    !copy_value(entry, AGENT_ENV_TOKEN, s->token, sizeof(s->token)))
-		copy_value(entry, ENV_DISABLE, s->disable, sizeof(s->disable));
+		copy_value(entry, AGENT_ENV_DISABLE, s->disable, sizeof(s->disable));
 }
 
 /* Those longer than @line are none of ours: their tails are skipped. */
@@ -157,6 +155,14 @@ static bool walled(struct start *s, const char *allowed)
 	return s->filters > parse_number(&allowed);
 }
 
+/* We were put there by the agent of the program before. */
+static bool hidden(const char *token)
+{
+	while (*token && memcmp(token, AGENT_TOKEN_HIDE, sizeof(AGENT_TOKEN_HIDE)))
+		token++;
+	return *token;
+}
+
 /* Signals of the application wait until the agent is set up; ours are open from then on. */
 static void start_preloaded(u64 token)
 {
@@ -202,6 +208,8 @@ static void constructor(void)
 		return;
 	read_entries(&s, "/proc/self/environ", 0, take_variable);
 	token = parse_number(&at);
+	if (hidden(at))
+		environ_hide();
 	if (s.disable[0] == '1' || (agent.socket[0] && walled(&s, at)))
 		return;
 	call_listen();

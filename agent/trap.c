@@ -569,6 +569,8 @@ static bool serve_own(struct osl_ucontext *uc)
 		uc->ax = stack_call((void (*)(void *))uc->di, (void *)uc->si, uc);
 	} else if (at == (u64)agent_let_in) {
 		defer_let_in(uc);
+	} else if (at == (u64)agent_exec_back) {
+		exec_failed(uc);
 	} else {
 		return false;
 	}

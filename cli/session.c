@@ -20,6 +20,7 @@
 
 #define MISSING_SHOWN 5u
 #define MISSING_VERBOSE 100000u
+#define UNFOLLOWED_SAID 8u
 #define FLUSH_MS 200 /* a thread that isn't stopped is done with a record long before */
 
 enum { WHO_SIGNAL = 1, WHO_TIMER, WHO_EVENTS, WHO_RINGS, WHO_CHILD, WHO_TARGET, WHO_PERF = 1000 };
@@ -365,6 +366,14 @@ static void on_detached(struct session *s, u32 id)
 	}
 }
 
+/* Said of the first few, counted of all: whoever runs a build may have thousands. */
+static void on_unfollowed(struct session *s, const struct ebpfrt_event *ev)
+{
+	s->unfollowed += ev->lost;
+	if (ev->text && s->unfollowed <= UNFOLLOWED_SAID)
+		out_warn("%s", ev->text);
+}
+
 static void on_event(const struct ebpfrt_event *ev, void *cookie)
 {
 	struct session *s = cookie;
@@ -390,6 +399,9 @@ static void on_event(const struct ebpfrt_event *ev, void *cookie)
 		break;
 	case EBPFRT_EVENT_TARGET_LEFT:
 		on_left(s, ev->pid, ev->err != 0);
+		break;
+	case EBPFRT_EVENT_UNFOLLOWED:
+		on_unfollowed(s, ev);
 		break;
 	case EBPFRT_EVENT_TARGET_END:
 		out_debug("process %d has ended", ev->pid);
@@ -567,6 +579,7 @@ static void report_json(struct session *s, const struct totals *t)
 	out_add_u64(o, "aborted", t->aborted);
 	out_add_u64(o, "left", t->left);
 	out_add_u64(o, "lost", s->lost);
+	out_add_u64(o, "unfollowed", s->unfollowed);
 	out_add_bool(o, "ended", s->ended);
 	out_json_event(s->stream, "detached", o);
 }
@@ -589,6 +602,9 @@ static void report(struct session *s, const struct totals *t)
 	if (t->missed)
 		out_debug("%" PRIu64 " missed: they came while the same thread ran a program",
 			  t->missed);
+	if (s->unfollowed)
+		out_note("%" PRIu64 " executed program%s not probed", s->unfollowed,
+			 s->unfollowed == 1 ? " was" : "s were");
 	if (t->left)
 		out_note("%" PRIu64
 			 " call%s ended without a return: exceptions, longjmp, threads that "

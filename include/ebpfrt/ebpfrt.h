@@ -146,6 +146,8 @@ enum ebpfrt_event_type {
 	EBPFRT_EVENT_LINK_FAILED,   /* link, pid, err */
 	EBPFRT_EVENT_LINK_DETACHED, /* link was detached, by whomever */
 	EBPFRT_EVENT_LOST,	    /* lost more bpf_printk lines, and no line after them yet */
+	EBPFRT_EVENT_UNFOLLOWED,    /* pid has executed lost programs that are not followed: text
+				       names the one, or is NULL */
 };
 struct ebpfrt_event {
 	enum ebpfrt_event_type type;
@@ -153,7 +155,8 @@ struct ebpfrt_event {
 	uint32_t link;
 	int err;
 	uint32_t lost;	  /* lines dropped before this one because we were slow */
-	const char *text; /* no newline; valid during the callback; LINK_FAILED: the reason */
+	const char *text; /* no newline; valid during the callback; LINK_FAILED: the reason; NULL:
+			     nothing is said */
 };
 
 #define EBPFRT_LOG_SESSION 0u /* lines of the targets of this process */

@@ -105,11 +105,10 @@ static char *why_of(const struct frame *f, int err)
 
 static int dispatch_event(const struct frame *f, event_fn fn, void *cookie)
 {
-	static const enum ebpfrt_event_type types[] = {[1] = EBPFRT_EVENT_TARGET_END,
-						       [2] = EBPFRT_EVENT_LINK_ATTACHED,
-						       [3] = EBPFRT_EVENT_LINK_FAILED,
-						       [4] = EBPFRT_EVENT_TARGET_LEFT,
-						       [5] = EBPFRT_EVENT_LINK_DETACHED};
+	static const enum ebpfrt_event_type types[] = {
+		[1] = EBPFRT_EVENT_TARGET_END,	  [2] = EBPFRT_EVENT_LINK_ATTACHED,
+		[3] = EBPFRT_EVENT_LINK_FAILED,	  [4] = EBPFRT_EVENT_TARGET_LEFT,
+		[5] = EBPFRT_EVENT_LINK_DETACHED, [6] = EBPFRT_EVENT_UNFOLLOWED};
 	struct ebpfrt_event ev = {0};
 	_cleanup_free_ char *why = NULL;
 	struct msg_event e;
@@ -123,11 +122,15 @@ static int dispatch_event(const struct frame *f, event_fn fn, void *cookie)
 	ev.pid = e.pid;
 	ev.link = e.link;
 	ev.err = e.err;
-	if (ev.type == EBPFRT_EVENT_LINK_FAILED) {
+	if (ev.type == EBPFRT_EVENT_LINK_FAILED || f->len > sizeof(e)) {
 		why = why_of(f, e.err);
 		if (!why)
 			return client_fail(-ENOMEM, "out of memory");
 		ev.text = why;
+	}
+	if (ev.type == EBPFRT_EVENT_UNFOLLOWED) {
+		ev.lost = e.link;
+		ev.link = 0;
 	}
 	fn(&ev, cookie);
 	return 1;

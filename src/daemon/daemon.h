@@ -31,9 +31,9 @@ struct waker;
 struct daemon {
 	struct loop loop;
 	struct ebpf_table table;
-	struct list_head clients, targets, handles, tallies, greeters;
+	struct list_head clients, targets, handles, tallies, greeters, families;
 	struct list_head waiting; /* struct attach, whose callers are */
-	u32 nclients, ntallies, ngreeters, nhandles;
+	u32 nclients, ntallies, ngreeters, nhandles, nfamilies;
 	u32 clients_max, greeters_max;
 	u32 next_session;
 	struct loop_source ctl, agent, signals, dir_src, names_src, handles_src;
@@ -64,6 +64,11 @@ struct daemon {
 	struct timers *timers; /* timer.c */
 	int names_dir;	       /* names.c */
 };
+
+/* --- exchange.c ------------------------------------------------------------------------------ */
+
+/* The agent's, which stays open, or -errno. */
+int exchange_agent_file(struct daemon *d);
 
 /* --- main.c ---------------------------------------------------------------------------------- */
 

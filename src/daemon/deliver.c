@@ -398,6 +398,48 @@ static void put_setup(struct exchange *x)
 		deliver_put_map(x, d->trace_map);
 }
 
+static void ack_follow(struct exchange *x, const struct xmsg *m, s32 err, const u8 *body, u32 len)
+{
+	const struct agent_follow *f = (const void *)m->body;
+
+	x->t->family = err ? 0 : f->token;
+}
+
+/* Where LD_PRELOAD can express it; false: nothing can be followed. */
+static bool agent_name(struct daemon *d, char *name, size_t size)
+{
+	char link[64];
+	ssize_t n;
+	int fd = exchange_agent_file(d);
+
+	if (fd < 0)
+		return false;
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = readlink(link, name, size - 1);
+	name[MAX(n, 0)] = 0;
+	return n > 0 && (size_t)n < size - 1 && !strpbrk(name, " :");
+}
+
+/* What it executes belongs to the same sessions. */
+static void put_follow(struct exchange *x)
+{
+	struct target *t = x->t;
+	struct agent_follow f = {.token = family_of(t)};
+	char why[PROBE_WHY_MAX];
+	struct probe_process p;
+	struct xmsg *m;
+
+	if (!agent_name(t->d, f.agent, sizeof(f.agent)))
+		f.token = 0;
+	if (f.token == t->family && !deliver_needs_setup(x))
+		return;
+	if (probe_process_read(t->pid, &p, why) == 0)
+		f.filters = p.seccomp_filters;
+	m = exchange_enqueue(x, AGENT_FOLLOW, &f, sizeof(f));
+	if (m)
+		m->ack = ack_follow;
+}
+
 static void put_drops(struct exchange *x)
 {
 	struct target *t = x->t;
@@ -737,6 +779,7 @@ void deliver_put_all(struct exchange *x)
 	put_arenas(x);
 	put_programs(x);
 	put_updates(x);
+	put_follow(x);
 	if (x->plan.out) {
 		put_gone(x);
 		put_sites(x);

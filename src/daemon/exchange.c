@@ -483,7 +483,7 @@ static void on_report(struct loop_source *s, u32 events)
 	injected(x, &ev);
 }
 
-static int agent_file(struct daemon *d)
+int exchange_agent_file(struct daemon *d)
 {
 	static int fd = -1;
 	const char *env = secure_getenv("EBPFRT_AGENT");
@@ -555,7 +555,7 @@ static void inject(struct exchange *x)
 	struct inject_request req = {.kind = t->loaded ? INJECT_COMMAND : INJECT_LOAD,
 				     .pid = t->pid,
 				     .base = t->base,
-				     .agent_fd = agent_file(t->d),
+				     .agent_fd = exchange_agent_file(t->d),
 				     .arms = x->plan.out && x->plan.out->nsites,
 				     .first = !any_armed(t),
 				     .guarded = guards_masks(t)};

@@ -38,19 +38,35 @@ static int greeter_free(struct greeter *g)
 	return fd;
 }
 
+/* The same process has a new program: those who don't follow it have nothing to do with that. */
+static void ended_as_it_was(struct target *t, const struct family *f)
+{
+	family_tell(t);
+	for (u32 i = 0; f && i < f->n; i++)
+		target_leave(t, f->sessions[i]);
+	target_event(t->d, t, 4, 0, f ? -ESRCH : 0, NULL);
+	target_free(t);
+}
+
+static void join_family(struct target *t, const struct family *f)
+{
+	t->follow_of = f->root == t->pid ? 0 : f->root;
+	for (u32 i = 0; i < f->n; i++)
+		if (session_alive(t->d, f->sessions[i]))
+			target_join(t, f->sessions[i], true);
+}
+
 static struct target *started(struct daemon *d, s32 pid, const struct agent_hello *h)
 {
 	struct client *c = client_by_token(d, h->token);
+	const struct family *f = c ? NULL : family_by_token(d, h->token);
 	struct target *t = target_by_pid(d, pid);
 	char why[PROBE_WHY_MAX];
 	int err;
 
-	/* the same process with a new program */
-	if (t) {
-		target_event(d, t, 4, 0, 0, NULL);
-		target_free(t);
-	}
-	if (!c)
+	if (t)
+		ended_as_it_was(t, f);
+	if (!c && !f)
 		return NULL;
 	t = target_new(d, pid, &err, why);
 	if (!t) {
@@ -59,7 +75,10 @@ static struct target *started(struct daemon *d, s32 pid, const struct agent_hell
 	}
 	t->how = 1;
 	t->loaded = true;
-	target_join(t, c->session, true);
+	if (c)
+		target_join(t, c->session, true);
+	else
+		join_family(t, f);
 	target_link_up(t);
 	return t;
 }

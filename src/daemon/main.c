@@ -547,6 +547,7 @@ static void init_lists(struct daemon *d)
 	list_init(&d->handles);
 	list_init(&d->tallies);
 	list_init(&d->greeters);
+	list_init(&d->families);
 	list_init(&d->waiting);
 	d->clients_max = DAEMON_CLIENTS;
 	d->greeters_max = GREETERS_MAX;
@@ -567,6 +568,7 @@ static int bring_up(struct daemon *d)
 	int err = watch_signals(d);
 
 	raise_limits(d);
+	exchange_agent_file(d); /* who needs it says when it isn't there */
 	if (!err)
 		err = handles_start(d);
 	if (!err)

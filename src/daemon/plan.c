@@ -657,11 +657,12 @@ static void plan_hook(struct worker *w)
 }
 
 /* system calls that change masks and actions, that wait with a mask of their own, that take
- * signals that are blocked, and that filter system calls */
+ * signals that are blocked, that filter system calls, and that execute a program */
 static const u32 guarded_calls[] = {SYS_rt_sigaction,	 SYS_rt_sigprocmask, SYS_rt_sigpending,
 				    SYS_rt_sigtimedwait, SYS_rt_sigsuspend,  SYS_pselect6,
 				    SYS_ppoll,		 SYS_epoll_pwait,    441 /* epoll_pwait2 */,
-				    SYS_prctl,		 SYS_seccomp};
+				    SYS_prctl,		 SYS_seccomp,	     SYS_execve,
+				    SYS_execveat};
 
 #define ANY_CALL UINT32_MAX /* of syscall(): the number is in a register */
 
@@ -756,7 +757,7 @@ static void sanitise_one(struct worker *w, const struct probe_mapping *m, u64 lo
 {
 	bool waits = nr != SYS_rt_sigaction && nr != SYS_rt_sigprocmask &&
 		     nr != SYS_rt_sigpending && nr != SYS_prctl && nr != SYS_seccomp &&
-		     nr != ANY_CALL;
+		     nr != SYS_execve && nr != SYS_execveat && nr != ANY_CALL;
 	bool at_load = call - load == 5;
 
 	/* what is changed before the call is put back behind it: both or none */
@@ -1016,6 +1017,27 @@ static bool any_site_wanted(const struct plan_out *o)
 	return false;
 }
 
+static void guard(struct worker *w)
+{
+	if (w->job->want_sanitise)
+		plan_sanitise(w);
+	/* the injector looks at the masks while all threads are stopped */
+	if (w->job->tid)
+		w->o->err = check_masks(w->job, w->o->why);
+}
+
+/* For what the target may execute. Nothing is lost without them but that. */
+static void guard_only(struct worker *w)
+{
+	u32 n = w->o->nsites;
+
+	guard(w);
+	if (!w->o->err)
+		return;
+	w->o->err = 0;
+	w->o->nsites = n;
+}
+
 void plan_run(struct plan_out *o, const struct plan_job *job)
 {
 	struct worker w = {.o = o, .job = job};
@@ -1038,13 +1060,10 @@ void plan_run(struct plan_out *o, const struct plan_job *job)
 		plan_unwind(&w);
 	if (job->want_left)
 		plan_left(&w);
-	if (any_site_wanted(o)) {
-		if (job->want_sanitise)
-			plan_sanitise(&w);
-		/* the injector looks at the masks while all threads are stopped */
-		if (job->tid)
-			o->err = check_masks(job, o->why);
-	}
+	if (any_site_wanted(o))
+		guard(&w);
+	else if (job->want_guards && job->want_sanitise)
+		guard_only(&w);
 	worker_deinit(&w);
 }
 

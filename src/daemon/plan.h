@@ -120,6 +120,7 @@ struct plan_job {
 	int mem;      /* its memory as its agent gave it, or -1: where the kernel denies it to us */
 	u64 dl_debug; /* 0: unknown */
 	bool want_hook, want_sanitise, want_unwind;
+	bool want_guards;	       /* even where nothing is probed */
 	bool want_left;		       /* how calls end that don't return */
 	bool jumps;		       /* where they can be */
 	bool only_jumps;	       /* and else no probe */

@@ -130,7 +130,7 @@ static void reply_plain(struct daemon *d, struct group *g)
 /* --- sessions ----------------------------------------------------------------------------------
  */
 
-static bool session_alive(struct daemon *d, u32 session)
+bool session_alive(struct daemon *d, u32 session)
 {
 	struct ebpf_obj *o;
 
@@ -174,6 +174,7 @@ void session_prune(struct daemon *d)
 		}
 		target_rest(t);
 	}
+	family_prune(d, session_alive);
 	daemon_check_idle(d);
 }
 

@@ -17,6 +17,7 @@
 
 #define TARGETS_MAX 1024u
 #define LOOK_NS (500ull * 1000000)
+#define NEXT_AGENT_NS (10ull * 1000000000) /* a program has its agent by then */
 #define ROUNDS_MAX 64u
 #define LINGER_NS (500ull * 1000) /* the first round; a program takes microseconds */
 #define RESTORE_AGAIN_NS (1000ull * 1000000)
@@ -263,24 +264,32 @@ static void on_exit_of(struct loop_source *s, u32 events)
 	struct target *t = container_of(s, struct target, exit);
 
 	trace_settle(t);
+	family_tell(t);
 	target_event(t->d, t, 1, 0, 0, NULL);
 	sweep_orphans(t);
 	target_free(t);
 }
 
 /* What can't be read says nothing: it may have made itself undumpable. */
-static bool agent_vanished(const struct target *t)
+enum agent_seen agent_look(s32 pid, u64 base)
 {
 	_cleanup_close_ int mem = -1;
 	char path[64], magic[SELFMAG];
 	ssize_t n;
 
-	snprintf(path, sizeof(path), "/proc/%d/mem", t->pid);
+	snprintf(path, sizeof(path), "/proc/%d/mem", pid);
 	mem = open(path, O_RDONLY | O_CLOEXEC);
 	if (mem < 0)
-		return false;
-	n = pread(mem, magic, SELFMAG, (off_t)t->base);
-	return n < 0 ? errno == EIO : n == SELFMAG && memcmp(magic, ELFMAG, SELFMAG);
+		return errno == ENOENT ? AGENT_NO_MEMORY : AGENT_UNSEEN;
+	n = pread(mem, magic, SELFMAG, (off_t)base);
+	if (n <= 0)
+		return !n ? AGENT_NO_MEMORY : errno == EIO ? AGENT_VANISHED : AGENT_UNSEEN;
+	return n == SELFMAG && memcmp(magic, ELFMAG, SELFMAG) ? AGENT_VANISHED : AGENT_THERE;
+}
+
+static bool agent_vanished(const struct target *t)
+{
+	return agent_look(t->pid, t->base) == AGENT_VANISHED;
 }
 
 bool target_executed(struct target *t)
@@ -292,12 +301,34 @@ bool target_executed(struct target *t)
 	return t->executed;
 }
 
-/* Nobody says that a process executes another program; a preloaded one's new agent does. */
+/*
+ * Has it executed a program where no agent of ours comes to? One may be under way: that of a
+ * program executed where it was seen says so; of others that a preloaded one has executed nobody
+ * knows.
+ */
+static bool look_executed(struct target *t)
+{
+	u64 how = READ_ONCE(t->stats->leaving);
+	bool comes = how == LEAVING_WITH_AGENT || (how == STAYING && t->how == 1);
+
+	if (!t->loaded || !t->base || (!t->executed && !agent_vanished(t))) {
+		t->vanished_ns = 0;
+		return false;
+	}
+	if (!t->vanished_ns)
+		t->vanished_ns = osl_now_ns();
+	if (comes && osl_now_ns() - t->vanished_ns < NEXT_AGENT_NS)
+		return false;
+	return target_executed(t);
+}
+
+/* Nobody says that a process executes another program; its new agent does. */
 static void on_look(struct loop_timer *timer)
 {
 	struct target *t = container_of(timer, struct target, look);
 
-	if (t->how != 1 && !t->x && target_executed(t)) {
+	family_tell(t);
+	if (!t->x && look_executed(t)) {
 		trace_settle(t);
 		target_event(t->d, t, 4, 0, -ESRCH, NULL);
 		target_free(t);

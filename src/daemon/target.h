@@ -153,7 +153,11 @@ struct target {
 	char comm[16];
 	struct member *members;
 	u32 nmembers;
-	u64 trace_told; /* of stats->trace_dropped: what clients know of */
+	u64 family;	 /* what the agent knows its own to be, 0: it follows nothing */
+	u64 execs_told;	 /* of stats->nexecs: what clients know of */
+	u64 execs_said;	 /* how many programs clients were told of */
+	u64 vanished_ns; /* when its agent was first seen to be gone, 0: it is there */
+	u64 trace_told;	 /* of stats->trace_dropped: what clients know of */
 	int stats_fd;
 	struct agent_stats *stats;
 	u64 stats_size;
@@ -214,6 +218,10 @@ void target_link_up(struct target *t);
 /* Its agent has vanished: it executes another program. It is forgotten, but not before the caller
  * is through. */
 bool target_executed(struct target *t);
+/* Is there still our agent at @base of that process? It may have executed another program, or have
+ * no memory any more. */
+enum agent_seen { AGENT_THERE, AGENT_VANISHED, AGENT_NO_MEMORY, AGENT_UNSEEN };
+enum agent_seen agent_look(s32 pid, u64 base);
 bool target_has_work(const struct target *t);
 /* Links have gone that its agent does not know to be gone. */
 bool target_owes_bytes(const struct target *t);
@@ -267,6 +275,21 @@ void tally_settle(struct target *t);	  /* somebody asks, or the target has ended
 void tally_link_gone(struct daemon *d, u32 link);
 void tally_session_gone(struct daemon *d, u32 session);
 
+/* --- family.c -------------------------------------------------------------------------------- */
+
+#define FAMILY_SESSIONS 8u
+struct family {
+	struct list_head node;
+	u64 token;
+	s32 root; /* the process whose links cover its children, too */
+	u32 n;
+	u32 sessions[FAMILY_SESSIONS];
+};
+struct family *family_by_token(struct daemon *d, u64 token);
+u64 family_of(struct target *t); /* its token, 0: nothing follows what it executes */
+void family_prune(struct daemon *d, bool (*alive)(struct daemon *d, u32 session));
+void family_tell(struct target *t); /* what it has executed and is not followed */
+
 /* --- sweep.c --------------------------------------------------------------------------------- */
 
 /* @t was restored: so are children of its family that nobody knows. */
@@ -278,6 +301,7 @@ void sweep_orphans(struct target *t);
 
 /* Nothing of ours has to be in its text any more? Then nothing is. */
 void target_rest(struct target *t);
+bool session_alive(struct daemon *d, u32 session);
 void session_prune(struct daemon *d); /* forget sessions of which nothing is left */
 
 /* --- exchange.c ------------------------------------------------------------------------------ */

@@ -285,6 +285,7 @@ static int start_worker(struct exchange *x)
 			       .dl_debug = t->dl_debug,
 			       .want_hook = !stays(x, AGENT_SITE_MODULES),
 			       .want_sanitise = !stays(x, AGENT_SITE_SIGMASK),
+			       .want_guards = family_of(t) != 0,
 			       .want_unwind = any_return(t),
 			       .want_left = any_asks(t),
 			       .jumps = t->d->jumps,

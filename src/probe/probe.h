@@ -49,6 +49,7 @@ struct probe_process {
 	pid_t tracer;
 	u32 nthreads;
 	u32 seccomp; /* mode */
+	u32 seccomp_filters;
 	bool no_new_privs, setuid, is_64bit, kernel_thread, zombie, ending, stopped, same_mnt_ns,
 		same_pid_ns, trap_blocked, preloaded, statically_linked, musl, shadow_stack, go;
 	char comm[16];

@@ -230,6 +230,7 @@ static void take_status(const struct status *s, struct probe_process *p)
 	p->tracer = s->tracer;
 	p->nthreads = s->nthreads;
 	p->seccomp = s->seccomp;
+	p->seccomp_filters = s->seccomp_filters;
 	p->no_new_privs = s->no_new_privs;
 	p->shadow_stack = s->shadow_stack;
 	p->zombie = s->state == 'Z' || s->state == 'X';

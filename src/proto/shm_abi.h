@@ -63,6 +63,7 @@ enum agent_msg_type {
 	AGENT_INNER_MAP,   /* daemon: struct agent_inner_map: a map that an outer one leads to */
 	AGENT_FORGET, /* daemon: u32 n, u32 pad, u64 addr[n]: what was mapped there has gone, and
 			 the sites with it; nothing there is ours any more */
+	AGENT_FOLLOW, /* daemon: struct agent_follow: programs that it executes */
 	AGENT_DONE,   /* daemon: no body: close, go on; not acknowledged */
 	AGENT_WAIT,   /* daemon: no body: it plans still, and is not silent; not acknowledged */
 };
@@ -243,6 +244,38 @@ struct agent_inner_map {
 	u32 inner;
 };
 
+/*
+ * What the process executes belongs to the sessions that .token stands for: it finds .agent in
+ * LD_PRELOAD, and does without where there are more seccomp filters than .filters.
+ */
+struct agent_follow {
+	u64 token; /* 0: it is not followed */
+	u32 filters;
+	u32 pad;
+	char agent[256];
+};
+
+/* Why a program that is executed is not followed. */
+enum agent_exec_why {
+	AGENT_EXEC_STATIC = 1, /* no loader takes the agent along */
+	AGENT_EXEC_PRIVILEGED, /* nor in one that gets more privileges */
+	AGENT_EXEC_FOREIGN,    /* of another machine, or no program that we know */
+	AGENT_EXEC_HIDDEN,     /* the agent's file, or the socket, is not to be seen there */
+	AGENT_EXEC_UNREADABLE, /* the program may be executed, but not read */
+	AGENT_EXEC_NO_ROOM,    /* for more variables */
+	AGENT_EXEC_WHYS
+};
+
+/* What the process is about to execute, as far as it was seen there. */
+enum agent_leaving { STAYING, LEAVING_WITH_AGENT, LEAVING_ALONE };
+
+struct agent_exec_note {
+	u32 why; /* enum agent_exec_why, 0: it did not come to that */
+	u32 pid;
+	char path[120];
+};
+#define AGENT_EXEC_NOTES 16u
+
 /* The statistics page: written by the agent, advisory to everybody else. */
 struct agent_stat {
 	u64 hits;   /* programs run */
@@ -260,8 +293,11 @@ struct agent_stats {
 	u64 inert;	   /* the agent has restored everything by itself (daemon died) */
 	u64 jumps;	   /* sites that are jumps at the moment */
 	u64 lanes;	   /* of struct agent_lane in use, the first ones */
-	u64 pad;
-	u64 signals_lost;	  /* that had to wait, and for which there was no memory */
+	u64 leaving;	   /* enum agent_leaving */
+	u64 signals_lost;  /* that had to wait, and for which there was no memory */
+	u64 nexecs;	   /* programs that were executed and are not followed; of the last ones: */
+	u64 execs_failed;  /* of them, those that were not executed after all */
+	struct agent_exec_note execs[AGENT_EXEC_NOTES];
 	struct agent_stat stat[]; /* nstats */
 };
 
@@ -283,6 +319,11 @@ _Static_assert(sizeof(struct agent_lane) % EBPFRT_PAGE_SIZE == 0, "no page is sh
 _Static_assert(sizeof(struct agent_site) < 512, "many sites fit into one message");
 
 /* environment of a preloaded agent; the token is "NUMBER", or "NUMBER:FILTERS": with more seccomp
- * filters than that it does nothing */
+ * filters than that it does nothing; AGENT_TOKEN_HIDE behind that: the program is not to see all
+ * this */
 #define AGENT_ENV_SOCKET "EBPFRT_AGENT_SOCKET"
 #define AGENT_ENV_TOKEN "EBPFRT_AGENT_TOKEN"
+#define AGENT_FILE "libebpfrt-agent.so"
+#define AGENT_ENV_PAD "EBPFRT_AGENT_PAD" /* means nothing */
+#define AGENT_ENV_DISABLE "EBPFRT_DISABLE"
+#define AGENT_TOKEN_HIDE ":hide"

@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# A target that executes another program: its agent goes with the old one, and everybody is told. Nothing is called there.
+# A target that executes another program and is not followed there: its agent goes with the old one, and everybody is told. Nothing
+# is called there. Followed it is again and again.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
 plan 11
 
@@ -17,7 +18,7 @@ sh -c 'read x; exec sleep 100' <in &
 target=$!
 exec 7>in
 until_true grep -q '^sh' "/proc/$target/comm"
-attach_start "$target" "$samples/malloc.bpf.o"
+attach_start --no-follow "$target" "$samples/malloc.bpf.o"
 like "ps shows it" "$(ebpfrt ps)" "^ *$target +sh +ptrace +1 "
 echo >&7
 until_true says_left
@@ -39,7 +40,7 @@ sh -c 'read x; exec sleep 100' <in &
 target=$!
 exec 7>in
 until_true grep -q '^sh' "/proc/$target/comm"
-attach_start "$target" "$samples/malloc.bpf.o"
+attach_start --no-follow "$target" "$samples/malloc.bpf.o"
 echo >&7
 until_true grep -q '^sleep' "/proc/$target/comm"
 attach_stop INT

@@ -140,13 +140,30 @@ Test(event, why_a_link_failed)
 	cr_assert_eq(dispatch(MSG_EVENT, &m, sizeof(m.e)), 1);
 	cr_assert_str_eq(heard.text[0], "No such file or directory", "none");
 	m.e.what = 2;
+	cr_assert_eq(dispatch(MSG_EVENT, &m, sizeof(m.e)), 1);
+	cr_assert_str_eq(heard.text[0], "(none)", "others have none");
+}
+
+Test(event, programs_that_are_not_followed)
+{
+	struct {
+		struct msg_event e;
+		char why[16];
+	} m = {{.what = 6, .pid = 100, .link = 3}, "it is\nso"};
+
 	cr_assert_eq(dispatch(MSG_EVENT, &m, sizeof(m)), 1);
-	cr_assert_str_eq(heard.text[0], "(none)", "not of another event");
+	cr_assert_eq(heard.ev[0].type, EBPFRT_EVENT_UNFOLLOWED);
+	cr_assert_eq(heard.ev[0].pid, 100);
+	cr_assert_eq(heard.ev[0].lost, 3);
+	cr_assert_eq(heard.ev[0].link, 0, "it is a number, of no link");
+	cr_assert_str_eq(heard.text[0], "it is", "one line");
+	cr_assert_eq(dispatch(MSG_EVENT, &m, sizeof(m.e)), 1);
+	cr_assert_str_eq(heard.text[0], "(none)", "there were too many to name them");
 }
 
 Test(event, what_a_newer_daemon_says_is_passed_over)
 {
-	struct msg_event e = {.what = 6, .pid = 100};
+	struct msg_event e = {.what = 7, .pid = 100};
 
 	cr_assert_eq(dispatch(MSG_EVENT, &e, sizeof(e)), 0);
 	e.what = 0;

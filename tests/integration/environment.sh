@@ -50,7 +50,8 @@ is "run, too: the command's status" "$status" 3
 # types of the target
 o=$samples/core.bpf.o
 objcopy --dump-section .BTF=one.btf "$samples/core_one" /dev/null
-try ebpfrt run -P "$o" -- "$samples/core_bare"
+strip -g -o core_bare "$samples/core_bare"
+try ebpfrt run -P "$o" -- ./core_bare
 like "without types it is refused" "$status $err" "has no BTF"
 try env EBPFRT_BTF_PATH=one.btf ebpfrt run -P "$o" -- "$samples/core_bare"
 like "EBPFRT_BTF_PATH names them" "$err" "1 \\+ 3 = 4"

@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# What other tests show of sites that are breaks they show of jumps, too. Each says what stood at its sites.
+# Whoever reads this sets $scripts, and $certain: those whose one site is five bytes long, where a jump always fits; of a
+# shorter instruction that is chance.
+. "${top_srcdir:-.}/tests/integration/lib.sh"
+plan $(($(echo "$scripts" | wc -w) + 1))
+
+EBPFRT_PROBE=auto
+export EBPFRT_PROBE
+for name in $scripts; do
+	sh "$stage/integration/$name.sh" >"$name.tap" 2>&1
+	bad=$(grep -A 4 -E '^(not ok|Bail out)' "$name.tap")
+	done=$(grep -c '^ok' "$name.tap")
+	jumps=$(sed -n 's/^# standing in [0-9]*: \([0-9]*\) jumps.*/\1/p' "$name.tap" | sort -n | tail -n 1)
+	[ -z "$bad" ] && [ "$done" -gt 0 ] && ok "$name: $done checks, ${jumps:-?} jumps" || not_ok "$name" "$bad"
+	case "$certain " in
+	*" $name "*) [ "${jumps:-0}" = 0 ] || jumped="${jumped:-} $name" ;;
+	esac
+done
+is "jumps stood where one always can" "${jumped:-}" "$certain"

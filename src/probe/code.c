@@ -94,12 +94,12 @@ static int fde_size(const struct probe_elf *e, u64 fde, u64 start, u64 *size)
 	return 0;
 }
 
-int probe_code_entry(const struct probe_elf *e, u64 addr, u64 *fde, u64 *start, u64 *size)
+int probe_unwind_bounds(const struct probe_elf *e, u64 addr, u64 *start, u64 *end)
 {
 	struct eh_header header;
 	struct eh_entry entry;
 	GElf_Phdr ph;
-	u64 at, where, len;
+	u64 at, size;
 
 	if (eh_segment(e, &ph) || probe_elf_pread(e, ph.p_offset, &header, sizeof(header)))
 		return -ENOENT;
@@ -109,23 +109,11 @@ int probe_code_entry(const struct probe_elf *e, u64 addr, u64 *fde, u64 *start, 
 	if (search_eh_table(e, &ph, header.count, addr, &entry))
 		return -ENOENT;
 	at = ph.p_vaddr + (u64)(s64)entry.start;
-	where = ph.p_vaddr + (u64)(s64)entry.fde;
-	if (fde_size(e, where, at, &len) || addr - at >= len)
+	if (fde_size(e, ph.p_vaddr + (u64)(s64)entry.fde, at, &size) || addr - at >= size)
 		return -ENOENT;
-	*fde = where;
 	*start = at;
-	*size = len;
+	*end = at + size;
 	return 0;
-}
-
-static int unwind_bounds(const struct probe_elf *e, u64 addr, u64 *start, u64 *end)
-{
-	u64 fde, size;
-	int err = probe_code_entry(e, addr, &fde, start, &size);
-
-	if (!err)
-		*end = *start + size;
-	return err;
 }
 
 static int symbol_bounds(struct probe_elf *e, u64 addr, u64 *start, u64 *end)
@@ -142,7 +130,7 @@ static int symbol_bounds(struct probe_elf *e, u64 addr, u64 *start, u64 *end)
 
 int probe_code_bounds(struct probe_elf *elf, u64 addr, u64 *start, u64 *end)
 {
-	return symbol_bounds(elf, addr, start, end) ? unwind_bounds(elf, addr, start, end) : 0;
+	return symbol_bounds(elf, addr, start, end) ? probe_unwind_bounds(elf, addr, start, end) : 0;
 }
 
 /* --- instruction boundaries --- */
@@ -231,7 +219,7 @@ static int function_end(struct probe_elf *elf, u64 addr, u64 *end)
 		*end = addr + sym.size;
 		return 0;
 	}
-	return unwind_bounds(elf, addr, &start, end) || start != addr ? -ENOENT : 0;
+	return probe_unwind_bounds(elf, addr, &start, end) || start != addr ? -ENOENT : 0;
 }
 
 static int say_returns(int err, u32 at, char why[PROBE_WHY_MAX])

@@ -41,6 +41,8 @@ void probe_elf_free(struct probe_elf **elf)
 	free(e->by_name);
 	free(e->segments);
 	free(e->path);
+	if (e->cfi)
+		dwarf_cfi_end(e->cfi);
 	if (e->elf)
 		elf_end(e->elf);
 	cleanup_close(&e->fd);

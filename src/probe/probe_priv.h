@@ -2,6 +2,7 @@
 /* What the files of probe/ share. */
 #pragma once
 
+#include <elfutils/libdw.h>
 #include <libelf.h>
 #include <gelf.h>
 
@@ -24,6 +25,7 @@ struct probe_function {
 struct probe_elf {
 	int fd;
 	Elf *elf;
+	Dwarf_CFI *cfi; /* NULL: not asked for yet */
 	char *path;
 	u64 file_size;
 	struct probe_segment *segments;
@@ -60,8 +62,8 @@ void probe_denied_reason(long scope, int err, char *reason, size_t size);
 /* code.c */
 /* Bounds of the function around virtual address @addr, from its symbol or its unwind entry. */
 int probe_code_bounds(struct probe_elf *elf, u64 addr, u64 *start, u64 *end);
-/* The unwind entry (FDE) that covers @addr: where it is, and what it covers. 0 or -ENOENT. */
-int probe_code_entry(const struct probe_elf *elf, u64 addr, u64 *fde, u64 *start, u64 *size);
+/* Those of the unwind entry (FDE) that covers @addr. 0 or -ENOENT. */
+int probe_unwind_bounds(const struct probe_elf *e, u64 addr, u64 *start, u64 *end);
 /* Is @addr inside a restartable sequence (rseq)? */
 bool probe_code_in_rseq(struct probe_elf *elf, u64 addr);
 

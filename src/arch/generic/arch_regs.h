@@ -11,7 +11,8 @@ struct arch_regs {
 #define ARCH_REGS_SIZE 512 /* for who can't use sizeof */
 _Static_assert(sizeof(struct arch_regs) == ARCH_REGS_SIZE, "all of them");
 
-#define ARCH_DWARF_SP UINT64_MAX /* none: nothing is known of the stack */
+#define ARCH_DWARF_SP 31 /* of none: nothing is known of the stack */
+#define ARCH_DWARF_RA 31
 /* How libunwind calls it, in the names of its functions. */
 #define ARCH_LIBUNWIND ""
 

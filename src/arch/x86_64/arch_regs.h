@@ -14,9 +14,9 @@ struct arch_regs {
 #define ARCH_REGS_SIZE 168 /* for who can't use sizeof */
 _Static_assert(sizeof(struct arch_regs) == ARCH_REGS_SIZE, "pt_regs of x86-64");
 
-/* The stack pointer's number in unwind tables; at a function's entry it points to the return address
- * there. */
+/* In unwind tables: the stack pointer, and the column of the return address. */
 #define ARCH_DWARF_SP 7
+#define ARCH_DWARF_RA 16
 /* How libunwind calls it, in the names of its functions. */
 #define ARCH_LIBUNWIND "x86_64"
 

@@ -358,7 +358,7 @@ __asm__(".text\n"
 	".cfi_escape 0x2e, 16\n.cfi_escape 0x10, 3, 2, 0x77, 8\n.cfi_escape 0x09, 3, 4\n"
 	"nop\n.cfi_restore_state\nnop\nret\n.cfi_endproc\n" /* +1: 24, +2: 8 */
 	".size ret_rows, . - ret_rows\n"
-	/* an instruction nobody knows */
+	/* an instruction that few know, about another register */
 	".globl ret_odd\n.type ret_odd, @function\nret_odd:\n.cfi_startproc\n"
 	".cfi_escape 0x2f, 3, 1\nnop\nret\n.cfi_endproc\n.size ret_odd, . - ret_odd\n"
 	/* without symbols: a function, and a part of one */
@@ -393,7 +393,7 @@ Test(plan, return_address_on_top)
 		{ret_first, other},	   {ret_signal, other},
 		{ret_linked, other},	   {ret_rows, NULL},
 		{ret_rows + 1, other},	   {ret_rows + 2, NULL},
-		{ret_odd, NULL},	   {ret_odd + 1, unknown},
+		{ret_odd, NULL},	   {ret_odd + 1, NULL},
 		{ret_unnamed[0], NULL},	   {ret_unnamed[0] + 1, NULL},
 		{ret_unnamed[1], other},   {ret_unnamed[1] + 1, other},
 	};

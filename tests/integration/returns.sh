@@ -50,9 +50,10 @@ deeper() {
 # step by step: nobody knows when the program has seen enough, so these returns are not seen but missed
 own_less_counted() {
 	say counts
-	set -- ${answer#counts }
-	python3 -c 'import sys; n = list(map(int, sys.argv[1:])); print(sum(n[:len(n) // 2]) - sum(n[len(n) // 2:]))' \
-		"$@" $(counted $# | cut -d' ' -f2-)
+	python3 -c '
+import sys
+own, counted = (sum(map(int, v.split()[1:])) for v in sys.argv[1:])
+print(own - counted)' "$answer" "$(counted "$(($(echo "$answer" | wc -w) - 1))")"
 }
 stepped() { # what is tested
 	case $steps in

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Targets that are short of memory, look at their own code, or were built with sanitizers; and what is no file.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
-plan 33
+plan 44
 
 named=
 start() { # how, KiB
@@ -69,10 +69,13 @@ for name in "[vdso]" "linux-vdso.so.1"; do
 done
 target_quit
 
-# a target with a sanitizer
-program=$PWD/hazards-asan
-if cc -g -O1 -fsanitize=address -o "$program" "$stage/integration/hazards.c" 2>cc.err && start plain 0; then
-	tried "built with -fsanitize=address"
-else
-	skip 4 "nothing can be built with -fsanitize=address: $(head -1 cc.err)"
-fi
+# targets with a sanitizer
+for sanitizer in address undefined thread; do
+	program=$PWD/hazards-$sanitizer
+	if cc -g -O1 -fsanitize=$sanitizer -o "$program" "$stage/integration/hazards.c" 2>cc.err && start plain 0; then
+		tried "built with -fsanitize=$sanitizer"
+		unlike "built with -fsanitize=$sanitizer: it has nothing to say" "$(cat target.err)" "Sanitizer|runtime error"
+	else
+		skip 5 "nothing can be built with -fsanitize=$sanitizer, or runs: $(cat cc.err target.err | head -n 1)"
+	fi
+done

@@ -271,15 +271,19 @@ int probe_returns(struct probe_elf *elf, u64 offset, u64 offsets[PROBE_RETURNS_M
 
 bool probe_code_syscall_site(struct probe_elf *elf, u64 addr, struct probe_site *out)
 {
-	for (u64 back = 0; back < PROBE_SITE_LEN && back <= addr; back++) {
-		_cleanup_free_ u8 *code = NULL;
-		u32 nr, call_len;
-		size_t n;
-		int at;
+	const struct probe_segment *s = probe_elf_segment(elf, addr);
+	u64 before = s ? MIN(addr - s->addr, PROBE_SITE_LEN - 1ull) : 0;
+	_cleanup_free_ u8 *code = NULL;
+	size_t n;
 
-		if (read_code(elf, addr - back, PROBE_SITE_LEN, &code, &n))
-			return false;
-		at = arch_syscall_site(code, n, &nr, &call_len);
+	if (read_code(elf, addr - before, before + PROBE_SITE_LEN, &code, &n))
+		return false;
+	for (u64 back = 0; back <= before; back++) {
+		u64 from = before - back;
+		u32 nr, call_len;
+		int at = arch_syscall_site(code + from, MIN(n - from, (u64)PROBE_SITE_LEN), &nr,
+					   &call_len);
+
 		if (at < 0 || back >= (u64)at + call_len)
 			continue;
 		*out = (struct probe_site){addr - back, addr - back + (u64)at, nr};

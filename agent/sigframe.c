@@ -39,7 +39,8 @@ struct walk {
 	int mem;
 	u64 from[STACKS_MAX]; /* stack pointers */
 	u32 nfrom;
-	u64 which; /* of the thread, as far as it is known */
+	u64 thread; /* its pointer */
+	u64 which;  /* of the thread, as far as it is known */
 	void (*visit)(struct walk *w, u64 at, const struct osl_ucontext *uc);
 };
 
@@ -83,11 +84,25 @@ static void look_at(struct walk *w, u64 at, const u8 *bytes)
 	w->visit(w, at, uc);
 }
 
+/*
+ * A thread's control block is no stack: one that begins below it ends there, as those do that the
+ * C library makes. Behind it are other threads' stacks, or libraries.
+ */
+static u64 end_of_stack(const struct walk *w, u64 from)
+{
+	u64 self;
+
+	if (w->thread - from < STACK_REACH &&
+	    sys_pread(w->mem, &self, sizeof(self), w->thread) == sizeof(self) && self == w->thread)
+		return w->thread;
+	return from + STACK_REACH;
+}
+
 /* Contexts are aligned, and the address of the restorer is right before each. */
 static void look_through(struct walk *w, u64 from)
 {
 	const u64 least = 8 + sizeof(struct osl_ucontext);
-	u64 at = ALIGN_UP(from, 16), end = at + STACK_REACH;
+	u64 at = ALIGN_UP(from, 16), end = end_of_stack(w, at);
 	long n;
 
 	do {
@@ -102,6 +117,7 @@ static void look_through_all(struct walk *w, const struct agent_held *h)
 {
 	w->from[0] = stack_origin(h->sp);
 	w->nfrom = 1;
+	w->thread = h->thread;
 	w->which = withheld_get(h->thread, 0) & SIG_OURS;
 	for (u32 i = 0; i < w->nfrom; i++)
 		look_through(w, w->from[i]);

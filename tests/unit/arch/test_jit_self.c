@@ -3,7 +3,6 @@
  * Which thread it is that runs a program: what code says without the helper is what the kernel
  * says, for any thread, in children, and whatever is in the words that tell.
  */
-#include <asm/prctl.h>
 #include <criterion/criterion.h>
 #include <pthread.h>
 #include <sys/syscall.h>
@@ -172,6 +171,8 @@ Test(jit_self, any_entry)
 }
 
 #if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__)
+#include <asm/prctl.h>
+
 static u64 ask_with(u64 thread_pointer, u64 own)
 {
 	u64 got;

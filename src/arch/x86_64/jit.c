@@ -513,6 +513,15 @@ static bool flags_say(const struct jit *j, u32 i)
 	return did == BPF_ADD || did == BPF_SUB || did == BPF_OR || did == BPF_XOR;
 }
 
+/* Is @i the jump of an operation whose other half is before it? Then nobody else comes here. */
+static bool follows_closely(const struct jit *j, u32 i)
+{
+	const struct bpf_insn *in = &j->insns[i];
+
+	return is_jump(in) && BPF_OP(in->code) != BPF_JA && BPF_OP(in->code) != BPF_JCOND &&
+	       flags_say(j, i);
+}
+
 static void compare(struct jit *j, const struct bpf_insn *in)
 {
 	bool wide = BPF_CLASS(in->code) == BPF_JMP, x = BPF_SRC(in->code) == BPF_X;
@@ -787,7 +796,7 @@ static int emit_func(struct jit *j)
 
 	prologue(j);
 	for (i = j->f->start; i < j->f->end; i += used) {
-		j->addr[i] = emit_label(&j->e);
+		j->addr[i] = follows_closely(j, i) ? j->e.len : emit_label(&j->e);
 		if (j->dead[i]) {
 			used = 1;
 			j->paired = i + 1;

@@ -533,10 +533,13 @@ Test(jit, jumps_in_lines)
 		put_lddw(p, 0, 0x123456789abcdefULL);
 		for (u32 i = 0; i < shift; i++)
 			put(p, ALU64_IMM(BPF_XOR, 0, i % 2 ? 1 : 0x1000));
-		for (u32 i = 0; i < 100; i++) {
+		for (u32 i = 0; i < 75; i++) {
 			put(p, ALU64_IMM(BPF_ADD, 0, i));
 			put(p, JMP_IMM(i % 2 ? BPF_JEQ : BPF_JGT, 0, (s32)(i * i * i), 1));
 			put(p, ALU64_IMM(BPF_OR, 0, 0x4000));
+			put(p, ALU64_IMM(BPF_SUB, 0, 3));
+			put(p, JMP_IMM(BPF_JNE, 0, 0, 1));
+			put(p, ALU64_IMM(BPF_OR, 0, 0x1000));
 		}
 		put(p, EXIT());
 		compare(p);

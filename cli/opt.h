@@ -22,7 +22,7 @@ enum opt_kind {
 	OPT_TIME,   /* u64, nanoseconds; "10" is seconds, suffixes ns us ms s m h */
 };
 
-#define OPT_LIST_MAX 64
+#define OPT_LIST_MAX 256
 struct opt_list {
 	const char *v[OPT_LIST_MAX];
 	u32 n;

@@ -66,6 +66,7 @@ static int dedup(struct source *s)
 	if (err)
 		return fail(s, err, "its types can't be deduplicated");
 	idmap_clear(&c->shared);
+	idmap_clear(&c->odr);
 	c->next_id = btf__type_cnt(c->btf);
 	s->dedup_at = MAX(DEDUP_FIRST, c->next_id * 2);
 	return 0;
@@ -168,6 +169,10 @@ static void free_source(struct source *s)
 	free(s->conv.vars);
 	idmap_free(&s->conv.local);
 	idmap_free(&s->conv.shared);
+	idmap_free(&s->conv.odr);
+	dwarf_scopes_free(&s->conv.local_scopes);
+	dwarf_scopes_free(&s->conv.shared_scopes);
+	free(s->conv.name);
 }
 
 static int open_and_convert(struct source *s)

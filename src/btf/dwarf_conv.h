@@ -23,9 +23,11 @@ enum dwarf_part {
 	PART_DIE, /* what the DIE itself stands for; of an array, its first dimension */
 	PART_DIM, /* + i: an array's i-th further dimension */
 	PART_DIM_LAST = 63,
-	PART_PROTO, /* a function's prototype */
-	PART_INDEX, /* no DIE: the type of array indices */
-	PART_EMPTY, /* no DIE: where BTF wants a type and there is none */
+	PART_PROTO,    /* a function's prototype */
+	PART_VARIANTS, /* what may be in place of each other, with what says which it is */
+	PART_DISCR,    /* the latter */
+	PART_INDEX,    /* no DIE: the type of array indices */
+	PART_EMPTY,    /* no DIE: where BTF wants a type and there is none */
 };
 
 struct dwarf_item {
@@ -40,13 +42,25 @@ struct dwarf_var {
 	u32 size; /* 0: not known */
 };
 
+struct dwarf_scopes {
+	struct idmap of; /* one more than the index, by a type's DIE; and which units are known */
+	struct dwarf_scope *v;
+	u32 n, cap;
+};
+
 struct dwarf_conv {
 	struct btf *btf;
 	struct dwarf_item *queue;
 	u32 nqueue, queue_cap, done; /* [done, nqueue) are yet to be written */
 	u32 next_id;
 	struct idmap local, shared;
-	Dwarf_CU *cu;		/* the unit that is read */
+	Dwarf_CU *cu;	  /* the unit that is read */
+	bool scoped;	  /* its language has namespaces */
+	bool local_now;	  /* inside of a function */
+	struct idmap odr; /* of what there is one of in a program, by its fingerprint */
+	struct dwarf_scopes local_scopes, shared_scopes;
+	char *name; /* that was made last */
+	size_t name_len;
 	struct dwarf_var *vars; /* one for each VAR, in their order */
 	u32 nvars, vars_cap;
 	u32 nfuncs;
@@ -60,6 +74,18 @@ int dwarf_ref_part(struct dwarf_conv *c, const Dwarf_Die *die, u32 part);
 int dwarf_ref_sized(struct dwarf_conv *c, struct die *d, enum die_attr at);
 /* Write everything that was asked for. */
 int dwarf_drain(struct dwarf_conv *c);
+
+/* dwarf_name.c: a type's full name, good until the next one is asked for. */
+const char *dwarf_type_name(struct dwarf_conv *c, const struct die *d);
+/* The same for what is the same type wherever it is described; 0: it may be another. */
+u64 dwarf_fingerprint(struct dwarf_conv *c, const struct die *d);
+void dwarf_scopes_clear(struct dwarf_scopes *s);
+void dwarf_scopes_free(struct dwarf_scopes *s);
+
+/* dwarf_variant.c: enumerations with something in them. */
+int dwarf_add_variants(struct dwarf_conv *c, const Dwarf_Die *part);
+int dwarf_emit_variants(struct dwarf_conv *c, struct die *d);
+int dwarf_emit_discr(struct dwarf_conv *c, struct die *d);
 
 /* dwarf_members.c: a structure or union, with what is in it. */
 int dwarf_emit_struct(struct dwarf_conv *c, struct die *d);

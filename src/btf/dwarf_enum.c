@@ -93,7 +93,7 @@ int dwarf_emit_enum(struct dwarf_conv *c, struct die *d)
 	if (!IS_POW2(size) || size > 8)
 		size = r.wide ? 8 : 4;
 	wide = r.wide || size == 8;
-	id = wide ? btf__add_enum64(c->btf, die_name(d), (u32)size, r.negative)
-		  : btf__add_enum(c->btf, die_name(d), (u32)size);
+	id = wide ? btf__add_enum64(c->btf, dwarf_type_name(c, d), (u32)size, r.negative)
+		  : btf__add_enum(c->btf, dwarf_type_name(c, d), (u32)size);
 	return id < 0 ? id : add_values(c, &d->dw, wide);
 }

@@ -43,18 +43,41 @@ static int enqueue(struct dwarf_conv *c, const Dwarf_Die *die, u32 part)
 	return 0;
 }
 
+static bool is_definition(u32 tag)
+{
+	return tag == DW_TAG_structure_type || tag == DW_TAG_class_type ||
+	       tag == DW_TAG_union_type || tag == DW_TAG_enumeration_type;
+}
+
+/* The key under which another unit has described the type, 0 where there is none. */
+static u64 shared_key(struct dwarf_conv *c, const Dwarf_Die *die, u32 part)
+{
+	struct die d;
+
+	if (part != PART_DIE || !c->scoped || c->local_now || !die->addr)
+		return 0;
+	if (die_read(die, &d) || !is_definition(d.tag))
+		return 0;
+	return dwarf_fingerprint(c, &d);
+}
+
 int dwarf_ref_part(struct dwarf_conv *c, const Dwarf_Die *die, u32 part)
 {
 	struct idmap *map = map_of(c, die);
-	u64 key = key_of(die, part);
+	u64 key = key_of(die, part), odr;
 	u32 id = idmap_get(map, key);
 	int err;
 
 	if (id)
 		return (int)id;
+	odr = shared_key(c, die, part);
+	id = odr ? idmap_get(&c->odr, odr) : 0;
+	err = idmap_put(map, key, id ? id : c->next_id);
+	if (err || id)
+		return err ? err : (int)id;
 	err = enqueue(c, die, part);
-	if (!err)
-		err = idmap_put(map, key, c->next_id);
+	if (!err && odr)
+		err = idmap_put(&c->odr, odr, c->next_id);
 	return err ? err : (int)c->next_id++;
 }
 
@@ -96,12 +119,9 @@ int dwarf_ref_die(struct dwarf_conv *c, const Dwarf_Die *die)
 				       ? dwarf_ref_part(c, &at, PART_DIE)
 				       : 0;
 		if (!transparent(tag)) {
-			bool declared =
-				(tag == DW_TAG_structure_type || tag == DW_TAG_class_type ||
-				 tag == DW_TAG_union_type || tag == DW_TAG_enumeration_type);
-
 			/* the declaration that stands for a type in a unit of its own */
-			if (!declared || die_read(&at, &d) || !die_ref(&d, AT_SIGNATURE, &at))
+			if (!is_definition(tag) || die_read(&at, &d) ||
+			    !die_ref(&d, AT_SIGNATURE, &at))
 				return dwarf_ref_part(c, &at, PART_DIE);
 			continue;
 		}
@@ -247,12 +267,12 @@ static int emit_member_pointer(struct dwarf_conv *c, struct die *d)
 	bool function = die_ref(d, AT_TYPE, &to) && dwarf_tag(&to) == DW_TAG_subroutine_type;
 
 	return function ? btf__add_struct(c->btf, NULL, 16)
-			: btf__add_int(c->btf, "ptrdiff_t", 8, BTF_INT_SIGNED);
+			: btf__add_int(c->btf, "long int", 8, BTF_INT_SIGNED);
 }
 
 static int emit_typedef(struct dwarf_conv *c, struct die *d, int to)
 {
-	const char *name = die_name(d);
+	const char *name = dwarf_type_name(c, d);
 
 	return *name ? btf__add_typedef(c->btf, name, to) : btf__add_const(c->btf, to);
 }
@@ -327,6 +347,10 @@ static int emit(struct dwarf_conv *c, const struct dwarf_item *item)
 		return -EBADMSG;
 	if (item->part == PART_PROTO)
 		return dwarf_emit_proto(c, &d);
+	if (item->part == PART_VARIANTS)
+		return dwarf_emit_variants(c, &d);
+	if (item->part == PART_DISCR)
+		return dwarf_emit_discr(c, &d);
 	return item->part ? emit_array(c, &d, item->part) : emit_die(c, &d);
 }
 

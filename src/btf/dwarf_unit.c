@@ -53,6 +53,16 @@ static int want_variable(struct dwarf_conv *c, const Dwarf_Die *dw, bool in_func
 	return die_address(&d, &addr) ? want(c, dw) : 0;
 }
 
+static int want_type(struct dwarf_conv *c, const Dwarf_Die *dw, bool in_function)
+{
+	int id;
+
+	c->local_now = in_function;
+	id = dwarf_ref_die(c, dw);
+	c->local_now = false;
+	return id < 0 ? id : 0;
+}
+
 /* What @dw itself adds, and whether to look into it. */
 static int visit(struct dwarf_conv *c, const Dwarf_Die *dw, bool *function, bool *enter)
 {
@@ -66,11 +76,9 @@ static int visit(struct dwarf_conv *c, const Dwarf_Die *dw, bool *function, bool
 	case DW_TAG_union_type:
 	case DW_TAG_enumeration_type:
 	case DW_TAG_typedef:
-	case DW_TAG_base_type: {
-		int id = dwarf_ref_die(c, dw);
-
-		return id < 0 ? id : 0;
-	}
+	case DW_TAG_base_type:
+		*enter = c->scoped && tag != DW_TAG_typedef && tag != DW_TAG_base_type;
+		return want_type(c, dw, *function);
 	case DW_TAG_subprogram:
 		*enter = *function = true;
 		return want_function(c, dw);
@@ -125,13 +133,35 @@ static int walk(struct dwarf_conv *c, const Dwarf_Die *root)
 	}
 }
 
+static bool has_namespaces(const Dwarf_Die *unit)
+{
+	struct die d;
+	u64 language;
+
+	if (die_read(unit, &d) || !die_number(&d, AT_LANGUAGE, &language))
+		return true;
+	switch (language) {
+	case DW_LANG_C:
+	case DW_LANG_C89:
+	case DW_LANG_C99:
+	case DW_LANG_C11:
+	case 0x2c: /* DW_LANG_C17 */
+	case DW_LANG_Mips_Assembler:
+		return false;
+	default:
+		return true;
+	}
+}
+
 int dwarf_convert_unit(struct dwarf_conv *c, const Dwarf_Die *unit)
 {
 	int tag = dwarf_tag((Dwarf_Die *)unit), err;
 
 	/* what several units refer to is worth remembering */
 	c->cu = tag == DW_TAG_compile_unit ? unit->cu : NULL;
+	c->scoped = has_namespaces(unit);
 	idmap_clear(&c->local);
+	dwarf_scopes_clear(&c->local_scopes);
 	err = walk(c, unit);
 	return err ? err : dwarf_drain(c);
 }

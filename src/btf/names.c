@@ -94,7 +94,7 @@ static void translate(const char *name, char *out)
 static bool is_keyword(const char *name)
 {
 	/* _Float128 and its like are, or aren't, as the target of the compiler has them */
-	return !strncmp(name, "_Float", 6) ||
+	return !strncmp(name, "_Float", 6) || !strncmp(name, "__float", 7) ||
 	       among(name, strlen(name), keywords, ARRAY_SIZE(keywords));
 }
 

@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What a type is called: in C its DIE's name, elsewhere with the namespaces and classes around it.
+ *
+ * Model: a DIE doesn't know its parent, so a unit is walked once before the first name in it is
+ * asked for, and each type that stands in a scope is remembered with it. What a function has inside
+ * is called by its own name alone.
+ *
+ * Model of one definition: C++ and Rust allow one type of a name in a program, and every unit that
+ * sees it describes it anew. dwarf_fingerprint() tells those that are the same by their name, size
+ * and members, so that all but the first are not even converted.
+ */
+#include <dwarf.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/hash.h"
+#include "base/macros.h"
+#include "btf/dwarf_conv.h"
+
+#define DEPTH_MAX 64u
+#define NAME_LEN_MAX (1u << 16)
+#define HOPS_MAX 8
+
+struct dwarf_scope {
+	Dwarf_Die die;
+	u32 parent; /* one more than its index; 0: none */
+};
+
+static bool is_scope(u32 tag)
+{
+	switch (tag) {
+	case DW_TAG_namespace:
+	case DW_TAG_module:
+	case DW_TAG_structure_type:
+	case DW_TAG_class_type:
+	case DW_TAG_interface_type:
+	case DW_TAG_union_type:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static bool has_name_in_scope(u32 tag)
+{
+	return is_scope(tag) || tag == DW_TAG_enumeration_type || tag == DW_TAG_typedef;
+}
+
+static int add_scope(struct dwarf_scopes *s, const Dwarf_Die *die, u32 parent)
+{
+	if (s->n == s->cap) {
+		u32 cap = s->cap ? s->cap * 2 : 256;
+		struct dwarf_scope *bigger = reallocarray(s->v, cap, sizeof(*bigger));
+
+		if (!bigger || cap > 1u << 28)
+			return -ENOMEM;
+		s->v = bigger;
+		s->cap = cap;
+	}
+	s->v[s->n++] = (struct dwarf_scope){*die, parent};
+	return (int)s->n;
+}
+
+struct level {
+	Dwarf_Die die;
+	int more;
+	u32 scope;
+};
+
+/* Remember the scope of @die, and enter it where it is one. */
+static int note(struct dwarf_scopes *s, struct level *at, struct level *below)
+{
+	u32 tag = (u32)dwarf_tag(&at->die);
+	int scope;
+
+	below->more = 0;
+	if (at->scope && has_name_in_scope(tag) &&
+	    idmap_put(&s->of, (u64)(uintptr_t)at->die.addr, at->scope))
+		return -ENOMEM;
+	if (!is_scope(tag))
+		return 0;
+	below->more = die_child(&at->die, &below->die);
+	if (below->more <= 0)
+		return below->more;
+	scope = add_scope(s, &at->die, at->scope);
+	below->scope = (u32)scope;
+	return scope < 0 ? scope : 0;
+}
+
+static int index_unit(struct dwarf_scopes *s, const Dwarf_Die *unit)
+{
+	struct level stack[DEPTH_MAX + 1];
+	u32 depth = 0;
+
+	stack[0].more = die_child(unit, &stack[0].die);
+	stack[0].scope = 0;
+	for (;;) {
+		struct level *at = &stack[depth];
+		int err;
+
+		if (at->more < 0)
+			return at->more;
+		if (!at->more) {
+			if (!depth)
+				return 0;
+			at = &stack[--depth];
+			at->more = die_next(&at->die);
+			continue;
+		}
+		err = note(s, at, at + 1);
+		if (err)
+			return err;
+		if (at[1].more > 0 && depth + 1 < DEPTH_MAX)
+			depth++;
+		else
+			at->more = die_next(&at->die);
+	}
+}
+
+void dwarf_scopes_clear(struct dwarf_scopes *s)
+{
+	idmap_clear(&s->of);
+	s->n = 0;
+}
+
+void dwarf_scopes_free(struct dwarf_scopes *s)
+{
+	idmap_free(&s->of);
+	free(s->v);
+}
+
+/* The unit's scopes, known; NULL for no memory or a unit that can't be walked. */
+static struct dwarf_scopes *scopes_of(struct dwarf_conv *c, const Dwarf_Die *die)
+{
+	struct dwarf_scopes *s = die->cu == c->cu ? &c->local_scopes : &c->shared_scopes;
+	u64 key = (u64)(uintptr_t)die->cu;
+	Dwarf_Die unit;
+
+	if (idmap_get(&s->of, key))
+		return s;
+	if (dwarf_cu_info(die->cu, NULL, NULL, &unit, NULL, NULL, NULL, NULL))
+		return NULL;
+	if (idmap_put(&s->of, key, 1))
+		return NULL;
+	return index_unit(s, &unit) ? NULL : s;
+}
+
+/* --- the name -----------------------------------------------------------------------------------
+ */
+
+static int append(struct dwarf_conv *c, const char *text)
+{
+	size_t len = strlen(text);
+
+	if (len > NAME_LEN_MAX - c->name_len - 1)
+		len = NAME_LEN_MAX - c->name_len - 1;
+	if (!c->name)
+		c->name = malloc(NAME_LEN_MAX);
+	if (!c->name)
+		return -ENOMEM;
+	memcpy(c->name + c->name_len, text, len);
+	c->name_len += len;
+	c->name[c->name_len] = 0;
+	return 0;
+}
+
+static int append_scopes(struct dwarf_conv *c, const struct dwarf_scopes *s, u32 scope)
+{
+	u32 chain[DEPTH_MAX], n = 0;
+	struct die d;
+	int err = 0;
+
+	for (; scope && n < DEPTH_MAX; scope = s->v[scope - 1].parent)
+		chain[n++] = scope - 1;
+	while (!err && n--) {
+		const char *name;
+
+		if (die_read(&s->v[chain[n]].die, &d))
+			continue;
+		name = die_name(&d);
+		if (!*name && d.tag != DW_TAG_namespace)
+			continue; /* an anonymous structure's inner ones are as if beside it */
+		err = append(c, *name ? name : "(anonymous namespace)");
+		if (!err)
+			err = append(c, "::");
+	}
+	return err;
+}
+
+/* The DIE that stands where the type was declared, for one that completes it elsewhere. */
+static void declared_as(struct die *d)
+{
+	for (int i = 0; i < HOPS_MAX; i++) {
+		struct die next;
+		Dwarf_Die to;
+
+		if (!die_ref(d, AT_SPECIFICATION, &to) || die_read(&to, &next))
+			return;
+		*d = next;
+	}
+}
+
+const char *dwarf_type_name(struct dwarf_conv *c, const struct die *d)
+{
+	struct dwarf_scopes *s;
+	struct die named = *d;
+	const char *name;
+	u32 scope;
+
+	declared_as(&named);
+	name = die_name(&named);
+	if (!c->scoped || !*name)
+		return name;
+	s = scopes_of(c, &named.dw);
+	scope = s ? idmap_get(&s->of, (u64)(uintptr_t)named.dw.addr) : 0;
+	if (!scope)
+		return name;
+	c->name_len = 0;
+	if (append_scopes(c, s, scope) || append(c, name))
+		return name;
+	return c->name;
+}
+
+/* --- one definition --------------------------------------------------------------------------- */
+
+static u64 mix_text(u64 h, const char *text)
+{
+	return hash_bytes(text, (u32)strlen(text), (u32)(h >> 32)) ^ h * HASH_K1;
+}
+
+static u64 mix_number(u64 h, u64 number)
+{
+	return hash_u64(number, (u32)(h >> 32)) ^ h * HASH_K1;
+}
+
+static u64 mix_child(u64 h, const Dwarf_Die *child)
+{
+	Dwarf_Die type;
+	u64 number = 0;
+	struct die d;
+
+	if (die_read(child, &d))
+		return h;
+	h = mix_text(mix_number(h, d.tag), die_name(&d));
+	if (die_member_location(&d, &number))
+		h = mix_number(h, number);
+	if (die_number(&d, AT_BIT_SIZE, &number))
+		h = mix_number(h, number);
+	if (die_number(&d, AT_CONST_VALUE, &number))
+		h = mix_number(h, number);
+	if (die_ref(&d, AT_TYPE, &type)) {
+		const char *name = dwarf_diename(&type);
+
+		h = mix_number(h, (u64)dwarf_tag(&type));
+		h = mix_text(h, name ? name : "");
+	}
+	return h;
+}
+
+/* Names that every unit, or every function, has its own of. */
+static bool is_local_name(const char *name)
+{
+	return !*name || strstr(name, "(anonymous") || strchr(name, '{') ||
+	       strstr(name, "<lambda") || strstr(name, "<unnamed");
+}
+
+u64 dwarf_fingerprint(struct dwarf_conv *c, const struct die *d)
+{
+	struct die own = *d;
+	const char *name = dwarf_type_name(c, d);
+	Dwarf_Die child;
+	u64 h, size = 0;
+
+	if (is_local_name(name))
+		return 0;
+	h = mix_text(mix_number(1, d->tag), name);
+	h = mix_number(h, die_flag(&own, AT_DECLARATION));
+	if (die_number(&own, AT_BYTE_SIZE, &size))
+		h = mix_number(h, size);
+	for (int more = die_child(&d->dw, &child); more > 0; more = die_next(&child)) {
+		int tag = dwarf_tag(&child);
+
+		if (tag == DW_TAG_variant_part)
+			return 0; /* what is different may be further inside */
+		if (tag == DW_TAG_member || tag == DW_TAG_inheritance || tag == DW_TAG_enumerator)
+			h = mix_child(h, &child);
+	}
+	return h;
+}

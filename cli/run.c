@@ -9,7 +9,8 @@
  * Exit status: the command's; killed by a signal, the same signal kills us; 125 we failed, 126 it
  * can't be executed, 127 it isn't there (as env(1) and timeout(1)). We fail before it ran, or after
  * it: when it left a process behind that our probes could not be taken out of. The command's own
- * failure says more than that one.
+ * failure says more than that one. That the daemon went away is no failure, before the end or at
+ * it: what is left restores itself.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -177,7 +178,7 @@ static int trace(struct session *s, char **argv, const char *path, char **env)
 	session_run(s);
 	unrestored = session_finish(s);
 	status = status_of(child.pid);
-	return !status && unrestored ? STATUS_FAILED : status;
+	return !status && unrestored && !s->daemon_gone ? STATUS_FAILED : status;
 }
 
 static int run_under(const char *path, char **argv)

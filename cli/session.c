@@ -652,6 +652,8 @@ int session_finish(struct session *s)
 		return 0;
 	count_sites(s, &t);
 	err = detach_all(s);
+	/* said already; nobody can tell whether something was left */
+	s->daemon_gone = err == -ECONNRESET || err == -EPIPE;
 	flush(s);
 	session_count_drops(s);
 	if (!s->no_maps)

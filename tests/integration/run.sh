@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Start a command under the agent: its output, status and signals are its own.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
-plan 33
+plan 35
 
 try ebpfrt run -q -P "$samples/hello.bpf.o" -- sh -c 'echo out; echo diag >&2; exit 7'
 is "the status is the command's" "$status" 7
@@ -129,4 +129,13 @@ for status_of_command in 0 3; do
 	until_true text_is_back || echo "# process $left is not restored"
 	left_says quit
 done
+# nobody can say what is left then, and it restores itself
+fatal=$(daemon_with "$bin/fatal.so")
+EBPFRT_DAEMON=$fatal EBPFRT_RUNTIME_DIR="$stage/run/fatal"
+export EBPFRT_DAEMON EBPFRT_RUNTIME_DIR
+leave_start 0
+leave_end
+is "a daemon that dies while it restores what is left: the command's status" "$run_status" 0
+like "and what happened" "$(cat run.err)" "^ebpfrt: lost the daemon .* during a request"
+left_says quit
 exec 6>&- 7<&-

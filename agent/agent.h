@@ -386,6 +386,8 @@ struct agent_active *active_here(u64 frame);
 /* @uc is of a thread at a site, for whose jump there is no stack: as if it had trapped. */
 bool trap_at(siginfo_t *info, struct osl_ucontext *uc);
 void agent_on_trap(int sig, siginfo_t *info, struct osl_ucontext *uc);
+/* What was held back meanwhile comes in when the handler with @info returns. */
+void trap_over(siginfo_t *info, struct osl_ucontext *uc);
 /* A hit of @p: its consumers run. @a: where it was entered; NULL: they miss it. */
 void trap_serve(const struct agent_place *p, const struct arch_regs *regs, struct agent_active *a);
 /* A return to the stub at @addr, in @a or missed: regs->ip becomes where the call came from, what
@@ -519,8 +521,20 @@ void sig_open_masks(void); /* only while no other thread runs */
 void sig_give_back(void);
 bool sig_installed(void);
 /* While we handle one, nothing but faults may come in. */
-#define SIG_HELD (~(SIG_OURS | 1ULL << (SIGILL - 1) | 1ULL << (SIGFPE - 1)))
+#define SIG_HANDLED (SIG_OURS | 1ULL << (SIGILL - 1) | 1ULL << (SIGFPE - 1))
+#define SIG_HELD (~SIG_HANDLED)
+#define SIG_FAULTS (1ULL << (SIGSEGV - 1) | 1ULL << (SIGBUS - 1)) /* of hits */
 void sig_unblock(void);
+/*
+ * In a handler of ours: faults may come in, and what is sent with them; nothing may, false: that
+ * can't be had (within walls).
+ */
+void sig_open(void);
+bool sig_close(void);
+/* Nothing can come in: what was held back is the kernel's to deliver, when @mask is set. */
+void sig_release(u64 mask);
+/* The handler of ours that was interrupted comes first, undisturbed. */
+void sig_wait_for(const siginfo_t *info, struct osl_ucontext *uc);
 /*
  * What the application would see of this signal. When that is its death: a fault of the
  * application's own instruction (@again) is left to happen again, with the default action.
@@ -547,13 +561,19 @@ void defer_unwrap(const struct agent_sigaction *was, struct agent_sigaction *act
 bool defer_signal(int sig, const siginfo_t *info, struct osl_ucontext *uc);
 /* What was put off comes in now, with which @uc was taken from agent_let_in(). */
 void defer_let_in(struct osl_ucontext *uc);
-/* The same for one of ours that somebody sent; true: it is held back until the hit is over. */
-bool defer_ours(const siginfo_t *info, struct osl_ucontext *uc);
+/*
+ * The same for one of ours that somebody sent: true, it comes in when the hit is over, or the
+ * handler of ours that it has interrupted.
+ */
+bool defer_sent(const siginfo_t *info, struct osl_ucontext *uc);
 bool defer_rewind(struct osl_ucontext *uc); /* only the first of it: true when it was so */
 /* From the handler of another signal: as the kernel would call @act's. Doesn't return, or has done
  * what it can. */
 void sig_call(int sig, const struct agent_sigaction *act, siginfo_t *info, struct osl_ucontext *uc);
-u64 agent_on_signal(int sig, siginfo_t *info, struct osl_ucontext *uc);
+/* To a handler with the kernel's frame that @uc is in, and with what it is to block. */
+void sig_enter(int sig, const struct agent_sigaction *act, siginfo_t *info,
+	       struct osl_ucontext *uc);
+void agent_on_signal(int sig, siginfo_t *info, struct osl_ucontext *uc);
 /* waitmask.c */
 bool waitmask_before(u64 nr, struct arch_regs *regs);
 bool waitmask_behind(struct arch_regs *regs);
@@ -682,6 +702,7 @@ long agent_restart_syscall(void);
  */
 bool agent_trap_self(void (*fn)(void *), void *arg) __hidden;
 void agent_let_in(void);
+extern u8 agent_jump_code[] __hidden, agent_jump_code_end[] __hidden; /* they, and stubs' calls */
 void agent_jump_entry(void);
 void agent_ret_entry(void);
 void agent_ret_nowhere(void);
@@ -690,6 +711,8 @@ void agent_restorer(void);
 /* What raises the signals that the agent handles, in the order of agent.app[]. */
 #define AGENT_DEATH_LEN 16
 extern u8 agent_deaths[] __hidden;
+/* Everything is as @uc says from here on. */
+_Noreturn void agent_sigreturn(const struct osl_ucontext *uc);
 /* As if the kernel had called @handler with the frame that begins at @frame. */
 _Noreturn void agent_hand_on(u64 frame, u64 handler, u64 sig, siginfo_t *info,
 			     struct osl_ucontext *uc);

@@ -249,6 +249,9 @@ void agent_on_call(int sig, siginfo_t *info, struct osl_ucontext *uc)
 	if (info->si_code == SI_QUEUE && (u32)info->si_errno == AGENT_CALL_MARK) {
 		known = (int)((u64)info->si_ptr >> 32) - 1;
 		come(info, uc);
+		go_on(uc, known);
+		trap_over(info, uc);
+		return;
 	}
 	go_on(uc, known);
 }

@@ -11,11 +11,11 @@
  * else the application's handler is called as the kernel called ours.
  *
  * Those of our signals that somebody sent are held back (heldback.c), as they can't be blocked, in
- * hits by a trap, too; what is left of them when the first handler jumps out comes in where the
- * thread changes its mask next.
+ * hits by a trap, too. Those that interrupt a handler of ours outside of hits wait for its end
+ * (sig.c).
  *
  * Ours is called with everything blocked: signals that come at the same time would each take a
- * frame of the stack that the hit is on. What the application's is to block is set before it is
+ * frame of the stack that the hit is on. What the application's is to block is set when it is
  * called.
  *
  * The application sees the handlers it set: its system calls that set them are emulated (sig.c).
@@ -28,8 +28,12 @@
 #include "agent/agent.h"
 
 #define KEPT 64u
-#define HELD_BACK (1ull << 32) /* of jump_frame.deferred, beside the number of what is kept */
-#define SCANNED 2048u /* bytes of C frames between an interrupted instruction and its hit's */
+/* of jump_frame.deferred, beside the number of what is kept */
+#define HELD_BACK (1ull << 32)
+#define MASKED (1ull << 33) /* .mask is what the thread's mask will be */
+#define SCANNED 2048u	    /* bytes of C frames between an interrupted instruction and its hit's */
+
+#define PAGE 4096u
 
 #define HANDLERS 8u /* as many may have been called at the same time */
 
@@ -43,6 +47,7 @@ extern u8 agent_ret_step1[] __hidden, agent_ret_step2[] __hidden;
 extern u8 __ehdr_start[] __hidden, _end[] __hidden;
 
 static struct agent_sigaction handlers[65];
+static u64 own_restorer; /* of these handlers: a process has one */
 
 /* Signals that wait for the end of a hit. */
 static struct kept {
@@ -69,6 +74,7 @@ void defer_wrap(u64 sig, struct agent_sigaction *act)
 	    act->handler == (u64)agent_call_entry)
 		return;
 	handlers[sig] = *act;
+	own_restorer = act->restorer;
 	act->handler = (u64)agent_signal_entry;
 	act->flags = (act->flags | SA_SIGINFO) & ~(u64)SA_RESETHAND;
 	act->mask = ~SIG_OURS;
@@ -173,13 +179,25 @@ bool defer_rewind(struct osl_ucontext *uc)
 /* --- in a hit -----------------------------------------------------------------------------------
  */
 
+/*
+ * Where what can be read from @from on ends, within @len bytes. Faults of ours may be blocked, so
+ * the kernel is asked: it reads a mask before it finds that there is nothing to be done with it.
+ */
+static u64 readable(u64 from, u64 len)
+{
+	u64 at = from;
+
+	while (at < from + len &&
+	       SYS6(__NR_rt_sigprocmask, -1, at, NULL, sizeof(u64), 0, 0) != -EFAULT)
+		at = ALIGN_DOWN(at, (u64)PAGE) + PAGE;
+	return MIN(at, from + len);
+}
+
 static struct jump_frame *frame_at(u64 addr)
 {
-	u64 mark;
+	struct jump_frame *f = (struct jump_frame *)addr;
 
-	return osl_read(&mark, (void *)addr, sizeof(mark)) == 0 && mark == addr + JUMP_MARK
-		       ? (struct jump_frame *)addr
-		       : NULL;
+	return READ_ONCE(f->mark) == addr + JUMP_MARK ? f : NULL;
 }
 
 /* Where a thread is, or was when a handler of ours was called on top of that. */
@@ -189,27 +207,43 @@ struct place {
 	struct jump_frame *f; /* that of a hit was found first */
 };
 
+/* Right before the way back from a handler the restorer's address has been taken off the stack. */
+static u64 top_of(const struct place *p)
+{
+	bool leaves = p->ip - (u64)agent_restorer < RESTORER_LEN;
+
+	return ALIGN_UP(p->sp, 8) - (leaves ? 8 : 0);
+}
+
 /*
  * The nearest frame above: of a hit, or of a signal that a handler of ours was called with, which
  * is gone to. The kernel may call several handlers before the first instruction of any.
  */
 static bool go_up(struct place *p)
 {
-	u64 from = ALIGN_UP(p->sp, 8), restorer = 0;
-	struct osl_ucontext uc;
+	const u64 whole = FRAME_UC_SIZE + 8 + sizeof(p->info);
+	u64 from = top_of(p), end = readable(from, SCANNED + whole), restorer;
+	const struct osl_ucontext *uc;
 
-	for (u64 at = from; at < from + SCANNED && !(p->f = frame_at(at)); at += 8) {
-		if (osl_read(&restorer, (void *)at, sizeof(restorer)))
-			return false;
-		if (restorer != (u64)agent_restorer || !agent_works(p->ip) ||
-		    osl_read(&p->info, (void *)frame_info(at), sizeof(p->info)) ||
-		    osl_read(&uc, (void *)(at + 8), sizeof(uc)) || !frame_is_whole(&uc, at))
+	for (u64 at = from; at < from + SCANNED && at < end && !(p->f = frame_at(at)); at += 8) {
+		restorer = READ_ONCE(*(u64 *)at);
+		uc = (const struct osl_ucontext *)(at + 8);
+		if ((restorer != (u64)agent_restorer && restorer != own_restorer) ||
+		    !agent_works(p->ip) || end - at < whole || !frame_is_whole(uc, at))
 			continue;
-		p->ip = uc.ip;
-		p->sp = uc.sp;
+		memcpy(&p->info, (void *)frame_info(at), sizeof(p->info));
+		p->ip = uc->ip;
+		p->sp = uc->sp;
 		return true;
 	}
 	return false;
+}
+
+static struct jump_frame *open_frame(const struct agent_active *a)
+{
+	u64 frame = load_relaxed(&a->frame);
+
+	return readable(frame, sizeof(u64)) != frame ? frame_at(frame) : NULL;
 }
 
 /* The hit that was interrupted: entered, or about to be or just left. */
@@ -223,7 +257,7 @@ static struct jump_frame *interrupted(const struct osl_ucontext *uc, struct agen
 
 		*a = active_here(p.sp);
 		if (*a && (ours || !((*a)->open >> ACTIVE_STACK)))
-			return (*a)->open & ACTIVE_EXPOSED ? NULL : frame_at((*a)->frame);
+			return (*a)->open & ACTIVE_EXPOSED ? NULL : open_frame(*a);
 		if (!ours || !go_up(&p) || p.info.si_signo == SIGTRAP)
 			break;
 	}
@@ -243,6 +277,15 @@ static struct kept *keep(struct jump_frame *f)
 	return NULL;
 }
 
+/* Besides its own, the hit is to block @mask. */
+static void mask_hit(struct jump_frame *f, struct osl_ucontext *uc, u64 mask)
+{
+	if (!(f->deferred & MASKED))
+		f->mask = uc->sigmask;
+	f->deferred |= MASKED;
+	uc->sigmask |= mask;
+}
+
 /* False: that can't be, the handler has to run now. */
 static bool postpone(struct jump_frame *f, const siginfo_t *info, struct osl_ucontext *uc)
 {
@@ -251,9 +294,8 @@ static bool postpone(struct jump_frame *f, const siginfo_t *info, struct osl_uco
 	if (!k)
 		return false;
 	k->info = *info;
-	f->mask = uc->sigmask;
-	uc->sigmask = ~SIG_OURS;
-	store_release(&f->deferred, (f->deferred & HELD_BACK) | (1 + (u64)(k - kept)));
+	mask_hit(f, uc, ~SIG_OURS);
+	store_release(&f->deferred, f->deferred | (1 + (u64)(k - kept)));
 	return true;
 }
 
@@ -277,20 +319,25 @@ static void let_in_kept(struct jump_frame *f, struct osl_ucontext *uc)
 
 	store_relaxed(&f->deferred, f->deferred & HELD_BACK);
 	store_release(&k->f, NULL);
-	uc->sigmask = f->mask;
 	sig_call(info.si_signo, &act, &info, uc);
 }
 
 void defer_let_in(struct osl_ucontext *uc)
 {
 	struct jump_frame *f = (struct jump_frame *)uc->si;
+	bool closed = sig_close();
 	siginfo_t info;
 
+	if (f->deferred & MASKED)
+		uc->sigmask = f->mask;
+	if (closed)
+		sig_release(uc->sigmask);
 	if ((u32)f->deferred) {
 		let_in_kept(f, uc);
 		return;
 	}
-	if (sig_held(&info, uc->sigmask))
+	store_relaxed(&f->deferred, f->deferred & HELD_BACK);
+	if (!closed && sig_held(&info, uc->sigmask))
 		sig_chain(info.si_signo, &info, uc, false);
 	else
 		store_relaxed(&f->deferred, 0);
@@ -317,55 +364,87 @@ bool defer_signal(int sig, const siginfo_t *info, struct osl_ucontext *uc)
 	return false;
 }
 
-/* Is it in a handler of ours for SIGTRAP that has not looked yet for what was held back? */
-static bool in_trap(const struct osl_ucontext *uc)
-{
-	struct place p = {.ip = uc->ip, .sp = uc->sp};
+enum whereabouts { IN_APPLICATION, IN_HIT, IN_HANDLER };
 
-	for (u32 i = 0; i < HANDLERS && agent_works(p.ip) && go_up(&p); i++)
-		if (p.info.si_signo == SIGTRAP)
-			return p.info.si_errno != TRAP_OVER;
-	return stack_index(p.sp) >= 0;
+/* Is it a signal whose handler may serve a hit, or hold an exchange? */
+static bool serves(const siginfo_t *info)
+{
+	if (info->si_signo == AGENT_CALL_SIGNAL)
+		return info->si_code == SI_QUEUE && (u32)info->si_errno == AGENT_CALL_MARK;
+	return info->si_code > 0 && SIG_HANDLED & 1ull << (info->si_signo - 1);
 }
 
-bool defer_ours(const siginfo_t *info, struct osl_ucontext *uc)
+/*
+ * In a hit: the innermost handler of ours that serves one has not looked yet for what was held
+ * back. Only what begins as ours do is one of them, and ends by a return or in another handler.
+ */
+static enum whereabouts whereabouts(const struct osl_ucontext *uc)
 {
+	struct place p = {.ip = uc->ip, .sp = uc->sp};
+	enum whereabouts in = IN_APPLICATION;
+
+	for (u32 i = 0; i < HANDLERS && agent_works(p.ip) && go_up(&p); i++) {
+		if (serves(&p.info))
+			return p.info.si_errno == TRAP_OVER ? IN_HANDLER : IN_HIT;
+		in = IN_HANDLER;
+	}
+	return stack_index(p.sp) >= 0 ? IN_HIT : in;
+}
+
+static bool in_handler_code(const struct osl_ucontext *uc)
+{
+	u64 ours = SIG_HANDLED | 1ull << (SIGKILL - 1) | 1ull << (SIGSTOP - 1);
+
+	return !~(uc->sigmask | ours) && agent_works(uc->ip) &&
+	       !(uc->ip >= (u64)agent_jump_code && uc->ip < (u64)agent_jump_code_end);
+}
+
+/*
+ * Nothing but faults has to come through in a hit, and the trap that lets in what is put off behind
+ * one by a jump: the kernel may keep the others. Not where another handler has begun on top of it.
+ */
+static void hold_back(const siginfo_t *info, struct osl_ucontext *uc, struct jump_frame *f,
+		      bool in_trap)
+{
+	heldback_put(info, uc);
+	if (f && !in_handler_code(uc))
+		mask_hit(f, uc, SIG_HANDLED & ~SIG_OURS);
+	if (f)
+		store_relaxed(&f->deferred, f->deferred | HELD_BACK);
+	else if (in_trap)
+		uc->sigmask |= SIG_HANDLED & ~SIG_FAULTS;
+}
+
+bool defer_sent(const siginfo_t *info, struct osl_ucontext *uc)
+{
+	enum whereabouts in = IN_APPLICATION;
 	struct agent_active *a;
 	struct jump_frame *f;
 
 	if (load_relaxed(&osl_walled) || defer_rewind(uc))
 		return false;
 	f = interrupted(uc, &a);
-	if (!f && !(a ? !a->open : in_trap(uc)))
+	if (f || (a && !a->open))
+		in = IN_HIT;
+	else if (!a)
+		in = whereabouts(uc);
+	if (in == IN_HIT)
+		hold_back(info, uc, f, a != NULL);
+	else if (in == IN_HANDLER && in_handler_code(uc))
+		sig_wait_for(info, uc);
+	else
 		return false;
-	heldback_put(info, uc);
-	if (f)
-		store_relaxed(&f->deferred, f->deferred | HELD_BACK);
 	return true;
 }
 
-static void set_mask(int sig, const struct agent_sigaction *h, const struct osl_ucontext *uc)
-{
-	u64 mask = uc->sigmask | h->mask;
-
-	if (!(h->flags & SA_NODEFER))
-		mask |= 1ull << (sig - 1);
-	mask &= ~SIG_OURS;
-	SYS6(__NR_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof(mask), 0, 0);
-}
-
-/* The application's handler to be called, or 0. */
-u64 agent_on_signal(int sig, siginfo_t *info, struct osl_ucontext *uc)
+void agent_on_signal(int sig, siginfo_t *info, struct osl_ucontext *uc)
 {
 	struct agent_sigaction h = handlers[sig];
 
 	if (defer_signal(sig, info, uc))
-		return 0;
+		return;
 	if (h.flags & SA_RESETHAND)
 		reset((u64)sig);
-	if (!is_handler(h.handler))
-		return 0;
-	stack_note(uc, (u64)__builtin_frame_address(0), false);
-	set_mask(sig, &h, uc);
-	return h.handler;
+	if (is_handler(h.handler))
+		sig_enter(sig, &h, info, uc);
 }

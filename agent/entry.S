@@ -82,6 +82,7 @@
 	handler agent_trap_entry, agent_on_trap
 	handler agent_fault_entry, agent_on_fault
 	handler agent_call_entry, agent_on_call
+	handler agent_signal_entry, agent_on_signal	/* in place of the application's */
 
 /* Goes on with the sleep that a signal has interrupted, as if it had none (call.c). */
 	.p2align 4
@@ -110,20 +111,6 @@
 	popq	%rbp
 	ret
 	.size agent_call_on, .-agent_call_on
-
-/* agent_trap_self(fn, arg): the handler takes the registers for what they are here. */
-	.p2align 4
-	func agent_trap_self
-	int3
-	ret
-	.size agent_trap_self, .-agent_trap_self
-
-/* The signal of the hit with the frame in rsi comes in here. */
-	.p2align 4
-	func agent_let_in
-	int3
-	ret
-	.size agent_let_in, .-agent_let_in
 
 /* A program is executed, by exec.c, which goes on when that has failed. */
 	.p2align 4
@@ -168,6 +155,33 @@
 	xorl	%eax, %eax
 	jmp	*%r11
 	.size agent_hand_on, .-agent_hand_on
+
+/* agent_sigreturn(uc) */
+	.p2align 4
+	func agent_sigreturn
+	movq	%rdi, %rsp
+	movl	$15, %eax
+	syscall
+	.size agent_sigreturn, .-agent_sigreturn
+
+/* What is executed in no handler of ours: up to agent_jump_code_end. */
+	.p2align 4
+	.globl	agent_jump_code
+	.hidden	agent_jump_code
+agent_jump_code:
+/* agent_trap_self(fn, arg): the handler takes the registers for what they are here. */
+	.p2align 4
+	func agent_trap_self
+	int3
+	ret
+	.size agent_trap_self, .-agent_trap_self
+
+/* The signal of the hit with the frame in rsi comes in here. */
+	.p2align 4
+	func agent_let_in
+	int3
+	ret
+	.size agent_let_in, .-agent_let_in
 
 /*
  * Where the stubs of jumps call (arch_jump_stub()): on the stack are the return address, the
@@ -348,44 +362,15 @@ agent_jump_last_step:
 	restore
 	ret	$8 + red_zone
 	.size agent_jump_entry, .-agent_jump_entry
+	.globl	agent_jump_code_end
+	.hidden	agent_jump_code_end
+agent_jump_code_end:
 
 	.section .rodata.steps, "a", @progbits
 	.globl	agent_jump_steps_end
 	.hidden	agent_jump_steps_end
 agent_jump_steps_end:
 	.text
-
-/*
- * In place of the application's handlers: agent_on_signal() says which of them is to be called, as
- * the kernel called us.
- */
-	.p2align 4
-	func agent_signal_entry
-	pushq	%rdx
-	pushq	%rsi
-	pushq	%rdi
-	testl	$flag_ac, uc_flags(%rdx)
-	jnz	3f
-	call	agent_on_signal
-1:	popq	%rdi
-	popq	%rsi
-	popq	%rdx
-	testq	%rax, %rax
-	jz	2f
-	movq	%rax, %r11
-	xorl	%eax, %eax
-	jmp	*%r11
-2:	ret
-3:	pushfq
-	pushfq
-	andl	$~flag_ac, (%rsp)
-	popfq
-	leaq	-8(%rsp), %rsp
-	call	agent_on_signal
-	leaq	8(%rsp), %rsp
-	popfq
-	jmp	1b
-	.size agent_signal_entry, .-agent_signal_entry
 
 /*
  * Stubs of return instances: 32 pages; the first quad of each is the distance to the page's part of

@@ -6,6 +6,8 @@
  * A program: cut its run short. The agent itself during an injected call: give the call up. All
  * else is the application's, whose handler must see the address of its own instruction, not of the
  * slot in which that ran.
+ *
+ * Everything is blocked here, faults of ours too, until a hit is to be served.
  */
 #include <errno.h>
 
@@ -43,6 +45,17 @@ static bool recovered(struct arch_regs *regs)
 	return false;
 }
 
+static bool served_as_trap(siginfo_t *info, struct osl_ucontext *uc)
+{
+	if (!defer_rewind(uc) && !jump_astray(uc, uc->ip))
+		return false;
+	sig_open();
+	if (trap_at(info, uc))
+		return true;
+	sig_close();
+	return false;
+}
+
 void agent_on_fault(int sig, siginfo_t *info, struct osl_ucontext *uc)
 {
 	const struct agent_place *p;
@@ -57,7 +70,7 @@ void agent_on_fault(int sig, siginfo_t *info, struct osl_ucontext *uc)
 		return;
 	}
 	/* no stack for the hit: as a trap it needs none */
-	if (info->si_code > 0 && (defer_rewind(uc) || jump_astray(uc, uc->ip)) && trap_at(info, uc))
+	if (info->si_code > 0 && served_as_trap(info, uc))
 		return;
 	p = info->si_code > 0 ? site_of_slot(regs.ip) : NULL;
 	if (p) {

@@ -36,8 +36,15 @@ static inline bool frame_is_whole(const struct osl_ucontext *uc, u64 frame)
 /* si_errno of a trap whose handler returns without looking any more for what was held back */
 #define TRAP_OVER 0x7261
 
+#define RESTORER_LEN 9 /* bytes of its instructions */
+
+/* of the alternate stack: there is none while a handler runs; there is none */
+#define FRAME_AUTODISARM (1u << 31)
+#define FRAME_DISABLE 2
+
 #define FLAGS_RESUME 0x10000 /* set by every fault */
-#define FLAGS_TRAP 0x100     /* the CPU stops behind each instruction */
+#define FLAGS_DIRECTION 0x400
+#define FLAGS_TRAP 0x100 /* the CPU stops behind each instruction */
 #define TRAP_BREAK 3
 #define TRAP_STACK 12
 #define TRAP_PROTECTION 13

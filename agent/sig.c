@@ -9,6 +9,13 @@
  * sites, at which these calls are emulated: masks lose the first three, actions go to the table.
  * Signals that turn out to be the application's are handed on as the kernel would deliver them.
  *
+ * Between the kernel's call of a handler of ours and that of the application's nothing else may be
+ * delivered: handlers would be called on top of handlers that have not begun yet, without end when
+ * somebody sends signals faster than that. So ours for faults are called with everything blocked,
+ * and whoever serves a hit, in which faults must come through, blocks everything when that is done.
+ * The application's handler is gone to by a sigreturn, which sets its mask with it. What came in
+ * meanwhile is given back to the kernel before that, which then delivers it in its order.
+ *
  * A child that shares our memory (vfork, posix_spawn) resets handlers of its own; it must neither
  * change the parent's table nor lose the handlers, which its next probe needs: for it the change is
  * ignored, its exec resets everything anyway.
@@ -20,7 +27,7 @@
 
 #define BIT(sig) (1ULL << ((sig)-1))
 #define OURS SIG_OURS
-#define HANDLED (OURS | BIT(SIGILL) | BIT(SIGFPE))
+#define HANDLED SIG_HANDLED
 #define MASK_BYTES 8
 #define FLAGS_KNOWN 0xdc000807u /* the kernel clears the others */
 
@@ -39,18 +46,22 @@ static long raw_action(int sig, const struct agent_sigaction *act, struct agent_
 	return SYS_APP6(__NR_rt_sigaction, sig, act, old, MASK_BYTES, 0, 0);
 }
 
+/* No system calls soon: what is to be open in our handlers must be so from the start. */
+static bool walls_ahead;
+
 /* A system call goes on behind it as behind the application's, which may be to ignore it. */
 static struct agent_sigaction own_action(int i)
 {
 	const struct agent_sigaction *app = &agent.app[i];
 	bool interrupts = app->handler > (u64)SIG_IGN && !(app->flags & SA_RESTART);
+	bool open = signals[i] == SIGTRAP || walls_ahead;
 
 	return (struct agent_sigaction){
 		.handler = (u64)(signals[i] == SIGTRAP ? agent_trap_entry : agent_fault_entry),
-		.flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER | SA_RESTORER |
+		.flags = SA_SIGINFO | SA_ONSTACK | SA_RESTORER | (open ? SA_NODEFER : 0) |
 			 (interrupts ? 0 : SA_RESTART),
 		.restorer = (u64)agent_restorer,
-		.mask = SIG_HELD,
+		.mask = open ? SIG_HELD : ~0ULL,
 	};
 }
 
@@ -162,6 +173,46 @@ void sig_unblock(void)
 	SYS6(__NR_rt_sigprocmask, SIG_UNBLOCK, &mask, NULL, MASK_BYTES, 0, 0);
 }
 
+/* --- in a handler of ours -----------------------------------------------------------------------
+ */
+
+void sig_open(void)
+{
+	u64 mask = SIG_HELD;
+
+	SYS6(__NR_rt_sigprocmask, SIG_SETMASK, &mask, NULL, MASK_BYTES, 0, 0);
+}
+
+bool sig_close(void)
+{
+	u64 mask = ~0ULL;
+
+	return SYS6(__NR_rt_sigprocmask, SIG_SETMASK, &mask, NULL, MASK_BYTES, 0, 0) == 0;
+}
+
+static bool requeue(const siginfo_t *info)
+{
+	return SYS6(__NR_rt_tgsigqueueinfo, sys_getpid(), sys_gettid(), info->si_signo, info, 0,
+		    0) == 0;
+}
+
+void sig_wait_for(const siginfo_t *info, struct osl_ucontext *uc)
+{
+	if (requeue(info))
+		uc->sigmask |= HANDLED;
+	else
+		heldback_put(info, uc);
+}
+
+void sig_release(u64 mask)
+{
+	siginfo_t held;
+
+	for (int n = 0; n < 2 * AGENT_SIGNALS && sig_held(&held, mask); n++)
+		if (!requeue(&held))
+			agent_count(&agent.stats->signals_lost);
+}
+
 /* --- handing on ---------------------------------------------------------------------------------
  */
 
@@ -241,6 +292,45 @@ static void die(int sig, siginfo_t *info, struct osl_ucontext *uc, bool again)
 		frame_set_ip(uc, frame_ip(uc) - ARCH_BREAK_LEN);
 }
 
+/* The registers of a handler that begins: what it has interrupted, but for these. */
+static void begin_handler(struct osl_ucontext *to, u64 handler, int sig, siginfo_t *info,
+			  const struct osl_ucontext *uc)
+{
+	*to = *uc;
+	if (uc->stack_flags & FRAME_AUTODISARM) { /* it is so already */
+		to->stack_sp = to->stack_size = 0;
+		to->stack_flags = FRAME_DISABLE;
+	}
+	to->ip = handler;
+	to->sp = FRAME_OF(uc);
+	to->di = (u64)sig;
+	to->si = (u64)info;
+	to->dx = (u64)uc;
+	to->ax = 0;
+	to->eflags &= ~(u64)(FLAGS_RESUME | FLAGS_TRAP | FLAGS_DIRECTION);
+	to->cs = USER_CS;
+	to->fpstate = 0; /* as the kernel has set it for our own */
+}
+
+/* At once with the mask: a handler that has not begun is never interrupted. */
+void sig_enter(int sig, const struct agent_sigaction *act, siginfo_t *info, struct osl_ucontext *uc)
+{
+	u64 mask = uc->sigmask | act->mask;
+	struct osl_ucontext to;
+
+	if (!(act->flags & SA_NODEFER))
+		mask |= BIT(sig);
+	mask &= ~OURS;
+	stack_note(uc, FRAME_OF(uc), false);
+	if (agent.shadow_stack) { /* it has no token for that */
+		SYS6(__NR_rt_sigprocmask, SIG_SETMASK, &mask, NULL, MASK_BYTES, 0, 0);
+		agent_hand_on(FRAME_OF(uc), act->handler, (u64)sig, info, uc);
+	}
+	begin_handler(&to, act->handler, sig, info, uc);
+	to.sigmask = mask;
+	agent_sigreturn(&to);
+}
+
 /*
  * The kernel has made a frame for our handler, which is what it would have made for the
  * application's; where that one wants another stack, it gets a copy. So it is as if we had never
@@ -249,7 +339,6 @@ static void die(int sig, siginfo_t *info, struct osl_ucontext *uc, bool again)
 void sig_call(int sig, const struct agent_sigaction *act, siginfo_t *info, struct osl_ucontext *uc)
 {
 	u64 restorer = act->flags & SA_RESTORER ? act->restorer : (u64)agent_restorer;
-	u64 mask = uc->sigmask | act->mask;
 	struct osl_ucontext *there = uc;
 
 	if (!(act->flags & SA_ONSTACK) && on_alternate(uc, (u64)uc) && !on_alternate(uc, uc->sp))
@@ -263,12 +352,7 @@ void sig_call(int sig, const struct agent_sigaction *act, siginfo_t *info, struc
 		memcpy((void *)((u64)uc + FRAME_UC_SIZE), info, sizeof(*info));
 		info = (siginfo_t *)((u64)uc + FRAME_UC_SIZE);
 	}
-	if (!(act->flags & SA_NODEFER))
-		mask |= BIT(sig);
-	mask &= ~OURS;
-	stack_note(uc, FRAME_OF(uc), false);
-	SYS6(__NR_rt_sigprocmask, SIG_SETMASK, &mask, NULL, MASK_BYTES, 0, 0);
-	agent_hand_on(FRAME_OF(uc), act->handler, (u64)sig, info, uc);
+	sig_enter(sig, act, info, uc);
 }
 
 void sig_chain(int sig, siginfo_t *info, struct osl_ucontext *uc, bool again)
@@ -277,6 +361,8 @@ void sig_chain(int sig, siginfo_t *info, struct osl_ucontext *uc, bool again)
 	struct agent_sigaction act = agent.app[i];
 	bool sent = info->si_code <= 0;
 
+	if (sent && defer_sent(info, uc))
+		return;
 	if (sent && withheld_blocked(arch_thread_pointer(), uc->sigmask) & BIT(sig)) {
 		heldback_put(info, uc);
 		return;
@@ -286,7 +372,7 @@ void sig_chain(int sig, siginfo_t *info, struct osl_ucontext *uc, bool again)
 		return;
 	if (act.handler == (u64)SIG_IGN || act.handler == (u64)SIG_DFL)
 		die(sig, info, uc, again);
-	else if (!sent || !defer_ours(info, uc)) {
+	else {
 		if (act.flags & SA_RESETHAND)
 			store_relaxed(&agent.app[i].handler, (u64)SIG_DFL);
 		sig_call(sig, &act, info, uc);
@@ -463,6 +549,18 @@ bool sig_guard_wait(const struct agent_plan *plan, struct arch_regs *regs)
 	return waitmask_before(nr, regs);
 }
 
+static void open_handlers(void)
+{
+	struct agent_sigaction act;
+
+	walls_ahead = true;
+	for (int i = 0; i < AGENT_SIGNALS; i++) {
+		act = own_action(i);
+		if (is_ours(i))
+			raw_action(signals[i], &act, NULL);
+	}
+}
+
 /*
  * Is the process about to filter its system calls, or to forbid the CPU's counter? A call that will
  * fail is taken for one that won't. A child that shares our memory does that for itself, and leaves
@@ -486,6 +584,7 @@ static void watch_filters(u64 nr, const struct arch_regs *regs)
 	if ((strict || filter) &&
 	    (load_acquire(agent.mark) != FORK_KNOWN || sys_getpid() == agent.pid)) {
 		unwrap_handlers();
+		open_handlers();
 		osl_wall();
 	}
 }

@@ -411,7 +411,6 @@ static void serve_site(const struct agent_place *p, struct arch_regs *regs, sigi
 		if (unlikely(load_relaxed(&agent.inert)))
 			site_restore_all(false);
 		osl_regs_to_ucontext(regs, uc);
-		*raise = sig_held(info, uc->sigmask);
 		return;
 	}
 	if (plan->flags & AGENT_SITE_SIGMASK && sig_guard_wait(plan, regs))
@@ -528,12 +527,24 @@ static __hot void on_hit(void *p)
 }
 
 /* What comes in from here on finds no hit any more (defer.c). */
-static __hot void let_in_held(siginfo_t *info, struct osl_ucontext *uc)
+__hot void trap_over(siginfo_t *info, struct osl_ucontext *uc)
 {
 	store_relaxed(&info->si_errno, TRAP_OVER);
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
-	if (sig_held(info, uc->sigmask))
+	if (likely(!heldback_any()))
+		return;
+	if (sig_close())
+		sig_release(uc->sigmask);
+	else if (sig_held(info, uc->sigmask))
 		sig_chain(info->si_signo, info, uc, false);
+}
+
+/* The signal in @info is the application's; what was held back comes in when its handler begins. */
+static void raise_after(siginfo_t *info, struct osl_ucontext *uc, bool again)
+{
+	if (sig_close())
+		sig_release(uc->sigmask);
+	sig_chain(info->si_signo, info, uc, again);
 }
 
 static __hot bool take_hit(u64 addr, siginfo_t *info, struct osl_ucontext *uc)
@@ -548,9 +559,9 @@ static __hot bool take_hit(u64 addr, siginfo_t *info, struct osl_ucontext *uc)
 	}
 	heldback_leave(uc);
 	if (h.raise)
-		sig_chain(info->si_signo, info, uc, false);
+		raise_after(info, uc, false);
 	else if (h.served)
-		let_in_held(info, uc);
+		trap_over(info, uc);
 	return h.served;
 }
 
@@ -577,12 +588,24 @@ static bool serve_own(struct osl_ucontext *uc)
 	return true;
 }
 
+static void on_sent(siginfo_t *info, struct osl_ucontext *uc)
+{
+	sig_close();
+	if (agent.stats)
+		agent_count(&agent.stats->foreign);
+	sig_chain(SIGTRAP, info, uc, false);
+}
+
 __hot void agent_on_trap(int sig, siginfo_t *info, struct osl_ucontext *uc)
 {
 	u64 at = frame_ip(uc) - ARCH_BREAK_LEN;
 
+	if (info->si_code <= 0) {
+		on_sent(info, uc);
+		return;
+	}
 	if (info->si_code == SI_KERNEL && serve_own(uc)) {
-		let_in_held(info, uc);
+		trap_over(info, uc);
 		return;
 	}
 	if (info->si_code == SI_KERNEL && unlikely(jump_is_pad(at)) && jump_astray(uc, at) &&
@@ -590,9 +613,11 @@ __hot void agent_on_trap(int sig, siginfo_t *info, struct osl_ucontext *uc)
 		return;
 	if (info->si_code == SI_KERNEL && agent.ready && take_hit(at, info, uc))
 		return;
-	if (is_debuggers(info, uc))
+	if (is_debuggers(info, uc)) {
+		trap_over(info, uc);
 		return;
+	}
 	if (agent.stats)
 		agent_count(&agent.stats->foreign);
-	sig_chain(sig, info, uc, info->si_code == SI_KERNEL);
+	raise_after(info, uc, info->si_code == SI_KERNEL);
 }

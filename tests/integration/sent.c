@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * A target to which the signals of faults and traps are sent, several at a time. Says "ready PID",
+ * then obeys:
+ *
+ * - unblock: it blocks them all, another thread sends one of each, and it opens its mask: what its
+ *   handlers saw, in their order: signal, value, how deep it was nested, whether it interrupted a
+ *   handler that had not begun (h) or something else (c)
+ * - suspend: the same with those that the agent never leaves blocked, and a wait without a mask
+ * - flood N: another thread sends as fast as it can what a handler blocks, until handlers ran N
+ *   times, all the while work() is called on a small stack: "flood N deepest D stack S", S whether
+ *   it was enough for what is nested
+ * - count: "work N", how often work() was called
+ * - quit
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#define STACK (128 << 10) /* two dozen frames with the largest state */
+
+/* the first three are those that are open underneath */
+static const int sent[] = {SIGSEGV, SIGBUS, SIGTRAP, SIGFPE, SIGILL};
+#define OPEN 3
+#define SENT (sizeof(sent) / sizeof(sent[0]))
+
+static char line[512];
+static size_t said;
+static long worked;
+static volatile int depth, deepest;
+static atomic_long handled;
+static atomic_int to; /* the thread that gets the flood */
+static long wanted;
+
+__attribute__((noinline, noclone, visibility("default"))) long work(long n)
+{
+	__asm__ volatile("" ::: "memory");
+	worked++;
+	return n * 2 + 1;
+}
+
+static void on_sent(int sig, siginfo_t *info, void *context)
+{
+	greg_t ip = ((ucontext_t *)context)->uc_mcontext.gregs[REG_RIP];
+
+	depth++;
+	if (said < sizeof(line) - 32)
+		said += (size_t)sprintf(line + said, " %d:%d:%d%c", sig, info->si_value.sival_int,
+					depth, ip == (greg_t)on_sent ? 'h' : 'c');
+	work(sig);
+	depth--;
+}
+
+static void on_flood(int sig)
+{
+	if (++depth > deepest)
+		deepest = depth;
+	atomic_fetch_add(&handled, 1);
+	depth--;
+}
+
+static void handle(void (*with_info)(int, siginfo_t *, void *), void (*plain)(int))
+{
+	struct sigaction sa = {.sa_flags = with_info ? SA_SIGINFO : 0};
+
+	if (with_info)
+		sa.sa_sigaction = with_info;
+	else
+		sa.sa_handler = plain;
+	for (size_t i = 0; i < SENT; i++)
+		sigaction(sent[i], &sa, NULL);
+}
+
+struct sending {
+	pid_t to;
+	size_t n;
+};
+
+static void *send_each(void *arg)
+{
+	const struct sending *s = arg;
+
+	for (size_t i = 0; i < s->n; i++) {
+		siginfo_t info = {.si_signo = sent[i], .si_code = SI_QUEUE};
+
+		info.si_pid = getpid();
+		info.si_value.sival_int = (int)i + 1;
+		if (syscall(SYS_rt_tgsigqueueinfo, getpid(), s->to, sent[i], &info))
+			said += (size_t)sprintf(line + said, " errno %d", errno);
+	}
+	return NULL;
+}
+
+static void each(int suspends)
+{
+	struct sending s = {(pid_t)syscall(SYS_gettid), suspends ? OPEN : SENT};
+	sigset_t all, none;
+	pthread_t sender;
+
+	said = 0;
+	line[0] = 0;
+	handle(on_sent, NULL);
+	sigemptyset(&none);
+	sigemptyset(&all);
+	for (size_t i = 0; i < s.n; i++)
+		sigaddset(&all, sent[i]);
+	sigprocmask(SIG_BLOCK, &all, NULL);
+	pthread_create(&sender, NULL, send_each, &s);
+	pthread_join(sender, NULL);
+	if (suspends)
+		sigsuspend(&none);
+	sigprocmask(SIG_UNBLOCK, &all, NULL);
+	printf("%s%s\n", suspends ? "suspend" : "unblock", line);
+}
+
+static void *works(void *arg)
+{
+	atomic_store(&to, (int)syscall(SYS_gettid));
+	while (atomic_load(&handled) < wanted)
+		work(1);
+	atomic_store(&to, -1);
+	return arg;
+}
+
+static void *floods(void *arg)
+{
+	int tid;
+
+	while ((tid = atomic_load(&to)) >= 0)
+		if (tid) {
+			syscall(SYS_tgkill, getpid(), tid, SIGFPE);
+			syscall(SYS_tgkill, getpid(), tid, SIGILL);
+		}
+	return arg;
+}
+
+static void flood(long n)
+{
+	char *stack = mmap(NULL, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	pthread_t worker, sender;
+	pthread_attr_t attr;
+
+	wanted = n;
+	atomic_store(&handled, 0);
+	atomic_store(&to, 0);
+	deepest = 0;
+	handle(NULL, on_flood);
+	mprotect(stack, 4096, PROT_NONE);
+	pthread_attr_init(&attr);
+	pthread_attr_setstack(&attr, stack, STACK);
+	pthread_create(&worker, &attr, works, NULL);
+	pthread_create(&sender, NULL, floods, NULL);
+	pthread_join(worker, NULL);
+	pthread_join(sender, NULL);
+	munmap(stack, STACK);
+	printf("flood %ld deepest %d\n", n, deepest);
+}
+
+int main(void)
+{
+	char command[64];
+	long n;
+
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	printf("ready %d\n", getpid());
+	while (fgets(command, sizeof(command), stdin)) {
+		if (!strcmp(command, "unblock\n"))
+			each(0);
+		else if (!strcmp(command, "suspend\n"))
+			each(1);
+		else if (!strcmp(command, "count\n"))
+			printf("work %ld\n", worked);
+		else if (sscanf(command, "flood %ld", &n) == 1)
+			flood(n);
+		else
+			break;
+	}
+	return 0;
+}

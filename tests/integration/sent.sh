@@ -1,0 +1,41 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
+# Signals of faults and traps that somebody sends, several at a time and without end: handlers see them in the kernel's order,
+# each as if it had come alone, and the stack holds what the kernel would have put there.
+. "${top_srcdir:-.}/tests/integration/lib.sh"
+plan 12
+
+target_program=$bin/sent
+target_start
+for how in unblock suspend; do
+	say $how
+	eval "plain_$how=\$answer"
+done
+like "unprobed: all of them, each in the one before" "$plain_unblock" "^unblock 11:1:1[ch]( [0-9]+:[0-9]:[0-9][ch]){4}$|^unblock( [0-9]+:[0-9]:[0-9][ch]){5}$"
+say flood 2000
+is "unprobed: two kinds, one in the other" "${answer% *}" "flood 2000 deepest"
+deepest=${answer##* }
+attach_start "$target" "$bin/count.bpf.o" --prog on_work=uprobe:sent:work --prog on_work_done=uretprobe:sent:work
+say count
+before=${answer#work }
+for how in unblock suspend; do
+	say $how
+	eval "want=\$plain_$how"
+	is "$how: the same" "$answer" "$want"
+done
+say flood 5000
+is "a flood: the stack is enough" "${answer% *}" "flood 5000 deepest"
+[ "${answer##* }" -le 2 ] && ok "and nothing is nested that blocks itself" || not_ok "and nothing is nested that blocks itself" "$answer"
+say count
+hits=$((${answer#work } - before))
+is "every call is a hit" "$(map_value counts 0)" "$hits"
+is "and every return" "$(map_value counts 2)" "$hits"
+attach_stop INT
+is "detach" "$attach_status" 0
+for how in unblock suspend; do
+	say $how
+	eval "want=\$plain_$how"
+	is "$how: the same afterwards" "$answer" "$want"
+done
+target_quit
+is "it ends well" "$target_status" 0

@@ -701,6 +701,7 @@ long agent_restart_syscall(void);
 /* fn(arg) from within the handler of a trap, as if this were one: false: there is no stack for it.
  */
 bool agent_trap_self(void (*fn)(void *), void *arg) __hidden;
+extern u8 agent_trap_self_break[] __hidden;
 void agent_let_in(void);
 extern u8 agent_jump_code[] __hidden, agent_jump_code_end[] __hidden; /* they, and stubs' calls */
 void agent_jump_entry(void);

@@ -50,6 +50,7 @@ static struct room first;
 static struct waiter waiters[WAITERS];
 static u32 nwaiters;
 static u32 any; /* has ever held one */
+static u32 nheld;
 
 #define for_each_held(r, h)                                                                        \
 	for (struct room *r = &first; r; r = load_acquire(&r->next))                               \
@@ -72,6 +73,18 @@ static bool change(u32 *state, u32 from, u32 to)
 					   __ATOMIC_RELAXED);
 }
 
+static void set_free(struct held *h)
+{
+	store_release(&h->state, HELD_FREE);
+	__atomic_fetch_sub(&nheld, 1, __ATOMIC_RELAXED);
+}
+
+static void forget(struct held *h)
+{
+	if (change(&h->state, HELD_READY, HELD_BUSY))
+		set_free(h);
+}
+
 static struct held *claim_free(void)
 {
 	for_each_held(r, h) if (load_relaxed(&h->state) == HELD_FREE &&
@@ -83,8 +96,7 @@ static struct held *claim_free(void)
 static void free_dead(void)
 {
 	for_each_held(r, h) if (load_acquire(&h->state) == HELD_READY && h->tid &&
-				SYS3(__NR_tgkill, agent.pid, h->tid, 0) == -ESRCH)
-		change(&h->state, HELD_READY, HELD_FREE);
+				SYS3(__NR_tgkill, agent.pid, h->tid, 0) == -ESRCH) forget(h);
 }
 
 static bool more_room(void)
@@ -125,6 +137,7 @@ static void put(u32 tid, const siginfo_t *info)
 		h->sig = (u32)info->si_signo;
 		h->tid = tid;
 		h->info = *info;
+		__atomic_fetch_add(&nheld, 1, __ATOMIC_RELAXED);
 		store_release(&h->state, HELD_READY);
 	} else {
 		agent_count(&agent.stats->signals_lost);
@@ -141,7 +154,7 @@ static bool take(u64 set, u32 tid, siginfo_t *out)
 		if (!change(&h->state, HELD_READY, HELD_BUSY))
 			continue;
 		*out = h->info;
-		store_release(&h->state, HELD_FREE);
+		set_free(h);
 		return true;
 	}
 	return false;
@@ -149,7 +162,7 @@ static bool take(u64 set, u32 tid, siginfo_t *out)
 
 bool heldback_any(void)
 {
-	return unlikely(load_relaxed(&any));
+	return unlikely(load_relaxed(&nheld));
 }
 
 bool heldback_take(u64 set, siginfo_t *out)
@@ -179,7 +192,7 @@ void heldback_forget(u64 set)
 	if (!load_relaxed(&any))
 		return;
 	for_each_held(r, h) if (load_acquire(&h->state) == HELD_READY && BIT(h->sig) & set)
-		change(&h->state, HELD_READY, HELD_FREE);
+		forget(h);
 }
 
 void heldback_forked(void)
@@ -187,7 +200,7 @@ void heldback_forked(void)
 	for_each_held(r, h) h->state = HELD_FREE;
 	memset(waiters, 0, sizeof(waiters));
 	nwaiters = 0;
-	any = 0;
+	any = nheld = 0;
 }
 
 /* To the kernel, whose the masks are again; blocked here, this thread is to get none of them. */
@@ -205,7 +218,7 @@ void heldback_give_back(void)
 		/* what a thread says it got from kill() it can only send itself */
 		if (SYS3(__NR_rt_sigqueueinfo, agent.pid, h->sig, &h->info))
 			SYS3(__NR_kill, agent.pid, h->sig, 0);
-		h->state = HELD_FREE;
+		set_free(h);
 	}
 	any = 0;
 }

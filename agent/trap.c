@@ -5,6 +5,11 @@
  * Cases, in order: the stub of a return instance; a site of ours (armed: serve it; dead: the trap
  * was late, start the instruction again); neither: the application's business.
  *
+ * The kernel keeps one signal of a kind for a thread: when somebody has sent SIGTRAP to a thread
+ * that executes a break before it gets that signal, the break is not told. The thread is behind the
+ * break then, in the handler for what was sent; so it is looked for there. (The other way round it
+ * is what was sent that is lost, and nobody can know.)
+ *
  * A hit makes no system call. A hit within a hit of the same thread executes the displaced
  * instruction and counts its consumers as missed.
  */
@@ -575,7 +580,7 @@ static bool serve_own(struct osl_ucontext *uc)
 {
 	u64 at = frame_ip(uc) - ARCH_BREAK_LEN;
 
-	if (at == (u64)agent_trap_self) {
+	if (at == (u64)agent_trap_self_break) {
 		stack_note(uc, uc->sp, true);
 		uc->ax = stack_call((void (*)(void *))uc->di, (void *)uc->si, uc);
 	} else if (at == (u64)agent_let_in) {
@@ -588,8 +593,39 @@ static bool serve_own(struct osl_ucontext *uc)
 	return true;
 }
 
+/* The address of the break right behind which the thread is, and which has not been told; or 0. */
+static u64 untold(const struct osl_ucontext *uc)
+{
+	u64 at = frame_ip(uc) - ARCH_BREAK_LEN;
+	const struct agent_place *p;
+	struct arch_regs regs;
+	u8 byte;
+
+	if (uc->trapno != TRAP_BREAK || !agent.ready)
+		return 0;
+	if (ret_is_stub(at))
+		return at;
+	p = site_find(at);
+	if (!p || load_acquire(&p->state) != SITE_ARMED || osl_read(&byte, (void *)at, 1) ||
+	    byte != 0xcc)
+		return 0;
+	osl_regs_from_ucontext(&regs, uc);
+	return arch_patch_done(&load_acquire(&p->plan)->patch, &regs) ? 0 : at;
+}
+
 static void on_sent(siginfo_t *info, struct osl_ucontext *uc)
 {
+	u64 at = untold(uc);
+
+	if (unlikely(at)) {
+		heldback_put(info, uc);
+		info->si_code = SI_KERNEL; /* as it would have been */
+		if (take_hit(at, info, uc))
+			return;
+		frame_set_ip(uc, at);
+		trap_over(info, uc);
+		return;
+	}
 	sig_close();
 	if (agent.stats)
 		agent_count(&agent.stats->foreign);

@@ -160,6 +160,13 @@ int arch_patch_step(const struct arch_patch *p, struct arch_regs *regs);
 struct osl_fault;
 bool arch_patch_fault(const struct arch_patch *p, const struct arch_regs *regs,
 		      struct osl_fault *out);
+/*
+ * A thread was stopped right behind the first byte of @p, where a break is, for a reason of its
+ * own, and the last trap was a break's: has it executed the instruction (true), or that break,
+ * without it being told? Inside of an instruction nobody is but for a break. Of a short one it is
+ * told by what it leaves behind: as far as that can be.
+ */
+bool arch_patch_done(const struct arch_patch *p, const struct arch_regs *regs);
 
 /* --- a jump instead of the break
  * ------------------------------------------------------------------------------------ */

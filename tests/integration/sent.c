@@ -10,6 +10,9 @@
  * - flood N: another thread sends as fast as it can what a handler blocks, until handlers ran N
  *   times, all the while work() is called on a small stack: "flood N deepest D stack S", S whether
  *   it was enough for what is nested
+ * - race N: another thread sends SIGTRAP, over and over, until handlers ran N times, all the while
+ *   work() and pushed(), whose first instruction is one byte, are called: "race N pushed P wrong
+ * W", P calls, W that returned something else or were interrupted within work()'s first instruction
  * - count: "work N", how often work() was called
  * - quit
  */
@@ -37,7 +40,8 @@ static long worked;
 static volatile int depth, deepest;
 static atomic_long handled;
 static atomic_int to; /* the thread that gets the flood */
-static long wanted;
+static long wanted, wrong;
+static atomic_long calls;
 
 __attribute__((noinline, noclone, visibility("default"))) long work(long n)
 {
@@ -129,6 +133,47 @@ static void *works(void *arg)
 	return arg;
 }
 
+/* If its first instruction was left out it would return to what rbx was. */
+__asm__(".text\n.p2align 4\n.globl pushed\n.type pushed, @function\npushed:\npush %rbx\n"
+	"lea 1(%rdi,%rdi), %rbx\nmov %rbx, %rax\npop %rbx\nret\n.size pushed, . - pushed\n");
+long pushed(long n);
+
+static void on_race(int sig, siginfo_t *info, void *context)
+{
+	greg_t ip = ((ucontext_t *)context)->uc_mcontext.gregs[REG_RIP];
+
+	wrong += ip == (greg_t)work + 1;
+	atomic_fetch_add(&handled, 1);
+}
+
+static void *is_raced(void *arg)
+{
+	atomic_store(&to, (int)syscall(SYS_gettid));
+	while (atomic_load(&handled) < wanted) {
+		long n = atomic_fetch_add(&calls, 1);
+
+		wrong += work(n) != pushed(n);
+	}
+	atomic_store(&to, -1);
+	return arg;
+}
+
+static void *races(void *arg)
+{
+	int tid;
+
+	while ((tid = atomic_load(&to)) >= 0) {
+		long before = atomic_load(&handled), at = atomic_load(&calls);
+
+		if (tid)
+			syscall(SYS_tgkill, getpid(), tid, SIGTRAP);
+		while (tid && atomic_load(&handled) == before && atomic_load(&calls) - at < 100 &&
+		       atomic_load(&to) >= 0)
+			;
+	}
+	return arg;
+}
+
 static void *floods(void *arg)
 {
 	int tid;
@@ -141,26 +186,40 @@ static void *floods(void *arg)
 	return arg;
 }
 
-static void flood(long n)
+static void meet(void *(*with)(void *), void *(*sends)(void *), long n)
 {
 	char *stack = mmap(NULL, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	pthread_t worker, sender;
 	pthread_attr_t attr;
 
 	wanted = n;
+	wrong = 0;
 	atomic_store(&handled, 0);
+	atomic_store(&calls, 0);
 	atomic_store(&to, 0);
 	deepest = 0;
-	handle(NULL, on_flood);
 	mprotect(stack, 4096, PROT_NONE);
 	pthread_attr_init(&attr);
 	pthread_attr_setstack(&attr, stack, STACK);
-	pthread_create(&worker, &attr, works, NULL);
-	pthread_create(&sender, NULL, floods, NULL);
+	pthread_create(&worker, &attr, with, NULL);
+	pthread_create(&sender, NULL, sends, NULL);
 	pthread_join(worker, NULL);
 	pthread_join(sender, NULL);
 	munmap(stack, STACK);
+}
+
+static void flood(long n)
+{
+	handle(NULL, on_flood);
+	meet(works, floods, n);
 	printf("flood %ld deepest %d\n", n, deepest);
+}
+
+static void race(long n)
+{
+	handle(on_race, NULL);
+	meet(is_raced, races, n);
+	printf("race %ld pushed %ld wrong %ld\n", n, atomic_load(&calls), wrong);
 }
 
 int main(void)
@@ -179,6 +238,8 @@ int main(void)
 			printf("work %ld\n", worked);
 		else if (sscanf(command, "flood %ld", &n) == 1)
 			flood(n);
+		else if (sscanf(command, "race %ld", &n) == 1)
+			race(n);
 		else
 			break;
 	}

@@ -73,6 +73,12 @@ int arch_patch_step(const struct arch_patch *p, struct arch_regs *regs)
 	return -EOPNOTSUPP;
 }
 
+bool arch_patch_done(const struct arch_patch *p, const struct arch_regs *regs)
+{
+	(void)p, (void)regs;
+	return true;
+}
+
 bool arch_patch_fault(const struct arch_patch *p, const struct arch_regs *regs,
 		      struct osl_fault *out)
 {

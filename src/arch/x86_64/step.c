@@ -408,3 +408,30 @@ bool arch_patch_fault(const struct arch_patch *p, const struct arch_regs *regs,
 		return false;
 	return target_fault(target, out) || pushed_over(p, regs);
 }
+
+#define OP_PUSH 0x50 /* and the register */
+#define OP_POP 0x58
+#define OP_NOP 0x90
+#define OP_LEAVE 0xc9
+#define REG_OF 7
+
+bool arch_patch_done(const struct arch_patch *p, const struct arch_regs *regs)
+{
+	u8 op = p->insn[0], reg = op & REG_OF;
+	u64 top;
+
+	if (p->len > 1)
+		return false;
+	switch (op) {
+	case OP_PUSH ... OP_PUSH + REG_OF:
+		return load(regs, regs->sp, &top) == 0 &&
+		       top == reg_value(regs, reg) + (reg == REG_SP ? sizeof(top) : 0);
+	case OP_POP ... OP_POP + REG_OF:
+		return load(regs, regs->sp - sizeof(top), &top) == 0 && top == reg_value(regs, reg);
+	case OP_LEAVE:
+		return load(regs, regs->sp - sizeof(top), &top) == 0 &&
+		       top == reg_value(regs, REG_BP);
+	default:
+		return op == OP_NOP;
+	}
+}

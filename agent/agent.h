@@ -43,7 +43,8 @@ struct agent_hooks {
 	u32 order;		  /* room for 1 << order */
 	u32 n;
 	u32 nret; /* of them HOOK_STUB */
-	u32 nsessions;
+	u16 lean; /* hits of them may take the short way (lean.c) */
+	u16 more; /* than to run one program */
 	struct agent_hook v[];
 };
 
@@ -201,17 +202,27 @@ static inline void agent_count(u64 *counter)
 }
 
 /*
- * The pool's stacks (stack.c). At the end of each is what those programs run in, one after the
- * other, that are run without further ado (lean.c).
+ * The pool's stacks (stack.c). At the end of each is what belongs to a hit that takes the short way
+ * (lean.c), and what its programs run in, one after the other.
  */
 #define AGENT_STACK_SIZE (32u << 10)
+#define AGENT_STACK_OWN 512u
 struct agent_stack {
-	u8 room[AGENT_STACK_SIZE - ALIGN_UP(sizeof(struct ebpf_run) + 16, 16ul)];
+	u8 room[AGENT_STACK_SIZE - AGENT_STACK_OWN];
 	u64 origin; /* where the thread was before */
-	u64 pad;
+	u64 code;   /* what entry.S is to call there */
+	struct agent_active *a;
+	struct agent_lane *lane;
+	const struct agent_place *p;
+	const struct agent_hooks *hooks;
+	const struct agent_hook *h; /* of them, whose program runs */
+	u32 when;		    /* which of them run */
+	u32 more;		    /* there may be something to do after that */
+	u32 notes;		    /* of a return */
+	u32 pad[3];
 	struct ebpf_run run;
-} __cacheline_aligned;
-_Static_assert(sizeof(struct agent_stack) == AGENT_STACK_SIZE, "no gaps");
+} __attribute__((aligned(AGENT_STACK_OWN)));
+_Static_assert(sizeof(struct agent_stack) == AGENT_STACK_SIZE, "AGENT_STACK_OWN is too small");
 extern struct agent_stack agent_stacks[AGENT_LANES] __hidden;
 
 /* Of the pool's stacks; -1: it is none of them. */
@@ -234,7 +245,27 @@ static inline struct agent_lane *agent_lane_at(u64 sp)
 /* --- site.c -------------------------------------------------------------------------------------
  */
 
-struct agent_place *site_find(u64 addr); /* any context */
+#define SITES_FEW 2048u /* places in the first table, and its buckets */
+extern struct agent_place *agent_sites[SITES_FEW] __hidden;
+static inline u32 site_hash(u64 addr)
+{
+	return (u32)((addr * 0x9e3779b97f4a7c15ULL) >> 40);
+}
+static inline struct agent_place *site_find_in(struct agent_place **head, u64 addr)
+{
+	struct agent_place *p = load_acquire(head);
+
+	while (p && p->addr != addr)
+		p = p->chain;
+	return p;
+}
+struct agent_place *site_find_more(u64 addr);	      /* in the second table */
+static inline struct agent_place *site_find(u64 addr) /* any context */
+{
+	struct agent_place *p = site_find_in(&agent_sites[site_hash(addr) % SITES_FEW], addr);
+
+	return likely(p) ? p : site_find_more(addr);
+}
 /* The place whose slot or stub contains @ip, or NULL. Any context; slow. */
 struct agent_place *site_of_slot(u64 ip);
 /*
@@ -289,14 +320,15 @@ struct jump_frame {
 	u64 mark;     /* its address + JUMP_MARK; 0: the hit is over */
 	u64 deferred; /* a signal, which has come in with .mask: defer.c */
 	u64 mask;
-	struct arch_regs regs; /* the thread's, which never change but for a return's .ip */
+	struct agent_stack *stack; /* of a hit that takes the short way */
+	struct arch_regs regs;	   /* the thread's, which never change but for a return's .ip */
 	u64 ret, distance;
 };
 #define JUMP_MARK 0x5eed5eedULL
 #define JUMP_RED_ZONE 128
 #define JUMP_PUSHED (16 + JUMP_RED_ZONE) /* return address, distance */
-_Static_assert(offsetof(struct jump_frame, regs) == 24, "entry.S: frame_regs");
-void agent_on_jump(struct jump_frame *f);
+_Static_assert(offsetof(struct jump_frame, regs) == 32, "entry.S: frame_regs");
+void jump_serve(struct jump_frame *f); /* a hit that can't take the short way */
 /*
  * A thread that can't go on at @ip: did a jump lead it there that somebody else has changed by
  * break points of his own? Then @uc is back at the site, as if it had trapped. Slow.
@@ -313,8 +345,14 @@ void jump_arena(u64 addr);
 /* --- lean.c -------------------------------------------------------------------------------------
  */
 
-/* Serve the hit of @p, if nothing is in the way of that; else false, nothing is done. */
-bool lean_hit(const struct agent_place *p, struct jump_frame *f, u64 thread);
+/*
+ * For entry.S: the stack on which to call what its .code says, with the registers and its .run, and
+ * then to ask for the next; NULL: the hit has been served.
+ */
+struct agent_stack *agent_on_jump(struct jump_frame *f) __hidden;
+struct agent_stack *agent_on_jump_back(struct jump_frame *f) __hidden; /* a return */
+struct agent_stack *agent_next_on_jump(struct jump_frame *f) __hidden;
+void agent_jump_cut(void) __hidden; /* entry.S: where programs that are cut short return */
 
 /* --- poke.c -------------------------------------------------------------------------------------
  */
@@ -396,7 +434,10 @@ u64 trap_serve_return(u64 addr, struct arch_regs *regs, struct agent_active *a);
 void trap_missed(const struct agent_place *p, enum hook_when when);
 /* One consumer's program runs. */
 void trap_run_hook(const struct agent_hook *h, const struct agent_place *p,
-		   const struct arch_regs *regs, struct agent_active *a);
+		   const struct arch_regs *regs, bool is_return, struct agent_active *a);
+/* Those of a return. */
+void trap_run_return(const struct agent_place *p, const struct arch_regs *regs, u32 notes,
+		     struct agent_active *a);
 /* A call's return, and with it those of the sessions @notes. */
 void trap_missed_return(const struct agent_place *p, u32 notes);
 /*

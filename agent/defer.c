@@ -35,6 +35,8 @@
 
 #define PAGE 4096u
 
+/* at the last step, where all but the mark has been pushed, and rbp is not the thread's any more */
+#define PUSHED_BP (offsetof(struct jump_frame, regs.bp) - sizeof(u64))
 #define HANDLERS 8u /* as many may have been called at the same time */
 
 /* of entry.S: where the registers are not saved yet, and how much is on the stack there */
@@ -134,7 +136,8 @@ static bool rewind_entry(struct osl_ucontext *uc)
 	u32 at = (u32)(uc->ip - (u64)agent_jump_entry);
 	u64 pushed[2];
 
-	if (uc->ip == (u64)agent_jump_last_step && osl_read(&uc->bp, (void *)(uc->sp + 48), 8))
+	if (uc->ip == (u64)agent_jump_last_step &&
+	    osl_read(&uc->bp, (void *)(uc->sp + PUSHED_BP), sizeof(uc->bp)))
 		return false;
 	for (const struct jump_step *s = agent_jump_steps; s < agent_jump_steps_end; s++) {
 		if (s->at != at)

@@ -194,9 +194,12 @@ agent_trap_self_break:
  * the site; the table says how. Flags are written back without popf, which is slow, unless DF or AC
  * was set. A C function leaves rbx, rbp and r12 to r15 as they were.
  */
+	.set stack_origin, 32256	/* of struct agent_stack: lean.c */
+	.set stack_code, stack_origin + 8
+	.set stack_run, stack_origin + 80
 	.set stack_needed, 4096 - 128	/* a whole page would look like what was just stored */
 	.set frame_deferred, 8
-	.set frame_regs, 24
+	.set frame_regs, 32
 	.set frame_mark, 0x5eed5eed
 	.set regs_bp, frame_regs + 32
 	.set regs_r11, frame_regs + 48
@@ -264,7 +267,7 @@ agent_jump_steps:
  * Where the stubs of return instances call that are no breaks. The word they push is where the
  * function's return address was; it says whose return this is (ret.c), and stays until that is
  * known, as does all that a signal would leave alone. Then it is as if a site's stub had called, at
- * a distance that none has; agent_on_jump() puts the true return address in place of its own.
+ * a distance that none has; agent_on_jump_back() puts the true return address in place of its own.
  */
 	.set ret_distance, -5
 	.p2align 4
@@ -304,6 +307,7 @@ agent_ret_step2:
 	push_step %r15
 	push_step $0
 	push_step $0
+	push_step $0
 	step	0
 	leaq	frame_mark - 8(%rsp), %rbp
 	.globl	agent_jump_last_step
@@ -325,43 +329,72 @@ agent_jump_last_step:
 	andq	$-16, %rsp
 	testl	$flags_odd, %eax
 	jnz	3f
+	cmpq	$ret_distance, frame_distance(%rdi)
+	je	11f
 	call	agent_on_jump
-	movq	%rbp, %rsp
+	testq	%rax, %rax
+	jnz	8f
+9:	movq	%rbp, %rsp
 	movq	$0, (%rsp)		/* from here on no signal is deferred */
 1:	cmpq	$0, frame_deferred(%rsp)
 	jne	2f
 	cmpq	$ret_distance, frame_distance(%rsp)
-	je	7f
+	je	6f
 	write_flags
 	restore
 	ret
-7:	write_flags
+6:	write_flags
 	restore
 	ret	$8 + red_zone
 2:	movq	%rsp, %rsi
 	call	agent_let_in
 	jmp	1b
+11:	call	agent_on_jump_back
+	testq	%rax, %rax
+	jz	9b
+	/* the programs: a stack of the pool in rax */
+8:	leaq	stack_origin(%rax), %rsp
+	leaq	frame_regs(%rbp), %rdi
+	leaq	stack_run(%rax), %rsi
+	call	*stack_code(%rax)
+7:	movq	%rbp, %rdi
+	movq	%rbp, %rsp
+	andq	$-16, %rsp
+	call	agent_next_on_jump
+	testq	%rax, %rax
+	jnz	8b
+	jmp	9b
+	/* one was cut short: rsp is the frame's, the other registers of the thread are there */
+	func agent_jump_cut
+	movq	%rsp, %rbp
+	movq	frame_regs(%rsp), %r15
+	movq	frame_regs + 8(%rsp), %r14
+	movq	frame_regs + 16(%rsp), %r13
+	movq	frame_regs + 24(%rsp), %r12
+	movq	frame_regs + 40(%rsp), %rbx
+	jmp	7b
+	/* flags that C does not want */
 3:	andl	$~flags_odd, %eax
 	pushq	%rax
 	pushq	%rax			/* aligned */
 	popfq
 	leaq	8(%rsp), %rsp
-	call	agent_on_jump
+	call	jump_serve
 	movq	%rbp, %rsp
 	movq	$0, (%rsp)
-5:	cmpq	$0, frame_deferred(%rsp)
-	je	4f
+4:	cmpq	$0, frame_deferred(%rsp)
+	je	5f
 	movq	%rsp, %rsi
 	call	agent_let_in
-	jmp	5b
-4:	movq	regs_flags(%rsp), %rax
+	jmp	4b
+5:	movq	regs_flags(%rsp), %rax
 	cmpq	$ret_distance, frame_distance(%rsp)
-	je	6f
+	je	10f
 	pushq	%rax
 	popfq
 	restore
 	ret
-6:	pushq	%rax
+10:	pushq	%rax
 	popfq
 	restore
 	ret	$8 + red_zone

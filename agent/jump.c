@@ -483,7 +483,7 @@ static __hot void on_return(struct jump_frame *f)
 	active_leave(b.a);
 }
 
-__hot void agent_on_jump(struct jump_frame *f)
+void jump_serve(struct jump_frame *f)
 {
 	struct hit h = {.regs = &f->regs};
 	const struct agent_alternate *alternate;
@@ -498,8 +498,6 @@ __hot void agent_on_jump(struct jump_frame *f)
 
 	/* restored since: there is only the instruction to be executed */
 	if (!h.p || load_acquire(&h.p->state) != SITE_ARMED)
-		return;
-	if (likely(lean_hit(h.p, f, thread)))
 		return;
 	alternate = stack_alternate(thread);
 	if (unlikely(by_trap(f, thread, alternate))) {

@@ -23,48 +23,32 @@
 
 #include "agent/agent.h"
 
-#define FEW 2048u /* places in the first table, and its buckets */
 #define MANY 8192u
 #define MAX_ORDER 12u /* at most 4096 consumers of a site */
 #define RAISED_AT_ONCE 64u
 
-static struct agent_place *few[FEW], *many[MANY];
+struct agent_place *agent_sites[SITES_FEW];
+static struct agent_place *many[MANY];
 static u32 nfew;
 static struct agent_hooks *spare[MAX_ORDER + 1];
 static struct agent_hooks *retired;
 static const u8 break_insn = 0xcc;
 
-static u32 hash(u64 addr)
+__hot struct agent_place *site_find_more(u64 addr)
 {
-	return (u32)((addr * 0x9e3779b97f4a7c15ULL) >> 40);
-}
-
-static struct agent_place *find_in(struct agent_place **head, u64 addr)
-{
-	struct agent_place *p = load_acquire(head);
-
-	while (p && p->addr != addr)
-		p = p->chain;
-	return p;
-}
-
-__hot struct agent_place *site_find(u64 addr)
-{
-	struct agent_place *p = find_in(&few[hash(addr) % FEW], addr);
-
-	if (p || load_relaxed(&nfew) < FEW)
-		return p;
-	return find_in(&many[hash(addr) % MANY], addr);
+	if (load_relaxed(&nfew) < SITES_FEW)
+		return NULL;
+	return site_find_in(&many[site_hash(addr) % MANY], addr);
 }
 
 static struct agent_place *site_insert(u64 addr)
 {
-	struct agent_place *p = agent_alloc(sizeof(*p)), **head = &many[hash(addr) % MANY];
+	struct agent_place *p = agent_alloc(sizeof(*p)), **head = &many[site_hash(addr) % MANY];
 
 	if (!p)
 		return NULL;
-	if (nfew < FEW) {
-		head = &few[hash(addr) % FEW];
+	if (nfew < SITES_FEW) {
+		head = &agent_sites[site_hash(addr) % SITES_FEW];
 		store_relaxed(&nfew, nfew + 1);
 	}
 	p->addr = addr;
@@ -159,9 +143,12 @@ static void hooks_swap(struct agent_place *p, struct agent_hooks *new)
 
 static void hooks_append(struct agent_hooks *h, const struct agent_hook *hook)
 {
+	bool lean = hook->ret != HOOK_SESSION && hook->stat < AGENT_LANE_STATS;
+
+	h->lean = lean && (!h->n || h->lean);
 	h->v[h->n++] = *hook;
 	h->nret += hook->ret == HOOK_STUB;
-	h->nsessions += hook->ret == HOOK_SESSION;
+	h->more = h->n > 1 || h->nret;
 }
 
 static enum hook_when when_of(const struct agent_consumer *c)

@@ -158,6 +158,7 @@ static s32 take_with(struct agent_active *a)
 	if (i >= 0 && active_index(a, &index)) {
 		ebpf_run_prepare(&agent_stacks[i].run);
 		agent_stacks[i].run.env = &agent.env;
+		agent_stacks[i].run.recover[1] = (u64)agent_jump_cut;
 		a->stack = (u32)i + 1;
 		store_release(&notes[i].taken, OF_PLACE + index);
 	}

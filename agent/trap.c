@@ -125,9 +125,9 @@ static u64 run_hook(const struct agent_hook *h, const struct agent_place *p,
 }
 
 void trap_run_hook(const struct agent_hook *h, const struct agent_place *p,
-		   const struct arch_regs *regs, struct agent_active *a)
+		   const struct arch_regs *regs, bool is_return, struct agent_active *a)
 {
-	struct part part = {.is_return = false};
+	struct part part = {.is_return = is_return, .left = is_return ? EBPF_LEFT_RETURNED : 0};
 
 	run_hook(h, p, regs, &part, a);
 }
@@ -192,6 +192,12 @@ static __hot void run_return(const struct agent_place *p, const struct arch_regs
 		if (wants_that_return(&hooks->v[i], when, notes, &part.session_cookie))
 			run_hook(&hooks->v[i], p, regs, &part, a);
 	}
+}
+
+void trap_run_return(const struct agent_place *p, const struct arch_regs *regs, u32 notes,
+		     struct agent_active *a)
+{
+	run_return(p, regs, HOOK_STUB, notes, a);
 }
 
 void trap_missed(const struct agent_place *p, enum hook_when when)

@@ -225,11 +225,6 @@ static inline long arch_syscall6(long nr, long a, long b, long c, long d, long e
 static inline u64 arch_thread_pointer(void);
 static inline void arch_relax(void);
 static inline void arch_count(u64 *counter);
-/*
- * What arch_prog_enter() does (below) on the stack that ends at @top, a multiple of 16: @fn is the
- * address of an arch_prog_fn, @recover run->recover.
- */
-static inline u64 arch_call_on(u64 top, u64 fn, void *ctx, void *run, u64 *recover);
 
 #include "arch_inline.h" /* the static inlines above; from arch/<cpu>/ */
 

@@ -34,6 +34,8 @@
  */
 #define READ_ONCE(x) (*(const volatile __typeof__(x) *)&(x))
 #define WRITE_ONCE(x, v) (*(volatile __typeof__(x) *)&(x) = (v))
+/* The compiler keeps @p in a register, and doesn't compute it again from what it was made of. */
+#define keep_pointer(p) __asm__("" : "+r"(p))
 #define load_acquire(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
 #define store_release(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
 #define load_relaxed(p) __atomic_load_n((p), __ATOMIC_RELAXED)

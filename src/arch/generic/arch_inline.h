@@ -20,12 +20,6 @@ static inline void arch_count(u64 *counter)
 	__atomic_fetch_add(counter, 1, __ATOMIC_RELAXED);
 }
 
-static inline u64 arch_call_on(u64 top, u64 fn, void *ctx, void *run, u64 *recover)
-{
-	recover[0] = recover[1] = 0;
-	return ((u64(*)(void *, void *))(uintptr_t)fn)(ctx, run);
-}
-
 static inline void arch_relax(void)
 {
 }

@@ -32,29 +32,6 @@ static inline void arch_count(u64 *counter)
 	__asm__ volatile("incq %0" : "+m"(*counter));
 }
 
-/* Whoever is put back to where it returns has lost all registers but the stack pointer. */
-static inline __attribute__((always_inline)) u64 arch_call_on(u64 top, u64 fn, void *ctx, void *run,
-							      u64 *recover)
-{
-	u64 ret = fn;
-
-	__asm__ volatile("push %%rbp\n\t"
-			 "lea 1f(%%rip), %%rbx\n\t"
-			 "mov %%rsp, (%%rcx)\n\t"
-			 "mov %%rbx, 8(%%rcx)\n\t"
-			 "mov %%rsp, %%rbx\n\t"
-			 "mov %%rdx, %%rsp\n\t"
-			 "call *%%rax\n\t"
-			 "mov %%rbx, %%rsp\n"
-			 "1:\n\t"
-			 "pop %%rbp"
-			 : "+a"(ret), "+d"(top), "+c"(recover), "+D"(ctx), "+S"(run)
-			 :
-			 : "rbx", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "cc",
-			   "memory");
-	return ret;
-}
-
 static inline void arch_relax(void)
 {
 	__asm__ volatile("pause" ::: "memory");

@@ -139,10 +139,10 @@ u32 ebpf_run_finish(struct ebpf_run *run);
 void ebpf_run_leave(struct ebpf_run *run);
 
 /*
- * For one who runs one program after the other, each through its .code (arch_call_on()), in a
- * struct of his own: what is the same every time; then what differs, kind, env and what else
- * ebpf_prog_run()'s caller fills aside; and what is to be done when something is left of it then:
- * true when it was cut short.
+ * For one who calls one program's .code after the other himself, with a struct of his own: what is
+ * the same every time, but for .recover; then what differs, kind, env and what else
+ * ebpf_prog_run()'s caller fills aside; and what is to be done when something is left of it
+ * afterwards: true when it was cut short.
  */
 void ebpf_run_prepare(struct ebpf_run *run);
 static inline void ebpf_run_begin(struct ebpf_run *run, const struct ebpf_prog *prog, void *ctx)

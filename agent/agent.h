@@ -5,8 +5,8 @@
  * Model: two kinds of code. *Exchange* code (exchange.c, state.c, site.c, poke.c, start.c) runs
  * rarely, one thread at a time under agent.exchange, and is the only code that allocates (mmap) or
  * changes tables. *Hit* code (trap.c, ret.c, fault.c, sig.c) runs in the handlers of SIGTRAP,
- * SIGSEGV and SIGBUS, on any thread at any moment, and only reads what exchange code published with
- * a release store.
+ * SIGSEGV and SIGBUS, and where jumps lead (jump.c, lean.c), on any thread at any moment, and only
+ * reads what exchange code published with a release store.
  *
  * Rules: no libc, no thread-local storage, no lock on the hit path, no output ever. Sites are never
  * freed; programs and maps when everything is restored and no thread is in a hit; consumer arrays
@@ -219,7 +219,8 @@ struct agent_stack {
 	u32 when;		    /* which of them run */
 	u32 more;		    /* there may be something to do after that */
 	u32 notes;		    /* of a return */
-	u32 pad[3];
+	u32 spare;		    /* return instance for the next call, 0: none (ret.c) */
+	u32 pad[2];
 	struct ebpf_run run;
 } __attribute__((aligned(AGENT_STACK_OWN)));
 _Static_assert(sizeof(struct agent_stack) == AGENT_STACK_SIZE, "AGENT_STACK_OWN is too small");
@@ -465,8 +466,9 @@ void session_forget(u32 notes);
 
 void ret_init(u32 limit);
 /* Prepare the return of the call that is about to start: false when that is impossible. @notes are
- * the instance's then, and go with it. */
-bool ret_push(const struct agent_place *p, const struct arch_regs *regs, u32 notes);
+ * the instance's then, and go with it. @spare: who comes here often keeps an instance there between
+ * a return and the next call; or NULL. */
+bool ret_push(const struct agent_place *p, const struct arch_regs *regs, u32 notes, u32 *spare);
 extern u8 agent_ret_stubs[] __hidden, agent_ret_stubs_end[] __hidden;
 static inline bool ret_is_stub(u64 addr)
 {
@@ -507,7 +509,7 @@ void ret_lower(struct agent_poke *poke);
 bool ret_pending(u64 thread);
 /* The stub at @addr was returned to: the place and, in regs->ip, where the call came from. Its
  * @notes are the caller's. */
-const struct agent_place *ret_pop(u64 addr, struct arch_regs *regs, u32 *notes);
+const struct agent_place *ret_pop(u64 addr, struct arch_regs *regs, u32 *notes, u32 *spare);
 
 /* --- stack.c ------------------------------------------------------------------------------------
  */

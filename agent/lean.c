@@ -152,7 +152,7 @@ static __noinline struct agent_stack *go_on(struct agent_stack *s, struct jump_f
 		agent_call_on((u64)&s->origin, run_other, f);
 		store_release(&s->a->link, 0);
 	}
-	if (s->when == HOOK_ENTRY && hooks->nret && !ret_push(s->p, &f->regs, 0))
+	if (s->when == HOOK_ENTRY && hooks->nret && !ret_push(s->p, &f->regs, 0, &s->spare))
 		trap_missed_return(s->p, 0);
 	return leave(s->a);
 }
@@ -214,7 +214,7 @@ __hot struct agent_stack *agent_on_jump_back(struct jump_frame *f)
 
 	if (unlikely(!s))
 		return otherwise(f, a);
-	p = ret_pop(f->regs.ip, &f->regs, &s->notes);
+	p = ret_pop(f->regs.ip, &f->regs, &s->notes, &s->spare);
 	f->ret = p ? f->regs.ip : (u64)agent_ret_nowhere;
 	if (unlikely(!p))
 		return leave(a);

@@ -346,8 +346,8 @@ static void chain(u64 ra)
 	} while (state == TAKEN || !change(in, word, CHAINED));
 }
 
-/* The call is over. Who has taken the instance releases it. */
-static __hot void release(u32 i)
+/* The call is over. False: who has taken the instance gives it back. */
+static __hot bool release(u32 i)
 {
 	struct instance *in = &instances[i];
 	enum state state;
@@ -357,9 +357,27 @@ static __hot void release(u32 i)
 		word = load_acquire(&in->word);
 		state = state_of(word);
 		if (state == FREE || state == POPPED)
-			return;
+			return false;
 	} while (!change(in, word, state == TAKEN ? POPPED : FREE));
-	if (state != TAKEN)
+	return state != TAKEN;
+}
+
+/* From where one call after the other takes its index, so that none waits for another thread. */
+static __hot u32 take_spare(u32 *spare)
+{
+	u32 i = spare ? *spare : 0;
+
+	if (!i)
+		return take();
+	*spare = 0;
+	return i;
+}
+
+static __hot void give_spare(u32 i, u32 *spare)
+{
+	if (spare && !*spare)
+		*spare = i;
+	else
 		give(i);
 }
 
@@ -392,20 +410,21 @@ static void take_back(u32 i)
 		end_chain(i, count_missed, NULL);
 }
 
-__hot bool ret_push(const struct agent_place *p, const struct arch_regs *regs, u32 notes)
+__hot bool ret_push(const struct agent_place *p, const struct arch_regs *regs, u32 notes,
+		    u32 *spare)
 {
 	u64 ra;
 	u32 i;
 
 	if (osl_read(&ra, (void *)regs->sp, 8))
 		return false;
-	i = take();
+	i = take_spare(spare);
 	if (!i)
 		i = take_stale();
 	if (!i)
 		return false;
 	if (!push(i, p, regs->sp, ra, notes)) {
-		give(i);
+		give_spare(i, spare);
 		return false;
 	}
 	if (unlikely(load_acquire(&agent.inert)))
@@ -413,7 +432,7 @@ __hot bool ret_push(const struct agent_place *p, const struct arch_regs *regs, u
 	return true;
 }
 
-__hot const struct agent_place *ret_pop(u64 addr, struct arch_regs *regs, u32 *notes)
+__hot const struct agent_place *ret_pop(u64 addr, struct arch_regs *regs, u32 *notes, u32 *spare)
 {
 	u32 i = index_of(addr);
 	const struct agent_place *p = instances[i].place;
@@ -422,7 +441,8 @@ __hot const struct agent_place *ret_pop(u64 addr, struct arch_regs *regs, u32 *n
 		return NULL;
 	regs->ip = agent_ret_saved[i];
 	*notes = take_notes(i);
-	release(i);
+	if (release(i))
+		give_spare(i, spare);
 	return p;
 }
 

@@ -267,7 +267,7 @@ static bool wants_return(const struct agent_place *p)
 __hot u64 trap_serve_return(u64 addr, struct arch_regs *regs, struct agent_active *a)
 {
 	u32 notes;
-	const struct agent_place *p = ret_pop(addr, regs, &notes);
+	const struct agent_place *p = ret_pop(addr, regs, &notes, NULL);
 	u64 to = regs->ip;
 
 	if (!p)
@@ -313,7 +313,7 @@ __hot void trap_serve(const struct agent_place *p, const struct arch_regs *regs,
 		return;
 	}
 	notes = run_entry(p, regs, a);
-	if ((notes || wants_return(p)) && !ret_push(p, regs, notes)) {
+	if ((notes || wants_return(p)) && !ret_push(p, regs, notes, NULL)) {
 		trap_missed_return(p, notes);
 		session_forget(notes);
 	}

@@ -290,6 +290,8 @@ bool site_restore_all(bool others_stopped);
 /* Are the masks guarded: is a site armed that keeps our signals unblocked? */
 bool site_guarded(void);
 bool site_any_armed(void);
+void site_slept(void);	  /* AGENT_AWAKE */
+u64 site_ending(u32 low); /* the only one whose address ends so, or 0; any context, slow */
 
 struct agent_poke {
 	int fd;	       /* /proc/self/mem, or -1: change protections instead */
@@ -427,6 +429,11 @@ bool trap_at(siginfo_t *info, struct osl_ucontext *uc);
 void agent_on_trap(int sig, siginfo_t *info, struct osl_ucontext *uc);
 /* What was held back meanwhile comes in when the handler with @info returns. */
 void trap_over(siginfo_t *info, struct osl_ucontext *uc);
+/*
+ * A debugger keeps traps that it knows nothing of from the program, which goes on behind them. What
+ * is behind those in the agent itself raises SIGILL: is @uc there? Then it is as if it had trapped.
+ */
+bool trap_swallowed(const struct osl_ucontext *uc);
 /* A hit of @p: its consumers run. @a: where it was entered; NULL: they miss it. */
 void trap_serve(const struct agent_place *p, const struct arch_regs *regs, struct agent_active *a);
 /* A return to the stub at @addr, in @a or missed: regs->ip becomes where the call came from, what
@@ -727,6 +734,7 @@ void agent_on_call(int sig, siginfo_t *info, struct osl_ucontext *uc);
 void exec_follow(const struct agent_follow *f);
 /* The system call @nr is about to be made: true when agent_exec() makes it, with @regs. */
 bool exec_guard(u64 nr, u64 behind, struct arch_regs *regs);
+bool exec_trace_me(u64 nr, struct arch_regs *regs); /* true: it is done */
 void exec_failed(struct osl_ucontext *uc); /* at agent_exec_back */
 /* Will it bring our agent along? 0, enum agent_exec_why, or negative: it will not be executed. */
 int execfile_look(int dir, const char *path, int flags, const char *agent_path);

@@ -14,9 +14,14 @@
  * freed but used again, by the next call with the same thread pointer, as then this one is over.
  * For the same reason nothing here is held while the call is made.
  *
+ * A child that asks to be traced (PTRACE_TRACEME) must not trap any more: its debugger would take
+ * that for something else, or waits for vfork() to return. In memory of its own it gives up its
+ * sites; in its parent's it is traced only when it executes its program.
+ *
  * What can't be followed gets what the application gave, and is noted for the daemon, who says so.
  */
 #include <errno.h>
+#include <linux/ptrace.h>
 
 #include "agent/agent.h"
 
@@ -56,6 +61,7 @@ static struct {
 	u64 thread; /* thread pointer | 1, 0: free */
 	struct copy *copy;
 	u64 size;
+	u32 traced; /* child in this memory that asked to be traced, 0: none */
 } blocks[BLOCKS];
 
 static u32 block_of(u64 thread)
@@ -267,6 +273,43 @@ static void leaving(enum agent_leaving how)
 		store_relaxed(&agent.stats->leaving, how);
 }
 
+/* --- traced children ---------------------------------------------------------------------------
+ */
+
+static bool in_parents_memory(void)
+{
+	return load_acquire(agent.mark) == FORK_KNOWN && sys_getpid() != agent.pid;
+}
+
+bool exec_trace_me(u64 nr, struct arch_regs *regs)
+{
+	u32 i;
+
+	if (likely(nr != __NR_ptrace) || regs->di != PTRACE_TRACEME)
+		return false;
+	if (!in_parents_memory()) {
+		agent_go_inert(false);
+		return false;
+	}
+	i = block_of(arch_thread_pointer());
+	if (i == BLOCKS)
+		return false;
+	blocks[i].traced = sys_getpid();
+	regs->ax = 0;
+	return true;
+}
+
+static bool asked_for_tracing(u32 i)
+{
+	return i < BLOCKS && blocks[i].traced && blocks[i].traced == sys_getpid();
+}
+
+static void be_traced(u32 i)
+{
+	blocks[i].traced = 0;
+	SYS_APP6(__NR_ptrace, PTRACE_TRACEME, 0, 0, 0, 0, 0);
+}
+
 /* --- the call ----------------------------------------------------------------------------------
  */
 
@@ -290,6 +333,20 @@ static bool followed(void)
 	       !load_relaxed(&agent.inert);
 }
 
+/* As execfile_look(): the last trap before the program is over then. */
+static int look(const struct call *c)
+{
+	u32 i = block_of(arch_thread_pointer());
+	bool traced = asked_for_tracing(i);
+	int why = -1;
+
+	if (traced || followed())
+		why = execfile_look(c->dir, c->path, c->flags, follow.agent);
+	if (traced && why >= 0)
+		be_traced(i);
+	return why;
+}
+
 bool exec_guard(u64 nr, u64 behind, struct arch_regs *regs)
 {
 	struct environment e;
@@ -297,11 +354,11 @@ bool exec_guard(u64 nr, u64 behind, struct arch_regs *regs)
 	struct copy *c;
 	int why;
 
-	if (likely(nr != __NR_execve && nr != __NR_execveat) || !followed())
+	if (likely(nr != __NR_execve && nr != __NR_execveat))
 		return false;
 	call = call_of(nr, regs);
-	why = execfile_look(call.dir, call.path, call.flags, follow.agent);
-	if (why < 0)
+	why = look(&call);
+	if (why < 0 || !followed())
 		return false;
 	if (!read_environment(&e, *call.env) || e.refuses)
 		return false;

@@ -88,6 +88,8 @@ static long open_file(int dir, const char *path, int flags, struct statx *st)
 
 	if (ret)
 		return ret;
+	if (!(st->stx_mode & 0111))
+		return -ENOEXEC;
 	if ((st->stx_mode & S_IFMT) != S_IFREG || osl_read(&first, path, 1))
 		return -EACCES;
 	if (!first) {

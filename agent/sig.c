@@ -598,7 +598,9 @@ bool sig_emulate(const struct agent_plan *plan, struct arch_regs *regs, struct o
 	watch_filters(nr, regs);
 	if (exec_guard(nr, end, regs))
 		return true;
-	if (nr == __NR_rt_sigprocmask)
+	if (exec_trace_me(nr, regs))
+		; /* it is done */
+	else if (nr == __NR_rt_sigprocmask)
 		regs->ax = (u64)emulate_mask(regs, uc);
 	else if (nr == __NR_rt_sigaction)
 		regs->ax = (u64)emulate_action(regs);

@@ -657,12 +657,14 @@ static void plan_hook(struct worker *w)
 }
 
 /* system calls that change masks and actions, that wait with a mask of their own, that take
- * signals that are blocked, that filter system calls, and that execute a program */
+ * signals that are blocked, that filter system calls, that execute a program,
+ * and by which a process is going to be traced */
+#define SYS_EPOLL_PWAIT2 441
 static const u32 guarded_calls[] = {SYS_rt_sigaction,	 SYS_rt_sigprocmask, SYS_rt_sigpending,
 				    SYS_rt_sigtimedwait, SYS_rt_sigsuspend,  SYS_pselect6,
-				    SYS_ppoll,		 SYS_epoll_pwait,    441 /* epoll_pwait2 */,
+				    SYS_ppoll,		 SYS_epoll_pwait,    SYS_EPOLL_PWAIT2,
 				    SYS_prctl,		 SYS_seccomp,	     SYS_execve,
-				    SYS_execveat};
+				    SYS_execveat,	 SYS_ptrace};
 
 #define ANY_CALL UINT32_MAX /* of syscall(): the number is in a register */
 
@@ -752,12 +754,16 @@ static bool sanitise_at(struct worker *w, const struct probe_mapping *m, u64 off
 	return true;
 }
 
+static bool waits_with_mask(u32 nr)
+{
+	return nr == SYS_rt_sigtimedwait || nr == SYS_rt_sigsuspend || nr == SYS_pselect6 ||
+	       nr == SYS_ppoll || nr == SYS_epoll_pwait || nr == SYS_EPOLL_PWAIT2;
+}
+
 static void sanitise_one(struct worker *w, const struct probe_mapping *m, u64 load, u64 call,
 			 u32 nr)
 {
-	bool waits = nr != SYS_rt_sigaction && nr != SYS_rt_sigprocmask &&
-		     nr != SYS_rt_sigpending && nr != SYS_prctl && nr != SYS_seccomp &&
-		     nr != SYS_execve && nr != SYS_execveat && nr != ANY_CALL;
+	bool waits = waits_with_mask(nr);
 	bool at_load = call - load == 5;
 
 	/* what is changed before the call is put back behind it: both or none */

@@ -4,6 +4,7 @@
  *
  *	execs kinds TARGET INPUT       every kind, with an empty environment and with none: "KIND STATUS"
  *	execs storm THREADS N TARGET INPUT   threads that spawn and vfork at the same time: "storm STATUS"
+ *	execs traced vfork|fork TARGET INPUT   a child that its parent traces: "stop STATUS" at its start, "stops STATUS" at its end
  *	execs fails                    what can't be executed: "KIND ERROR registers same"
  *	execs most                     the largest environment that can be passed on: "most BYTES"
  *	execs env                      "NAME=VALUE" of each variable; "auxv FOUND" behind them; "given N": characters in /proc/self/environ
@@ -18,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -238,6 +240,26 @@ static int storm(int threads, long n)
 	return 0;
 }
 
+/* What the tracer of a child sees that it makes, until it has executed its program. */
+static int traced(const char *how)
+{
+	int status, fd = open(input, O_RDONLY | O_CLOEXEC);
+	pid_t pid = !strcmp(how, "vfork") ? vfork() : fork();
+
+	if (!pid) {
+		dup2(fd, 0);
+		ptrace(PTRACE_TRACEME, 0, 0, 0);
+		execve("./nothing", (char *[]){target, NULL}, environ);
+		execve(target, (char *[]){target, NULL}, environ);
+		_exit(99);
+	}
+	waitpid(pid, &status, 0);
+	printf("stop %x\n", status);
+	ptrace(PTRACE_DETACH, pid, 0, 0);
+	printf("stops %x\n", status_of(pid));
+	return 0;
+}
+
 /* --- what fails --------------------------------------------------------------------------------- */
 
 static char *large(size_t bytes)
@@ -372,6 +394,8 @@ int main(int argc, char **argv)
 	}
 	if (!strcmp(what, "kinds"))
 		return all_kinds();
+	if (!strcmp(what, "traced"))
+		return traced(argv[2]);
 	if (!strcmp(what, "storm"))
 		return storm(atoi(argv[2]), atol(argv[3]));
 	if (!strcmp(what, "fails"))

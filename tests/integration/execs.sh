@@ -3,7 +3,7 @@
 # Programs that targets execute are followed, also without an environment, in every way there is to execute one, and see the
 # environment that they were given; what fails does so as ever; what can't be followed is named.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
-plan 31
+plan 33
 
 printf 'call 10\nquit 0\n' >ten
 probes="--prog on_work=uprobe:$bin/target:work --prog on_work_done=uretprobe:$bin/target:work"
@@ -124,3 +124,10 @@ like "--no-follow: it is not" "$(cat attach.err)" "has started another program"
 say env LD_PRELOAD
 is "--no-follow: nothing is added to its environment" "$answer" "env"
 target_quit
+
+# a child that is traced from its start on, in its parent's memory and in its own: it traps for nobody else
+for how in vfork fork; do
+	"$bin/execs" traced $how "$bin/target" ten >traced.plain
+	try timeout 60 ebpfrt run --no-maps -P "$bin/count.bpf.o" -- "$bin/execs" traced $how "$bin/target" ten
+	is "traced by its parent, by $how: stops as it would" "$status $(echo "$out" | grep stop)" "0 $(grep stop traced.plain)"
+done

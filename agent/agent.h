@@ -50,12 +50,12 @@ struct agent_hooks {
 
 /* how the displaced instruction is executed; immutable */
 struct agent_plan {
-	struct arch_patch patch;
 	u32 flags; /* AGENT_SITE_* */
 	u32 module;
-	u64 func;	       /* of AGENT_SITE_RETURN */
-	bool has_jump;	       /* else memory ends before .jump */
-	bool can_jump;	       /* .jump and what it leads to are in place */
+	u64 func;      /* of AGENT_SITE_RETURN */
+	bool has_jump; /* else memory ends before .jump or, without a slot, before its bytes */
+	bool can_jump; /* .jump and what it leads to are in place */
+	struct arch_patch patch;
 	struct arch_jump jump; /* last */
 };
 

@@ -326,15 +326,20 @@ static int slot_write(struct agent_poke *poke, const struct arch_patch *p)
 	return poke_fill(poke, p->slot, p->slot_bytes, p->slot_len);
 }
 
+static u64 patch_size(const struct arch_patch *p)
+{
+	return p->slot ? sizeof(*p) : offsetof(struct arch_patch, slot_bytes);
+}
+
 static struct agent_plan *plan_new(const struct agent_site *s)
 {
 	bool jumps = s->jump.to;
-	struct agent_plan *plan =
-		agent_alloc(jumps ? sizeof(*plan) : offsetof(struct agent_plan, jump));
+	struct agent_plan *plan = agent_alloc(
+		jumps ? sizeof(*plan) : offsetof(struct agent_plan, patch) + patch_size(&s->patch));
 
 	if (!plan)
 		return NULL;
-	plan->patch = s->patch;
+	memcpy(&plan->patch, &s->patch, patch_size(&s->patch));
 	plan->flags = s->flags;
 	plan->module = s->module;
 	plan->func = s->func;
@@ -353,7 +358,8 @@ static bool jump_same(const struct agent_plan *plan, const struct arch_jump *j)
 static bool plan_same(const struct agent_plan *plan, const struct agent_site *s)
 {
 	return plan && plan->flags == s->flags && plan->module == s->module &&
-	       plan->func == s->func && memcmp(&plan->patch, &s->patch, sizeof(s->patch)) == 0 &&
+	       plan->func == s->func && plan->patch.slot == s->patch.slot &&
+	       memcmp(&plan->patch, &s->patch, patch_size(&s->patch)) == 0 &&
 	       jump_same(plan, &s->jump);
 }
 

@@ -12,7 +12,8 @@
 #include "arch/arch.h"
 #include "tests/support/engine.h"
 
-#define THREADS 300 /* more than there are entries */
+#define THREADS 40 /* at a time */
+#define TIMES 8	   /* more in all than there are entries */
 #define BOTH_ENGINES(jit) for (int jit = 0; jit <= (arch_jit_machine != 0); jit++)
 
 static struct engine engines[2];
@@ -77,7 +78,8 @@ Test(jit_self, every_thread)
 	static pthread_t threads[THREADS];
 	void *right;
 
-	for (u32 round = 0; round < 2; round++) { /* stacks, and what is in them, are used again */
+	for (u32 round = 0; round < TIMES;
+	     round++) { /* stacks, and what is in them, are used again */
 		pthread_barrier_init(&all_there, NULL, THREADS);
 		for (u32 i = 0; i < THREADS; i++)
 			cr_assert_eq(pthread_create(&threads[i], NULL, thread, NULL), 0);

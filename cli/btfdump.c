@@ -315,6 +315,10 @@ int btfdump_c(struct btf *btf, const char *header)
 {
 	int err = btf_names_for_c(btf);
 
+	if (!err && !btf_is_printable(btf))
+		return out_error("these types are no C: one is inside of itself, too many are "
+				 "inside of each other, or a number has an odd size\n  see them "
+				 "with `format raw`");
 	if (!err && header)
 		print_guard(header);
 	if (!err) {

@@ -41,6 +41,8 @@ int btf_find(const char *binary, const struct btf_opts *opts, struct btf **out, 
 int btf_convert(const char *binary, const struct btf_opts *opts, struct btf **out, char *why,
 		size_t why_size);
 
+/* Is nothing in it that printing it as C would recurse along without end, or too far? */
+bool btf_is_printable(struct btf *btf);
 /* Give every type, member and value a name that C can read (ns::Foo<int> is ns__Foo_int_). */
 int btf_names_for_c(struct btf *btf);
 /* A number's name that C has: "long unsigned int". */

@@ -12,6 +12,7 @@
 #include "btf/dwarf.h"
 
 #include <dwarf.h>
+#include <elfutils/libdwelf.h>
 #include <elfutils/libdwfl.h>
 #include <errno.h>
 #include <stdio.h>
@@ -110,12 +111,30 @@ static u64 info_size(Dwarf *dwarf)
 	return largest;
 }
 
+/* What dwz has moved to a file that is shared with others has to be there: half of the types are.
+ */
+static int check_alt(struct source *s, Dwarf *dwarf)
+{
+	const char *name;
+	const void *id;
+
+	if (dwelf_dwarf_gnu_debugaltlink(dwarf, &name, &id) <= 0 || dwarf_getalt(dwarf))
+		return 0;
+	snprintf(s->why, s->why_size,
+		 "%s: a part of its debug information is in %s, which isn't there; install the "
+		 "package it is from",
+		 s->path, name);
+	return -ENOENT;
+}
+
 static int convert_dwarf(struct source *s, Dwarf *dwarf)
 {
 	u64 total = info_size(dwarf);
 	Dwarf_CU *cu = NULL;
-	int got;
+	int got = check_alt(s, dwarf);
 
+	if (got)
+		return got;
 	for (;;) {
 		Dwarf_Die unit, split;
 		Dwarf_Half version;

@@ -165,9 +165,11 @@ static int rename_type(struct btf *btf, u32 id)
 
 int btf_names_for_c(struct btf *btf)
 {
-	int err = 0;
+	/* what was read as it is moves when it is first added to: pointers into it are from then on
+	 */
+	int err = btf__add_str(btf, "_");
 
-	for (u32 id = 1; !err && id < btf__type_cnt(btf); id++)
+	for (u32 id = 1; err >= 0 && id < btf__type_cnt(btf); id++)
 		err = rename_type(btf, id);
-	return err;
+	return err < 0 ? err : 0;
 }

@@ -44,19 +44,24 @@ static size_t blob_len(const void *data, size_t left)
 	return end <= left ? end : 0;
 }
 
-static int add_blob(struct btf *into, const char *p, size_t n)
+static int read_blob(const char *p, size_t n, struct btf **out)
 {
-	_cleanup_btf_ struct btf *one = NULL;
 	struct ebpf_log log = {0};
-	int err;
 
 	/* libbpf believes what it reads */
 	if (!n || ebpf_btf_check_form((const u8 *)p, (u32)n, &log))
 		return -EINVAL;
-	one = btf__new(p, (u32)n);
-	if (!one)
-		return -EINVAL;
-	err = btf__add_btf(into, one);
+	*out = btf__new(p, (u32)n);
+	return *out ? 0 : -EINVAL;
+}
+
+static int add_blob(struct btf *into, const char *p, size_t n)
+{
+	_cleanup_btf_ struct btf *one = NULL;
+	int err = read_blob(p, n, &one);
+
+	if (!err)
+		err = btf__add_btf(into, one);
 	return err < 0 ? err : 0;
 }
 
@@ -112,13 +117,16 @@ static void dedup(struct btf **btf)
 
 int btf_read_memory(const void *data, size_t len, struct btf **out)
 {
-	_cleanup_btf_ struct btf *all = btf__new_empty();
+	_cleanup_btf_ struct btf *all = NULL;
 	int blobs;
 
-	if (!all)
-		return -ENOMEM;
 	if (len > BTF_FILE_MAX)
 		return -EFBIG;
+	if (len && blob_len(data, len) == len)
+		return read_blob(data, len, out);
+	all = btf__new_empty();
+	if (!all)
+		return -ENOMEM;
 	blobs = add_blobs(all, data, len);
 	if (blobs < 0)
 		return blobs;

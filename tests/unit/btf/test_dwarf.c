@@ -400,6 +400,28 @@ Test(dwarf, debug_file_by_build_id_in_a_folder_of_the_users)
 	btf__free(btf);
 }
 
+/* What two files have in common is in a third one. */
+Test(dwarf, supplementary_file)
+{
+	char path[128], why[512] = "";
+	struct btf *btf;
+
+	if (shell("dwz --version"))
+		cr_skip_test("no dwz");
+	compile("one.so", "shapes.c", "-gdwarf-4");
+	compile("two.so", "shapes.c", "-gdwarf-4 -O2");
+	cr_assert_eq(shell("dwz -m \"$PWD/common\" one.so two.so && readelf -S one.so | grep -q "
+			   "gnu_debugaltlink"),
+		     0);
+	snprintf(path, sizeof(path), "%s/one.so", dir);
+	btf = convert(path);
+	check_all(btf, "dwz");
+	btf__free(btf);
+	cr_assert_eq(shell("rm common"), 0);
+	cr_expect_eq(btf_from_dwarf(path, &no_opts, &btf, why, sizeof(why)), -ENOENT);
+	cr_expect_not_null(strstr(why, "/common, which isn't there"), "%s", why);
+}
+
 Test(dwarf, none_is_said_so)
 {
 	struct btf *btf = NULL;

@@ -167,6 +167,25 @@ Test(dwarf_cxx, names_for_c)
 	btf__free(btf);
 }
 
+/* The same of what was read and not yet changed. */
+Test(dwarf_cxx, names_for_c_of_a_file)
+{
+	struct btf *made = btf__new_empty(), *btf;
+	const void *data;
+	u32 len;
+
+	btf__add_struct(made, "ns::Box<int>", 4);
+	btf__add_struct(made, "ns::Other", 4);
+	data = btf__raw_data(made, &len);
+	btf = btf__new(data, len);
+	cr_assert_not_null(btf);
+	cr_assert_eq(btf_names_for_c(btf), 0);
+	cr_expect_eq(btf__find_by_name(btf, "ns__Box_int_"), 1);
+	cr_expect_eq(btf__find_by_name(btf, "ns__Other"), 2);
+	btf__free(btf);
+	btf__free(made);
+}
+
 static u32 size_of(const struct btf *btf, const char *name)
 {
 	int id = btf__find_by_name_kind(btf, name, BTF_KIND_STRUCT);

@@ -118,6 +118,7 @@
 	syscall
 	func agent_exec_back
 	int3
+	ud2
 	.size agent_exec, .-agent_exec
 
 /* Unwinders and debuggers know a signal frame by exactly these instructions. */
@@ -177,6 +178,7 @@ agent_jump_code:
 	.hidden	agent_trap_self_break
 agent_trap_self_break:
 	int3
+	ud2				/* trap_swallowed() */
 	ret
 	.size agent_trap_self, .-agent_trap_self
 
@@ -184,6 +186,7 @@ agent_trap_self_break:
 	.p2align 4
 	func agent_let_in
 	int3
+	ud2
 	ret
 	.size agent_let_in, .-agent_let_in
 

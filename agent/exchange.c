@@ -447,6 +447,13 @@ static int on_follow(struct exchange *x)
 	return 0;
 }
 
+static int on_awake(struct exchange *x)
+{
+	site_slept();
+	withheld_give_back(NULL, true);
+	return 0;
+}
+
 static int on_forget(struct exchange *x)
 {
 	u32 n;
@@ -477,6 +484,7 @@ static const struct {
 	[AGENT_PERF_RING] = {on_perf_ring, sizeof(struct agent_perf_ring), 0, false},
 	[AGENT_INNER_MAP] = {on_inner_map, sizeof(struct agent_inner_map), 0, false},
 	[AGENT_FORGET] = {on_forget, 8, 0, false},
+	[AGENT_AWAKE] = {on_awake, 0, 0, false},
 	[AGENT_FOLLOW] = {on_follow, sizeof(struct agent_follow), 0, false},
 };
 

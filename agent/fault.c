@@ -56,11 +56,54 @@ static bool served_as_trap(siginfo_t *info, struct osl_ucontext *uc)
 	return false;
 }
 
+/* One of the breaks in the agent's own text whose address ends so, or 0. */
+static u64 own_break(u32 low)
+{
+	const u64 own[] = {(u64)agent_trap_self_break, (u64)agent_let_in, (u64)agent_exec_back};
+	u64 stub = (u64)agent_ret_stubs + (u32)(low - (u32)(u64)agent_ret_stubs);
+
+	if (ret_is_stub(stub))
+		return stub;
+	for (u32 i = 0; i < ARRAY_SIZE(own); i++)
+		if ((u32)own[i] == low)
+			return own[i];
+	return 0;
+}
+
+/*
+ * gdb moves a thread that has just trapped back to the break. When it does so while it attaches it
+ * takes the process for one of 32 bits, and cuts the address in half, from where the thread goes on
+ * to a fault. It is put where gdb wanted it.
+ */
+static bool was_cut(int sig, const siginfo_t *info, struct osl_ucontext *uc)
+{
+	u64 to;
+
+	if (sig != SIGSEGV || info->si_code <= 0 || uc->trapno != TRAP_PAGE || uc->cr2 != uc->ip ||
+	    uc->ip >> 32)
+		return false;
+	to = own_break((u32)uc->ip);
+	if (!to)
+		to = site_ending((u32)uc->ip);
+	if (!to || to == uc->ip)
+		return false;
+	frame_set_ip(uc, to);
+	return true;
+}
+
 void agent_on_fault(int sig, siginfo_t *info, struct osl_ucontext *uc)
 {
 	const struct agent_place *p;
 	struct arch_regs regs;
 
+	if (sig == SIGILL && info->si_code > 0 && trap_swallowed(uc)) {
+		info->si_signo = SIGTRAP;
+		info->si_code = SI_KERNEL;
+		agent_on_trap(SIGTRAP, info, uc);
+		return;
+	}
+	if (was_cut(sig, info, uc))
+		return;
 	osl_regs_from_ucontext(&regs, uc);
 	if (info->si_code > 0)
 		osl_fault_tell(&regs, &(struct osl_fault){sig, info->si_code, (u64)info->si_addr,

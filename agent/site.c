@@ -515,6 +515,37 @@ static void site_restore(struct agent_poke *poke, struct agent_place *p)
 	poke_write(poke, p->addr, patch->insn, 1);
 }
 
+u64 site_ending(u32 low)
+{
+	u64 found = 0;
+
+	for (struct agent_place *p = load_acquire(&agent.places); p; p = p->older) {
+		if ((u32)p->addr != low || load_acquire(&p->state) == SITE_GONE)
+			continue;
+		if (found)
+			return 0;
+		found = p->addr;
+	}
+	return found;
+}
+
+/* Whose break somebody has taken out is restored by that. */
+void site_slept(void)
+{
+	struct agent_poke poke;
+
+	poke_begin(&poke);
+	for (struct agent_place *p = agent.places; p; p = p->older) {
+		if (!site_is_armed(p) || p->jumped ||
+		    text_matches(&poke, &p->plan->patch, p->plan->patch.insn[0]))
+			continue;
+		for (u32 i = 0; p->hooks && i < p->hooks->n; i++)
+			hook_lower(&p->hooks->v[i]);
+		store_release(&p->state, SITE_DEAD);
+	}
+	poke_end(&poke);
+}
+
 static bool site_is_idle(const struct agent_place *p)
 {
 	return p->state == SITE_ARMED && !p->plan->flags && (!p->hooks || p->hooks->n == 0);

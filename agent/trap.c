@@ -17,6 +17,7 @@
 
 #include "agent/agent.h"
 
+#define INVALID_LEN 2 /* of what is behind the breaks in entry.S */
 #define RSEQ_SIGNATURE 0x53053053u
 
 /* Frames of signals that come while we serve a hit are below. */
@@ -588,8 +589,10 @@ static bool serve_own(struct osl_ucontext *uc)
 
 	if (at == (u64)agent_trap_self_break) {
 		stack_note(uc, uc->sp, true);
+		uc->ip += INVALID_LEN;
 		uc->ax = stack_call((void (*)(void *))uc->di, (void *)uc->si, uc);
 	} else if (at == (u64)agent_let_in) {
+		uc->ip += INVALID_LEN;
 		defer_let_in(uc);
 	} else if (at == (u64)agent_exec_back) {
 		exec_failed(uc);
@@ -636,6 +639,14 @@ static void on_sent(siginfo_t *info, struct osl_ucontext *uc)
 	if (agent.stats)
 		agent_count(&agent.stats->foreign);
 	sig_chain(SIGTRAP, info, uc, false);
+}
+
+bool trap_swallowed(const struct osl_ucontext *uc)
+{
+	u64 at = frame_ip(uc) - ARCH_BREAK_LEN;
+
+	return ret_is_stub(at) || at == (u64)agent_trap_self_break || at == (u64)agent_let_in ||
+	       at == (u64)agent_exec_back;
 }
 
 __hot void agent_on_trap(int sig, siginfo_t *info, struct osl_ucontext *uc)

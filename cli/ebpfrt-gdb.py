@@ -9,11 +9,15 @@
 #   (EBPFRT_PROBE=auto) it may be, but not behind a short instruction, in the jump's last bytes.
 # - step, next, stepi and nexti: gdb would pass on the traps of its own steps, too, and walk into the agent.
 #
+# The daemon puts the probes of a process to sleep when gdb comes, as gdb keeps traps for itself; a word in the page that the two
+# share (agent_stats.debugger in shm_abi.h) says that it doesn't here.
+#
 # break, tbreak, advance, until LOCATION, finish and continue do what they should. The agent's symbols are loaded where it came
 # by injection, so that `bt` finds the way out of calls whose return is probed; `finish` stops at the probe of such a return
 # first, and in the caller the next time.
 import re
 import subprocess
+import time
 
 import gdb
 
@@ -154,8 +158,37 @@ class RefuseStep(gdb.Command):
             )
 
 
+PASSES, ASLEEP = 80, 88  # offsets of words in the page
+WAKING = 2.0  # seconds
+
+
+def pages(pid):
+    with open(f"/proc/{pid}/maps") as maps:
+        return [int(line.split("-")[0], 16) for line in maps if "memfd:ebpfrt-stats" in line and line.split()[2] == "00000000"]
+
+
+def word(address):
+    return int.from_bytes(bytes(gdb.selected_inferior().read_memory(address, 8)), "little")
+
+
+def keep_awake():
+    """Before anything of the process runs: then its probes are where they were."""
+    try:
+        for page in pages(gdb.selected_inferior().pid):
+            if word(page + PASSES) != 1:
+                gdb.selected_inferior().write_memory(page + PASSES, (1).to_bytes(8, "little"))
+            end = time.monotonic() + WAKING
+            while word(page + ASLEEP) and time.monotonic() < end:
+                time.sleep(0.01)
+            if word(page + ASLEEP):
+                gdb.write("ebpfrt: the probes sleep until gdb leaves: the process has run since gdb came\n", gdb.STDERR)
+    except (OSError, gdb.error, gdb.MemoryError):
+        pass
+
+
 def on_stop(event):
     load_symbols()
+    keep_awake()
 
 
 gdb.execute("handle SIGTRAP nostop noprint pass", to_string=True)
@@ -167,3 +200,5 @@ gdb.events.stop.connect(on_stop)
 gdb.events.breakpoint_created.connect(check_breakpoint)
 gdb.events.breakpoint_modified.connect(check_breakpoint)
 load_symbols()
+if gdb.selected_inferior().pid:
+    keep_awake()

@@ -403,6 +403,11 @@ static void on_event(const struct ebpfrt_event *ev, void *cookie)
 	case EBPFRT_EVENT_UNFOLLOWED:
 		on_unfollowed(s, ev);
 		break;
+	case EBPFRT_EVENT_ASLEEP:
+		s->asleep += !ev->link;
+		if (ev->text)
+			(ev->link ? out_note : out_warn)("%s", ev->text);
+		break;
 	case EBPFRT_EVENT_TARGET_END:
 		out_debug("process %d has ended", ev->pid);
 		break;
@@ -580,6 +585,7 @@ static void report_json(struct session *s, const struct totals *t)
 	out_add_u64(o, "left", t->left);
 	out_add_u64(o, "lost", s->lost);
 	out_add_u64(o, "unfollowed", s->unfollowed);
+	out_add_u64(o, "asleep", s->asleep);
 	out_add_bool(o, "ended", s->ended);
 	out_json_event(s->stream, "detached", o);
 }

@@ -32,6 +32,7 @@ struct session {
 	u32 nperf;
 	struct stream *streams; /* what their callbacks get */
 	u64 lost;
+	u64 asleep;	/* how often probes were */
 	u64 unfollowed; /* programs that were executed */
 	struct {
 		int fd;	   /* pidfd, -1: none */

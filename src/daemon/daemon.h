@@ -39,6 +39,7 @@ struct daemon {
 	struct loop_source ctl, agent, signals, dir_src, names_src, handles_src;
 	struct loop_timer idle;
 	struct loop_timer settled; /* see whether we can still be reached */
+	struct loop_timer watch;   /* for debuggers */
 	struct loop_timer admit;   /* nobody is admitted until then */
 	u64 idle_ns;
 	u64 started_ns;
@@ -49,6 +50,7 @@ struct daemon {
 	bool leaving;
 	bool unreachable; /* the runtime directory was taken away */
 	bool jumps;	  /* sites become jumps where they can */
+	bool keep_probes; /* under a debugger, too */
 	bool only_jumps;  /* where they can't there is no probe */
 	char dir[96];
 	/* waker.c */

@@ -440,6 +440,19 @@ static void put_follow(struct exchange *x)
 		m->ack = ack_follow;
 }
 
+static void ack_awake(struct exchange *x, const struct xmsg *m, s32 err, const u8 *body, u32 len)
+{
+	x->t->slept = x->t->slept && err;
+}
+
+static void put_awake(struct exchange *x)
+{
+	struct xmsg *m = x->t->slept ? exchange_enqueue(x, AGENT_AWAKE, NULL, 0) : NULL;
+
+	if (m)
+		m->ack = ack_awake;
+}
+
 static void put_drops(struct exchange *x)
 {
 	struct target *t = x->t;
@@ -767,6 +780,7 @@ void deliver_put_all(struct exchange *x)
 	if (deliver_needs_setup(x))
 		put_setup(x);
 	x->slots_changed |= t->slots_changed;
+	put_awake(x);
 	put_drops(x);
 	t->forked = false;
 	if (x->drop_all) {

@@ -125,6 +125,7 @@ void exchange_finish(struct exchange *x)
 		return;
 	}
 	inner_publish(t->d);
+	debugger_exchanged(t);
 	t->busy_retries = 0;
 	t->modules = t->dirty = false;
 	target_advanced(t);

@@ -80,6 +80,7 @@ static struct target *started(struct daemon *d, s32 pid, const struct agent_hell
 	else
 		join_family(t, f);
 	target_link_up(t);
+	debugger_look(t);
 	return t;
 }
 

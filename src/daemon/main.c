@@ -46,7 +46,7 @@ struct options {
 	int private_fd;
 	int ready_fd;
 	double idle_s;
-	bool jumps, only_jumps;
+	bool jumps, only_jumps, keep_probes;
 };
 
 static struct daemon the_daemon;
@@ -102,13 +102,17 @@ static int parse_options(int argc, char **argv, struct options *o)
 					      {"help", no_argument, NULL, 'h'},
 					      {"version", no_argument, NULL, 'V'},
 					      {0}};
-	const char *env = getenv("EBPFRT_IDLE"), *probe = getenv("EBPFRT_PROBE");
+	const char *env = getenv("EBPFRT_IDLE"), *probe = getenv("EBPFRT_PROBE"),
+		   *debugger = getenv("EBPFRT_DEBUGGER");
 	int c;
 
 	if (env && *env && !parse_seconds(env, &o->idle_s))
 		return 1 + bad_usage("EBPFRT_IDLE is not a number of seconds:", env);
 	if (!parse_probe(probe && *probe ? probe : "trap", o))
 		return 1 + bad_usage("EBPFRT_PROBE is neither trap, jump nor auto:", probe);
+	if (debugger && *debugger && strcmp(debugger, "keep") && strcmp(debugger, "sleep"))
+		return 1 + bad_usage("EBPFRT_DEBUGGER is neither sleep nor keep:", debugger);
+	o->keep_probes = debugger && !strcmp(debugger, "keep");
 	while ((c = getopt_long(argc, argv, "f", longs, NULL)) != -1) {
 		switch (c) {
 		case 'f':
@@ -685,6 +689,7 @@ int main(int argc, char **argv)
 	d->idle_ns = (u64)(o.idle_s * 1000) * NS_PER_MS;
 	d->jumps = o.jumps;
 	d->only_jumps = o.only_jumps;
+	d->keep_probes = o.keep_probes;
 	r = take_lock_in_turn(d);
 	if (r)
 		return r < 0 ? fail("cannot lock the runtime directory", r) : 0;

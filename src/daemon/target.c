@@ -420,6 +420,7 @@ struct target *target_new(struct daemon *d, s32 pid, int *err, char why[PROBE_WH
 		return NULL;
 	}
 	loop_timer_arm(&d->loop, &t->look, LOOK_NS);
+	debugger_watch(d);
 	t->how = 2;
 	return t;
 }
@@ -618,6 +619,7 @@ void target_advanced(struct target *t)
 	t->sweep = false;
 	if (!target_has_work(t)) {
 		t->restores = 0;
+		debugger_awake(t);
 		target_settled(t, 0, NULL);
 		return;
 	}

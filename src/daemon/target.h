@@ -142,6 +142,10 @@ struct target {
 	bool modules;		    /* the loader has something new */
 	bool gone;
 	bool executed; /* another program, without our agent */
+	bool asleep;   /* a debugger is there: debugger.c */
+	bool slept;    /* its agent does not know */
+	bool waking;   /* clients are to be told when it is over */
+	u64 held;      /* context switches of its threads, while the debugger holds them all */
 	bool failed;   /* the last attempt; nothing is under way */
 	u64 swept_by;  /* cookie of the target whose unknown child it was, 0: it came by itself */
 	bool sweep;    /* it was restored: its children are to be looked for */
@@ -289,6 +293,13 @@ struct family *family_by_token(struct daemon *d, u64 token);
 u64 family_of(struct target *t); /* its token, 0: nothing follows what it executes */
 void family_prune(struct daemon *d, bool (*alive)(struct daemon *d, u32 session));
 void family_tell(struct target *t); /* what it has executed and is not followed */
+
+/* --- debugger.c ------------------------------------------------------------------------------ */
+
+void debugger_watch(struct daemon *d);	   /* there is a target */
+void debugger_look(struct target *t);	   /* is one there, or has it gone? */
+void debugger_exchanged(struct target *t); /* the agent may have written breaks */
+void debugger_awake(struct target *t);	   /* everything that is wanted is there */
 
 /* --- sweep.c --------------------------------------------------------------------------------- */
 

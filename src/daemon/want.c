@@ -315,10 +315,11 @@ int want_start(struct exchange *x)
 {
 	struct target *t = x->t;
 
-	x->nwants = count_wants(t);
+	/* an agent that came by itself while a debugger is there */
+	x->nwants = t->asleep && x->sock.fd >= 0 ? 0 : count_wants(t);
 	x->drop_all = t->drop_all;
 	/* a library that has come may be the unwinder */
-	if (!x->nwants && !(t->modules && any_return(t))) {
+	if (!x->nwants && (t->asleep || !(t->modules && any_return(t)))) {
 		planned(x);
 		return 0;
 	}

@@ -244,7 +244,8 @@ struct msg_log_line {
 struct msg_event {
 	u32 what; /* 1 target ended, 2 link attached, 3 link failed, 4 target left (detached
 		     by another, or with .err by exec), 5 the session's link was detached, 6 it has
-		     executed .link programs that are not followed */
+		     executed .link programs that are not followed, 7 its probes sleep, or (.link)
+		     are awake again */
 	s32 pid;
 	u32 link;
 	s32 err;

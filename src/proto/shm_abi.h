@@ -21,7 +21,7 @@
 #include "core/run/map/map.h"
 #include "core/run/prog.h"
 
-#define AGENT_ABI 14u
+#define AGENT_ABI 15u
 #define AGENT_MSG_MAX 65536u
 #define AGENT_TIMEOUT_MS                                                                           \
 	2000u /* an agent waits no longer for a silent daemon; then it goes on unprobed */
@@ -64,8 +64,10 @@ enum agent_msg_type {
 	AGENT_FORGET, /* daemon: u32 n, u32 pad, u64 addr[n]: what was mapped there has gone, and
 			 the sites with it; nothing there is ours any more */
 	AGENT_FOLLOW, /* daemon: struct agent_follow: programs that it executes */
-	AGENT_DONE,   /* daemon: no body: close, go on; not acknowledged */
-	AGENT_WAIT,   /* daemon: no body: it plans still, and is not silent; not acknowledged */
+	AGENT_AWAKE, /* daemon: no body: breaks were taken out from outside, and what was guarded by
+			them was not */
+	AGENT_DONE,  /* daemon: no body: close, go on; not acknowledged */
+	AGENT_WAIT,  /* daemon: no body: it plans still, and is not silent; not acknowledged */
 };
 
 struct agent_msg {
@@ -297,9 +299,15 @@ struct agent_stats {
 	u64 signals_lost;  /* that had to wait, and for which there was no memory */
 	u64 nexecs;	   /* programs that were executed and are not followed; of the last ones: */
 	u64 execs_failed;  /* of them, those that were not executed after all */
+	u64 debugger;	   /* of a debugger: it passes SIGTRAP on */
+	u64 asleep;	   /* of the daemon: breaks were taken out, because of a debugger */
 	struct agent_exec_note execs[AGENT_EXEC_NOTES];
 	struct agent_stat stat[]; /* nstats */
 };
+
+/* ebpfrt-gdb.py knows where they are. */
+_Static_assert(offsetof(struct agent_stats, debugger) == 80, "");
+_Static_assert(offsetof(struct agent_stats, asleep) == 88, "");
 
 /*
  * Where one thread at a time counts, so that none waits for another: to be added to .hits above and

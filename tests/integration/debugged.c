@@ -24,13 +24,22 @@ __attribute__((noinline)) long middle(long n)
 	return a + b;
 }
 
+/* A call that is under way while nothing happens. */
+__attribute__((noinline)) char *next_line(char *line, int size)
+{
+	char *got = fgets(line, size, stdin);
+
+	__asm__ volatile("" : "+r"(got));
+	return got;
+}
+
 int main(void)
 {
 	char line[64];
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	printf("ready %d\n", getpid());
-	while (fgets(line, sizeof(line), stdin) && strncmp(line, "quit", 4))
+	while (next_line(line, sizeof(line)) && strncmp(line, "quit", 4))
 		printf("sum %ld\n", middle(atol(line + 5)));
 	return 0;
 }

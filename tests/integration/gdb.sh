@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# A debugger and probes in the same process: what is not safe is refused with its name; one that comes later and passes SIGTRAP
-# on changes nothing, also with break points of its own beside ours. With the script that comes with ebpfrt gdb itself refuses
-# what would go wrong.
+# A debugger and probes in the same process: what is not safe is refused with its name. Where one comes later the probes sleep until
+# it leaves, so that it finds the program as it is without us. One that passes SIGTRAP on changes nothing when that was said, also
+# with break points of its own beside ours. With the script that comes with ebpfrt gdb itself refuses what would go wrong.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
 if ! command -v gdb >/dev/null 2>&1; then
 	echo "1..0 # SKIP no gdb"
@@ -15,7 +15,7 @@ if ! grep -q "^\[Inferior 1 (process $target) detached\]" gdb.out; then
 	target_quit
 	exit 0
 fi
-plan 35
+plan 49
 
 # it reads symbols first, for as long as it takes
 gdb_wait() {
@@ -26,9 +26,15 @@ gdb_wait() {
 
 # COMMAND..., from the second one on while the target goes on
 gdb_start() {
+	gdb_plain 'handle SIGTRAP nostop noprint pass' "$@"
+}
+
+# the same with a first one
+gdb_plain() {
 	rm -f gdb.ready
 	{
-		printf '%s\n' 'set pagination off' 'set confirm off' 'handle SIGTRAP nostop noprint pass' "$1" 'shell touch gdb.ready'
+		printf '%s\n' 'set pagination off' 'set confirm off' "$1" "$2" 'shell touch gdb.ready'
+		shift
 		shift
 		printf '%s\n' "$@"
 	} >gdb.in
@@ -60,6 +66,10 @@ is "is still there" "$poked" 204
 say call 3
 is "it goes on" "$answer" "sum 9"
 
+daemon_anew() {
+	until_true eval '[ ! -S "$EBPFRT_RUNTIME_DIR/ctl" ]'
+}
+
 gdb_start 'info threads' continue
 try ebpfrt attach -d 0 "$target" "$bin/count.bpf.o"
 is "under gdb: status" "$status" 1
@@ -67,6 +77,83 @@ like "under gdb: words" "$err" "cannot attach to $target \(target\): process [0-
 kill "$gdb_child"
 wait "$gdb_child"
 
+# as it comes: the program is found as it is without us, at each of gdb's commands
+target_program=$bin/debugged
+probes="--prog on_work=uprobe:debugged:work --prog on_work_done=uretprobe:debugged:next_line"
+awake() { # times
+	[ "$(grep -c 'awake again' attach.err)" = "$1" ]
+}
+plain_target() {
+	target_quit
+	daemon_anew
+	target_start
+	# shellcheck disable=SC2086
+	attach_start "$target" "$bin/count.bpf.o" $probes
+	say call 1
+}
+# a call is under way whose return is probed: that trap and what follows are gdb's, and nothing is lost
+plain() { # what it is, COMMAND...
+	plain=$1
+	shift
+	plain_target
+	gdb_plain 'info threads' 'shell while ! grep -q "its probes sleep" attach.err; do sleep 0.01; done' continue continue "$@" detach quit
+	echo "call 3" >&8
+	wait "$gdb_child"
+	gdb_status=$?
+	read -r answer <&9
+	until_true awake 1
+	is "gdb as it is, $plain: it goes on" "$gdb_status $answer" "0 sum 16"
+	is "gdb as it is, $plain: stops at ours" "$(sed -n 's/.*received signal \(SIG[A-Z]*\),.*/\1/p' gdb.out | paste -s -d ' ')" "SIGTRAP SIGILL"
+	say call 4
+	attach_stop INT
+	like "gdb as it is, $plain: exactly, but for what it did then" "$answer, $(cat attach.err)" \
+		'^ebpfrt: detached, [12] sites? restored; 5 hits, 0 lost$'
+}
+plain "a step, and its own break points" 'tbreak middle' continue stepi stepi stepi next 'break work' continue finish delete
+is "all of them" "$(sed -n 's/^.*\(Breakpoint [0-9]*\|Temporary breakpoint [0-9]*\), .*/\1/p; s/^Value returned is .* = /= /p' gdb.out | paste -s -d ' ')" \
+	"Temporary breakpoint 1 Breakpoint 2 = 9"
+plain "a break point on the probed instruction" 'break *work' continue continue delete
+is "both times" "$(grep -c '^Breakpoint 1, work' gdb.out)" 2
+like "what was said" "$(cat attach.err)" \
+	"^ebpfrt: warning: process $target is under a debugger \(gdb, [0-9]+\): its probes sleep, and what it does meanwhile is not seen; they come"
+# and is over when it ends
+plain_target
+env -u DEBUGINFOD_URLS gdb -nx -q -batch -p "$target" -ex 'shell while ! grep -q "its probes sleep" attach.err; do sleep 0.01; done' \
+	-ex kill >gdb.out 2>&1 </dev/null
+wait "$attach_child"
+like "gdb as it is, and kills it" "$(cat attach.err)" "^ebpfrt: the target has ended; 2 hits, 0 lost"
+exec 8>&- 9<&-
+wait "$target_child"
+
+# many threads in hits
+target_program=$bin/target
+probes="--prog on_work=uprobe:target:work --prog on_work_done=uretprobe:target:work"
+target_start
+# shellcheck disable=SC2086
+attach_start "$target" "$bin/count.bpf.o" $probes
+threads() {
+	[ "$(ls "/proc/$target/task" | wc -l)" = "$1" ]
+}
+echo "threads 4 100000" >&8
+until_true threads 5
+env -u DEBUGINFOD_URLS gdb -nx -q -batch -p "$target" -ex detach >gdb.out 2>&1 </dev/null
+until_true awake 1
+read -r answer <&9
+is "gdb as it is, among threads in hits: it goes on" "$answer" "sum 40000000000"
+seen=$(map_value counts 0)
+say call 5
+is "gdb as it is, among threads in hits: and exactly then" "$answer $(($(map_value counts 0) - seen))" "sum 25 5"
+attach_stop INT
+like "gdb as it is, among threads in hits: none was lost" "$(cat attach.err)" "detached, 1 site restored; [0-9]+ hits, 0 lost"
+target_quit
+is "gdb as it is, among threads in hits: to its end" "$target_status" 0
+
+# one that passes traps on, which the daemon was told
+daemon_anew
+EBPFRT_DEBUGGER=keep
+export EBPFRT_DEBUGGER
+probes=
+target_start
 attach_start "$target" "$bin/count.bpf.o"
 say call 1
 gdb_start 'info threads' continue
@@ -115,7 +202,7 @@ export EBPFRT_PROBE
 target_program=$bin/astray
 probes="--prog on_work=uprobe:astray:four --prog on_work_done=uretprobe:astray:main"
 astray_start() {
-	until_true eval '[ ! -S "$EBPFRT_RUNTIME_DIR/ctl" ]' # a daemon of its own
+	daemon_anew
 	target_start
 	# shellcheck disable=SC2086
 	attach_start "$target" "$bin/count.bpf.o" $probes
@@ -133,8 +220,8 @@ is "on it and in its last byte: exactly" "$(map_value counts 0)" 3
 attach_stop INT
 target_quit
 is "on it and in its last byte: to its end" "$target_status" 0
-unset EBPFRT_PROBE
-until_true eval '[ ! -S "$EBPFRT_RUNTIME_DIR/ctl" ]'
+unset EBPFRT_PROBE EBPFRT_DEBUGGER
+daemon_anew
 target_program=$bin/debugged
 probes="--prog on_work=uprobe:debugged:work --prog on_work_done=uretprobe:debugged:work"
 

@@ -161,9 +161,22 @@ Test(event, programs_that_are_not_followed)
 	cr_assert_str_eq(heard.text[0], "(none)", "there were too many to name them");
 }
 
+Test(event, probes_that_sleep)
+{
+	struct {
+		struct msg_event e;
+		char why[8];
+	} m = {{.what = 7, .pid = 100, .link = 1}, "awake"};
+
+	cr_assert_eq(dispatch(MSG_EVENT, &m, sizeof(m)), 1);
+	cr_assert_eq(heard.ev[0].type, EBPFRT_EVENT_ASLEEP);
+	cr_assert_eq(heard.ev[0].link, 1);
+	cr_assert_str_eq(heard.text[0], "awake");
+}
+
 Test(event, what_a_newer_daemon_says_is_passed_over)
 {
-	struct msg_event e = {.what = 7, .pid = 100};
+	struct msg_event e = {.what = 8, .pid = 100};
 
 	cr_assert_eq(dispatch(MSG_EVENT, &e, sizeof(e)), 0);
 	e.what = 0;

@@ -203,6 +203,16 @@ void heldback_forked(void)
 	any = nheld = 0;
 }
 
+/* To whom it was sent. What a thread or process says it got from kill() it can only send itself. */
+static void give_back(const struct held *h)
+{
+	if (h->tid &&
+	    SYS6(__NR_rt_tgsigqueueinfo, agent.pid, h->tid, h->sig, &h->info, 0, 0) == -EPERM)
+		SYS3(__NR_tgkill, agent.pid, h->tid, h->sig);
+	else if (!h->tid && SYS3(__NR_rt_sigqueueinfo, agent.pid, h->sig, &h->info))
+		SYS3(__NR_kill, agent.pid, h->sig, 0);
+}
+
 /* To the kernel, whose the masks are again; blocked here, this thread is to get none of them. */
 void heldback_give_back(void)
 {
@@ -215,9 +225,7 @@ void heldback_give_back(void)
 	{
 		if (h->state != HELD_READY)
 			continue;
-		/* what a thread says it got from kill() it can only send itself */
-		if (SYS3(__NR_rt_sigqueueinfo, agent.pid, h->sig, &h->info))
-			SYS3(__NR_kill, agent.pid, h->sig, 0);
+		give_back(h);
 		set_free(h);
 	}
 	any = 0;

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Start a command under the agent: its output, status and signals are its own.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
-plan 35
+plan 34
 
 try ebpfrt run -q -P "$samples/hello.bpf.o" -- sh -c 'echo out; echo diag >&2; exit 7'
 is "the status is the command's" "$status" 7

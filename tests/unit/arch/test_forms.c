@@ -198,6 +198,7 @@ static void aim(const struct arch_insn *in, u8 *bytes, u64 addr, struct machine 
 		*machine_word(&m->regs, extended(in->modrm, in->rex, INSN_REX_B)) = at;
 }
 
+#define WRPKRU 0xef
 /* Operands that are not in ModRM, or that must be tame for anything to happen. */
 static void tame(const struct arch_insn *in, u8 *bytes, struct machine *m)
 {
@@ -217,6 +218,8 @@ static void tame(const struct arch_insn *in, u8 *bytes, struct machine *m)
 		m->regs.cx = machine_random() & 0x1f;
 	if (forms_is(in, 1, 0x01, 0x01)) /* xgetbv */
 		m->regs.cx = machine_random() & 1;
+	if (forms_is(in, 1, 0x01, 0x01) && in->modrm == WRPKRU) /* it would take our memory away */
+		m->regs.dx |= 1;
 	if (is_gather(in))
 		for (u32 i = 160; i < machine_xstate_size; i += 8)
 			if (i < 416 || i >= 576)

@@ -10,7 +10,9 @@
  * lets it go on there. A trap in the agent itself, the return of a call that was probed before, is
  * one of gdb's stops, too; behind it is an instruction that faults, by which the agent gets it
  * after all. When the debugger has gone, everything is restored and done again by an injection,
- * which knows the masks and handlers by then. Jumps stay: no trap is needed for them.
+ * which knows the masks and handlers by then. Jumps stay: no trap is needed for them. So do all
+ * probes where unwinders are guarded: without, an exception doesn't get through the calls whose
+ * returns are probed.
  *
  * A tool that passes SIGTRAP on is no such debugger: strace, and whoever says so, ebpfrt-gdb.py by
  * a word in the target's page of statistics, everybody by EBPFRT_DEBUGGER=keep.
@@ -165,6 +167,36 @@ static int swap_breaks(const struct target *t, bool out)
 /* --- sleep and waking --------------------------------------------------------------------------
  */
 
+static void tell_that_stay(struct target *t, s32 tracer, const char *name, int err,
+			   const char *reason)
+{
+	char why[PROBE_WHY_MAX];
+
+	snprintf(why, sizeof(why),
+		 "process %d is under a debugger (%s, %d), and its probes can't be taken out: %s; "
+		 "let that pass SIGTRAP on (in gdb: handle SIGTRAP nostop noprint pass)",
+		 t->pid, name, tracer, reason);
+	target_event(t->d, t, 7, 0, err, why);
+}
+
+static bool unwinders_are_guarded(const struct target *t)
+{
+	for (u32 i = 0; i < t->nsites; i++)
+		if (t->sites[i].armed &&
+		    t->sites[i].site.flags & (AGENT_SITE_UNWIND | AGENT_SITE_RESUME))
+			return true;
+	return false;
+}
+
+static void stay(struct target *t, s32 tracer, const char *name)
+{
+	if (t->stays_under != tracer)
+		tell_that_stay(
+			t, tracer, name, -EBUSY,
+			"exceptions couldn't pass through the calls whose returns are probed");
+	t->stays_under = tracer;
+}
+
 static void fall_asleep(struct target *t, s32 tracer, const char *name)
 {
 	char why[PROBE_WHY_MAX];
@@ -181,19 +213,15 @@ static void fall_asleep(struct target *t, s32 tracer, const char *name)
 	}
 	err = swap_breaks(t, true);
 	t->held = switches(t->pid);
-	if (err)
-		snprintf(why, sizeof(why),
-			 "process %d is under a debugger (%s, %d), and its probes can't be taken "
-			 "out: %s; "
-			 "let that pass SIGTRAP on (in gdb: handle SIGTRAP nostop noprint pass)",
-			 t->pid, name, tracer, strerror(-err));
-	else
-		snprintf(why, sizeof(why),
-			 "process %d is under a debugger (%s, %d): its probes sleep, and what it "
-			 "does "
-			 "meanwhile is not seen; they come back when that leaves",
-			 t->pid, name, tracer);
-	target_event(t->d, t, 7, 0, err, why);
+	if (err) {
+		tell_that_stay(t, tracer, name, err, strerror(-err));
+		return;
+	}
+	snprintf(why, sizeof(why),
+		 "process %d is under a debugger (%s, %d): its probes sleep, and what it does "
+		 "meanwhile is not seen; they come back when that leaves",
+		 t->pid, name, tracer);
+	target_event(t->d, t, 7, 0, 0, why);
 }
 
 /* The links that are, or would be, in place are wanted again, in a target that has nothing. */
@@ -274,8 +302,12 @@ void debugger_look(struct target *t)
 		stay_awake(t);
 	} else if (!t->asleep) {
 		tracer = t->x && t->x->injecting ? 0 : debugger_of(t, name);
-		if (tracer)
+		if (tracer && unwinders_are_guarded(t))
+			stay(t, tracer, name);
+		else if (tracer)
 			fall_asleep(t, tracer, name);
+		else
+			t->stays_under = 0;
 	}
 }
 

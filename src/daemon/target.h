@@ -141,15 +141,16 @@ struct target {
 	bool dirty;		    /* look again when the exchange is over */
 	bool modules;		    /* the loader has something new */
 	bool gone;
-	bool executed; /* another program, without our agent */
-	bool asleep;   /* a debugger is there: debugger.c */
-	bool slept;    /* its agent does not know */
-	bool waking;   /* clients are to be told when it is over */
-	u64 held;      /* context switches of its threads, while the debugger holds them all */
-	bool failed;   /* the last attempt; nothing is under way */
-	u64 swept_by;  /* cookie of the target whose unknown child it was, 0: it came by itself */
-	bool sweep;    /* it was restored: its children are to be looked for */
-	bool forked;   /* has to be told what it inherited */
+	bool executed;	 /* another program, without our agent */
+	bool asleep;	 /* a debugger is there: debugger.c */
+	bool slept;	 /* its agent does not know */
+	bool waking;	 /* clients are to be told when it is over */
+	s32 stays_under; /* a debugger under which its probes stay, as was said */
+	u64 held;	 /* context switches of its threads, while the debugger holds them all */
+	bool failed;	 /* the last attempt; nothing is under way */
+	u64 swept_by;	 /* cookie of the target whose unknown child it was, 0: it came by itself */
+	bool sweep;	 /* it was restored: its children are to be looked for */
+	bool forked;	 /* has to be told what it inherited */
 	u32 busy_retries;
 	u32 restores; /* failed ones in a row */
 	bool lingers; /* a thread is in a program that was taken away: once more, then */

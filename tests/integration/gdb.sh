@@ -15,7 +15,7 @@ if ! grep -q "^\[Inferior 1 (process $target) detached\]" gdb.out; then
 	target_quit
 	exit 0
 fi
-plan 53
+plan 56
 
 # it reads symbols first, for as long as it takes
 gdb_wait() {
@@ -127,6 +127,26 @@ wait "$attach_child"
 like "gdb as it is, and kills it" "$(cat attach.err)" "^ebpfrt: the target has ended; 2 hits, 0 lost"
 exec 8>&- 9<&-
 wait "$target_child"
+
+# where exceptions must get through calls whose returns are probed the probes stay, which is said
+if [ -s "$bin/returns_cc" ]; then # made only where there is a compiler for C++
+	target_program=$bin/returns_cc
+	target_start
+	attach_start "$target" "$bin/returns_cc.bpf.o"
+	say hold
+	env -u DEBUGINFOD_URLS gdb -nx -q -batch -p "$target" \
+		-ex "shell while ! grep -q 'be taken out' attach.err; do sleep 0.01; done" -ex detach >gdb.out 2>&1 </dev/null
+	say go
+	is "gdb as it is, and an exception in a call whose return is probed" "$answer" "hold 0 1"
+	like "gdb as it is: the probes stay" "$(cat attach.err)" \
+		"^ebpfrt: warning: process $target is under a debugger \(gdb, [0-9]+\), and its probes can't be taken out: exceptions couldn't pass\
+ through the calls whose returns are probed; let that pass SIGTRAP on \(in gdb: handle SIGTRAP nostop noprint pass\)$"
+	attach_stop INT
+	target_quit
+	is "gdb as it is, and exceptions: to its end" "$target_status" 0
+else
+	skip 3 "no compiler for C++"
+fi
 
 # many threads in hits
 target_program=$bin/target

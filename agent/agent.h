@@ -16,6 +16,7 @@
 
 #include "agent/frame.h"
 #include "agent/sys.h"
+#include "base/hash.h"
 #include "core/run/helper.h"
 #include "osl/osl_trap.h"
 #include "proto/shm_abi.h"
@@ -250,7 +251,7 @@ static inline struct agent_lane *agent_lane_at(u64 sp)
 extern struct agent_place *agent_sites[SITES_FEW] __hidden;
 static inline u32 site_hash(u64 addr)
 {
-	return (u32)((addr * 0x9e3779b97f4a7c15ULL) >> 40);
+	return hash_quick(addr);
 }
 static inline struct agent_place *site_find_in(struct agent_place **head, u64 addr)
 {
@@ -394,7 +395,7 @@ extern struct agent_active agent_active_slots[ACTIVE_SLOTS] __hidden;
 /* The first that one with @key is looked for in. */
 static inline u32 active_slot(u64 key)
 {
-	return (u32)((key * 0x9e3779b97f4a7c15ULL) >> 40) % ACTIVE_SLOTS;
+	return hash_quick(key) % ACTIVE_SLOTS;
 }
 #define ACTIVE_OPEN 1
 #define ACTIVE_EXPOSED 2 /* and one of their handlers runs, which may not come back */
@@ -735,7 +736,7 @@ void exec_follow(const struct agent_follow *f);
 /* The system call @nr is about to be made: true when agent_exec() makes it, with @regs. */
 bool exec_guard(u64 nr, u64 behind, struct arch_regs *regs);
 bool exec_trace_me(u64 nr, struct arch_regs *regs); /* true: it is done */
-void exec_failed(struct osl_ucontext *uc); /* at agent_exec_back */
+void exec_failed(struct osl_ucontext *uc);	    /* at agent_exec_back */
 /* Will it bring our agent along? 0, enum agent_exec_why, or negative: it will not be executed. */
 int execfile_look(int dir, const char *path, int flags, const char *agent_path);
 void environ_hide(void);

@@ -29,7 +29,7 @@
 
 static u64 pads[PADS];
 static u32 npads;
-static const u8 break_insn = 0xcc;
+static const u8 break_insn = ARCH_BREAK;
 
 /* --- what jumps lead to -------------------------------------------------------------------------
  */
@@ -46,7 +46,7 @@ void jump_arena(u64 addr)
 
 static u64 *pad_find(u64 page)
 {
-	u32 i = (u32)((page * 0x9e3779b97f4a7c15ULL) >> 40) % PADS;
+	u32 i = hash_quick(page) % PADS;
 
 	while (pads[i] && pads[i] != page)
 		i = (i + 1) % PADS;
@@ -120,7 +120,8 @@ u64 jump_pad_leads(u64 addr)
 	u8 bytes[ARCH_JUMP_LEN];
 	s32 rel;
 
-	if (!jump_is_pad(addr) || osl_read(bytes, (void *)addr, sizeof(bytes)) || bytes[0] != 0xe9)
+	if (!jump_is_pad(addr) || osl_read(bytes, (void *)addr, sizeof(bytes)) ||
+	    bytes[0] != ARCH_JUMP)
 		return 0;
 	memcpy(&rel, bytes + 1, sizeof(rel));
 	return addr + ARCH_JUMP_LEN + (u64)(s64)rel;
@@ -204,7 +205,7 @@ static void count_jumps(s32 n)
 
 void jump_raise(struct agent_poke *poke, struct agent_place *const *v, u32 n)
 {
-	static const u8 jump_insn = 0xe9;
+	static const u8 jump_insn = ARCH_JUMP;
 	u64 rising = 0;
 	bool synced;
 

@@ -50,7 +50,6 @@ enum state {
 	POPPED,	   /* the same, and its stub was reached meanwhile */
 };
 #define CALL_INSN 0xe8
-#define BREAK_INSN 0xcc
 #define STATE_BITS 3u
 #define STACK_REACH (64ull << 20) /* how far a stack is looked through */
 
@@ -483,7 +482,7 @@ static u8 stub_page[EBPFRT_PAGE_SIZE];
 /* A stub begins with @first; behind that it is the call, or what it was made as. */
 static void stub_bytes(u64 stub, u8 first, bool call, u8 out[STUB_SIZE])
 {
-	static const u8 made[STUB_SIZE] = {BREAK_INSN, 0x0f, 0x0b, 0x0f, 0x0b, 0x0f, 0x0b, 0x90};
+	static const u8 made[STUB_SIZE] = {ARCH_BREAK, 0x0f, 0x0b, 0x0f, 0x0b, 0x0f, 0x0b, 0x90};
 
 	memcpy(out, made, sizeof(made));
 	if (call)
@@ -515,7 +514,7 @@ void ret_raise(struct agent_poke *poke)
 {
 	if (raised || __atomic_exchange_n(&rewriting, 1, __ATOMIC_ACQUIRE))
 		return;
-	raised = write_all(poke, BREAK_INSN, true) && poke_sync(poke);
+	raised = write_all(poke, ARCH_BREAK, true) && poke_sync(poke);
 	if (raised) {
 		write_all(poke, CALL_INSN, true);
 		poke_sync(poke);
@@ -529,9 +528,9 @@ void ret_lower(struct agent_poke *poke)
 {
 	if (!raised || __atomic_exchange_n(&rewriting, 1, __ATOMIC_ACQUIRE))
 		return;
-	raised = !write_all(poke, BREAK_INSN, true) || !poke_sync(poke);
+	raised = !write_all(poke, ARCH_BREAK, true) || !poke_sync(poke);
 	if (!raised) {
-		write_all(poke, BREAK_INSN, false);
+		write_all(poke, ARCH_BREAK, false);
 		poke_sync(poke);
 	}
 	store_release(&rewriting, 0);

@@ -32,7 +32,7 @@ static struct agent_place *many[MANY];
 static u32 nfew;
 static struct agent_hooks *spare[MAX_ORDER + 1];
 static struct agent_hooks *retired;
-static const u8 break_insn = 0xcc;
+static const u8 break_insn = ARCH_BREAK;
 
 __hot struct agent_place *site_find_more(u64 addr)
 {

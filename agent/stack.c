@@ -84,7 +84,7 @@ static u64 frame_size(const struct osl_ucontext *uc)
 
 static u32 hash_of(u64 thread)
 {
-	return (u32)((thread * 0x9e3779b97f4a7c15ULL) >> 40);
+	return hash_quick(thread);
 }
 
 void stack_lanes(void)

@@ -455,11 +455,11 @@ static bool serve_dead(const struct agent_place *p, struct arch_regs *regs, sigi
 
 	if (osl_read(text, (void *)p->addr, patch->len))
 		return false;
-	if (text[0] == 0xcc && memcmp(text + 1, patch->insn + 1, patch->len - 1) &&
+	if (text[0] == ARCH_BREAK && memcmp(text + 1, patch->insn + 1, patch->len - 1) &&
 	    !jump_tail_is(plan, text))
 		return false;
 	/* what could not be lowered is met again and again */
-	if (text[0] == 0xcc || load_relaxed(&p->jumped))
+	if (text[0] == ARCH_BREAK || load_relaxed(&p->jumped))
 		execute(plan, regs, info, uc, raise);
 	else
 		frame_set_ip(uc, p->addr);
@@ -513,7 +513,7 @@ static bool serve_moved(u64 addr)
 	u32 signature;
 	u8 byte;
 
-	if (osl_read(&byte, (void *)addr, 1) || byte == 0xcc)
+	if (osl_read(&byte, (void *)addr, 1) || byte == ARCH_BREAK)
 		return false;
 	if (osl_read(&signature, (void *)(addr - 3), 4) == 0 && signature == RSEQ_SIGNATURE)
 		return true;
@@ -616,7 +616,7 @@ static u64 untold(const struct osl_ucontext *uc)
 		return at;
 	p = site_find(at);
 	if (!p || load_acquire(&p->state) != SITE_ARMED || osl_read(&byte, (void *)at, 1) ||
-	    byte != 0xcc)
+	    byte != ARCH_BREAK)
 		return 0;
 	osl_regs_from_ucontext(&regs, uc);
 	return arch_patch_done(&load_acquire(&p->plan)->patch, &regs) ? 0 : at;

@@ -31,7 +31,7 @@ static struct wait_mask masks[MASKS];
 
 static struct wait_mask *entry_of(u64 given)
 {
-	u32 start = (u32)((given * 0x9e3779b97f4a7c15ULL) >> 40) % MASKS;
+	u32 start = hash_quick(given) % MASKS;
 	struct wait_mask *m = NULL;
 
 	for (u32 i = 0; i < WINDOW; i++) {

@@ -46,7 +46,7 @@ static void wipe(struct note *n)
 
 static struct note *nth(u64 thread, u32 i)
 {
-	return &notes[((u32)((thread * 0x9e3779b97f4a7c15ULL) >> 40) + i) % NOTES];
+	return &notes[(hash_quick(thread) + i) % NOTES];
 }
 
 static struct note *find(u64 thread)

@@ -19,6 +19,7 @@ struct ebpf_image;
 
 #define ARCH_MAX_INSN 16
 #define ARCH_SLOT_SIZE 64
+#define ARCH_BREAK 0xcc	 /* x86-64's int3; its first byte where a port has more */
 #define ARCH_BREAK_LEN 1 /* bytes of the break instruction that is written over a site */
 
 /* how a displaced instruction gets executed */
@@ -173,6 +174,7 @@ bool arch_patch_done(const struct arch_patch *p, const struct arch_regs *regs);
 /* --- a jump instead of the break
  * ------------------------------------------------------------------------------------ */
 
+#define ARCH_JUMP 0xe9 /* the first byte of a jump that is written over a site */
 #define ARCH_JUMP_LEN 5
 #define ARCH_STUB_SIZE 64
 

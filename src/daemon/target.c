@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/hash.h"
 
 #define TARGETS_MAX 1024u
 #define LOOK_NS (500ull * 1000000)
@@ -57,7 +58,7 @@ struct given_one *given_add(struct given *g, u32 id)
 
 static u32 index_slot(const struct addr_index *x, u64 addr)
 {
-	return (u32)((addr * 0x9e3779b97f4a7c15ULL) >> 32) & (x->size - 1);
+	return hash_quick(addr) & (x->size - 1);
 }
 
 static bool index_grow(struct addr_index *x, u32 n)

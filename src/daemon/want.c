@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "daemon/exchange.h"
 
 #define MOVES_MAX 8
@@ -62,7 +63,7 @@ static void fill_wants(struct exchange *x)
 
 static u32 module_of(const struct osl_ident *file)
 {
-	return ((file->ino ^ (file->dev << 32)) * 0x9e3779b97f4a7c15ULL) >> 33;
+	return hash_quick(file->ino ^ (file->dev << 32));
 }
 
 static struct site *adopt_site(struct target *t, const struct plan_site *ps)

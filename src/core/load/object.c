@@ -6,12 +6,11 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/hash.h"
 
 static u32 ident_hash(const struct osl_ident *i)
 {
-	u64 h = (i->ino ^ (i->dev << 40)) * 0x9e3779b97f4a7c15ULL;
-
-	return h >> 56;
+	return hash_quick(i->ino ^ (i->dev << 40)) >> 16;
 }
 
 void ebpf_table_init(struct ebpf_table *t)

@@ -135,8 +135,6 @@ int arch_returns(const u8 *code, size_t len, bool tables, u32 *offsets, u32 max,
 bool arch_patch_native(struct arch_patch *p);
 /* ELF e_machine of what can be probed here, 0 when nothing can. */
 extern const u16 arch_elf_machine;
-/* What is written over a site, ARCH_BREAK_LEN bytes; 0 where nothing can be. */
-extern const u8 arch_break;
 
 /* Where may a slot for @p be? Inclusive range of slot addresses from which displacements and the
  * jump back reach. */

@@ -158,8 +158,8 @@ static int swap_breaks(const struct target *t, bool out)
 		const struct arch_patch *p = &t->sites[i].site.patch;
 
 		if (t->sites[i].armed)
-			swap_byte(mem, p->addr, out ? arch_break : p->insn[0],
-				  out ? p->insn[0] : arch_break);
+			swap_byte(mem, p->addr, out ? ARCH_BREAK : p->insn[0],
+				  out ? p->insn[0] : ARCH_BREAK);
 	}
 	return 0;
 }

@@ -5,7 +5,6 @@
 #include "arch/arch.h"
 
 const u16 arch_elf_machine = 0;
-const u8 arch_break = 0;
 
 const char *arch_patch_refusal(int reason)
 {

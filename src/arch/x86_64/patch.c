@@ -21,7 +21,6 @@
 #define USER_TOP 0x7ffffffff000ull
 
 const u16 arch_elf_machine = EM_X86_64;
-const u8 arch_break = 0xcc;
 
 enum refusal {
 	REFUSED_FAR = ARCH_REFUSED_ARCH,

@@ -17,7 +17,6 @@
  * - own: handlers of its own for SIGTRAP and SIGFPE: "own"
  * - quit
  */
-#define _GNU_SOURCE
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>

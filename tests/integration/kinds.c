@@ -14,7 +14,6 @@
  *	kinds mdwe     PR_SET_MDWE: nothing that was not executable becomes so
  *	kinds sleeping a thread sleeps over and over; says how often it was woken early
  */
-#define _GNU_SOURCE
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>

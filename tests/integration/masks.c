@@ -15,7 +15,6 @@
  * - block, unblock: all signals; what was blocked at the start
  * - quit
  */
-#define _GNU_SOURCE
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>

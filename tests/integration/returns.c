@@ -18,7 +18,6 @@
  *	libunwind, steps   the same as libunwind sees it, at once and step by step, with calls of
  *	                   probed functions in between; "none" where there is no libunwind
  */
-#define _GNU_SOURCE
 #include "returns_common.h"
 
 #include <setjmp.h>

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* Preloaded into the daemon: its children, who plan the probes, take three seconds to read the
  * first symbol. */
-#define _GNU_SOURCE
 #include <dlfcn.h>
 #include <gelf.h>
 #include <unistd.h>

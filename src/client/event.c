@@ -106,10 +106,14 @@ static char *why_of(const struct frame *f, int err)
 static int dispatch_event(const struct frame *f, event_fn fn, void *cookie)
 {
 	static const enum ebpfrt_event_type types[] = {
-		[1] = EBPFRT_EVENT_TARGET_END,	  [2] = EBPFRT_EVENT_LINK_ATTACHED,
-		[3] = EBPFRT_EVENT_LINK_FAILED,	  [4] = EBPFRT_EVENT_TARGET_LEFT,
-		[5] = EBPFRT_EVENT_LINK_DETACHED, [6] = EBPFRT_EVENT_UNFOLLOWED,
-		[7] = EBPFRT_EVENT_ASLEEP};
+		[MSG_EVENT_TARGET_END] = EBPFRT_EVENT_TARGET_END,
+		[MSG_EVENT_LINK_ATTACHED] = EBPFRT_EVENT_LINK_ATTACHED,
+		[MSG_EVENT_LINK_FAILED] = EBPFRT_EVENT_LINK_FAILED,
+		[MSG_EVENT_TARGET_LEFT] = EBPFRT_EVENT_TARGET_LEFT,
+		[MSG_EVENT_LINK_DETACHED] = EBPFRT_EVENT_LINK_DETACHED,
+		[MSG_EVENT_UNFOLLOWED] = EBPFRT_EVENT_UNFOLLOWED,
+		[MSG_EVENT_ASLEEP] = EBPFRT_EVENT_ASLEEP,
+	};
 	struct ebpfrt_event ev = {0};
 	_cleanup_free_ char *why = NULL;
 	struct msg_event e;

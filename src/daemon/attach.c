@@ -212,7 +212,7 @@ void tlink_fail(struct tlink *tl, int err, const char *why)
 	tlink_become(tl, TLINK_FAILED);
 	tl->err = err;
 	snprintf(tl->reason, sizeof(tl->reason), "%s", why);
-	target_event(tl->t->d, tl->t, 3, tl->link, err, tl->reason);
+	target_event(tl->t->d, tl->t, MSG_EVENT_LINK_FAILED, tl->link, err, tl->reason);
 }
 
 /* --- answering ------------------------------------------------------------------------------- */
@@ -350,7 +350,7 @@ static void drop_tlinks(struct attach *a)
 /* Who made the link may be waiting for what it brings. */
 static void tell_detached(struct daemon *d, const struct ebpf_link_obj *l)
 {
-	struct msg_event e = {.what = 5, .link = l->obj.id};
+	struct msg_event e = {.what = MSG_EVENT_LINK_DETACHED, .link = l->obj.id};
 	struct client *c = client_by_session(d, l->session);
 
 	if (c)

@@ -176,7 +176,7 @@ static void tell_that_stay(struct target *t, s32 tracer, const char *name, int e
 		 "process %d is under a debugger (%s, %d), and its probes can't be taken out: %s; "
 		 "let that pass SIGTRAP on (in gdb: handle SIGTRAP nostop noprint pass)",
 		 t->pid, name, tracer, reason);
-	target_event(t->d, t, 7, 0, err, why);
+	target_event(t->d, t, MSG_EVENT_ASLEEP, 0, err, why);
 }
 
 static bool unwinders_are_guarded(const struct target *t)
@@ -221,7 +221,7 @@ static void fall_asleep(struct target *t, s32 tracer, const char *name)
 		 "process %d is under a debugger (%s, %d): its probes sleep, and what it does "
 		 "meanwhile is not seen; they come back when that leaves",
 		 t->pid, name, tracer);
-	target_event(t->d, t, 7, 0, 0, why);
+	target_event(t->d, t, MSG_EVENT_ASLEEP, 0, 0, why);
 }
 
 /* The links that are, or would be, in place are wanted again, in a target that has nothing. */
@@ -271,7 +271,7 @@ void debugger_awake(struct target *t)
 		return;
 	t->waking = false;
 	snprintf(why, sizeof(why), "process %d: its probes are awake again", t->pid);
-	target_event(t->d, t, 7, 1, 0, why);
+	target_event(t->d, t, MSG_EVENT_ASLEEP, 1, 0, why);
 }
 
 void debugger_exchanged(struct target *t)

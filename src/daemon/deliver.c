@@ -172,7 +172,7 @@ static void ack_last(struct exchange *x, const struct xmsg *m, s32 err, const u8
 		tlink_become(tl, TLINK_DONE);
 		tl->moved = 0;
 		if (!tl->had)
-			target_event(x->t->d, x->t, 2, tl->link, 0, NULL);
+			target_event(x->t->d, x->t, MSG_EVENT_LINK_ATTACHED, tl->link, 0, NULL);
 		tl->had = true;
 	}
 }

@@ -134,7 +134,7 @@ static bool tell_one(struct target *t, u64 i)
 		return false;
 	snprintf(why, sizeof(why), "process %d has executed %s, which is not probed: %s",
 		 (int)n.pid, n.path[0] ? n.path : "a program", whys[n.why]);
-	target_event(t->d, t, 6, 1, 0, why);
+	target_event(t->d, t, MSG_EVENT_UNFOLLOWED, 1, 0, why);
 	return true;
 }
 
@@ -146,7 +146,7 @@ static void tell_others(struct target *t, u64 n)
 	if (more <= 0)
 		return;
 	t->execs_said += (u64)more;
-	target_event(t->d, t, 6, (u32)MIN((u64)more, (u64)UINT32_MAX), 0, NULL);
+	target_event(t->d, t, MSG_EVENT_UNFOLLOWED, (u32)MIN((u64)more, (u64)UINT32_MAX), 0, NULL);
 }
 
 void family_tell(struct target *t)

@@ -44,7 +44,7 @@ static void ended_as_it_was(struct target *t, const struct family *f)
 	family_tell(t);
 	for (u32 i = 0; f && i < f->n; i++)
 		target_leave(t, f->sessions[i]);
-	target_event(t->d, t, 4, 0, f ? -ESRCH : 0, NULL);
+	target_event(t->d, t, MSG_EVENT_TARGET_LEFT, 0, f ? -ESRCH : 0, NULL);
 	target_free(t);
 }
 

@@ -328,7 +328,7 @@ static void drop_target(struct target *t, struct group *g)
 	trace_drain(t->d);
 	trace_settle(t);
 	if (t->nmembers)
-		target_event(t->d, t, 4, 0, 0, NULL);
+		target_event(t->d, t, MSG_EVENT_TARGET_LEFT, 0, 0, NULL);
 	t->nmembers = 0;
 	while (!list_empty(&t->links))
 		tlink_free(list_entry(t->links.next, struct tlink, in_target));

@@ -222,8 +222,8 @@ void target_leave(struct target *t, u32 session)
 	t->nmembers = n;
 }
 
-void target_event(struct daemon *d, const struct target *t, u32 what, u32 link, s32 err,
-		  const char *why)
+void target_event(struct daemon *d, const struct target *t, enum msg_event_what what, u32 link,
+		  s32 err, const char *why)
 {
 	const struct msg_event e = {.what = what, .pid = t->pid, .link = link, .err = err};
 	char body[sizeof(e) + PROBE_WHY_MAX], *text = body + sizeof(e);
@@ -266,7 +266,7 @@ static void on_exit_of(struct loop_source *s, u32 events)
 
 	trace_settle(t);
 	family_tell(t);
-	target_event(t->d, t, 1, 0, 0, NULL);
+	target_event(t->d, t, MSG_EVENT_TARGET_END, 0, 0, NULL);
 	sweep_orphans(t);
 	target_free(t);
 }
@@ -331,7 +331,7 @@ static void on_look(struct loop_timer *timer)
 	family_tell(t);
 	if (!t->x && look_executed(t)) {
 		trace_settle(t);
-		target_event(t->d, t, 4, 0, -ESRCH, NULL);
+		target_event(t->d, t, MSG_EVENT_TARGET_LEFT, 0, -ESRCH, NULL);
 		target_free(t);
 		return;
 	}

@@ -236,8 +236,8 @@ u32 target_stat_new(struct target *t);
 /* Statistics: loaded once each, sums over the page. */
 void target_stat(const struct target *t, u32 index, struct agent_stat *out);
 u64 target_hits(const struct target *t); /* of any site */
-void target_event(struct daemon *d, const struct target *t, u32 what, u32 link, s32 err,
-		  const char *why);
+void target_event(struct daemon *d, const struct target *t, enum msg_event_what what, u32 link,
+		  s32 err, const char *why);
 
 /* --- attach.c -------------------------------------------------------------------------------- */
 

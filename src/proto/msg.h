@@ -241,11 +241,18 @@ struct msg_log_line {
 	u32 lost; /* lines dropped before this one because the reader was slow */
 };
 
+enum msg_event_what {
+	MSG_EVENT_TARGET_END = 1,
+	MSG_EVENT_LINK_ATTACHED,
+	MSG_EVENT_LINK_FAILED,
+	MSG_EVENT_TARGET_LEFT,	 /* detached by another, or with .err by exec */
+	MSG_EVENT_LINK_DETACHED, /* the session's */
+	MSG_EVENT_UNFOLLOWED,	 /* it has executed .link programs that are not followed */
+	MSG_EVENT_ASLEEP,	 /* its probes sleep, or (.link) are awake again */
+};
+
 struct msg_event {
-	u32 what; /* 1 target ended, 2 link attached, 3 link failed, 4 target left (detached
-		     by another, or with .err by exec), 5 the session's link was detached, 6 it has
-		     executed .link programs that are not followed, 7 its probes sleep, or (.link)
-		     are awake again */
+	u32 what; /* enum msg_event_what */
 	s32 pid;
 	u32 link;
 	s32 err;

@@ -116,7 +116,8 @@ Test(event, events_by_their_numbers)
 		EBPFRT_EVENT_TARGET_LEFT, EBPFRT_EVENT_LINK_DETACHED};
 
 	for (u32 i = 0; i < ARRAY_SIZE(want); i++) {
-		struct msg_event e = {.what = i + 1, .pid = 100, .link = 7, .err = -ENOENT};
+		struct msg_event e = {
+			.what = MSG_EVENT_TARGET_END + i, .pid = 100, .link = 7, .err = -ENOENT};
 
 		cr_assert_eq(dispatch(MSG_EVENT, &e, sizeof(e)), 1);
 		cr_assert_eq(heard.ev[0].type, want[i]);
@@ -131,7 +132,7 @@ Test(event, why_a_link_failed)
 	struct {
 		struct msg_event e;
 		char why[16];
-	} m = {{.what = 3, .err = -ENOENT}, "it is\nnot there"};
+	} m = {{.what = MSG_EVENT_LINK_FAILED, .err = -ENOENT}, "it is\nnot there"};
 
 	cr_assert_eq(dispatch(MSG_EVENT, &m, sizeof(m.e) + 4), 1);
 	cr_assert_str_eq(heard.text[0], "it i", "it ends with the message");
@@ -139,7 +140,7 @@ Test(event, why_a_link_failed)
 	cr_assert_str_eq(heard.text[0], "it is", "one line");
 	cr_assert_eq(dispatch(MSG_EVENT, &m, sizeof(m.e)), 1);
 	cr_assert_str_eq(heard.text[0], "No such file or directory", "none");
-	m.e.what = 2;
+	m.e.what = MSG_EVENT_LINK_ATTACHED;
 	cr_assert_eq(dispatch(MSG_EVENT, &m, sizeof(m.e)), 1);
 	cr_assert_str_eq(heard.text[0], "(none)", "others have none");
 }
@@ -149,7 +150,7 @@ Test(event, programs_that_are_not_followed)
 	struct {
 		struct msg_event e;
 		char why[16];
-	} m = {{.what = 6, .pid = 100, .link = 3}, "it is\nso"};
+	} m = {{.what = MSG_EVENT_UNFOLLOWED, .pid = 100, .link = 3}, "it is\nso"};
 
 	cr_assert_eq(dispatch(MSG_EVENT, &m, sizeof(m)), 1);
 	cr_assert_eq(heard.ev[0].type, EBPFRT_EVENT_UNFOLLOWED);
@@ -166,7 +167,7 @@ Test(event, probes_that_sleep)
 	struct {
 		struct msg_event e;
 		char why[8];
-	} m = {{.what = 7, .pid = 100, .link = 1}, "awake"};
+	} m = {{.what = MSG_EVENT_ASLEEP, .pid = 100, .link = 1}, "awake"};
 
 	cr_assert_eq(dispatch(MSG_EVENT, &m, sizeof(m)), 1);
 	cr_assert_eq(heard.ev[0].type, EBPFRT_EVENT_ASLEEP);
@@ -176,7 +177,7 @@ Test(event, probes_that_sleep)
 
 Test(event, what_a_newer_daemon_says_is_passed_over)
 {
-	struct msg_event e = {.what = 8, .pid = 100};
+	struct msg_event e = {.what = MSG_EVENT_ASLEEP + 1, .pid = 100};
 
 	cr_assert_eq(dispatch(MSG_EVENT, &e, sizeof(e)), 0);
 	e.what = 0;

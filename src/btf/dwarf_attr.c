@@ -176,3 +176,34 @@ int die_next(Dwarf_Die *die)
 
 	return got < 0 ? -EBADMSG : !got;
 }
+
+struct level {
+	Dwarf_Die die;
+	int more;
+	u32 mark; /* of what these are in */
+};
+
+int die_walk(const Dwarf_Die *root, die_visit visit, void *cookie)
+{
+	struct level stack[DIE_DEPTH_MAX], *at = stack;
+
+	at->more = die_child(root, &at->die);
+	at->mark = 0;
+	for (;;) {
+		u32 mark = at->mark;
+		int enter = at->more > 0 ? visit(&at->die, &mark, cookie) : 0;
+
+		if (at->more < 0 || enter < 0)
+			return at->more < 0 ? at->more : enter;
+		if (enter && at + 1 < stack + DIE_DEPTH_MAX) {
+			at[1].more = die_child(&at->die, &at[1].die);
+			(++at)->mark = mark;
+			continue;
+		}
+		if (!at->more && at == stack)
+			return 0;
+		if (!at->more)
+			at--;
+		at->more = die_next(&at->die);
+	}
+}

@@ -74,3 +74,16 @@ bool die_address(struct die *d, u64 *out);
  */
 int die_child(const Dwarf_Die *parent, Dwarf_Die *out);
 int die_next(Dwarf_Die *die);
+
+#define DIE_DEPTH_MAX 64u
+
+/*
+ * Called with each DIE below a root, from the first to the last. @mark is that of what the DIE is
+ * in, and may be set for what is in it. 1: look into it; 0: don't; or -errno, which ends the walk.
+ */
+typedef int (*die_visit)(const Dwarf_Die *die, u32 *mark, void *cookie);
+/*
+ * With a stack of a fixed depth: what is deeper isn't looked for. 0, -EBADMSG for a tree that can't
+ * be walked, or what @visit returned.
+ */
+int die_walk(const Dwarf_Die *root, die_visit visit, void *cookie);

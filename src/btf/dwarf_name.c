@@ -19,9 +19,9 @@
 #include "base/macros.h"
 #include "btf/dwarf_conv.h"
 
-#define DEPTH_MAX 64u
 #define NAME_LEN_MAX (1u << 16)
 #define HOPS_MAX 8
+#define SCOPES_MAX (1u << 28)
 
 struct dwarf_scope {
 	Dwarf_Die die;
@@ -52,9 +52,10 @@ static int add_scope(struct dwarf_scopes *s, const Dwarf_Die *die, u32 parent)
 {
 	if (s->n == s->cap) {
 		u32 cap = s->cap ? s->cap * 2 : 256;
-		struct dwarf_scope *bigger = reallocarray(s->v, cap, sizeof(*bigger));
+		struct dwarf_scope *bigger =
+			cap > SCOPES_MAX ? NULL : reallocarray(s->v, cap, sizeof(*bigger));
 
-		if (!bigger || cap > 1u << 28)
+		if (!bigger)
 			return -ENOMEM;
 		s->v = bigger;
 		s->cap = cap;
@@ -63,60 +64,21 @@ static int add_scope(struct dwarf_scopes *s, const Dwarf_Die *die, u32 parent)
 	return (int)s->n;
 }
 
-struct level {
-	Dwarf_Die die;
-	int more;
-	u32 scope;
-};
-
 /* Remember the scope of @die, and enter it where it is one. */
-static int note(struct dwarf_scopes *s, struct level *at, struct level *below)
+static int note(const Dwarf_Die *die, u32 *scope, void *cookie)
 {
-	u32 tag = (u32)dwarf_tag(&at->die);
-	int scope;
+	struct dwarf_scopes *s = cookie;
+	u32 tag = (u32)dwarf_tag((Dwarf_Die *)die);
+	int inner;
 
-	below->more = 0;
-	if (at->scope && has_name_in_scope(tag) &&
-	    idmap_put(&s->of, (u64)(uintptr_t)at->die.addr, at->scope))
+	if (*scope && has_name_in_scope(tag) &&
+	    idmap_put(&s->of, (u64)(uintptr_t)die->addr, *scope))
 		return -ENOMEM;
-	if (!is_scope(tag))
+	if (!is_scope(tag) || !dwarf_haschildren((Dwarf_Die *)die))
 		return 0;
-	below->more = die_child(&at->die, &below->die);
-	if (below->more <= 0)
-		return below->more;
-	scope = add_scope(s, &at->die, at->scope);
-	below->scope = (u32)scope;
-	return scope < 0 ? scope : 0;
-}
-
-static int index_unit(struct dwarf_scopes *s, const Dwarf_Die *unit)
-{
-	struct level stack[DEPTH_MAX + 1];
-	u32 depth = 0;
-
-	stack[0].more = die_child(unit, &stack[0].die);
-	stack[0].scope = 0;
-	for (;;) {
-		struct level *at = &stack[depth];
-		int err;
-
-		if (at->more < 0)
-			return at->more;
-		if (!at->more) {
-			if (!depth)
-				return 0;
-			at = &stack[--depth];
-			at->more = die_next(&at->die);
-			continue;
-		}
-		err = note(s, at, at + 1);
-		if (err)
-			return err;
-		if (at[1].more > 0 && depth + 1 < DEPTH_MAX)
-			depth++;
-		else
-			at->more = die_next(&at->die);
-	}
+	inner = add_scope(s, die, *scope);
+	*scope = (u32)inner;
+	return inner < 0 ? inner : 1;
 }
 
 void dwarf_scopes_clear(struct dwarf_scopes *s)
@@ -144,7 +106,7 @@ static struct dwarf_scopes *scopes_of(struct dwarf_conv *c, const Dwarf_Die *die
 		return NULL;
 	if (idmap_put(&s->of, key, 1))
 		return NULL;
-	return index_unit(s, &unit) ? NULL : s;
+	return die_walk(&unit, note, s) ? NULL : s;
 }
 
 /* --- the name -----------------------------------------------------------------------------------
@@ -168,11 +130,11 @@ static int append(struct dwarf_conv *c, const char *text)
 
 static int append_scopes(struct dwarf_conv *c, const struct dwarf_scopes *s, u32 scope)
 {
-	u32 chain[DEPTH_MAX], n = 0;
+	u32 chain[DIE_DEPTH_MAX], n = 0;
 	struct die d;
 	int err = 0;
 
-	for (; scope && n < DEPTH_MAX; scope = s->v[scope - 1].parent)
+	for (; scope && n < DIE_DEPTH_MAX; scope = s->v[scope - 1].parent)
 		chain[n++] = scope - 1;
 	while (!err && n--) {
 		const char *name;

@@ -3,16 +3,14 @@
  * One unit: what in it is asked for. Every named type at the outermost level or inside of a
  * function, every function that has code, every variable that has an address.
  *
- * Rules: the tree is walked with a stack of a fixed depth; what is deeper isn't looked for (types
- * there are still found by those that refer to them).
+ * Rules: what is too deep to be walked to isn't looked for (types there are still found by those
+ * that refer to them).
  */
 #include <dwarf.h>
 #include <errno.h>
 
 #include "base/macros.h"
 #include "btf/dwarf_conv.h"
-
-#define DEPTH_MAX 64u
 
 static bool has_code(struct die *d)
 {
@@ -63,73 +61,35 @@ static int want_type(struct dwarf_conv *c, const Dwarf_Die *dw, bool in_function
 	return id < 0 ? id : 0;
 }
 
-/* What @dw itself adds, and whether to look into it. */
-static int visit(struct dwarf_conv *c, const Dwarf_Die *dw, bool *function, bool *enter)
+/* What @dw itself adds; whether to look into it. The mark says that it is inside of a function. */
+static int visit(const Dwarf_Die *dw, u32 *in_function, void *cookie)
 {
-	int tag = dwarf_tag((Dwarf_Die *)dw);
+	struct dwarf_conv *c = cookie;
+	int tag = dwarf_tag((Dwarf_Die *)dw), err;
 
-	*enter = false;
 	switch (tag) {
 	case DW_TAG_structure_type:
 	case DW_TAG_class_type:
 	case DW_TAG_interface_type:
 	case DW_TAG_union_type:
 	case DW_TAG_enumeration_type:
+		err = want_type(c, dw, *in_function);
+		return err ? err : c->scoped;
 	case DW_TAG_typedef:
 	case DW_TAG_base_type:
-		*enter = c->scoped && tag != DW_TAG_typedef && tag != DW_TAG_base_type;
-		return want_type(c, dw, *function);
+		return want_type(c, dw, *in_function);
 	case DW_TAG_subprogram:
-		*enter = *function = true;
-		return want_function(c, dw);
+		*in_function = true;
+		err = want_function(c, dw);
+		return err ? err : 1;
 	case DW_TAG_variable:
-		return want_variable(c, dw, *function);
+		return want_variable(c, dw, *in_function);
 	case DW_TAG_lexical_block:
 	case DW_TAG_namespace:
 	case DW_TAG_module:
-		*enter = true;
-		return 0;
+		return 1;
 	default:
 		return tag == DW_TAG_invalid ? -EBADMSG : 0;
-	}
-}
-
-struct level {
-	Dwarf_Die die;
-	int more;
-	bool function; /* these are inside of one */
-};
-
-static int walk(struct dwarf_conv *c, const Dwarf_Die *root)
-{
-	struct level stack[DEPTH_MAX];
-	u32 depth = 0;
-
-	stack[0].more = die_child(root, &stack[0].die);
-	stack[0].function = false;
-	for (;;) {
-		struct level *at = &stack[depth];
-		bool function = at->function, enter;
-		int err;
-
-		if (at->more < 0)
-			return at->more;
-		if (!at->more) {
-			if (!depth)
-				return 0;
-			at = &stack[--depth];
-			at->more = die_next(&at->die);
-			continue;
-		}
-		err = visit(c, &at->die, &function, &enter);
-		if (err)
-			return err;
-		if (enter && depth + 1 < DEPTH_MAX) {
-			stack[++depth].function = function;
-			stack[depth].more = die_child(&at->die, &stack[depth].die);
-		} else {
-			at->more = die_next(&at->die);
-		}
 	}
 }
 
@@ -162,6 +122,6 @@ int dwarf_convert_unit(struct dwarf_conv *c, const Dwarf_Die *unit)
 	c->scoped = has_namespaces(unit);
 	idmap_clear(&c->local);
 	dwarf_scopes_clear(&c->local_scopes);
-	err = walk(c, unit);
+	err = die_walk(unit, visit, c);
 	return err ? err : dwarf_drain(c);
 }

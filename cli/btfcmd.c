@@ -10,6 +10,7 @@
 
 #include "base/cleanup.h"
 #include "btf/btf_priv.h"
+#include "cli/btfdiff.h"
 #include "cli/btfdump.h"
 #include "cli/commands.h"
 #include "cli/out.h"
@@ -17,7 +18,7 @@
 #include "cli/spec.h"
 
 static struct {
-	const char *output, *debuginfo;
+	const char *output, *debuginfo, *object;
 	struct out_json json;
 } config;
 
@@ -228,6 +229,39 @@ static int gen(char **words, int n)
 	return write_file(config.output, data, len);
 }
 
+/* One of the two that are compared, or of those that are joined: a word, or two (id 3). */
+static struct btf *open_next(char ***words, int *n)
+{
+	int used = is_loaded(*words, *n) ? 2 : 1;
+	struct btf *btf = open_btf(*words, used);
+
+	*words += used;
+	*n -= used;
+	return btf;
+}
+
+static int diff(char **words, int n)
+{
+	_cleanup_(free_btf) struct btf *a = NULL, *b = NULL;
+	char **second = words + (is_loaded(words, n) ? 2 : 1);
+	struct btfdiff_side side[2] = {{words[0], NULL}, {second[0], NULL}};
+	int left = n;
+
+	if (n < 2 || second - words >= n ||
+	    second - words + (is_loaded(second, n - (int)(second - words)) ? 2 : 1) != n)
+		return opt_usage_error("btf", "diff takes two: files, processes or libraries");
+	a = open_next(&words, &left);
+	if (a)
+		b = open_next(&words, &left);
+	if (!a || !b)
+		return DIFF_TROUBLE;
+	side[0].btf = a;
+	side[1].btf = b;
+	if (config.object)
+		return btfdiff_object(side, config.object, &config.json);
+	return btfdiff_types(side, &config.json);
+}
+
 static int run(const struct args *args)
 {
 	static const struct verb verbs[] = {{"show", show}, {"list", show}, {"dump", dump}, {0}};
@@ -239,6 +273,8 @@ static int run(const struct args *args)
 		return gen(words, n);
 	if (args->n && !strcmp(args->v[0], "header"))
 		return header(words, n);
+	if (args->n && !strcmp(args->v[0], "diff"))
+		return diff(words, n);
 	if (args->n && !strcmp(args->v[0], "dump") && !is_loaded(words, n))
 		return dump(words, n);
 	return select_verb("btf", verbs, args->v, args->n);
@@ -249,6 +285,8 @@ static const struct opt opts[] = {
 	 "gen: where to write the BTF"},
 	{0, "debuginfo", "DIR", OPT_STRING, offsetof(__typeof__(config), debuginfo),
 	 "folder of separate debug files, before /usr/lib/debug"},
+	{'P', "object", "FILE.o", OPT_STRING, offsetof(__typeof__(config), object),
+	 "diff: only which of its relocations come out differently"},
 	OUT_JSON_OPTS(__typeof__(config), json),
 	{0},
 };
@@ -256,8 +294,8 @@ static const struct opt opts[] = {
 const struct command cmd_btf = {
 	.name = "btf",
 	.usage = "{show|list} [BTF]\ndump {BTF|FILE|PID|LIB|builtin} [format {raw|c|json}]\n"
-		 "gen BINARY -o FILE.btf\nheader LIB",
-	.summary = "show, make and print type descriptions",
+		 "gen BINARY -o FILE.btf\nheader LIB\ndiff A B [--object FILE.o]",
+	.summary = "show, make, print and compare type descriptions",
 	.details = "BTF is id N. FILE, LIB and the program of PID have BTF, or debug information\n"
 		   "that it is made from; gen writes it to a file, header as C for programs.\n",
 	.opts = opts,

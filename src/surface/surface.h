@@ -47,6 +47,12 @@ void surface_welcome(struct msg_welcome *out);
  */
 void surface_close_together(bool begin);
 
+/*
+ * From now on this process's bpf(2) is answered by @answer (a result, or -errno), and no daemon is
+ * asked: for a child that only wants to see what would be loaded.
+ */
+void surface_answer(long (*answer)(int cmd, void *attr, u32 size));
+
 /* The sentence of this thread's last failure, without newline; "" when the last call succeeded. */
 const char *surface_error(void);
 

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "btf/btf_priv.h"
+#include "btf/shape.h"
 #include "core/load/syscall.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -369,6 +370,26 @@ static void print_it(struct btf *btf)
 	btf_dump__free(d);
 }
 
+static int on_change(const struct btf_shape *from, const struct btf_shape *to, void *cookie)
+{
+	++*(u32 *)cookie;
+	return 0;
+}
+
+/* Nothing is different from itself, and everything from nothing. */
+static void compare_it(struct btf *btf)
+{
+	struct btf *none = btf__new_empty();
+	u32 changes = 0, named = 0;
+
+	FUZZ_CHECK(!btf_diff(btf, btf, on_change, &changes) && !changes);
+	for (u32 id = 1; id < btf__type_cnt(btf); id++)
+		named += btf_shape_kind(btf, id) != SHAPE_NONE;
+	FUZZ_CHECK(!btf_diff(btf, none, on_change, &changes));
+	FUZZ_CHECK(changes <= named && !changes == !named);
+	btf__free(none);
+}
+
 static void use(struct btf *btf)
 {
 	struct ebpf_log log = {0};
@@ -379,6 +400,7 @@ static void use(struct btf *btf)
 	data = btf__raw_data(btf, &len);
 	FUZZ_CHECK(data && !ebpf_btf_check_form(data, len, &log));
 	print_it(btf);
+	compare_it(btf);
 }
 
 static void read_btf(const u8 *data, size_t size)

@@ -12,6 +12,7 @@
 #include "btf/btf_priv.h"
 #include "cli/btfdiff.h"
 #include "cli/btfdump.h"
+#include "cli/btfmerge.h"
 #include "cli/commands.h"
 #include "cli/out.h"
 #include "cli/select.h"
@@ -262,6 +263,41 @@ static int diff(char **words, int n)
 	return btfdiff_types(side, &config.json);
 }
 
+static int write_merged(const struct btfmerge_part *parts, u32 n)
+{
+	_cleanup_(free_btf) struct btf *all = NULL;
+	const void *data;
+	u32 len;
+
+	if (btfmerge(parts, n, &all))
+		return EXIT_FAILURE;
+	data = btf__raw_data(all, &len);
+	return data ? write_file(config.output, data, len) : out_error("out of memory");
+}
+
+static int merge(char **words, int n)
+{
+	_cleanup_free_ struct btfmerge_part *parts = calloc((size_t)n + 1, sizeof(*parts));
+	int status = EXIT_SUCCESS;
+	u32 nparts = 0;
+
+	if (!parts)
+		return out_error("out of memory");
+	if (!n || !config.output)
+		return opt_usage_error("btf", "merge takes files, and -o FILE");
+	while (n > 0 && !status) {
+		parts[nparts].word = is_loaded(words, n) ? words[1] : words[0];
+		parts[nparts].btf = open_next(&words, &n);
+		if (!parts[nparts++].btf)
+			status = EXIT_FAILURE;
+	}
+	if (!status)
+		status = write_merged(parts, nparts);
+	while (nparts--)
+		btf__free(parts[nparts].btf);
+	return status;
+}
+
 static int run(const struct args *args)
 {
 	static const struct verb verbs[] = {{"show", show}, {"list", show}, {"dump", dump}, {0}};
@@ -275,6 +311,8 @@ static int run(const struct args *args)
 		return header(words, n);
 	if (args->n && !strcmp(args->v[0], "diff"))
 		return diff(words, n);
+	if (args->n && !strcmp(args->v[0], "merge"))
+		return merge(words, n);
 	if (args->n && !strcmp(args->v[0], "dump") && !is_loaded(words, n))
 		return dump(words, n);
 	return select_verb("btf", verbs, args->v, args->n);
@@ -282,7 +320,7 @@ static int run(const struct args *args)
 
 static const struct opt opts[] = {
 	{'o', "output", "FILE", OPT_STRING, offsetof(__typeof__(config), output),
-	 "gen: where to write the BTF"},
+	 "gen, merge: where to write the BTF"},
 	{0, "debuginfo", "DIR", OPT_STRING, offsetof(__typeof__(config), debuginfo),
 	 "folder of separate debug files, before /usr/lib/debug"},
 	{'P', "object", "FILE.o", OPT_STRING, offsetof(__typeof__(config), object),
@@ -294,7 +332,8 @@ static const struct opt opts[] = {
 const struct command cmd_btf = {
 	.name = "btf",
 	.usage = "{show|list} [BTF]\ndump {BTF|FILE|PID|LIB|builtin} [format {raw|c|json}]\n"
-		 "gen BINARY -o FILE.btf\nheader LIB\ndiff A B [--object FILE.o]",
+		 "gen BINARY -o FILE.btf\nheader LIB\ndiff A B [--object FILE.o]\nmerge A... -o "
+		 "FILE.btf",
 	.summary = "show, make, print and compare type descriptions",
 	.details = "BTF is id N. FILE, LIB and the program of PID have BTF, or debug information\n"
 		   "that it is made from; gen writes it to a file, header as C for programs.\n",

@@ -32,7 +32,7 @@ _ebpfrt_words() {
 	prog) echo 'show list dump xlated jited id name tag pinned opcodes' ;;
 	map) echo 'show list dump lookup update delete peek pop dequeue push enqueue pin id name pinned key value hex any exist noexist' ;;
 	link) echo 'show list detach id pinned' ;;
-	btf) echo 'show list dump gen header diff id file builtin format c raw json' ;;
+	btf) echo 'show list dump gen header diff merge id file builtin format c raw json' ;;
 	env) echo 'agent surface' ;;
 	help) echo 'attach run detach ps prog map link btf log list check doctor exec env shutdown help version' ;;
 	esac

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # ebpfrt btf diff: what changed between two versions of a library, and what that does to an object.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
-plan 45
+plan 58
 
 for v in 1 2; do
 	"${CC:-cc}" -g -DVERSION=$v "$stage/integration/versions.c" -o v$v || exit 99
@@ -93,6 +93,36 @@ for r in json.load(sys.stdin)["relocations"]:
 is "no daemon was needed" "$(ls "$EBPFRT_RUNTIME_DIR" 2>/dev/null)" ""
 try ebpfrt btf diff --object "$samples/hello.bpf.o" v1 v2
 like "an object without CO-RE" "$status $err" "^0 ebpfrt: .*hello\\.bpf\\.o has no CO-RE relocations"
+
+# merge
+try ebpfrt btf merge -o both.btf v1 r1
+is "merge: two files that have nothing in common" "$status $err" "0 "
+try ebpfrt btf diff both.btf v1
+is "merge: what is in one is all there" "$(printf '%s\n' "$out" | grep -c '^[+~]')" 0
+try ebpfrt btf diff both.btf r1
+is "merge: what is in the other" "$(printf '%s\n' "$out" | grep -c '^[+~]')" 0
+try ebpfrt btf merge -o again.btf v1 v1 v1.btf
+is "merge: the same again and again" "$status $err" "0 "
+types() {
+	ebpfrt btf dump "$1" | grep -c "^\[[0-9]*\] [^VD]" # variables are each file's
+}
+is "merge: adds no types" "$(types again.btf)" "$(types v1.btf)"
+try ebpfrt btf merge -o clash.btf v1 v2
+is "merge: what isn't the same is no error" "$status $out" "0 "
+like "merge: but it is told" "$err" "warning: struct moved is not the same in v1 \\(8 bytes\\) and in v2 \\(12 bytes\\): both are kept"
+unlike "merge: a declaration clashes with nothing" "$err" "opaque"
+is "merge: both are there" "$(ebpfrt btf dump clash.btf | grep -c "STRUCT 'moved'")" 2
+try ebpfrt btf merge v1 v2
+like "merge without -o" "$status $err" "^2 ebpfrt: merge takes files, and -o FILE"
+try ebpfrt btf merge -o x.btf v1 /nowhere
+like "merge: a file that isn't there" "$status $err" "^1 ebpfrt: .*/nowhere"
+is "merge: and nothing is written" "$(ls x.btf* 2>/dev/null)" ""
+mkdir many
+for i in $(seq 30); do printf 'struct s%d { char c[VERSION]; } s%d;\n' "$i" "$i"; done >many/t.c
+printf 'int main(void) { return 0; }\n' >>many/t.c
+for v in 1 2; do "${CC:-cc}" -g -DVERSION=$v many/t.c -o many/v$v; done
+try ebpfrt btf merge -o x.btf many/v1 many/v2
+like "merge: many that clash are counted" "$err" "warning: and 10 more that are not the same"
 
 # trouble is 2
 try ebpfrt btf diff v1

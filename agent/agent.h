@@ -275,6 +275,9 @@ struct agent_place *site_of_slot(u64 ip);
  * they would be had the instruction run where it belongs.
  */
 void site_unslot(const struct agent_place *p, struct arch_regs *regs);
+/* Where a thread at @ip would be in the text, when it is in a stub that executes what follows the
+ * displaced instruction; or @ip. Any context; slow. */
+u64 site_behind(u64 ip);
 /* Arm @n sites; err[i] receives each one's result. */
 void site_arm_all(const struct agent_site *v, u32 n, s32 *err);
 int site_hook(const struct agent_consumer *c);

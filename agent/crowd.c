@@ -28,7 +28,8 @@ static bool before_its_end(const struct agent_plan *plan, u64 ip)
 
 	if (plan->can_jump && ip - j->stub < j->stub_len)
 		return ip - j->stub < j->tail ||
-		       (ip - j->stub < (u64)j->tail + j->tail_len && !is_syscall(&plan->patch));
+		       (ip - j->stub < (u64)j->tail + j->tail_len + j->follow &&
+			!is_syscall(&plan->patch));
 	return ip - plan->patch.slot < plan->patch.len && !is_syscall(&plan->patch);
 }
 

@@ -364,6 +364,8 @@ bool defer_signal(int sig, const siginfo_t *info, struct osl_ucontext *uc)
 		return true;
 	if (f)
 		expose(f, a);
+	else
+		uc->ip = site_behind(uc->ip);
 	return false;
 }
 

@@ -169,6 +169,17 @@ bool jump_stands(struct agent_poke *poke, const struct agent_place *p)
 	return text_of(poke, p, &t) && is_jump(&t);
 }
 
+/* What the stub executes behind the displaced instruction is what is there. */
+static bool follows(struct agent_poke *poke, const struct agent_plan *plan)
+{
+	const struct arch_jump *j = &plan->jump;
+	u8 now[ARCH_STUB_SIZE];
+
+	return !j->follow ||
+	       (poke_read(poke, plan->patch.addr + plan->patch.len, now, j->follow) == 0 &&
+		memcmp(now, j->bytes + j->tail + j->tail_len, j->follow) == 0);
+}
+
 /* The break is there, the bytes of the instruction are ours to change, the others as planned. */
 static bool may_rise(struct agent_poke *poke, const struct agent_place *p)
 {
@@ -182,7 +193,7 @@ static bool may_rise(struct agent_poke *poke, const struct agent_place *p)
 		if (other && other->state == SITE_ARMED)
 			return false;
 	}
-	return t.now[0] == break_insn &&
+	return t.now[0] == break_insn && follows(poke, p->plan) &&
 	       memcmp(t.now + 1, p->plan->patch.insn + 1, t.own - 1) == 0 &&
 	       memcmp(t.now + t.own, t.jump + t.own, ARCH_JUMP_LEN - t.own) == 0;
 }

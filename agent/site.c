@@ -78,6 +78,12 @@ static u64 unslot_ip(const struct arch_patch *p, u64 copy, u32 len, u64 ip)
 	return ip < copy + len || !len ? p->addr : p->addr + p->len;
 }
 
+/* At @into of the stub the displaced instruction is done. */
+static u64 behind(const struct arch_patch *p, const struct arch_jump *j, u32 into)
+{
+	return p->addr + p->len + MIN(into - j->tail - j->tail_len, (u32)j->follow);
+}
+
 void site_unslot(const struct agent_place *p, struct arch_regs *regs)
 {
 	const struct agent_plan *plan = load_acquire(&p->plan);
@@ -87,10 +93,26 @@ void site_unslot(const struct agent_place *p, struct arch_regs *regs)
 		u32 into = (u32)(regs->ip - j->stub);
 
 		regs->sp += into < j->tail ? arch_jump_depth(into) : 0;
-		regs->ip = unslot_ip(&plan->patch, j->stub + j->tail, j->tail_len, regs->ip);
+		if (j->follow && into >= j->tail + j->tail_len)
+			regs->ip = behind(&plan->patch, j, into);
+		else
+			regs->ip =
+				unslot_ip(&plan->patch, j->stub + j->tail, j->tail_len, regs->ip);
 		return;
 	}
 	regs->ip = unslot_ip(&plan->patch, plan->patch.slot, plan->patch.len, regs->ip);
+}
+
+u64 site_behind(u64 ip)
+{
+	const struct agent_place *p = agent_arena_holds(ip, 1) ? site_of_slot(ip) : NULL;
+	const struct agent_plan *plan = p ? load_acquire(&p->plan) : NULL;
+	const struct arch_jump *j = plan && plan->can_jump ? &plan->jump : NULL;
+
+	if (!j || !j->follow || ip - j->stub >= j->stub_len ||
+	    ip - j->stub < (u64)j->tail + j->tail_len)
+		return ip;
+	return behind(&plan->patch, j, (u32)(ip - j->stub));
 }
 
 /* --- consumers ----------------------------------------------------------------------------------

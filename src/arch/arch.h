@@ -186,8 +186,9 @@ struct arch_jump {
 	u64 stub;    /* the same, or @to only holds a jump to it */
 	u8 stub_len; /* of .bytes */
 	u8 tail;     /* offset of the displaced instruction: the stack is the application's again */
-	u8 tail_len; /* its bytes; behind them is a jump */
-	u8 pad[5];
+	u8 tail_len; /* its bytes; behind them are */
+	u8 follow;   /* so many of those that follow it in the text, then a jump */
+	u8 pad[4];
 	u8 bytes[ARCH_STUB_SIZE];
 };
 
@@ -198,10 +199,20 @@ struct arch_jump {
  */
 bool arch_jump_range(const struct arch_patch *p, const u8 *text, size_t len, u64 *lo, u64 *hi);
 /*
- * The stub of @p at @stub, which calls what the quad at @entry points to. 0, or -ERANGE when
- * something is out of reach of it. @out->to is set to @stub.
+ * How many bytes of the @len of @text, the site's, can be executed in the stub as they are, behind
+ * the displaced instruction: whole instructions up to the first that begins behind the jump, none
+ * of which minds where it is or leads elsewhere. 0: there is one that does, or there are none.
+ * A jump's own bytes can then stay unexecuted: CPUs that predict a branch there, where another
+ * instruction is, begin anew.
  */
-int arch_jump_stub(const struct arch_patch *p, u64 stub, u64 entry, struct arch_jump *out);
+u32 arch_jump_follows(const struct arch_patch *p, const u8 *text, size_t len);
+/*
+ * The stub of @p at @stub, which calls what the quad at @entry points to, and executes @follow
+ * bytes of @text behind the displaced instruction. 0, or -ERANGE when something is out of reach of
+ * it. @out->to is set to @stub.
+ */
+int arch_jump_stub(const struct arch_patch *p, const u8 *text, u32 follow, u64 stub, u64 entry,
+		   struct arch_jump *out);
 /* Is @j well-formed for @p? For the agent, as arch_patch_valid(). Any context. */
 bool arch_jump_valid(const struct arch_patch *p, const struct arch_jump *j);
 /*

@@ -346,13 +346,13 @@ static const char *no_jumps(struct worker *w, struct probe_elf *elf)
 }
 
 /* NULL, or why there is none. */
-static const char *give_jump(struct worker *w, struct probe_elf *elf, struct plan_site *s,
-			     const u8 *text, size_t len)
+static const char *give_jump(struct worker *w, struct probe_elf *elf, u64 offset,
+			     struct plan_site *s, const u8 *text, size_t len)
 {
 	const char *none = no_jumps(w, elf);
 	struct arch_jump j = {0};
 	u64 lo, hi, stub;
-	u32 npads = w->pads.n;
+	u32 npads = w->pads.n, follow;
 
 	memset(&s->jump, 0, sizeof(s->jump));
 	if (none)
@@ -361,9 +361,10 @@ static const char *give_jump(struct worker *w, struct probe_elf *elf, struct pla
 		return "its memory ends there";
 	if (!arch_jump_range(&s->patch, text, len, &lo, &hi))
 		return "its first instruction can only be emulated";
+	follow = probe_follows(elf, offset, &s->patch, text, len);
 	stub_range(&s->patch, &lo, &hi);
 	stub = lo < hi ? slot_near(w, s->patch.addr, lo, hi) : 0;
-	if (!stub || arch_jump_stub(&s->patch, stub, arena_of(w, stub), &j))
+	if (!stub || arch_jump_stub(&s->patch, text, follow, stub, arena_of(w, stub), &j))
 		return "no memory near enough to it is free";
 	if (!plan_jump(&w->pads, &w->maps, w->exe_end, &s->patch, text, len, &j))
 		return "what follows its first instruction would lead a jump to where no room is";
@@ -445,7 +446,7 @@ static int plan_patch(struct worker *w, struct probe_elf *elf, u64 offset, u64 a
 	if (!err)
 		err = give_slot(w, &s->patch, why);
 	if (!err)
-		no_jump = give_jump(w, elf, s, text, n);
+		no_jump = give_jump(w, elf, offset, s, text, n);
 	/* the agent's own sites are breaks in any case */
 	if (no_jump && w->job->only_jumps && !s->flags) {
 		say(why, "cannot put a jump at %#llx, as EBPFRT_PROBE=jump asks for: %s",

@@ -149,3 +149,28 @@ bool probe_leaves_stack(const u8 *code, size_t len)
 	cs_close(&handle);
 	return leaves;
 }
+
+/* NULL when each instruction ends where our own decoder says, and the last one at @len. */
+static const char *compare_run(csh handle, const u8 *code, size_t len, u64 addr)
+{
+	for (size_t at = 0; at < len;) {
+		_cleanup_(free_insn) cs_insn *insn = ask(handle, code + at, len - at, addr + at);
+
+		if (!insn || insn->size != arch_insn_len(code + at, len - at))
+			return "the two decoders disagree about what follows the instruction";
+		at += insn->size;
+	}
+	return NULL;
+}
+
+const char *probe_crosscheck_run(const u8 *code, size_t len, u64 addr)
+{
+	const char *why;
+	csh handle;
+
+	if (cs_open(CS_ARCH_X86, CS_MODE_64, &handle))
+		return "there is no second decoder to ask";
+	why = compare_run(handle, code, len, addr);
+	cs_close(&handle);
+	return why;
+}

@@ -175,6 +175,19 @@ int probe_plan(struct probe_elf *elf, u64 offset, u64 addr, const u8 *text, size
 	return err;
 }
 
+u32 probe_follows(struct probe_elf *elf, u64 offset, const struct arch_patch *p, const u8 *text,
+		  size_t text_len)
+{
+	u32 n = arch_jump_follows(p, text, text_len);
+	struct place at = {.elf = elf, .offset = offset};
+
+	name_place(&at);
+	for (u32 i = p->len; i < p->len + n; i++)
+		if (probe_code_in_rseq(elf, at.file_addr + i))
+			return 0;
+	return n && probe_crosscheck_run(text + p->len, n, p->addr + p->len) ? 0 : n;
+}
+
 /* --- return probes --- */
 
 /* They return a second time through a frame that is gone by then, or never pop theirs. */

@@ -131,6 +131,9 @@ int probe_elf_data_symbol(struct probe_elf *elf, const char *name, u64 *addr);
  */
 int probe_plan(struct probe_elf *elf, u64 offset, u64 addr, const u8 *text, size_t text_len,
 	       struct arch_patch *out, char why[PROBE_WHY_MAX]);
+/* arch_jump_follows() of the site at @offset, as far as the second decoder agrees. */
+u32 probe_follows(struct probe_elf *elf, u64 offset, const struct arch_patch *p, const u8 *text,
+		  size_t text_len);
 
 /*
  * Would a return probe of function @symbol break its program? -EOPNOTSUPP and the sentence when it

@@ -85,6 +85,8 @@ int probe_code_boundary(struct probe_elf *elf, u64 start, u64 addr, u64 *insn, i
 /* Does a second decoder agree about @p, where it is and where it would be in a slot? NULL, or how
  * it doesn't. */
 const char *probe_crosscheck(const struct arch_patch *p);
+/* The same of @len bytes of instructions at @addr, which will be executed elsewhere as they are. */
+const char *probe_crosscheck_run(const u8 *code, size_t len, u64 addr);
 
 /* Do all instructions of @code, from first to last byte, certainly leave the stack pointer alone?
  */

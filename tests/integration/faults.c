@@ -42,6 +42,7 @@ INSN(past, "mov (%rdi), %rax");
 INSN(divide, "div %rsi");
 INSN(overflow, "idiv %rsi");
 INSN(pushes, "push (%rdi)\npop %rax");
+INSN(follows, "nop\nmov (%rdi), %rax\nnop"); /* behind the probed one, within a jump there */
 INSN(calls, "call *(%rdi)");
 INSN(jumps, "jmp *(%rdi)");
 INSN(away, "call *%rdi");
@@ -115,6 +116,7 @@ static const struct kind kinds[] = {
 	{"divide", divide, divide_end, SKIP, {.ax = 9}},
 	{"overflow", overflow, overflow_end, SKIP, {.ax = 9, .dx = 1ul << 62, .si = 2}},
 	{"pushes", pushes, pushes_end, REG_RDI, {.di = 0x18}},
+	{"follows", follows, follows_end, REG_RDI, {.di = 0x38}},
 	{"calls", calls, calls_end, REG_RDI, {.di = 0x20}},
 	{"jumps", jumps, jumps_end, SKIP, {.di = 0x28}},
 	{"away", away, away_end, REG_RIP, {.di = 0x30}},

@@ -3,10 +3,10 @@
 # Probed instructions that fault, in a slot and emulated: the application's handlers see its own instruction's address and
 # registers, as without the probe; what they mend goes on.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
-kinds="load store swap copy closed wild aligned past divide overflow pushes calls jumps away"
+kinds="load store swap copy closed wild aligned past divide overflow pushes follows calls jumps away"
 kinds="$kinds push_closed push_readonly push_past push_nowhere push_across call_closed call_readonly call_to_nowhere"
 kinds="$kinds ret_closed ret_nowhere ret_to_nowhere jump_closed jump_nowhere jump_to_nowhere jump_frame"
-plan 88
+plan 91
 
 target_program=$bin/faults
 target_start
@@ -20,7 +20,7 @@ for kind in $kinds; do
 	is "$kind: all that the handler sees, and the result" "$answer" "$want"
 	# an instruction that is started again is another hit
 	case $kind in
-	copy | aligned | divide | overflow | jumps | away | *_*) hits=10 ;;
+	copy | aligned | divide | overflow | follows | jumps | away | *_*) hits=10 ;;
 	*) hits=20 ;;
 	esac
 	is "$kind: hits" "$(map_value counts 0)" "$hits"

@@ -102,9 +102,16 @@ bool arch_jump_range(const struct arch_patch *p, const u8 *text, size_t len, u64
 	return false;
 }
 
-int arch_jump_stub(const struct arch_patch *p, u64 stub, u64 entry, struct arch_jump *out)
+u32 arch_jump_follows(const struct arch_patch *p, const u8 *text, size_t len)
 {
-	(void)p, (void)stub, (void)entry, (void)out;
+	(void)p, (void)text, (void)len;
+	return 0;
+}
+
+int arch_jump_stub(const struct arch_patch *p, const u8 *text, u32 follow, u64 stub, u64 entry,
+		   struct arch_jump *out)
+{
+	(void)p, (void)text, (void)follow, (void)stub, (void)entry, (void)out;
 	return -EOPNOTSUPP;
 }
 

@@ -7,8 +7,9 @@
  * instruction the rest of the displacement is what already lies there, so the jump leads into a
  * range that the following code dictates. The *stub* it leads to steps over the red zone, calls the
  * agent with its distance from the site on the stack, and executes the displaced instruction with
- * the stack as it was. It has no state: signals, fork, longjmp and the death of a thread inside are
- * harmless. Pure; process context.
+ * the stack as it was, and those that follow it up to where the jump ends, where they can be: a CPU
+ * that has learnt where the jump is begins anew each time it finds others there. It has no state:
+ * signals, fork, longjmp and the death of a thread inside are harmless. Pure; process context.
  */
 #include <errno.h>
 #include <string.h>
@@ -75,6 +76,59 @@ bool arch_jump_range(const struct arch_patch *p, const u8 *text, size_t len, u64
 	*lo = from + (u64)first;
 	*hi = *lo + (u64)span;
 	return *hi < 1ull << 47;
+}
+
+/* --- what follows the instruction --- */
+
+/* By its one-byte opcode: moves, sums and comparisons, also of the stack pointer. */
+static bool is_plain_op(const struct arch_insn *in)
+{
+	u8 op = in->opcode;
+
+	if (op < 0x40)
+		return (op & 7) < 6;
+	if (op >= 0x80 && op <= 0x8b)
+		return op != 0x82;
+	if (op == 0xc6 || op == 0xc7)
+		return insn_reg(in) == 0; /* others begin a transaction */
+	return (op >= 0x50 && op <= 0x5f) || op == 0x63 || op == 0x68 || op == 0x6a || op == 0x8d ||
+	       op == 0x90 || (op >= 0xb0 && op <= 0xbf);
+}
+
+/* By its opcode behind 0f: no-ops, conditional and widening moves. */
+static bool is_plain_0f(const struct arch_insn *in)
+{
+	u8 op = in->opcode;
+
+	return op == 0x1f || (op & 0xf0) == 0x40 || (op & 0xf6) == 0xb6;
+}
+
+/* Does the same wherever it is, and goes on behind it without delay. */
+static bool is_plain(const struct arch_insn *in)
+{
+	if (in->encoding != INSN_LEGACY || in->rip_relative ||
+	    in->prefixes & (INSN_P_LOCK | INSN_P_REP | INSN_P_REPNE | INSN_P_ADDRSIZE))
+		return false;
+	return in->map == 0 ? is_plain_op(in) : in->map == 1 && is_plain_0f(in);
+}
+
+static bool goes_on(const struct arch_patch *p)
+{
+	return p->kind == ARCH_PATCH_SKIP || p->kind == ARCH_PATCH_SLOT ||
+	       p->kind == ARCH_PATCH_PUSH;
+}
+
+u32 arch_jump_follows(const struct arch_patch *p, const u8 *text, size_t len)
+{
+	struct arch_insn in;
+	u32 at = p->len;
+
+	if (!goes_on(p))
+		return 0;
+	for (; at < ARCH_JUMP_LEN; at += in.len)
+		if (at >= len || arch_insn_decode(text + at, len - at, &in) || !is_plain(&in))
+			return 0;
+	return at - p->len;
 }
 
 /* --- the stub --- */
@@ -163,7 +217,8 @@ static int put_displaced(struct stub *s, const struct arch_patch *p)
 	}
 }
 
-int arch_jump_stub(const struct arch_patch *p, u64 stub, u64 entry, struct arch_jump *out)
+int arch_jump_stub(const struct arch_patch *p, const u8 *text, u32 follow, u64 stub, u64 entry,
+		   struct arch_jump *out)
 {
 	bool to_target = p->kind == ARCH_PATCH_JMP || p->kind == ARCH_PATCH_CALL;
 	struct arch_jump j = {.to = stub, .stub = stub};
@@ -175,7 +230,11 @@ int arch_jump_stub(const struct arch_patch *p, u64 stub, u64 entry, struct arch_
 	if (put_displaced(&s, p))
 		return -ERANGE;
 	j.tail_len = s.len - j.tail;
-	put_jump(&s, to_target ? p->target : p->addr + p->len);
+	if (s.len + follow + FAR_JUMP_MAX <= ARCH_STUB_SIZE) {
+		j.follow = (u8)follow;
+		put(&s, text + p->len, j.follow);
+	}
+	put_jump(&s, to_target ? p->target : p->addr + p->len + j.follow);
 	if (s.len > ARCH_STUB_SIZE)
 		return -ERANGE;
 	j.stub_len = s.len;

@@ -98,7 +98,7 @@ static bool in_reach(u64 from, u64 to)
 bool arch_jump_valid(const struct arch_patch *p, const struct arch_jump *j)
 {
 	return j->to && j->to < USER_TOP - ARCH_STUB_SIZE && j->stub < USER_TOP - ARCH_STUB_SIZE &&
-	       j->stub_len <= ARCH_STUB_SIZE && j->tail + j->tail_len < j->stub_len &&
+	       j->stub_len <= ARCH_STUB_SIZE && j->tail + j->tail_len + j->follow < j->stub_len &&
 	       in_reach(p->addr, j->to) && (j->to == j->stub || in_reach(j->to, j->stub));
 }
 

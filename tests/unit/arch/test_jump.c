@@ -58,8 +58,12 @@ Test(jump, no_byte_behind_the_instruction_changes)
 	static const struct {
 		u8 len;
 		u8 text[16];
-	} insns[] = {{1, {0x55}}, {2, {0x41, 0x54}}, {3, {0x48, 0x89, 0xe5}}, {4, {0x48, 0x83, 0xec, 8}},
-		     {5, {0xb8, 1, 2, 3, 4}}, {7, {0x48, 0x81, 0xec, 1, 2, 3, 4}}};
+	} insns[] = {{1, {0x55}},
+		     {2, {0x41, 0x54}},
+		     {3, {0x48, 0x89, 0xe5}},
+		     {4, {0x48, 0x83, 0xec, 8}},
+		     {5, {0xb8, 1, 2, 3, 4}},
+		     {7, {0x48, 0x81, 0xec, 1, 2, 3, 4}}};
 
 	for (int n = 0; n < 20000; n++) {
 		u8 text[16], jump[ARCH_JUMP_LEN];
@@ -110,29 +114,39 @@ Test(jump, none_leads_below_the_first_or_above_the_last_address)
 
 struct function {
 	const char *name;
-	u8 len;	 /* of all */
+	u8 len; /* of all */
 	u8 text[40];
+	u8 follow; /* bytes that the stub executes, too */
 };
 
 /* Each takes a number in rdi and returns one; the first instruction is the site. */
 static const struct function functions[] = {
-	{"push", 4, {0x57, 0x58, 0xc3, 0x90}},			    /* push %rdi; pop %rax; ret */
+	{"push", 4, {0x57, 0x58, 0xc3, 0x90}}, /* push %rdi; pop %rax; ret */
 	{"push rex", 6, {0x40, 0x57, 0x58, 0xc3, 0x90, 0x90}},
-	{"push imm", 4, {0x6a, 0x7f, 0x58, 0xc3}},		    /* push $127; pop %rax; ret */
-	{"nop", 6, {0x90, 0x48, 0x8d, 0x47, 0x11, 0xc3}},	    /* nop; lea 17(%rdi),%rax; ret */
-	{"endbr64", 9, {0xf3, 0x0f, 0x1e, 0xfa, 0x48, 0x8d, 0x47, 5, 0xc3}},
+	{"push imm", 4, {0x6a, 0x7f, 0x58, 0xc3}},	     /* push $127; pop %rax; ret */
+	{"nop", 6, {0x90, 0x48, 0x8d, 0x47, 0x11, 0xc3}, 4}, /* nop; lea 17(%rdi),%rax; ret */
+	{"endbr64", 9, {0xf3, 0x0f, 0x1e, 0xfa, 0x48, 0x8d, 0x47, 5, 0xc3}, 4},
 	{"nop5", 10, {0x0f, 0x1f, 0x44, 0, 0, 0x48, 0x8d, 0x47, 9, 0xc3}},
-	{"mov", 4, {0x48, 0x89, 0xf8, 0xc3}},			    /* mov %rdi,%rax; ret */
-	{"rip", 8, {0x48, 0x8d, 0x05, 1, 0, 0, 0, 0xc3}},	    /* lea 1(%rip),%rax; ret */
-	{"sub rsp", 9, {0x48, 0x83, 0xec, 8, 0x48, 0x83, 0xc4, 8, 0xc3}},
+	{"mov", 4, {0x48, 0x89, 0xf8, 0xc3}},		  /* mov %rdi,%rax; ret */
+	{"rip", 8, {0x48, 0x8d, 0x05, 1, 0, 0, 0, 0xc3}}, /* lea 1(%rip),%rax; ret */
+	{"sub rsp", 9, {0x48, 0x83, 0xec, 8, 0x48, 0x83, 0xc4, 8, 0xc3}, 4},
 	{"ret", 5, {0xc3, 0x90, 0x90, 0x90, 0x90}},
-	{"jmp", 8, {0xeb, 3, 0xcc, 0xcc, 0xcc, 0x6a, 3, 0x58}},	    /* jmp +3; push 3; pop %rax */
+	{"jmp", 8, {0xeb, 3, 0xcc, 0xcc, 0xcc, 0x6a, 3, 0x58}},	      /* jmp +3; push 3; pop %rax */
 	{"jne", 9, {0x75, 4, 0x31, 0xc0, 0xc3, 0xcc, 0x6a, 1, 0x58}}, /* flags of the caller */
 	{"jb", 9, {0x72, 4, 0x31, 0xc0, 0xc3, 0xcc, 0x6a, 1, 0x58}},
 	{"jo", 9, {0x70, 4, 0x31, 0xc0, 0xc3, 0xcc, 0x6a, 1, 0x58}},
 	/* call +1; ret; pop %rax; push %rax; ret: the return address pushed */
 	{"call", 9, {0xe8, 1, 0, 0, 0, 0xc3, 0x58, 0x50, 0xc3}},
-	{"setc", 8, {0x0f, 0x92, 0xc0, 0x0f, 0xb6, 0xc0, 0xc3, 0x90}},
+	/* push %rdi; mov %rdi,%rax; pop %rdi; ret */
+	{"push mov", 6, {0x57, 0x48, 0x89, 0xf8, 0x5f, 0xc3}, 4},
+	/* push %rdi; lea 0x1234(%rdi),%rax; pop %rdi; ret */
+	{"push lea", 10, {0x57, 0x48, 0x8d, 0x87, 0x34, 0x12, 0, 0, 0x5f, 0xc3}, 7},
+	/* push %rdi; cmp %rsi,%rdi; setc %al; pop %rdi; ret: one that is not known to be plain */
+	{"push setc", 9, {0x57, 0x48, 0x39, 0xf7, 0x0f, 0x92, 0xc0, 0x5f, 0xc3}, 0},
+	{"push rip", 10, {0x57, 0x48, 0x8d, 0x05, 1, 0, 0, 0, 0x5f, 0xc3}, 0},
+	{"push jmp", 9, {0x57, 0x48, 0x89, 0xf8, 0xeb, 1, 0xcc, 0x5f, 0xc3}, 0},
+	{"push lock", 11, {0x57, 0x5f, 0x57, 0xf0, 0x83, 0x0c, 0x24, 0, 0x58, 0xc3, 0x90}, 0},
+	{"setc", 8, {0x0f, 0x92, 0xc0, 0x0f, 0xb6, 0xc0, 0xc3, 0x90}, 3},
 };
 
 /* The function at @at, with all flags that add makes of @a and @b, and its result. */
@@ -140,10 +154,11 @@ static u64 call_with_flags(const void *at, u64 a, u8 x, u8 y)
 {
 	u64 ax = 0x5a5a;
 
-	__asm__ volatile("lea -256(%%rsp), %%rsp\n add %[y], %[x]\n call *%[at]\n lea 256(%%rsp), %%rsp"
-			 : "+a"(ax), [x] "+q"(x), "+D"(a)
-			 : [y] "q"(y), [at] "r"(at)
-			 : "cc", "memory", "rcx", "rdx", "rsi", "r8", "r9", "r10", "r11");
+	__asm__ volatile(
+		"lea -256(%%rsp), %%rsp\n add %[y], %[x]\n call *%[at]\n lea 256(%%rsp), %%rsp"
+		: "+a"(ax), [x] "+q"(x), "+D"(a)
+		: [y] "q"(y), [at] "r"(at)
+		: "cc", "memory", "rcx", "rdx", "rsi", "r8", "r9", "r10", "r11");
 	return ax;
 }
 
@@ -153,6 +168,7 @@ static void run(const struct function *f)
 	struct arch_patch p;
 	struct arch_jump j;
 	u64 want[32], calls = 0;
+	u32 follow;
 
 	memset(at, 0xcc, 64);
 	memcpy(at, f->text, f->len);
@@ -160,8 +176,12 @@ static void run(const struct function *f)
 	for (u32 i = 0; i < ARRAY_SIZE(want); i++)
 		want[i] = call_with_flags(at, i * 77, (u8)(i * 37), (u8)(i * 91));
 	patch_of(at, 32, (u64)at, &p);
-	cr_assert_eq(arch_jump_stub(&p, (u64)entry + ARCH_STUB_SIZE, (u64)entry, &j), 0, "%s", f->name);
+	follow = arch_jump_follows(&p, at, 32);
+	cr_assert_eq(follow, f->follow, "%s: %u bytes follow", f->name, follow);
+	cr_assert_eq(arch_jump_stub(&p, at, follow, (u64)entry + ARCH_STUB_SIZE, (u64)entry, &j), 0,
+		     "%s", f->name);
 	cr_assert(arch_jump_valid(&p, &j), "%s", f->name);
+	memset(at + p.len, 0xcc, follow); /* the stub executes them */
 	memcpy((void *)j.stub, j.bytes, j.stub_len);
 	memset((u8 *)j.stub + j.stub_len, 0xcc, ARCH_STUB_SIZE - j.stub_len);
 	calls_of_test = 0;
@@ -189,7 +209,7 @@ Test(jump, the_site_is_told_from_the_head_of_a_stub)
 	u64 site = 0;
 
 	patch_of(text, sizeof(text), (u64)code, &p);
-	cr_assert_eq(arch_jump_stub(&p, (u64)entry + ARCH_STUB_SIZE, (u64)entry, &j), 0);
+	cr_assert_eq(arch_jump_stub(&p, text, 0, (u64)entry + ARCH_STUB_SIZE, (u64)entry, &j), 0);
 	cr_assert(arch_jump_site(j.bytes, j.stub, &site));
 	cr_assert_eq(site, (u64)code);
 	for (u32 i = 0; i < ARCH_STUB_HEAD; i++) {
@@ -212,9 +232,9 @@ Test(jump, out_of_reach_is_refused)
 	struct arch_jump j;
 
 	patch_of(text, sizeof(text), 0x7f0000000000, &p);
-	cr_assert_eq(arch_jump_stub(&p, 0x7f0090000000, 0x7f0090000040, &j), -ERANGE);
-	cr_assert_eq(arch_jump_stub(&p, 0x7f0010000000, 0x7eff00000000, &j), -ERANGE);
-	cr_assert_eq(arch_jump_stub(&p, 0x7f0010000000, 0x7f0010000040, &j), 0);
+	cr_assert_eq(arch_jump_stub(&p, text, 0, 0x7f0090000000, 0x7f0090000040, &j), -ERANGE);
+	cr_assert_eq(arch_jump_stub(&p, text, 0, 0x7f0010000000, 0x7eff00000000, &j), -ERANGE);
+	cr_assert_eq(arch_jump_stub(&p, text, 0, 0x7f0010000000, 0x7f0010000040, &j), 0);
 	cr_assert(arch_jump_valid(&p, &j));
 	j.to = 0x7f0090000000;
 	cr_assert_not(arch_jump_valid(&p, &j), "the site does not reach it");

@@ -21,7 +21,7 @@ static struct {
 	struct out_json json;
 } config;
 
-/* How the place would be probed: "trap", or why not. True when it can. */
+/* How the place would be probed, or why not. True when it can. */
 static bool plan_text(struct howto *h, const struct attachment *a, u64 offset, const char *name,
 		      char *text, size_t size)
 {
@@ -35,7 +35,7 @@ static bool plan_text(struct howto *h, const struct attachment *a, u64 offset, c
 		snprintf(text, size, "refused: %s", why);
 		return false;
 	}
-	snprintf(text, size, "trap");
+	howto_rung_text(howto_rung(h, offset), text, size);
 	return true;
 }
 

@@ -49,6 +49,48 @@ static const char *type_of(uint32_t id)
 	return "perf_event";
 }
 
+/* With -v: what stands at each place of the link in that process. */
+static void print_sites(const struct ebpfrt_link *l)
+{
+	_cleanup_free_ struct ebpfrt_site *v = NULL;
+	size_t n = 0;
+
+	if (!common.verbose || ebpfrt_sites(l->id, l->pid, &v, &n))
+		return;
+	for (size_t i = 0; i < n; i++)
+		printf("\t\t0x%" PRIx64 "  %s%s%s%s%s\n", v[i].addr, v[i].is_jump ? "jump (" : "",
+		       v[i].rung, v[i].is_jump ? ")" : "", v[i].reason ? ": " : "",
+		       v[i].reason ? v[i].reason : "");
+}
+
+static struct json_object *site_json(const struct ebpfrt_site *s)
+{
+	struct json_object *o = json_object_new_object();
+
+	out_add_u64(o, "addr", s->addr);
+	out_add_u64(o, "offset", s->offset);
+	out_add_str(o, "rung", s->rung);
+	if (s->reason)
+		out_add_str(o, "reason", s->reason);
+	return o;
+}
+
+static void add_sites(struct json_object *o, const struct ebpfrt_link *l)
+{
+	struct json_object *all = json_object_new_array();
+	_cleanup_free_ struct ebpfrt_site *v = NULL;
+	size_t n = 0, jumps = 0;
+
+	if (ebpfrt_sites(l->id, l->pid, &v, &n))
+		n = 0;
+	for (size_t i = 0; i < n; i++) {
+		jumps += !!v[i].is_jump;
+		out_push(all, site_json(&v[i]));
+	}
+	out_add_u64(o, "jumps", jumps);
+	out_add(o, "sites", all);
+}
+
 static struct json_object *target_json(const struct ebpfrt_link *l)
 {
 	struct json_object *o = json_object_new_object();
@@ -67,6 +109,8 @@ static struct json_object *target_json(const struct ebpfrt_link *l)
 	out_add_u64(o, "missed", l->missed);
 	out_add_u64(o, "aborted", l->aborted);
 	out_add_u64(o, "left", l->left);
+	if (common.verbose)
+		add_sites(o, l);
 	return o;
 }
 
@@ -126,6 +170,7 @@ static void link_print(const struct ebpfrt_link *l, size_t n)
 		       l[i].missed, l[i].aborted);
 		if (l[i].left)
 			printf("\t\t%" PRIu64 " calls ended without a return\n", l[i].left);
+		print_sites(&l[i]);
 	}
 }
 

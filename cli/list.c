@@ -4,7 +4,8 @@
  * attach takes; with -v how, or why not.
  *
  * Model: a function is listed once by each of its names. What is said of it is what the daemon
- * would say (howto.h); USDT probes are read from their notes.
+ * would say (howto.h); USDT probes are read from their notes. What stands in a process already the
+ * daemon and the process's memory say.
  */
 #include <errno.h>
 #include <fnmatch.h>
@@ -18,14 +19,20 @@
 #include "cli/howto.h"
 #include "cli/out.h"
 #include "cli/spec.h"
+#include "ebpfrt/ebpfrt.h"
 
 static struct {
 	int pid;
 	struct out_json json;
 } config;
 
+/* What is probed in the process. */
+static struct ebpfrt_site *sites;
+static size_t nsites;
+
 struct listing {
 	const char *path, *glob;
+	struct osl_ident file;
 	struct howto how;
 	struct json_object *doc; /* NULL: text */
 	u64 found, refused;
@@ -40,7 +47,46 @@ struct entry {
 	bool ok, ret_ok; /* the entry can be probed, the return can */
 	char why[PROBE_WHY_MAX], ret_why[PROBE_WHY_MAX];
 	char note[SPEC_TEXT_MAX]; /* what else is to be known */
+	u32 rung;
 };
+
+static const struct ebpfrt_site *site_at(const struct listing *l, u64 offset)
+{
+	for (size_t i = 0; i < nsites; i++)
+		if (sites[i].offset == offset && sites[i].ino == l->file.ino &&
+		    sites[i].dev == l->file.dev)
+			return &sites[i];
+	return NULL;
+}
+
+static void put_rung_json(struct json_object *o, const struct listing *l, const struct entry *e)
+{
+	const struct ebpfrt_site *s = site_at(l, e->offset);
+
+	out_add_str(o, "rung", probe_rung_name(e->rung));
+	if (probe_rung_why(e->rung))
+		out_add_str(o, "rung_reason", probe_rung_why(e->rung));
+	if (s)
+		out_add_str(o, "probed", s->rung);
+	if (s && s->reason)
+		out_add_str(o, "probed_reason", s->reason);
+}
+
+static void put_rung(const struct listing *l, const struct entry *e)
+{
+	const struct ebpfrt_site *s = site_at(l, e->offset);
+	char text[SPEC_TEXT_MAX];
+
+	howto_rung_text(e->rung, text, sizeof(text));
+	printf("%s", text);
+	if (!s)
+		return;
+	if (s->is_jump)
+		printf(", probed by a jump (%s)", s->rung);
+	else
+		printf(", probed%s%s%s%s", s->rung[0] ? " by a " : "", s->rung,
+		       s->reason ? ": " : "", s->reason ? s->reason : "");
+}
 
 static void put_json(const struct listing *l, const struct entry *e)
 {
@@ -63,6 +109,8 @@ static void put_json(const struct listing *l, const struct entry *e)
 		out_add_str(o, "return_reason", e->ret_why);
 	if (e->note[0])
 		out_add_str(o, "note", e->note);
+	if (e->ok)
+		put_rung_json(o, l, e);
 	out_push(l->doc, o);
 }
 
@@ -74,7 +122,11 @@ static void put_text(const struct listing *l, const struct entry *e)
 	if (common.verbose) {
 		if (e->size)
 			snprintf(size, sizeof(size), "%" PRIu64 " bytes, ", e->size);
-		printf("  %s%s%s", size, e->ok ? "trap" : "refused: ", e->ok ? "" : e->why);
+		printf("  %s", size);
+		if (e->ok)
+			put_rung(l, e);
+		else
+			printf("refused: %s", e->why);
 		if (e->note[0])
 			printf(", %s", out_clean(e->note, clean, sizeof(clean)));
 		if (e->ok && e->ret_why[0])
@@ -83,8 +135,10 @@ static void put_text(const struct listing *l, const struct entry *e)
 	printf("\n");
 }
 
-static void put(struct listing *l, const struct entry *e)
+static void put(struct listing *l, struct entry *e)
 {
+	if (e->ok && (common.verbose || l->doc))
+		e->rung = howto_rung(&l->how, e->offset);
 	l->found++;
 	l->refused += !e->ok;
 	if (l->doc)
@@ -152,7 +206,8 @@ static int list_usdt(const struct probe_usdt *u, void *cookie)
 	return 0;
 }
 
-static int list_file(const char *path, const char *glob, struct json_object *doc, u64 *found)
+static int list_file(const char *path, const char *glob, const struct probe_maps *maps,
+		     struct json_object *doc, u64 *found)
 {
 	struct listing l = {.path = path, .glob = glob, .doc = doc};
 	char why[PROBE_WHY_MAX] = "";
@@ -160,6 +215,8 @@ static int list_file(const char *path, const char *glob, struct json_object *doc
 
 	if (err)
 		return out_error("%s", why);
+	l.how.maps = maps;
+	osl_ident(l.how.fd, &l.file);
 	err = probe_elf_each(l.how.elf, list_function, &l);
 	if (!err)
 		err = probe_elf_each_usdt(l.how.elf, list_usdt, &l);
@@ -172,21 +229,37 @@ static int list_file(const char *path, const char *glob, struct json_object *doc
 	return err ? EXIT_FAILURE : 0;
 }
 
-/* Each file that the process executes code of, once. */
-static int list_process(int pid, const char *glob, struct json_object *doc, u64 *found)
+/* 0, or 1 with a sentence said. */
+static int know_process(int pid, struct probe_maps *maps)
 {
 	struct probe_process p;
-	struct probe_maps maps = {0};
 	char why[PROBE_WHY_MAX] = "";
-	const char *last = "";
-	int status = 0, err = probe_process_read(pid, &p, why);
+	int err = probe_process_read(pid, &p, why);
 
 	if (err)
 		return out_error("%s", why);
-	err = probe_maps_read(pid, &maps);
+	err = probe_maps_read(pid, maps);
 	if (err)
 		return out_error("the mappings of process %d can't be read: %s", pid,
 				 strerror(-err));
+	free(sites);
+	sites = NULL;
+	nsites = 0;
+	/* without a daemon nothing is probed there */
+	if (common.verbose || out_json_on(&config.json))
+		ebpfrt_sites(0, pid, &sites, &nsites);
+	return 0;
+}
+
+/* Each file that the process executes code of, once. */
+static int list_process(int pid, const char *glob, struct json_object *doc, u64 *found)
+{
+	struct probe_maps maps = {0};
+	const char *last = "";
+	int status = know_process(pid, &maps);
+
+	if (status)
+		return status;
 	for (size_t i = 0; i < maps.n; i++) {
 		const struct probe_mapping *m = &maps.v[i];
 		char path[PATH_MAX], say[SPEC_WHY_MAX];
@@ -197,7 +270,7 @@ static int list_process(int pid, const char *glob, struct json_object *doc, u64 
 		last = m->path;
 		if (spec_find_file(strrchr(m->path, '/') + 1, &scope, path, say))
 			status = out_error("%s", say);
-		else if (list_file(path, glob, doc, found))
+		else if (list_file(path, glob, &maps, doc, found))
 			status = EXIT_FAILURE;
 	}
 	probe_maps_free(&maps);
@@ -213,6 +286,8 @@ static int list_operand(const char *text, struct json_object *doc, u64 *found)
 	const char *glob = colon ? colon + 1 : "*";
 	struct spec_scope scope = {.pid = config.pid};
 	char name[PATH_MAX], path[PATH_MAX], why[SPEC_WHY_MAX] = "";
+	struct probe_maps maps = {0};
+	int status;
 
 	snprintf(name, sizeof(name), "%.*s", (int)(colon ? colon - text : (long)strlen(text)),
 		 text);
@@ -220,7 +295,11 @@ static int list_operand(const char *text, struct json_object *doc, u64 *found)
 		return list_process(opt_pid(name), glob, doc, found);
 	if (spec_find_file(name, &scope, path, why))
 		return out_error("%s", why);
-	return list_file(path, glob, doc, found);
+	if (config.pid && know_process(config.pid, &maps))
+		return EXIT_FAILURE;
+	status = list_file(path, glob, config.pid ? &maps : NULL, doc, found);
+	probe_maps_free(&maps);
+	return status;
 }
 
 static int run(const struct args *args)

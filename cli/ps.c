@@ -40,6 +40,7 @@ static struct json_object *target_json(const struct ebpfrt_target *t)
 	out_add_u64(o, "sessions", t->sessions);
 	out_add_u64(o, "links", t->links);
 	out_add_u64(o, "sites", t->sites);
+	out_add_u64(o, "jumps", t->jumps);
 	out_add_u64(o, "hits", t->hits);
 	out_add_u64(o, "missed", t->missed);
 	out_add_u64(o, "aborted", t->aborted);

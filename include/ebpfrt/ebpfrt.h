@@ -59,6 +59,7 @@ struct ebpfrt_target {
 	uint64_t left;	  /* calls that were seen to end without a return: exception, longjmp */
 	uint64_t foreign; /* traps that belonged to the application and went there */
 	uint64_t dropped; /* bpf_printk lines that found no room */
+	uint64_t jumps;	  /* of the sites, those that are jumps and not traps */
 	char comm[16];
 };
 #define EBPFRT_PRELOADED 1
@@ -110,6 +111,24 @@ struct ebpfrt_link {
 
 /* Links @id (0: all) in process @pid (0: all). *out is the caller's to free(3). */
 EBPFRT_API int ebpfrt_links(uint32_t id, pid_t pid, struct ebpfrt_link **out, size_t *n);
+
+/* What stands at a place that is probed. */
+struct ebpfrt_site {
+	pid_t pid;
+	int is_jump;	 /* no signal is needed for a hit */
+	uint64_t addr;	 /* in the target's memory */
+	uint64_t offset; /* in the file */
+	uint64_t dev, ino;
+	const char *rung;   /* "nop", "long", "pun", "trap", or "": nothing of ours at the moment */
+	const char *reason; /* why it is a trap, NULL: it is none */
+};
+
+/*
+ * The places that link @id (0: all) probes in process @pid (0: all); *out is the caller's to
+ * free(3). What is said is what lies in the process's memory where that can be read, else what was
+ * planned.
+ */
+EBPFRT_API int ebpfrt_sites(uint32_t id, pid_t pid, struct ebpfrt_site **out, size_t *n);
 
 /* Detach link @id everywhere, whoever made it; *sites (may be NULL): how many were restored. */
 EBPFRT_API int ebpfrt_link_detach(uint32_t id, uint32_t *sites);

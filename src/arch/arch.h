@@ -198,6 +198,8 @@ struct arch_jump {
  * a stub doesn't execute.
  */
 bool arch_jump_range(const struct arch_patch *p, const u8 *text, size_t len, u64 *lo, u64 *hi);
+/* Is @p of a kind that a stub executes? */
+bool arch_jump_executes(const struct arch_patch *p);
 /*
  * How many bytes of the @len of @text, the site's, can be executed in the stub as they are, behind
  * the displaced instruction: whole instructions up to the first that begins behind the jump, none

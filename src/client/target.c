@@ -8,7 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "arch/arch.h"
 #include "base/cleanup.h"
+#include "probe/probe.h"
 #include "surface/surface.h"
 
 static void copy_text(char *to, size_t size, const char *from, size_t from_size)
@@ -38,6 +40,7 @@ static void copy_target(struct ebpfrt_target *to, const struct msg_target_info *
 		.left = from->left,
 		.foreign = from->foreign,
 		.dropped = from->trace_dropped,
+		.jumps = from->jumps,
 	};
 	copy_text(to->comm, sizeof(to->comm), from->comm, sizeof(from->comm));
 }
@@ -159,6 +162,63 @@ __export int ebpfrt_links(uint32_t id, pid_t pid, struct ebpfrt_link **out, size
 
 		memcpy(&info, reply.body + i * sizeof(info), sizeof(info));
 		copy_link(&rows[i], &info);
+	}
+	*out = rows;
+	*n = count;
+	return 0;
+}
+
+/* A jump that was planned may be a break for the time, or there may be neither. */
+static u32 rung_now(const struct msg_site_info *s)
+{
+	u8 byte;
+
+	if (probe_read_memory(s->pid, s->addr, &byte, 1) != 1)
+		return s->rung;
+	if (byte == ARCH_JUMP && probe_rung_is_jump(s->rung))
+		return s->rung;
+	if (byte != ARCH_BREAK)
+		return PROBE_RUNG_UNKNOWN;
+	return probe_rung_is_jump(s->rung) ? PROBE_RUNG_KEPT : s->rung;
+}
+
+static void copy_site(struct ebpfrt_site *to, const struct msg_site_info *from)
+{
+	u32 rung = rung_now(from);
+
+	*to = (struct ebpfrt_site){
+		.pid = from->pid,
+		.is_jump = probe_rung_is_jump(rung),
+		.addr = from->addr,
+		.offset = from->offset,
+		.dev = from->file.dev,
+		.ino = from->file.ino,
+		.rung = probe_rung_name(rung),
+		.reason = probe_rung_why(rung),
+	};
+}
+
+__export int ebpfrt_sites(uint32_t id, pid_t pid, struct ebpfrt_site **out, size_t *n)
+{
+	_cleanup_frame_ struct frame reply = FRAME_INIT;
+	struct msg_link_query query = {.id = id, .pid = (u32)pid};
+	struct ebpfrt_site *rows = NULL;
+	size_t count = 0;
+	int err;
+
+	err = client_request(MSG_SITE_LIST, &query, sizeof(query), &reply, "cannot list the sites");
+	if (err < 0)
+		return err;
+	err = client_rows(&reply, sizeof(struct msg_site_info), &count);
+	if (err)
+		return err;
+	if (count && !(rows = calloc(count, sizeof(*rows))))
+		return client_fail(-ENOMEM, "out of memory");
+	for (size_t i = 0; i < count; i++) {
+		struct msg_site_info info;
+
+		memcpy(&info, reply.body + i * sizeof(info), sizeof(info));
+		copy_site(&rows[i], &info);
 	}
 	*out = rows;
 	*n = count;

@@ -299,6 +299,7 @@ static bool dispatch(struct client *c, struct frame *f)
 		[MSG_TARGET_DROP] = session_drop_request,
 		[MSG_TARGET_LIST] = session_targets_request,
 		[MSG_LINK_LIST] = session_links_request,
+		[MSG_SITE_LIST] = session_sites_request,
 		[MSG_LINK_DROP] = session_link_drop_request,
 		[MSG_TOKEN] = session_token_request,
 		[MSG_ATTACH_BATCH] = session_batch_request,

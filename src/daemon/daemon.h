@@ -217,6 +217,7 @@ void session_adopt_request(struct client *c, const struct frame *f);
 void session_drop_request(struct client *c, const struct frame *f);
 void session_targets_request(struct client *c, const struct frame *f);
 void session_links_request(struct client *c, const struct frame *f);
+void session_sites_request(struct client *c, const struct frame *f);
 void session_link_drop_request(struct client *c, const struct frame *f);
 void session_batch_request(struct client *c, const struct frame *f);
 void session_released_request(struct client *c, const struct frame *f);

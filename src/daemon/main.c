@@ -33,6 +33,7 @@
 #include "core/run/helper.h"
 #include "daemon/daemon.h"
 #include "daemon/inject.h"
+#include "probe/probe.h"
 
 #define NS_PER_MS 1000000ull
 #define LEAVING_MAX_MS 2500u
@@ -85,13 +86,6 @@ static int bad_usage(const char *what, const char *value)
 	return 2;
 }
 
-static bool parse_probe(const char *s, struct options *o)
-{
-	o->only_jumps = !strcmp(s, "jump");
-	o->jumps = o->only_jumps || !strcmp(s, "auto");
-	return o->jumps || !strcmp(s, "trap");
-}
-
 /* 0: go on, else exit with that status minus one */
 static int parse_options(int argc, char **argv, struct options *o)
 {
@@ -108,7 +102,7 @@ static int parse_options(int argc, char **argv, struct options *o)
 
 	if (env && *env && !parse_seconds(env, &o->idle_s))
 		return 1 + bad_usage("EBPFRT_IDLE is not a number of seconds:", env);
-	if (!parse_probe(probe && *probe ? probe : "trap", o))
+	if (!probe_rungs_asked(probe, &o->jumps, &o->only_jumps))
 		return 1 + bad_usage("EBPFRT_PROBE is neither trap, jump nor auto:", probe);
 	if (debugger && *debugger && strcmp(debugger, "keep") && strcmp(debugger, "sleep"))
 		return 1 + bad_usage("EBPFRT_DEBUGGER is neither sleep nor keep:", debugger);

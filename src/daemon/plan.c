@@ -336,42 +336,40 @@ static bool in_one_mapping(const struct worker *w, u64 addr)
 }
 
 /* Stacks of Go are small, and move; with shadow stacks a call must not be emulated. */
-static const char *no_jumps(struct worker *w, struct probe_elf *elf)
+static enum probe_rung best_rung(struct worker *w, struct probe_elf *elf, const struct plan_site *s,
+				 const u8 *text, size_t len)
 {
 	if (!w->job->jumps)
-		return "EBPFRT_PROBE asks for breaks";
+		return PROBE_RUNG_ASKED;
 	if (w->native)
-		return "the process has a shadow stack";
-	return probe_elf_is_go(elf) ? "stacks of Go move" : NULL;
+		return PROBE_RUNG_SHADOW;
+	if (!in_one_mapping(w, s->patch.addr))
+		return PROBE_RUNG_ENDS;
+	return probe_rung_of(elf, &s->patch, text, len);
 }
 
-/* NULL, or why there is none. */
-static const char *give_jump(struct worker *w, struct probe_elf *elf, u64 offset,
-			     struct plan_site *s, const u8 *text, size_t len)
+static enum probe_rung give_jump(struct worker *w, struct probe_elf *elf, u64 offset,
+				 struct plan_site *s, const u8 *text, size_t len)
 {
-	const char *none = no_jumps(w, elf);
+	enum probe_rung best = best_rung(w, elf, s, text, len);
 	struct arch_jump j = {0};
 	u64 lo, hi, stub;
 	u32 npads = w->pads.n, follow;
 
 	memset(&s->jump, 0, sizeof(s->jump));
-	if (none)
-		return none;
-	if (!in_one_mapping(w, s->patch.addr))
-		return "its memory ends there";
-	if (!arch_jump_range(&s->patch, text, len, &lo, &hi))
-		return "its first instruction can only be emulated";
+	if (!probe_rung_is_jump(best) || !arch_jump_range(&s->patch, text, len, &lo, &hi))
+		return best;
 	follow = probe_follows(elf, offset, &s->patch, text, len);
 	stub_range(&s->patch, &lo, &hi);
 	stub = lo < hi ? slot_near(w, s->patch.addr, lo, hi) : 0;
 	if (!stub || arch_jump_stub(&s->patch, text, follow, stub, arena_of(w, stub), &j))
-		return "no memory near enough to it is free";
+		return PROBE_RUNG_FAR;
 	if (!plan_jump(&w->pads, &w->maps, w->exe_end, &s->patch, text, len, &j))
-		return "what follows its first instruction would lead a jump to where no room is";
+		return PROBE_RUNG_TAKEN;
 	if (w->pads.n != npads)
 		note_mapping(w, ALIGN_DOWN(j.to, EBPFRT_PAGE_SIZE), EBPFRT_PAGE_SIZE);
 	s->jump = j;
-	return NULL;
+	return best;
 }
 
 /* What pads hold already; and where the heap will be. */
@@ -420,7 +418,6 @@ static const struct site *known_site(struct worker *w, u64 addr, const u8 *text,
 static int plan_patch(struct worker *w, struct probe_elf *elf, u64 offset, u64 addr,
 		      struct plan_site *s, char why[PROBE_WHY_MAX])
 {
-	const char *no_jump = NULL;
 	const struct site *known;
 	u8 text[TEXT_LEN];
 	ssize_t n = read_text(w, addr, text, sizeof(text));
@@ -435,6 +432,7 @@ static int plan_patch(struct worker *w, struct probe_elf *elf, u64 offset, u64 a
 	if (known) {
 		s->patch = known->site.patch;
 		s->jump = known->site.jump;
+		s->rung = known->rung;
 		return 0;
 	}
 	err = probe_plan(elf, offset, addr, text, n, &s->patch, why);
@@ -445,15 +443,16 @@ static int plan_patch(struct worker *w, struct probe_elf *elf, u64 offset, u64 a
 	}
 	if (!err)
 		err = give_slot(w, &s->patch, why);
-	if (!err)
-		no_jump = give_jump(w, elf, offset, s, text, n);
+	if (err)
+		return err;
+	s->rung = give_jump(w, elf, offset, s, text, n);
 	/* the agent's own sites are breaks in any case */
-	if (no_jump && w->job->only_jumps && !s->flags) {
+	if (!probe_rung_is_jump(s->rung) && w->job->only_jumps && !s->flags) {
 		say(why, "cannot put a jump at %#llx, as EBPFRT_PROBE=jump asks for: %s",
-		    (unsigned long long)addr, no_jump);
-		err = -EOPNOTSUPP;
+		    (unsigned long long)addr, probe_rung_why(s->rung));
+		return -EOPNOTSUPP;
 	}
-	return err;
+	return 0;
 }
 
 /* Index of the site at @addr, planned when it is new; or -errno. */

@@ -51,6 +51,7 @@ struct plan_site {
 	u64 offset;
 	u64 func;  /* of AGENT_SITE_RETURN */
 	u32 flags; /* AGENT_SITE_* */
+	u32 rung;  /* enum probe_rung */
 };
 
 /* system calls of a file by which signals are blocked and their handlers set */

@@ -239,6 +239,7 @@ static void fill_info(const struct target *t, struct msg_target_info *o)
 	o->foreign = READ_ONCE(t->stats->foreign);
 	o->trace_dropped = READ_ONCE(t->stats->trace_dropped);
 	o->inert = READ_ONCE(t->stats->inert);
+	o->jumps = READ_ONCE(t->stats->jumps);
 }
 
 static void adopted(struct daemon *d, struct group *g)
@@ -534,6 +535,50 @@ void session_links_request(struct client *c, const struct frame *f)
 			list_link(c->d, &rows, ebpf_obj_link(obj), q.pid);
 	if (!q.pid)
 		list_gone(c, &rows, q.id);
+	reply_rows(c, f, &rows);
+}
+
+static void list_site(struct rows *rows, const struct target *t, const struct site *s)
+{
+	struct msg_site_info *o;
+
+	if (!s || !s->armed || !s->consumers)
+		return;
+	o = row(rows, sizeof(*o));
+	if (o)
+		*o = (struct msg_site_info){.pid = t->pid,
+					    .rung = s->site.flags ? PROBE_RUNG_OWN : s->rung,
+					    .addr = s->site.patch.addr,
+					    .offset = s->offset,
+					    .file = s->file};
+}
+
+/* All that are probed, or those of a link. */
+static void list_sites(struct rows *rows, struct target *t, u32 link)
+{
+	struct tlink *tl;
+
+	for (u32 i = 0; !link && i < t->nsites; i++)
+		list_site(rows, t, &t->sites[i]);
+	if (!link)
+		return;
+	list_for_each_entry (tl, &t->links, in_target)
+		for (u32 i = 0; tl->link == link && i < tl->naddrs; i++)
+			if (tl->addrs[i])
+				list_site(rows, t, target_site(t, tl->addrs[i]));
+}
+
+void session_sites_request(struct client *c, const struct frame *f)
+{
+	struct msg_link_query q = {0};
+	struct rows rows = {0};
+	struct target *t;
+
+	if (f->len >= sizeof(q))
+		memcpy(&q, f->body, sizeof(q));
+	list_for_each_entry (t, &c->d->targets, node)
+		if (!t->gone && (!q.pid || t->pid == (s32)q.pid))
+			list_sites(&rows, t, q.id);
 	reply_rows(c, f, &rows);
 }
 

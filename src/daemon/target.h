@@ -71,7 +71,8 @@ struct site {
 	struct osl_ident file;
 	u64 offset;
 	u32 consumers;
-	s32 err; /* of the last attempt */
+	u32 rung; /* enum probe_rung, as planned */
+	s32 err;  /* of the last attempt */
 	bool armed;
 };
 

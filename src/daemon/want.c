@@ -79,6 +79,7 @@ static struct site *adopt_site(struct target *t, const struct plan_site *ps)
 	s->site.flags = ps->flags | (stays ? s->site.flags : 0);
 	s->site.patch = ps->patch;
 	s->site.jump = ps->jump;
+	s->rung = ps->rung;
 	s->site.module = module_of(&ps->file);
 	s->site.func = ps->func;
 	s->file = ps->file;

@@ -50,6 +50,13 @@ void probe_elf_free(struct probe_elf **elf)
 	*elf = NULL;
 }
 
+bool probe_elf_is_fixed(struct probe_elf *elf)
+{
+	GElf_Ehdr ehdr;
+
+	return elf->elf && gelf_getehdr(elf->elf, &ehdr) && ehdr.e_type == ET_EXEC;
+}
+
 static int check_header(struct probe_elf *e, char why[PROBE_WHY_MAX])
 {
 	GElf_Ehdr ehdr;

@@ -106,6 +106,7 @@ struct probe_usdt {
 int probe_elf_each_usdt(struct probe_elf *elf, int (*fn)(const struct probe_usdt *u, void *cookie),
 			void *cookie);
 u64 probe_elf_offset_to_addr(struct probe_elf *elf, u64 offset); /* virtual address, or ~0 */
+bool probe_elf_is_fixed(struct probe_elf *elf); /* it is loaded at its virtual addresses only */
 bool probe_elf_is_go(struct probe_elf *elf);
 /*
  * Must return addresses stay as they are where @elf's functions are called, because a runtime with
@@ -134,6 +135,43 @@ int probe_plan(struct probe_elf *elf, u64 offset, u64 addr, const u8 *text, size
 /* arch_jump_follows() of the site at @offset, as far as the second decoder agrees. */
 u32 probe_follows(struct probe_elf *elf, u64 offset, const struct arch_patch *p, const u8 *text,
 		  size_t text_len);
+
+/*
+ * What stands at a site, from the fastest down. Those behind PROBE_RUNG_BREAK are breaks, too, and
+ * say why it is no jump.
+ */
+enum probe_rung {
+	PROBE_RUNG_UNKNOWN,
+	PROBE_RUNG_NOP,	 /* a jump over a nop of its length or longer */
+	PROBE_RUNG_LONG, /* over another instruction that is as long */
+	PROBE_RUNG_PUN,	 /* whose last bytes are what follows a shorter instruction */
+	PROBE_RUNG_BREAK,
+	PROBE_RUNG_ASKED,    /* EBPFRT_PROBE=trap */
+	PROBE_RUNG_SHADOW,   /* a process with a shadow stack */
+	PROBE_RUNG_GO,	     /* Go */
+	PROBE_RUNG_ENDS,     /* its mapping ends within the jump */
+	PROBE_RUNG_EMULATED, /* an instruction that no stub executes */
+	PROBE_RUNG_FAR,	     /* nothing is free near it */
+	PROBE_RUNG_TAKEN,    /* nothing is free where the pun would lead */
+	PROBE_RUNG_KEPT,     /* a jump was planned, and the agent keeps the break */
+	PROBE_RUNG_OWN,	     /* the agent guards something there, too */
+	PROBE_RUNGS
+};
+/* "nop", "long", "pun" or "trap"; "" for what is none of them. */
+const char *probe_rung_name(u32 rung);
+/* Why it is a break: a clause that can stand behind a colon; NULL: it is none, or nobody knows. */
+const char *probe_rung_why(u32 rung);
+static inline bool probe_rung_is_jump(u32 rung)
+{
+	return rung >= PROBE_RUNG_NOP && rung < PROBE_RUNG_BREAK;
+}
+/* What EBPFRT_PROBE (NULL or empty: the default) asks for. False: it says nothing that we know. */
+#define PROBE_RUNGS_DEFAULT "trap"
+bool probe_rungs_asked(const char *env, bool *jumps, bool *only_jumps);
+/* The best for @p by its own bytes and those behind it, @text: what is free near it is not known.
+ */
+enum probe_rung probe_rung_of(struct probe_elf *elf, const struct arch_patch *p, const u8 *text,
+			      size_t len);
 
 /*
  * Would a return probe of function @symbol break its program? -EOPNOTSUPP and the sentence when it

@@ -16,7 +16,7 @@
 #include "core/run/map/map.h"
 #include "osl/osl.h"
 
-#define MSG_ABI 12u
+#define MSG_ABI 13u
 #define MSG_NAMES_DIR "bpf"
 #define MSG_INLINE_MAX 60000u
 #define MSG_PAYLOAD_MAX (64u << 20)
@@ -58,7 +58,8 @@ enum msg_type {
 	 * targets have it (at once within a batch)
 	 */
 	MSG_RELEASED,
-	MSG_TYPES /* one more than the last */
+	MSG_SITE_LIST, /* struct msg_link_query -> struct msg_site_info[] : what stands where */
+	MSG_TYPES      /* one more than the last */
 };
 
 enum msg_flags { MSG_F_MEMFD = 1 };
@@ -203,6 +204,7 @@ struct msg_target_info {
 	u32 sessions;
 	u32 found; /* 1: the agent was there already */
 	u32 stops; /* how often it was held */
+	u64 jumps; /* of the sites, those that are jumps, as its agent says */
 	char comm[16];
 };
 
@@ -234,6 +236,15 @@ struct msg_link_info {
 	char path[240];
 	char symbol[96];  /* nearest symbol, "" when unknown */
 	char reason[128]; /* of MSG_LINK_FAILED and PENDING: a phrase */
+};
+
+/* A place that links probe in a target. */
+struct msg_site_info {
+	s32 pid;
+	u32 rung; /* enum probe_rung that was planned */
+	u64 addr;
+	u64 offset; /* in the file */
+	struct osl_ident file;
 };
 
 struct msg_log_line {

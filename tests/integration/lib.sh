@@ -71,6 +71,7 @@ tests=0
 
 plan() {
 	echo "1..$1"
+	echo "# probes: EBPFRT_PROBE=${EBPFRT_PROBE:-trap, the default}"
 }
 
 ok() {

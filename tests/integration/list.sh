@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # What `ebpfrt list` says can be probed is what attach then does, for every function of a library, entries and returns.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
-plan 31
+plan 44
 
 lib=$bin/many_lib.so
 object=$bin/many.bpf.o
@@ -30,6 +30,65 @@ is "USDT: those that match" "$(printf '%s\n' "$out" | wc -l)" 3
 try ebpfrt list "$bin/usdt:guarded"
 is "a function and a probe of that name" "$(printf '%s\n' "$out" | sort | paste -sd ' ')" \
 	"uprobe:$bin/usdt:guarded usdt:$bin/usdt:shapes:guarded"
+
+# with jumps: which
+try env EBPFRT_PROBE=auto ebpfrt list -v "$bin/usdt:shapes:nop5"
+like "USDT: an old nop" "$out" ":nop5  jump \\(pun\\), arguments: 8@%rdi, with a counter"
+try env EBPFRT_PROBE=auto ebpfrt list -v "$bin/usdt:shapes:constants"
+like "USDT: another" "$out" ":constants  jump \(pun\), arguments:"
+cat >rungs.s <<'EOT'
+.text
+.macro function name
+.globl \name
+.type \name, @function
+\name:
+.endm
+.macro end name
+.size \name, . - \name
+.endm
+function long_one
+movl $1, %eax
+ret
+end long_one
+function pun_one
+push %rbx
+.byte 0x48, 0x89, 0xfb, 0xe8, 0, 0, 0, 0
+pop %rbx
+ret
+end pun_one
+function nop_one
+.byte 0x0f, 0x1f, 0x44, 0, 0
+ret
+end nop_one
+function locked_one
+lock incl (%rdi)
+ret
+end locked_one
+function indirect_one
+jmp *%rax
+end indirect_one
+.section .note.GNU-stack,"",@progbits
+EOT
+cc -shared -nostdlib -o rungs.so rungs.s
+try env EBPFRT_PROBE=auto ebpfrt list -v "$PWD/rungs.so"
+is "each rung, and why it is a trap" "$(printf '%s\n' "$out" | sed 's/.*so:\([a-z_]*\)  [0-9]* bytes, /\1 /' | sort)" \
+	"indirect_one trap: its first instruction can only be emulated
+locked_one trap: its first instruction can only be emulated
+long_one jump (long)
+nop_one jump (nop)
+pun_one jump (pun)"
+try env EBPFRT_PROBE="trap" ebpfrt list -v "$PWD/rungs.so:long_one"
+like "traps are asked for" "$out" ":long_one  [0-9]+ bytes, trap$"
+try env EBPFRT_PROBE=auto ebpfrt list --json "$PWD/rungs.so:*_one"
+is "JSON: the rung" "$(printf '%s' "$out" | python3 -c '
+import json, sys
+for e in sorted(json.load(sys.stdin), key=lambda e: e["name"]):
+    print(e["name"], e["rung"], e.get("rung_reason"))')" \
+	"indirect_one trap its first instruction can only be emulated
+locked_one trap its first instruction can only be emulated
+long_one long None
+nop_one nop None
+pun_one pun None"
 
 try ebpfrt list --json "$lib:m_*"
 is "JSON" "$(printf '%s' "$out" | python3 -c '
@@ -91,6 +150,55 @@ for file in "$lib" libc.so.6; do
 	is "${file##*/}: every entry is as it was said" "$(printf '%s\n' "$1" | sed -n 1p)" "uprobe.multi 0 agree many"
 	is "${file##*/}: every return" "$(printf '%s\n' "$1" | sed -n 2p)" "uretprobe.multi 0 agree many"
 done
+
+# what stands there, in the process's own memory, is what list and link say
+cat >standing.py <<'EOT'
+import collections, json, subprocess, sys
+pid, lib, link = sys.argv[1], sys.argv[2], len(sys.argv) > 3
+ask = ["ebpfrt", "link", "show", "-v", "-p", pid, "--json"] if link else ["ebpfrt", "list", "--json", "-p", pid, lib]
+rows = json.loads(subprocess.run(ask, capture_output=True, text=True).stdout)
+if link:
+    target = rows[0]["targets"][0]
+    sites = [(s["addr"], s["rung"], s.get("reason")) for s in target["sites"]]
+    jumps = sum(s[1] in ("nop", "long", "pun") for s in sites)
+    if len(sites) != target["places"] or jumps != target["jumps"]:
+        print("link:", len(sites), target["places"], jumps, target["jumps"])
+else:
+    maps = [l.split(None, 5) for l in open(f"/proc/{pid}/maps")]
+    maps = [([int(x, 16) for x in m[0].split("-")], int(m[2], 16)) for m in maps if "x" in m[1] and m[-1].strip().endswith(lib.split("/")[-1])]
+    at = lambda o: next((lo + o - off for (lo, hi), off in maps if off <= o < off + hi - lo), None)
+    sites = {at(e["offset"]): (at(e["offset"]), e["probed"], e.get("probed_reason")) for e in rows if "probed" in e}.values()
+memory = open(f"/proc/{pid}/mem", "rb", 0)
+seen = collections.Counter()
+for addr, rung, reason in sites:
+    memory.seek(addr)
+    byte = memory.read(1)[0]
+    jump = rung in ("nop", "long", "pun")
+    seen["jumps" if jump else "traps"] += 1
+    if byte != (0xE9 if jump else 0xCC) or bool(reason) == jump:
+        print("%x" % addr, "%02x" % byte, rung, reason)
+print("many" if sum(seen.values()) > 500 else sum(seen.values()), "jumps" if seen["jumps"] > seen["traps"] else "traps")
+EOT
+for mode in "trap" auto; do
+	EBPFRT_PROBE=$mode
+	export EBPFRT_PROBE
+	until_true eval '[ ! -S "$EBPFRT_RUNTIME_DIR/ctl" ]' # a daemon of its own
+	[ $mode = auto ] && most=jumps || most=traps
+	attach_start -p "$target" "$object" --prog "on_call=uprobe.multi/$lib:m_*"
+	is "$mode: list says what stands there" "$(python3 standing.py "$target" "$lib")" "many $most"
+	is "$mode: so does link" "$(python3 standing.py "$target" "$lib" link)" "many $most"
+	like "$mode: in words" "$(ebpfrt list -v -p "$target" "$lib:m_007")" \
+		"bytes, (trap, probed by a trap: EBPFRT_PROBE asks for breaks|jump \((pun|long)\), probed by a jump \((pun|long)\))$"
+	if [ $mode = auto ]; then
+		like "auto: a place of the link" "$(ebpfrt link show -v -p "$target")" "^		0x[0-9a-f]+  jump \((pun|long)\)$"
+		is "auto: ps knows how many" "$(ebpfrt ps --json | python3 -c '
+import json, sys
+t = json.load(sys.stdin)[0]
+print(t["sites"] >= t["jumps"] > 500)')" True
+	fi
+	attach_stop INT
+done
+unset EBPFRT_PROBE
 say all 1
 is "the target goes on" "$answer" "all 1999000"
 target_quit

@@ -96,6 +96,11 @@ bool arch_patch_native(struct arch_patch *p)
 	return false;
 }
 
+bool arch_jump_executes(const struct arch_patch *p)
+{
+	return false;
+}
+
 bool arch_jump_range(const struct arch_patch *p, const u8 *text, size_t len, u64 *lo, u64 *hi)
 {
 	(void)p, (void)text, (void)len, (void)lo, (void)hi;

@@ -59,6 +59,11 @@ static bool executable_in_stub(const struct arch_patch *p)
 	}
 }
 
+bool arch_jump_executes(const struct arch_patch *p)
+{
+	return executable_in_stub(p);
+}
+
 bool arch_jump_range(const struct arch_patch *p, const u8 *text, size_t len, u64 *lo, u64 *hi)
 {
 	u32 chosen = p->len - 1, bits = 8 * MIN(chosen, 4u);

@@ -7,8 +7,10 @@
 #include <string.h>
 
 #include "../surface/fake.h"
+#include "arch/arch.h"
 #include "base/cleanup.h"
 #include "client/client.h"
+#include "probe/probe.h"
 
 TestSuite(target, .init = fake_start, .fini = fake_stop, .timeout = 20);
 
@@ -27,6 +29,7 @@ static struct msg_target_info some_target(void)
 				    .foreign = 8,
 				    .trace_dropped = 9,
 				    .inert = 1,
+				    .jumps = 10,
 				    .sessions = 2,
 				    .found = 1};
 
@@ -49,6 +52,7 @@ static void check_target(const struct ebpfrt_target *t)
 	cr_assert_eq(t->aborted, 7);
 	cr_assert_eq(t->foreign, 8);
 	cr_assert_eq(t->dropped, 9);
+	cr_assert_eq(t->jumps, 10);
 	cr_assert_eq(t->inert, 1);
 	cr_assert_eq(t->sessions, 2);
 	cr_assert_eq(t->found, 1);
@@ -203,6 +207,51 @@ Test(target, links_arrive_whole)
 	cr_assert_eq(strlen(rows->path), sizeof(rows->path) - 1);
 	cr_assert_eq(strlen(rows->symbol), sizeof(rows->symbol) - 1);
 	cr_assert_eq(strlen(rows->reason), sizeof(rows->reason) - 1);
+}
+
+/* This process is the target: what lies in its memory decides. */
+Test(target, sites_are_what_lies_there)
+{
+	static const u8 bytes[] = {ARCH_JUMP, ARCH_BREAK, 0x90};
+	struct msg_site_info s[5];
+	_cleanup_free_ struct ebpfrt_site *rows = NULL;
+	struct msg_link_query q;
+	size_t n = 0;
+
+	for (u32 i = 0; i < ARRAY_SIZE(s); i++)
+		s[i] = (struct msg_site_info){.pid = getpid(),
+					      .rung = PROBE_RUNG_PUN,
+					      .addr = (u64)&bytes[i % 3],
+					      .offset = i,
+					      .file = {.dev = 1, .ino = 2}};
+	s[3].addr = 0; /* can't be read */
+	s[4].rung = PROBE_RUNG_EMULATED;
+	fake_answer(MSG_SITE_LIST, 0, s, sizeof(s), NULL);
+	cr_assert_eq(ebpfrt_sites(7, 4711, &rows, &n), 0);
+	memcpy(&q, fake->asked_body, sizeof(q));
+	cr_assert(q.id == 7 && q.pid == 4711);
+	cr_assert_eq(n, ARRAY_SIZE(s));
+	cr_assert_str_eq(rows[0].rung, "pun");
+	cr_assert(rows[0].is_jump && !rows[0].reason);
+	cr_assert_str_eq(rows[1].rung, "trap", "the agent keeps the break");
+	cr_assert_str_eq(rows[1].reason, "it is not made a jump in this process as it is now");
+	cr_assert_str_eq(rows[2].rung, "", "taken out");
+	cr_assert_str_eq(rows[3].rung, "pun", "as it was planned");
+	cr_assert_str_eq(rows[4].rung, "trap");
+	cr_assert_str_eq(rows[4].reason, "its first instruction can only be emulated");
+	cr_assert(rows[4].offset == 4 && rows[4].dev == 1 && rows[4].ino == 2);
+	cr_assert_eq(rows[4].pid, getpid());
+}
+
+Test(target, torn_sites_are_refused)
+{
+	struct msg_site_info s = {0};
+	struct ebpfrt_site *rows = NULL;
+	size_t n = 9;
+
+	fake_answer(MSG_SITE_LIST, 0, &s, sizeof(s) - 1, NULL);
+	cr_assert_eq(ebpfrt_sites(0, 0, &rows, &n), -EPROTO);
+	cr_assert(!rows && n == 9);
 }
 
 Test(target, detaching_a_link_counts_what_was_attached)

@@ -85,12 +85,12 @@ static int add(struct crowd *c, pid_t tid)
 /* 1: something has changed; 0: nothing that could run. */
 static int seize(struct crowd *c, pid_t tid)
 {
-	struct task task;
+	struct probe_task task;
 
 	if (ptrace(PTRACE_SEIZE, tid, NULL, (void *)THREAD_OPTIONS)) {
 		int err = -errno;
 
-		if (err == -ESRCH || task_read(c->t->pid, tid, &task) || task.state == 'X')
+		if (err == -ESRCH || probe_task_read(c->t->pid, tid, &task) || task.state == 'X')
 			return 1; /* gone */
 		if (task.state == 'Z')
 			return tid != c->t->pid;
@@ -164,10 +164,10 @@ static void await_one(struct crowd *c, struct crowd_one *one, u64 deadline)
 /* Whether a thread that has not stopped will do so once it gets a processor. */
 static bool will_stop(const struct crowd *c, const struct crowd_one *one)
 {
-	struct task task;
+	struct probe_task task;
 
-	return !task_read(c->t->pid, one->tid, &task) && task.state != 'D' && task.state != 'Z' &&
-	       task.state != 'X';
+	return !probe_task_read(c->t->pid, one->tid, &task) && task.state != 'D' &&
+	       task.state != 'Z' && task.state != 'X';
 }
 
 /* On a busy machine that may take long; in a wait without regard for signals, for ever. */
@@ -184,10 +184,10 @@ static void await_willing(struct crowd *c, struct crowd_one *one, u64 deadline)
  */
 static void await_delayed(struct crowd *c, struct crowd_one *one)
 {
-	struct task task;
+	struct probe_task task;
 
 	while (one->tid && !one->stopped && osl_now_ns() < c->t->deadline_ns &&
-	       task_read(c->t->pid, one->tid, &task) == 0 &&
+	       probe_task_read(c->t->pid, one->tid, &task) == 0 &&
 	       (task.state == 'R' || task.state == 'S'))
 		await_one(c, one, MIN(c->t->deadline_ns, osl_now_ns() + STOP_WAIT_NS));
 }
@@ -256,13 +256,13 @@ static int try_repeat(const struct crowd *c, const struct crowd_one *one)
 {
 	struct remote_regs regs;
 	struct iovec iov = {&regs.user, sizeof(regs.user)};
-	struct task task;
+	struct probe_task task;
 
 	if (!get_regs(one, &regs))
 		return -EIO;
 	if (!remote_spurious_eintr(&regs))
 		return 0;
-	if (task_read(c->t->pid, one->tid, &task))
+	if (probe_task_read(c->t->pid, one->tid, &task))
 		return -EIO;
 	if (task.pending & ~task.blocked & task.caught)
 		return 0;
@@ -284,10 +284,10 @@ static void repeat_wait(const struct crowd *c, const struct crowd_one *one)
  */
 static void block_again(const struct crowd *c, const struct crowd_one *one)
 {
-	struct task task;
+	struct probe_task task;
 	u64 mask;
 
-	if (!one->opened || task_read(c->t->pid, one->tid, &task) ||
+	if (!one->opened || probe_task_read(c->t->pid, one->tid, &task) ||
 	    task.own & ~task.blocked & GUARDED ||
 	    ptrace(PTRACE_GETSIGMASK, one->tid, (void *)sizeof(mask), &mask))
 		return;
@@ -336,14 +336,14 @@ void crowd_release(struct crowd *c)
  */
 static bool blocks_trap(struct crowd *c, struct crowd_one *one)
 {
-	struct task task;
+	struct probe_task task;
 	u64 mask, open;
 
-	if (!one->tid || task_read(c->t->pid, one->tid, &task))
+	if (!one->tid || probe_task_read(c->t->pid, one->tid, &task))
 		return false;
 	if (!one->stopped && task.blocked & TRAP_BIT) {
 		await_willing(c, one, c->t->deadline_ns);
-		if (!one->tid || task_read(c->t->pid, one->tid, &task))
+		if (!one->tid || probe_task_read(c->t->pid, one->tid, &task))
 			return false;
 	}
 	if (!one->stopped || ptrace(PTRACE_GETSIGMASK, one->tid, (void *)sizeof(mask), &mask)) {

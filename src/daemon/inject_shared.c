@@ -131,9 +131,9 @@ static bool any_vforks(pid_t pid)
 	dir = opendir(path);
 	while (dir && !found && (e = readdir(dir))) {
 		pid_t tid = (pid_t)strtol(e->d_name, NULL, 10);
-		struct task task;
+		struct probe_task task;
 
-		found = tid > 0 && task_read(pid, tid, &task) == 0 && task.state == 'D';
+		found = tid > 0 && probe_task_read(pid, tid, &task) == 0 && task.state == 'D';
 	}
 	if (dir)
 		closedir(dir);

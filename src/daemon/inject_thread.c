@@ -61,49 +61,15 @@ int thread_write(struct thread *t, u64 addr, const void *buf, size_t len)
 	return n == (ssize_t)len ? 0 : n < 0 ? -errno : -EFAULT;
 }
 
-/* --- /proc/PID/task/TID/status ------------------------------------------------------------------
+/* --- threads
+ * --------------------------------------------------------------------------------------
  */
-
-static void task_line(struct task *task, const char *line)
-{
-	u64 v;
-
-	if (sscanf(line, "State: %c", &task->state) == 1 ||
-	    sscanf(line, "TracerPid: %d", &task->tracer) == 1)
-		return;
-	if (sscanf(line, "SigPnd: %" SCNx64, &v) == 1)
-		task->own = v;
-	else if (sscanf(line, "ShdPnd: %" SCNx64, &v) == 1)
-		task->pending = task->own | v; /* this line comes second */
-	else if (sscanf(line, "SigBlk: %" SCNx64, &v) == 1)
-		task->blocked = v;
-	else if (sscanf(line, "SigIgn: %" SCNx64, &v) == 1)
-		task->ignored = v;
-	else if (sscanf(line, "SigCgt: %" SCNx64, &v) == 1)
-		task->caught = v;
-}
-
-int task_read(pid_t pid, pid_t tid, struct task *out)
-{
-	struct task task = {.tid = tid};
-	_cleanup_fclose_ FILE *f = NULL;
-	char path[64], line[256];
-
-	snprintf(path, sizeof(path), "/proc/%d/task/%d/status", pid, tid);
-	f = fopen(path, "re");
-	if (!f)
-		return -errno;
-	while (fgets(line, sizeof(line), f))
-		task_line(&task, line);
-	*out = task;
-	return task.state ? 0 : -ESRCH;
-}
 
 /*
  * A traced thread is another debugger's, unless its tracer is gone by now or is one of our own,
  * whose work is done but for the letting go.
  */
-bool task_tracer_passes(const struct task *task)
+bool task_tracer_passes(const struct probe_task *task)
 {
 	char path[64], comm[16] = "";
 	_cleanup_fclose_ FILE *f = NULL;
@@ -114,8 +80,9 @@ bool task_tracer_passes(const struct task *task)
 	       !strncmp(comm, PROBE_INJECTOR, strlen(PROBE_INJECTOR));
 }
 
-/* Sleeping threads first: they are in a system call, so its instruction is at hand. */
-static int task_rank(const struct task *task)
+/* Sleeping threads first: they are in a system call, so its instruction is at hand. Negative: not
+ * at all. */
+static int task_rank(const struct probe_task *task)
 {
 	int rank;
 
@@ -136,7 +103,12 @@ static int task_rank(const struct task *task)
 	return rank + (task->blocked & BIT(SIGTRAP) ? 4 : 0);
 }
 
-static int candidates(struct thread *t, struct task *v, u32 *n)
+struct candidate {
+	pid_t tid;
+	int rank; /* lower is better */
+};
+
+static int candidates(struct thread *t, struct candidate *v, u32 *n)
 {
 	char path[64];
 	struct dirent *e;
@@ -152,15 +124,14 @@ static int candidates(struct thread *t, struct task *v, u32 *n)
 	if (!dir)
 		return thread_fail(t, -ESRCH, "process %d does not exist any more", t->pid);
 	while (*n < CANDIDATES && (e = readdir(dir))) {
-		struct task task;
+		struct probe_task task;
 		pid_t tid = (pid_t)strtol(e->d_name, NULL, 10);
 
 		if (tid <= 0)
 			continue;
-		err = task_read(t->pid, tid, &task);
-		task.rank = err ? -1 : task_rank(&task);
-		if (task.rank >= 0)
-			v[(*n)++] = task;
+		err = probe_task_read(t->pid, tid, &task);
+		if (!err && task_rank(&task) >= 0)
+			v[(*n)++] = (struct candidate){tid, task_rank(&task)};
 	}
 	closedir(dir);
 	if (!*n && err && err != -ENOENT && err != -ESRCH)
@@ -171,7 +142,7 @@ static int candidates(struct thread *t, struct task *v, u32 *n)
 
 static int by_rank(const void *a, const void *b)
 {
-	return ((const struct task *)a)->rank - ((const struct task *)b)->rank;
+	return ((const struct candidate *)a)->rank - ((const struct candidate *)b)->rank;
 }
 
 /* --- stops --------------------------------------------------------------------------------------
@@ -185,9 +156,9 @@ static bool is_exec(int status)
 /* Seizing waits for a thread that is about to execute a program, which has another number then. */
 static bool met_afterwards(const struct thread *t)
 {
-	struct task task;
+	struct probe_task task;
 
-	return !t->held && t->tid != t->pid && !task_read(t->pid, t->pid, &task) &&
+	return !t->held && t->tid != t->pid && !probe_task_read(t->pid, t->pid, &task) &&
 	       task.state != 'Z' && task.tracer == getpid();
 }
 
@@ -303,19 +274,20 @@ static int to_event_stop(struct thread *t, u64 deadline)
 /* Is there a signal on its way that the thread's last instruction has raised? */
 static bool raised(const struct thread *t)
 {
-	struct task task;
+	struct probe_task task;
 
-	return task_read(t->pid, t->tid, &task) == 0 && task.own & ~task.blocked & SYNCHRONOUS;
+	return probe_task_read(t->pid, t->tid, &task) == 0 &&
+	       task.own & ~task.blocked & SYNCHRONOUS;
 }
 
 /* Who waits without regard for signals may do so for ever; who waits for a processor does not. */
 static int wait_first_stop(struct thread *t, u64 deadline, int *status)
 {
 	int ret = wait_stop(t, deadline, status);
-	struct task task;
+	struct probe_task task;
 
 	while (ret == -ETIMEDOUT && osl_now_ns() < t->deadline_ns &&
-	       task_read(t->pid, t->tid, &task) == 0 && task.state != 'D')
+	       probe_task_read(t->pid, t->tid, &task) == 0 && task.state != 'D')
 		ret = wait_stop(t, MIN(t->deadline_ns, osl_now_ns() + STOP_WAIT_NS), status);
 	return ret;
 }
@@ -382,7 +354,7 @@ static int set_mask(struct thread *t, u64 mask)
 static int save(struct thread *t)
 {
 	struct iovec x = {t->xstate, sizeof(t->xstate)};
-	struct task task;
+	struct probe_task task;
 	int ret = get_regs(t, &t->saved);
 
 	if (ret)
@@ -393,7 +365,7 @@ static int save(struct thread *t)
 	    ptrace(PTRACE_GETSIGMASK, t->tid, (void *)sizeof(t->mask), &t->mask))
 		return -errno;
 	t->xstate_len = x.iov_len;
-	ret = task_read(t->pid, t->tid, &task);
+	ret = probe_task_read(t->pid, t->tid, &task);
 	if (ret)
 		return ret == -ENOENT ? -ESRCH : ret;
 	t->seen = task.blocked;
@@ -660,13 +632,13 @@ static int open_mem(struct thread *t)
 
 static int seize(pid_t pid, pid_t tid)
 {
-	struct task task;
+	struct probe_task task;
 	int err;
 
 	if (!ptrace(PTRACE_SEIZE, tid, NULL, (void *)THREAD_OPTIONS))
 		return 0;
 	err = -errno;
-	if (err != -EPERM || task_read(pid, tid, &task) || !task.tracer)
+	if (err != -EPERM || probe_task_read(pid, tid, &task) || !task.tracer)
 		return err;
 	/* it did not stop in time at an earlier attempt: it is ours all the same */
 	if (task.tracer == getpid())
@@ -730,7 +702,7 @@ static int refused(struct thread *t, int err)
 
 int thread_hold(struct thread *t)
 {
-	struct task v[CANDIDATES];
+	struct candidate v[CANDIDATES];
 	int ret, err = -ESRCH;
 	u32 n;
 
@@ -829,7 +801,7 @@ int thread_syscall(struct thread *t, s64 *ret, long nr, const u64 args[6])
 static int call_signal(struct thread *t, int sig, u64 lo, u64 hi, s64 *ret, int *deliver)
 {
 	struct remote_regs regs;
-	struct task task;
+	struct probe_task task;
 	siginfo_t info;
 	int err = get_regs(t, &regs);
 
@@ -844,7 +816,8 @@ static int call_signal(struct thread *t, int sig, u64 lo, u64 hi, s64 *ret, int 
 		return 0;
 	}
 	if (sig == SIGSYS || (BIT(sig) & SYNCHRONOUS && sig != SIGTRAP)) {
-		if (sig == SIGSYS || task_read(t->pid, t->tid, &task) || !(task.caught & BIT(sig)))
+		if (sig == SIGSYS || probe_task_read(t->pid, t->tid, &task) ||
+		    !(task.caught & BIT(sig)))
 			return thread_fail(t, -EFAULT, "the agent got signal %d in process %d", sig,
 					   t->pid);
 		*deliver = sig;

@@ -17,6 +17,7 @@
 #include <sys/types.h>
 
 #include "arch/x86_64/remote.h"
+#include "probe/probe.h"
 
 #define THREAD_XSTATE_MAX 16384
 /* A stop, not a mere trap, where it executes another program: nothing of ours goes on there. */
@@ -48,18 +49,8 @@ struct thread {
 	size_t why_size;
 };
 
-/* /proc/PID/task/TID/status */
-struct task {
-	pid_t tid;
-	pid_t tracer;
-	char state;
-	int rank; /* lower is better, negative: not at all */
-	u64 pending, blocked, ignored, caught;
-	u64 own; /* pending for this thread alone */
-};
-int task_read(pid_t pid, pid_t tid, struct task *out);
 /* Is it traced by one of our own, which is about to let go? */
-bool task_tracer_passes(const struct task *task);
+bool task_tracer_passes(const struct probe_task *task);
 
 /* Choose and stop a thread of @t->pid. 0 or -errno with the sentence. */
 int thread_hold(struct thread *t);

@@ -41,6 +41,23 @@ const struct probe_mapping *probe_maps_find(const struct probe_maps *maps,
  * none. */
 u64 probe_maps_gap(const struct probe_maps *maps, u64 lo, u64 hi, u64 near, u64 size);
 
+/* A thread's /proc/PID/task/TID/status. */
+struct probe_task {
+	pid_t tid, tgid;
+	pid_t tracer; /* 0: none */
+	u32 uid[4], gid[4];
+	u32 nthreads, seccomp, seccomp_filters, no_new_privs;
+	u64 own, shared, pending; /* signals for this thread alone, for the process, both */
+	u64 blocked, ignored, caught, caps;
+	u64 waits, preemptions; /* context switches */
+	u8 state;		/* a letter */
+	bool shadow_stack;
+};
+/* @tid 0: of the process's first thread, whose file is /proc/PID/status. 0 or -errno, -ESRCH. */
+int probe_task_read(pid_t pid, pid_t tid, struct probe_task *out);
+/* From a status file that is open, as often as one likes. */
+int probe_task_read_fd(int fd, struct probe_task *out);
+
 /* What can be said of a process before touching it. */
 struct probe_process {
 	pid_t pid;

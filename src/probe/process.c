@@ -22,53 +22,6 @@
 #define FLAG_KTHREAD 0x00200000u /* PF_KTHREAD, in /proc/PID/stat */
 #define SECCOMP_STRICT 1
 
-struct status {
-	u32 uid[4], gid[4], seccomp, seccomp_filters, nthreads;
-	pid_t tgid, tracer;
-	u64 blocked, caught, caps;
-	char state;
-	bool no_new_privs, shadow_stack;
-};
-
-static void status_line(const char *line, struct status *s)
-{
-	unsigned int v;
-
-	if (sscanf(line, "Uid: %u %u %u %u", &s->uid[0], &s->uid[1], &s->uid[2], &s->uid[3]) == 4 ||
-	    sscanf(line, "Gid: %u %u %u %u", &s->gid[0], &s->gid[1], &s->gid[2], &s->gid[3]) == 4 ||
-	    sscanf(line, "State: %c", &s->state) == 1 ||
-	    sscanf(line, "TracerPid: %d", &s->tracer) == 1 ||
-	    sscanf(line, "Tgid: %d", &s->tgid) == 1 ||
-	    sscanf(line, "Threads: %u", &s->nthreads) == 1 ||
-	    sscanf(line, "SigBlk: %" SCNx64, &s->blocked) == 1 ||
-	    sscanf(line, "SigCgt: %" SCNx64, &s->caught) == 1 ||
-	    sscanf(line, "CapEff: %" SCNx64, &s->caps) == 1 ||
-	    sscanf(line, "Seccomp: %u", &s->seccomp) == 1 ||
-	    sscanf(line, "Seccomp_filters: %u", &s->seccomp_filters) == 1)
-		return;
-	if (sscanf(line, "NoNewPrivs: %u", &v) == 1)
-		s->no_new_privs = v;
-	else if (!strncmp(line, "x86_Thread_features:", 20))
-		s->shadow_stack = strstr(line, "shstk");
-}
-
-static int read_status(const char *path, struct status *out)
-{
-	_cleanup_fclose_ FILE *f = fopen(path, "re");
-	_cleanup_free_ char *line = NULL;
-	struct status s = {0};
-	size_t size = 0;
-
-	if (!f)
-		return errno == ENOENT ? -ESRCH : -errno;
-	while (getline(&line, &size, f) > 0)
-		status_line(line, &s);
-	if (!s.state)
-		return -ESRCH;
-	*out = s;
-	return 0;
-}
-
 /* /proc/PID/stat: the name in parentheses may hold anything, so fields count from the last ')'. */
 static int read_stat(pid_t pid, struct probe_process *p)
 {
@@ -113,13 +66,10 @@ static bool any_thread_blocks_trap(pid_t pid)
 	if (!dir)
 		return false;
 	while (!blocked && (d = readdir(dir))) {
-		char name[384];
-		struct status s;
+		pid_t tid = (pid_t)strtol(d->d_name, NULL, 10);
+		struct probe_task s;
 
-		if (d->d_name[0] == '.')
-			continue;
-		snprintf(name, sizeof(name), "%s/%s/status", path, d->d_name);
-		if (!read_status(name, &s))
+		if (tid > 0 && !probe_task_read(pid, tid, &s))
 			blocked = s.blocked >> (SIGTRAP - 1) & 1;
 	}
 	closedir(dir);
@@ -221,7 +171,7 @@ static bool has_agent(pid_t pid)
 
 /* --- the facts --- */
 
-static void take_status(const struct status *s, struct probe_process *p)
+static void take_status(const struct probe_task *s, struct probe_process *p)
 {
 	p->uid = s->uid[0];
 	p->euid = s->uid[1];
@@ -272,11 +222,9 @@ static int not_ours(const struct probe_process *p, char why[PROBE_WHY_MAX])
 int probe_process_read(pid_t pid, struct probe_process *out, char why[PROBE_WHY_MAX])
 {
 	struct probe_process p = {.pid = pid};
-	struct status s;
-	char path[64];
+	struct probe_task s;
 
-	snprintf(path, sizeof(path), "/proc/%d/status", pid);
-	if (pid <= 0 || read_status(path, &s) || read_stat(pid, &p)) {
+	if (pid <= 0 || probe_task_read(pid, 0, &s) || read_stat(pid, &p)) {
 		probe_why(why, "cannot attach to %d: no such process", pid);
 		return -ESRCH;
 	}
@@ -390,15 +338,12 @@ static int ptrace_denied(const struct probe_process *p, int err, char why[PROBE_
  */
 static int check_seccomp(const struct probe_process *p, char why[PROBE_WHY_MAX])
 {
-	struct status theirs = {0}, ours = {0};
-	char path[64];
+	struct probe_task theirs, ours;
 
 	if (!p->seccomp)
 		return 0;
-	snprintf(path, sizeof(path), "/proc/%d/status", p->pid);
-	if (p->seccomp != SECCOMP_STRICT && !read_status(path, &theirs) &&
-	    !read_status("/proc/self/status", &ours) &&
-	    theirs.seccomp_filters <= ours.seccomp_filters)
+	if (p->seccomp != SECCOMP_STRICT && !probe_task_read(p->pid, 0, &theirs) &&
+	    !probe_task_read(getpid(), 0, &ours) && theirs.seccomp_filters <= ours.seccomp_filters)
 		return 0;
 	return sentence(p, -EPERM,
 			"it has a seccomp filter, which may kill it for our system calls; start it "
@@ -408,8 +353,7 @@ static int check_seccomp(const struct probe_process *p, char why[PROBE_WHY_MAX])
 
 int probe_process_may_call(const struct probe_process *p, char why[PROBE_WHY_MAX])
 {
-	struct status s;
-	char path[64];
+	struct probe_task s;
 
 	if (!is_ours(p))
 		return not_ours(p, why);
@@ -418,8 +362,7 @@ int probe_process_may_call(const struct probe_process *p, char why[PROBE_WHY_MAX
 	if (!p->preloaded)
 		return sentence(p, -EPERM, "no agent was preloaded; start it with 'ebpfrt run'",
 				why);
-	snprintf(path, sizeof(path), "/proc/%d/status", p->pid);
-	if (read_status(path, &s) || !(s.caught & 1ull << (SIGURG - 1)))
+	if (probe_task_read(p->pid, 0, &s) || !(s.caught & 1ull << (SIGURG - 1)))
 		return sentence(p, -EPERM,
 				"ptrace is denied, and its agent was not preloaded or does not "
 				"handle SIGURG any more; start it with 'ebpfrt run'",

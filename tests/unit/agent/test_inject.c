@@ -795,7 +795,7 @@ static void become(const int in[2], const int out[2])
  */
 static void becoming_start(struct becoming *b)
 {
-	struct task task;
+	struct probe_task task;
 	int in[2], out[2];
 
 	cr_assert(pipe2(in, O_CLOEXEC) == 0 && pipe2(out, O_CLOEXEC) == 0);
@@ -813,11 +813,11 @@ static void becoming_start(struct becoming *b)
 	cr_assert_eq(write(b->in, "x", 1), 1);
 	do {
 		usleep(200);
-		cr_assert_eq(task_read(b->pid, b->other, &task), 0);
+		cr_assert_eq(probe_task_read(b->pid, b->other, &task), 0);
 	} while (task.state != 'Z');
 	do {
 		usleep(200);
-		cr_assert_eq(task_read(b->pid, b->executing, &task), 0);
+		cr_assert_eq(probe_task_read(b->pid, b->executing, &task), 0);
 	} while (task.state != 'D');
 }
 

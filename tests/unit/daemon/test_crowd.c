@@ -96,11 +96,11 @@ static void let_go(void)
 	thread_release(&worker);
 }
 
-static u32 count(bool (*pred)(const struct task *task))
+static u32 count(bool (*pred)(const struct probe_task *task))
 {
 	char path[64];
 	struct dirent *e;
-	struct task task;
+	struct probe_task task;
 	u32 n = 0;
 	DIR *dir;
 
@@ -108,18 +108,18 @@ static u32 count(bool (*pred)(const struct task *task))
 	dir = opendir(path);
 	cr_assert(dir);
 	while ((e = readdir(dir)))
-		if (atoi(e->d_name) > 0 && !task_read(child, atoi(e->d_name), &task))
+		if (atoi(e->d_name) > 0 && !probe_task_read(child, atoi(e->d_name), &task))
 			n += pred(&task);
 	closedir(dir);
 	return n;
 }
 
-static bool blocks(const struct task *task)
+static bool blocks(const struct probe_task *task)
 {
 	return task->blocked & TRAP_BIT;
 }
 
-static bool stops(const struct task *task)
+static bool stops(const struct probe_task *task)
 {
 	return task->state == 't';
 }
@@ -166,7 +166,7 @@ Test(crowd, with_guards_it_is_unblocked, .timeout = 20)
 /* The one that works for us is itself in sigwait(), with everything else blocked. */
 Test(crowd, who_works_is_unblocked, .timeout = 20)
 {
-	struct task task;
+	struct probe_task task;
 	char c;
 
 	cr_assert_eq(pipe(ready) | pipe(results), 0);
@@ -178,12 +178,12 @@ Test(crowd, who_works_is_unblocked, .timeout = 20)
 	cr_assert_eq(read(ready[0], &c, 1), 1);
 	do {
 		usleep(1000);
-		cr_assert_eq(task_read(child, child, &task), 0);
+		cr_assert_eq(probe_task_read(child, child, &task), 0);
 	} while (task.blocked & 1ull << (SIGUSR1 - 1)); /* open for as long as it waits */
 	hold();
 	cr_expect_eq(crowd_clear(&crowd, true), 0, "%s", why);
 	let_go();
-	cr_assert_eq(task_read(child, child, &task), 0);
+	cr_assert_eq(probe_task_read(child, child, &task), 0);
 	cr_expect(blocks(&task));
 	cr_assert_eq(kill(child, SIGUSR1), 0);
 	cr_assert_eq(read(results[0], &c, 1), 1);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What is said of processes, and the words of each refusal to attach. */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
 #include <sched.h>
@@ -49,6 +50,55 @@ static void end(pid_t pid)
 {
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
+}
+
+static void block_some(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR1);
+	sigaddset(&set, SIGRTMAX);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	signal(SIGUSR2, SIG_IGN);
+	signal(SIGHUP, end);
+	raise(SIGUSR1);
+	kill(getpid(), SIGRTMAX);
+}
+
+/* Each field is what the kernel's other ways say, also of a file that stays open. */
+Test(process, status_of_a_thread)
+{
+	pid_t pid = child_that(block_some);
+	u64 first = 1ull << (SIGUSR1 - 1), last = 1ull << (SIGRTMAX - 1);
+	struct probe_task t, own;
+	char path[64];
+	int fd;
+
+	cr_assert_eq(probe_task_read(pid, pid, &t), 0);
+	cr_expect(t.tid == pid && t.tgid == pid && t.nthreads == 1 && !t.tracer);
+	cr_expect(t.uid[0] == getuid() && t.uid[1] == geteuid() && t.gid[0] == getgid());
+	cr_expect(t.blocked == (first | last) && t.pending == t.blocked);
+	cr_expect(t.own == first && t.shared == last);
+	cr_expect(t.ignored & 1ull << (SIGUSR2 - 1) && t.caught & 1ull << (SIGHUP - 1));
+	cr_expect(!(t.ignored & first) && !(t.caught & first));
+	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	cr_assert(fd >= 0);
+	cr_assert_eq(ptrace(PTRACE_ATTACH, pid, 0, 0), 0);
+	cr_assert_eq(waitpid(pid, NULL, 0), pid);
+	cr_assert_eq(probe_task_read_fd(fd, &t), 0);
+	cr_expect(t.tracer == getpid() && t.state == 't');
+	cr_expect(t.waits + t.preemptions > 0);
+	ptrace(PTRACE_DETACH, pid, 0, 0);
+	cr_assert_eq(probe_task_read_fd(fd, &t), 0);
+	cr_expect(!t.tracer);
+	end(pid);
+	cr_expect_eq(probe_task_read_fd(fd, &t), -ESRCH);
+	cr_expect_eq(probe_task_read(pid, 0, &t), -ENOENT);
+	cr_assert_eq(probe_task_read(getpid(), 0, &own), 0);
+	cr_expect_eq(own.state, 'R');
+	close(fd);
 }
 
 static const char *my_name(void)

@@ -40,6 +40,7 @@ struct daemon {
 	struct loop_timer idle;
 	struct loop_timer settled; /* see whether we can still be reached */
 	struct loop_timer watch;   /* for debuggers */
+	struct loop_source opened; /* files of targets in /proc (inotify) */
 	struct loop_timer admit;   /* nobody is admitted until then */
 	u64 idle_ns;
 	u64 started_ns;
@@ -76,6 +77,7 @@ int exchange_agent_file(struct daemon *d);
 
 /* Something that keeps the daemon may have gone: see whether to leave soon. */
 void daemon_check_idle(struct daemon *d);
+void debugger_init(struct daemon *d); /* debugger.c; before the first target */
 void daemon_leave(struct daemon *d);
 
 /* --- log.c ----------------------------------------------------------------------------------- */

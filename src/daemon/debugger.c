@@ -14,6 +14,11 @@
  * probes where unwinders are guarded: without, an exception doesn't get through the calls whose
  * returns are probed.
  *
+ * A debugger is seen when it opens a file of the target in /proc, which all do when they attach:
+ * the directory is watched. So the probes sleep before it can have let the process go on. The
+ * targets are looked at every few dozen milliseconds, too: what it opens could lie in a /proc that
+ * was mounted elsewhere.
+ *
  * A tool that passes SIGTRAP on is no such debugger: strace, and whoever says so, ebpfrt-gdb.py by
  * a word in the target's page of statistics, everybody by EBPFRT_DEBUGGER=keep.
  */
@@ -24,59 +29,46 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/inotify.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "daemon/exchange.h"
 
 #define WATCH_NS (40ull * 1000000)
-#define WATCH_EACH_NS (2ull * 1000000) /* no more of our time than that */
+#define WATCH_EACH_NS (2ull * 1000000)	/* no more of our time than that; and where files are */
+#define WATCH_SAVED_NS (5ull * 1000000) /* watched, too */
+#define SOON_NS 1000000ull		/* from when it opens a file on, it is looked for: */
+#define SOON_TIMES 6u			/* each time after twice as long */
 
 /* --- who it is ---------------------------------------------------------------------------------
  */
 
-static size_t read_file(const char *path, char *buf, size_t size)
+static bool held_quietly(const struct probe_task *task)
 {
-	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? 0 : read(fd, buf, size - 1);
-
-	buf[MAX(n, 0)] = 0;
-	return (size_t)MAX(n, 0);
+	return task->state == 't' && !(task->blocked & 1ull << (SIGTRAP - 1));
 }
 
-/* Of a task's status; 0: it isn't there. */
-static u64 field_of(const char *status, const char *name, int base)
+/* Its file stays open: to open it would wake us up again. */
+static s32 tracer_of(const struct target *t)
 {
-	const char *at = strstr(status, name);
+	struct probe_task task;
 
-	return at ? strtoull(at + strlen(name), NULL, base) : 0;
-}
-
-static bool held_quietly(const char *status)
-{
-	u64 blocked = field_of(status, "\nSigBlk:\t", 16);
-
-	return strstr(status, "\nState:\tt") && !(blocked & 1ull << (SIGTRAP - 1));
-}
-
-static s32 tracer_of(s32 pid)
-{
-	char path[64], buf[4096];
-
-	snprintf(path, sizeof(path), "/proc/%d/status", pid);
-	read_file(path, buf, sizeof(buf));
-	return (s32)field_of(buf, "\nTracerPid:\t", 10);
+	return t->status >= 0 && !probe_task_read_fd(t->status, &task) ? task.tracer : 0;
 }
 
 static void name_of(s32 pid, char name[16])
 {
+	_cleanup_close_ int fd = -1;
 	char path[64];
-	size_t n;
+	ssize_t n;
 
 	snprintf(path, sizeof(path), "/proc/%d/comm", pid);
-	n = read_file(path, name, 16);
-	if (n && name[n - 1] == '\n')
-		name[n - 1] = 0;
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	n = fd < 0 ? 0 : read(fd, name, 15);
+	name[MAX(n, 0)] = 0;
+	name[strcspn(name, "\n")] = 0;
 }
 
 static bool passes_traps_on(const struct target *t, const char *name)
@@ -88,7 +80,7 @@ static bool passes_traps_on(const struct target *t, const char *name)
 /* One that will swallow traps; 0: none. */
 static s32 debugger_of(const struct target *t, char name[16])
 {
-	s32 tracer = tracer_of(t->pid);
+	s32 tracer = tracer_of(t);
 
 	if (!tracer) {
 		WRITE_ONCE(t->stats->debugger, 0); /* it has left */
@@ -120,24 +112,23 @@ static void swap_byte(int mem, u64 addr, u8 from, u8 to)
  */
 static u64 switches(s32 pid)
 {
-	char path[300];
 	struct dirent *e;
+	char path[64];
 	u64 sum = 1;
 	DIR *dir;
 
 	snprintf(path, sizeof(path), "/proc/%d/task", pid);
 	dir = opendir(path);
 	while (dir && sum && (e = readdir(dir))) {
-		char buf[4096];
+		pid_t tid = (pid_t)strtol(e->d_name, NULL, 10);
+		struct probe_task task;
 
-		if (e->d_name[0] == '.')
+		if (tid <= 0)
 			continue;
-		snprintf(path, sizeof(path), "/proc/%d/task/%.20s/status", pid, e->d_name);
-		read_file(path, buf, sizeof(buf));
-		sum = held_quietly(buf)
-			      ? sum + field_of(buf, "\nvoluntary_ctxt_switches:\t", 10) +
-					field_of(buf, "\nnonvoluntary_ctxt_switches:\t", 10)
-			      : 0;
+		if (probe_task_read(pid, tid, &task) || !held_quietly(&task))
+			sum = 0;
+		else
+			sum += task.waits + task.preemptions;
 	}
 	if (dir)
 		closedir(dir);
@@ -296,7 +287,7 @@ void debugger_look(struct target *t)
 	char name[16];
 	s32 tracer;
 
-	if (t->asleep && !t->x && !tracer_of(t->pid)) {
+	if (t->asleep && !t->x && !tracer_of(t)) {
 		wake_up(t);
 	} else if (t->asleep && READ_ONCE(t->stats->debugger)) {
 		stay_awake(t);
@@ -311,6 +302,11 @@ void debugger_look(struct target *t)
 	}
 }
 
+static bool is_watched(const struct target *t)
+{
+	return !t->gone && t->stats && (t->asleep || any_armed(t));
+}
+
 static void on_watch(struct loop_timer *timer)
 {
 	struct daemon *d = container_of(timer, struct daemon, watch);
@@ -318,19 +314,100 @@ static void on_watch(struct loop_timer *timer)
 	u64 n = 0;
 
 	list_for_each_entry (t, &d->targets, node) {
-		if (t->gone || !t->stats || !(t->asleep || any_armed(t)))
+		if (!is_watched(t))
 			continue;
 		debugger_look(t);
 		n++;
 	}
 	if (!list_empty(&d->targets))
-		loop_timer_arm(&d->loop, timer, MAX(WATCH_NS, n * WATCH_EACH_NS));
+		loop_timer_arm(
+			&d->loop, timer,
+			MAX(WATCH_NS, n * (d->opened.fd > 0 ? WATCH_SAVED_NS : WATCH_EACH_NS)));
 }
 
-void debugger_watch(struct daemon *d)
+/* Who opens a file may attach only after that. */
+static void on_soon(struct loop_timer *timer)
 {
-	if (!d->watch.fn)
-		loop_timer_init(&d->watch, on_watch);
+	struct target *t = container_of(timer, struct target, debugger_soon);
+
+	if (!is_watched(t))
+		return;
+	debugger_look(t);
+	if (!t->asleep && ++t->debugger_looks < SOON_TIMES)
+		loop_timer_arm(&t->d->loop, timer, SOON_NS << t->debugger_looks);
+}
+
+static void opened(struct daemon *d, int watch)
+{
+	struct target *t;
+
+	list_for_each_entry (t, &d->targets, node) {
+		if (t->watch != watch || !is_watched(t))
+			continue;
+		t->debugger_looks = 0;
+		loop_timer_stop(&d->loop, &t->debugger_soon);
+		on_soon(&t->debugger_soon);
+		return;
+	}
+}
+
+/* Not what the daemon opens itself every now and then. */
+static bool is_opened_to_attach(const char *name)
+{
+	return !strcmp(name, "status") || !strcmp(name, "task") || !strcmp(name, "maps");
+}
+
+static void on_opened(struct loop_source *src, u32 events)
+{
+	struct daemon *d = container_of(src, struct daemon, opened);
+	char buf[4096] __attribute__((aligned(__alignof__(struct inotify_event))));
+	const struct inotify_event *e;
+	ssize_t n = read(src->fd, buf, sizeof(buf));
+	int last = -1;
+
+	for (char *at = buf; at < buf + n; at += sizeof(*e) + e->len) {
+		e = (const struct inotify_event *)at;
+		if (e->wd == last || !e->len || !is_opened_to_attach(e->name))
+			continue;
+		opened(d, e->wd);
+		last = e->wd;
+	}
+}
+
+/* Its limits are per user; without it a debugger is seen a little later. */
+void debugger_init(struct daemon *d)
+{
+	int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+
+	loop_timer_init(&d->watch, on_watch);
+	d->opened.fn = on_opened;
+	if (fd >= 0 && loop_add(&d->loop, &d->opened, fd, EPOLLIN))
+		close(fd);
+}
+
+void debugger_watch(struct target *t)
+{
+	struct daemon *d = t->d;
+	char path[64];
+
 	if (list_empty(&d->watch.node))
 		loop_timer_arm(&d->loop, &d->watch, WATCH_NS);
+	loop_timer_init(&t->debugger_soon, on_soon);
+	snprintf(path, sizeof(path), "/proc/%d/status", t->pid);
+	t->status = open(path, O_RDONLY | O_CLOEXEC);
+	*strrchr(path, '/') = 0;
+	/* the file that is open keeps the directory, and with it the watch */
+	if (t->status >= 0 && d->opened.fd > 0)
+		t->watch = inotify_add_watch(d->opened.fd, path, IN_OPEN | IN_ONLYDIR);
+}
+
+void debugger_forget(struct target *t)
+{
+	if (t->debugger_soon.fn)
+		loop_timer_stop(&t->d->loop, &t->debugger_soon);
+	if (t->watch > 0)
+		inotify_rm_watch(t->d->opened.fd, t->watch);
+	if (t->status >= 0)
+		close(t->status);
+	t->watch = t->status = -1;
 }

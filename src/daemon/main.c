@@ -655,6 +655,7 @@ static int serve(struct daemon *d, const struct options *o)
 		client_accept(d, o->private_fd);
 	}
 	watch_dir(d);
+	debugger_init(d);
 	log_line("serving in %s", d->dir);
 	tell_ready(o->ready_fd);
 	daemon_check_idle(d);

@@ -406,7 +406,7 @@ struct target *target_new(struct daemon *d, s32 pid, int *err, char why[PROBE_WH
 	}
 	t->d = d;
 	t->pid = pid;
-	t->exit.fd = t->stats_fd = t->mem = -1;
+	t->exit.fd = t->stats_fd = t->mem = t->status = t->watch = -1;
 	list_init(&t->links);
 	list_init(&t->open);
 	list_init(&t->leaving);
@@ -421,7 +421,7 @@ struct target *target_new(struct daemon *d, s32 pid, int *err, char why[PROBE_WH
 		return NULL;
 	}
 	loop_timer_arm(&d->loop, &t->look, LOOK_NS);
-	debugger_watch(d);
+	debugger_watch(t);
 	t->how = 2;
 	return t;
 }
@@ -486,6 +486,7 @@ void target_free(struct target *t)
 	loop_timer_stop(&d->loop, &t->retry);
 	loop_timer_stop(&d->loop, &t->restore);
 	loop_timer_stop(&d->loop, &t->look);
+	debugger_forget(t);
 	loop_del(&d->loop, &t->exit);
 	if (fd >= 0)
 		close(fd);

@@ -117,7 +117,11 @@ struct target {
 	struct daemon *d;
 	struct loop_source exit; /* pidfd */
 	struct loop_timer retry;
-	struct loop_timer look;	   /* is it still the program it was? */
+	struct loop_timer look;		 /* is it still the program it was? */
+	struct loop_timer debugger_soon; /* somebody has opened a file of it: debugger.c */
+	u32 debugger_looks;
+	int status;		   /* its /proc/PID/status, or -1 */
+	int watch;		   /* of its directory, or -1 */
 	struct loop_timer restore; /* what could not be restored is tried again */
 	struct list_head links;	   /* struct tlink */
 	struct list_head open;	   /* of them, those that are wanted, in the air or to be updated */
@@ -298,7 +302,8 @@ void family_tell(struct target *t); /* what it has executed and is not followed 
 
 /* --- debugger.c ------------------------------------------------------------------------------ */
 
-void debugger_watch(struct daemon *d);	   /* there is a target */
+void debugger_watch(struct target *t);	   /* there is a target, which was just made */
+void debugger_forget(struct target *t);	   /* it goes */
 void debugger_look(struct target *t);	   /* is one there, or has it gone? */
 void debugger_exchanged(struct target *t); /* the agent may have written breaks */
 void debugger_awake(struct target *t);	   /* everything that is wanted is there */

@@ -15,7 +15,7 @@ if ! grep -q "^\[Inferior 1 (process $target) detached\]" gdb.out; then
 	target_quit
 	exit 0
 fi
-plan 56
+plan 58
 
 # it reads symbols first, for as long as it takes
 gdb_wait() {
@@ -170,6 +170,29 @@ attach_stop INT
 like "gdb as it is, among threads in hits: none was lost" "$(cat attach.err)" "detached, 1 site restored; [0-9]+ hits, 0 lost"
 target_quit
 is "gdb as it is, among threads in hits: to its end" "$target_status" 0
+
+# it goes on at once, again and again: each time the probes are asleep by then, whatever was under way when it came
+rounds=0
+harmed=
+while [ $rounds -lt 8 ]; do
+	rounds=$((rounds + 1))
+	target_start
+	# shellcheck disable=SC2086
+	attach_start "$target" "$bin/count.bpf.o" $probes
+	echo "threads 4 30000" >&8
+	until_true threads 5
+	env -u DEBUGINFOD_URLS gdb -nx -q -batch -iex 'set auto-solib-add off' -p "$target" -ex 'stepi 200' -ex 'thread apply all -q -s stepi 20' \
+		-ex detach >gdb.out 2>&1 </dev/null
+	until_true awake 1
+	read -r answer <&9
+	[ "$answer" = "sum 3600000000" ] || harmed="$harmed $rounds:$answer"
+	say call 5
+	attach_stop INT
+	target_quit
+	[ "$answer $attach_status $target_status" = "sum 25 0 0" ] || harmed="$harmed $rounds:$answer,$attach_status,$target_status"
+done
+is "gdb as it is, among threads in hits, and goes on at once: $rounds times" "$harmed" ""
+like "gdb as it is, and goes on at once: they come back" "$(cat attach.err)" "its probes are awake again"
 
 # one that passes traps on, which the daemon was told
 daemon_anew

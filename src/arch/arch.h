@@ -131,6 +131,23 @@ int arch_unwind_exits(const u8 *code, size_t len, bool lands, u32 *offsets, u32 
  * are a table's with @tables). *at is where that was found.
  */
 int arch_returns(const u8 *code, size_t len, bool tables, u32 *offsets, u32 max, u32 *at);
+/*
+ * The same, but jumps away that are certainly taken are among them, and others are -EXDEV: where
+ * control leaves the function, with what was on top of the stack when it was entered.
+ */
+int arch_leaves(const u8 *code, size_t len, u32 *offsets, u32 max);
+/*
+ * Where may the function that @code is all of read its return address, other than by returning? At
+ * @at, where that is the word at DWARF register @reg plus @disp; @certain: it is; @follow: what
+ * is so many bytes behind the start of @code may, to which it leaves with the stack untouched. How
+ * many there are, of @max at most, or -EINVAL when the first instructions don't decode.
+ */
+struct arch_look {
+	u32 at, reg;
+	s64 disp, follow;
+	bool certain;
+};
+int arch_looks(const u8 *code, size_t len, struct arch_look *v, u32 max);
 /* A return is executed as it is, in a slot: where there is a shadow stack. False: it is a call. */
 bool arch_patch_native(struct arch_patch *p);
 /* ELF e_machine of what can be probed here, 0 when nothing can. */

@@ -949,6 +949,27 @@ static void unwind_file(struct worker *w, const struct probe_mapping *m, struct 
 			unwind_site(w, m, f, sym.offset, AGENT_SITE_UNWIND);
 }
 
+/* Who asks for its caller by its return address must be told the true one. */
+static void ask_file(struct worker *w, const struct probe_mapping *m, struct planned_file *f)
+{
+	struct probe_symbol sym;
+
+	for (const char *const *name = probe_askers; *name; name++) {
+		u64 exits[UNWIND_EXITS];
+		bool suspend;
+		int n;
+
+		if (!unwind_symbol(m, f, *name, &sym))
+			continue;
+		n = probe_asker_exits(f->elf, &sym, exits, UNWIND_EXITS);
+		suspend = n > 0;
+		for (int i = 0; i < n; i++)
+			suspend &= unwind_site(w, m, f, exits[i], AGENT_SITE_RESUME);
+		unwind_site(w, m, f, sym.offset,
+			    AGENT_SITE_UNWIND | (suspend ? AGENT_SITE_SUSPEND : 0));
+	}
+}
+
 static void plan_unwind(struct worker *w)
 {
 	for (size_t i = 0; i < w->maps.n; i++) {
@@ -958,11 +979,11 @@ static void plan_unwind(struct worker *w)
 
 		if (!(m.prot & PROT_EXEC) || !m.file.ino || !base ||
 		    (strcmp(m.path, w->exe) && strncmp(base, "/libgcc_s", 9) &&
-		     strncmp(base, "/libunwind", 10)))
+		     strncmp(base, "/libunwind", 10) && !probe_is_libc(m.path)))
 			continue;
 		f = open_file(w, &m.file, m.path, m.path);
 		if (f && !f->err)
-			unwind_file(w, &m, f);
+			probe_is_libc(m.path) ? ask_file(w, &m, f) : unwind_file(w, &m, f);
 	}
 }
 

@@ -130,13 +130,13 @@ static int symbol_bounds(struct probe_elf *e, u64 addr, u64 *start, u64 *end)
 
 int probe_code_bounds(struct probe_elf *elf, u64 addr, u64 *start, u64 *end)
 {
-	return symbol_bounds(elf, addr, start, end) ? probe_unwind_bounds(elf, addr, start, end) : 0;
+	return symbol_bounds(elf, addr, start, end) ? probe_unwind_bounds(elf, addr, start, end)
+						    : 0;
 }
 
 /* --- instruction boundaries --- */
 
-/* The file's bytes of [@start, @start + @len), shortened to what its segment has. */
-static int read_code(const struct probe_elf *e, u64 start, u64 len, u8 **out, size_t *out_len)
+int probe_read_code(const struct probe_elf *e, u64 start, u64 len, u8 **out, size_t *out_len)
 {
 	const struct probe_segment *s = probe_elf_segment(e, start);
 	_cleanup_free_ u8 *code = NULL;
@@ -166,7 +166,7 @@ int probe_code_boundary(struct probe_elf *elf, u64 start, u64 addr, u64 *insn, i
 	*len = 0;
 	if (addr - start > FUNCTION_MAX)
 		return -EFBIG;
-	err = read_code(elf, start, addr - start + ARCH_MAX_INSN, &code, &n);
+	err = probe_read_code(elf, start, addr - start + ARCH_MAX_INSN, &code, &n);
 	if (err)
 		return err;
 	while (start + at < addr) {
@@ -197,7 +197,7 @@ int probe_unwind_exits(struct probe_elf *elf, const struct probe_symbol *sym, bo
 	n = probe_code_bounds(elf, sym->addr, &start, &end);
 	if (n || start != sym->addr || end - start > FUNCTION_MAX)
 		return -ENOENT;
-	n = read_code(elf, start, end - start, &code, &len);
+	n = probe_read_code(elf, start, end - start, &code, &len);
 	if (!n)
 		n = arch_unwind_exits(code, len, lands, at, MIN(max, EXITS_MAX));
 	for (int i = 0; i < n; i++)
@@ -255,7 +255,7 @@ int probe_returns(struct probe_elf *elf, u64 offset, u64 offsets[PROBE_RETURNS_M
 	if (!n && end - addr > FUNCTION_MAX)
 		n = -ENOENT;
 	if (!n)
-		n = read_code(elf, addr, end - addr, &code, &len);
+		n = probe_read_code(elf, addr, end - addr, &code, &len);
 	if (!n)
 		n = len == end - addr ? 0 : -ENOENT;
 	if (!n)
@@ -264,6 +264,41 @@ int probe_returns(struct probe_elf *elf, u64 offset, u64 offsets[PROBE_RETURNS_M
 		return say_returns(n, at, why);
 	for (int i = 0; i < n; i++)
 		offsets[i] = offset + found[i];
+	return n;
+}
+
+/* --- who asks where it was called from --- */
+
+bool probe_is_libc(const char *path)
+{
+	static const char *const begins[] = {"libc.so", "libc-", "ld-musl", "libdl.so", "libdl-"};
+	const char *name = strrchr(path, '/');
+
+	name = name ? name + 1 : path;
+	for (size_t i = 0; i < ARRAY_SIZE(begins); i++)
+		if (!strncmp(name, begins[i], strlen(begins[i])))
+			return true;
+	return false;
+}
+
+const char *const probe_askers[] = {"dlopen", "dlmopen", "dlsym",      "dlvsym",
+				    "mcount", "_mcount", "__fentry__", NULL};
+
+int probe_asker_exits(struct probe_elf *elf, const struct probe_symbol *sym, u64 *offsets, u32 max)
+{
+	_cleanup_free_ u8 *code = NULL;
+	u32 at[EXITS_MAX];
+	u64 end;
+	size_t len;
+	int n = function_end(elf, sym->addr, &end);
+
+	if (n || end - sym->addr > FUNCTION_MAX)
+		return -ENOENT;
+	n = probe_read_code(elf, sym->addr, end - sym->addr, &code, &len);
+	if (!n)
+		n = arch_leaves(code, len, at, MIN(max, EXITS_MAX));
+	for (int i = 0; i < n; i++)
+		offsets[i] = sym->offset + at[i];
 	return n;
 }
 
@@ -276,7 +311,7 @@ bool probe_code_syscall_site(struct probe_elf *elf, u64 addr, struct probe_site 
 	_cleanup_free_ u8 *code = NULL;
 	size_t n;
 
-	if (read_code(elf, addr - before, before + PROBE_SITE_LEN, &code, &n))
+	if (probe_read_code(elf, addr - before, before + PROBE_SITE_LEN, &code, &n))
 		return false;
 	for (u64 back = 0; back <= before; back++) {
 		u64 from = before - back;
@@ -317,7 +352,7 @@ static int sites_in_segment(struct probe_elf *elf, const struct probe_segment *s
 	_cleanup_free_ u8 *code = NULL;
 	u32 found, call_len;
 	size_t n;
-	int err = read_code(elf, s->addr, s->size, &code, &n);
+	int err = probe_read_code(elf, s->addr, s->size, &code, &n);
 
 	for (size_t i = 0; !err && i < n; i++) {
 		int at = arch_syscall_site(code + i, n - i, &found, &call_len);
@@ -355,7 +390,7 @@ int probe_libc_syscall(struct probe_elf *elf, u64 *offset)
 
 	if (probe_elf_symbol(elf, "syscall", &sym, why) ||
 	    probe_code_bounds(elf, sym.addr, &start, &end) || start != sym.addr ||
-	    read_code(elf, start, MIN(end - start, 256ul), &code, &n))
+	    probe_read_code(elf, start, MIN(end - start, 256ul), &code, &n))
 		return -ENOENT;
 	for (size_t i = 0; i < n; i += (size_t)len) {
 		len = arch_insn_len(code + i, n - i);

@@ -285,14 +285,68 @@ static int check_top(struct probe_elf *elf, u64 offset, const char *symbol, char
 	}
 }
 
+static bool is_file(const struct probe_elf *elf, const char *begin)
+{
+	const char *name = strrchr(elf->path, '/');
+
+	name = name ? name + 1 : elf->path;
+	return !strncmp(name, begin, strlen(begin));
+}
+
+/* The C library's askers, and unwinders. */
+static bool is_guarded_name(const struct probe_elf *elf, const char *name)
+{
+	if (!strncmp(name, "_Unwind_", 8))
+		return is_file(elf, "libgcc_s") || is_file(elf, "libunwind");
+	for (const char *const *asker = probe_askers; *asker && probe_is_libc(elf->path); asker++)
+		if (!strcmp(name, *asker))
+			return true;
+	return false;
+}
+
+/* Are return addresses put back where the function is entered? By any of its names. */
+static bool is_guarded(struct probe_elf *elf, u64 offset)
+{
+	const struct probe_function *v;
+	struct probe_symbol sym;
+	size_t n;
+
+	if (probe_elf_symbol_at(elf, offset, &sym))
+		return false;
+	n = probe_functions_at(elf, sym.addr, &v);
+	for (size_t i = 0; i < n; i++)
+		if (is_guarded_name(elf, v[i].name))
+			return true;
+	return false;
+}
+
+/* What it makes of the return address is nobody's business. */
+static int check_looks(struct probe_elf *elf, u64 offset, const char *symbol,
+		       char why[PROBE_WHY_MAX])
+{
+	u32 where;
+
+	if (is_guarded(elf, offset) || !probe_looks_at_return(elf, offset, &where))
+		return 0;
+	probe_why(
+		why,
+		"cannot probe the return of %.80s: it reads its own return address (at +0x%x), as "
+		"setjmp does; use a uprobe at its entry",
+		symbol[0] ? symbol : "that place", where);
+	return -EOPNOTSUPP;
+}
+
 int probe_ret_at(struct probe_elf *elf, u64 offset, const char *symbol, char why[PROBE_WHY_MAX])
 {
 	const char *twice = twice_name(elf, offset), *how = uncalled(elf, offset, symbol);
+	int err;
 
 	if (twice)
 		return refuse_twice(twice, why);
-	if (!how)
-		return check_top(elf, offset, symbol, why);
+	if (!how) {
+		err = check_top(elf, offset, symbol, why);
+		return err ? err : check_looks(elf, offset, symbol, why);
+	}
 	probe_why(why,
 		  "cannot probe the return of %.80s: it is %s, not called, and has no return "
 		  "address; use a uprobe at its entry",

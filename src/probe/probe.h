@@ -201,7 +201,8 @@ int probe_ret_refused(struct probe_elf *elf, const char *symbol, char why[PROBE_
  * where a return address certainly is what the stack pointer points to: at the start of a function
  * that is called, and behind that as long as the stack is left alone and the unwind tables say the
  * same. -EOPNOTSUPP and the sentence: a program's start, a part of a function, one that returns
- * twice, the middle of one. (A kernel's uretprobe replaces whatever is there.)
+ * twice, one that reads its own return address and isn't guarded (probe_askers[], unwinders); the
+ * middle of one. (A kernel's uretprobe replaces whatever is there.)
  */
 int probe_ret_at(struct probe_elf *elf, u64 offset, const char *symbol, char why[PROBE_WHY_MAX]);
 /*
@@ -231,6 +232,16 @@ int probe_returns(struct probe_elf *elf, u64 offset, u64 offsets[PROBE_RETURNS_M
  */
 int probe_unwind_exits(struct probe_elf *elf, const struct probe_symbol *sym, bool lands,
 		       u64 *offsets, u32 max);
+
+/*
+ * Functions of the C library that look up who called them, or their caller, by the return address:
+ * who probes returns has to guard them. By name; NULL ends them.
+ */
+extern const char *const probe_askers[];
+/* Is a file of that name (part of) the C library? */
+bool probe_is_libc(const char *path);
+/* File offsets of where control leaves function @sym, by return or jump: how many, or -errno. */
+int probe_asker_exits(struct probe_elf *elf, const struct probe_symbol *sym, u64 *offsets, u32 max);
 
 /* Read @len bytes of a process's memory. Bytes read (may be short) or -errno. */
 ssize_t probe_read_memory(pid_t pid, u64 addr, void *buf, size_t len);

@@ -67,6 +67,9 @@ int probe_unwind_bounds(const struct probe_elf *e, u64 addr, u64 *start, u64 *en
 /* Is @addr inside a restartable sequence (rseq)? */
 bool probe_code_in_rseq(struct probe_elf *elf, u64 addr);
 
+/* The file's bytes of [@start, @start + @len), shortened to what its segment has. */
+int probe_read_code(const struct probe_elf *e, u64 start, u64 len, u8 **out, size_t *out_len);
+
 #define PROBE_SITE_LEN 64 /* a load of a system call number with its system call */
 /*
  * Is @addr within a constant system call site? Then *nr, the addresses of the load and of the call
@@ -100,5 +103,7 @@ enum probe_top {
 };
 /* What does the stack pointer point to where the instruction at file offset @offset begins? */
 enum probe_top probe_top_of_stack(struct probe_elf *elf, u64 offset);
+/* Does the function around @offset read its return address, other than by returning? At +*where. */
+bool probe_looks_at_return(struct probe_elf *elf, u64 offset, u32 *where);
 
 int __printf_like(2, 3) probe_why(char why[PROBE_WHY_MAX], const char *fmt, ...);

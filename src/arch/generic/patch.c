@@ -86,6 +86,18 @@ bool arch_patch_fault(const struct arch_patch *p, const struct arch_regs *regs,
 	return false;
 }
 
+int arch_leaves(const u8 *code, size_t len, u32 *offsets, u32 max)
+{
+	(void)code, (void)len, (void)offsets, (void)max;
+	return -EOPNOTSUPP;
+}
+
+int arch_looks(const u8 *code, size_t len, struct arch_look *v, u32 max)
+{
+	(void)code, (void)len, (void)v, (void)max;
+	return 0;
+}
+
 int arch_returns(const u8 *code, size_t len, bool tables, u32 *offsets, u32 max, u32 *at)
 {
 	return -EINVAL;

@@ -640,3 +640,27 @@ int arch_returns(const u8 *code, size_t len, bool tables, u32 *offsets, u32 max,
 	}
 	return (int)n;
 }
+
+int arch_leaves(const u8 *code, size_t len, u32 *offsets, u32 max)
+{
+	struct arch_insn in;
+	u32 n = 0;
+
+	for (size_t pos = 0; pos < len; pos += in.len) {
+		bool away;
+
+		if (arch_insn_decode(code + pos, len - pos, &in))
+			return -EINVAL;
+		away = is_indirect_jump(&in) ||
+		       (is_direct_jump(&in) && !stays_within(&in, pos + in.len, len));
+		if (is_odd_exit(&in) ||
+		    (away && (in.map || (in.opcode & 0xf0) == 0x70 || (in.opcode & 0xfc) == 0xe0)))
+			return -EXDEV;
+		if (!away && !is_return(&in))
+			continue;
+		if (n == max)
+			return -ENOSPC;
+		offsets[n++] = (u32)pos;
+	}
+	return (int)n;
+}

@@ -353,3 +353,73 @@ Test(insn, returns_of_a_function)
 	/* none: it never returns */
 	cr_expect_eq(returns_of("f4 eb fd", false, v, &at), 0);
 }
+
+/* --- where control leaves, and who looks at the return address ---------------------------------
+ */
+
+static int leaves_of(const char *hex, u32 *offsets)
+{
+	unsigned char code[64];
+
+	return arch_leaves(code, bytes_of(hex, code), offsets, 3);
+}
+
+Test(insn, leaves_of_a_function)
+{
+	u32 v[3] = {0};
+
+	/* je +2; jmp *%rax; ret; jmp behind the end */
+	cr_expect_eq(leaves_of("74 02 ff e0 c3 e9 10 00 00 00", v), 3);
+	cr_expect(v[0] == 2 && v[1] == 4 && v[2] == 5);
+	/* a table's jump, and one within */
+	cr_expect_eq(leaves_of("3e ff e0 eb fb c3", v), 1);
+	cr_expect_eq(v[0], 5);
+	/* a jump away that may not be taken, or no jump of this kind */
+	cr_expect_eq(leaves_of("74 10 c3", v), -EXDEV);
+	cr_expect_eq(leaves_of("0f 84 10 00 00 00 c3", v), -EXDEV);
+	cr_expect_eq(leaves_of("e3 10 c3", v), -EXDEV);
+	cr_expect_eq(leaves_of("cb", v), -EXDEV);
+	cr_expect_eq(leaves_of("c3 c3 c3 c3", v), -ENOSPC);
+	cr_expect_eq(leaves_of("c3 06", v), -EINVAL);
+}
+
+static int looks_of(const char *hex, struct arch_look *v)
+{
+	unsigned char code[64];
+
+	memset(v, 0, 3 * sizeof(*v));
+	return arch_looks(code, bytes_of(hex, code), v, 3);
+}
+
+Test(insn, looks_at_the_return_address)
+{
+	struct arch_look v[3];
+
+	/* mov %rbx,(%rdi); mov (%rsp),%rdx; mov %rdx,0x38(%rdi); ret: setjmp */
+	cr_expect_eq(looks_of("48 89 1f 48 8b 14 24 48 89 57 38 c3", v), 1);
+	cr_expect(v[0].at == 3 && v[0].certain);
+	/* pop %rdi; mov $0x3a,%eax; syscall; push %rdi: vfork */
+	cr_expect_eq(looks_of("5f b8 3a 00 00 00 0f 05 57", v), 1);
+	cr_expect(v[0].at == 0 && v[0].certain);
+	/* push %rbp; push %rbx; sub $0x38,%rsp; mov 0x48(%rsp),%rax; mov 0x40(%rsp),%rax: the
+	 * second is the same or what was saved, which the unwind tables tell */
+	cr_expect_eq(looks_of("55 53 48 83 ec 38 48 8b 44 24 48 48 8b 44 24 40", v), 1);
+	cr_expect(v[0].at == 6 && v[0].reg == 7 && v[0].disp == 0x48 && !v[0].certain);
+	/* sub $0x88,%rsp; mov 0x88(%rsp),%rax */
+	cr_expect_eq(looks_of("48 81 ec 88 00 00 00 48 8b 84 24 88 00 00 00", v), 1);
+	cr_expect(v[0].at == 7 && v[0].disp == 0x88 && !v[0].certain);
+	/* push %rbp; mov %rsp,%rbp; mov 8(%rbp),%rax; mov 16(%rbp),%rax */
+	cr_expect_eq(looks_of("55 48 89 e5 48 8b 45 08 48 8b 45 10", v), 1);
+	cr_expect(v[0].at == 4 && v[0].reg == 6 && v[0].disp == 8 && !v[0].certain);
+	/* not those: another size, an index, another segment, what was pushed, r12 */
+	cr_expect_eq(looks_of("8b 04 24 48 8b 04 04 64 48 8b 04 24 c3", v), 0);
+	cr_expect_eq(looks_of("53 5b c3", v), 0);
+	cr_expect_eq(looks_of("49 8b 04 24 c3", v), 0);
+	/* xor %esi,%esi; jmp -0x30: the other does */
+	cr_expect_eq(looks_of("31 f6 e9 c9 ff ff ff", v), 1);
+	cr_expect(v[0].at == 2 && v[0].follow == -0x30);
+	/* a loop, and a jump with the stack changed */
+	cr_expect_eq(looks_of("90 eb fd", v), 0);
+	cr_expect_eq(looks_of("53 e9 c9 ff ff ff", v), 0);
+	cr_expect_eq(looks_of("06", v), -EINVAL);
+}

@@ -135,6 +135,28 @@ bool probe_elf_knows_returns(struct probe_elf *elf);
  */
 int probe_elf_data_symbol(struct probe_elf *elf, const char *name, u64 *addr);
 
+/* What the dynamic section says; owned by the caller (probe_needed_free). */
+struct probe_needed {
+	char *soname, *rpath, *runpath; /* NULL: none */
+	char **needed;			/* names of libraries */
+	u32 n;
+};
+/* 0, -ENOENT: there is nothing to read, or -ENOMEM. */
+int probe_needed_read(const char *path, struct probe_needed *out);
+void probe_needed_free(struct probe_needed *needed); /* idempotent */
+
+/* Paths without symbolic links, owned by the caller (probe_files_free). */
+struct probe_files {
+	char **v;
+	u32 n;
+};
+/*
+ * What the loader would map with the program or library @path in the caller's environment: itself
+ * first, then what it needs, breadth first. What isn't found is left out. 0 or -ENOMEM.
+ */
+int probe_files_needed(const char *path, struct probe_files *out);
+void probe_files_free(struct probe_files *files); /* idempotent */
+
 /* --- a plan
  * ----------------------------------------------------------------------------------------------------
  */

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <criterion/criterion.h>
+#include <limits.h>
 
 #include "probe/probe.h"
 #include "probe/probe_priv.h"
@@ -332,4 +333,82 @@ Test(elf, of_a_mapping)
 	cr_expect(strstr(why, "was replaced or deleted; restart the process to probe it"), "%s",
 		  why);
 	probe_maps_free(&maps);
+}
+
+static bool is_among(const struct probe_files *files, const char *end)
+{
+	for (u32 i = 0; i < files->n; i++) {
+		size_t n = strlen(files->v[i]), k = strlen(end);
+
+		if (n >= k && !strcmp(files->v[i] + n - k, end))
+			return true;
+	}
+	return false;
+}
+
+/* What the loader has mapped here is what would be expected of it. */
+Test(elf, needed_is_what_is_mapped)
+{
+	struct probe_files files;
+	struct probe_maps maps;
+	char exe[PATH_MAX] = "";
+
+	cr_assert(readlink("/proc/self/exe", exe, sizeof(exe) - 1) > 0);
+	cr_assert_eq(probe_files_needed(exe, &files), 0);
+	cr_expect_str_eq(files.v[0], exe);
+	cr_assert_eq(probe_maps_read(getpid(), &maps), 0);
+	for (size_t i = 0; i < maps.n; i++) {
+		const char *name = strrchr(maps.v[i].path, '/');
+
+		if (name && strstr(name, ".so"))
+			cr_expect(is_among(&files, name), "%s", maps.v[i].path);
+	}
+	probe_maps_free(&maps);
+	probe_files_free(&files);
+}
+
+Test(elf, needed_names)
+{
+	struct probe_needed n = {0};
+
+	cr_assert_eq(probe_needed_read("/lib/x86_64-linux-gnu/libz.so.1", &n), 0);
+	cr_expect_str_eq(n.soname, "libz.so.1");
+	cr_assert_eq(n.n, 1);
+	cr_expect_str_eq(n.needed[0], "libc.so.6");
+	cr_expect_null(n.runpath);
+	probe_needed_free(&n);
+	cr_expect_eq(probe_needed_read("/etc/passwd", &n), -ENOENT);
+	cr_expect_eq(probe_needed_read("/nowhere", &n), -ENOENT);
+	cr_expect_eq(probe_needed_read("/dev/null", &n), -ENOENT);
+}
+
+/* Its strings and segments are anything: no crash, no endless loop. */
+Test(elf, needed_of_damaged_files)
+{
+	unsigned int seed = (unsigned int)getpid();
+	char path[] = "/tmp/test_needed.XXXXXX", *data = malloc(20000);
+	int in = open("/proc/self/exe", O_RDONLY), fd = mkstemp(path);
+	ssize_t len = read(in, data, 20000);
+
+	printf("# seed %u\n", seed);
+	cr_assert(len > 4096 && fd >= 0);
+	for (int i = 0; i < 300; i++) {
+		struct probe_needed n = {0};
+		struct probe_files files = {0};
+		u8 was = 0;
+		size_t at = rand_r(&seed) % 4096;
+
+		was = (u8)data[at];
+		data[at] = (char)rand_r(&seed);
+		cr_assert_eq(pwrite(fd, data, (size_t)len, 0), len);
+		data[at] = i % 3 ? (char)was : data[at];
+		probe_needed_read(path, &n);
+		probe_needed_free(&n);
+		probe_files_needed(path, &files);
+		probe_files_free(&files);
+	}
+	unlink(path);
+	close(in);
+	close(fd);
+	free(data);
 }

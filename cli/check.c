@@ -95,7 +95,8 @@ static void split_unresolvable(struct object *obj, struct json_object *doc)
 		struct spec spec;
 		char why[SPEC_WHY_MAX], section[256];
 
-		if (!config.pid && !spec_parse(obj->progs[i].section, &spec, why) &&
+		if (!config.pid &&
+		    !spec_parse(object_spec(&obj->progs[i], &config.object), &spec, why) &&
 		    spec.kind != SPEC_OTHER && spec.kind != SPEC_NONE &&
 		    !strcmp(spec.path, "/proc/self/exe")) {
 			if (!doc)

@@ -51,6 +51,14 @@ static int keep_first_warning(enum libbpf_print_level level, const char *fmt, va
 	return 0;
 }
 
+static void mark_called(const char *name, void *cookie)
+{
+	struct description *d = cookie;
+
+	for (u32 i = 0; i < d->nprogs; i++)
+		d->progs[i].called |= !strcmp(d->progs[i].name, name);
+}
+
 static void describe(const char *file, struct description *d)
 {
 	struct bpf_object *bpf = bpf_object__open_file(file, NULL);
@@ -76,8 +84,14 @@ static void describe(const char *file, struct description *d)
 		p->optional = !bpf_program__autoload(prog);
 		d->nprogs++;
 	}
+	btf_slots(file, mark_called, d);
 	n = btf_needs(file, d->needs, OBJECT_NEEDS_MAX);
 	d->nneeds = n > 0 ? n : 0;
+	if (n == -E2BIG) {
+		d->err = n;
+		snprintf(d->why, sizeof(d->why), "its relocations name more than %d types",
+			 OBJECT_NEEDS_MAX);
+	}
 }
 
 static void limit_child(void)
@@ -202,11 +216,12 @@ static int refuse(const char *file, const struct description *d)
 int object_inspect(const char *file, struct object **out)
 {
 	_cleanup_free_ struct description *d = calloc(1, sizeof(*d));
+	_cleanup_free_ struct btf_need *needs = calloc(OBJECT_NEEDS_MAX, sizeof(*needs));
 	_cleanup_free_ struct object *obj = calloc(1, sizeof(*obj));
 	bool slow = false;
 	int err;
 
-	if (!d || !obj)
+	if (!d || !obj || !needs)
 		return out_error("out of memory"), -ENOMEM;
 	err = check_is_file(file);
 	if (err)
@@ -220,13 +235,13 @@ int object_inspect(const char *file, struct object **out)
 	if (d->err)
 		return refuse(file, d);
 	obj->file = file;
-	obj->btf_fd = -1;
 	obj->nprogs = MIN(d->nprogs, (u32)OBJECT_PROGS_MAX);
 	obj->nneeds = MIN(d->nneeds, (u32)OBJECT_NEEDS_MAX);
 	memcpy(obj->progs, d->progs, sizeof(obj->progs));
-	memcpy(obj->needs, d->needs, sizeof(obj->needs));
+	memcpy(needs, d->needs, obj->nneeds * sizeof(*needs));
 	if (!obj->nprogs)
 		return out_error("%s holds no BPF program", file), -EINVAL;
+	obj->needs = TAKE_PTR(needs);
 	*out = TAKE_PTR(obj);
 	return 0;
 }

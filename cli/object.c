@@ -25,6 +25,17 @@
 static char kept[KEPT_LINES][256];
 static u32 nkept;
 
+static char relo_line[512]; /* the relocation that libbpf looked at last */
+
+/* It says which one only to those who debug it. */
+static void keep_relocation(const char *line)
+{
+	const char *at = strstr(line, "relo #"), *spec = at ? strstr(at, ": <") : NULL;
+
+	if (spec)
+		snprintf(relo_line, sizeof(relo_line), "%.*s", (int)strcspn(line, "\n"), line);
+}
+
 static void keep_line(const char *line, size_t n)
 {
 	char *to = kept[nkept++ % KEPT_LINES];
@@ -40,10 +51,12 @@ static int capture(enum libbpf_print_level level, const char *fmt, va_list ap)
 {
 	_cleanup_free_ char *text = NULL;
 
-	if (level == LIBBPF_DEBUG && common.verbose < 3)
+	if (level == LIBBPF_DEBUG && common.verbose < 3 && !strstr(fmt, "relo #"))
 		return 0;
 	if (vasprintf(&text, fmt, ap) < 0)
 		return 0;
+	if (level == LIBBPF_DEBUG)
+		keep_relocation(text);
 	if (level == LIBBPF_WARN) {
 		for (char *p = text; *p;) {
 			size_t n = strcspn(p, "\n");
@@ -53,7 +66,7 @@ static int capture(enum libbpf_print_level level, const char *fmt, va_list ap)
 			p += n + (p[n] == '\n');
 		}
 	}
-	if (common.verbose > 1)
+	if (common.verbose > (level == LIBBPF_DEBUG ? 2 : 1))
 		fputs(text, stderr);
 	return 0;
 }
@@ -103,9 +116,12 @@ void object_free(struct object **obj)
 	object_detach(o);
 	for (u32 i = 0; i < o->nattachments; i++)
 		place_deinit(&o->attachments[i].place);
-	bpf_object__close(o->bpf);
-	if (o->btf_fd >= 0)
-		close(o->btf_fd);
+	for (u32 i = 0; i < o->neditions; i++) {
+		bpf_object__close(o->editions[i].bpf);
+		btf_view_free(&o->editions[i].types);
+	}
+	free(o->editions);
+	free(o->needs);
 	free(o->attachments);
 	free(o);
 	*obj = NULL;
@@ -128,8 +144,7 @@ static struct attachment *new_attachment(struct object *obj)
 
 /* --- where programs go --- */
 
-/* The SPEC that --prog gives for @name, or its section. */
-static const char *spec_text(const struct object_prog *prog, const struct object_opts *opts)
+const char *object_spec(const struct object_prog *prog, const struct object_opts *opts)
 {
 	size_t n = strlen(prog->name);
 
@@ -142,10 +157,9 @@ static const char *spec_text(const struct object_prog *prog, const struct object
 	return prog->section;
 }
 
-/* Is it to be loaded? */
-static bool is_wanted(const struct object_prog *prog, const struct object_opts *opts)
+bool object_is_wanted(const struct object_prog *prog, const struct object_opts *opts)
 {
-	return !prog->optional || spec_text(prog, opts) != prog->section;
+	return !prog->optional || object_spec(prog, opts) != prog->section;
 }
 
 enum object_missing object_missing(const struct object_opts *opts)
@@ -243,11 +257,11 @@ static int resolve_program(struct object *obj, u32 i, const struct object_opts *
 	struct spec spec;
 	int err;
 
-	err = spec_parse(spec_text(prog, opts), &spec, why);
+	err = spec_parse(object_spec(prog, opts), &spec, why);
 	if (err)
 		return out_error("%s: %s: %s", obj->file, prog->name, why), err;
 	if (spec.kind == SPEC_OTHER)
-		return refuse_type(obj, prog, spec_text(prog, opts));
+		return refuse_type(obj, prog, object_spec(prog, opts));
 	if (spec.kind == SPEC_NONE) {
 		out_note("%s: %s names no place to attach to; give it one with --prog "
 			 "%s=uprobe:FILE:FUNCTION",
@@ -264,8 +278,10 @@ int object_resolve(struct object *obj, const struct object_opts *opts,
 {
 	int err = 0;
 
+	for (u32 i = 0; i < nscopes && obj->nscopes < OPT_LIST_MAX; i++)
+		obj->scopes[obj->nscopes++] = scopes[i];
 	for (u32 i = 0; !err && i < obj->nprogs; i++)
-		if (is_wanted(&obj->progs[i], opts))
+		if (object_is_wanted(&obj->progs[i], opts))
 			err = resolve_program(obj, i, opts, scopes, nscopes);
 	if (!err && !obj->nattachments)
 		return out_error("%s: no program has a place to attach to", obj->file), -EINVAL;
@@ -273,63 +289,6 @@ int object_resolve(struct object *obj, const struct object_opts *opts,
 }
 
 /* --- open --- */
-
-/* Distinct files the programs go to, NULL-terminated. */
-static const char **binaries_of(const struct object *obj)
-{
-	const char **v = calloc(obj->nattachments + 1, sizeof(*v));
-	u32 n = 0;
-
-	for (u32 i = 0; v && i < obj->nattachments; i++) {
-		const char *path = obj->attachments[i].place.path;
-		bool known = false;
-
-		for (u32 k = 0; k < n; k++)
-			known |= !strcmp(v[k], path);
-		if (!known)
-			v[n++] = path;
-	}
-	return v;
-}
-
-static int refuse_missing_type(const struct object *obj, const struct btf_need *need,
-			       const char *const *binaries, const char *user_file, int found)
-{
-	const char *bin = binaries[0];
-
-	if (user_file)
-		out_error(
-			"%s reads %s %s, which %s does not describe\n  give the BTF of the program "
-			"that uses it with --btf",
-			obj->file, need->kind, need->name, user_file);
-	else if (!bin)
-		out_error(
-			"%s reads %s %s of its target: say which that is with -p PID, or give its "
-			"types with --btf FILE",
-			obj->file, need->kind, need->name);
-	else if (found)
-		out_error("%s reads %s %s, which the BTF of %s does not describe\n  give the BTF "
-			  "of the "
-			  "program that uses it with --btf FILE",
-			  obj->file, need->kind, need->name, bin);
-	else
-		out_error("%s reads %s %s of its target, but %s has no BTF and no debug "
-			  "information to say how that looks there\n"
-			  "  compile it with -g, install its -dbgsym package, set DEBUGINFOD_URLS, "
-			  "or pass --btf FILE",
-			  obj->file, need->kind, need->name, bin);
-	return -ENODATA;
-}
-
-static int check_needs(const struct object *obj, const char *btf_path, const char *const *binaries,
-		       const char *user_file, int found)
-{
-	for (u32 i = 0; i < obj->nneeds; i++) {
-		if (!btf_file_has(btf_path, &obj->needs[i]))
-			return refuse_missing_type(obj, &obj->needs[i], binaries, user_file, found);
-	}
-	return 0;
-}
 
 /* A ring's records may have a type for people to read them by; the kernel takes no value size. */
 static void forget_ring_sizes(struct bpf_object *bpf)
@@ -363,91 +322,87 @@ static void set_attach_type(struct bpf_program *prog, const struct spec *spec)
  * What libbpf doesn't know by its section, we do. A program goes to globs, or to single places:
  * where --prog says so, or else its section.
  */
-static void set_program_types(const struct object *obj)
+static void set_program_types(const struct object *obj, u32 edition)
 {
+	struct bpf_object *bpf = obj->editions[edition].bpf;
 	struct bpf_program *prog;
 	char why[SPEC_WHY_MAX];
 	struct spec spec;
 
-	bpf_object__for_each_program(prog, obj->bpf)
+	bpf_object__for_each_program(prog, bpf)
 	{
 		if (bpf_program__type(prog) == BPF_PROG_TYPE_UNSPEC)
 			bpf_program__set_type(prog, BPF_PROG_TYPE_KPROBE);
 	}
 	for (u32 i = 0; i < obj->nprogs; i++) {
-		prog = bpf_object__find_program_by_name(obj->bpf, obj->progs[i].name);
+		prog = bpf_object__find_program_by_name(bpf, obj->progs[i].name);
 		if (prog && !spec_parse(obj->progs[i].section, &spec, why) && spec.multi)
 			set_attach_type(prog, &spec);
 	}
 	for (u32 i = 0; i < obj->nattachments; i++) {
 		const struct attachment *a = &obj->attachments[i];
 
-		prog = bpf_object__find_program_by_name(obj->bpf, obj->progs[a->prog].name);
+		prog = bpf_object__find_program_by_name(bpf, obj->progs[a->prog].name);
 		if (prog)
 			set_attach_type(prog, &a->spec);
 	}
 }
 
-/* libbpf leaves out what is optional. */
-static void choose_programs(const struct object *obj, const struct object_opts *opts)
+/* libbpf leaves out what is optional, and we what goes elsewhere. */
+static void choose_programs(const struct object *obj, u32 edition, const struct object_opts *opts)
 {
-	for (u32 i = 0; i < obj->nprogs; i++) {
-		const struct object_prog *p = &obj->progs[i];
-		struct bpf_program *prog = bpf_object__find_program_by_name(obj->bpf, p->name);
+	struct bpf_object *bpf = obj->editions[edition].bpf;
+	struct bpf_program *prog;
 
-		if (prog && p->optional)
-			bpf_program__set_autoload(prog, is_wanted(p, opts));
+	/* one that isn't spoken of is in the first, to be verified if that is possible */
+	bpf_object__for_each_program(prog, bpf)
+	{
+		if (edition || !edition_can_relocate(obj, bpf_program__section_name(prog)))
+			bpf_program__set_autoload(prog, false);
+	}
+	for (u32 i = 0; i < obj->nprogs; i++) {
+		prog = bpf_object__find_program_by_name(bpf, obj->progs[i].name);
+		if (prog)
+			bpf_program__set_autoload(prog, edition_has_program(obj, edition, i, opts));
 	}
 }
 
-/* Where the target's types are: --btf, or the environment's file where an object needs one. */
-static void ask_for_types(const struct object *obj, const struct object_opts *opts,
-			  const char *const *env, struct btf_request *out)
-{
-	out->user = opts->btf.v;
-	out->nuser = opts->btf.n;
-	out->opts.debuginfo_dir = opts->debuginfo;
-	out->opts.quiet = common.quiet;
-	if (opts->btf.n || !obj->nneeds || !*env || !**env)
-		return;
-	out->user = env;
-	out->nuser = 1;
-}
-
-int object_open(struct object *obj, const struct object_opts *opts)
+static int open_edition(struct object *obj, u32 i, const struct object_opts *opts)
 {
 	LIBBPF_OPTS(bpf_object_open_opts, open_opts);
-	_cleanup_free_ const char **binaries = binaries_of(obj);
-	const char *const env = getenv("EBPFRT_BTF_PATH");
-	struct btf_request types = {.binaries = binaries};
-	char path[64], why[BTF_WHY_MAX] = "";
-	int found = 0, err;
+	struct edition *ed = &obj->editions[i];
+	int err = edition_find_types(obj, i, opts);
 
-	if (!binaries)
-		return out_error("out of memory"), -ENOMEM;
-	ask_for_types(obj, opts, &env, &types);
-	if (obj->nneeds || types.nuser) {
-		err = btf_for_object(&types, &obj->btf_fd, path, &found, why, sizeof(why));
-		if (err)
-			return out_error("%s: %s", obj->file, why), err;
-		err = check_needs(obj, path, binaries, types.nuser ? types.user[0] : NULL, found);
-		if (err)
-			return err;
-		open_opts.btf_custom_path = path;
-	}
+	if (err)
+		return err;
+	if (ed->types.fd >= 0)
+		open_opts.btf_custom_path = ed->types.path;
 	guard_begin("opening", obj->file);
-	obj->bpf = bpf_object__open_file(obj->file, &open_opts);
+	ed->bpf = bpf_object__open_file(obj->file, &open_opts);
 	guard_end();
-	if (!obj->bpf) {
+	if (!ed->bpf) {
 		err = -errno;
 		out_error("%s is not a valid BPF object (%s)", obj->file,
 			  last_line_about(NULL) ? last_line_about(NULL) : strerror(-err));
 		return err;
 	}
-	choose_programs(obj, opts);
-	set_program_types(obj);
-	forget_ring_sizes(obj->bpf);
+	if (!i)
+		obj->bpf = ed->bpf;
+	choose_programs(obj, i, opts);
+	set_program_types(obj, i);
+	forget_ring_sizes(ed->bpf);
 	return 0;
+}
+
+int object_open(struct object *obj, const struct object_opts *opts)
+{
+	int err = editions_assign(obj);
+
+	for (u32 i = 0; !err && i < obj->neditions; i++) {
+		if (!obj->editions[i].bpf)
+			err = open_edition(obj, i, opts);
+	}
+	return err;
 }
 
 /* --- load --- */
@@ -490,7 +445,18 @@ static bool refuse_extern(const struct object *obj)
 	return true;
 }
 
-static int refuse_load(const struct object *obj, int err)
+/* A relocation that the types don't allow: poisoned, and met by the verifier, or ambiguous. */
+static bool refuse_relocation(const struct object *obj, const struct edition *ed,
+			      const struct verdict *v)
+{
+	const char *line = v->word ? strstr(v->word, "failed to resolve CO-RE") : NULL;
+
+	if (!line && !v->word && last_line_about("ambiguity"))
+		line = relo_line;
+	return line && relo_refuse(obj, ed, line, v->source);
+}
+
+static int refuse_load(const struct object *obj, const struct edition *ed, int err)
 {
 	const char *line = last_line_about("failed"), *said = surface_error(), *next = "";
 	const char *lines[KEPT_LINES], *word = said[0] ? said : line ? line : strerror(-err);
@@ -501,6 +467,8 @@ static int refuse_load(const struct object *obj, int err)
 	verdict_find(lines, n, &v);
 	if (obj->show_log && common.verbose < 2)
 		show_log(lines, n);
+	if (refuse_relocation(obj, ed, &v))
+		return err;
 	if (v.word && !strstr(v.word, "invalid func") && !strstr(v.word, "map type"))
 		return refuse_verified(obj, &v, err);
 	if (!v.word && refuse_extern(obj))
@@ -515,17 +483,38 @@ static int refuse_load(const struct object *obj, int err)
 }
 
 /* The ids by which the daemon's lists speak of them. */
-static void learn_ids(struct object *obj)
+static void learn_ids(struct object *obj, u32 edition)
 {
-	for (u32 i = 0; i < obj->nprogs; i++) {
-		struct bpf_program *prog =
-			bpf_object__find_program_by_name(obj->bpf, obj->progs[i].name);
+	for (u32 i = 0; i < obj->nattachments; i++) {
+		struct attachment *a = &obj->attachments[i];
+		struct bpf_program *prog = bpf_object__find_program_by_name(
+			obj->editions[edition].bpf, obj->progs[a->prog].name);
 		struct bpf_prog_info info = {0};
 		u32 len = sizeof(info);
 
-		if (prog && !bpf_obj_get_info_by_fd(bpf_program__fd(prog), &info, &len))
-			obj->progs[i].id = info.id;
+		if (a->edition == edition && prog &&
+		    !bpf_obj_get_info_by_fd(bpf_program__fd(prog), &info, &len))
+			a->prog_id = info.id;
 	}
+}
+
+static int load_edition(struct object *obj, u32 edition)
+{
+	struct edition *ed = &obj->editions[edition];
+	int err = edition ? edition_share_maps(obj, edition) : 0;
+
+	if (err)
+		return err;
+	nkept = 0;
+	relo_line[0] = 0;
+	guard_begin("loading", obj->file);
+	err = bpf_object__load(ed->bpf);
+	guard_end();
+	if (err)
+		return refuse_load(obj, ed, err);
+	ed->loaded = true;
+	learn_ids(obj, edition);
+	return 0;
 }
 
 int object_load(struct object *obj)
@@ -534,14 +523,11 @@ int object_load(struct object *obj)
 
 	if (err)
 		return out_error("%s", ebpfrt_error()), err;
-	nkept = 0;
-	guard_begin("loading", obj->file);
-	err = bpf_object__load(obj->bpf);
-	guard_end();
-	if (err)
-		return refuse_load(obj, err);
-	learn_ids(obj);
-	return 0;
+	for (u32 i = 0; !err && i < obj->neditions; i++) {
+		if (!obj->editions[i].loaded)
+			err = load_edition(obj, i);
+	}
+	return err;
 }
 
 /* --- attach --- */
@@ -645,7 +631,8 @@ static int attach_by_kind(struct bpf_program *prog, struct attachment *a, bool p
 static int attach_one(struct object *obj, struct attachment *a, bool partial)
 {
 	const struct object_prog *p = &obj->progs[a->prog];
-	struct bpf_program *prog = bpf_object__find_program_by_name(obj->bpf, p->name);
+	struct bpf_program *prog =
+		bpf_object__find_program_by_name(obj->editions[a->edition].bpf, p->name);
 	int err;
 
 	if (!prog)

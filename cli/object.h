@@ -16,14 +16,14 @@
 #include "cli/spec.h"
 
 #define OBJECT_PROGS_MAX 512
-#define OBJECT_NEEDS_MAX 32
+#define OBJECT_NEEDS_MAX 1024
 
 struct object_prog {
 	char name[64];
 	char section[256];
 	u32 type;
-	u32 id;	       /* once loaded */
 	bool optional; /* SEC("?..."): only when --prog names it */
+	bool called;   /* an array of programs leads to it */
 };
 
 struct object_map {
@@ -32,21 +32,39 @@ struct object_map {
 	u32 value_type; /* id in the object's BTF; libbpf forgets it for rings once loaded */
 };
 
+/*
+ * The object as it is relocated for one file that is probed: its programs read what that file's
+ * types are. An object without such relocations has one edition for all files. The maps are the
+ * first edition's, but for those that only lead to programs of the same edition.
+ */
+struct edition {
+	struct bpf_object *bpf;
+	const char *module; /* the file, of an attachment's; NULL: none in particular */
+	u64 dev, ino;
+	struct btf_view types;
+	bool loaded;
+};
+
 struct object {
 	bool show_log; /* a refusal comes with the verifier's log */
 	const char *file;
 	u32 nprogs, nneeds;
 	struct object_prog progs[OBJECT_PROGS_MAX];
-	struct btf_need needs[OBJECT_NEEDS_MAX];
-	struct bpf_object *bpf;
+	struct btf_need *needs;
+	struct bpf_object *bpf; /* the first edition's */
+	struct edition *editions;
+	u32 neditions;
 	struct attachment *attachments;
 	u32 nattachments, attachments_room;
-	int btf_fd;
+	struct spec_scope scopes[OPT_LIST_MAX]; /* the targets that are known */
+	u32 nscopes;
 };
 
 /* One program on one place. */
 struct attachment {
-	u32 prog; /* index into progs */
+	u32 prog;    /* index into progs */
+	u32 edition; /* index into editions, once opened */
+	u32 prog_id; /* of the program there, once loaded */
 	struct spec spec;
 	struct place place;
 	struct bpf_link *link; /* of a glob: NULL */
@@ -98,7 +116,10 @@ int object_check_options(struct object *const *objs, u32 nobjs, const struct obj
 int object_resolve(struct object *obj, const struct object_opts *opts,
 		   const struct spec_scope *scopes, u32 nscopes);
 
-/* Open with libbpf, relocated against the types of the resolved binaries. */
+/*
+ * Open with libbpf, an edition for each resolved file, relocated against that file's types; and
+ * load. Both take what isn't open or loaded yet.
+ */
 int object_open(struct object *obj, const struct object_opts *opts);
 int object_load(struct object *obj);
 
@@ -107,6 +128,29 @@ enum object_missing object_missing(const struct object_opts *opts);
 int object_attach(struct object *obj, const struct object_opts *opts);
 /* Detach everything; the targets are restored when this returns. */
 int object_detach(struct object *obj);
+
+/* edition.c: an edition for each file that has none yet. */
+int editions_assign(struct object *obj);
+/* Is program @prog one of edition @edition's? */
+bool edition_has_program(const struct object *obj, u32 edition, u32 prog,
+			 const struct object_opts *opts);
+/* May a program of @section be verified whose target isn't known? */
+bool edition_can_relocate(const struct object *obj, const char *section);
+/* Find the types that @edition is relocated against, and see that nothing is missing. */
+int edition_find_types(struct object *obj, u32 edition, const struct object_opts *opts);
+/* Before @edition is loaded: it works on the first one's maps. */
+int edition_share_maps(struct object *obj, u32 edition);
+/*
+ * relo.c: say which relocation it was that @line, of libbpf's, is about, and the line of @source,
+ * which may be NULL. False: none is named.
+ */
+bool relo_refuse(const struct object *obj, const struct edition *edition, const char *line,
+		 const char *source);
+
+/* The SPEC that --prog gives for a program, or its section. */
+const char *object_spec(const struct object_prog *prog, const struct object_opts *opts);
+/* Is the program to be loaded? */
+bool object_is_wanted(const struct object_prog *prog, const struct object_opts *opts);
 
 /* Route libbpf's messages: the last lines are kept for errors, printed with -vv. */
 void object_capture_libbpf(void);

@@ -4,8 +4,9 @@
  *
  * Rules for the file, in this order: /proc/self/exe and the empty name are the target's executable;
  * a name with a slash is that file; else what the target has mapped under that name (so that
- * libc.so.6 is the libc of that process, container or not); else libbpf's search: $LD_LIBRARY_PATH
- * and the library directories for *.so*, $PATH for the rest. "c" and "libc" stand for libc.so.*.
+ * libc.so.6 is the libc of that process, container or not), or the loader will map with the
+ * command; else libbpf's search: $LD_LIBRARY_PATH and the library directories for *.so*, $PATH for
+ * the rest. "c" and "libc" stand for libc.so.*.
  */
 #include "cli/spec.h"
 
@@ -49,6 +50,19 @@ static bool is_called(const char *base, const char *name)
 		return true;
 	return !strncmp(base, "lib", 3) && !strncmp(base + 3, name, n) &&
 	       !strncmp(base + 3 + n, ".so", 3);
+}
+
+/* Is it so called by those that need it (libz.so.1, the file libz.so.1.2.13)? */
+static bool has_soname(const char *path, const char *name)
+{
+	struct probe_needed needed;
+	bool so;
+
+	if (probe_needed_read(path, &needed))
+		return false;
+	so = needed.soname && is_called(needed.soname, name);
+	probe_needed_free(&needed);
+	return so;
 }
 
 static int refuse_deleted(const char *path, pid_t pid, char *why)
@@ -99,6 +113,18 @@ static int reach(const struct probe_mapping *m, pid_t pid, char *path, char *why
 	return -errno;
 }
 
+/* Does the mapping before it, of the same file, stand for it? */
+static bool is_repeated(const struct probe_maps *maps, size_t i)
+{
+	const struct probe_mapping *m = &maps->v[i];
+
+	for (size_t k = 0; k < i; k++) {
+		if (maps->v[k].file.ino == m->file.ino && maps->v[k].file.dev == m->file.dev)
+			return true;
+	}
+	return false;
+}
+
 /* 1 found, 0 not mapped, -errno. */
 static int find_mapped(const char *name, pid_t pid, char *path, char *why)
 {
@@ -120,8 +146,51 @@ static int find_mapped(const char *name, pid_t pid, char *path, char *why)
 			found = found ? found : 1;
 		}
 	}
+	for (size_t i = 0; i < maps.n && !found; i++) {
+		const struct probe_mapping *m = &maps.v[i];
+
+		if (!m->path || m->path[0] != '/' || is_repeated(&maps, i) || m->deleted ||
+		    reach(m, pid, path, why) || !has_soname(path, name))
+			continue;
+		found = 1;
+	}
 	probe_maps_free(&maps);
 	return found;
+}
+
+static int take_mapped(const struct probe_mapping *m, pid_t pid, struct probe_files *files)
+{
+	char path[PATH_MAX], why[SPEC_WHY_MAX];
+	char **v;
+
+	if (reach(m, pid, path, why))
+		return 0;
+	v = realloc(files->v, (files->n + 1) * sizeof(*v));
+	if (!v)
+		return -ENOMEM;
+	files->v = v;
+	v[files->n] = strdup(path);
+	return v[files->n] ? (files->n++, 0) : -ENOMEM;
+}
+
+int spec_mapped_files(pid_t pid, struct probe_files *out)
+{
+	struct probe_files files = {0};
+	struct probe_maps maps = {0};
+	int err = probe_maps_read(pid, &maps);
+
+	for (size_t i = 0; !err && i < maps.n; i++) {
+		const struct probe_mapping *m = &maps.v[i];
+
+		if (m->path && m->path[0] == '/' && !is_repeated(&maps, i))
+			err = take_mapped(m, pid, &files);
+	}
+	probe_maps_free(&maps);
+	if (err)
+		probe_files_free(&files);
+	else
+		*out = files;
+	return err;
 }
 
 static bool search_dirs(const char *dirs, const char *name, int mode, char *path)
@@ -151,6 +220,22 @@ static bool search(const char *name, char *path)
 		       search_dirs(libs, name, R_OK, path);
 	return search_dirs(getenv("PATH"), name, R_OK | X_OK, path) ||
 	       search_dirs("/usr/bin:/usr/sbin", name, R_OK | X_OK, path);
+}
+
+/* What the loader will map with the command, which knows where (RUNPATH, LD_LIBRARY_PATH). */
+static bool find_needed(const char *name, const char *exe, char *path)
+{
+	struct probe_files files = {0};
+	bool found = false;
+
+	probe_files_needed(exe, &files);
+	for (u32 i = 1; i < files.n && !found; i++) {
+		found = is_called(base_name(files.v[i]), name) || has_soname(files.v[i], name);
+		if (found)
+			snprintf(path, PATH_MAX, "%s", files.v[i]);
+	}
+	probe_files_free(&files);
+	return found;
 }
 
 static bool search_short(const char *name, char *path)
@@ -232,6 +317,8 @@ int spec_find_file(const char *name, const struct spec_scope *scope, char *path,
 		if (found)
 			return found < 0 ? found : 0;
 	}
+	if (scope->exe && !scope->pid && find_needed(name, scope->exe, path))
+		return 0;
 	if (search_short(name, path))
 		return 0;
 	snprintf(why, SPEC_WHY_MAX,

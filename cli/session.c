@@ -80,14 +80,13 @@ static int rank(const struct ebpfrt_link *l)
  * The best row of @rows for the attachment. A USDT probe is many links, none of which libbpf lets
  * us see: those of its program stand for it.
  */
-static const struct ebpfrt_link *best_row(const struct object *obj, const struct attachment *a,
+static const struct ebpfrt_link *best_row(const struct attachment *a,
 					  const struct ebpfrt_link *rows, size_t n)
 {
 	const struct ebpfrt_link *best = NULL;
 
 	for (size_t i = 0; i < n; i++) {
-		if (a->link_id ? rows[i].id != a->link_id
-			       : rows[i].prog_id != obj->progs[a->prog].id)
+		if (a->link_id ? rows[i].id != a->link_id : rows[i].prog_id != a->prog_id)
 			continue;
 		if (!best || rank(&rows[i]) > rank(best))
 			best = &rows[i];
@@ -134,7 +133,7 @@ static void describe_state(const struct session *s, const struct object *obj, st
 	const struct ebpfrt_link *best;
 	size_t n = 0;
 
-	best = ebpfrt_links(a->link_id, 0, &rows, &n) ? NULL : best_row(obj, a, rows, n);
+	best = ebpfrt_links(a->link_id, 0, &rows, &n) ? NULL : best_row(a, rows, n);
 	a->places = 1;
 	if (best && best->state == EBPFRT_LINK_ATTACHED) {
 		a->places = best->places;
@@ -532,8 +531,8 @@ static bool site_is_new(struct ebpfrt_link *seen, u32 *nseen, const struct ebpfr
 static bool is_ours(const struct session *s, const struct ebpfrt_link *l)
 {
 	for (u32 k = 0; k < s->nobjs; k++) {
-		for (u32 i = 0; i < s->objs[k]->nprogs; i++) {
-			if (l->prog_id && s->objs[k]->progs[i].id == l->prog_id)
+		for (u32 i = 0; i < s->objs[k]->nattachments; i++) {
+			if (l->prog_id && s->objs[k]->attachments[i].prog_id == l->prog_id)
 				return true;
 		}
 	}

@@ -72,6 +72,10 @@ struct spec_scope {
 int spec_find_file(const char *name, const struct spec_scope *scope, char *path,
 		   char why[SPEC_WHY_MAX]);
 
+/* The files that @pid has mapped, the program first, by paths as we can open them. 0 or -errno. */
+struct probe_files;
+int spec_mapped_files(pid_t pid, struct probe_files *out);
+
 /*
  * The place of @spec in @scope, to be given back with place_deinit(). A usdt's offset is unused; a
  * glob has points. 0, or -errno with a sentence: no such file, no such function (near misses), a

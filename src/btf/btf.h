@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * BTF of what is probed: from a file the user names, the binary's .BTF section, a detached FILE.btf
- * beside it, or made from its DWARF, and joined with a small built-in BTF that defines pt_regs and
- * the other kernel types tracing programs name. The result is a file (a memfd, by its /proc/self/fd
- * path) for bpf_object_open_opts.btf_custom_path. Client side only; libbpf, libdw.
+ * beside it, or made from its DWARF. What programs that probe one module see of it is a view: the
+ * module's types, those that only its neighbours have, and a small built-in BTF that defines
+ * pt_regs and the other kernel types tracing programs name. A view is a file (a memfd, by its
+ * /proc/self/fd path) for bpf_object_open_opts.btf_custom_path. Client side only; libbpf, libdw.
  */
 #pragma once
 
@@ -48,34 +49,56 @@ int btf_names_for_c(struct btf *btf);
 /* A number's name that C has: "long unsigned int". */
 bool btf_name_is_c_number(const char *name);
 
-struct btf_request {
-	const char *const *user; /* @nuser of "FILE", for every target, or "OBJ=FILE" */
-	uint32_t nuser;
-	const char *const *binaries; /* that are probed, NULL-terminated; NULL: none */
-	struct btf_opts opts;
-};
-
-/*
- * BTF for an object that probes the request's binaries: that of the user's files where they are
- * for every target, else what is found for each binary. Writes the joined BTF to a memfd, @fd_path
- * (at least 64 bytes) names it and stays valid while *fd is open. *found: how many files with types
- * were joined, 0 when only the built-in types are there. 0, or -errno with a sentence in @why.
- */
-int btf_for_object(const struct btf_request *request, int *fd, char *fd_path, int *found, char *why,
-		   size_t why_size);
-
-/* A structure, union, enum or typedef that an object's CO-RE relocations can't do without. */
+/* A type that an object's CO-RE relocations name. */
 struct btf_need {
-	char kind[8]; /* "struct", "union", "enum" */
-	char name[120];
+	char kind[8]; /* "struct", "union", "enum", "typedef" */
+	bool must;    /* not only asked whether it is there */
+	char name[247];
+	char section[256]; /* of the object, where that is: the programs that want it */
 };
 
 /*
- * Which named types the CO-RE relocations of the object file @prog_o read, relocations that only
- * ask whether a type exists left out. Fills at most @max, each name once, flavours (___x)
- * stripped. Number of them (0: no CO-RE), or -errno.
+ * Which named types the CO-RE relocations of the object file @prog_o name, each once for each
+ * section, flavours (___x) stripped. Number of them (0: no CO-RE), or -errno; -E2BIG: more than
+ * @max.
  */
 int btf_needs(const char *prog_o, struct btf_need *out, int max);
 
-/* Is a type of that name in the BTF file @path (as btf_for_object() wrote it)? */
-int btf_file_has(const char *path, const struct btf_need *need);
+/* Call @fn with the name of each program or map that a map of object file @prog_o leads to. */
+void btf_slots(const char *prog_o, void (*fn)(const char *name, void *cookie), void *cookie);
+
+/* Is type @id of @btf one that libbpf would take for @need? */
+bool btf_is_needed(const struct btf *btf, uint32_t id, const struct btf_need *need);
+
+/* A file whose types may be meant. */
+struct btf_module {
+	const char *path;
+	uint32_t tier; /* 0: it is probed, 1: it is used by what is probed, 2: beside it */
+};
+
+struct btf_request {
+	const char *const *user; /* @nuser of "FILE", for every target, or "OBJ=FILE" */
+	uint32_t nuser;
+	const char *const *binaries;	  /* that are probed, NULL-terminated; NULL: none */
+	const struct btf_module *modules; /* nearest first */
+	uint32_t nmodules;
+	const struct btf_need
+		*needs; /* what is looked for; more modules than need be aren't read */
+	uint32_t nneeds;
+	struct btf_opts opts;
+};
+
+/* Types for programs that probe one module; owned by the caller (btf_view_free). */
+struct btf_view {
+	int fd;	       /* -1: none */
+	char path[64]; /* names it, valid while it is open */
+	bool own;      /* the user's file, or the probed one itself, has types */
+	int found;     /* how many files with types are in it; 0: only the built-in ones are */
+	char **from;   /* for each need the file that it is from, NULL: it is nowhere; owned */
+	uint32_t nfrom;
+};
+
+/* For bpf_object_open_opts.btf_custom_path. 0, or -errno with a sentence in @why. */
+int btf_view_make(const struct btf_request *request, struct btf_view *out, char *why,
+		  size_t why_size);
+void btf_view_free(struct btf_view *view); /* idempotent */

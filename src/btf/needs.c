@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What an object asks of its target: the named types of its CO-RE relocations, read from .BTF.ext,
- * so that a missing type can be refused in words before libbpf refuses it in its own.
+ * so that each can be looked for where it should be (view.c), and a missing one be refused in words
+ * before libbpf refuses it in its own.
  *
  * The layout of .BTF.ext is the kernel's (Documentation/bpf/btf.rst); every offset is checked, what
  * doesn't fit ends the walk.
@@ -49,20 +50,11 @@ static void free_ext(struct btf_ext **ext)
 	btf_ext__free(*ext);
 }
 
-static const char *kind_word(const struct btf_type *t)
-{
-	switch (btf_kind(t)) {
-	case BTF_KIND_STRUCT:
-		return "struct";
-	case BTF_KIND_UNION:
-		return "union";
-	case BTF_KIND_ENUM:
-	case BTF_KIND_ENUM64:
-		return "enum";
-	default:
-		return NULL;
-	}
-}
+/* The kinds of type that are found by their name. */
+static const char *const kind_words[] = {
+	[BTF_KIND_STRUCT] = "struct", [BTF_KIND_UNION] = "union",     [BTF_KIND_ENUM] = "enum",
+	[BTF_KIND_ENUM64] = "enum",   [BTF_KIND_TYPEDEF] = "typedef",
+};
 
 static bool only_asks(u32 kind)
 {
@@ -71,48 +63,83 @@ static bool only_asks(u32 kind)
 	       kind == BPF_CORE_TYPE_ID_LOCAL;
 }
 
-static void strip_flavour(char *name)
+/* Where ___flavour begins, as libbpf sees it; the whole length when there is none. */
+static size_t essential_len(const char *name)
 {
-	char *flavour = strstr(name, "___");
+	size_t n = strlen(name);
 
-	if (flavour && flavour != name)
-		*flavour = 0;
+	for (size_t i = n < 5 ? 0 : n - 4; i > 0; i--) {
+		const char *sep = name + i;
+
+		if (!strncmp(sep, "___", 3) && sep[-1] != '_' && sep[3] != '_')
+			return i;
+	}
+	return n;
 }
 
-static void add_need(struct needs *needs, u32 type_id)
+static const char *kind_word(const struct btf_type *t)
 {
-	const struct btf_type *t;
-	struct btf_need one = {0};
-	const char *kind, *name;
+	u32 kind = btf_kind(t);
 
-	/* btf__type_by_id() checks the id; modifiers lead to smaller problems than an endless
-	 * chain */
-	for (int i = 0; i < 32; i++) {
-		t = btf__type_by_id(needs->btf, type_id);
-		if (!t || !(btf_is_mod(t) || btf_is_typedef(t)))
-			break;
-		type_id = t->type;
-	}
-	kind = t ? kind_word(t) : NULL;
-	name = t ? btf__name_by_offset(needs->btf, t->name_off) : NULL;
-	if (!kind || !name || !*name)
-		return;
-	snprintf(one.kind, sizeof(one.kind), "%s", kind);
-	snprintf(one.name, sizeof(one.name), "%s", name);
-	strip_flavour(one.name);
+	return kind < ARRAY_SIZE(kind_words) ? kind_words[kind] : NULL;
+}
+
+bool btf_is_needed(const struct btf *btf, u32 id, const struct btf_need *need)
+{
+	const struct btf_type *t = btf__type_by_id(btf, id);
+	const char *kind = kind_word(t), *name = btf__name_by_offset(btf, t->name_off);
+
+	if (!kind || !name || strcmp(kind, need->kind))
+		return false;
+	return !strncmp(name, need->name, strlen(need->name)) &&
+	       essential_len(name) == strlen(need->name);
+}
+
+static bool is_known(struct needs *needs, const struct btf_need *one)
+{
 	for (int i = 0; i < needs->n; i++) {
-		if (!strcmp(needs->out[i].name, one.name))
-			return;
+		struct btf_need *known = &needs->out[i];
+
+		if (strcmp(known->name, one->name) || strcmp(known->kind, one->kind) ||
+		    strcmp(known->section, one->section))
+			continue;
+		known->must |= one->must;
+		return true;
 	}
-	if (needs->n < needs->max)
-		needs->out[needs->n++] = one;
+	return false;
 }
 
-/* One section's records at @p; the bytes it takes, or 0 at the end of what makes sense. */
-static u32 walk_section(struct needs *needs, const char *p, u32 left, u32 record_size)
+/* -E2BIG: there are more than room was made for. */
+static int add_need(struct needs *needs, const char *section, const struct bpf_core_relo *relo)
+{
+	/* btf__type_by_id() checks the id */
+	const struct btf_type *t = btf__type_by_id(needs->btf, relo->type_id);
+	const char *kind = t ? kind_word(t) : NULL;
+	const char *name = t ? btf__name_by_offset(needs->btf, t->name_off) : NULL;
+	struct btf_need one = {.must = !only_asks(relo->kind)};
+
+	if (!kind || !name || !*name || relo->kind == BPF_CORE_TYPE_ID_LOCAL)
+		return 0;
+	snprintf(one.kind, sizeof(one.kind), "%s", kind);
+	snprintf(one.name, sizeof(one.name), "%.*s", (int)essential_len(name), name);
+	/* of SEC("?...") libbpf forgets the mark, too */
+	snprintf(one.section, sizeof(one.section), "%s",
+		 section ? section + (*section == '?') : "");
+	if (is_known(needs, &one))
+		return 0;
+	if (needs->n == needs->max)
+		return -E2BIG;
+	needs->out[needs->n++] = one;
+	return 0;
+}
+
+/* One section's records at @p; the bytes it takes, 0 at the end of what makes sense, or -errno. */
+static s64 walk_section(struct needs *needs, const char *p, u32 left, u32 record_size)
 {
 	struct ext_section sec;
+	const char *name;
 	u64 size;
+	int err = 0;
 
 	if (left < sizeof(sec))
 		return 0;
@@ -120,21 +147,22 @@ static u32 walk_section(struct needs *needs, const char *p, u32 left, u32 record
 	size = sizeof(sec) + (u64)sec.nrecords * record_size;
 	if (size > left)
 		return 0;
-	for (u32 i = 0; i < sec.nrecords; i++) {
+	name = btf__name_by_offset(needs->btf, sec.name_off);
+	for (u32 i = 0; !err && i < sec.nrecords; i++) {
 		struct bpf_core_relo relo;
 
 		memcpy(&relo, p + sizeof(sec) + (u64)i * record_size, sizeof(relo));
-		if (!only_asks(relo.kind))
-			add_need(needs, relo.type_id);
+		err = add_need(needs, name, &relo);
 	}
-	return size;
+	return err ? err : (s64)size;
 }
 
 static int walk_ext(struct needs *needs, const char *data, u32 len)
 {
 	struct ext_header h = {0};
-	u32 record_size, left, n;
+	u32 record_size, left;
 	const char *p;
+	s64 n;
 
 	if (len < 8)
 		return -EINVAL;
@@ -149,8 +177,8 @@ static int walk_ext(struct needs *needs, const char *data, u32 len)
 		return -EINVAL;
 	for (p += 4, left = h.core_relo_len - 4; left; p += n, left -= n) {
 		n = walk_section(needs, p, left, record_size);
-		if (!n)
-			break;
+		if (n <= 0)
+			return n ? (int)n : needs->n;
 	}
 	return needs->n;
 }
@@ -173,20 +201,4 @@ int btf_needs(const char *prog_o, struct btf_need *out, int max)
 		return 0;
 	needs.btf = btf;
 	return walk_ext(&needs, data, len);
-}
-
-int btf_file_has(const char *path, const struct btf_need *need)
-{
-	_cleanup_(free_btf) struct btf *btf = btf__parse_raw(path);
-	u32 n = btf ? btf__type_cnt(btf) : 0;
-
-	for (u32 id = 1; id < n; id++) {
-		const struct btf_type *t = btf__type_by_id(btf, id);
-		const char *name = btf__name_by_offset(btf, t->name_off);
-		const char *kind = kind_word(t);
-
-		if (kind && name && !strcmp(kind, need->kind) && !strcmp(name, need->name))
-			return 1;
-	}
-	return 0;
 }

@@ -3,12 +3,14 @@
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/macros.h"
 #include "btf/btf.h"
 #include "core/load/verify_proto.h"
 
@@ -77,6 +79,43 @@ static int member_offset(const struct btf *btf, const char *type, const char *na
 	return -1;
 }
 
+static struct btf_need need(const char *kind, const char *name)
+{
+	struct btf_need n = {.must = true};
+
+	snprintf(n.kind, sizeof(n.kind), "%s", kind);
+	snprintf(n.name, sizeof(n.name), "%s", name);
+	return n;
+}
+
+static void make_view(const struct btf_module *modules, u32 n, const struct btf_need *needs,
+		      u32 nneeds, struct btf_view *view)
+{
+	struct btf_request r = {
+		.modules = modules, .nmodules = n, .needs = needs, .nneeds = nneeds};
+	char why[BTF_WHY_MAX] = "";
+
+	cr_assert_eq(btf_view_make(&r, view, why, sizeof(why)), 0, "%s", why);
+}
+
+static const char *beside(const char *name)
+{
+	char file[64];
+
+	snprintf(file, sizeof(file), "%s.btf", name);
+	return in_dir(file);
+}
+
+/* A file with a structure in the BTF beside it. */
+static void put_module(struct btf_module *m, const char *name, u32 tier, const char *type,
+		       const char *const *fields, int n)
+{
+	m->path = strdup(in_dir(name));
+	m->tier = tier;
+	put(m->path, "\177ELF", 4, O_TRUNC);
+	put_struct(beside(name), type, fields, n);
+}
+
 TestSuite(target, .init = setup, .fini = teardown);
 
 Test(target, builtin_pt_regs_is_the_kernels)
@@ -125,44 +164,144 @@ Test(target, builtin_functions_have_fixed_numbers)
 
 Test(target, builtin_alone_when_nothing_is_found)
 {
-	const char *binaries[] = {in_dir("prog"), NULL};
-	char path[64], why[256] = "";
-	int fd = -1, found = -1;
+	const struct btf_need needs[] = {need("struct", "pt_regs"), need("struct", "data")};
+	const struct btf_module module = {in_dir("prog"), 0};
+	struct btf_view view;
 
-	put(binaries[0], "\177ELF", 4, O_TRUNC);
-	cr_assert_eq(btf_for_object(&(struct btf_request){.binaries = binaries}, &fd, path, &found,
-				    why, sizeof(why)),
-		     0, "%s", why);
-	cr_expect_eq(found, 0);
-	cr_expect(btf_file_has(path, &(struct btf_need){"struct", "pt_regs"}));
-	cr_expect_not(btf_file_has(path, &(struct btf_need){"struct", "data"}));
-	close(fd);
+	put(module.path, "\177ELF", 4, O_TRUNC);
+	make_view(&module, 1, needs, 2, &view);
+	cr_expect_eq(view.found, 0);
+	cr_expect_str_eq(view.from[0], "the built-in types");
+	cr_expect_null(view.from[1]);
+	btf_view_free(&view);
 }
 
 Test(target, detached_file_is_found_and_ids_are_shifted)
 {
 	static const char *const fields[] = {"a", "b", "c", "d"};
-	const char *binaries[] = {NULL, NULL};
-	char path[64], why[256] = "", binary[128];
+	struct btf_module module = {NULL, 0};
+	char binary[128];
+	struct btf_view view;
 	struct btf *all;
-	int fd = -1, found = -1;
 
 	snprintf(binary, sizeof(binary), "%s", in_dir("prog"));
 	put(binary, "#!/bin/true\n", 12, 0);
 	/* what is no BTF and no ELF file is an error, not silence: give it an ELF header's look */
 	put(binary, "\177ELF", 4, O_TRUNC);
 	put_struct(in_dir("prog.btf"), "data", fields, 4);
-	binaries[0] = binary;
-	cr_assert_eq(btf_for_object(&(struct btf_request){.binaries = binaries}, &fd, path, &found,
-				    why, sizeof(why)),
-		     0, "%s", why);
-	cr_expect_eq(found, 1);
-	all = btf__parse_raw(path);
+	module.path = binary;
+	make_view(&module, 1, NULL, 0, &view);
+	cr_expect_eq(view.found, 1);
+	all = btf__parse_raw(view.path);
 	cr_assert_not_null(all);
 	cr_expect_eq(member_offset(all, "data", "c"), 8);
 	cr_expect_eq(member_offset(all, "pt_regs", "di"), 112);
 	btf__free(all);
-	close(fd);
+	btf_view_free(&view);
+}
+
+static struct btf *opened(const struct btf_view *view)
+{
+	struct btf *btf = btf__parse_raw(view->path);
+
+	cr_assert_not_null(btf);
+	return btf;
+}
+
+/* A module's types for a name, and only they: the neighbours' are no candidates. */
+Test(target, the_probed_module_comes_first)
+{
+	static const char *const one[] = {"a", "c"}, *const two[] = {"a", "b", "c"};
+	static const char *const app[] = {"x"};
+	const struct btf_need needs[] = {need("struct", "data"), need("struct", "app")};
+	struct btf_module modules[3];
+	struct btf_view view;
+	struct btf *btf;
+	int n = 0;
+
+	put_module(&modules[0], "first", 0, "data", one, 2);
+	put_module(&modules[1], "uses", 1, "data", two, 3);
+	put_module(&modules[2], "beside", 2, "app", app, 1);
+	put_struct(beside("beside"), "data", two, 3);
+	make_view(modules, 3, needs, 2, &view);
+	cr_expect_str_eq(view.from[0], modules[0].path);
+	cr_expect_str_eq(view.from[1], modules[2].path);
+	cr_expect_eq(view.found, 2, "what has nothing that is looked for isn't joined");
+	btf = opened(&view);
+	for (u32 id = 1; id < btf__type_cnt(btf); id++)
+		n += btf_is_needed(btf, id, &needs[0]);
+	cr_expect_eq(n, 1);
+	cr_expect_eq(member_offset(btf, "data", "c"), 4);
+	cr_expect_eq(member_offset(btf, "app", "x"), 0);
+	btf__free(btf);
+	btf_view_free(&view);
+}
+
+/* A nearer tier wins; two of one tier that differ are refused, two that agree are not. */
+Test(target, ambiguity_is_said)
+{
+	static const char *const one[] = {"a", "c"}, *const two[] = {"a", "b", "c"};
+	const struct btf_need needs[] = {need("struct", "data")};
+	struct btf_module modules[4];
+	char why[BTF_WHY_MAX] = "";
+	struct btf_request r = {.modules = modules, .nmodules = 4, .needs = needs, .nneeds = 1};
+	struct btf_view view = {.fd = -1};
+
+	put_module(&modules[0], "first", 0, "other", one, 2);
+	put_module(&modules[1], "uses", 1, "data", one, 2);
+	put_module(&modules[2], "same", 2, "data", one, 2);
+	put_module(&modules[3], "differs", 2, "data", two, 3);
+	cr_expect_eq(btf_view_make(&r, &view, why, sizeof(why)), 0, "%s", why);
+	cr_expect_str_eq(view.from[0], modules[1].path);
+	btf_view_free(&view);
+	modules[3].tier = 1;
+	cr_expect_eq(btf_view_make(&r, &view, why, sizeof(why)), -ENOTUNIQ);
+	cr_expect_not_null(strstr(why, "struct data is not the same in"), "%s", why);
+	cr_expect_not_null(strstr(why, "/uses and in "), "%s", why);
+	cr_expect_not_null(strstr(why, "give the types with --btf FILE"), "%s", why);
+	modules[3].tier = 2;
+	modules[1].tier = 2;
+	modules[3].path = modules[2].path;
+	cr_expect_eq(btf_view_make(&r, &view, why, sizeof(why)), 0, "%s", why);
+	btf_view_free(&view);
+}
+
+/* The registers are what a program gets, whatever the target calls so; the rest is the target's. */
+Test(target, kernel_types_come_last_but_for_the_registers)
+{
+	static const char *const mine[] = {"rdi"};
+	const struct btf_need needs[] = {need("struct", "pt_regs"), need("struct", "task_struct")};
+	struct btf_module module;
+	struct btf_view view;
+
+	put_module(&module, "first", 0, "pt_regs", mine, 1);
+	put_struct(beside("first"), "task_struct", mine, 1);
+	make_view(&module, 1, needs, 2, &view);
+	cr_expect_str_eq(view.from[0], "the built-in types");
+	cr_expect_str_eq(view.from[1], module.path);
+	btf_view_free(&view);
+}
+
+Test(target, flavours_are_no_part_of_a_name)
+{
+	struct btf_need data = need("struct", "data"), under = need("struct", "___x");
+	struct btf *btf = btf__new_empty();
+	static const struct {
+		const char *name;
+		bool is;
+	} cases[] = {{"data", true},	   {"data___old", true}, {"data____old", false},
+		     {"data__old", false}, {"data___", false},	 {"dat", false},
+		     {"data_", false},	   {"database", false},	 {"data___a___b", false}};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		int id = btf__add_struct(btf, cases[i].name, 4);
+
+		cr_expect_eq(btf_is_needed(btf, id, &data), cases[i].is, "%s", cases[i].name);
+	}
+	cr_expect(btf_is_needed(btf, btf__add_struct(btf, "___x", 4), &under));
+	cr_expect_not(btf_is_needed(btf, btf__add_union(btf, "data", 4), &data));
+	cr_expect_not(btf_is_needed(btf, btf__add_fwd(btf, "data", BTF_FWD_STRUCT), &data));
+	btf__free(btf);
 }
 
 Test(target, every_translation_unit_of_a_concatenated_section)
@@ -182,15 +321,15 @@ Test(target, every_translation_unit_of_a_concatenated_section)
 Test(target, user_file_that_is_not_there)
 {
 	const char *user = "/nowhere/x.btf";
-	char path[64], why[256] = "";
-	int fd = -1, found = -1;
+	struct btf_view view = {.fd = -1, .found = -1};
+	char why[256] = "";
 
-	cr_expect_lt(btf_for_object(&(struct btf_request){.user = &user, .nuser = 1}, &fd, path,
-				    &found, why, sizeof(why)),
+	cr_expect_lt(btf_view_make(&(struct btf_request){.user = &user, .nuser = 1}, &view, why,
+				   sizeof(why)),
 		     0);
 	cr_expect_str_eq(why, "cannot open /nowhere/x.btf: No such file or directory");
-	cr_expect_eq(fd, -1, "out-parameters are untouched");
-	cr_expect_eq(found, -1);
+	cr_expect_eq(view.fd, -1, "out-parameters are untouched");
+	cr_expect_eq(view.found, -1);
 }
 
 Test(target, damaged_btf_is_refused)

@@ -1,0 +1,133 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
+# One object, several files with types of their own: each program reads those of the file it is in, in every version at once.
+. "${top_srcdir:-.}/tests/integration/lib.sh"
+plan 40
+
+o=$bin/modules.bpf.o
+m=$bin/mod
+
+# an app, by its number, on descriptors 3/4 or 5/6
+app_start() { # slot, name
+	rm -f "app$1.in" "app$1.out"
+	mkfifo "app$1.in" "app$1.out"
+	"$m/$2" <"app$1.in" >"app$1.out" &
+	if [ "$1" = 1 ]; then
+		exec 3>app1.in 4<app1.out
+		read -r _ app1 <&4
+	else
+		exec 5>app2.in 6<app2.out
+		read -r _ app2 <&6
+	fi
+}
+
+use1() {
+	echo "$*" >&3
+	read -r answer <&4
+}
+
+use2() {
+	echo "$*" >&5
+	read -r answer <&6
+}
+
+# seen PID: what was read there
+seen() {
+	printf '%s\n' "$out" | sed -n "s/^@seen\[$1\]: //p"
+}
+
+want() { # value, weight, own, caller, tail
+	echo "{ \"value\": $1, \"weight\": $2, \"own\": $3, \"caller\": $4, \"tail\": $5 }"
+}
+
+# --- two versions at once, and the executables that have another struct item
+both() { # object, tail 1, tail 2
+	app_start 1 app1
+	app_start 2 app2
+	attach_start -p "$app1" -p "$app2" "$1"
+	use1 5 50
+	is "$2: the first is as it was" "$answer" used
+	use2 7 70
+	is "$2: the second is as it was" "$answer" used
+	attach_stop INT
+	out=$(cat attach.out)
+	err=$(cat attach.err)
+	is "$2: version 1 is read right" "$(seen "$app1")" "$(want 1005 50 6 50 "$3")"
+	is "$2: version 2 is read right, at once" "$(seen "$app2")" "$(want 1007 70 8 70 "$4")"
+	like "$2: global data is one" "$out" "^@hits: 4$"
+	like "$2: its initial value as well" "$out" "^@bias: 1000$"
+	like "$2: each is probed, each is restored" "$err" "detached, 4 sites restored; 4 hits, 0 lost"
+}
+
+both "$o" "two versions" 0 0
+both "$bin/modules_tails.bpf.o" "programs that call each other" 5 7
+exec 3>&- 4<&- 5>&- 6<&-
+
+# --- commands: what the loader will map with them, wherever that is
+for v in 1 2; do
+	echo "3 30" >line
+	ebpfrt run -P "$o" -- "$m/app$v" <line >try.out 2>try.err
+	like "run: version $v is found and read right" "$(cat try.err)" "$(want 1003 30 4 30 0)"
+	is "run: version $v does what it does" "$(sed 1d try.out)" used
+done
+LD_LIBRARY_PATH=$m/v2 ebpfrt run -P "$o" -- "$m/app1" <line >try.out 2>try.err
+like "run: the environment is the loader's" "$(cat try.err)" "$(want 1003 30 4 30 0)"
+
+# --- what is where
+try ebpfrt -v check --prog "on_app=uprobe:$m/app1:app_use" --prog "on_item=uprobe:$m/v1/libmod.so.1:item_use" "$o"
+like "check: the library's type is the library's" "$err" "libmod.so.1: struct item is that of .*/v1/libmod.so.1"
+like "check: the executable's type is the executable's" "$err" "app1: struct item is that of .*/app1$"
+like "check: what the library doesn't know is its user's" "$err" "libmod.so.1: struct caller is that of .*/app1$"
+is "check: it is fine" "$status" 0
+
+try ebpfrt check --prog "on_item=uprobe:$m/v1/libmod.so.1:item_use" --btf "$m/app1" "$o"
+like "check: a target that isn't known" "$out" "^on_app .*known with -p PID"
+
+# --- what isn't there
+app_start 1 app3
+try ebpfrt attach -p "$app1" "$o"
+is "a field that a version doesn't have is refused" "$status" 1
+like "by the field, the type and the file" "$err" "modules.bpf.o cannot be relocated: it reads field 'value' of struct item, which .*/v3/libmod.so.1 does not have"
+like "with the line" "$err" "^  at .* @ modules.bpf.c:[0-9]+"
+like "and what to do" "$err" "^  .ebpfrt btf dump .*/v3/libmod.so.1 format c. shows what is there; bpf_core_field_exists\(\) asks for it first"
+use1 1 1
+is "and nothing happened to the process" "$answer" used
+next=$(printf '%s\n' "$err" | sed -n 's/^  .ebpfrt \(btf dump .*\). shows.*/\1/p')
+# shellcheck disable=SC2086 # words of a command
+try ebpfrt $next
+like "the command that it names shows it" "$out" "^struct item \{"
+like "and what is there instead" "$out" "} amount;"
+exec 3>&- 4<&-
+
+# --- two callers that differ, one library: nobody knows which is meant
+app_start 1 app1
+app_start 2 app1b
+try ebpfrt attach -p "$app1" -p "$app2" "$o"
+is "callers whose types differ are refused" "$status" 1
+like "by the type and both files" "$err" "modules.bpf.o: struct caller is not the same in .*/app1 and in .*/app1b, and it can't be told which one the program reads"
+like "and what to do" "$err" "^  .ebpfrt btf dump FILE format c. shows each; trace one process at a time, or give the types with --btf FILE"
+exec 5>&- 6<&-
+app_start 2 app1c
+attach_start -p "$app1" -p "$app2" "$o"
+use1 5 50
+use2 7 70
+attach_stop INT
+out=$(cat attach.out)
+is "callers that agree are not" "$(seen "$app1") $(seen "$app2")" "$(want 1005 50 6 50 0) $(want 1007 70 8 70 0)"
+exec 5>&- 6<&-
+
+# --- a library without types, whose user has them
+app_start 2 app4
+try ebpfrt attach -p "$app2" -d 1ms "$o"
+like "a type that only another file has is said to be that" "$err" \
+	"^ebpfrt: .*/bare/libmod.so.1 has no types of its own: struct caller is read as .*/app4 has it"
+is "once for each type" "$(printf '%s\n' "$err" | grep -c 'libmod.so.1 has no types of its own')" 2
+exec 5>&- 6<&-
+
+# --- a type that nobody has
+strip -g -o app5 "$m/app1"
+rm -rf "$HOME/.cache" # it has the build-id of what was converted
+try ebpfrt check --prog "on_app=uprobe:$PWD/app5:app_use" --prog "on_item=uprobe:$m/v1/libmod.so.1:item_use" "$o"
+is "a type that nobody has is refused" "$status" 1
+like "by the type and the file" "$err" "reads struct caller, which the BTF of .*/v1/libmod.so.1 does not describe, nor that of what is loaded beside it"
+like "and what to do" "$err" "^  .ebpfrt btf dump .*/v1/libmod.so.1 format c. shows what it does; give the BTF .* with --btf FILE"

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Uses the library of modules_lib.c, and has a struct item of its own, as well as a struct caller that the library only
+ * hands on. A line "VALUE ID" on standard input is answered by "used".
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+struct item {
+	double x, y;
+	int value;
+};
+
+struct caller {
+	char pad[CALLER_PAD];
+	int id;
+};
+
+void *item_new(int value, long weight);
+int item_use(void *item, struct caller *cookie);
+
+__attribute__((noinline)) int app_use(struct item *it)
+{
+	__asm__ volatile("" ::: "memory");
+	return it->value;
+}
+
+int main(void)
+{
+	int value, id;
+
+	printf("ready %d\n", (int)getpid());
+	fflush(stdout);
+	while (scanf("%d %d", &value, &id) == 2) {
+		struct caller caller = {.pad = {1}, .id = id};
+		struct item own = {.x = 1, .value = value + 1};
+		void *it = item_new(value, value * 10L);
+		int sum = item_use(it, &caller) + app_use(&own);
+
+		free(it);
+		printf(sum == 2 * value + 1 ? "used\n" : "broken\n");
+		fflush(stdout);
+	}
+	return 0;
+}

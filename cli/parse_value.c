@@ -33,6 +33,10 @@ static int store_number(struct writer *w, const char *text, void *out, size_t si
 		snprintf(w->why, w->why_size, "'%s' is not a number", text);
 		return -EINVAL;
 	}
+	if (size > sizeof(v)) {
+		snprintf(w->why, w->why_size, "a number of %zu bytes is written as bytes", size);
+		return -EINVAL;
+	}
 	if (bits < 64 && (negative ? (s64)v < -((s64)1 << (bits - 1)) : v >> bits)) {
 		snprintf(w->why, w->why_size, "%s does not fit into %zu byte%s", text, size,
 			 size == 1 ? "" : "s");
@@ -58,40 +62,113 @@ static int encode_enum(struct writer *w, const struct btf_type *t, const char *t
 	return store_number(w, text, out, size);
 }
 
+static int store_real(struct writer *w, const char *text, void *out, size_t size)
+{
+	char *end;
+	double d = strtod(text, &end);
+	float f = (float)d;
+
+	if (*end || end == text || (size != sizeof(d) && size != sizeof(f))) {
+		snprintf(w->why, w->why_size, "'%s' is not a number", text);
+		return -EINVAL;
+	}
+	memcpy(out, size == sizeof(d) ? (void *)&d : &f, size);
+	return 0;
+}
+
+/* Bits [off, off + bits) of what is at @out. */
+static int encode_bitfield(struct writer *w, const struct btf_type *t, const char *name, u32 bits,
+			   u32 off, struct json_object *o, u8 *out, size_t size)
+{
+	u64 v = 0, mask = bits >= 64 ? UINT64_MAX : (1ull << bits) - 1;
+	const char *text = json_object_get_string(o);
+	int err;
+
+	if (json_object_is_type(o, json_type_boolean))
+		text = json_object_get_boolean(o) ? "1" : "0";
+	if (!t || !text || (u64)off + bits > (u64)size * 8 || bits > 64) {
+		snprintf(w->why, w->why_size, "member '%s' can't be written", name);
+		return -EINVAL;
+	}
+	err = btf_is_any_enum(t) ? encode_enum(w, t, text, &v, sizeof(v))
+				 : store_number(w, text, &v, sizeof(v));
+	if (err)
+		return err;
+	if ((v & ~mask) && (*text != '-' || ~v >> (bits - 1))) {
+		snprintf(w->why, w->why_size, "%s does not fit into the %u bit%s of '%s'", text,
+			 bits, bits == 1 ? "" : "s", name);
+		return -EINVAL;
+	}
+	for (u32 i = 0; i < bits; i++)
+		out[(off + i) / 8] |= (u8)((v >> i & 1) << (off + i) % 8);
+	return 0;
+}
+
+static const struct btf_type *member_type(struct writer *w, const struct btf_type *t, u32 i)
+{
+	return btf__type_by_id(w->btf, value_strip(w->btf, btf_members(t)[i].type));
+}
+
+/* The members of what has no name are written as if they stood beside it. */
+static bool is_transparent(struct writer *w, const struct btf_type *t, u32 i, size_t size)
+{
+	const struct btf_type *m = member_type(w, t, i);
+	u64 off = btf_member_bit_offset(t, i) / 8;
+
+	return !*btf__name_by_offset(w->btf, btf_members(t)[i].name_off) && m &&
+	       btf_is_composite(m) && off + m->size <= size;
+}
+
 static int encode_members(struct writer *w, const struct btf_type *t, struct json_object *o,
 			  u8 *out, size_t size, int depth)
 {
-	for (u32 i = 0; i < btf_vlen(t); i++) {
-		const char *name = btf__name_by_offset(w->btf, btf_members(t)[i].name_off);
-		u32 id = btf_members(t)[i].type, off = btf_member_bit_offset(t, i) / 8;
-		s64 msize = btf__resolve_size(w->btf, id);
-		struct json_object *m;
-		int err;
+	int err = 0;
 
-		if (!json_object_object_get_ex(o, name, &m))
+	for (u32 i = 0; !err && i < btf_vlen(t); i++) {
+		const char *name = btf__name_by_offset(w->btf, btf_members(t)[i].name_off);
+		u32 bits = btf_member_bitfield_size(t, i), off = btf_member_bit_offset(t, i);
+		s64 msize = btf__resolve_size(w->btf, btf_members(t)[i].type);
+		struct json_object *m;
+
+		if (is_transparent(w, t, i, size) && depth < DEPTH_MAX)
+			err = encode_members(w, member_type(w, t, i), o, out + off / 8,
+					     member_type(w, t, i)->size, depth + 1);
+		if (err || !*name || !json_object_object_get_ex(o, name, &m))
 			continue;
-		if (btf_member_bitfield_size(t, i) || msize < 0 || off + (u64)msize > size) {
+		if (bits) {
+			err = encode_bitfield(w, member_type(w, t, i), name, bits, off, m, out,
+					      size);
+			continue;
+		}
+		if (msize < 0 || off / 8 + (u64)msize > size) {
 			snprintf(w->why, w->why_size, "member '%s' can't be written", name);
 			return -EINVAL;
 		}
-		err = encode(w, id, m, out + off, msize, depth + 1);
-		if (err)
-			return err;
+		err = encode(w, btf_members(t)[i].type, m, out + off / 8, msize, depth + 1);
 	}
-	return 0;
+	return err;
+}
+
+static bool has_member(struct writer *w, const struct btf_type *t, const char *key, int depth)
+{
+	for (u32 i = 0; i < btf_vlen(t); i++) {
+		const char *name = btf__name_by_offset(w->btf, btf_members(t)[i].name_off);
+
+		if (*name && !strcmp(key, name))
+			return true;
+		if (is_transparent(w, t, i, SIZE_MAX / 2) && depth < DEPTH_MAX &&
+		    has_member(w, member_type(w, t, i), key, depth + 1))
+			return true;
+	}
+	return false;
 }
 
 static int check_member_names(struct writer *w, const struct btf_type *t, struct json_object *o)
 {
 	json_object_object_foreach(o, key, value)
 	{
-		bool known = false;
-
 		(void)value;
-		for (u32 i = 0; i < btf_vlen(t); i++)
-			known |= !strcmp(key,
-					 btf__name_by_offset(w->btf, btf_members(t)[i].name_off));
-		if (!known) {
+		if (!has_member(w, t, key, 0)) {
 			snprintf(w->why, w->why_size, "the type has no member '%s'", key);
 			return -EINVAL;
 		}
@@ -150,6 +227,11 @@ static int encode_array(struct writer *w, const struct btf_type *t, struct json_
 	return 0;
 }
 
+static bool is_truth(const char *word)
+{
+	return !strcmp(word, "true") || !strcmp(word, "false");
+}
+
 static int encode(struct writer *w, u32 id, struct json_object *o, u8 *out, size_t size, int depth)
 {
 	u32 real = value_strip(w->btf, id);
@@ -164,7 +246,11 @@ static int encode(struct writer *w, u32 id, struct json_object *o, u8 *out, size
 	case BTF_KIND_INT:
 		if (json_object_is_type(o, json_type_boolean))
 			text = json_object_get_boolean(o) ? "1" : "0";
+		if (btf_int_encoding(t) & BTF_INT_BOOL && is_truth(text))
+			text = *text == 't' ? "1" : "0";
 		return store_number(w, text, out, size);
+	case BTF_KIND_FLOAT:
+		return store_real(w, text, out, size);
 	case BTF_KIND_PTR:
 		return store_number(w, text, out, size);
 	case BTF_KIND_ENUM:

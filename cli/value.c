@@ -65,17 +65,55 @@ static struct json_object *integer(const struct btf_type *t, u64 v, u32 bits)
 	return json_object_new_uint64(v);
 }
 
-static struct json_object *enumerator(const struct btf *btf, const struct btf_type *t, u64 v)
+/* Of @bits, as wide as the enumeration or as a bitfield of its type. */
+static struct json_object *enumerator(const struct btf *btf, const struct btf_type *t, u64 v,
+				      u32 bits)
 {
+	u64 mask = bits >= 64 ? UINT64_MAX : (1ull << bits) - 1;
+
 	for (u32 i = 0; i < btf_vlen(t); i++) {
 		u64 e = btf_is_enum(t) ? (u32)btf_enum(t)[i].val
 				       : btf_enum64_value(&btf_enum64(t)[i]);
 		u32 name = btf_is_enum(t) ? btf_enum(t)[i].name_off : btf_enum64(t)[i].name_off;
 
-		if (e == (btf_is_enum(t) ? (u32)v : v))
+		if ((e & mask) == (v & mask))
 			return json_object_new_string(btf__name_by_offset(btf, name));
 	}
-	return json_object_new_int64(sign_extend(v, t->size * 8));
+	return btf_kflag(t) ? json_object_new_int64(sign_extend(v, bits))
+			    : json_object_new_uint64(v & mask);
+}
+
+/* As short as it can be read back from. */
+static struct json_object *real(const u8 *data, size_t size)
+{
+	char text[40];
+	double d = 0;
+	float f;
+
+	memcpy(&f, data, sizeof(f));
+	if (size == sizeof(d))
+		memcpy(&d, data, sizeof(d));
+	else
+		d = f;
+	for (int digits = size == sizeof(f) ? 6 : 15; digits <= 17; digits++) {
+		snprintf(text, sizeof(text), "%.*g", digits, d);
+		if (size == sizeof(f) ? strtof(text, NULL) == f : strtod(text, NULL) == d)
+			break;
+	}
+	/* what JSON has no number for (inf, nan) is a word */
+	return text[strcspn(text, "in")] ? json_object_new_string(text)
+					 : json_object_new_double_s(d, text);
+}
+
+static struct json_object *hex(const u8 *data, size_t size)
+{
+	char text[2 * 32 + 3] = "0x", *p = text + 2;
+
+	while (size > 1 && !data[size - 1])
+		size--;
+	for (p += sprintf(p, "%x", data[size - 1]); --size;)
+		p += sprintf(p, "%02x", data[size - 1]);
+	return json_object_new_string(text);
 }
 
 /* Bits [off, off + bits) of a member that lies in @data. */
@@ -98,14 +136,33 @@ static struct json_object *member(const struct btf *btf, const struct btf_type *
 
 	if (!m || off / 8 > size)
 		return NULL;
-	if (bits) {
-		if ((u64)off + bits > (u64)size * 8 || !btf_is_int(m))
-			return NULL;
-		return integer(m, bitfield(data, off, bits), bits);
-	}
+	if (bits && ((u64)off + bits > (u64)size * 8 || bits > 64))
+		return NULL;
+	if (bits && btf_is_any_enum(m))
+		return enumerator(btf, m, bitfield(data, off, bits), bits);
+	if (bits)
+		return btf_is_int(m) ? integer(m, bitfield(data, off, bits), bits) : NULL;
 	if (msize < 0 || off / 8 + (u64)msize > size)
 		return NULL;
 	return typed(btf, id, data + off / 8, msize, depth + 1);
+}
+
+/* What has no name is transparent: its members stand among those of the structure it is in. */
+static void add_members(struct json_object *o, const struct btf *btf, const struct btf_type *t,
+			const u8 *data, size_t size, int depth)
+{
+	for (u32 i = 0; i < btf_vlen(t); i++) {
+		const char *name = btf__name_by_offset(btf, btf_members(t)[i].name_off);
+		u32 off = btf_member_bit_offset(t, i) / 8;
+		const struct btf_type *m =
+			btf__type_by_id(btf, value_strip(btf, btf_members(t)[i].type));
+
+		if (name && *name)
+			out_add(o, name, member(btf, t, i, data, size, depth));
+		else if (m && btf_is_composite(m) && depth < DEPTH_MAX && off <= size &&
+			 m->size <= size - off)
+			add_members(o, btf, m, data + off, m->size, depth + 1);
+	}
 }
 
 static struct json_object *structure(const struct btf *btf, const struct btf_type *t,
@@ -113,24 +170,54 @@ static struct json_object *structure(const struct btf *btf, const struct btf_typ
 {
 	struct json_object *o = json_object_new_object();
 
-	for (u32 i = 0; i < btf_vlen(t); i++) {
-		const char *name = btf__name_by_offset(btf, btf_members(t)[i].name_off);
-
-		out_add(o, name && *name ? name : "(anon)", member(btf, t, i, data, size, depth));
-	}
+	add_members(o, btf, t, data, size, depth);
 	return o;
 }
 
-/* A char array that holds text: printable up to a NUL, nothing but NULs after it. */
-static bool is_text(const u8 *data, size_t size)
+/* Bytes of the character of UTF-8 at @p, 0: it is none, or not printable. */
+static size_t character(const u8 *p, size_t left)
 {
-	size_t n = strnlen((const char *)data, size);
+	size_t n = p[0] < 0x80 ? 1 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : 4;
+	/* of what could be written shorter, is half of a pair, or beyond the last */
+	u8 least = p[0] == 0xe0 ? 0xa0 : p[0] == 0xf0 ? 0x90 : 0x80;
+	u8 most = p[0] == 0xed ? 0x9f : p[0] == 0xf4 ? 0x8f : 0xbf;
 
-	for (size_t i = 0; i < n; i++) {
-		if ((data[i] < 0x20 && data[i] != '\t' && data[i] != '\n') || data[i] >= 0x7f)
+	if (n == 1)
+		return (p[0] >= 0x20 && p[0] != 0x7f) || p[0] == '\t' || p[0] == '\n';
+	if (p[0] < 0xc2 || p[0] > 0xf4 || left < n || p[1] < least || p[1] > most)
+		return 0;
+	for (size_t i = 2; i < n; i++) {
+		if (p[i] >> 6 != 2)
+			return 0;
+	}
+	return n;
+}
+
+/*
+ * Text: of chars whatever can be printed up to a NUL or the end; of other bytes, which are numbers
+ * as often, only what is there, ends with a NUL, and has nothing but NULs behind it.
+ */
+static bool is_text(const u8 *data, size_t size, bool chars, size_t *len)
+{
+	size_t n = strnlen((const char *)data, size), step;
+
+	*len = n;
+	for (size_t i = 0; i < n; i += step) {
+		step = character(data + i, n - i);
+		if (!step)
 			return false;
 	}
-	return n < size;
+	for (size_t i = n; !chars && i < size; i++) {
+		if (data[i])
+			return false;
+	}
+	return chars || (n && n < size);
+}
+
+static bool is_char(const struct btf *btf, const struct btf_type *t)
+{
+	return (btf_int_encoding(t) & BTF_INT_CHAR) ||
+	       !strcmp(btf__name_by_offset(btf, t->name_off), "char");
 }
 
 static struct json_object *array(const struct btf *btf, const struct btf_type *t, const u8 *data,
@@ -141,11 +228,14 @@ static struct json_object *array(const struct btf *btf, const struct btf_type *t
 	const struct btf_type *e = btf__type_by_id(btf, id);
 	s64 esize = btf__resolve_size(btf, id);
 	struct json_object *a;
+	size_t len;
 
 	if (!e || esize <= 0 || (u64)esize * info->nelems > size)
 		return value_bytes_json(data, size);
-	if (btf_is_int(e) && esize == 1 && info->nelems > 1 && is_text(data, info->nelems))
-		return json_object_new_string((const char *)data);
+	if (btf_is_int(e) && esize == 1 && info->nelems > 1 &&
+	    !(btf_int_encoding(e) & BTF_INT_BOOL) &&
+	    is_text(data, info->nelems, is_char(btf, e), &len))
+		return json_object_new_string_len((const char *)data, (int)len);
 	a = json_object_new_array();
 	for (u32 i = 0; i < info->nelems; i++)
 		out_push(a, typed(btf, id, data + i * esize, esize, depth + 1));
@@ -181,17 +271,16 @@ static struct json_object *typed(const struct btf *btf, u32 id, const u8 *data, 
 		return value_bytes_json(data, size);
 	switch (btf_kind(t)) {
 	case BTF_KIND_INT:
-		return size > 8 ? value_bytes_json(data, size)
-				: integer(t, load(data, size), size * 8);
-	case BTF_KIND_PTR: {
-		char hex[32];
-
-		snprintf(hex, sizeof(hex), "0x%llx", (unsigned long long)load(data, size));
-		return json_object_new_string(hex);
-	}
+		if (size > 8)
+			return size <= 32 ? hex(data, size) : value_bytes_json(data, size);
+		return integer(t, load(data, size), size * 8);
+	case BTF_KIND_FLOAT:
+		return size == 4 || size == 8 ? real(data, size) : value_bytes_json(data, size);
+	case BTF_KIND_PTR:
+		return size && size <= 8 ? hex(data, size) : value_bytes_json(data, size);
 	case BTF_KIND_ENUM:
 	case BTF_KIND_ENUM64:
-		return enumerator(btf, t, load(data, size));
+		return enumerator(btf, t, load(data, size), MIN(size, 8ul) * 8);
 	case BTF_KIND_STRUCT:
 	case BTF_KIND_UNION:
 		return t->size <= size ? structure(btf, t, data, size, depth)

@@ -124,7 +124,9 @@ static struct agent_active *enter(u64 key, u64 frame)
 			continue;
 		if (__atomic_compare_exchange_n(&a->key, &empty, key, false, __ATOMIC_SEQ_CST,
 						__ATOMIC_RELAXED)) {
-			store_relaxed(&a->frame, frame);
+			a->run = NULL;
+			store_relaxed(&a->open, 0);
+			store_release(&a->frame, frame);
 			if (unlikely(i))
 				__atomic_fetch_add(&displaced, 1, __ATOMIC_RELAXED);
 			return a;

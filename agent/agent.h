@@ -125,7 +125,8 @@ struct agent {
 	u32 ret_limit;	  /* return instances in use at most */
 	u32 shadow_stack; /* return addresses must not be changed */
 	u32 trace_map;
-	u32 jumps; /* sites may become jumps */
+	u32 jumps;   /* sites may become jumps */
+	u64 changes; /* of consumers: hits may know what they were (lean.c) */
 	struct agent_shared shared[AGENT_SHARED];
 	u32 *mark;		   /* a page the kernel wipes in a forked child: enum fork_mark */
 	struct agent_stats *stats; /* NULL before the set-up */
@@ -222,6 +223,11 @@ struct agent_stack {
 	u32 notes;		    /* of a return */
 	u32 spare;		    /* return instance for the next call, 0: none (ret.c) */
 	u32 pad[2];
+	/* What is above, and .run but for what each hit has of its own, is right for hits at this
+	 * place, or NULL, at .when, while agent.changes is what it was. */
+	const struct agent_place *was;
+	u64 changes;
+	u64 link;
 	struct ebpf_run run;
 } __attribute__((aligned(AGENT_STACK_OWN)));
 _Static_assert(sizeof(struct agent_stack) == AGENT_STACK_SIZE, "AGENT_STACK_OWN is too small");
@@ -358,7 +364,7 @@ void jump_arena(u64 addr);
  */
 struct agent_stack *agent_on_jump(struct jump_frame *f) __hidden;
 struct agent_stack *agent_on_jump_back(struct jump_frame *f) __hidden; /* a return */
-struct agent_stack *agent_next_on_jump(struct jump_frame *f) __hidden;
+struct agent_stack *agent_next_on_jump(struct jump_frame *f, struct agent_stack *s) __hidden;
 void agent_jump_cut(void) __hidden; /* entry.S: where programs that are cut short return */
 
 /* --- poke.c -------------------------------------------------------------------------------------
@@ -386,10 +392,10 @@ void poke_alone(bool yes);
 struct agent_active {
 	u64 key;	      /* thread pointer | 1, 0: free */
 	u64 frame;	      /* address of the outermost handler's frame */
-	struct ebpf_run *run; /* the execution under way */
+	struct ebpf_run *run; /* the execution under way, where there is a .link */
 	u64 link;	      /* whose program may be running, 0: none */
-	u32 open;	      /* signals may arrive in it: .frame is a struct jump_frame */
-	u32 stack;	      /* of the pool, belongs to whoever is in here: its number + 1 */
+	u32 open;  /* signals may arrive in it: .frame, if not 0, is a struct jump_frame */
+	u32 stack; /* of the pool, belongs to whoever is in here: its number + 1 */
 	/* of the thread that was in here last, or NULL */
 	const struct agent_alternate *alternate;
 };

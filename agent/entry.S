@@ -199,9 +199,10 @@ agent_trap_self_break:
  */
 	.set stack_origin, 32256	/* of struct agent_stack: lean.c */
 	.set stack_code, stack_origin + 8
-	.set stack_run, stack_origin + 80
+	.set stack_run, stack_origin + 104
 	.set stack_needed, 4096 - 128	/* a whole page would look like what was just stored */
 	.set frame_deferred, 8
+	.set frame_stack, 24
 	.set frame_regs, 32
 	.set frame_mark, 0x5eed5eed
 	.set regs_bp, frame_regs + 32
@@ -308,8 +309,8 @@ agent_ret_step2:
 	push_step %r13
 	push_step %r14
 	push_step %r15
-	push_step $0
-	push_step $0
+	step	16			/* what is not set has no meaning yet */
+	leaq	-16(%rsp), %rsp
 	push_step $0
 	step	0
 	leaq	frame_mark - 8(%rsp), %rbp
@@ -360,6 +361,7 @@ agent_jump_last_step:
 	leaq	frame_regs(%rbp), %rdi
 	leaq	stack_run(%rax), %rsi
 	call	*stack_code(%rax)
+	leaq	-stack_origin(%rsp), %rsi
 7:	movq	%rbp, %rdi
 	movq	%rbp, %rsp
 	andq	$-16, %rsp
@@ -375,6 +377,7 @@ agent_jump_last_step:
 	movq	frame_regs + 16(%rsp), %r13
 	movq	frame_regs + 24(%rsp), %r12
 	movq	frame_regs + 40(%rsp), %rbx
+	movq	frame_stack(%rsp), %rsi
 	jmp	7b
 	/* flags that C does not want */
 3:	andl	$~flags_odd, %eax

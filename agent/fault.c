@@ -35,7 +35,10 @@ static bool recovered(struct arch_regs *regs)
 
 	if (osl_fault_fixup(regs) || agent_prog_resume(regs))
 		return true;
-	if (a && a->run && (agent_contains(regs->ip) || agent_prog_contains(regs->ip)))
+	if (agent_contains(regs->ip) && arch_thread_self_failed(regs))
+		return true;
+	if (a && a->run && load_relaxed(&a->link) &&
+	    (agent_contains(regs->ip) || agent_prog_contains(regs->ip)))
 		return ebpf_run_abort(a->run, regs);
 	if (agent_contains(regs->ip) && agent_entry_sp - regs->sp < ENTRY_STACK) {
 		regs->ip = (u64)agent_entry_abort;

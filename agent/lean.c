@@ -8,6 +8,9 @@
  * that goes with it, and signals are put off in the same way (defer.c). The thread must have been
  * served before: then its entry knows its stack, and what is known of its alternate one.
  *
+ * Most hits on a stack are at the place that the one before was at. What was found out and told to
+ * the program then is still there, and counts (agent.changes) say whether it is still true.
+ *
  * The code of each program is called by entry.S, between the functions that say which: these run on
  * the thread's own stack and need next to nothing of it. Registers that a program leaves behind
  * when it is cut short are in the hit's frame.
@@ -19,27 +22,23 @@
 
 _Static_assert(offsetof(struct agent_stack, origin) == 32256, "entry.S: stack_origin");
 _Static_assert(offsetof(struct agent_stack, code) == 32256 + 8, "entry.S: stack_code");
-_Static_assert(offsetof(struct agent_stack, run) == 32256 + 80, "entry.S: stack_run");
+_Static_assert(offsetof(struct agent_stack, run) == 32256 + 104, "entry.S: stack_run");
 
-/* The thread's own place, if nobody is there; else NULL. */
-static __always_inline bool enter(const struct jump_frame *f, u64 thread, struct agent_active **out)
+/* The thread's own place, if nobody is there. */
+static __always_inline bool enter(u64 thread, struct agent_active **out)
 {
 	u64 key = thread | 1, empty = 0;
 	struct agent_active *a = &agent_active_slots[active_slot(key)];
 
 	keep_pointer(a);
-	*out = NULL;
-	if (!__atomic_compare_exchange_n(&a->key, &empty, key, false, __ATOMIC_SEQ_CST,
-					 __ATOMIC_RELAXED))
-		return false;
-	store_relaxed(&a->frame, (u64)f);
 	*out = a;
-	return true;
+	return __atomic_compare_exchange_n(&a->key, &empty, key, false, __ATOMIC_SEQ_CST,
+					   __ATOMIC_RELAXED);
 }
 
+/* .open and .run stay: they are looked at where there is a frame and a link. */
 static __always_inline struct agent_stack *leave(struct agent_active *a)
 {
-	store_relaxed(&a->open, 0);
 	store_relaxed(&a->frame, 0);
 	store_release(&a->key, 0);
 	return NULL;
@@ -65,12 +64,13 @@ static __always_inline bool undisturbed(void)
 	       !life->stats_enabled;
 }
 
-/* The stack of the place @a, whose lane is counted in: that stays where it is, seen from here. */
+/* The stack of the place @a, if nothing is in the way; its lane stays where it is, seen from here.
+ */
 static __always_inline struct agent_stack *stack_of(struct agent_active *a, struct jump_frame *f,
 						    u64 thread)
 {
+	u32 number = a->stack, open = ACTIVE_OPEN | number << ACTIVE_STACK;
 	struct agent_lane *lanes = agent.lanes;
-	u64 number = a->stack;
 	struct agent_stack *s;
 
 	if (unlikely(!lanes || !number || !alternate_unused(a->alternate, (u64)f, thread) ||
@@ -78,12 +78,41 @@ static __always_inline struct agent_stack *stack_of(struct agent_active *a, stru
 		return NULL;
 	s = &agent_stacks[number - 1];
 	keep_pointer(s);
-	store_relaxed(&a->open, (u32)(ACTIVE_OPEN | number << ACTIVE_STACK));
+	if (unlikely(s->lane != &lanes[number - 1]))
+		s->lane = &lanes[number - 1];
+	if (unlikely(load_relaxed(&a->open) != open))
+		store_relaxed(&a->open, open);
+	store_release(&a->frame, (u64)f);
 	s->origin = (u64)f;
-	s->a = a;
-	s->lane = &lanes[number - 1];
-	s->run.recover[0] = (u64)f;
 	f->stack = s;
+	return s;
+}
+
+/*
+ * Is what was found out for the last hit on @s true of this one? What may have changed since has
+ * been counted before anybody looks whether it is in use; who does, finds the hit, and its .link.
+ */
+static __always_inline bool as_before(const struct agent_stack *s, const struct agent_place *p,
+				      enum hook_when when, struct agent_active *a)
+{
+	store_relaxed(&a->link, s->link);
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	return s->was == p && s->when == when && s->changes == load_acquire(&agent.changes);
+}
+
+static __always_inline struct agent_stack *again(struct agent_stack *s, struct jump_frame *f,
+						 struct agent_active *a)
+{
+	struct ebpf_run *run = &s->run;
+
+	if (unlikely(a->run != run))
+		a->run = run;
+	if (unlikely(run->ctx != &f->regs)) {
+		run->ctx = &f->regs;
+		run->recover[0] = (u64)f;
+	}
+	if (unlikely(run->may_goto != EBPF_MAX_LOOPS))
+		run->may_goto = EBPF_MAX_LOOPS;
 	arch_count(&s->lane->hits);
 	return s;
 }
@@ -113,6 +142,7 @@ static __always_inline bool begin_hook(struct agent_stack *s, struct jump_frame 
 	if (unlikely(!prog || !is_lean(prog)))
 		return false;
 	ebpf_run_begin(&s->run, prog, &f->regs);
+	s->run.recover[0] = (u64)f;
 	s->run.cookie = h->cookie;
 	s->code = (u64)prog->code;
 	a->run = &s->run;
@@ -142,6 +172,7 @@ static __noinline struct agent_stack *go_on(struct agent_stack *s, struct jump_f
 {
 	const struct agent_hooks *hooks = s->hooks;
 
+	s->was = NULL;
 	if (unlikely(!ebpf_run_is_clean(&s->run)))
 		clean(&s->run, s->h->stat);
 	for (; h < hooks->v + hooks->n; h++) {
@@ -170,9 +201,10 @@ static __always_inline void tell(struct ebpf_run *run, bool is_return, s64 retva
 }
 
 /* @more: there may be others behind the first, or the call's return to be seen to. */
-static __always_inline struct agent_stack *
-first(struct agent_stack *s, struct jump_frame *f, const struct agent_place *p,
-      const struct agent_hooks *hooks, enum hook_when when, bool more, struct agent_active *a)
+static __always_inline struct agent_stack *first(struct agent_stack *s, struct jump_frame *f,
+						 const struct agent_place *p,
+						 const struct agent_hooks *hooks,
+						 enum hook_when when, bool more, u64 changes)
 {
 	const struct agent_hook *h = hooks->v;
 
@@ -181,9 +213,32 @@ first(struct agent_stack *s, struct jump_frame *f, const struct agent_place *p,
 	s->when = when;
 	s->more = more;
 	s->run.func_ip = p->addr;
-	if (likely(h->ret == when && begin_hook(s, f, h, a)))
-		return s;
-	return go_on(s, f, h);
+	if (unlikely(h->ret != when || !begin_hook(s, f, h, s->a)))
+		return go_on(s, f, h);
+	s->was = more ? NULL : p;
+	s->link = h->link;
+	s->changes = changes;
+	return s;
+}
+
+static __noinline struct agent_stack *entry_anew(struct agent_stack *s, struct jump_frame *f,
+						 const struct agent_place *p,
+						 struct agent_active *a)
+{
+	u64 changes = load_acquire(&agent.changes);
+	const struct agent_hooks *hooks = load_acquire(&p->hooks);
+
+	store_release(&a->link, 0);
+	if (unlikely(!hooks || !hooks->lean))
+		return otherwise(f, a);
+	arch_count(&s->lane->hits);
+	if (hooks->nret == hooks->n) {
+		if (unlikely(!ret_push(p, &f->regs, 0, &s->spare)))
+			trap_missed_return(p, 0);
+		return leave(a);
+	}
+	tell(&s->run, false, 0);
+	return first(s, f, p, hooks, HOOK_ENTRY, hooks->more, changes);
 }
 
 static void run_sessions(void *v)
@@ -201,59 +256,76 @@ static __noinline struct agent_stack *with_sessions(struct agent_stack *s, struc
 	return leave(s->a);
 }
 
+static __noinline struct agent_stack *return_anew(struct agent_stack *s, struct jump_frame *f,
+						  const struct agent_place *p,
+						  struct agent_active *a)
+{
+	u64 changes = load_acquire(&agent.changes);
+	const struct agent_hooks *hooks = load_acquire(&p->hooks);
+
+	store_release(&a->link, 0);
+	arch_count(&s->lane->hits);
+	s->was = NULL;
+	s->p = p;
+	if (unlikely(s->notes || !hooks || !hooks->lean))
+		return with_sessions(s, f);
+	tell(&s->run, true, (s64)f->regs.ax);
+	return first(s, f, p, hooks, HOOK_STUB, hooks->n > 1, changes);
+}
+
 /* --- for entry.S --------------------------------------------------------------------------------
  */
 
 __hot struct agent_stack *agent_on_jump_back(struct jump_frame *f)
 {
-	u64 thread = arch_thread_pointer();
-	struct agent_active *a;
-	struct agent_stack *s = likely(enter(f, thread, &a)) ? stack_of(a, f, thread) : NULL;
-	const struct agent_hooks *hooks;
+	u64 thread = arch_thread_self();
 	const struct agent_place *p;
+	struct agent_active *a;
+	struct agent_stack *s;
 
+	if (unlikely(!enter(thread, &a)))
+		return otherwise(f, NULL);
+	s = stack_of(a, f, thread);
 	if (unlikely(!s))
 		return otherwise(f, a);
 	p = ret_pop(f->regs.ip, &f->regs, &s->notes, &s->spare);
 	f->ret = p ? f->regs.ip : (u64)agent_ret_nowhere;
-	if (unlikely(!p))
+	if (unlikely(!p)) {
+		arch_count(&s->lane->hits);
 		return leave(a);
+	}
 	f->regs.ip = ret_origin(f->regs.ip);
-	s->p = p;
-	hooks = load_acquire(&p->hooks);
-	if (unlikely(s->notes || !hooks || !hooks->lean))
-		return with_sessions(s, f);
-	tell(&s->run, true, (s64)f->regs.ax);
-	return first(s, f, p, hooks, HOOK_STUB, hooks->n > 1, a);
+	if (likely(as_before(s, p, HOOK_STUB, a) && !s->notes)) {
+		s->run.retval = (s64)f->regs.ax;
+		return again(s, f, a);
+	}
+	return return_anew(s, f, p, a);
 }
 
 __hot struct agent_stack *agent_on_jump(struct jump_frame *f)
 {
 	const struct agent_place *p = site_find(f->regs.ip);
-	u64 thread = arch_thread_pointer();
-	const struct agent_hooks *hooks;
+	u64 thread = arch_thread_self();
 	struct agent_active *a;
 	struct agent_stack *s;
 
 	/* restored since: there is only the instruction to be executed */
 	if (unlikely(!p || load_acquire(&p->state) != SITE_ARMED))
 		return NULL;
-	if (unlikely(!enter(f, thread, &a)))
+	if (unlikely(!enter(thread, &a)))
 		return otherwise(f, NULL);
-	hooks = load_acquire(&p->hooks);
-	s = likely(hooks && hooks->lean) ? stack_of(a, f, thread) : NULL;
+	s = stack_of(a, f, thread);
 	if (unlikely(!s))
 		return otherwise(f, a);
-	tell(&s->run, false, 0);
-	return first(s, f, p, hooks, HOOK_ENTRY, hooks->more, a);
+	if (likely(as_before(s, p, HOOK_ENTRY, a)))
+		return again(s, f, a);
+	return entry_anew(s, f, p, a);
 }
 
-__hot struct agent_stack *agent_next_on_jump(struct jump_frame *f)
+__hot struct agent_stack *agent_next_on_jump(struct jump_frame *f, struct agent_stack *s)
 {
-	struct agent_stack *s = f->stack;
 	struct agent_active *a = s->a;
 
-	a->run = NULL;
 	arch_count(&s->lane->stat[s->h->stat]);
 	store_release(&a->link, 0);
 	if (unlikely(s->more || !ebpf_run_is_clean(&s->run)))

@@ -152,11 +152,18 @@ static void hooks_reclaim(void)
 	retired = NULL;
 }
 
+/* Before anybody looks who may still use what they were. */
+static void consumers_changed(void)
+{
+	__atomic_fetch_add(&agent.changes, 1, __ATOMIC_SEQ_CST);
+}
+
 static void hooks_swap(struct agent_place *p, struct agent_hooks *new)
 {
 	struct agent_hooks *old = p->hooks;
 
 	__atomic_store_n(&p->hooks, new, __ATOMIC_SEQ_CST);
+	consumers_changed();
 	if (old) {
 		old->next = retired;
 		retired = old;
@@ -314,6 +321,7 @@ int site_update_link(u64 link, const struct ebpf_prog *prog)
 				store_release(&p->hooks->v[i].prog, prog);
 				found++;
 			}
+	consumers_changed();
 	return found ? 0 : -ENOENT;
 }
 
@@ -694,6 +702,7 @@ void site_drop_link(u64 link)
 	for (struct agent_place *p = agent.places; p; p = p->older)
 		drop_link_at(&poke, p, link);
 	drop_link_retired(link);
+	consumers_changed();
 	poke_end(&poke);
 	restore_if(site_is_idle);
 }

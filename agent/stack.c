@@ -159,6 +159,8 @@ static s32 take_with(struct agent_active *a)
 		ebpf_run_prepare(&agent_stacks[i].run);
 		agent_stacks[i].run.env = &agent.env;
 		agent_stacks[i].run.recover[1] = (u64)agent_jump_cut;
+		agent_stacks[i].was = NULL;
+		agent_stacks[i].a = a;
 		a->stack = (u32)i + 1;
 		store_release(&notes[i].taken, OF_PLACE + index);
 	}

@@ -255,6 +255,8 @@ u64 arch_jump_astray(u64 from, u64 to, u32 breaks);
 
 static inline long arch_syscall6(long nr, long a, long b, long c, long d, long e, long f);
 static inline u64 arch_thread_pointer(void);
+static inline u64 arch_thread_self(void);
+static inline bool arch_thread_self_failed(struct arch_regs *regs);
 static inline void arch_relax(void);
 static inline void arch_count(u64 *counter);
 

@@ -71,6 +71,11 @@ AWAY(jump_nowhere, "", "jmp *(%rdi)", "");
 AWAY(jump_to_nowhere, "", "jmp *%rdi", "");
 AWAY(jump_frame, "mov %rbp, %r9\nmov %rdi, %rbp", "jmp *8(%rbp)", "mov %r9, %rbp");
 
+/* A thread without a control block: what a word of it would tell is not there. */
+#define SET_FS "mov $0x1002, %edi\nmov $158, %eax\nsyscall\n"
+AWAY(no_block, "mov %fs:0, %r9\nxor %esi, %esi\n" SET_FS, "mov $7, %eax",
+     "mov %r9, %rsi\nmov %eax, %r9d\n" SET_FS "mov %r9d, %eax");
+
 char closed_page[PAGE] __attribute__((aligned(PAGE)));
 static unsigned long good[8] __attribute__((aligned(64)));
 static char *past_page, *end_page;
@@ -135,6 +140,7 @@ static const struct kind kinds[] = {
 	AWAY_KIND(jump_nowhere, NOWHERE),
 	AWAY_KIND(jump_to_nowhere, NOWHERE),
 	AWAY_KIND(jump_frame, NOWHERE),
+	AWAY_KIND(no_block, 0),
 };
 
 /* Addresses that only a running program has, by number. */

@@ -5,8 +5,8 @@
 . "${top_srcdir:-.}/tests/integration/lib.sh"
 kinds="load store swap copy closed wild aligned past divide overflow pushes follows calls jumps away"
 kinds="$kinds push_closed push_readonly push_past push_nowhere push_across call_closed call_readonly call_to_nowhere"
-kinds="$kinds ret_closed ret_nowhere ret_to_nowhere jump_closed jump_nowhere jump_to_nowhere jump_frame"
-plan 91
+kinds="$kinds ret_closed ret_nowhere ret_to_nowhere jump_closed jump_nowhere jump_to_nowhere jump_frame no_block"
+plan 94
 
 target_program=$bin/faults
 target_start

@@ -15,6 +15,17 @@ static inline u64 arch_thread_pointer(void)
 	return 0;
 }
 
+static inline u64 arch_thread_self(void)
+{
+	return 0;
+}
+
+static inline bool arch_thread_self_failed(struct arch_regs *regs)
+{
+	(void)regs;
+	return false;
+}
+
 static inline void arch_count(u64 *counter)
 {
 	__atomic_fetch_add(counter, 1, __ATOMIC_RELAXED);

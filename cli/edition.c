@@ -193,6 +193,9 @@ static int check_needs(const struct object *obj, u32 edition, const char *user_f
 			tell_origin(ed, need, ed->types.from[i]);
 		if (ed->types.from[i])
 			continue;
+		/* who asks first knows what to do without, if that is known for certain */
+		if (need->asked && ed->types.own)
+			continue;
 		if (need->must && is_wanted_by(obj, edition, need, opts))
 			return refuse_missing_type(obj, need, ed, user_file);
 	}

@@ -445,15 +445,35 @@ static bool refuse_extern(const struct object *obj)
 	return true;
 }
 
+/* One that libbpf can make no sense of: what it says of it, and which it is. */
+static void refuse_odd_relocation(const struct object *obj, const struct edition *ed)
+{
+	const char *said = last_line_about("can't be applied"), *spec = strchr(relo_line, '<');
+	char clean[512], which[512];
+
+	if (!said)
+		said = last_line_about("failed to relocate");
+	out_error("%s cannot be relocated%s%s: %s\n  at %s", obj->file, ed->module ? " for " : "",
+		  ed->module ? ed->module : "", out_clean(said, clean, sizeof(clean)),
+		  out_clean(spec ? spec : relo_line, which, sizeof(which)));
+}
+
 /* A relocation that the types don't allow: poisoned, and met by the verifier, or ambiguous. */
 static bool refuse_relocation(const struct object *obj, const struct edition *ed,
 			      const struct verdict *v)
 {
 	const char *line = v->word ? strstr(v->word, "failed to resolve CO-RE") : NULL;
 
-	if (!line && !v->word && last_line_about("ambiguity"))
+	const bool several = !v->word && last_line_about("ambiguity");
+
+	if (several)
 		line = relo_line;
-	return line && relo_refuse(obj, ed, line, v->source);
+	if (line && relo_refuse(obj, ed, line, several, v->source))
+		return true;
+	if (v->word || !last_line_about("failed to relocate") || !relo_line[0])
+		return false;
+	refuse_odd_relocation(obj, ed);
+	return true;
 }
 
 static int refuse_load(const struct object *obj, const struct edition *ed, int err)

@@ -142,10 +142,10 @@ int edition_find_types(struct object *obj, u32 edition, const struct object_opts
 int edition_share_maps(struct object *obj, u32 edition);
 /*
  * relo.c: say which relocation it was that @line, of libbpf's, is about, and the line of @source,
- * which may be NULL. False: none is named.
+ * which may be NULL. @several: there is more than one answer. False: none is named.
  */
 bool relo_refuse(const struct object *obj, const struct edition *edition, const char *line,
-		 const char *source);
+		 bool several, const char *source);
 
 /* The SPEC that --prog gives for a program, or its section. */
 const char *object_spec(const struct object_prog *prog, const struct object_opts *opts);

@@ -21,7 +21,7 @@ struct relo {
 };
 
 /* What is the matter with it. */
-enum fault { FAULT_NO_TYPE, FAULT_NO_PART, FAULT_OTHER_KIND };
+enum fault { FAULT_NO_TYPE, FAULT_NO_PART, FAULT_OTHER_KIND, FAULT_SEVERAL };
 
 static void free_btf(struct btf **btf)
 {
@@ -50,7 +50,7 @@ static bool parse(const char *line, struct relo *r)
 	part = name + strcspn(name, ".[:");
 	snprintf(r->part, sizeof(r->part), "%.159s", part + strspn(part, ".:"));
 	*part = 0;
-	snprintf(r->type.name, sizeof(r->type.name), "%.246s", name);
+	snprintf(r->type.name, sizeof(r->type.name), "%.245s", name);
 	strip_flavour(r->type.name);
 	return r->type.name[0] && r->type.name[0] != '<';
 }
@@ -138,22 +138,27 @@ static const char *word_for(enum fault fault, const struct relo *r)
 	if (fault == FAULT_NO_TYPE)
 		return "does not describe";
 	if (fault == FAULT_OTHER_KIND)
-		return "has otherwise: of another kind, or in several definitions that differ";
+		return "has in another form (a pointer, a structure or a number)";
+	if (fault == FAULT_SEVERAL)
+		return "has more than once, and not alike";
 	return r->part[0] ? "does not have" : "does not have in that form";
 }
 
-static const char *asks_for_it(const struct relo *r)
+static const char *remedy(enum fault fault, const struct relo *r)
 {
+	if (fault == FAULT_SEVERAL)
+		return "give the types of the one that is meant with --btf FILE";
 	if (!r->part[0])
-		return "bpf_core_type_exists()";
-	return !strcmp(r->type.kind, "enum") ? "bpf_core_enum_value_exists()"
-					     : "bpf_core_field_exists()";
+		return "bpf_core_type_exists() asks for it first";
+	return !strcmp(r->type.kind, "enum") ? "bpf_core_enum_value_exists() asks for it first"
+					     : "bpf_core_field_exists() asks for it first";
 }
 
-bool relo_refuse(const struct object *obj, const struct edition *ed, const char *line,
+bool relo_refuse(const struct object *obj, const struct edition *ed, const char *line, bool several,
 		 const char *source)
 {
 	char what[512], clean[512], at[512] = "";
+	enum fault fault;
 	const char *file;
 	struct relo r;
 
@@ -161,10 +166,11 @@ bool relo_refuse(const struct object *obj, const struct edition *ed, const char 
 		return false;
 	file = file_of(obj, ed, &r);
 	name_it(&r, what, sizeof(what));
+	fault = several ? FAULT_SEVERAL : find_fault(ed, &r);
 	out_error("%s cannot be relocated: it reads %s, which %s %s%s%s\n  `ebpfrt btf dump %s "
-		  "format c` shows what is there; %s asks for it first",
-		  obj->file, out_clean(what, clean, sizeof(clean)), file,
-		  word_for(find_fault(ed, &r), &r), source ? "\n  at " : "",
-		  source ? out_clean(source, at, sizeof(at)) : "", file, asks_for_it(&r));
+		  "format c` shows what is there; %s",
+		  obj->file, out_clean(what, clean, sizeof(clean)), file, word_for(fault, &r),
+		  source ? "\n  at " : "", source ? out_clean(source, at, sizeof(at)) : "", file,
+		  remedy(fault, &r));
 	return true;
 }

@@ -52,8 +52,9 @@ bool btf_name_is_c_number(const char *name);
 /* A type that an object's CO-RE relocations name. */
 struct btf_need {
 	char kind[8]; /* "struct", "union", "enum", "typedef" */
-	bool must;    /* not only asked whether it is there */
-	char name[247];
+	bool must;    /* it is read, or its size: not only asked for */
+	bool asked;   /* it, or something in it, is asked for */
+	char name[246];
 	char section[256]; /* of the object, where that is: the programs that want it */
 };
 

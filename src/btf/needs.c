@@ -104,6 +104,7 @@ static bool is_known(struct needs *needs, const struct btf_need *one)
 		    strcmp(known->section, one->section))
 			continue;
 		known->must |= one->must;
+		known->asked |= one->asked;
 		return true;
 	}
 	return false;
@@ -116,7 +117,7 @@ static int add_need(struct needs *needs, const char *section, const struct bpf_c
 	const struct btf_type *t = btf__type_by_id(needs->btf, relo->type_id);
 	const char *kind = t ? kind_word(t) : NULL;
 	const char *name = t ? btf__name_by_offset(needs->btf, t->name_off) : NULL;
-	struct btf_need one = {.must = !only_asks(relo->kind)};
+	struct btf_need one = {.must = !only_asks(relo->kind), .asked = only_asks(relo->kind)};
 
 	if (!kind || !name || !*name || relo->kind == BPF_CORE_TYPE_ID_LOCAL)
 		return 0;

@@ -363,6 +363,35 @@ static void hide_others(struct joiner *j)
 	}
 }
 
+/* Programs are compiled by clang, targets by whatever: a type matches when its numbers are called
+ * alike. */
+static int name_numbers(struct btf *btf)
+{
+	static const struct {
+		const char *gcc, *clang;
+	} names[] = {
+		{"short int", "short"},		{"short unsigned int", "unsigned short"},
+		{"long int", "long"},		{"long unsigned int", "unsigned long"},
+		{"long long int", "long long"}, {"long long unsigned int", "unsigned long long"},
+	};
+
+	for (u32 id = 1; id < btf__type_cnt(btf); id++) {
+		const struct btf_type *t = btf__type_by_id(btf, id);
+		const char *name = btf_is_int(t) ? btf__name_by_offset(btf, t->name_off) : "";
+		int off = 0;
+
+		for (u32 i = 0; i < ARRAY_SIZE(names) && !off; i++) {
+			if (!strcmp(name, names[i].gcc))
+				off = btf__add_str(btf, names[i].clang);
+		}
+		if (off < 0)
+			return off;
+		if (off)
+			((struct btf_type *)btf__type_by_id(btf, id))->name_off = (u32)off;
+	}
+	return 0;
+}
+
 static int join_all(struct joiner *j)
 {
 	u32 builtin = btf__type_cnt(j->all);
@@ -377,8 +406,11 @@ static int join_all(struct joiner *j)
 		return err;
 	take_builtin(j, builtin, false);
 	/* what was read as it is moves when it is first added to */
-	if (btf__add_str(j->all, "_") < 0)
-		return -ENOMEM;
+	err = btf__add_str(j->all, "_");
+	if (err >= 0)
+		err = name_numbers(j->all);
+	if (err < 0)
+		return err;
 	hide_others(j);
 	return 0;
 }

@@ -28,19 +28,34 @@ static int beside(const char *binary, struct btf **out, char *why, size_t why_si
 	return btf_read_file(path, out, why, why_size);
 }
 
-/* A line for people who wait, in place; in the child that converts. */
-static void show_progress(u32 percent, void *cookie)
+#define PATIENCE_NS 1000000000ull
+
+/* Of a conversion, as the child that converts sees it. */
+struct progress {
+	const char *binary;
+	u64 since; /* the search for debug files is a part of the wait */
+	u32 shown; /* of 100, and one more */
+};
+
+static u64 now_ns(void)
 {
-	static struct timespec since;
 	struct timespec now;
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	if (!since.tv_sec)
-		since = now;
-	if (now.tv_sec - since.tv_sec > 1)
-		dprintf(STDERR_FILENO,
-			percent < 100 ? "\rreading the types of %s: %u %%" : "\r\033[K",
-			(const char *)cookie, percent);
+	return (u64)now.tv_sec * 1000000000ull + (u64)now.tv_nsec;
+}
+
+/* A line for people who wait, in place. */
+static void show_progress(u32 percent, void *cookie)
+{
+	struct progress *p = cookie;
+
+	if (percent == 100 && p->shown)
+		dprintf(STDERR_FILENO, "\r\033[K");
+	if (percent == 100 || percent + 1 == p->shown || now_ns() - p->since < PATIENCE_NS)
+		return;
+	p->shown = percent + 1;
+	dprintf(STDERR_FILENO, "\rreading the types of %s: %u %%", p->binary, percent);
 }
 
 static void keep(const void *data, size_t len, void *cookie)
@@ -51,7 +66,8 @@ static void keep(const void *data, size_t len, void *cookie)
 int btf_convert(const char *binary, const struct btf_opts *opts, struct btf **out, char *why,
 		size_t why_size)
 {
-	struct dwarf_opts dwarf = {.debuginfo_dir = opts->debuginfo_dir, .cookie = (void *)binary};
+	struct progress progress = {.binary = binary, .since = now_ns()};
+	struct dwarf_opts dwarf = {.debuginfo_dir = opts->debuginfo_dir, .cookie = &progress};
 	_cleanup_close_ int fd = -1;
 	int err;
 

@@ -15,9 +15,11 @@
 #include <elfutils/libdwelf.h>
 #include <elfutils/libdwfl.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/cleanup.h"
 #include "base/macros.h"
@@ -46,6 +48,47 @@ static int fail(struct source *s, int err, const char *what)
 {
 	snprintf(s->why, s->why_size, "%s: %s", s->path, what);
 	return err;
+}
+
+/* Are its section headers beyond its end? A copy that was cut off has nothing else to show. */
+static bool ends_early(const char *path)
+{
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	Elf64_Ehdr eh;
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) || pread(fd, &eh, sizeof(eh), 0) < EI_NIDENT ||
+	    memcmp(eh.e_ident, ELFMAG, SELFMAG))
+		return false;
+	if (st.st_size < (off_t)sizeof(eh))
+		return true;
+	return eh.e_ident[EI_CLASS] == ELFCLASS64 && eh.e_shoff &&
+	       (eh.e_shoff > (u64)st.st_size ||
+		(u64)st.st_size - eh.e_shoff < (u64)eh.e_shnum * eh.e_shentsize);
+}
+
+/* There is nothing in it that types could be made of. */
+static int fail_empty(struct source *s)
+{
+	if (ends_early(s->path))
+		return fail(s, -EBADMSG,
+			    "the file ends before its section headers do; take it from its package "
+			    "again");
+	return fail(s, -ENOENT,
+		    "there is no debug information for it; install its -dbgsym package or "
+		    "compile it with -g");
+}
+
+/* What libelf can't make anything of. */
+static int fail_open(struct source *s)
+{
+	int err = dwfl_errno();
+
+	if (ends_early(s->path))
+		return fail_empty(s);
+	snprintf(s->why, s->why_size, "%s: it can't be read as an ELF file, nor as BTF (%s)",
+		 s->path, err ? dwfl_errmsg(err) : "no more is known");
+	return -ENOENT;
 }
 
 static int fail_unit(struct source *s, int err)
@@ -173,9 +216,7 @@ static int convert_all(struct source *s, Dwfl *dwfl)
 	if (s->err)
 		return s->err;
 	if (!s->nunits)
-		return fail(s, -ENOENT,
-			    "there is no debug information for it; install its -dbgsym package or "
-			    "compile it with -g");
+		return fail_empty(s);
 	if (s->nunits == s->nsplit_missing)
 		return fail(s, -ENOENT, "its debug information is in .dwo files that aren't there");
 	return dedup(s);
@@ -213,7 +254,7 @@ static int open_and_convert(struct source *s)
 	path = dirs;
 	dwfl = dwfl_begin(&callbacks);
 	if (!dwfl || !dwfl_report_offline(dwfl, s->path, s->path, -1))
-		return fail(s, -ENOENT, dwfl_errmsg(-1));
+		return fail_open(s);
 	dwfl_report_end(dwfl, NULL, NULL);
 	return convert_all(s, dwfl);
 }

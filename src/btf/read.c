@@ -122,7 +122,9 @@ int btf_read_memory(const void *data, size_t len, struct btf **out)
 
 	if (len > BTF_FILE_MAX)
 		return -EFBIG;
-	if (len && blob_len(data, len) == len)
+	if (!len)
+		return -EINVAL;
+	if (blob_len(data, len) == len)
 		return read_blob(data, len, out);
 	all = btf__new_empty();
 	if (!all)

@@ -170,12 +170,16 @@ static void tell_that_stay(struct target *t, s32 tracer, const char *name, int e
 	target_event(t->d, t, MSG_EVENT_ASLEEP, 0, err, why);
 }
 
+/* Who asks only for his own return address finds the true one while nothing is probed. */
 static bool unwinders_are_guarded(const struct target *t)
 {
-	for (u32 i = 0; i < t->nsites; i++)
-		if (t->sites[i].armed &&
-		    t->sites[i].site.flags & (AGENT_SITE_UNWIND | AGENT_SITE_RESUME))
+	for (u32 i = 0; i < t->nsites; i++) {
+		u32 flags = t->sites[i].site.flags;
+
+		if (t->sites[i].armed && flags & (AGENT_SITE_UNWIND | AGENT_SITE_RESUME) &&
+		    !(flags & AGENT_SITE_ASKS))
 			return true;
+	}
 	return false;
 }
 

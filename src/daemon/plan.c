@@ -964,9 +964,11 @@ static void ask_file(struct worker *w, const struct probe_mapping *m, struct pla
 		n = probe_asker_exits(f->elf, &sym, exits, UNWIND_EXITS);
 		suspend = n > 0;
 		for (int i = 0; i < n; i++)
-			suspend &= unwind_site(w, m, f, exits[i], AGENT_SITE_RESUME);
+			suspend &=
+				unwind_site(w, m, f, exits[i], AGENT_SITE_RESUME | AGENT_SITE_ASKS);
 		unwind_site(w, m, f, sym.offset,
-			    AGENT_SITE_UNWIND | (suspend ? AGENT_SITE_SUSPEND : 0));
+			    AGENT_SITE_UNWIND | AGENT_SITE_ASKS |
+				    (suspend ? AGENT_SITE_SUSPEND : 0));
 	}
 }
 

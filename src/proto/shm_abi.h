@@ -166,6 +166,7 @@ enum agent_site_flags {
 				     programs ask how calls ended */
 	AGENT_SITE_RETURN = 1024, /* a return of the function at .func, in whose place
 				     AGENT_CONSUMER_AT_RETURNS are found */
+	AGENT_SITE_ASKS = 2048,	  /* with UNWIND or RESUME: it looks at its own return address */
 };
 
 /* one place in the text; consumers refer to it by address */

@@ -259,13 +259,31 @@ static void ack_update(struct exchange *x, const struct xmsg *m, s32 err, const 
 }
 
 /*
- * The process has mapped something there since we looked. The range is given up, with the slots
- * that were planned in it, and everything is planned once more.
+ * What is in the way there: the process may have mapped it since we looked, or the injector for the
+ * time of the exchange, and will again. It is kept in the place of the arena, which has no room.
+ */
+static void keep_obstacle(const struct target *t, struct plan_arena *a)
+{
+	u64 end = a->addr + a->size;
+	struct probe_maps maps = {0};
+
+	if (probe_maps_read(t->pid, &maps) == 0)
+		for (size_t i = 0; i < maps.n; i++)
+			if (maps.v[i].start < a->addr + a->size && maps.v[i].end > a->addr)
+				end = MAX(end, maps.v[i].end);
+	probe_maps_free(&maps);
+	*a = (struct plan_arena){.addr = a->addr, .used = end - a->addr};
+}
+
+/*
+ * The range is given up, with the slots that were planned in it, and everything is planned once
+ * more.
  */
 static void ack_arena(struct exchange *x, const struct xmsg *m, s32 err, const u8 *body, u32 len)
 {
 	struct target *t = x->t;
 	struct plan_arena *a = &t->arenas[m->arg];
+	u64 addr = a->addr;
 
 	if (!err)
 		return;
@@ -278,9 +296,9 @@ static void ack_arena(struct exchange *x, const struct xmsg *m, s32 err, const u
 			memset(&s->jump, 0, sizeof(s->jump));
 		}
 	}
-	a->used = a->size = 0;
+	keep_obstacle(t, a);
 	exchange_fail(x, -EAGAIN, "process %d has no room for the displaced instructions at %#llx",
-		      t->pid, (unsigned long long)a->addr);
+		      t->pid, (unsigned long long)addr);
 }
 
 void deliver_ack_nothing(struct exchange *x, const struct xmsg *m, s32 err, const u8 *body, u32 len)

@@ -372,9 +372,12 @@ static enum probe_rung give_jump(struct worker *w, struct probe_elf *elf, u64 of
 	return best;
 }
 
-/* What pads hold already; and where the heap will be. */
+/* What pads hold already, what arenas found in their way, and where the heap will be. */
 static void know_pads(struct worker *w)
 {
+	for (u32 i = 0; i < w->o->narenas; i++)
+		if (!w->o->arenas[i].size)
+			note_mapping(w, w->o->arenas[i].addr, w->o->arenas[i].used);
 	for (u32 i = 0; i < w->job->nsites; i++) {
 		const struct agent_site *s = &w->job->sites[i].site;
 

@@ -20,7 +20,7 @@
 #define PLAN_UNWIND_SITES 64u
 
 struct plan_arena {
-	u64 addr, size, used;
+	u64 addr, size, used; /* .size 0: none could be mapped; .used bytes are in the way there */
 };
 
 /* one place that is wanted */

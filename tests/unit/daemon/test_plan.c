@@ -148,6 +148,38 @@ Test(plan, known_sites_keep_their_slots, .timeout = 20)
 	plan_deinit(&plan);
 }
 
+/* What was in the way of an arena is not always to be seen in the maps. */
+Test(plan, arenas_keep_off_what_was_in_the_way, .timeout = 20)
+{
+	struct plan_job job = {.pid = copy_of_me(), .mem = -1, .jumps = true};
+	struct plan_arena first;
+	u64 offset;
+	const char *path = libc_path(&offset);
+
+	cr_assert_eq(loop_init(&loop), 0);
+	cr_assert_eq(plan_init(&plan, &loop, 1, 0), 0);
+	item(0, path, offset);
+	run(&job);
+	cr_assert_geq(plan.out->narenas, 1);
+	first = plan.out->arenas[0];
+	plan_deinit(&plan);
+	cr_assert_eq(plan_init(&plan, &loop, 1, 0), 0);
+	item(0, path, offset);
+	plan.out->narenas = 1;
+	plan.out->arenas[0] = (struct plan_arena){.addr = first.addr, .used = 1 << 20};
+	run(&job);
+	cr_assert_eq(plan.out->err, 0, "%s", plan.out->why);
+	cr_assert_geq(plan.out->narenas, 2);
+	for (u32 i = 1; i < plan.out->narenas; i++) {
+		const struct plan_arena *a = &plan.out->arenas[i];
+
+		cr_expect(a->addr + a->size <= first.addr || a->addr >= first.addr + (1 << 20),
+			  "%#llx, %#llx", (unsigned long long)a->addr,
+			  (unsigned long long)first.addr);
+	}
+	plan_deinit(&plan);
+}
+
 /* Of an agent that has come by itself on another thread; else the injector looks at the masks. */
 Test(plan, a_thread_that_blocks_traps_is_a_reason_to_refuse, .timeout = 20)
 {

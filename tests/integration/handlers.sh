@@ -63,7 +63,7 @@ attach_stop INT
 say quit
 target_start env LD_PRELOAD="$(ebpfrt env agent)"
 before=$(blocked)
-ebpfrt shutdown >shutdown.out 2>&1
+until_true ebpfrt shutdown >shutdown.out 2>&1
 say enter-alternate
 : >attach.out
 : >attach.err
@@ -81,7 +81,7 @@ is "called by a signal: blocked behind it" "$(blocked)" "$before"
 say call 3
 is "called by a signal: it goes on" "$answer" "sum 9"
 say quit
-ebpfrt shutdown >shutdown.out 2>&1
+until_true ebpfrt shutdown >shutdown.out 2>&1
 
 # another thread
 target_start

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Targets that are short of memory, look at their own code, or were built with sanitizers; and what is no file.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
-plan 44
+plan 50
 
 named=
 start() { # how, KiB
@@ -69,10 +69,35 @@ for name in "[vdso]" "linux-vdso.so.1"; do
 done
 target_quit
 
+# a restartable sequence would never come to its end
+start plain 0
+say text
+text=$answer
+say rseq 20000
+if [ "$answer" = "rseq none" ]; then
+	skip 6 "this C library or kernel has no restartable sequences"
+	target_quit
+else
+	is "a restartable sequence" "$answer" "rseq 80000"
+	try ebpfrt attach -d 0 "$target" "$bin/count.bpf.o" --prog on_work=uprobe:hazards:rseq_inside
+	is "a restartable sequence: refused" "$status" 1
+	like "a restartable sequence: words" "$err" \
+		"^ebpfrt: cannot probe rseq_inside in .*: it lies in a restartable sequence \(rseq\), which a trap would abort each time"
+	attach_start "$target" "$bin/count.bpf.o" --prog on_work=uprobe:hazards:rseq_count
+	say rseq 20000
+	is "before it: the same" "$answer" "rseq 80000"
+	# whoever is interrupted in it begins before it again
+	[ "$(map_value counts 0)" -ge 80000 ] && ok "before it: every time" || not_ok "before it: every time" "$(map_value counts 0)"
+	attach_stop INT
+	say text
+	is "before it: its code is as before" "$answer" "$text"
+	target_quit
+fi
+
 # targets with a sanitizer
 for sanitizer in address undefined thread; do
 	program=$PWD/hazards-$sanitizer
-	if cc -g -O1 -fsanitize=$sanitizer -o "$program" "$stage/integration/hazards.c" 2>cc.err && start plain 0; then
+	if cc -g -O1 -D_GNU_SOURCE -fsanitize=$sanitizer -o "$program" "$stage/integration/hazards.c" -ldl -lpthread 2>cc.err && start plain 0; then
 		tried "built with -fsanitize=$sanitizer"
 		unlike "built with -fsanitize=$sanitizer: it has nothing to say" "$(cat target.err)" "Sanitizer|runtime error"
 	else

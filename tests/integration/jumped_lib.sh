@@ -9,10 +9,16 @@ EBPFRT_PROBE=auto
 export EBPFRT_PROBE
 for name in $scripts; do
 	sh "$stage/integration/$name.sh" >"$name.tap" 2>&1
+	ended=$?
 	bad=$(grep -A 4 -E '^(not ok|Bail out)' "$name.tap")
 	done=$(grep -c '^ok' "$name.tap")
+	planned=$(sed -n 's/^1[.][.]\([0-9]*\).*/\1/p' "$name.tap")
 	jumps=$(sed -n 's/^# standing in [0-9]*: \([0-9]*\) jumps.*/\1/p' "$name.tap" | sort -n | tail -n 1)
-	[ -z "$bad" ] && [ "$done" -gt 0 ] && ok "$name: $done checks, ${jumps:-?} jumps" || not_ok "$name" "$bad"
+	if [ -z "$bad" ] && [ "$done" = "$planned" ] && [ "$done" -gt 0 ]; then
+		ok "$name: $done checks, ${jumps:-?} jumps"
+	else
+		not_ok "$name" "$done of ${planned:-?} checks, status $ended" "${bad:-$(tail -n 5 "$name.tap")}"
+	fi
 	case "$certain " in
 	*" $name "*) [ "${jumps:-0}" = 0 ] || jumped="${jumped:-} $name" ;;
 	esac

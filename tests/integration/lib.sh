@@ -4,7 +4,7 @@
 # for good (no capabilities, no_new_privs) in a staged copy of the product, with a runtime directory of their own.
 #
 # TAP: plan N; ok NAME; not_ok NAME; is NAME GOT WANT; like NAME TEXT PATTERN; run NAME STATUS CMD...
-# What tests show of breaks, the default, jumped.sh and jumped_calls.sh show of jumps: EBPFRT_PROBE=auto.
+# What tests show of breaks, the default, the scripts jumped*.sh show of jumps: EBPFRT_PROBE=auto.
 # A target: target_start; say COMMAND -> $answer; target_quit.
 set -u
 

@@ -41,7 +41,7 @@ for p in returns returns_go; do
 	is "$p: nothing was left" "$(ebpfrt ps --json | python3 -c 'import json, sys; print(json.load(sys.stdin)[0]["left"])')" 0
 	attach_stop INT
 	target_quit
-	ebpfrt shutdown >shutdown.out 2>&1
+	until_true ebpfrt shutdown >shutdown.out 2>&1
 	unset EBPFRT_RETURNS
 done
 

@@ -660,6 +660,8 @@ static long take_fd(const struct surface_cmd *c, struct frame *reply, const stru
 	_cleanup_close_ int fd = TAKE_FD(reply->fds[0]);
 	int mode = wanted_mode(c), err = 0;
 
+	if (info->kind == MSG_OBJ_MAP && c->cmd == BPF_MAP_CREATE)
+		surface_ring_fill(fd, &info->meta);
 	if (info->kind == MSG_OBJ_MAP && mode != O_RDWR)
 		err = narrow(fd, mode);
 	if (!err && info->kind != MSG_OBJ_NONE)

@@ -222,6 +222,8 @@ bool surface_ring_ready(struct surface_obj *obj);
 /* What a wait is for: EPOLLIN, or EPOLLOUT of a ring this process produces. */
 u32 surface_ring_wants(const struct surface_obj *obj);
 bool surface_is_ring(const struct surface_obj *obj);
+/* @fd is a new ring of @meta: its pages are made, for all who will map them. */
+void surface_ring_fill(int fd, const struct ebpf_map_meta *meta);
 
 long surface_epoll_ctl(int epfd, int op, int fd, struct epoll_event *ev);
 long surface_epoll_wait(int epfd, struct epoll_event *evs, int n, int timeout, const void *mask,

@@ -27,6 +27,10 @@
 
 #define PAGE EBPFRT_PAGE_SIZE
 #define PERF_RECORD_ALIGN 8u
+#define FILLED_MAX (128u << 20)
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
 
 bool surface_is_ring(const struct surface_obj *o)
 {
@@ -37,6 +41,25 @@ u32 surface_ring_wants(const struct surface_obj *o)
 {
 	return o->kind == MSG_OBJ_MAP && o->meta.type == BPF_MAP_TYPE_USER_RINGBUF ? EPOLLOUT
 										   : EPOLLIN;
+}
+
+/*
+ * The daemon has taken the memory; to clear it is work, which a large ring's creator does itself,
+ * as it would wait for the kernel. Pages that are there are mapped sixteen at a time by those who
+ * come to them, others one by one, which for a producer is more than all the rest of a record.
+ */
+void surface_ring_fill(int fd, const struct ebpf_map_meta *meta)
+{
+	u64 size = ebpf_map_shm_size(meta);
+	void *p;
+
+	if (meta->type != BPF_MAP_TYPE_RINGBUF || size > FILLED_MAX)
+		return;
+	p = sys_mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (sys_is_err(p))
+		return;
+	sys_call3(SYS_madvise, p, size, MADV_POPULATE_WRITE);
+	sys_munmap(p, size);
 }
 
 /* --- mmap ----------------------------------------------------------------------------------------

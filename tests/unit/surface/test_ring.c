@@ -97,6 +97,17 @@ Test(ring, ringbuf_data_is_there_twice)
 	cr_assert_eq(map_errno(r.fd, 3 * PAGE, PROT_READ, MAP_SHARED, 3 * PAGE), 0);
 }
 
+Test(ring, the_pages_of_a_ringbuf_are_there)
+{
+	u32 pages = 64;
+	struct rb r = ringbuf(pages * PAGE);
+	u8 present[66];
+
+	cr_assert_eq(mincore(r.raw, (pages + 2) * PAGE, present), 0);
+	for (u32 i = 0; i < pages + 2; i++)
+		cr_assert(present[i] & 1, "page %u", i);
+}
+
 static int wait_one(int epfd, int timeout, u64 *data)
 {
 	struct epoll_event ev[4] = {0};

@@ -517,6 +517,8 @@ void ret_resume(const struct ret_stack *at);
 void ret_jump(const struct ret_stack *at, u64 sp);
 /* What is behind the stubs at @ip: where the calls came from in the end. */
 u64 ret_origin(u64 ip);
+/* Behind the call of a stub the thread is already where the function returns to. */
+void ret_leave_stub(struct osl_ucontext *uc);
 /* Will a call return to a stub, as far as its stack says? */
 bool ret_any(void);
 /* The stubs are calls from here on, and no breaks; and breaks again. */

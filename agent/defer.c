@@ -358,8 +358,10 @@ static void expose(struct jump_frame *f, struct agent_active *a)
 bool defer_signal(int sig, const siginfo_t *info, struct osl_ucontext *uc)
 {
 	struct agent_active *a;
-	struct jump_frame *f = defer_rewind(uc) ? NULL : interrupted(uc, &a);
+	struct jump_frame *f;
 
+	ret_leave_stub(uc);
+	f = defer_rewind(uc) ? NULL : interrupted(uc, &a);
 	if (f && postpone(f, info, uc))
 		return true;
 	if (f)
@@ -426,6 +428,7 @@ bool defer_sent(const siginfo_t *info, struct osl_ucontext *uc)
 	struct agent_active *a;
 	struct jump_frame *f;
 
+	ret_leave_stub(uc);
 	if (load_relaxed(&osl_walled) || defer_rewind(uc))
 		return false;
 	f = interrupted(uc, &a);

@@ -271,7 +271,8 @@ agent_jump_steps:
  * Where the stubs of return instances call that are no breaks. The word they push is where the
  * function's return address was; it says whose return this is (ret.c), and stays until that is
  * known, as does all that a signal would leave alone. Then it is as if a site's stub had called, at
- * a distance that none has; agent_on_jump_back() puts the true return address in place of its own.
+ * a distance that none has; agent_on_jump_back() puts the true return address where it was, for the
+ * jump behind the stub's call.
  */
 	.set ret_distance, -5
 	.p2align 4
@@ -420,6 +421,9 @@ agent_jump_steps_end:
  * agent_ret_saved[]. Unwind rule of all of them: the return address is the quad at that distance
  * from the stub, the frame is empty. It starts one byte early, because unwinders look up the byte
  * before a return address; that byte belongs to the first quad.
+ *
+ * A stub that is a call (ret.c) is returned to, as the CPU expects. What is behind the call leads to
+ * the one of 32 stubs that isn't one: a jump to where the function returns to, which the CPU learns.
  */
 	.section .text.stubs, "ax", @progbits
 	.p2align 12
@@ -437,9 +441,20 @@ agent_ret_stubs:
 	.set page, 0
 	.rept 32
 	.quad	agent_ret_saved + page - .
+	.set stub, 1
 	.rept 511
+	.if stub % 32 == 16
+	jmp	*-8(%rsp)
 	int3
-	.byte 0x0f, 0x0b, 0x0f, 0x0b, 0x0f, 0x0b, 0x90
+	int3
+	int3
+	int3
+	.else
+	int3
+	.byte 0x0f, 0x0b, 0x0f, 0x0b
+	.byte 0xeb, (stub - stub % 32 + 16 - stub) * 8 - 7, 0x90
+	.endif
+	.set stub, stub + 1
 	.endr
 	.set page, page + 4096
 	.endr

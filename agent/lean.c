@@ -289,11 +289,12 @@ __hot struct agent_stack *agent_on_jump_back(struct jump_frame *f)
 	if (unlikely(!s))
 		return otherwise(f, a);
 	p = ret_pop(f->regs.ip, &f->regs, &s->notes, &s->spare);
-	f->ret = p ? f->regs.ip : (u64)agent_ret_nowhere;
 	if (unlikely(!p)) {
+		f->ret = (u64)agent_ret_nowhere;
 		arch_count(&s->lane->hits);
 		return leave(a);
 	}
+	*(u64 *)(f->regs.sp - sizeof(u64)) = f->regs.ip;
 	f->regs.ip = ret_origin(f->regs.ip);
 	if (likely(as_before(s, p, HOOK_STUB, a) && !s->notes)) {
 		s->run.retval = (s64)f->regs.ax;

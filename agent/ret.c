@@ -38,6 +38,8 @@
 #define STUB_SIZE 8u
 #define STUBS 16384u /* as many as entry.S has; the first of each page is not one */
 #define STUBS_PER_PAGE (EBPFRT_PAGE_SIZE / STUB_SIZE)
+#define STUBS_PER_JUMP 32u /* one of so many is the jump that the others end in */
+#define JUMP_AMONG 16u
 #define NEVER UINT64_MAX /* no stack pointer: not to be resumed */
 #define PRUNE_PAUSE 256u /* calls that do not look again, after looking in vain */
 
@@ -89,10 +91,15 @@ static enum state state_of(u32 word)
 	return word & ((1u << STATE_BITS) - 1);
 }
 
+static u32 word_after(u32 seen, enum state to)
+{
+	return ((seen >> STATE_BITS) + 1) << STATE_BITS | to;
+}
+
 /* From what was seen to @to, unless somebody changed it since. */
 static bool change(struct instance *in, u32 seen, enum state to)
 {
-	u32 word = ((seen >> STATE_BITS) + 1) << STATE_BITS | to;
+	u32 word = word_after(seen, to);
 
 	if (to == SUSPENDED) /* before: it is never too small */
 		__atomic_fetch_add(&suspended, 1, __ATOMIC_RELAXED);
@@ -143,6 +150,12 @@ static u32 take_used(void)
 	return (u32)head;
 }
 
+/* Is what lies there no stub? */
+static bool is_reserved(u32 i)
+{
+	return i % STUBS_PER_PAGE == 0 || i % STUBS_PER_JUMP == JUMP_AMONG;
+}
+
 static u32 take_fresh(void)
 {
 	u32 i = load_relaxed(&fresh), next;
@@ -150,7 +163,7 @@ static u32 take_fresh(void)
 	do {
 		if (i > agent.ret_limit)
 			return 0;
-		next = i + ((i + 1) % STUBS_PER_PAGE ? 1 : 2);
+		next = i + (is_reserved(i + 1) ? 2 : 1);
 	} while (!__atomic_compare_exchange_n(&fresh, &i, next, true, __ATOMIC_RELAXED,
 					      __ATOMIC_RELAXED));
 	return i;
@@ -394,7 +407,8 @@ static __hot bool push(u32 i, const struct agent_place *p, u64 slot, u64 ra, u32
 		return false;
 	if (notes)
 		store_release(&in->notes, notes);
-	change(in, load_relaxed(&in->word), LIVE);
+	/* until now it was this thread's alone, and FREE: nobody changes those */
+	store_release(&in->word, word_after(load_relaxed(&in->word), LIVE));
 	return true;
 }
 
@@ -436,13 +450,23 @@ __hot const struct agent_place *ret_pop(u64 addr, struct arch_regs *regs, u32 *n
 	u32 i = index_of(addr);
 	const struct agent_place *p = instances[i].place;
 
-	if (addr != stub_of(i) || i % STUBS_PER_PAGE == 0 || !p)
+	if (addr != stub_of(i) || is_reserved(i) || !p)
 		return NULL;
 	regs->ip = agent_ret_saved[i];
 	*notes = take_notes(i);
 	if (release(i))
 		give_spare(i, spare);
 	return p;
+}
+
+void ret_leave_stub(struct osl_ucontext *uc)
+{
+	u64 ip = uc->ip, to;
+
+	if (!ret_is_stub(ip) || (ip % STUB_SIZE != RET_STUB_CALL && !is_reserved(index_of(ip))))
+		return;
+	if (osl_read(&to, (void *)(uc->sp - sizeof(to)), sizeof(to)) == 0)
+		uc->ip = to;
 }
 
 bool ret_any(void)
@@ -479,10 +503,13 @@ static bool raised;
 static u32 rewriting; /* a lock: who doesn't get it leaves them as they are */
 static u8 stub_page[EBPFRT_PAGE_SIZE];
 
-/* A stub begins with @first; behind that it is the call, or what it was made as. */
+/*
+ * A stub begins with @first; behind that it is the call, or what it was made as. What is behind the
+ * call stays as it is: threads come there.
+ */
 static void stub_bytes(u64 stub, u8 first, bool call, u8 out[STUB_SIZE])
 {
-	static const u8 made[STUB_SIZE] = {ARCH_BREAK, 0x0f, 0x0b, 0x0f, 0x0b, 0x0f, 0x0b, 0x90};
+	static const u8 made[RET_STUB_CALL] = {ARCH_BREAK, 0x0f, 0x0b, 0x0f, 0x0b};
 
 	memcpy(out, made, sizeof(made));
 	if (call)
@@ -494,8 +521,10 @@ static bool write_page(struct agent_poke *poke, u64 page, u8 first, bool call)
 {
 	if (poke_read(poke, page, stub_page, sizeof(stub_page)))
 		return false;
-	for (u32 i = STUB_SIZE; i < sizeof(stub_page); i += STUB_SIZE)
-		stub_bytes(page + i, first, call, stub_page + i);
+	for (u32 i = 1; i < STUBS_PER_PAGE; i++)
+		if (!is_reserved(i))
+			stub_bytes(page + (u64)i * STUB_SIZE, first, call,
+				   stub_page + i * STUB_SIZE);
 	return poke_write(poke, page, stub_page, sizeof(stub_page)) == 0;
 }
 

@@ -347,6 +347,8 @@ void jump_serve(struct jump_frame *f); /* a hit that can't take the short way */
  * break points of his own? Then @uc is back at the site, as if it had trapped. Slow.
  */
 bool jump_astray(struct osl_ucontext *uc, u64 ip);
+/* A page of pads, of the memory @fd. 0, also when it is there already. */
+int jump_pad_map(const struct agent_pad *pad, int fd);
 bool jump_is_pad(u64 addr);
 #define RET_STUB_CALL                                                                              \
 	5 /* bytes of a return instance's stub that is a call; .ret of its frame less              \

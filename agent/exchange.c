@@ -389,6 +389,18 @@ static int on_sites(struct exchange *x)
 	return first_error(n);
 }
 
+static int on_pads(struct exchange *x)
+{
+	u32 n;
+	const struct agent_pad *v = elements(x, sizeof(*v), &n);
+
+	if (!v)
+		return -EPROTO;
+	for (u32 i = 0; i < n; i++)
+		out.err[i] = jump_pad_map(&v[i], x->fds[0]);
+	return first_error(n);
+}
+
 static int on_consumers(struct exchange *x)
 {
 	u32 n;
@@ -477,6 +489,7 @@ static const struct {
 	[AGENT_PROG] = {on_prog, sizeof(struct agent_prog), 1, false},
 	[AGENT_ARENA] = {on_arena, sizeof(struct agent_arena), 0, false},
 	[AGENT_SITES] = {on_sites, 8, 0, false},
+	[AGENT_PADS] = {on_pads, 8, 1, false},
 	[AGENT_CONSUMERS] = {on_consumers, 8, 0, false},
 	[AGENT_DROP_LINK] = {on_drop_link, sizeof(struct agent_drop), 0, false},
 	[AGENT_RESTORE_ALL] = {on_restore_all, 0, 0, true},

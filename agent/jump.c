@@ -6,7 +6,8 @@
  * jump, then the break byte the jump's first. Back in the opposite order. At each step every thread
  * executes either what was there, or the break, or the jump: what lies behind the instruction never
  * changes, and nobody is within it. The jump leads to a stub in an arena, or, where the bytes that
- * follow dictate where it leads, to a page of its own (a *pad*) with a jump to the stub.
+ * follow dictate where it leads, to a *pad* with a jump to the stub: a page at that address of
+ * memory that the daemon writes.
  *
  * Rules: a jump's displacement ends in bytes of other instructions. Before one of them is given a
  * break the jump becomes a break; it doesn't become a jump while one of them has one. A debugger
@@ -24,8 +25,8 @@
 
 #include "agent/agent.h"
 
-#define PADS 2048u /* hash table of pages */
-#define PADS_MAX 1024u
+#define PADS 8192u /* hash table of pages */
+#define PADS_MAX 4096u
 
 static u64 pads[PADS];
 static u32 npads;
@@ -53,61 +54,39 @@ static u64 *pad_find(u64 page)
 	return &pads[i];
 }
 
-static bool pad_map(u64 page)
+/* The daemon has written what is in it: nobody here does. */
+int jump_pad_map(const struct agent_pad *new, int fd)
 {
-	u64 *pad = pad_find(page);
+	u64 *pad = pad_find(new->addr);
 	long p;
 
+	if (!new->addr || new->addr % EBPFRT_PAGE_SIZE)
+		return -EINVAL;
 	if (*pad)
-		return true;
+		return 0;
 	if (npads == PADS_MAX)
-		return false;
-	p = sys_mmap(page, EBPFRT_PAGE_SIZE, PROT_READ | PROT_EXEC,
-		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+		return -ENOSPC;
+	p = sys_mmap(new->addr, EBPFRT_PAGE_SIZE, PROT_READ | PROT_EXEC,
+		     MAP_SHARED | MAP_FIXED_NOREPLACE, fd, (long)new->page *EBPFRT_PAGE_SIZE);
 	if (sys_is_err(p))
-		return false;
-	if ((u64)p != page) { /* a kernel that takes the address as a hint */
+		return (int)p;
+	if ((u64)p != new->addr) { /* a kernel that takes the address as a hint */
 		sys_munmap((void *)p, EBPFRT_PAGE_SIZE);
-		return false;
+		return -EEXIST;
 	}
-	sys_name_memory((void *)p, EBPFRT_PAGE_SIZE, "ebpfrt-slots");
-	*pad = page;
+	*pad = new->addr;
 	npads++;
-	return true;
+	return 0;
 }
 
-/* What is none of its jumps traps: one that was led astray may come to the same page. */
-static bool pad_clear(struct agent_poke *poke, u64 page)
-{
-	u8 breaks[512];
-	bool cleared = true;
-
-	memset(breaks, break_insn, sizeof(breaks));
-	for (u64 at = page; at < page + EBPFRT_PAGE_SIZE; at += sizeof(breaks))
-		cleared = poke_write(poke, at, breaks, sizeof(breaks)) == 0 && cleared;
-	return cleared;
-}
-
-static bool pad_there(struct agent_poke *poke, u64 page)
-{
-	return *pad_find(page) || (pad_map(page) && pad_clear(poke, page));
-}
-
-static bool pad_write(struct agent_poke *poke, u64 at, u64 stub)
+/* Is it there, and leads to that stub? An earlier daemon's page may be at that address. */
+static bool pad_stands(struct agent_poke *poke, u64 at, u64 stub)
 {
 	u8 bytes[ARCH_JUMP_LEN], now[ARCH_JUMP_LEN];
 
 	arch_jump_bytes(at, stub, bytes);
-	if (at % EBPFRT_PAGE_SIZE > EBPFRT_PAGE_SIZE - ARCH_JUMP_LEN ||
-	    !pad_there(poke, ALIGN_DOWN(at, EBPFRT_PAGE_SIZE)) ||
-	    poke_read(poke, at, now, sizeof(now)))
-		return false;
-	if (memcmp(now, bytes, sizeof(now)) == 0)
-		return true;
-	for (u32 i = 0; i < ARCH_JUMP_LEN; i++)
-		if (now[i] != break_insn)
-			return false;
-	return poke_write(poke, at, bytes, sizeof(bytes)) == 0;
+	return at % EBPFRT_PAGE_SIZE <= EBPFRT_PAGE_SIZE - ARCH_JUMP_LEN && jump_is_pad(at) &&
+	       poke_read(poke, at, now, sizeof(now)) == 0 && memcmp(now, bytes, sizeof(now)) == 0;
 }
 
 bool jump_is_pad(u64 addr)
@@ -132,7 +111,7 @@ bool jump_prepare(struct agent_poke *poke, const struct arch_patch *p, const str
 	if (!j->to || !arch_jump_valid(p, j) || !agent_arena_holds(j->stub, j->stub_len) ||
 	    poke_fill(poke, j->stub, j->bytes, j->stub_len))
 		return false;
-	return j->to == j->stub || pad_write(poke, j->to, j->stub);
+	return j->to == j->stub || pad_stands(poke, j->to, j->stub);
 }
 
 /* --- between break and jump ---------------------------------------------------------------------

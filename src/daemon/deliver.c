@@ -684,6 +684,58 @@ static int by_address(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
+#define PADS_PER_MSG 128u
+#define PADS_PER_SITE 2u /* can be mapped in the time that a site takes */
+
+static int by_page(const void *a, const void *b)
+{
+	u64 x = ((const struct agent_pad *)a)->addr, y = ((const struct agent_pad *)b)->addr;
+
+	return (x > y) - (x < y);
+}
+
+/* The pages where the sites of the plan lead, each once: how many. */
+static u32 pages_of(struct target *t, struct plan_out *o, struct agent_pad *v)
+{
+	u32 n = 0, unique = 0;
+
+	for (u32 i = 0; i < o->nsites; i++) {
+		const struct site *s = target_site(t, plan_sites(o)[i].patch.addr);
+
+		if (s && s->sheet)
+			v[n++] = (struct agent_pad){ALIGN_DOWN(s->site.jump.to, EBPFRT_PAGE_SIZE),
+						    s->sheet - 1, 0};
+	}
+	qsort(v, n, sizeof(*v), by_page);
+	for (u32 i = 0; i < n; i++)
+		if (!i || v[i].addr != v[i - 1].addr)
+			v[unique++] = v[i];
+	return unique;
+}
+
+/* What can't be mapped is no jump: the agent sees that. */
+static void ack_pads(struct exchange *x, const struct xmsg *m, s32 err, const u8 *body, u32 len)
+{
+}
+
+static void put_pads(struct exchange *x)
+{
+	struct plan_out *o = x->plan.out;
+	_cleanup_free_ struct agent_pad *v = calloc(o->nsites + 1, sizeof(*v));
+	u32 n = v ? pages_of(x->t, o, v) : 0;
+
+	for (u32 i = 0; i < n; i += PADS_PER_MSG) {
+		struct xmsg *m =
+			put_list(x, AGENT_PADS, v + i, sizeof(*v), MIN(n - i, PADS_PER_MSG));
+
+		exchange_enqueue_fd(m, x->t->sheets_fd);
+		if (m) {
+			m->ack = ack_pads;
+			m->weight = m->arg / PADS_PER_SITE;
+		}
+	}
+}
+
 /* The agent writes by pages, so they come in the order of addresses. */
 static void put_sites(struct exchange *x)
 {
@@ -814,6 +866,7 @@ void deliver_put_all(struct exchange *x)
 	put_follow(x);
 	if (x->plan.out) {
 		put_gone(x);
+		put_pads(x);
 		put_sites(x);
 		put_consumers(x);
 	}

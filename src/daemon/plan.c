@@ -24,6 +24,8 @@
 
 #define ARENA_SIZE 32768u
 #define ARENA_DISTANCE (512ull << 20)
+#define ARENA_TRIES 32u
+#define KERNEL_ROOM (32ull << 20)
 #define STUB_REACH ((1ull << 31) - ARENA_SIZE)
 #define FILES_MAX 64u
 #define TEXT_LEN 64u
@@ -239,16 +241,22 @@ static void note_mapping(struct worker *w, u64 addr, u64 size)
 	m->n++;
 }
 
-/* Room for an arena in [@lo, @hi], where no jump can be led astray to. */
-static u64 arena_gap(struct worker *w, u64 lo, u64 hi, u64 near)
+static bool arena_fits(struct worker *w, u64 addr, u64 keep)
 {
-	u64 addr;
+	return addr && probe_maps_above(&w->maps, addr) - addr >= keep &&
+	       !plan_pads_lead_into(&w->pads, addr, ARENA_SIZE);
+}
 
-	for (u32 i = 0; i < 16 && hi - lo >= ARENA_SIZE; i++) {
-		addr = probe_maps_gap(&w->maps, lo, hi - ARENA_SIZE, near, ARENA_SIZE);
-		if (!addr || !plan_pads_lead_into(&w->pads, addr, ARENA_SIZE))
+/* Room for an arena in [@lo, @hi], where no jump can be led astray to: near @near or elsewhere. */
+static u64 arena_gap(struct worker *w, u64 lo, u64 hi, u64 near, u64 keep)
+{
+	u64 last = hi - ARENA_SIZE, addr;
+
+	for (u32 i = 0; i <= ARENA_TRIES; i++) {
+		addr = probe_maps_gap(&w->maps, lo, last, near, ARENA_SIZE);
+		if (arena_fits(w, addr, keep))
 			return addr;
-		near = hi = addr;
+		near = lo + (last - lo) / ARENA_TRIES * i;
 	}
 	return 0;
 }
@@ -268,7 +276,9 @@ static u64 slot_near(struct worker *w, u64 near, u64 lo, u64 hi)
 		return 0;
 	/* not next to the module: that is where the kernel puts what is mapped next */
 	near = near - lo > ARENA_DISTANCE ? near - ARENA_DISTANCE : lo;
-	addr = arena_gap(w, lo, hi, near);
+	addr = arena_gap(w, lo, hi, near, KERNEL_ROOM);
+	if (!addr)
+		addr = arena_gap(w, lo, hi, near, 0);
 	if (!addr)
 		return 0;
 	note_mapping(w, addr, ARENA_SIZE);
@@ -357,6 +367,7 @@ static enum probe_rung give_jump(struct worker *w, struct probe_elf *elf, u64 of
 	u32 npads = w->pads.n, follow;
 
 	memset(&s->jump, 0, sizeof(s->jump));
+	s->sheet = 0;
 	if (!probe_rung_is_jump(best) || !arch_jump_range(&s->patch, text, len, &lo, &hi))
 		return best;
 	follow = probe_follows(elf, offset, &s->patch, text, len);
@@ -369,6 +380,7 @@ static enum probe_rung give_jump(struct worker *w, struct probe_elf *elf, u64 of
 	if (w->pads.n != npads)
 		note_mapping(w, ALIGN_DOWN(j.to, EBPFRT_PAGE_SIZE), EBPFRT_PAGE_SIZE);
 	s->jump = j;
+	s->sheet = j.to == j.stub ? 0 : plan_pads_sheet(&w->pads, j.to);
 	return best;
 }
 
@@ -382,7 +394,7 @@ static void know_pads(struct worker *w)
 		const struct agent_site *s = &w->job->sites[i].site;
 
 		if (s->jump.to)
-			plan_pads_note(&w->pads, &s->patch, &s->jump);
+			plan_pads_note(&w->pads, &s->patch, &s->jump, w->job->sites[i].sheet);
 	}
 	for (size_t i = 0; i < w->maps.n; i++) {
 		const struct probe_mapping *m = &w->maps.v[i];
@@ -436,6 +448,7 @@ static int plan_patch(struct worker *w, struct probe_elf *elf, u64 offset, u64 a
 		s->patch = known->site.patch;
 		s->jump = known->site.jump;
 		s->rung = known->rung;
+		s->sheet = known->sheet;
 		return 0;
 	}
 	err = probe_plan(elf, offset, addr, text, n, &s->patch, why);

@@ -52,6 +52,7 @@ struct plan_site {
 	u64 func;  /* of AGENT_SITE_RETURN */
 	u32 flags; /* AGENT_SITE_* */
 	u32 rung;  /* enum probe_rung */
+	u32 sheet; /* that its pad is on: one more than its number; 0: none */
 };
 
 /* system calls of a file by which signals are blocked and their handlers set */

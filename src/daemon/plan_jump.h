@@ -3,28 +3,39 @@
  * Where the jumps of a target may lead: the part of a plan that makes breaks jumps.
  *
  * Model: a stub lies near its site, as slots do. Where the bytes behind a short instruction dictate
- * where the jump leads, and that is not where the stub is, five bytes of a page of its own (a
- * *pad*) there lead on to it. Pages are shared by what falls into them; what is known to be taken
- * comes from the sites the target has. Worker process; no system call.
+ * where the jump leads, and that is not where the stub is, five bytes of a page there (a *pad*)
+ * lead on to it. Such pages are addresses only: many of them are one *sheet* of memory, in which
+ * the pads of all of them lie at different offsets. What is known to be taken comes from the sites
+ * the target has; a page whose sheet is none of the daemon's (any more) gets no further pad.
+ * Worker process; no system call.
  *
  * A debugger's break point behind a short instruction changes where the jump leads. Nothing may be
- * executed there: it is no executable memory, or in a pad where nothing else is.
+ * executed there: it is no executable memory, or on a sheet where there is nothing.
  */
 #pragma once
 
 #include "arch/arch.h"
 #include "probe/probe.h"
 
+#define PLAN_SHEETS 512u /* of a target */
+
 struct plan_pads {
 	struct plan_pad *v;
 	u32 n, room;
-	u64 *astray; /* where break points would lead jumps */
+	u32 *index; /* of them, by page */
+	struct plan_sheet *sheets;
+	u32 nsheets;
+	struct plan_astray *astray; /* where break points would lead jumps */
 	u32 nastray, astray_room;
+	u32 *by_page; /* heads of lists of them */
 };
 
 void plan_pads_free(struct plan_pads *pads);
-/* That is a jump already. */
-void plan_pads_note(struct plan_pads *pads, const struct arch_patch *p, const struct arch_jump *j);
+/* That is a jump already; its pad is on sheet number @sheet - 1, 0: on one that is closed. */
+void plan_pads_note(struct plan_pads *pads, const struct arch_patch *p, const struct arch_jump *j,
+		    u32 sheet);
+/* One more than the number of the sheet that holds the pad at @addr; 0: none does. */
+u32 plan_pads_sheet(const struct plan_pads *pads, u64 addr);
 /* May a jump be led astray into this memory, which is thus not for anything executable? */
 bool plan_pads_lead_into(const struct plan_pads *pads, u64 addr, u64 size);
 /*

@@ -406,7 +406,7 @@ struct target *target_new(struct daemon *d, s32 pid, int *err, char why[PROBE_WH
 	}
 	t->d = d;
 	t->pid = pid;
-	t->exit.fd = t->stats_fd = t->mem = t->status = t->watch = -1;
+	t->exit.fd = t->stats_fd = t->mem = t->status = t->watch = t->sheets_fd = -1;
 	list_init(&t->links);
 	list_init(&t->open);
 	list_init(&t->leaving);
@@ -502,6 +502,7 @@ void target_free(struct target *t)
 		close(t->stats_fd);
 	if (t->mem >= 0)
 		close(t->mem);
+	sheets_close(t);
 	free(t->members);
 	free(t->maps.v);
 	free(t->progs.v);
@@ -710,6 +711,9 @@ struct target *target_fork(struct target *parent, s32 pid)
 		target_free(t);
 		return NULL;
 	}
+	/* the same memory in both: neither writes to it any more */
+	sheets_close(t);
+	sheets_close(parent);
 	/* what the child has of its parent's links it counts where the parent would have */
 	list_for_each_entry (tl, &parent->links, in_target) {
 		if (!attach_covers(tl->a->l, t)) {

@@ -71,8 +71,9 @@ struct site {
 	struct osl_ident file;
 	u64 offset;
 	u32 consumers;
-	u32 rung; /* enum probe_rung, as planned */
-	s32 err;  /* of the last attempt */
+	u32 rung;  /* enum probe_rung, as planned */
+	u32 sheet; /* of plan_site; 0 also when it is closed */
+	s32 err;   /* of the last attempt */
 	bool armed;
 };
 
@@ -182,6 +183,9 @@ struct target {
 	struct addr_index by_addr; /* of the sites */
 	struct plan_arena *arenas;
 	u32 narenas, arenas_sent;
+	u8 *sheets; /* NULL: none yet */
+	int sheets_fd;
+	u32 nsheets;
 	u32 drops[TARGET_DROPPED]; /* links to be removed by the next exchange */
 	u32 ndrops;
 	bool drop_all;
@@ -314,6 +318,13 @@ void debugger_awake(struct target *t);	   /* everything that is wanted is there 
 void sweep_children(struct target *t);
 /* @t has ended: when it was the last one of its family, its unknown children take its place. */
 void sweep_orphans(struct target *t);
+
+/* --- sheets.c -------------------------------------------------------------------------------- */
+
+/* The pad of @j is on sheet number @sheet - 1. False: it can't be. */
+bool sheets_put(struct target *t, u32 sheet, const struct arch_jump *j);
+/* No further pad comes to those that there are; idempotent. */
+void sheets_close(struct target *t);
 
 /* --- session.c ------------------------------------------------------------------------------- */
 

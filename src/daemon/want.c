@@ -80,6 +80,12 @@ static struct site *adopt_site(struct target *t, const struct plan_site *ps)
 	s->site.patch = ps->patch;
 	s->site.jump = ps->jump;
 	s->rung = ps->rung;
+	s->sheet = ps->sheet;
+	if (s->sheet && !sheets_put(t, s->sheet, &s->site.jump)) {
+		memset(&s->site.jump, 0, sizeof(s->site.jump));
+		s->rung = PROBE_RUNG_TAKEN;
+		s->sheet = 0;
+	}
 	s->site.module = module_of(&ps->file);
 	s->site.func = ps->func;
 	s->file = ps->file;

@@ -234,3 +234,42 @@ u64 probe_maps_gap(const struct probe_maps *maps, u64 lo, u64 hi, u64 near, u64 
 	}
 	return best;
 }
+
+/* Of the first mapping that begins above @addr: its number. */
+static size_t first_above(const struct probe_maps *maps, u64 addr)
+{
+	size_t lo = 0, hi = maps->n;
+
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+
+		if (maps->v[mid].start <= addr)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+bool probe_maps_is_free(const struct probe_maps *maps, u64 addr, u64 size)
+{
+	size_t i = first_above(maps, addr);
+	const struct probe_mapping *below = i ? &maps->v[i - 1] : NULL;
+	const struct probe_mapping *above = i < maps->n ? &maps->v[i] : NULL;
+	u64 from = below ? below->end : USER_LOWEST;
+	u64 to = above ? MIN(above->start, USER_TOP) : USER_TOP;
+
+	if (from >= to)
+		return false;
+	keep_room(below, above, &from, &to);
+	return addr >= MAX(from, USER_LOWEST) && addr <= to && size <= to - addr;
+}
+
+u64 probe_maps_above(const struct probe_maps *maps, u64 addr)
+{
+	size_t i = first_above(maps, addr);
+
+	while (i < maps->n && (!maps->v[i].path[0] || strstr(maps->v[i].path, "ebpfrt-slots")))
+		i++;
+	return i < maps->n ? maps->v[i].start : ~0ull;
+}

@@ -68,6 +68,8 @@ enum agent_msg_type {
 			them was not */
 	AGENT_DONE,  /* daemon: no body: close, go on; not acknowledged */
 	AGENT_WAIT,  /* daemon: no body: it plans still, and is not silent; not acknowledged */
+	AGENT_PADS,  /* daemon: u32 n, u32 pad, struct agent_pad[n] + 1 fd: where sites that come
+			lead to; ack body: s32 err[n] */
 };
 
 struct agent_msg {
@@ -135,6 +137,13 @@ struct agent_prog {
 struct agent_arena {
 	u64 addr; /* where, page-aligned, with MAP_FIXED_NOREPLACE */
 	u64 size;
+};
+
+/* A page that holds pads, one of those of the fd's memory. */
+struct agent_pad {
+	u64 addr; /* page-aligned, mapped with MAP_FIXED_NOREPLACE */
+	u32 page;
+	u32 pad;
 };
 
 /*

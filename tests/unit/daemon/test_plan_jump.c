@@ -42,7 +42,7 @@ static void note(u64 to)
 	struct arch_patch p = {.addr = to - 0x1000000, .len = 5};
 	struct arch_jump j = {.to = to, .stub = to + 0x10000};
 
-	plan_pads_note(&pads, &p, &j);
+	plan_pads_note(&pads, &p, &j, 1);
 }
 
 /* The jump of the instruction of @len bytes at @addr, followed by @behind. */
@@ -62,6 +62,15 @@ static bool jump(u64 addr, u8 len, u32 behind, u64 stub, u64 exe_end, struct arc
 	cr_assert_eq(arch_patch_plan(text, sizeof(text), addr, &p), 0);
 	*j = (struct arch_jump){.stub = stub};
 	return plan_jump(&pads, &maps, exe_end, &p, text, sizeof(text), j);
+}
+
+/* Where the jump at @addr leads to when a debugger has its break instruction in byte @k of it. */
+static u64 with_break(u64 addr, u64 to, u32 k)
+{
+	u32 rel = (u32)(to - addr - ARCH_JUMP_LEN);
+
+	memset((u8 *)&rel + k - 1, 0xcc, 1);
+	return addr + ARCH_JUMP_LEN + (u64)(s64)(s32)rel;
 }
 
 Test(plan_jump, a_long_instruction_leads_to_its_stub)
@@ -101,6 +110,60 @@ Test(plan_jump, two_that_lead_to_the_same_bytes_are_one)
 	cr_assert_eq(pads.n, 1, "on the same page");
 }
 
+/* 0xe0000000 and so on: pages far from each other, each with a pad at its own offset. */
+Test(plan_jump, pages_share_memory)
+{
+	struct arch_jump j;
+	u32 sheet;
+
+	for (u32 i = 0; i < 16; i++) {
+		cr_assert(jump(LIB + 16 * i, 1, 0xe0000000 + (i << 20), LIB - 0x10000, 0, &j));
+		sheet = plan_pads_sheet(&pads, j.to);
+		cr_assert_eq(sheet, 1);
+	}
+	cr_assert_eq(pads.n, 16);
+	cr_assert_eq(pads.nsheets, 1);
+	/* the same offset in its page as the first one has */
+	cr_assert(jump(LIB + 0x1000, 1, 0xe2000000 - 0x1000, LIB - 0x10000, 0, &j));
+	cr_assert_eq(j.to % EBPFRT_PAGE_SIZE, 5);
+	cr_assert_eq(plan_pads_sheet(&pads, j.to), 2, "another sheet");
+	cr_assert_eq(plan_pads_sheet(&pads, LIB), 0, "no pad at all");
+}
+
+/* On the page that a break point leads to no other page's pad may show through. */
+Test(plan_jump, no_sheet_has_anything_where_jumps_lead_astray)
+{
+	u64 astray = with_break(LIB, LIB + 5 - 0x20000000 + 0x909090, 4);
+	u64 other = LIB - 0x10000000 + astray % EBPFRT_PAGE_SIZE;
+	struct arch_jump j;
+
+	cr_assert(jump(LIB, 1, 0xe0909090, LIB - 0x10000, 0, &j));
+	/* a pad at the same offset of another page, and one on the page itself */
+	cr_assert(jump(LIB + 0x40, 1, (u32)(other - LIB - 0x45), LIB - 0x10000, 0, &j));
+	cr_assert_eq(j.to, other);
+	cr_assert(jump(LIB + 0x80, 1, (u32)(astray + 64 - LIB - 0x85), LIB - 0x10000, 0, &j));
+	cr_assert_eq(j.to, astray + 64);
+	cr_assert_neq(plan_pads_sheet(&pads, astray), 0);
+	cr_assert_neq(plan_pads_sheet(&pads, astray), plan_pads_sheet(&pads, other));
+	/* nor does one come there later */
+	cr_assert(jump(LIB + 0xc0, 1, (u32)(other + 0x100000 - LIB - 0xc5), LIB - 0x10000, 0, &j));
+	cr_assert_neq(plan_pads_sheet(&pads, astray), plan_pads_sheet(&pads, j.to));
+}
+
+Test(plan_jump, a_closed_page_gets_nothing)
+{
+	struct arch_patch p = {.addr = LIB + 0x100000, .len = 5};
+	u64 to = LIB + 5 - 0x20000000;
+	struct arch_jump j = {.to = to, .stub = LIB - 0x20000};
+
+	plan_pads_note(&pads, &p, &j, 0);
+	cr_assert_eq(plan_pads_sheet(&pads, to), 0);
+	cr_assert_not(jump(LIB + 16, 1, 0xe0000000, LIB - 0x10000, 0, &j));
+	cr_assert(jump(LIB + 16, 1, 0xe0001000, LIB - 0x10000, 0, &j), "the next page");
+	plan_pads_note(&pads, &p, &(struct arch_jump){.to = to + 0x2000, .stub = 1}, 9999);
+	cr_assert_eq(plan_pads_sheet(&pads, to + 0x2000), 0, "no such sheet");
+}
+
 Test(plan_jump, what_was_there_before_is_left_alone)
 {
 	struct arch_jump j;
@@ -132,15 +195,6 @@ Test(plan_jump, none_where_the_heap_will_be)
 	cr_assert_not(jump(EXE + 0x1000, 1, 0x10000000, EXE - 0x10000, EXE + 0x10000, &j));
 	cr_assert(jump(EXE + 0x1000, 1, 0x50000000, EXE - 0x10000, EXE + 0x10000, &j));
 	cr_assert(jump(EXE + 0x1000, 1, 0xf0000000, EXE - 0x10000, EXE + 0x10000, &j));
-}
-
-/* Where the jump at @addr leads to when a debugger has its break instruction in byte @k of it. */
-static u64 with_break(u64 addr, u64 to, u32 k)
-{
-	u32 rel = (u32)(to - addr - ARCH_JUMP_LEN);
-
-	memset((u8 *)&rel + k - 1, 0xcc, 1);
-	return addr + ARCH_JUMP_LEN + (u64)(s64)(s32)rel;
 }
 
 Test(plan_jump, none_that_a_break_point_leads_to_code)
@@ -201,6 +255,14 @@ Test(plan_jump, many_never_share_a_byte)
 	for (u32 i = 0; i < nastray; i++)
 		for (u32 k = 0; k < n; k++)
 			cr_assert_geq(astray[i] - taken[k], ARCH_JUMP_LEN);
-	cr_log_info("%u taken, %u refused, %u pages", n, refused, pads.n);
+	/* nor any byte of a sheet */
+	for (u32 i = 0; i < n; i++)
+		for (u32 k = 0; k < i; k++)
+			cr_assert(!plan_pads_sheet(&pads, taken[i]) ||
+				  plan_pads_sheet(&pads, taken[i]) !=
+					  plan_pads_sheet(&pads, taken[k]) ||
+				  labs((long)(taken[i] % EBPFRT_PAGE_SIZE) -
+				       (long)(taken[k] % EBPFRT_PAGE_SIZE)) >= ARCH_JUMP_LEN);
+	cr_log_info("%u taken, %u refused, %u pages, %u sheets", n, refused, pads.n, pads.nsheets);
 	cr_assert_gt(n, 100);
 }

@@ -138,6 +138,21 @@ Test(maps, heap_and_stack_keep_their_room)
 	cr_expect(below_stack && below_stack < 0x7ffffff00000 - (32ull << 20));
 }
 
+/* What is free is what gap finds there. */
+Test(maps, free_as_gap_has_it)
+{
+	static const u64 from[] = {0x8000, 0x3f0000, 0x600000, 0x7f0000000000 - 0x8000,
+				   0x7ffffff00000 - 0x8000, 0x7ffffff00000 + 0x18000};
+
+	for (u32 i = 0; i < ARRAY_SIZE(from); i++)
+		for (u64 at = from[i]; at < from[i] + 0x20000; at += 4096) {
+			bool gap = probe_maps_gap(&tables, at, at + 4095, at, 4096) == at;
+
+			cr_expect_eq(probe_maps_is_free(&tables, at, 4096), gap, "%lx", (long)at);
+		}
+	cr_expect_not(probe_maps_is_free(&tables, 0x7ffffffff000, 4096), "not the user's");
+}
+
 /* What gap says is free is free. */
 Test(maps, gap_of_a_live_process)
 {

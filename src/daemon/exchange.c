@@ -8,6 +8,7 @@
  * exchange runs is found by identity (link id, address), never by pointer. An agent that the
  * injection has called is let go before it was kept for long, and called again for the rest.
  */
+#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -16,6 +17,7 @@
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -509,6 +511,48 @@ int exchange_agent_file(struct daemon *d)
 	return fd < 0 ? -errno : fd;
 }
 
+/* How much of the file is mapped; the rest is symbols and debugging information. */
+static size_t loaded_part(const u8 *data, size_t size)
+{
+	const Elf64_Ehdr *eh = (const void *)data;
+	size_t end = 0;
+
+	if (size < sizeof(*eh) || eh->e_phentsize != sizeof(Elf64_Phdr) || eh->e_phoff > size ||
+	    (size - eh->e_phoff) / sizeof(Elf64_Phdr) < eh->e_phnum)
+		return size;
+	for (u32 i = 0; i < eh->e_phnum; i++) {
+		Elf64_Phdr p;
+
+		memcpy(&p, data + eh->e_phoff + i * sizeof(p), sizeof(p));
+		if (p.p_type == PT_LOAD && p.p_offset <= size && p.p_filesz <= size - p.p_offset)
+			end = MAX(end, (size_t)(p.p_offset + p.p_filesz));
+	}
+	return end ? end : size;
+}
+
+/* The same, sealed: what all targets share. Where there is no memory for it, the file. */
+static int agent_shared_file(struct daemon *d)
+{
+	static int shared = -1;
+	int fd = exchange_agent_file(d);
+	struct stat st;
+	size_t size;
+	u8 *data;
+
+	if (shared >= 0 || fd < 0 || fstat(fd, &st) || st.st_size <= 0)
+		return shared >= 0 ? shared : fd;
+	data = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (data == MAP_FAILED)
+		return fd;
+	size = loaded_part(data, (size_t)st.st_size);
+	shared = osl_image_create("ebpfrt-agent", data, size);
+	munmap(data, (size_t)st.st_size);
+	/* it is the daemon's memory, and to be counted as such; not to have it there is no error */
+	if (shared >= 0)
+		mmap(NULL, size, PROT_READ, MAP_SHARED | MAP_POPULATE, shared, 0);
+	return shared >= 0 ? shared : fd;
+}
+
 static int may_inject(struct target *t, char why[PROBE_WHY_MAX])
 {
 	struct probe_process p;
@@ -556,7 +600,7 @@ static void inject(struct exchange *x)
 	struct inject_request req = {.kind = t->loaded ? INJECT_COMMAND : INJECT_LOAD,
 				     .pid = t->pid,
 				     .base = t->base,
-				     .agent_fd = exchange_agent_file(t->d),
+				     .agent_fd = agent_shared_file(t->d),
 				     .arms = x->plan.out && x->plan.out->nsites,
 				     .first = !any_armed(t),
 				     .guarded = guards_masks(t)};

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * See inject.h. The agent is loaded without a loader: its segments become anonymous memory of the
- * target, written from here, relocated here (relative relocations are the only ones it has), so it
- * needs no path, no libc and no lock in there. Memory is never writable and executable at once:
- * text is written through /proc/PID/mem.
+ * See inject.h. The agent is loaded without a loader, so it needs no path, no libc and no lock in
+ * there. What is never written comes from a sealed file that is given to the target for the time,
+ * by the socket, and is the same memory in all targets; its data become anonymous memory, written
+ * from here, relocated here (relative relocations are the only ones it has). Where the file can't
+ * be had there all of it does. Memory is never writable and executable at once: text is written
+ * through /proc/PID/mem.
  */
 #include <elf.h>
 #include <errno.h>
@@ -58,6 +60,8 @@ struct work {
 	bool cut;    /* the agent was interrupted half-way: all it uses must stay */
 	u64 stack;   /* remote; 0: none */
 	int remote_fd;
+	int ours;    /* the other end, until the daemon has it */
+	int file_fd; /* the agent's file, there, for the time of the loading */
 	struct agent_withheld_list withheld;
 	char why[INJECT_WHY_MAX];
 };
@@ -256,9 +260,8 @@ static void set_extra_fds(struct work *w, int a, int b)
 
 static int make_socket(struct work *w)
 {
-	struct inject_event e = {.what = INJECT_SOCKET, .fd = -1};
 	int fds[2], err;
-	_cleanup_close_ int pidfd = -1, ours = -1;
+	_cleanup_close_ int pidfd = -1;
 	s64 ret;
 
 	err = remote(w, &ret, "make a socket pair", SYS_socketpair, AF_UNIX,
@@ -275,15 +278,80 @@ static int make_socket(struct work *w)
 	w->remote_fd = fds[0];
 	set_extra_fds(w, fds[0], fds[1]);
 	pidfd = (int)syscall(SYS_pidfd_open, w->req.pid, 0);
-	ours = pidfd < 0 ? -1 : (int)syscall(SYS_pidfd_getfd, pidfd, fds[1], 0);
-	err = ours < 0 ? -errno : 0;
+	w->ours = pidfd < 0 ? -1 : (int)syscall(SYS_pidfd_getfd, pidfd, fds[1], 0);
+	err = w->ours < 0 ? -errno : 0;
 	set_extra_fds(w, fds[0], -1);
 	remote_quietly(w, SYS_close, (u64)fds[1], 0, 0);
 	if (err)
 		return thread_fail(&w->thread, err, "cannot take a socket out of process %d: %s",
 				   w->req.pid, error_name(err));
-	report(w->report, &e, ours);
 	return 0;
+}
+
+static void hand_over(struct work *w)
+{
+	struct inject_event e = {.what = INJECT_SOCKET, .fd = -1};
+
+	report(w->report, &e, w->ours);
+	cleanup_close(&w->ours);
+}
+
+/* What the thread receives with: on its stack. */
+struct remote_message {
+	struct msghdr h;
+	struct iovec iov;
+	u64 byte;
+	union {
+		struct cmsghdr h;
+		char room[CMSG_SPACE(sizeof(int))];
+	} control;
+};
+
+/* The number that it has there, or -1. Its end of the socket has nothing else to be read. */
+static int receive_file(struct work *w)
+{
+	u64 at = w->stack;
+	struct remote_message m = {
+		.h = {.msg_iov = (void *)(at + offsetof(struct remote_message, iov)),
+		      .msg_iovlen = 1,
+		      .msg_control = (void *)(at + offsetof(struct remote_message, control)),
+		      .msg_controllen = sizeof(m.control)},
+		.iov = {(void *)(at + offsetof(struct remote_message, byte)), sizeof(m.byte)},
+	};
+	const u64 args[6] = {(u64)w->remote_fd, at, MSG_DONTWAIT | MSG_CMSG_CLOEXEC};
+	int fd = -1;
+	s64 ret;
+
+	if (thread_write(&w->thread, at, &m, sizeof(m)) ||
+	    thread_syscall(&w->thread, &ret, SYS_recvmsg, args) || ret < 0 ||
+	    (thread_read(&w->thread, at, &m, sizeof(m)) &&
+	     thread_read(&w->thread, at, &m, sizeof(m))))
+		return -1;
+	if (m.h.msg_controllen >= CMSG_LEN(sizeof(int)) && m.control.h.cmsg_type == SCM_RIGHTS)
+		memcpy(&fd, CMSG_DATA(&m.control.h), sizeof(fd));
+	return fd;
+}
+
+/* What can't be changed any more can be shared. */
+static void give_file(struct work *w)
+{
+	int seals = osl_shm_seals(w->req.agent_fd);
+
+	if (seals < 0 ||
+	    (seals & (OSL_SEAL_WRITE | OSL_SEAL_SIZE)) != (OSL_SEAL_WRITE | OSL_SEAL_SIZE))
+		return;
+	report(w->ours, &(struct inject_event){.fd = -1}, w->req.agent_fd);
+	w->file_fd = receive_file(w);
+	set_extra_fds(w, w->remote_fd, w->file_fd);
+}
+
+static void take_file_back(struct work *w)
+{
+	if (w->file_fd < 0)
+		return;
+	set_extra_fds(w, w->remote_fd, -1);
+	remote_quietly(w, SYS_close, (u64)w->file_fd, 0, 0);
+	w->file_fd = -1;
 }
 
 /* --- loading ------------------------------------------------------------------------------------
@@ -295,15 +363,39 @@ static int prot_of(u32 flags)
 	       (flags & PF_X ? PROT_EXEC : 0);
 }
 
+/* Is it in the file as it will be in memory? */
+static bool is_constant(const struct agent_file *f, const Elf64_Phdr *p)
+{
+	return !(p->p_flags & PF_W) && p->p_filesz == p->p_memsz &&
+	       p->p_vaddr % EBPFRT_PAGE_SIZE == 0 && p->p_offset % EBPFRT_PAGE_SIZE == 0 &&
+	       memcmp(f->image + p->p_vaddr, f->data + p->p_offset, p->p_filesz) == 0;
+}
+
+static bool share_segment(struct work *w, const Elf64_Phdr *p)
+{
+	const u64 args[6] = {w->base + p->p_vaddr,    p->p_memsz,      prot_of(p->p_flags),
+			     MAP_PRIVATE | MAP_FIXED, (u64)w->file_fd, p->p_offset};
+	s64 ret;
+
+	return w->file_fd >= 0 && is_constant(&w->file, p) &&
+	       thread_syscall(&w->thread, &ret, SYS_mmap, args) == 0 && (u64)ret == args[0];
+}
+
 static int load_segment(struct work *w, const Elf64_Phdr *p)
 {
 	u64 start = ALIGN_DOWN(p->p_vaddr, EBPFRT_PAGE_SIZE);
 	u64 end = ALIGN_UP(p->p_vaddr + p->p_memsz, EBPFRT_PAGE_SIZE), at;
 	u64 data = ALIGN_UP(p->p_vaddr + p->p_filesz, 8);
-	int err = remote_mmap(w, w->base + start, end - start, prot_of(p->p_flags), MAP_FIXED, &at);
+	int err;
+
+	if (share_segment(w, p))
+		return 0;
+	err = remote_mmap(w, w->base + start, end - start, prot_of(p->p_flags), MAP_FIXED, &at);
 
 	if (err == 0)
 		err = thread_write(&w->thread, at, w->file.image + start, data - start);
+	if (err == 0)
+		name_memory(w, at, end - start);
 	if (err && !w->why[0])
 		thread_fail(&w->thread, err, "cannot write the agent into process %d: %s",
 			    w->req.pid, error_name(err));
@@ -336,7 +428,6 @@ static int load(struct work *w)
 			err = load_segment(w, &f->ph[i]);
 	if (err)
 		return err;
-	name_memory(w, w->base, f->span);
 	for (int i = 0; i < f->eh->e_phnum; i++)
 		if (f->ph[i].p_type == PT_GNU_RELRO)
 			protect_relocated(w, &f->ph[i]);
@@ -503,12 +594,17 @@ static int inject(struct work *w)
 	err = make_stack(w);
 	if (err == 0)
 		err = see_who_is_there(w);
-	if (err == 0 && !w->base)
-		err = load(w);
 	if (err == 0)
 		err = make_socket(w);
-	if (err == 0)
+	if (err == 0 && !w->base) {
+		give_file(w);
+		err = load(w);
+		take_file_back(w);
+	}
+	if (err == 0) {
+		hand_over(w);
 		err = call_agent(w, reason);
+	}
 	return err;
 }
 
@@ -519,6 +615,7 @@ static void tidy(struct work *w)
 		return;
 	if (w->cut)
 		return;
+	take_file_back(w);
 	set_extra_fds(w, -1, -1);
 	if (w->remote_fd >= 0)
 		remote_quietly(w, SYS_close, (u64)w->remote_fd, 0, 0);
@@ -563,7 +660,7 @@ static void child_main(const struct inject_request *req, int sock)
 	u64 ms = req->timeout_ms ? req->timeout_ms : INJECT_TIMEOUT_MS;
 
 	prepare_child(req, sock);
-	w = (struct work){.req = *req, .report = sock, .remote_fd = -1};
+	w = (struct work){.req = *req, .report = sock, .remote_fd = -1, .ours = -1, .file_fd = -1};
 	w.thread.pid = req->pid;
 	w.thread.mem = -1;
 	w.thread.deadline_ns = osl_now_ns() + ms * 1000000;

@@ -30,7 +30,7 @@ enum inject_kind {
 struct inject_request {
 	enum inject_kind kind;
 	pid_t pid;
-	int agent_fd;	/* the agent's file; borrowed */
+	int agent_fd;	/* the agent's file; borrowed. Sealed, it is shared with the target */
 	u64 base;	/* INJECT_COMMAND: where it is loaded (agent_hello.text_base) */
 	u32 timeout_ms; /* of the whole thing, 0: INJECT_TIMEOUT_MS */
 	bool arms;	/* break bytes will be written: no thread may block SIGTRAP then */

@@ -17,6 +17,7 @@
 
 #include "core/run/image.h"
 #include "fake.h"
+#include "osl/osl.h"
 
 #define SHM_SIZE 65536
 #define WAIT_MS 5000
@@ -149,6 +150,24 @@ static int listen_at(const char *path)
 	return fd;
 }
 
+/* As the daemon has it. */
+static int sealed_agent(void)
+{
+	int file = open(fake_built("libebpfrt-agent.so"), O_RDONLY | O_CLOEXEC), fd;
+	struct stat st;
+	void *p;
+
+	cr_assert(file >= 0, "no libebpfrt-agent.so");
+	cr_assert_eq(fstat(file, &st), 0);
+	p = mmap(NULL, st.st_size, PROT_READ, MAP_PRIVATE, file, 0);
+	cr_assert_neq(p, MAP_FAILED);
+	fd = osl_image_create("ebpfrt-agent", p, st.st_size);
+	cr_assert(fd >= 0);
+	munmap(p, st.st_size);
+	close(file);
+	return fd;
+}
+
 void fake_open(struct fake *f)
 {
 	static u64 generation;
@@ -168,8 +187,7 @@ void fake_open(struct fake *f)
 	f->prog[PROG_WILD] = program(V_OTHER, offsetof(struct arch_regs, di), 9);
 	f->prog[PROG_OTHER] = program(V_OTHER, offsetof(struct arch_regs, di), 0);
 	f->prog[PROG_SLOW] = slow_program();
-	f->agent_file = open(fake_built("libebpfrt-agent.so"), O_RDONLY | O_CLOEXEC);
-	cr_assert(f->agent_file >= 0, "no libebpfrt-agent.so");
+	f->agent_file = sealed_agent();
 	snprintf(f->path, sizeof(f->path), "/tmp/ebpfrt-test-%d-%" PRIu64, getpid(), generation);
 	f->listen = listen_at(f->path);
 }

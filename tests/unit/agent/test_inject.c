@@ -277,6 +277,76 @@ Test(inject, detach_restores_every_byte)
 	fake_close(&f);
 }
 
+static u32 lines_of(pid_t pid, const char *file, const char *what)
+{
+	char path[64], line[512];
+	u32 n = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/%s", pid, file);
+	f = fopen(path, "re");
+	cr_assert(f);
+	while (fgets(line, sizeof(line), f))
+		n += strstr(line, what) != NULL;
+	fclose(f);
+	return n;
+}
+
+static u32 open_files(pid_t pid)
+{
+	char path[64];
+	u32 n = 0;
+
+	for (int fd = 0; fd < 256; fd++) {
+		snprintf(path, sizeof(path), "/proc/%d/fd/%d", pid, fd);
+		n += !access(path, F_OK);
+	}
+	return n;
+}
+
+/* What is never written is the file that all targets have, when nobody can change that. */
+static void is_shared(bool sealed)
+{
+	struct inject_event e;
+	struct target t;
+	struct fake f;
+	u32 files;
+	long v[4];
+
+	fake_open(&f);
+	if (!sealed) {
+		close(f.agent_file);
+		f.agent_file = open(fake_built("libebpfrt-agent.so"), O_RDONLY | O_CLOEXEC);
+	}
+	target_start(&t, NULL, "call", NULL);
+	files = open_files(t.pid);
+	inject(&f, &t, t.probe_me, t.probe_me, &e);
+	cr_expect_eq(lines_of(t.pid, "maps", "/memfd:ebpfrt-agent"), sealed ? 3 : 0);
+	cr_expect_eq(lines_of(t.pid, "maps", "rwx"), 0);
+	cr_expect_eq(open_files(t.pid), files, "no descriptor stays");
+	fputs("50\n", t.in);
+	fflush(t.in);
+	cr_assert_eq(target_done(&t, v, 4), 1);
+	cr_assert_eq(f.values[V_HITS], 50);
+	detach(&f, &t, e.base);
+	/* it is found there again */
+	inject(&f, &t, t.probe_me, 0, &e);
+	cr_expect(e.found);
+	cr_expect_eq(lines_of(t.pid, "maps", "/memfd:ebpfrt-agent"), sealed ? 3 : 0);
+	cr_assert_eq(target_wait(&t), 0);
+	fake_close(&f);
+}
+
+Test(inject, shares_a_sealed_file)
+{
+	is_shared(true);
+}
+
+Test(inject, copies_any_other)
+{
+	is_shared(false);
+}
+
 Test(inject, in_nanosleep_keeps_the_time)
 {
 	struct inject_event e;

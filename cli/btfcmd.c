@@ -185,6 +185,9 @@ static int header(char **words, int n)
 	btf = open_btf(words, n);
 	if (!btf)
 		return EXIT_FAILURE;
+	/* by which libbpf's headers know how registers are called */
+	if (!strcmp(words[n - 1], "builtin"))
+		puts("#ifndef __VMLINUX_H__\n#define __VMLINUX_H__\n#endif");
 	return btfdump_c(btf, words[n - 1]);
 }
 

@@ -35,13 +35,23 @@ static struct edition *new_edition(struct object *obj)
 	return &v[obj->neditions++];
 }
 
+/* Does it read anything that is not the same for all files? */
+static bool names_types(const struct object *obj)
+{
+	for (u32 i = 0; i < obj->nneeds; i++) {
+		if (!btf_is_registers(&obj->needs[i]))
+			return true;
+	}
+	return false;
+}
+
 /* That of the file at @place, or -1. */
 static int find_edition(const struct object *obj, const struct place *place)
 {
 	for (u32 i = 0; i < obj->neditions; i++) {
 		const struct edition *ed = &obj->editions[i];
 
-		if (!obj->nneeds || (ed->dev == place->dev && ed->ino == place->ino))
+		if (!names_types(obj) || (ed->dev == place->dev && ed->ino == place->ino))
 			return (int)i;
 	}
 	return -1;
@@ -230,7 +240,7 @@ static void ask_for_types(const struct object *obj, const struct object_opts *op
 	out->nneeds = obj->nneeds;
 	out->opts.debuginfo_dir = opts->debuginfo;
 	out->opts.quiet = common.quiet;
-	if (opts->btf.n || !obj->nneeds || !*env || !**env)
+	if (opts->btf.n || !names_types(obj) || !*env || !**env)
 		return;
 	out->user = env;
 	out->nuser = 1;
@@ -248,7 +258,7 @@ int edition_find_types(struct object *obj, u32 edition, const struct object_opts
 
 	ask_for_types(obj, opts, &env, &types);
 	ed->module = module_of(obj, edition);
-	if (!obj->nneeds && !types.nuser)
+	if (!names_types(obj) && !types.nuser)
 		return 0;
 	if (!binaries)
 		return out_error("out of memory"), -ENOMEM;

@@ -65,6 +65,9 @@ struct btf_need {
  */
 int btf_needs(const char *prog_o, struct btf_need *out, int max);
 
+/* Is it one of the registers, which are never the target's (target.c)? */
+bool btf_is_registers(const struct btf_need *need);
+
 /* Call @fn with the name of each program or map that a map of object file @prog_o leads to. */
 void btf_slots(const char *prog_o, void (*fn)(const char *name, void *cookie), void *cookie);
 

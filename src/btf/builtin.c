@@ -9,20 +9,23 @@
  *
  * Rules: pt_regs is exactly what a program's context is here (arch.h). Of the other structures only
  * the members are there that a user-space tracer can sensibly name; CO-RE matches by name, so their
- * order and the members left out don't matter. The first error sticks in `err`. The functions come
- * first: a program calls one by the number of its FUNC (core/run/kfunc.h).
+ * order and the members left out don't matter. Of what programs ask for (a helper, a type of maps)
+ * there is what is served, nothing else. The first error sticks in `err`. The functions come first:
+ * a program calls one by the number of its FUNC (core/run/kfunc.h). What is here does for a
+ * vmlinux.h, too.
  */
 #include "btf/builtin.h"
 
 #include <errno.h>
+#include <linux/bpf.h>
 #include <linux/btf.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
 
-#define WORDS 1024u
-#define CHARS 2048u
+#define WORDS 4096u
+#define CHARS 8192u
 
 struct builder {
 	u32 words[WORDS]; /* of types */
@@ -134,6 +137,164 @@ static void add_typedefs(struct builder *b)
 	add_typedef(b, "s64", add_typedef(b, "__s64", b->s64_id));
 	add_typedef(b, "u64", add_typedef(b, "__u64", b->u64_id));
 	add_typedef(b, "pid_t", add_typedef(b, "__kernel_pid_t", b->s32_id));
+	add_typedef(b, "uid_t", add_typedef(b, "__kernel_uid32_t", b->u32_id));
+	add_typedef(b, "gid_t", add_typedef(b, "__kernel_gid32_t", b->u32_id));
+	add_typedef(b, "size_t", add_typedef(b, "__kernel_size_t", b->ulong_id));
+	add_typedef(b, "loff_t", add_typedef(b, "__kernel_loff_t", b->s64_id));
+	add_typedef(b, "uintptr_t", b->ulong_id);
+	add_typedef(b, "bool", b->bool_id);
+}
+
+/* What the kernel's headers call its numbers, also those of bytes in a certain order. */
+static void add_odd_typedefs(struct builder *b)
+{
+	static const char *const wide[] = {"16", "32", "64"};
+	static const char *const kinds[] = {"__be", "__le"};
+	u32 s8_id = add_int(b, "signed char", 1, BTF_INT_SIGNED);
+	u32 s16_id = add_int(b, "short int", 2, BTF_INT_SIGNED);
+	u32 id[] = {b->u16_id, b->u32_id, b->u64_id};
+	char name[8];
+
+	add_typedef(b, "s8", add_typedef(b, "__s8", s8_id));
+	add_typedef(b, "s16", add_typedef(b, "__s16", s16_id));
+	add_int(b, "long int", 8, BTF_INT_SIGNED);
+	for (u32 i = 0; i < 6; i++) {
+		strcat(strcpy(name, kinds[i / 3]), wide[i % 3]);
+		add_typedef(b, name, id[i % 3]);
+	}
+	add_typedef(b, "__sum16", b->u16_id);
+	add_typedef(b, "__wsum", b->u32_id);
+}
+
+struct value {
+	const char *name;
+	u32 value;
+};
+
+static void add_enum(struct builder *b, const char *name, const struct value *v, u32 n)
+{
+	add_type(b, name, BTF_KIND_ENUM, 4);
+	for (u32 i = 0; i < n; i++)
+		add_part(b, v[i].name, v[i].value);
+}
+
+#define VALUE(name)                                                                                \
+	{                                                                                          \
+#name, name                                                                        \
+	}
+#define MAP(type) VALUE(BPF_MAP_TYPE_##type)
+#define FUNC(name) VALUE(BPF_FUNC_##name)
+
+/* The numbers that bpf(2) takes, as far as they are served: programs ask for some before. */
+static void add_bpf_enums(struct builder *b)
+{
+	static const struct value truth[] = {{"false", 0}, {"true", 1}};
+	static const struct value maps[] = {MAP(HASH),
+					    MAP(ARRAY),
+					    MAP(PROG_ARRAY),
+					    MAP(PERF_EVENT_ARRAY),
+					    MAP(PERCPU_HASH),
+					    MAP(PERCPU_ARRAY),
+					    MAP(STACK_TRACE),
+					    MAP(LRU_HASH),
+					    MAP(LRU_PERCPU_HASH),
+					    MAP(ARRAY_OF_MAPS),
+					    MAP(HASH_OF_MAPS),
+					    MAP(QUEUE),
+					    MAP(STACK),
+					    MAP(RINGBUF),
+					    MAP(BLOOM_FILTER),
+					    MAP(USER_RINGBUF)};
+	static const struct value flags[] = {VALUE(BPF_ANY),
+					     VALUE(BPF_NOEXIST),
+					     VALUE(BPF_EXIST),
+					     VALUE(BPF_F_LOCK),
+					     VALUE(BPF_F_NO_PREALLOC),
+					     VALUE(BPF_F_NO_COMMON_LRU),
+					     VALUE(BPF_F_RDONLY_PROG),
+					     VALUE(BPF_F_MMAPABLE),
+					     VALUE(BPF_F_USER_STACK),
+					     VALUE(BPF_F_REUSE_STACKID),
+					     VALUE(BPF_F_FAST_STACK_CMP),
+					     VALUE(BPF_RB_NO_WAKEUP),
+					     VALUE(BPF_RB_FORCE_WAKEUP),
+					     VALUE(BPF_RB_AVAIL_DATA),
+					     VALUE(BPF_RB_RING_SIZE),
+					     VALUE(BPF_RB_CONS_POS),
+					     VALUE(BPF_RB_PROD_POS),
+					     {"BPF_F_CURRENT_CPU", 0xffffffff}};
+
+	add_enum(b, "", truth, ARRAY_SIZE(truth));
+	add_enum(b, "bpf_map_type", maps, ARRAY_SIZE(maps));
+	add_enum(b, "", flags, ARRAY_SIZE(flags));
+}
+
+/* The test has the verifier's table beside it. */
+static void add_helpers(struct builder *b)
+{
+	static const struct value helpers[] = {FUNC(map_lookup_elem),
+					       FUNC(map_update_elem),
+					       FUNC(map_delete_elem),
+					       FUNC(map_lookup_percpu_elem),
+					       FUNC(map_push_elem),
+					       FUNC(map_pop_elem),
+					       FUNC(map_peek_elem),
+					       FUNC(for_each_map_elem),
+					       FUNC(loop),
+					       FUNC(tail_call),
+					       FUNC(probe_read),
+					       FUNC(probe_read_str),
+					       FUNC(probe_read_user),
+					       FUNC(probe_read_kernel),
+					       FUNC(probe_read_user_str),
+					       FUNC(probe_read_kernel_str),
+					       FUNC(copy_from_user),
+					       FUNC(ktime_get_ns),
+					       FUNC(ktime_get_boot_ns),
+					       FUNC(ktime_get_coarse_ns),
+					       FUNC(ktime_get_tai_ns),
+					       FUNC(jiffies64),
+					       FUNC(get_prandom_u32),
+					       FUNC(get_smp_processor_id),
+					       FUNC(get_numa_node_id),
+					       FUNC(get_current_pid_tgid),
+					       FUNC(get_ns_current_pid_tgid),
+					       FUNC(get_current_uid_gid),
+					       FUNC(get_current_comm),
+					       FUNC(get_current_cgroup_id),
+					       FUNC(get_attach_cookie),
+					       FUNC(get_func_ip),
+					       FUNC(get_retval),
+					       FUNC(trace_printk),
+					       FUNC(trace_vprintk),
+					       FUNC(snprintf),
+					       FUNC(strtol),
+					       FUNC(strtoul),
+					       FUNC(strncmp),
+					       FUNC(ringbuf_output),
+					       FUNC(ringbuf_reserve),
+					       FUNC(ringbuf_submit),
+					       FUNC(ringbuf_discard),
+					       FUNC(ringbuf_query),
+					       FUNC(user_ringbuf_drain),
+					       FUNC(perf_event_output),
+					       FUNC(get_stackid),
+					       FUNC(get_stack),
+					       FUNC(spin_lock),
+					       FUNC(spin_unlock),
+					       FUNC(timer_init),
+					       FUNC(timer_set_callback),
+					       FUNC(timer_start),
+					       FUNC(timer_cancel),
+					       FUNC(dynptr_from_mem),
+					       FUNC(dynptr_read),
+					       FUNC(dynptr_write),
+					       FUNC(dynptr_data),
+					       FUNC(ringbuf_reserve_dynptr),
+					       FUNC(ringbuf_submit_dynptr),
+					       FUNC(ringbuf_discard_dynptr)};
+
+	add_enum(b, "bpf_func_id", helpers, ARRAY_SIZE(helpers));
 }
 
 /* A structure of unsigned longs, in order. */
@@ -224,6 +385,25 @@ static u32 add_opaque(struct builder *b, const char *name, u32 words)
 	if (words != 1)
 		add_array(b, b->u64_id, words);
 	return id;
+}
+
+/*
+ * What tools ask for to find out what they run on: is there a ring buffer; and what libbpf's own
+ * headers name.
+ */
+static void add_asked(struct builder *b)
+{
+	add_struct(b, "bpf_ringbuf", 0);
+	add_struct(b, "bpf_spin_lock", 4);
+	add_field(b, "val", b->u32_id, 0);
+	add_opaque(b, "bpf_timer", 2);
+	add_struct(b, "bpf_perf_event_value", 24);
+	add_field(b, "counter", b->u64_id, 0);
+	add_field(b, "enabled", b->u64_id, 8);
+	add_field(b, "running", b->u64_id, 16);
+	add_struct(b, "bpf_pidns_info", 8);
+	add_field(b, "pid", b->u32_id, 0);
+	add_field(b, "tgid", b->u32_id, 4);
 }
 
 static u32 add_ptr(struct builder *b, u32 to)
@@ -326,8 +506,12 @@ int btf_builtin_raw(void **out, u32 *size)
 	add_functions(b);
 	add_base_types(b);
 	add_typedefs(b);
+	add_odd_typedefs(b);
+	add_bpf_enums(b);
+	add_helpers(b);
 	add_registers(b);
 	add_task(b);
+	add_asked(b);
 	complete_functions(b);
 	return b->err ? b->err : write_file(b, out, size);
 }

@@ -334,16 +334,19 @@ static int join_modules(struct joiner *j)
 
 /* --- a view ---------------------------------------------------------------------------------- */
 
+bool btf_is_registers(const struct btf_need *need)
+{
+	return !strcmp(need->name, "pt_regs") || !strcmp(need->name, "user_pt_regs");
+}
+
 /* The built-in types: of the registers the only ones, of all else the last. */
 static void take_builtin(struct joiner *j, u32 end, bool registers)
 {
 	for (u32 i = 0; i < j->r->nneeds; i++) {
 		const struct btf_need *need = &j->r->needs[i];
-		bool is_registers =
-			!strcmp(need->name, "pt_regs") || !strcmp(need->name, "user_pt_regs");
 		u32 id = j->holders[i].id ? 0 : find_need(j->all, need, 1, end);
 
-		if (id && (is_registers || !registers))
+		if (id && (btf_is_registers(need) || !registers))
 			j->holders[i] =
 				(struct holder){id, 1, end, UINT32_MAX, "the built-in types"};
 	}

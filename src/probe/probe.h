@@ -40,7 +40,6 @@ const struct probe_mapping *probe_maps_find(const struct probe_maps *maps,
 /* A free range of @size bytes inside [lo, hi], page-aligned, nearest to @near; 0 when there is
  * none. */
 u64 probe_maps_gap(const struct probe_maps *maps, u64 lo, u64 hi, u64 near, u64 size);
-
 /* Is [@addr, @addr + @size) free in the same sense? */
 bool probe_maps_is_free(const struct probe_maps *maps, u64 addr, u64 size);
 /* Where the first named mapping above @addr begins that is not for slots, or ~0: right below such a

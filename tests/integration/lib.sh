@@ -22,7 +22,7 @@ if [ -z "${EBPFRT_STAGE:-}" ]; then
 		"$top_srcdir"/cli/completion/ebpfrt.bash "$top_srcdir"/cli/ebpfrt-gdb.py; do
 		[ ! -e "$f" ] || cp -r "$f" "$stage/"
 	done
-	for f in "$top_srcdir"/samples/*.bpf.o; do
+	for f in "$top_srcdir"/samples/*.bpf.o "$top_srcdir"/samples/*.[ch]; do
 		[ ! -f "$f" ] || cp -n "$f" "$stage/samples/"
 	done
 	for f in "$top_srcdir"/tests/integration/bin/*.bpf.o; do # built, or part of the tarball

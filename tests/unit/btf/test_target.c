@@ -13,6 +13,7 @@
 #include "base/macros.h"
 #include "btf/btf.h"
 #include "core/load/verify_proto.h"
+#include "core/run/map/map.h"
 
 static char dir[64];
 
@@ -159,6 +160,54 @@ Test(target, builtin_functions_have_fixed_numbers)
 	cr_expect_eq(btf__resolve_size(btf, btf__find_by_name(btf, "bpf_dynptr")), 16);
 	cr_expect_eq(btf__resolve_size(btf, btf__find_by_name(btf, "bpf_iter_num")), 8);
 	cr_expect_eq(btf__resolve_size(btf, btf__find_by_name(btf, "bpf_iter_bits")), 16);
+	btf__free(btf);
+}
+
+/* A program that asks whether there is a helper is told what the verifier says of it. */
+Test(target, builtin_helpers_are_those_served)
+{
+	const struct btf_type *t;
+	u64 served[8] = {0}, named[8] = {0};
+	struct btf *btf;
+	s32 id;
+
+	cr_assert_eq(btf_builtin(&btf), 0);
+	id = btf__find_by_name_kind(btf, "bpf_func_id", BTF_KIND_ENUM);
+	cr_assert_gt(id, 0);
+	t = btf__type_by_id(btf, (u32)id);
+	for (u32 i = 0; i < btf_vlen(t); i++) {
+		u32 func = (u32)btf_enum(t)[i].val;
+		const char *name = btf__name_by_offset(btf, btf_enum(t)[i].name_off);
+
+		cr_assert_lt(func, 512);
+		cr_expect_str_eq(name + 9, ebpf_proto_name(func) + 4);
+		named[func / 64] |= 1ull << func % 64;
+	}
+	for (u32 func = 1; func < 512; func++) {
+		if (ebpf_proto_helper(func, BPF_PROG_TYPE_KPROBE))
+			served[func / 64] |= 1ull << func % 64;
+	}
+	for (u32 func = 1; func < 512; func++)
+		cr_expect_eq(served[func / 64] >> func % 64 & 1, named[func / 64] >> func % 64 & 1,
+			     "%s", ebpf_proto_name(func));
+	btf__free(btf);
+}
+
+Test(target, builtin_maps_are_those_served)
+{
+	const struct btf_type *t;
+	struct btf *btf;
+	u64 named = 0;
+	s32 id;
+
+	cr_assert_eq(btf_builtin(&btf), 0);
+	id = btf__find_by_name_kind(btf, "bpf_map_type", BTF_KIND_ENUM);
+	cr_assert_gt(id, 0);
+	t = btf__type_by_id(btf, (u32)id);
+	for (u32 i = 0; i < btf_vlen(t); i++)
+		named |= 1ull << btf_enum(t)[i].val;
+	for (u32 type = 1; type < 40; type++)
+		cr_expect_eq(ebpf_map_ops_of(type) != NULL, named >> type & 1, "type %u", type);
 	btf__free(btf);
 }
 

@@ -165,6 +165,7 @@ static int trace(struct object *obj)
 		.json = config.json,
 		.no_maps = config.no_maps,
 		.missing = object_missing(&config.object),
+		.opts = &config.object,
 		.duration_ns = config.duration,
 		.pids = &config.pids,
 	};

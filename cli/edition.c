@@ -77,12 +77,12 @@ int editions_assign(struct object *obj)
 	return 0;
 }
 
-/* Names of files live with their attachments, which move when there are more of them. */
-static const char *module_of(const struct object *obj, u32 edition)
+/* The file that its programs go to, which is the caller's; NULL: they go nowhere. */
+static char *module_of(const struct object *obj, u32 edition)
 {
 	for (u32 i = 0; i < obj->nattachments; i++) {
 		if (obj->attachments[i].edition == edition)
-			return obj->attachments[i].place.path;
+			return strdup(obj->attachments[i].place.path);
 	}
 	return NULL;
 }

@@ -119,6 +119,7 @@ void object_free(struct object **obj)
 	for (u32 i = 0; i < o->neditions; i++) {
 		bpf_object__close(o->editions[i].bpf);
 		btf_view_free(&o->editions[i].types);
+		free(o->editions[i].module);
 	}
 	free(o->editions);
 	free(o->needs);
@@ -223,6 +224,8 @@ static int resolve_in(struct object *obj, u32 prog, const struct spec *spec,
 	struct attachment *a;
 	int err = spec_resolve(spec, scope, &place, why);
 
+	if (err && scope->mapped)
+		return 0;
 	if (err)
 		return out_error("%s: %s: %s", obj->file, obj->progs[prog].name, why), err;
 	a = is_attached_already(obj, prog, spec, &place) ? NULL : new_attachment(obj);
@@ -399,7 +402,7 @@ int object_open(struct object *obj, const struct object_opts *opts)
 	int err = editions_assign(obj);
 
 	for (u32 i = 0; !err && i < obj->neditions; i++) {
-		if (!obj->editions[i].bpf)
+		if (!obj->editions[i].bpf && !obj->editions[i].failed)
 			err = open_edition(obj, i, opts);
 	}
 	return err;
@@ -544,7 +547,7 @@ int object_load(struct object *obj)
 	if (err)
 		return out_error("%s", ebpfrt_error()), err;
 	for (u32 i = 0; !err && i < obj->neditions; i++) {
-		if (!obj->editions[i].loaded)
+		if (!obj->editions[i].loaded && !obj->editions[i].failed)
 			err = load_edition(obj, i);
 	}
 	return err;
@@ -687,25 +690,104 @@ static void wipe_progress(bool shown)
 		fputs("\r\033[K", stderr);
 }
 
-int object_attach(struct object *obj, const struct object_opts *opts)
+static int attach_from(struct object *obj, u32 first, const struct object_opts *opts)
 {
 	const bool partial = object_missing(opts) != MISSING_ERROR;
-	bool shown;
 	int err = ebpfrt_batch_begin(), end;
 
 	if (err)
 		return out_error("%s", ebpfrt_error()), err;
-	shown = show_progress(obj);
-	for (u32 i = 0; !err && i < obj->nattachments; i++)
+	for (u32 i = first; !err && i < obj->nattachments; i++)
 		err = attach_one(obj, &obj->attachments[i], partial);
 	end = ebpfrt_batch_end();
-	wipe_progress(shown);
 	if (!err && end)
 		return out_error("%s\n  `ebpfrt check -p PID %s` says which of its probes can be "
 				 "attached",
 				 ebpfrt_error(), obj->file),
 		       end;
 	return err;
+}
+
+int object_attach(struct object *obj, const struct object_opts *opts)
+{
+	bool shown = show_progress(obj);
+	int err = attach_from(obj, 0, opts);
+
+	wipe_progress(shown);
+	return err;
+}
+
+/* --- what comes later --- */
+
+/* Forget the attachments from @first on: they couldn't be made. */
+static void drop_from(struct object *obj, u32 first)
+{
+	for (u32 i = first; i < obj->nattachments; i++) {
+		struct attachment *a = &obj->attachments[i];
+
+		bpf_link__destroy(a->link);
+		if (a->fd >= 0)
+			close(a->fd);
+		place_deinit(&a->place);
+	}
+	obj->nattachments = first;
+}
+
+/* Those to files that were tried before, and of which it was said why not. */
+static void drop_failed(struct object *obj, u32 first)
+{
+	u32 n = first;
+
+	for (u32 i = first; i < obj->nattachments; i++) {
+		if (obj->editions[obj->attachments[i].edition].failed)
+			place_deinit(&obj->attachments[i].place);
+		else
+			obj->attachments[n++] = obj->attachments[i];
+	}
+	obj->nattachments = n;
+}
+
+static void find_more(struct object *obj, const struct object_opts *opts, pid_t pid)
+{
+	const struct spec_scope scope = {.pid = pid, .mapped = true};
+	char why[SPEC_WHY_MAX];
+	struct spec spec;
+
+	for (u32 i = 0; i < obj->nprogs; i++) {
+		const struct object_prog *prog = &obj->progs[i];
+
+		if (object_is_wanted(prog, opts) &&
+		    !spec_parse(object_spec(prog, opts), &spec, why) && spec.kind != SPEC_OTHER &&
+		    spec.kind != SPEC_NONE)
+			resolve_in(obj, i, &spec, &scope);
+	}
+}
+
+u32 object_extend(struct object *obj, const struct object_opts *opts, pid_t pid)
+{
+	u32 first = obj->nattachments, was = obj->neditions;
+	int err;
+
+	find_more(obj, opts, pid);
+	if (obj->nattachments == first || editions_assign(obj))
+		return 0;
+	drop_failed(obj, first);
+	if (obj->nattachments == first)
+		return 0;
+	if (obj->nscopes < OPT_LIST_MAX)
+		obj->scopes[obj->nscopes++] = (struct spec_scope){.pid = pid};
+	err = object_open(obj, opts);
+	if (!err)
+		err = object_load(obj);
+	if (!err)
+		err = attach_from(obj, first, opts);
+	if (!err)
+		return obj->nattachments - first;
+	out_warn("%s is not probed in process %d", obj->attachments[first].place.path, pid);
+	drop_from(obj, first);
+	for (u32 i = was; i < obj->neditions; i++)
+		obj->editions[i].failed = true;
+	return 0;
 }
 
 int object_detach(struct object *obj)

@@ -39,10 +39,11 @@ struct object_map {
  */
 struct edition {
 	struct bpf_object *bpf;
-	const char *module; /* the file, of an attachment's; NULL: none in particular */
+	char *module; /* the file; NULL: none in particular; owned */
 	u64 dev, ino;
 	struct btf_view types;
 	bool loaded;
+	bool failed; /* later than the first ones */
 };
 
 struct object {
@@ -126,6 +127,12 @@ int object_load(struct object *obj);
 enum object_missing object_missing(const struct object_opts *opts);
 /* Attach everything that was resolved, in one batch. */
 int object_attach(struct object *obj, const struct object_opts *opts);
+/*
+ * Process @pid has a new program, or other libraries: go to those that are called as what is probed
+ * already, and are other files. How many attachments are new, the last ones; a file that can't be
+ * probed is said once, and left out.
+ */
+u32 object_extend(struct object *obj, const struct object_opts *opts, pid_t pid);
 /* Detach everything; the targets are restored when this returns. */
 int object_detach(struct object *obj);
 

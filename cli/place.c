@@ -304,6 +304,8 @@ int spec_find_file(const char *name, const struct spec_scope *scope, char *path,
 {
 	int found;
 
+	if (scope->mapped && (!*name || strchr(name, '/')))
+		return -ENOENT;
 	if (is_exe_name(name, scope))
 		return find_exe(scope, path, why);
 	if (strchr(name, '/')) {
@@ -317,6 +319,8 @@ int spec_find_file(const char *name, const struct spec_scope *scope, char *path,
 		if (found)
 			return found < 0 ? found : 0;
 	}
+	if (scope->mapped)
+		return -ENOENT;
 	if (scope->exe && !scope->pid && find_needed(name, scope->exe, path))
 		return 0;
 	if (search_short(name, path))

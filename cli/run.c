@@ -188,7 +188,8 @@ static int run_under(const char *path, char **argv)
 			    .nobjs = config.progs.n,
 			    .json = config.json,
 			    .no_maps = config.no_maps,
-			    .missing = object_missing(&config.object)};
+			    .missing = object_missing(&config.object),
+			    .opts = &config.object};
 	_cleanup_free_ char **env = NULL;
 	char exe[PATH_MAX];
 	int status;

@@ -209,6 +209,29 @@ void session_announce(struct session *s)
 	}
 }
 
+/* --- what comes later --- */
+
+/* Other versions of what is probed, in processes that were followed: each is probed, too. */
+static void extend(struct session *s, pid_t pid)
+{
+	for (u32 k = 0; k < s->nobjs; k++) {
+		struct object *obj = s->objs[k];
+		u32 n = object_extend(obj, s->opts, pid);
+
+		for (u32 i = obj->nattachments - n; i < obj->nattachments; i++) {
+			if (!s->child || common.verbose || s->json)
+				announce_one(s, obj, &obj->attachments[i]);
+		}
+	}
+}
+
+static void extend_all(struct session *s)
+{
+	for (u32 i = 0; s->opts && !s->over && i < s->nchanged; i++)
+		extend(s, s->changed[i]);
+	s->nchanged = 0;
+}
+
 /* --- the loop --- */
 
 static int watch(struct session *s, int fd, u64 who)
@@ -373,6 +396,22 @@ static void on_unfollowed(struct session *s, const struct ebpfrt_event *ev)
 		out_warn("%s", ev->text);
 }
 
+/* Looked at when all events are in: to attach is to ask the daemon something. */
+static void on_modules(struct session *s, pid_t pid)
+{
+	pid_t *v;
+
+	for (u32 i = 0; i < s->nchanged; i++) {
+		if (s->changed[i] == pid)
+			return;
+	}
+	v = realloc(s->changed, (s->nchanged + 1) * sizeof(*v));
+	if (!v)
+		return;
+	s->changed = v;
+	v[s->nchanged++] = pid;
+}
+
 static void on_event(const struct ebpfrt_event *ev, void *cookie)
 {
 	struct session *s = cookie;
@@ -407,6 +446,9 @@ static void on_event(const struct ebpfrt_event *ev, void *cookie)
 		if (ev->text)
 			(ev->link ? out_note : out_warn)("%s", ev->text);
 		break;
+	case EBPFRT_EVENT_MODULES:
+		on_modules(s, ev->pid);
+		break;
 	case EBPFRT_EVENT_TARGET_END:
 		out_debug("process %d has ended", ev->pid);
 		break;
@@ -419,6 +461,7 @@ static void drain(struct session *s)
 		s->daemon_gone = true;
 		s->over = true;
 	}
+	extend_all(s);
 	if (s->rings) {
 		ring_buffer__poll(s->rings, 0);
 		ring_buffer__consume(s->rings);
@@ -675,6 +718,7 @@ int session_finish(struct session *s)
 void session_deinit(struct session *s)
 {
 	session_close_streams(s);
+	free(s->changed);
 	if (s->epoll > 0)
 		close(s->epoll);
 	if (s->signals > 0)

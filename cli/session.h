@@ -20,10 +20,11 @@ struct session {
 	FILE *stream; /* results */
 	bool json, no_maps;
 	enum object_missing missing;
-	u64 duration_ns;	     /* 0: no limit */
-	const struct opt_pids *pids; /* targets; NULL with a child */
-	pid_t child;		     /* 0: none */
-	int child_fd;		     /* pidfd */
+	const struct object_opts *opts; /* NULL: what comes later isn't looked at */
+	u64 duration_ns;		/* 0: no limit */
+	const struct opt_pids *pids;	/* targets; NULL with a child */
+	pid_t child;			/* 0: none */
+	int child_fd;			/* pidfd */
 
 	/* private */
 	int epoll, signals, timer;
@@ -38,6 +39,8 @@ struct session {
 		int fd;	   /* pidfd, -1: none */
 		bool done; /* it has ended, or another client detached it */
 	} targets[OPT_LIST_MAX];
+	pid_t *changed; /* processes that have other files than before */
+	u32 nchanged;
 	u32 alive, left; /* targets that are not done; that were detached */
 	bool ended;	 /* what was traced has */
 	bool over, daemon_gone;

@@ -63,6 +63,7 @@ void place_deinit(struct place *place);
 struct spec_scope {
 	pid_t pid;	 /* 0: none */
 	const char *exe; /* of the command; NULL: none */
+	bool mapped;	 /* only what the process has mapped, and no executable */
 };
 
 /*

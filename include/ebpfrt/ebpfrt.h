@@ -167,8 +167,10 @@ enum ebpfrt_event_type {
 	EBPFRT_EVENT_LOST,	    /* lost more bpf_printk lines, and no line after them yet */
 	EBPFRT_EVENT_UNFOLLOWED,    /* pid has executed lost programs that are not followed: text
 				       names the one, or is NULL */
-	EBPFRT_EVENT_ASLEEP, /* pid is under a debugger, and its probes sleep; or, with link, they
-				are awake again: text */
+	EBPFRT_EVENT_MODULES, /* pid has a new program, or other libraries than before: there may be
+				 more to attach to */
+	EBPFRT_EVENT_ASLEEP,  /* pid is under a debugger, and its probes sleep; or, with link, they
+				 are awake again: text */
 };
 struct ebpfrt_event {
 	enum ebpfrt_event_type type;

@@ -113,6 +113,7 @@ static int dispatch_event(const struct frame *f, event_fn fn, void *cookie)
 		[MSG_EVENT_LINK_DETACHED] = EBPFRT_EVENT_LINK_DETACHED,
 		[MSG_EVENT_UNFOLLOWED] = EBPFRT_EVENT_UNFOLLOWED,
 		[MSG_EVENT_ASLEEP] = EBPFRT_EVENT_ASLEEP,
+		[MSG_EVENT_MODULES] = EBPFRT_EVENT_MODULES,
 	};
 	struct ebpfrt_event ev = {0};
 	_cleanup_free_ char *why = NULL;

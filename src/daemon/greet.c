@@ -81,6 +81,7 @@ static struct target *started(struct daemon *d, s32 pid, const struct agent_hell
 		join_family(t, f);
 	target_link_up(t);
 	debugger_look(t);
+	target_event(d, t, MSG_EVENT_MODULES, 0, 0, NULL);
 	return t;
 }
 
@@ -131,8 +132,10 @@ static struct target *greeted(struct daemon *d, s32 pid, const struct agent_hell
 		return forked(d, pid, h);
 	case AGENT_MODULES:
 		t = target_by_pid(d, pid);
-		if (t)
+		if (t) {
 			t->modules = true;
+			target_event(d, t, MSG_EVENT_MODULES, 0, 0, NULL);
+		}
 		return t;
 	case AGENT_CALLED:
 		t = target_by_pid(d, pid);

@@ -260,6 +260,7 @@ enum msg_event_what {
 	MSG_EVENT_LINK_DETACHED, /* the session's */
 	MSG_EVENT_UNFOLLOWED,	 /* it has executed .link programs that are not followed */
 	MSG_EVENT_ASLEEP,	 /* its probes sleep, or (.link) are awake again */
+	MSG_EVENT_MODULES,	 /* it has a new program, or other libraries */
 };
 
 struct msg_event {

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # One object, several files with types of their own: each program reads those of the file it is in, in every version at once.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
-plan 40
+plan 52
 
 o=$bin/modules.bpf.o
 m=$bin/mod
@@ -82,6 +82,49 @@ is "check: it is fine" "$status" 0
 
 try ebpfrt check --prog "on_item=uprobe:$m/v1/libmod.so.1:item_use" --btf "$m/app1" "$o"
 like "check: a target that isn't known" "$out" "^on_app .*known with -p PID"
+
+# --- a process that becomes another program, with another version
+mkfifo later.in later.out
+ebpfrt -v run -o results -P "$o" -- "$m/app1" "$m/app2" <later.in >later.out 2>later.err &
+run_child=$!
+exec 3>later.in 4<later.out
+read -r _ app1 <&4
+use1 5 50
+echo "0 0" >&3
+read -r word _ <&4
+is "later: it is another program" "$word" ready
+probed() {
+	ebpfrt link list | grep -A1 'v2/libmod.so.1.2.0:item_use' | grep -q attached
+}
+until_true probed && ok "later: its version is probed" || not_ok "later: its version is probed" "$(ebpfrt link list)" "$(cat later.err)"
+use1 7 70
+is "later: it is as ever" "$answer" used
+exec 3>&- 4<&-
+wait $run_child
+is "later: so is its end" "$?" 0
+like "later: what it read is right" "$(cat results)" "^@seen\[$app1\]: { \"value\": 1007, \"weight\": 70, \"own\": 6, \"caller\": 70,"
+like "later: said" "$(cat later.err)" "on_item +uprobe .*v2/libmod.so.1.2.0:item_use  attached"
+
+mkfifo later2.in later2.out
+ebpfrt run -o results -P "$o" -- "$m/app1" "$m/app3" "$m/app3" <later2.in >later2.out 2>later.err &
+run_child=$!
+exec 3>later2.in 4<later2.out
+read -r _ app1 <&4
+for again in once twice; do
+	echo "0 0" >&3
+	read -r word _ <&4
+	refused() {
+		grep -q 'v3/libmod.so.1 is not probed in process' later.err
+	}
+	until_true refused && ok "later: a version without the field is left out ($again)" ||
+		not_ok "later: a version without the field is left out ($again)" "$(cat later.err)"
+	use1 7 70
+	is "later: it is as ever ($again)" "$answer" used
+done
+exec 3>&- 4<&-
+wait $run_child
+like "later: with the reason" "$(cat later.err)" "reads field 'value' of struct item, which .*/v3/libmod.so.1 does not have"
+is "later: once" "$(grep -c 'is not probed in process' later.err)" 1
 
 # --- what isn't there
 app_start 1 app3

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Uses the library of modules_lib.c, and has a struct item of its own, as well as a struct caller that the library only
- * hands on. A line "VALUE ID" on standard input is answered by "used".
+ * Uses the library of modules_lib.c, and has a struct item of its own, as well as a struct caller
+ * that the library only hands on. A line "VALUE ID" on standard input is answered by "used"; "0 0"
+ * makes it another program, which is given.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,13 +27,18 @@ __attribute__((noinline)) int app_use(struct item *it)
 	return it->value;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	int value, id;
+
+	setvbuf(stdin, NULL, _IONBF, 0);
 
 	printf("ready %d\n", (int)getpid());
 	fflush(stdout);
 	while (scanf("%d %d", &value, &id) == 2) {
+		if (!value && argc > 1)
+			return execv(argv[1], argv + 1);
+
 		struct caller caller = {.pad = {1}, .id = id};
 		struct item own = {.x = 1, .value = value + 1};
 		void *it = item_new(value, value * 10L);

@@ -409,7 +409,8 @@ static int add_link_create(struct wire *w, const struct surface_cmd *c)
 
 	if (type == BPF_TRACE_ITER)
 		return add_ptr(w, c, &iter);
-	if (type != EBPFRT_BPF_TRACE_UPROBE_MULTI && type != EBPFRT_BPF_TRACE_UPROBE_SESSION)
+	if (type != EBPFRT_BPF_TRACE_UPROBE_MULTI && type != EBPFRT_BPF_TRACE_UPROBE_SESSION &&
+	    type != BPF_TRACE_FENTRY && type != BPF_TRACE_FEXIT)
 		return 0;
 	/* the daemon says what is wrong with others */
 	if (!path || !get_u64(&c->attr, U(offsets)) || cnt > MULTI_MAX)

@@ -32,8 +32,9 @@ result "no function over 100 lines but the dispatch tables" "$(printf '%s\n' "$l
 	grep -vE ':(interp_[a-z]+|run_insns|disasm|emit_insn|fill_types|bpf_command)$')"
 result "no file over 1200 lines" "$(find src agent cli -name '*.[chS]' -exec wc -l {} + | awk '$2 != "total" && $1 > 1200')"
 result "nothing unfinished" "$(grep -rnwE 'TODO|FIXME|XXX|HACK' src agent cli include samples | head)"
-# What has to be trusted of the verifier beside the shared domain: these numbers only get smaller.
-checker=2135 code=1692
+# What has to be trusted of the verifier beside the shared domain: these numbers only get smaller, but for what the checker
+# has to say of a new kind of access.
+checker=2140 code=1697
 lines=$(cat src/core/load/check_*.c | wc -l)
 bare=$(awk '/^[ \t]*\/\*/ {comment = 1} !comment && NF {n++} /\*\// {comment = 0} END {print n}' src/core/load/check_*.c)
 echo "# the checker of proofs: $lines lines, $bare without comments and blank ones"

@@ -20,6 +20,7 @@
 #define FORM "a rule of form: what is executed touches nothing else"
 #define REGS "the registers behind the context are memory: the access stays inside"
 #define CLOSER "the checker knows more: the access stays inside"
+#define TYPES "what type it has is the explorer's: the load is contained, and gives a number"
 #define RUN_TIME "the helper looks at run time"
 
 static const struct {
@@ -78,6 +79,27 @@ static const struct {
 	{"behind it: moved by a number", REGS},
 	{"behind it: or itself", REGS},
 	{"the context as a key", "the context is memory, and the key is inside"},
+	{"typed: what is returned, at an entry", TYPES},
+	{"typed: behind what is returned", TYPES},
+	{"typed: what a void function returns", TYPES},
+	{"typed: the second half of an argument", TYPES},
+	{"typed: half of a pointer", TYPES},
+	{"typed: an argument that can't be found", TYPES},
+	{"typed: one behind it", TYPES},
+	{"typed: nothing is probed", TYPES},
+	{"typed: what is probed is no function", TYPES},
+	{"typed: before it", TYPES},
+	{"typed: behind it, where there is no such array", TYPES},
+	{"typed: at a number", TYPES},
+	{"typed: more than a member", TYPES},
+	{"typed: a part of a pointer", TYPES},
+	{"typed: between members", TYPES},
+	{"typed: a part of bit-fields", TYPES},
+	{"typed: through a number of the target", TYPES},
+	{"typed: through a pointer to numbers", TYPES},
+	{"typed: through nothing", TYPES},
+	{"typed: bits of a pointer", TYPES},
+	{"typed: one instruction for a pointer and the stack", TYPES},
 	{"delete from a stack trace's map by key of the context",
 	 "the context is memory, and the key is inside"},
 };

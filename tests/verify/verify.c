@@ -168,6 +168,85 @@ static void global_types(u32 i, u32 l)
 	FUNC(T_G_SIX, "g_six", 1, i, i, i, i, i, i, i);
 }
 
+static void array(u32 of, u32 n, u32 index)
+{
+	type(NULL, BTF_KIND_ARRAY, 0, 0);
+	word(of);
+	word(index);
+	word(n);
+}
+
+/* a bit-field's place: its struct has the flag for those */
+#define WITH_BITS (1u << 31)
+static void field(const char *name, u32 of, u32 off, u32 bit, u32 width)
+{
+	word(str(name));
+	word(of);
+	word(width << 24 | (off * 8 + bit));
+}
+
+/*
+ * struct node {
+ *	int x; struct node *next; short y; int a:3, b:5; char name[8]; struct { long n; struct node
+ **far; } in; union { long n; struct node *p; } u; struct node *list[2]; struct pair { long one;
+ *double two; } pairs[2]; int tail[];
+ * };
+ * struct pair target(struct node *p, signed char c, int *n, double d, struct pair s, struct big b,
+ *		      struct opaque *o, const struct node *q, struct none e, int last);
+ */
+static void target_types(u32 i, u32 l)
+{
+	u32 at = ntypes, node = at + 1, p_node = at + 2, chars = at + 3, in = at + 4, u = at + 5,
+	    list = at + 6, pair = at + 7, pairs = at + 8, tail = at + 9, c = at + 10, h = at + 11,
+	    d = at + 12, p_l = at + 13, args[10], big;
+
+	type("node", BTF_KIND_STRUCT, 12 | WITH_BITS, 128);
+	field("x", i, 0, 0, 0);
+	field("next", p_node, 8, 0, 0);
+	field("y", h, 16, 0, 0);
+	field("a", i, 20, 0, 3);
+	field("b", i, 20, 3, 5);
+	field("name", chars, 24, 0, 0);
+	field("in", in, 32, 0, 0);
+	field("u", u, 48, 0, 0);
+	field("list", list, 56, 0, 0);
+	field("pairs", pairs, 80, 0, 0);
+	field("bytes", p_l, 120, 0, 0);
+	field("tail", tail, 128, 0, 0);
+	pointer(node);
+	array(c, 8, i);
+	type("inner", BTF_KIND_STRUCT, 2, 16);
+	member("n", l, 0);
+	member("far", p_node, 8);
+	type("both", BTF_KIND_UNION, 2, 8);
+	member("n", l, 0);
+	member("p", p_node, 0);
+	array(p_node, 2, i);
+	type("pair", BTF_KIND_STRUCT, 2, 16);
+	member("one", l, 0);
+	member("two", d, 8);
+	array(pair, 2, i);
+	array(i, 0, i);
+	number("signed char", 1);
+	number("short", 2);
+	type("double", BTF_KIND_FLOAT, 0, 8);
+	pointer(l);
+	big = type("big", BTF_KIND_STRUCT, 1, 32);
+	member("pairs", pairs, 0);
+	args[0] = p_node;
+	args[1] = c;
+	args[2] = pointer(i);
+	args[3] = d;
+	args[4] = pair;
+	args[5] = big;
+	args[6] = pointer(type("hidden", BTF_KIND_FWD, 0, 0));
+	args[7] = pointer(type(NULL, BTF_KIND_CONST, 0, node));
+	args[8] = type("none", BTF_KIND_STRUCT, 0, 1);
+	args[9] = i;
+	func(T_TARGET, "target", 1, pair, args, 10);
+	func(T_TARGET_VOID, "nothing", 1, 0, NULL, 0);
+}
+
 static void btf_make(void)
 {
 	u32 i, l;
@@ -181,6 +260,7 @@ static void btf_make(void)
 	func(T_STATIC2, "local2", 0, i, NULL, 0);
 	value_types(i, l);
 	global_types(i, l);
+	target_types(i, l);
 	btf.head = (struct btf_header){.magic = BTF_MAGIC,
 				       .version = BTF_VERSION,
 				       .hdr_len = sizeof(btf.head),
@@ -271,6 +351,10 @@ struct ebpf_vprog verify_program(const struct vcase *c, struct bpf_func_info *fu
 
 	btf_make();
 	prog.btf.size = (u32)sizeof(btf.head) + types_len + strs_len;
+	if (prog.prog_type == BPF_PROG_TYPE_TRACING && c->target != ~0u) {
+		prog.target = prog.btf;
+		prog.target_func = c->target < T_LAST ? func_id[c->target ?: T_TARGET] : int_type;
+	}
 	func_info(c, funcs);
 	return prog;
 }

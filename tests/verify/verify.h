@@ -56,26 +56,28 @@ enum vmap_id {
 
 /* types of functions */
 enum vtype_id {
-	T_MAIN,	      /* int main(void *ctx), global */
-	T_STATIC,     /* static int f(void *ctx, …) for callbacks and local subprograms */
-	T_STATIC2,    /* another */
-	T_G_INT,      /* int g(int) */
-	T_G_VOID,     /* int g(void) */
-	T_G_PTR,      /* int g(int *) */
-	T_G_LONGS,    /* int g(long *, int) */
-	T_G_CTX,      /* int g(struct pt_regs *) */
-	T_G_STRUCT,   /* int g(struct s16 *), 16 bytes */
-	T_G_NONNULL,  /* int g(int *p __arg_nonnull) */
-	T_G_DYNPTR,   /* int g(const struct bpf_dynptr *) */
-	T_G_NOSIZE,   /* int g(struct opaque *) */
-	T_G_VOIDRET,  /* void g(int) */
-	T_G_PTRRET,   /* int *g(int) */
-	T_MAIN_EXC,   /* int f(void *ctx), global, whose exceptions end in g_int */
-	T_MAIN_EXC2,  /* the same, and in g_void, too */
-	T_MAIN_EXCS,  /* in a function that isn't in the program */
-	T_G_SIX,      /* int g(int, int, int, int, int, int) */
-	T_G_TASK,     /* int g(int, struct task_struct *p __arg_trusted) */
-	T_G_TASKNULL, /* int g(struct task_struct *p __arg_trusted __arg_nullable) */
+	T_MAIN,	       /* int main(void *ctx), global */
+	T_STATIC,      /* static int f(void *ctx, …) for callbacks and local subprograms */
+	T_STATIC2,     /* another */
+	T_G_INT,       /* int g(int) */
+	T_G_VOID,      /* int g(void) */
+	T_G_PTR,       /* int g(int *) */
+	T_G_LONGS,     /* int g(long *, int) */
+	T_G_CTX,       /* int g(struct pt_regs *) */
+	T_G_STRUCT,    /* int g(struct s16 *), 16 bytes */
+	T_G_NONNULL,   /* int g(int *p __arg_nonnull) */
+	T_G_DYNPTR,    /* int g(const struct bpf_dynptr *) */
+	T_G_NOSIZE,    /* int g(struct opaque *) */
+	T_G_VOIDRET,   /* void g(int) */
+	T_G_PTRRET,    /* int *g(int) */
+	T_MAIN_EXC,    /* int f(void *ctx), global, whose exceptions end in g_int */
+	T_MAIN_EXC2,   /* the same, and in g_void, too */
+	T_MAIN_EXCS,   /* in a function that isn't in the program */
+	T_G_SIX,       /* int g(int, int, int, int, int, int) */
+	T_G_TASK,      /* int g(int, struct task_struct *p __arg_trusted) */
+	T_G_TASKNULL,  /* int g(struct task_struct *p __arg_trusted __arg_nullable) */
+	T_TARGET,      /* what typed programs probe: target_types() */
+	T_TARGET_VOID, /* void f(void) */
 	T_LAST,
 };
 
@@ -90,6 +92,7 @@ struct vcase {
 	u32 type;	   /* 0: BPF_PROG_TYPE_KPROBE */
 	u32 flags;
 	u32 attach; /* expected attach type */
+	u32 target; /* TRACING: what is probed, 0: T_TARGET; ~0: nothing */
 	u32 level;  /* 0: 1 */
 	bool not_gpl;
 	bool any_words;	    /* the kernel may say it otherwise */

@@ -771,6 +771,11 @@ static int emit_insn(struct jit *j, u32 i)
 	case BPF_ALU64:
 		return jit_arith(&j->e, in);
 	case BPF_LDX:
+		if (ebpf_insn_probes(in)) {
+			emit_guard(&j->e, &j->slow[i]);
+			has_slow(j, i);
+		}
+		return jit_memory(&j->e, in);
 	case BPF_ST:
 	case BPF_STX:
 		return jit_memory(&j->e, in);
@@ -835,7 +840,9 @@ static void slow_paths(struct jit *j)
 		if (!j->slow[i])
 			continue;
 		j->slow[i] = j->e.len;
-		if (j->insns[i].imm == BPF_FUNC_map_lookup_elem)
+		if (ebpf_insn_probes(&j->insns[i]))
+			emit_mov_imm(&j->e, jit_reg[j->insns[i].dst_reg], 0);
+		else if (j->insns[i].imm == BPF_FUNC_map_lookup_elem)
 			jit_map_lookup_slow(&j->e, j->key[i]);
 		else
 			jit_call_helper(&j->e, (u32)j->insns[i].imm);

@@ -8,6 +8,8 @@
 #include "jit_div.h"
 #include "jit_ops.h"
 
+#include "core/run/image.h"
+
 const u8 jit_reg[11] = {RAX, RDI, RSI, RDX, RCX, R8, RBX, R13, R14, R15, RBP};
 
 /* --- arithmetic ------------------------------------------------------------------------------ */
@@ -194,7 +196,7 @@ static int emit_load(struct emit *e, const struct bpf_insn *in)
 	static const u16 plain[4] = {0x8b, 0x0fb7, 0x0fb6, 0x8b}; /* W, H, B, DW */
 	static const u16 sign[3] = {0x63, 0x0fbf, 0x0fbe};
 	u32 size = BPF_SIZE(in->code) >> 3;
-	bool sx = BPF_MODE(in->code) == BPF_MEMSX;
+	bool sx = BPF_MODE(in->code) == BPF_MEMSX || BPF_MODE(in->code) == EBPF_PROBE_MEMSX;
 
 	emit_rm(e, 0, sx || BPF_SIZE(in->code) == BPF_DW, sx ? sign[size] : plain[size],
 		jit_reg[in->dst_reg], jit_reg[in->src_reg], in->off, false);

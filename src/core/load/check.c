@@ -330,10 +330,10 @@ static int check_helper(struct check *c, const struct bpf_insn *in)
 	h = in->imm >= 0 && in->imm < EBPF_MAX_HELPER_ID ? ebpf_helper_get((u32)in->imm) : NULL;
 	if (!h || !h->name)
 		return refuse(c, EINVAL, "invalid func unknown#%d\n", in->imm);
-	tracing = c->prog_type == BPF_PROG_TYPE_KPROBE ||
-		  c->prog_type == BPF_PROG_TYPE_PERF_EVENT ||
-		  c->prog_type == BPF_PROG_TYPE_TRACEPOINT ||
-		  c->prog_type == BPF_PROG_TYPE_RAW_TRACEPOINT;
+	tracing =
+		c->prog_type == BPF_PROG_TYPE_KPROBE || c->prog_type == BPF_PROG_TYPE_PERF_EVENT ||
+		c->prog_type == BPF_PROG_TYPE_TRACING || c->prog_type == BPF_PROG_TYPE_TRACEPOINT ||
+		c->prog_type == BPF_PROG_TYPE_RAW_TRACEPOINT;
 	if (h->where == EBPF_H_ANY || (tracing && (h->where & EBPF_H_TRACING)) ||
 	    (c->flags & EBPF_CHECK_ANY_HELPER))
 		return 0;

@@ -53,7 +53,9 @@ struct ebpf_image_parts {
 	const u64 *zeros;   /* one a subprogram; NULL: every slot of each */
 	const struct ebpf_image_timer *timers;
 	u32 ntimers;
+	const struct ebpf_target_sig *sig; /* of a typed program, or NULL */
 };
+struct ebpf_target_sig;
 int ebpf_image_build(const struct ebpf_image_parts *parts, u8 **out, u32 *size);
 
 /* Append @len bytes of code; *image moves. 0 or -ENOMEM. */

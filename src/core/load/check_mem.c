@@ -172,6 +172,11 @@ static void touch(struct proof_check *c, const struct ebpf_vreg *r, const struct
 
 	if (r->type == VT_CTX)
 		return context(c, r, in->off, size, write, value);
+	if (r->type == VT_SCALAR && EBPF_MUTANT(141, !write, true) &&
+	    ebpf_ctx_probes(c->prog->prog_type)) {
+		proof_fact(c, EBPF_MUTANT(140, EBPF_FACT_PROBES, 0)); /* it is contained */
+		return ebpf_vreg_unknown(value);
+	}
 	span = proof_access(c, r, in->off, size, write);
 	if (r->type == VT_STACK && write) {
 		proof_need(c, !value || value->type != VT_STACK || value->obj <= r->obj,

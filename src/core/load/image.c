@@ -10,7 +10,16 @@
 #include "base/macros.h"
 #include "arch/arch.h"
 #include "core/load/check.h"
+#include "core/load/target.h"
 #include "core/run/prog.h"
+
+static void add_words(struct ebpf_image *img, const struct ebpf_target_sig *sig)
+{
+	img->nwords = sig->nwords;
+	img->nargs = sig->nargs;
+	for (u32 i = 0; i < sig->nwords; i++)
+		img->word[i] = sig->word[i].from;
+}
 
 int ebpf_image_build(const struct ebpf_image_parts *parts, u8 **out, u32 *size)
 {
@@ -38,6 +47,8 @@ int ebpf_image_build(const struct ebpf_image_parts *parts, u8 **out, u32 *size)
 	img.size = img.timers + img.ntimers * (u32)sizeof(*parts->timers);
 	img.code = img.size;
 	memcpy(img.helpers, parts->helpers, sizeof(img.helpers));
+	if (parts->sig)
+		add_words(&img, parts->sig);
 	p = calloc(1, img.size);
 	if (!p)
 		return -ENOMEM;

@@ -135,6 +135,12 @@ static bool is_session(const struct ebpf_prog_obj *prog)
 	return prog->expected_attach_type == EBPFRT_BPF_TRACE_UPROBE_SESSION;
 }
 
+/* Of a typed program: the arguments are kept from the entry to the return. */
+static bool is_exit(const struct ebpf_prog_obj *prog)
+{
+	return prog->type == BPF_PROG_TYPE_TRACING && prog->expected_attach_type == BPF_TRACE_FEXIT;
+}
+
 static int fill_multi(struct ebpf_call *call, struct ebpf_link_obj *l,
 		      const struct ebpf_attr_uprobe_multi *m)
 {
@@ -148,7 +154,7 @@ static int fill_multi(struct ebpf_call *call, struct ebpf_link_obj *l,
 	l->partial = m->flags & EBPFRT_BPF_F_UPROBE_MULTI_PARTIAL;
 	/* a session without its entry is a return probe, as in the kernel */
 	l->is_ret = m->flags & EBPFRT_BPF_F_UPROBE_MULTI_RETURN;
-	l->is_session = is_session(l->prog) && !l->is_ret;
+	l->is_session = (is_session(l->prog) || is_exit(l->prog)) && !l->is_ret;
 	l->nsites = m->cnt;
 	err = copy_u64s(call, MULTI_KEY(offsets), m->offsets, m->cnt, &l->offsets);
 	if (!err)
@@ -201,6 +207,9 @@ int ebpf_cmd_link_create(struct ebpf_call *call)
 		return err;
 	prog = ebpf_obj_prog(obj);
 	if (prog->type == BPF_PROG_TYPE_KPROBE && is_multi(attach))
+		return create_multi(call, prog);
+	/* the kernel has no such links: they say where by a file, as those of user space do */
+	if (prog->type == BPF_PROG_TYPE_TRACING && attach == prog->expected_attach_type)
 		return create_multi(call, prog);
 	if (attach != BPF_PERF_EVENT)
 		return -EINVAL;

@@ -11,6 +11,7 @@
 #include "arch/arch.h"
 #include "base/cleanup.h"
 #include "core/load/check.h"
+#include "core/load/target.h"
 #include "core/load/vprog.h"
 #include "core/run/helper.h"
 #include "core/run/prog.h"
@@ -217,6 +218,19 @@ static u32 fact_flags(const struct ebpf_facts *facts, u32 n)
 	return flags;
 }
 
+/* Loads that a checked program may do from anywhere become those that go on when they fault. */
+static void mark_probes(struct build *b, const struct ebpf_facts *facts)
+{
+	for (u32 i = 0; facts->insn && i < b->load->ninsns; i++) {
+		u8 *code = &b->insns[i].code;
+
+		if (facts->insn[i] & EBPF_FACT_PROBES)
+			*code = (u8)((*code & ~0xe0) |
+				     (BPF_MODE(*code) == BPF_MEMSX ? EBPF_PROBE_MEMSX
+								   : EBPF_PROBE_MEM));
+	}
+}
+
 /* What those learn who make code of the image and run it. Without a proof, the worst. */
 static void hand_on(const struct build *b, const struct ebpf_layout *layout,
 		    const struct ebpf_facts *facts, struct ebpf_image_parts *parts)
@@ -234,9 +248,44 @@ static void hand_on(const struct build *b, const struct ebpf_layout *layout,
 	parts->ntimers = facts->ntimers;
 }
 
+/* Is some of what the program reads of its context in vector registers? */
+static bool reads_vectors(const struct ebpf_target_sig *sig, u64 ctx_read)
+{
+	for (u32 i = 0; i < sig->nwords; i++) {
+		const u8 where = sig->word[i].from.where;
+
+		if ((ctx_read >> i & 1) &&
+		    (where == EBPF_WORD_SSE || where == EBPF_WORD_SSE_HIGH ||
+		     where == EBPF_WORD_RET_SSE || where == EBPF_WORD_RET_SSE_HIGH))
+			return true;
+	}
+	return false;
+}
+
+/* How the context of a typed program is made: *sig for @parts. */
+static int typed(const struct build *b, struct ebpf_image_parts *parts, struct ebpf_target_sig *sig)
+{
+	const struct ebpf_vbtf data = {b->load->target, b->load->target_size};
+	struct ebpf_btf btf;
+	int r = ebpf_btf_open(&btf, &data);
+
+	if (r)
+		return r;
+	r = ebpf_target_sig(&btf, b->load->target_func, sig);
+	ebpf_btf_close(&btf);
+	parts->sig = sig;
+	parts->flags |= EBPF_IMAGE_TYPED;
+	if (b->load->expected_attach_type == BPF_TRACE_FEXIT)
+		parts->flags |= EBPF_IMAGE_AT_EXIT;
+	if (reads_vectors(sig, parts->ctx_read))
+		parts->flags |= EBPF_IMAGE_VECTORS;
+	return r;
+}
+
 static int make_image(struct build *b, const struct ebpf_layout *layout,
 		      const struct ebpf_facts *facts)
 {
+	struct ebpf_target_sig sig;
 	struct ebpf_image_parts parts = {
 		.insns = b->insns,
 		.ninsns = b->load->ninsns,
@@ -253,7 +302,9 @@ static int make_image(struct build *b, const struct ebpf_layout *layout,
 	int r;
 
 	hand_on(b, layout, facts, &parts);
-	r = ebpf_image_build(&parts, &image, &size);
+	r = b->load->target ? typed(b, &parts, &sig) : 0;
+	mark_probes(b, facts);
+	r = r ? r : ebpf_image_build(&parts, &image, &size);
 	if (!r && b->load->want_jit)
 		r = add_code(&image, &size);
 	if (r)
@@ -295,6 +346,8 @@ static int verify(const struct build *b, struct ebpf_facts *facts)
 		.nlines = load->nlines,
 		.kfuncs = load->kfuncs,
 		.nkfuncs = load->nkfuncs,
+		.target = {load->target, load->target_size},
+		.target_func = load->target_func,
 		.served = true,
 	};
 	int r = maps ? view_maps(b, maps) : -ENOMEM;

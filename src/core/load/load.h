@@ -93,6 +93,9 @@ struct ebpf_load {
 	u32 nlines;
 	const struct ebpf_kfunc_name *kfuncs;
 	u32 nkfuncs;
+	const u8 *target; /* of a typed program: BTF of what it probes, and its FUNC there */
+	u32 target_size;
+	u32 target_func;
 	/* What the verifier may know of the map with @id: 0, or -EINVAL. */
 	int (*map_view)(void *cookie, u32 id, struct ebpf_vmap *out);
 	/* out: on success only; image is malloc'ed and the caller's */

@@ -115,6 +115,7 @@ struct ebpf_prog_obj {
 	struct ebpf_map_obj *maps[EBPF_MAX_USED_MAPS];
 	u32 nmaps; /* of these, the first image->nmaps are those of the image, then bound ones */
 	struct ebpf_btf_obj *btf;
+	struct ebpf_btf_obj *target; /* of a typed program: the types of what it probes */
 	struct ebpf_info_blob func_info, line_info;
 	u64 run_cnt, run_time_ns, missed; /* of targets that are gone */
 };

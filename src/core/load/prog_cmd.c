@@ -26,6 +26,8 @@ static void prog_release(struct ebpf_obj *obj)
 		ebpf_obj_put(&p->maps[i]->obj);
 	if (p->btf)
 		ebpf_obj_put(&p->btf->obj);
+	if (p->target)
+		ebpf_obj_put(&p->target->obj);
 	free(p->func_info.data);
 	free(p->line_info.data);
 	free(p->xlated);
@@ -62,6 +64,7 @@ static bool type_known(u32 type)
 	case BPF_PROG_TYPE_RAW_TRACEPOINT:
 	case BPF_PROG_TYPE_RAW_TRACEPOINT_WRITABLE:
 	case BPF_PROG_TYPE_SYSCALL:
+	case BPF_PROG_TYPE_TRACING:
 		return true;
 	default:
 		return false;
@@ -86,6 +89,8 @@ static int check_attach_type(u32 type, u32 *attach)
 			       : -EINVAL;
 	case BPF_PROG_TYPE_SYSCALL:
 		return *attach ? -EINVAL : 0;
+	case BPF_PROG_TYPE_TRACING:
+		return *attach == BPF_TRACE_FENTRY || *attach == BPF_TRACE_FEXIT ? 0 : -EINVAL;
 	default:
 		return 0;
 	}
@@ -106,7 +111,9 @@ static int check_load(struct ebpf_call *call)
 		return err;
 	if (!a->insn_cnt || a->insn_cnt > EBPF_MAX_INSNS)
 		return -E2BIG;
-	if (a->attach_btf_id || a->attach_prog_fd || a->prog_ifindex)
+	if (a->prog_type != BPF_PROG_TYPE_TRACING && (a->attach_btf_id || a->attach_prog_fd))
+		return -EINVAL;
+	if (a->prog_ifindex)
 		return -EINVAL;
 	if (check_attach_type(a->prog_type, &a->expected_attach_type) || !type_known(a->prog_type))
 		return -EINVAL;
@@ -364,6 +371,31 @@ static int map_view(void *cookie, u32 id, struct ebpf_vmap *out)
 	return m->btf && m->btf_value_type_id ? map_fields(m, out) : 0;
 }
 
+/* The types of what a typed program probes. */
+static int prog_target(struct ebpf_call *call, struct ebpf_prog_obj *p, struct ebpf_load *load)
+{
+	const union bpf_attr *a = &call->attr;
+	struct ebpf_obj *obj;
+	int err;
+
+	if (a->prog_type != BPF_PROG_TYPE_TRACING)
+		return 0;
+	if (!a->attach_btf_id || !a->attach_btf_obj_fd) {
+		ebpf_call_why(call, "a program for entries or exits must name a function of user "
+				    "space with its types: SEC(\"uentry/FILE:FUNCTION\") or "
+				    "SEC(\"uexit/FILE:FUNCTION\"), loaded by ebpfrt");
+		return -EINVAL;
+	}
+	err = ebpf_call_obj(call, (s32)a->attach_btf_obj_fd, EBPF_OBJ_BTF, &obj);
+	if (err)
+		return err;
+	p->target = ebpf_obj_btf(ebpf_obj_get(obj));
+	load->target = p->target->data;
+	load->target_size = p->target->size;
+	load->target_func = a->attach_btf_id;
+	return 0;
+}
+
 static void job_types(const struct ebpf_prog_obj *p, struct ebpf_load *load)
 {
 	if (!p->btf)
@@ -419,7 +451,8 @@ static int job_fill(struct ebpf_call *call, struct job *job)
 	p->gpl = !ebpf_call_str(call, EBPF_KEY(license), license, sizeof(license)) &&
 		 license_is_gpl(license);
 	job->load.gpl = p->gpl;
-	err = prog_info(call, p);
+	err = prog_target(call, p, &job->load);
+	err = err ? err : prog_info(call, p);
 	if (err)
 		ebpf_log_stats(&job->log, &(struct ebpf_log_stats){.start_ns = ebpf_log_now()});
 	job_types(p, &job->load);

@@ -368,6 +368,7 @@ static void release(struct verify *v)
 	free(v->insn);
 	free(v->nodes);
 	free(v->subprog);
+	verify_target_close(v);
 }
 
 static int fill_facts(struct verify *v)
@@ -398,6 +399,7 @@ static int explore(struct verify *v)
 
 	r = r ? r : find_subprogs(v);
 	r = r ? r : verify_btf_subprogs(v);
+	r = r ? r : verify_target_open(v);
 	r = r ? r : verify_cfg(v);
 	r = r ? r : verify_liveness(v);
 	if (!r)

@@ -32,6 +32,7 @@
  *	verify_func.c	  what the program's functions take
  *	verify_fastcall.c what the stack would need without saves around calls
  *	verify_btf.c	  types of functions and map values
+ *	verify_target.c	  types of what is probed; target_abi.c and target_walk.c read them
  *	verify_trace.c	  the way a mark of precision goes back, as text
  *	verify_log.c	  states, instructions and source lines as text
  *
@@ -40,6 +41,7 @@
  */
 #pragma once
 
+#include "core/load/target.h"
 #include "core/load/verify_btf.h"
 #include "core/load/vstate.h"
 
@@ -128,6 +130,8 @@ struct verify {
 	u32 jmps_processed, prev_jmps_processed;
 	u64 start_ns;
 	struct ebpf_proof *proof;
+	struct ebpf_btf target; /* of a typed program; no data: it is none */
+	struct ebpf_target_sig sig;
 };
 
 static inline const struct bpf_insn *verify_at(const struct verify *v, u32 i)
@@ -230,6 +234,21 @@ int verify_ld_abs(struct verify *v, const struct bpf_insn *in);
  */
 int verify_mem_region(struct verify *v, u32 regno, u32 size, bool write, bool zero_allowed);
 void verify_spill(struct ebpf_vslot *slot, const struct ebpf_vreg *reg, u32 size);
+
+/* --- the target's types (verify_target.c) ------------------------------------------------------
+ */
+
+int verify_target_open(struct verify *v);
+void verify_target_close(struct verify *v);
+/* A load of @size bytes at @off of a typed program's context, into @dst (~0: nowhere). */
+int verify_target_context(struct verify *v, u32 off, u32 size, u32 dst);
+/* The name of the structure that VT_BTF @reg points to, printable; @buf of 64 bytes. */
+const char *verify_target_name(const struct verify *v, const struct ebpf_vreg *reg, char *buf);
+/* A pointer into the target, to a structure, and not to the registers. */
+static inline bool verify_is_target(const struct ebpf_vreg *reg)
+{
+	return reg->type == VT_BTF && reg->obj;
+}
 
 /* --- functions that are called ------------------------------------------------------------------
  */

@@ -134,6 +134,14 @@ bool ebpf_btf_skip(const struct ebpf_btf *b, u32 *id, struct ebpf_btf_type *t)
 	return false;
 }
 
+/* In bits; of a struct with bit-fields the top byte is a width. */
+static void set_place(struct ebpf_btf_param *out, u32 place, bool bitfields)
+{
+	out->bit = bitfields ? place & 0xffffff : place;
+	out->width = bitfields ? place >> 24 : 0;
+	out->off = out->bit / 8;
+}
+
 bool ebpf_btf_param(const struct ebpf_btf *b, const struct ebpf_btf_type *t, u32 i,
 		    struct ebpf_btf_param *out)
 {
@@ -142,15 +150,28 @@ bool ebpf_btf_param(const struct ebpf_btf *b, const struct ebpf_btf_type *t, u32
 	if (i >= t->vlen)
 		return false;
 	if (t->kind == BTF_KIND_DATASEC) { /* type, offset, size */
-		*out = (struct ebpf_btf_param){"", word(b, off), word(b, off + 4)};
+		*out = (struct ebpf_btf_param){"", word(b, off), word(b, off + 4), 0, 0};
 		return true;
 	}
-	*out = (struct ebpf_btf_param){string_at(b, word(b, off)), word(b, off + 4), 0};
-	if (step == 12) /* bits; of a struct with bit-fields the top byte is a width */
-		out->off = (word(b, t->tail - 8) >> 31 ? word(b, off + 8) & 0xffffff
-						       : word(b, off + 8)) /
-			   8;
+	*out = (struct ebpf_btf_param){.name = string_at(b, word(b, off)),
+				       .type = word(b, off + 4)};
+	if (step == 12)
+		set_place(out, word(b, off + 8), word(b, t->tail - 8) >> 31);
 	return true;
+}
+
+void ebpf_btf_array(const struct ebpf_btf *b, const struct ebpf_btf_type *t, u32 *elem, u32 *n)
+{
+	*elem = word(b, t->tail);
+	*n = word(b, t->tail + 8);
+}
+
+bool ebpf_btf_is_signed(const struct ebpf_btf *b, const struct ebpf_btf_type *t)
+{
+	if (t->kind == BTF_KIND_INT)
+		return BTF_INT_ENCODING(word(b, t->tail)) & BTF_INT_SIGNED;
+	/* of an enum the flag says it; compilers before that had it for 64 bits only */
+	return (t->kind == BTF_KIND_ENUM || t->kind == KIND_ENUM64) && word(b, t->tail - 8) >> 31;
 }
 
 s64 ebpf_btf_size(const struct ebpf_btf *b, u32 id)
@@ -193,7 +214,7 @@ s64 ebpf_btf_size(const struct ebpf_btf *b, u32 id)
 #define TAG_NULLABLE 8u
 #define TAG_ARENA 16u
 
-static const char *kind_name(u32 kind)
+const char *ebpf_btf_kind_name(u32 kind)
 {
 	static const char *const names[] = {
 		"UNKNOWN", "INT",     "PTR",	  "ARRAY",    "STRUCT",	  "UNION",  "ENUM",
@@ -204,8 +225,7 @@ static const char *kind_name(u32 kind)
 	return kind < ARRAY_SIZE(names) ? names[kind] : names[0];
 }
 
-/* Printable text of a name somebody sent. */
-static void clean_name(char *out, size_t size, const char *name)
+void ebpf_btf_clean_name(char *out, size_t size, const char *name)
 {
 	size_t i;
 
@@ -338,9 +358,9 @@ static void plain_memory(const struct ebpf_btf *b, u32 pointee, u32 i, u32 tags,
 
 	if (size < 0) {
 		ebpf_btf_skip(b, &pointee, &t);
-		clean_name(name, sizeof(name), t.name);
+		ebpf_btf_clean_name(name, sizeof(name), t.name);
 		unfit(sig, EINVAL, "arg#%u reference type('%s %s') size cannot be determined: %d\n",
-		      i, kind_name(t.kind), name, -EINVAL);
+		      i, ebpf_btf_kind_name(t.kind), name, -EINVAL);
 		return;
 	}
 	sig->arg[i].is = EARG_MEM | EARG_FIXED | EARG_WRITE | (tags & TAG_NONNULL ? 0 : EARG_NULL);
@@ -398,7 +418,7 @@ static void one_arg(const struct ebpf_btf *b, u32 func, u32 type, u32 i, u32 pro
 		sig->arg[i].is = EARG_SCALAR;
 	else
 		unfit(sig, EINVAL, "Arg#%u type %s in %s() is not supported yet.\n", i,
-		      kind_name(t.kind), sig->name);
+		      ebpf_btf_kind_name(t.kind), sig->name);
 }
 
 static void read_args(const struct ebpf_btf *b, u32 func, const struct ebpf_btf_type *proto,
@@ -433,7 +453,7 @@ int ebpf_btf_sig(const struct ebpf_btf *b, u32 func, u32 prog_type, struct ebpf_
 	if (!ebpf_btf_type(b, func, &f) || f.kind != BTF_KIND_FUNC ||
 	    !ebpf_btf_type(b, f.ref, &proto) || proto.kind != BTF_KIND_FUNC_PROTO)
 		return -EINVAL;
-	clean_name(sig->name, sizeof(sig->name), f.name);
+	ebpf_btf_clean_name(sig->name, sizeof(sig->name), f.name);
 	sig->global = f.vlen == BTF_FUNC_GLOBAL;
 	id = proto.ref;
 	sig->int_result = ebpf_btf_skip(b, &id, &result) && is_int(&result);

@@ -32,7 +32,8 @@ struct ebpf_btf_type {
 struct ebpf_btf_param { /* of a function; a member or a variable of a section is one, too */
 	const char *name;
 	u32 type;
-	u32 off; /* bytes; members and variables */
+	u32 off;	/* bytes; members and variables */
+	u32 bit, width; /* members: offset and, of a bit-field, width in bits */
 };
 
 /* 0, -EINVAL (not a BTF), -ENOMEM. Then ebpf_btf_close(). */
@@ -45,6 +46,14 @@ bool ebpf_btf_skip(const struct ebpf_btf *b, u32 *id, struct ebpf_btf_type *t);
 /* Number @i of what follows a FUNC_PROTO, STRUCT, UNION or DATASEC. */
 bool ebpf_btf_param(const struct ebpf_btf *b, const struct ebpf_btf_type *t, u32 i,
 		    struct ebpf_btf_param *out);
+/* Of an ARRAY: what its elements are, and how many. */
+void ebpf_btf_array(const struct ebpf_btf *b, const struct ebpf_btf_type *t, u32 *elem, u32 *n);
+/* A number with a sign? */
+bool ebpf_btf_is_signed(const struct ebpf_btf *b, const struct ebpf_btf_type *t);
+/* Printable text of a name somebody sent. */
+void ebpf_btf_clean_name(char *out, size_t size, const char *name);
+/* "STRUCT", as the kernel's messages name a kind. */
+const char *ebpf_btf_kind_name(u32 kind);
 /* Bytes of type @id; -EINVAL: not known. */
 s64 ebpf_btf_size(const struct ebpf_btf *b, u32 id);
 

@@ -51,6 +51,11 @@ static const struct ctx_row raw_tracepoint_rows[] = {
 	{0, 12 * 8, SIZE_ANY, 0, 0, 0, 0},
 };
 
+/* What is behind the last word of the call is 0. */
+static const struct ctx_row tracing_rows[] = {
+	{0, EBPF_IMAGE_WORDS * 8, SIZE_ANY, 0, 0, 0, 0},
+};
+
 #define REGS_END sizeof(struct arch_regs)
 static const struct ctx_row perf_event_rows[] = {
 	{0, REGS_END, 8, 0, 0, 0, 0},
@@ -162,6 +167,7 @@ static const struct ctx_table tables[] = {
 	[BPF_PROG_TYPE_TRACEPOINT] = {NULL, ROWS(tracepoint_rows), true},
 	[BPF_PROG_TYPE_RAW_TRACEPOINT] = {"bpf_raw_tracepoint_args", ROWS(raw_tracepoint_rows),
 					  true},
+	[BPF_PROG_TYPE_TRACING] = {NULL, ROWS(tracing_rows)},
 	[BPF_PROG_TYPE_PERF_EVENT] = {"bpf_perf_event_data", ROWS(perf_event_rows)},
 	[BPF_PROG_TYPE_SYSCALL] = {NULL, ROWS(syscall_rows), true},
 	[BPF_PROG_TYPE_SOCKET_FILTER] = {"__sk_buff", ROWS(socket_filter_rows)},
@@ -241,6 +247,10 @@ bool ebpf_ctx_returns(u32 prog_type, u32 attach_type, s32 *min, s32 *max)
 	const struct ctx_table *t = table_of(prog_type);
 	bool session = ebpf_ctx_session(prog_type, attach_type);
 
+	if (ebpf_ctx_probes(prog_type)) {
+		*min = *max = 0;
+		return true;
+	}
 	if (!t || (!t->returns && !session))
 		return false;
 	*min = 0;
@@ -253,6 +263,11 @@ bool ebpf_ctx_packet(u32 prog_type, bool write)
 	const struct ctx_table *t = table_of(prog_type);
 
 	return t && (write ? t->pkt_w : t->pkt_r);
+}
+
+bool ebpf_ctx_probes(u32 prog_type)
+{
+	return prog_type == BPF_PROG_TYPE_TRACING;
 }
 
 bool ebpf_ctx_kern(u32 prog_type)

@@ -47,6 +47,9 @@ bool ebpf_ctx_returns(u32 prog_type, u32 attach_type, s32 *min, s32 *max);
 /* May programs of this type read (@write: write) packets through pointers? */
 bool ebpf_ctx_packet(u32 prog_type, bool write);
 
+/* May they load from where a number says? What can't be read there is 0. */
+bool ebpf_ctx_probes(u32 prog_type);
+
 /*
  * Is the kernel's object behind the context there in user space? It is the registers then, the same
  * memory, of a structure of the name below.

@@ -99,7 +99,7 @@ static bool never_null(const struct ebpf_vreg *reg)
 	if (reg->flags & (VREG_NULL | VREG_MAYFAULT))
 		return false;
 	return reg->type == VT_MAP_VALUE || reg->type == VT_MAP_KEY || reg->type == VT_MEM ||
-	       reg->type == VT_MAP || reg->type == VT_BTF;
+	       reg->type == VT_MAP || (reg->type == VT_BTF && !reg->obj);
 }
 
 /* --- which way ------------------------------------------------------------------------------- */

@@ -100,7 +100,7 @@ const char *verify_type_name(const struct ebpf_vreg *reg, char *buf)
 {
 	bool btf = reg->type == VT_BTF || reg->type == VT_OTHER;
 
-	ebpf_log_format(buf, 64, "%s%s%s%s%s%s", reg->type == VT_BTF ? "trusted_" : "",
+	ebpf_log_format(buf, 64, "%s%s%s%s%s%s", reg->type == VT_BTF && !reg->obj ? "trusted_" : "",
 			reg->type != VT_DYNPTR && (reg->flags & VREG_RDONLY) ? "rdonly_" : "",
 			reg->flags & VREG_RINGBUF ? "ringbuf_" : "",
 			reg->flags & VREG_MAYFAULT ? "untrusted_" : "", type_text(reg),
@@ -216,7 +216,7 @@ static void log_reg(struct verify *v, const struct ebpf_vreg *reg, u32 frameno, 
 	}
 	verify_log(v, "%s", verify_type_name(reg, name));
 	if (reg->type == VT_BTF)
-		verify_log(v, "%s", ebpf_ctx_struct(v->prog->prog_type));
+		verify_log(v, "%s", verify_target_name(v, reg, name));
 	if (reg->type == VT_STACK && reg->obj != frameno)
 		verify_log(v, "[%u]", reg->obj);
 	if (reg->type == VT_STACK && known) {

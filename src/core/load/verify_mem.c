@@ -277,6 +277,8 @@ static int context(struct verify *v, const struct verify_access *a, bool sext, u
 		verify_log_line(v, v->insn_idx);
 		return r;
 	}
+	if (v->target.data)
+		return verify_target_context(v, (u32)a->off, a->size, dst);
 	if (a->write || dst == ~0u)
 		return 0;
 	if (out.type == VT_SCALAR)
@@ -366,7 +368,7 @@ static int memory(struct verify *v, const struct verify_access *a)
 	if (a->write && (reg->flags & VREG_RDONLY))
 		return verify_fail(v, EACCES, "R%d cannot write into %s\n", a->regno,
 				   verify_type_name(reg, name));
-	return region(v, a, reg->mem_size);
+	return reg->flags & VREG_MAYFAULT ? 0 : region(v, a, reg->mem_size);
 }
 
 /* A structure whose members are registers: one of them, or a part of it, is read. */
@@ -376,6 +378,8 @@ static int kern_ctx(struct verify *v, const struct verify_access *a)
 	const char *name = ebpf_ctx_struct(v->prog->prog_type);
 	char tnum[48];
 
+	if (reg->obj)
+		return verify_target_load(v, a, ~0u, false);
 	if (!v->prog->gpl)
 		return verify_fail(v, EINVAL,
 				   "Cannot access kernel 'struct %s' from non-GPL compatible "
@@ -504,6 +508,7 @@ static int load(struct verify *v, u32 regno, s32 off, u32 size, u32 dst, bool se
 	struct verify_access a = access_of(v, regno, off, size, false);
 	const struct ebpf_vreg *reg = verify_reg(v, regno);
 	u8 type = reg->type; /* the register may be overwritten */
+	const bool target = verify_is_target(reg);
 	int r = verify_aligned(v, reg, off, size, strict);
 
 	if (r)
@@ -512,11 +517,13 @@ static int load(struct verify *v, u32 regno, s32 off, u32 size, u32 dst, bool se
 		r = verify_stack_read(v, &a, dst);
 	else if (type == VT_CTX)
 		r = context(v, &a, sext, dst);
+	else if (target)
+		r = verify_target_load(v, &a, dst, sext);
 	else
 		r = plain_access(v, &a);
 	if (r || dst == ~0u)
 		return r;
-	if (type != VT_STACK && type != VT_CTX)
+	if (type != VT_STACK && type != VT_CTX && !target)
 		load_result(v, &a, dst);
 	extend(v, dst, size, sext);
 	return 0;
@@ -759,9 +766,9 @@ int verify_mem_arg(struct verify *v, u32 regno, u32 size, bool write, bool zero,
 	case VT_MAP_VALUE:
 		return map_value(v, &a);
 	case VT_MEM:
-		return memory(v, &a);
+		return reg->flags & VREG_MAYFAULT ? mem_wrong(v, regno) : memory(v, &a);
 	case VT_BTF:
-		return kern_ctx(v, &a);
+		return reg->obj ? mem_wrong(v, regno) : kern_ctx(v, &a);
 	case VT_STACK:
 		return verify_stack_arg(v, &a, raw);
 	case VT_CTX:

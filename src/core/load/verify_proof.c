@@ -18,7 +18,10 @@ static void forget_number(struct ebpf_vreg *reg, bool matters)
 	reg->flags &= (u16) ~(VREG_PRECISE | VREG_LONE);
 	if (reg->type == VT_SCALAR && !matters)
 		verify_reg_unknown(NULL, reg);
-	if (reg->type == VT_BTF) { /* there, memory as any */
+	if (verify_is_target(reg) ||
+	    (reg->type == VT_MEM && (reg->flags & VREG_MAYFAULT))) { /* there, a number as any */
+		verify_reg_unknown(NULL, reg);
+	} else if (reg->type == VT_BTF) { /* there, memory as any */
 		reg->type = VT_MEM;
 		reg->flags |= VREG_RDONLY;
 	}

@@ -224,6 +224,7 @@ static u32 prog_bit(u32 prog_type)
 {
 	switch (prog_type) {
 	case BPF_PROG_TYPE_KPROBE:
+	case BPF_PROG_TYPE_TRACING:
 		return EPROG_KPROBE;
 	case BPF_PROG_TYPE_TRACEPOINT:
 		return EPROG_TRACEPOINT;
@@ -252,6 +253,9 @@ static u32 prog_bit(u32 prog_type)
 const struct ebpf_proto *ebpf_proto_helper(u32 id, u32 prog_type)
 {
 	if (id >= ARRAY_SIZE(helpers) || !(helpers[id].progs & prog_bit(prog_type)))
+		return NULL;
+	/* the other program might take the context for registers */
+	if (id == BPF_FUNC_tail_call && prog_type == BPF_PROG_TYPE_TRACING)
 		return NULL;
 	return &helpers[id];
 }

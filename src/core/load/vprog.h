@@ -64,6 +64,8 @@ struct ebpf_vprog {
 	u32 nlines;
 	const struct ebpf_kfunc_name *kfuncs; /* for messages alone */
 	u32 nkfuncs;
+	struct ebpf_vbtf target; /* types of what a typed program probes; else NULL */
+	u32 target_func;	 /* there, its FUNC */
 };
 
 /*
@@ -75,6 +77,8 @@ struct ebpf_vprog {
 #define EBPF_FACT_CTX_ESCAPES                                                                      \
 	4u /* gives the context's address to a helper, stores it where others may read it, or      \
 	      makes a number of it */
+#define EBPF_FACT_PROBES                                                                           \
+	8u /* loads from where a number says: what can't be read is 0, and the program goes on */
 
 struct ebpf_facts {
 	u8 *insn;	/* EBPF_FACT_* */

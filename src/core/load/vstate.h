@@ -32,8 +32,9 @@ enum ebpf_vtype {
 	VT_MEM,	      /* mem_size bytes from offset 0 */
 	VT_FUNC,      /* subprogram obj, as a callback */
 	VT_DYNPTR,    /* a dynptr that isn't in our stack (an argument), read-only */
-	VT_BTF,	      /* the kernel's object behind the context: mem_size bytes, only read;
-		       * explorer: to the checker it is VT_MEM */
+	VT_BTF,	      /* explorer: the kernel's object behind the context, mem_size bytes that
+		       * are only read: to the checker VT_MEM. Or, of a typed program, a pointer
+		       * to the structure obj of the target: to the checker a number */
 	VT_PKT,	      /* packet kinds, for test program types: obj 0 data, 1 meta, 2 end */
 	VT_OTHER,     /* opaque object that only helpers and kfuncs take; obj says which */
 };

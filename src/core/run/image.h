@@ -19,7 +19,7 @@
 #include "core/uapi.h"
 
 #define EBPF_IMAGE_MAGIC 0x474d4942u /* "BIMG" */
-#define EBPF_IMAGE_VERSION 7u
+#define EBPF_IMAGE_VERSION 8u
 #define EBPF_LD_REF                                                                                \
 	7 /* src_reg of a lddw whose value is refs[imm]; not a kernel value, only inside images */
 
@@ -72,6 +72,30 @@ struct ebpf_image_fault {
 	u32 to;
 };
 
+/*
+ * A word of a typed program's context: an argument of the probed function, or what it returns, or
+ * eight bytes of either; .bits of it, extended to 64.
+ */
+enum ebpf_word_where {
+	EBPF_WORD_NONE,		 /* it can't be told: 0 */
+	EBPF_WORD_INT,		 /* general register number .n of arguments */
+	EBPF_WORD_SSE,		 /* low half of vector register .n */
+	EBPF_WORD_SSE_HIGH,	 /* its high half */
+	EBPF_WORD_STACK,	 /* word .n of the arguments on the stack */
+	EBPF_WORD_STACK_ADDRESS, /* the address of that */
+	EBPF_WORD_RET_INT,	 /* number .n of the general registers that results are in */
+	EBPF_WORD_RET_SSE,	 /* the same of vector registers */
+	EBPF_WORD_RET_SSE_HIGH,
+};
+struct ebpf_image_word {
+	u8 where; /* enum ebpf_word_where */
+	u8 n;
+	u8 bits;
+	u8 is_signed;
+};
+#define EBPF_IMAGE_ARGS 14u /* words of arguments, as many as the kernel has and a structure */
+#define EBPF_IMAGE_WORDS (EBPF_IMAGE_ARGS + 2)
+
 struct ebpf_image {
 	u32 magic;
 	u32 version;
@@ -101,6 +125,10 @@ struct ebpf_image {
 	u64 ctx_read;	/* bit n: loads read of the context's bytes 8n to 8n+7; 63: or of later ones
 			 */
 	u64 helpers[4]; /* bit n: helper n is called */
+	/* of a typed program (EBPF_IMAGE_TYPED): its context, and how much of it arguments are */
+	struct ebpf_image_word word[EBPF_IMAGE_WORDS];
+	u32 nwords;
+	u32 nargs;
 };
 
 #define EBPF_IMAGE_TAIL_CALLS 1u /* makes tail calls */
@@ -110,6 +138,22 @@ struct ebpf_image {
 	    */
 #define EBPF_IMAGE_CTX_ESCAPES                                                                     \
 	8u /* helpers, or others, get the context's address: ctx_read is not all that is read */
+
+#define EBPF_IMAGE_TYPED 16u /* its context is words of a call, behind the registers */
+#define EBPF_IMAGE_AT_EXIT                                                                         \
+	32u /* typed: runs at the return, with the arguments as they were at the entry */
+#define EBPF_IMAGE_VECTORS 64u /* typed: some of what it reads is in vector registers */
+
+/* A load that may fault and goes on with 0: modes that only checked instructions have. */
+#define EBPF_PROBE_MEM 0x20
+#define EBPF_PROBE_MEMSX 0x40
+static inline bool ebpf_insn_probes(const struct bpf_insn *in)
+{
+	const u8 mode = BPF_MODE(in->code);
+
+	return BPF_CLASS(in->code) == BPF_LDX &&
+	       (mode == EBPF_PROBE_MEM || mode == EBPF_PROBE_MEMSX);
+}
 
 static inline const struct bpf_insn *ebpf_image_insns(const struct ebpf_image *img)
 {

@@ -276,15 +276,18 @@ static bool do_load(struct frame *f, const struct bpf_insn *in)
 {
 	u64 addr = f->regs[in->src_reg] + (u64)(s64)in->off;
 	u32 size = ebpf_insn_bytes(in);
+	const bool probes = ebpf_insn_probes(in);
 	u64 v = 0;
 
 	if (on_stack(f, addr)) {
 		v = truncate_to(((const struct word *)(uintptr_t)addr)->v, size);
 	} else if (osl_read(&v, (const void *)(uintptr_t)addr, size)) {
-		f->run->aborted = 1;
-		return false;
+		f->run->aborted = !probes;
+		v = 0;
+		if (!probes)
+			return false;
 	}
-	if (BPF_MODE(in->code) == BPF_MEMSX)
+	if (BPF_MODE(in->code) == BPF_MEMSX || BPF_MODE(in->code) == EBPF_PROBE_MEMSX)
 		v = sign_extend(v, (s16)(8 * size));
 	f->regs[in->dst_reg] = v;
 	return true;

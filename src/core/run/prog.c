@@ -162,7 +162,8 @@ static bool image_ok(const struct ebpf_image *img, size_t len)
 	       part_ok(img, img->code, img->code_size, 1) &&
 	       (!img->nfaults ||
 		part_ok(img, img->faults, img->nfaults, sizeof(struct ebpf_image_fault))) &&
-	       (!img->code_size || img->entry < img->code_size);
+	       (!img->code_size || img->entry < img->code_size) && img->nargs <= EBPF_IMAGE_ARGS &&
+	       img->nwords <= EBPF_IMAGE_WORDS;
 }
 
 /* Code that looks into a map itself was made for a map that lies in memory as this one does. */

@@ -104,6 +104,7 @@ static bool abandoned(const struct agent_active *a)
 static void release(struct agent_active *a, u64 key)
 {
 	a->run = NULL;
+	a->vectors = NULL;
 	store_relaxed(&a->link, 0);
 	if (unlikely(a != &slots[active_slot(key)]))
 		__atomic_fetch_sub(&displaced, 1, __ATOMIC_RELAXED);
@@ -151,6 +152,13 @@ __hot struct agent_active *active_enter_open(const struct jump_frame *f, u64 thr
 
 	store_release(&a->open, ACTIVE_OPEN);
 	return a;
+}
+
+/* Who shares a place shares nothing else. */
+void active_carry(struct agent_active *a, const u64 *vectors)
+{
+	if (a != &overflow)
+		a->vectors = vectors;
 }
 
 void active_moves(struct agent_active *a, s32 stack)

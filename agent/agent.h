@@ -337,6 +337,18 @@ struct jump_frame {
 	struct arch_regs regs;	   /* the thread's, which never change but for a return's .ip */
 	u64 ret, distance;
 };
+/*
+ * Some program of the process is told what is in vector registers: entry.S stores them below the
+ * frame, and whether it did behind them.
+ */
+extern u8 agent_vectors __hidden;
+#define JUMP_VECTORS 144
+static inline const u64 *jump_vectors(const struct jump_frame *f)
+{
+	const u64 *v = (const u64 *)(((u64)f & ~15ull) - JUMP_VECTORS);
+
+	return v[JUMP_VECTORS / 8 - 2] ? v : NULL;
+}
 #define JUMP_MARK 0x5eed5eedULL
 #define JUMP_RED_ZONE 128
 #define JUMP_PUSHED (16 + JUMP_RED_ZONE) /* return address, distance */
@@ -400,6 +412,7 @@ struct agent_active {
 	u32 stack; /* of the pool, belongs to whoever is in here: its number + 1 */
 	/* of the thread that was in here last, or NULL */
 	const struct agent_alternate *alternate;
+	const u64 *vectors; /* the thread's registers that pass arguments, where they are known */
 };
 #define ACTIVE_SLOTS 1024u
 extern struct agent_active agent_active_slots[ACTIVE_SLOTS] __hidden;
@@ -422,6 +435,8 @@ void active_moves(struct agent_active *a, s32 stack);
 bool active_index(const struct agent_active *a, u32 *index);
 /* Take the stack away that belongs to the place @index; false: somebody is in there. */
 bool active_unbind(u32 index, s32 stack);
+/* Until it is left these are its vector registers; NULL: they are not known. */
+void active_carry(struct agent_active *a, const u64 *vectors);
 void active_leave(struct agent_active *a);
 /* Is no thread but @self in a hit? Then what has been unpublished before is no longer used. */
 bool active_quiet(const struct agent_active *self);
@@ -471,13 +486,15 @@ void trap_left(const struct agent_place *p, u32 notes, const struct arch_regs *r
  */
 
 /* Exchange code: before the first consumer of that kind. */
-int session_init(void);
+int session_init(bool typed); /* and of programs that are told the arguments at an exit */
 /*
  * Notes of a call in progress, a list by the number of its head, 0: none: which sessions want its
  * return, each with the program's own word. Of any thread; what one call has is its thread's alone.
  */
 bool session_note(u32 *notes, const struct agent_hook *h, u64 cookie); /* false: no room */
 bool session_find(u32 notes, const struct agent_hook *h, u64 *cookie);
+/* Where the session's note keeps the arguments of the call, for a typed program; or NULL. */
+u64 *session_words(u32 notes, const struct agent_hook *h);
 void session_forget(u32 notes);
 
 /* --- ret.c --------------------------------------------------------------------------------------

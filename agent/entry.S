@@ -219,6 +219,8 @@ agent_trap_self_break:
 	.set user_cs, 0x33
 	.set user_ss, 0x2b
 	.set flags_odd, 0x40400		/* AC, DF */
+	.set vectors_there, 128		/* of what lies below the frame: JUMP_VECTORS */
+	.set vectors_size, 144
 
 	.section .rodata.steps, "a", @progbits
 	.p2align 3
@@ -332,7 +334,12 @@ agent_jump_last_step:
 	movq	$user_ss, regs_ss(%rsp)
 	movq	%rsp, %rdi
 	andq	$-16, %rsp
-	testl	$flags_odd, %eax
+	movzbl	agent_vectors(%rip), %ecx
+	leaq	-vectors_size(%rsp), %rsp
+	movq	%rcx, vectors_there(%rsp)
+	testl	%ecx, %ecx
+	jnz	12f
+13:	testl	$flags_odd, %eax
 	jnz	3f
 	cmpq	$ret_distance, frame_distance(%rdi)
 	je	11f
@@ -366,6 +373,7 @@ agent_jump_last_step:
 7:	movq	%rbp, %rdi
 	movq	%rbp, %rsp
 	andq	$-16, %rsp
+	leaq	-vectors_size(%rsp), %rsp
 	call	agent_next_on_jump
 	testq	%rax, %rax
 	jnz	8b
@@ -405,6 +413,16 @@ agent_jump_last_step:
 	popfq
 	restore
 	ret	$8 + red_zone
+	/* a program wants to know them; that they are stored changes none */
+12:	movups	%xmm0, (%rsp)
+	movups	%xmm1, 16(%rsp)
+	movups	%xmm2, 32(%rsp)
+	movups	%xmm3, 48(%rsp)
+	movups	%xmm4, 64(%rsp)
+	movups	%xmm5, 80(%rsp)
+	movups	%xmm6, 96(%rsp)
+	movups	%xmm7, 112(%rsp)
+	jmp	13b
 	.size agent_jump_entry, .-agent_jump_entry
 	.globl	agent_jump_code_end
 	.hidden	agent_jump_code_end

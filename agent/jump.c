@@ -369,9 +369,12 @@ bool jump_astray(struct osl_ucontext *uc, u64 ip)
 /* --- a hit --------------------------------------------------------------------------------------
  */
 
+u8 agent_vectors;
+
 struct hit {
 	const struct agent_place *p;
 	const struct arch_regs *regs;
+	const u64 *vectors;
 	struct agent_active *a;
 };
 
@@ -403,6 +406,8 @@ static void on_closed_hit(void *v)
 	if (agent_daemon_dead() && !load_acquire(&agent.inert))
 		agent_go_inert(false);
 	h->a = settled ? active_enter((u64)__builtin_frame_address(0), &nested) : NULL;
+	if (h->a)
+		active_carry(h->a, h->vectors);
 	trap_serve(h->p, h->regs, h->a);
 	if (h->a)
 		active_leave(h->a);
@@ -450,6 +455,8 @@ static void on_closed_back(void *v)
 		agent_go_inert(false);
 	agent_count(&agent.stats->hits);
 	b->a = settled ? active_enter((u64)__builtin_frame_address(0), &nested) : NULL;
+	if (b->a)
+		active_carry(b->a, jump_vectors(b->f));
 	on_back(b);
 	if (b->a)
 		active_leave(b->a);
@@ -470,13 +477,14 @@ static __hot void on_return(struct jump_frame *f)
 	}
 	b.a = active_enter_open(f, thread);
 	b.a->alternate = alternate;
+	active_carry(b.a, jump_vectors(f));
 	stack_call_open(on_open_back, &b, b.a);
 	active_leave(b.a);
 }
 
 void jump_serve(struct jump_frame *f)
 {
-	struct hit h = {.regs = &f->regs};
+	struct hit h = {.regs = &f->regs, .vectors = jump_vectors(f)};
 	const struct agent_alternate *alternate;
 	u64 thread;
 
@@ -500,6 +508,7 @@ void jump_serve(struct jump_frame *f)
 	}
 	h.a = active_enter_open(f, thread);
 	h.a->alternate = alternate;
+	active_carry(h.a, h.vectors);
 	stack_call_open(on_hit, &h, h.a);
 	active_leave(h.a);
 }

@@ -16,7 +16,8 @@
  * when it is cut short are in the hit's frame.
  *
  * A program that gives the context's address away or lets others run in its place gets a copy of
- * the registers, as ever (trap.c). Sessions, and the statistics of run times, are jump.c's.
+ * the registers, as ever (trap.c), and a typed one the words of the call. Sessions, and the
+ * statistics of run times, are jump.c's.
  */
 #include "agent/agent.h"
 
@@ -122,8 +123,8 @@ static __always_inline struct agent_stack *again(struct agent_stack *s, struct j
 
 static __always_inline bool is_lean(const struct ebpf_prog *prog)
 {
-	return prog->code &&
-	       !(prog->image->flags & (EBPF_IMAGE_CTX_ESCAPES | EBPF_IMAGE_TAIL_CALLS));
+	return prog->code && !(prog->image->flags &
+			       (EBPF_IMAGE_CTX_ESCAPES | EBPF_IMAGE_TAIL_CALLS | EBPF_IMAGE_TYPED));
 }
 
 /*
@@ -180,7 +181,9 @@ static __noinline struct agent_stack *go_on(struct agent_stack *s, struct jump_f
 			continue;
 		if (begin_hook(s, f, h, s->a))
 			return s;
+		s->a->vectors = jump_vectors(f);
 		agent_call_on((u64)&s->origin, run_other, f);
+		s->a->vectors = NULL;
 		store_release(&s->a->link, 0);
 	}
 	if (s->when == HOOK_ENTRY && hooks->nret && !ret_push(s->p, &f->regs, 0, &s->spare))
@@ -252,7 +255,9 @@ static void run_sessions(void *v)
 
 static __noinline struct agent_stack *with_sessions(struct agent_stack *s, struct jump_frame *f)
 {
+	s->a->vectors = jump_vectors(f);
 	agent_call_on((u64)&s->origin, run_sessions, f);
+	s->a->vectors = NULL;
 	return leave(s->a);
 }
 

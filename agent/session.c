@@ -13,7 +13,8 @@
  * is released twice. Who looks at a list that isn't his may see another one's, but comes to an end.
  *
  * All this is private memory: a forked child has its own copy, and needs it. It is there from the
- * first consumer of that kind, for good, and touched as far as calls are nested.
+ * first consumer of that kind, for good, and touched as far as calls are nested. Typed programs
+ * that run at an exit keep the arguments of the call in a table of its own beside the notes.
  */
 #include "agent/agent.h"
 
@@ -26,18 +27,24 @@ struct note {
 	u32 next;  /* of the call, or of the free list */
 };
 
-static struct note *notes; /* the first is not one */
-static u64 free_list;	   /* version << 32 | number; 0: empty */
-static u32 fresh = 1;	   /* first one never used */
+static struct note *notes;	      /* the first is not one */
+static u64 (*words)[EBPF_IMAGE_ARGS]; /* the same, of typed programs; or NULL */
+static u64 free_list;		      /* version << 32 | number; 0: empty */
+static u32 fresh = 1;		      /* first one never used */
 
-int session_init(void)
+int session_init(bool typed)
 {
 	struct note *n = notes ? notes : agent_pages(NOTES * sizeof(*n), "ebpfrt-sessions");
+	void *w = words;
 
 	if (!n)
 		return -ENOMEM;
 	store_release(&notes, n);
-	return 0;
+	if (!typed || w)
+		return 0;
+	w = agent_pages(NOTES * sizeof(*words), "ebpfrt-arguments");
+	store_release(&words, w);
+	return w ? 0 : -ENOMEM;
 }
 
 static u32 take_used(void)
@@ -90,6 +97,16 @@ __hot bool session_find(u32 list, const struct agent_hook *h, u64 *cookie)
 		return true;
 	}
 	return false;
+}
+
+u64 *session_words(u32 list, const struct agent_hook *h)
+{
+	u64(*table)[EBPF_IMAGE_ARGS] = load_acquire(&words);
+
+	for (u32 i = list, n = 0; table && i && n < NOTES; i = load_relaxed(&notes[i].next), n++)
+		if (notes[i].link == h->link && notes[i].index == h->index)
+			return table[i];
+	return NULL;
 }
 
 static void give(u32 i)

@@ -291,8 +291,10 @@ int site_hook(const struct agent_consumer *c)
 	if ((hook.ret == HOOK_STUB || hook.ret == HOOK_SESSION) &&
 	    (agent.shadow_stack || !agent.ret_limit))
 		return -EOPNOTSUPP;
-	if (hook.ret == HOOK_SESSION && session_init())
+	if (hook.ret == HOOK_SESSION && session_init(prog->image->flags & EBPF_IMAGE_AT_EXIT))
 		return -ENOMEM;
+	if (prog->image->flags & EBPF_IMAGE_VECTORS)
+		store_release(&agent_vectors, 1);
 	hooks_reclaim();
 	old = p->hooks;
 	new = hooks_new(old ? old->n + 1 : 1);

@@ -16,6 +16,7 @@
 #include <errno.h>
 
 #include "agent/agent.h"
+#include "core/run/typed.h"
 
 #define INVALID_LEN 2 /* of what is behind the breaks in entry.S */
 #define RSEQ_SIGNATURE 0x53053053u
@@ -60,7 +61,29 @@ struct part {
 	bool is_return;
 	u32 left;
 	u64 session_cookie; /* the program may change it */
+	const u64 *words;   /* at the exit: the arguments as they were at the entry, or NULL */
 };
+
+/* A typed program: its context is the words of the call. */
+static __noinline u64 run_typed(const struct ebpf_prog *prog, const struct arch_regs *at,
+				const struct part *part, const u64 *vectors, struct ebpf_run *run)
+{
+	const struct ebpf_image *img = prog->image;
+	struct ebpf_typed_ctx ctx;
+
+	ctx.regs = *at;
+	if (part->words)
+		memcpy(ctx.word, part->words, EBPF_IMAGE_ARGS * sizeof(u64));
+	else if (part->is_return)
+		memset(ctx.word, 0, EBPF_IMAGE_ARGS * sizeof(u64));
+	else
+		ebpf_typed_arguments(img, at, vectors, ctx.word);
+	if (part->is_return)
+		ebpf_typed_result(img, at, vectors, ctx.word);
+	else
+		memset(ctx.word + EBPF_IMAGE_ARGS, 0, 2 * sizeof(u64));
+	return ebpf_prog_run(prog, ctx.word, run);
+}
 
 /* What a program writes to the registers is not for the thread. */
 static __noinline u64 run_on_copy(const struct ebpf_prog *prog, const struct arch_regs *at,
@@ -73,10 +96,12 @@ static __noinline u64 run_on_copy(const struct ebpf_prog *prog, const struct arc
 
 /* Of itself it doesn't: no program may that was checked. */
 static __always_inline u64 run_on(const struct ebpf_prog *prog, const struct arch_regs *at,
-				  struct ebpf_run *run)
+				  const struct part *part, const u64 *vectors, struct ebpf_run *run)
 {
 	const u32 may = EBPF_IMAGE_CTX_ESCAPES | EBPF_IMAGE_TAIL_CALLS;
 
+	if (unlikely(prog->image->flags & EBPF_IMAGE_TYPED))
+		return run_typed(prog, at, part, vectors, run);
 	if (unlikely(prog->image->flags & may || !prog->code))
 		return run_on_copy(prog, at, run);
 	return ebpf_prog_run(prog, (struct arch_regs *)(uintptr_t)at, run);
@@ -99,11 +124,28 @@ static u64 run_prog(const struct ebpf_prog *prog, const struct agent_hook *h,
 	run.session_cookie = part->session_cookie;
 	run.recover[0] = run.recover[1] = 0; /* until it can be cut short */
 	a->run = &run;
-	result = run_on(prog, at, &run);
+	result = run_on(prog, at, part, a->vectors, &run);
 	a->run = NULL;
 	part->session_cookie = run.session_cookie;
 	account(h->stat, &run, since);
 	return result;
+}
+
+static void count_missed(const struct agent_hook *h)
+{
+	struct agent_stat *st = agent_stat_at(h->stat);
+
+	if (st)
+		agent_count(&st->missed);
+}
+
+/*
+ * It is to be told what is in vector registers, and the hit began before anybody wanted to know; a
+ * call that ended otherwise than by a return has no result there.
+ */
+static bool lacks_vectors(const struct ebpf_prog *prog, u32 left, const struct agent_active *a)
+{
+	return prog->image->flags & EBPF_IMAGE_VECTORS && !a->vectors && left <= EBPF_LEFT_RETURNED;
 }
 
 /*
@@ -119,7 +161,9 @@ static u64 run_hook(const struct agent_hook *h, const struct agent_place *p,
 	store_relaxed(&a->link, h->link);
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	prog = load_acquire(&h->prog);
-	if (prog)
+	if (prog && unlikely(lacks_vectors(prog, part->left, a)))
+		count_missed(h);
+	else if (prog)
 		result = run_prog(prog, h, p, at, part, a);
 	store_release(&a->link, 0);
 	return result;
@@ -133,12 +177,30 @@ void trap_run_hook(const struct agent_hook *h, const struct agent_place *p,
 	run_hook(h, p, regs, &part, a);
 }
 
-static void count_missed(const struct agent_hook *h)
+/*
+ * A typed program that runs at the exit: the arguments are kept until then. As in run_hook(), who
+ * takes the hook away looks at .link. False: it is another one.
+ */
+static bool keep_arguments(const struct agent_hook *h, const struct arch_regs *regs,
+			   struct agent_active *a, u32 *notes)
 {
-	struct agent_stat *st = agent_stat_at(h->stat);
+	const struct ebpf_prog *prog;
+	bool typed;
+	u64 *words;
 
-	if (st)
-		agent_count(&st->missed);
+	store_relaxed(&a->link, h->link);
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	prog = load_acquire(&h->prog);
+	typed = prog && prog->image->flags & EBPF_IMAGE_AT_EXIT;
+	if (typed && !lacks_vectors(prog, 0, a) && session_note(notes, h, 0)) {
+		words = session_words(*notes, h);
+		if (words)
+			ebpf_typed_arguments(prog->image, regs, a->vectors, words);
+	} else if (typed) {
+		count_missed(h);
+	}
+	store_release(&a->link, 0);
+	return typed;
 }
 
 /* The entry of a session's call: is its return wanted, too? Then there is a note of it. */
@@ -147,6 +209,8 @@ static void begin_session(const struct agent_hook *h, const struct agent_place *
 {
 	struct part part = {.is_return = false};
 
+	if (keep_arguments(h, regs, a, notes))
+		return;
 	if (run_hook(h, p, regs, &part, a) == 0 && !session_note(notes, h, part.session_cookie))
 		count_missed(h);
 }
@@ -175,9 +239,14 @@ static __hot u32 run_entry(const struct agent_place *p, const struct arch_regs *
 
 /* Is @h run at a return, as all of @when are and the sessions that there are @notes of? */
 static bool wants_that_return(const struct agent_hook *h, enum hook_when when, u32 notes,
-			      u64 *cookie)
+			      struct part *part)
 {
-	return h->ret == when || (h->ret == HOOK_SESSION && session_find(notes, h, cookie));
+	if (h->ret != HOOK_SESSION)
+		return h->ret == when;
+	if (!session_find(notes, h, &part->session_cookie))
+		return false;
+	part->words = session_words(notes, h);
+	return true;
 }
 
 static __hot void run_return(const struct agent_place *p, const struct arch_regs *regs,
@@ -190,7 +259,7 @@ static __hot void run_return(const struct agent_place *p, const struct arch_regs
 	for (u32 i = 0; hooks && i < hooks->n; i++) {
 		struct part part = {.is_return = true, .left = EBPF_LEFT_RETURNED};
 
-		if (wants_that_return(&hooks->v[i], when, notes, &part.session_cookie))
+		if (wants_that_return(&hooks->v[i], when, notes, &part))
 			run_hook(&hooks->v[i], p, regs, &part, a);
 	}
 }
@@ -213,10 +282,10 @@ void trap_missed(const struct agent_place *p, enum hook_when when)
 void trap_missed_return(const struct agent_place *p, u32 notes)
 {
 	const struct agent_hooks *hooks = load_acquire(&p->hooks);
-	u64 cookie;
+	struct part ignored;
 
 	for (u32 i = 0; hooks && i < hooks->n; i++)
-		if (wants_that_return(&hooks->v[i], HOOK_STUB, notes, &cookie))
+		if (wants_that_return(&hooks->v[i], HOOK_STUB, notes, &ignored))
 			count_missed(&hooks->v[i]);
 }
 
@@ -250,7 +319,7 @@ void trap_left(const struct agent_place *p, u32 notes, const struct arch_regs *r
 	for (u32 i = 0; hooks && i < hooks->n; i++) {
 		struct part part = {.is_return = true, .left = how};
 
-		if (wants_that_return(&hooks->v[i], HOOK_STUB, notes, &part.session_cookie))
+		if (wants_that_return(&hooks->v[i], HOOK_STUB, notes, &part))
 			hook_left(&hooks->v[i], p, regs, &part, a);
 	}
 }
@@ -287,8 +356,11 @@ static __hot bool serve_return(u64 addr, struct arch_regs *regs, struct osl_ucon
 {
 	bool nested;
 	struct agent_active *a = settled ? active_enter(hit_frame(), &nested) : NULL;
-	u64 to = trap_serve_return(addr, regs, a);
+	u64 to;
 
+	if (a)
+		active_carry(a, osl_ucontext_vectors(uc));
+	to = trap_serve_return(addr, regs, a);
 	if (a)
 		active_leave(a);
 	if (!to)
@@ -430,6 +502,8 @@ static void serve_site(const struct agent_place *p, struct arch_regs *regs, sigi
 	if (plan->flags & AGENT_SITE_MODULES)
 		modules_changed();
 	a = settled ? active_enter(hit_frame(), &nested) : NULL;
+	if (a)
+		active_carry(a, osl_ucontext_vectors(uc));
 	trap_serve(p, regs, a);
 	if (a)
 		active_leave(a);

@@ -46,7 +46,10 @@ result "libtrap.a has no thread-local storage" "$(readelf -SW "$trap" | grep -E 
 }
 result "the agent is linked against nothing" "$(nm -D --undefined-only libebpfrt-agent.so 2>/dev/null
 	readelf -dW libebpfrt-agent.so | grep NEEDED)"
-result "the agent uses general registers only" "$(objdump -d --no-show-raw-insn libebpfrt-agent.so | grep -E "$vector")"
+# entry.S stores those that pass arguments, for programs that are told of them: nothing is loaded or computed
+stores='movups +%xmm[0-7],(0x[0-9a-f]+)?\(%rsp\)$'
+result "the agent uses general registers only, but to store what vector registers hold" "$(
+	objdump -d --no-show-raw-insn libebpfrt-agent.so | grep -E "$vector" | grep -vE "$stores")"
 result "the agent has relative relocations only" "$(readelf -rW libebpfrt-agent.so |
 	grep -E 'R_X86_64_' | grep -v R_X86_64_RELATIVE)"
 result "the agent has no thread-local storage" "$(readelf -lW libebpfrt-agent.so | grep -w TLS)"

@@ -16,6 +16,16 @@ _Static_assert(sizeof(struct arch_regs) == ARCH_REGS_SIZE, "all of them");
 /* How libunwind calls it, in the names of its functions. */
 #define ARCH_LIBUNWIND ""
 
+/* Nor how arguments are passed. */
+static inline u64 arch_regs_argument(const struct arch_regs *regs, u32 n)
+{
+	return 0;
+}
+static inline u64 arch_regs_result(const struct arch_regs *regs, u32 n)
+{
+	return 0;
+}
+
 /* Which register holds the frame pointer is not known: a walk ends at once. */
 static inline u64 arch_regs_fp(const struct arch_regs *regs)
 {

@@ -20,6 +20,18 @@ _Static_assert(sizeof(struct arch_regs) == ARCH_REGS_SIZE, "pt_regs of x86-64");
 /* How libunwind calls it, in the names of its functions. */
 #define ARCH_LIBUNWIND "x86_64"
 
+/* Of the general registers that pass arguments, and results: number @n, or 0. */
+static inline u64 arch_regs_argument(const struct arch_regs *regs, u32 n)
+{
+	const u64 v[] = {regs->di, regs->si, regs->dx, regs->cx, regs->r8, regs->r9};
+
+	return n < 6 ? v[n] : 0;
+}
+static inline u64 arch_regs_result(const struct arch_regs *regs, u32 n)
+{
+	return n ? regs->dx : regs->ax;
+}
+
 /* The frame pointer, for walking stacks. */
 static inline u64 arch_regs_fp(const struct arch_regs *regs)
 {

@@ -6,6 +6,7 @@
  */
 #include "core/run/helper_impl.h"
 #include "core/run/map/stackmap.h"
+#include "core/run/typed.h"
 
 #define DEPTH_MAX EBPF_MAX_STACK_DEPTH
 
@@ -40,6 +41,14 @@ static bool has_regs(const struct ebpf_run *run)
 	return run->kind == EBPF_RUN_UPROBE || run->kind == EBPF_RUN_URETPROBE;
 }
 
+static const struct arch_regs *regs_of(const struct ebpf_run *run)
+{
+	const struct ebpf_typed_ctx *typed =
+		container_of(run->ctx, const struct ebpf_typed_ctx, word);
+
+	return run->prog->image->flags & EBPF_IMAGE_TYPED ? &typed->regs : run->ctx;
+}
+
 EBPF_HELPER(get_stack)
 {
 	const u64 known = BPF_F_SKIP_FIELD_MASK | BPF_F_USER_STACK;
@@ -51,7 +60,8 @@ EBPF_HELPER(get_stack)
 	if (r4 & ~known || r3 % 8)
 		n = -EINVAL;
 	else if (r4 & BPF_F_USER_STACK && has_regs(run))
-		n = walk(run->ctx, r4 & BPF_F_SKIP_FIELD_MASK, ips, MIN((u32)r3 / 8, DEPTH_MAX));
+		n = walk(regs_of(run), r4 & BPF_F_SKIP_FIELD_MASK, ips,
+			 MIN((u32)r3 / 8, DEPTH_MAX));
 	len = n > 0 ? 8 * (u64)n : 0;
 	if (osl_write((void *)r2, ips, len) || osl_zero((void *)(r2 + len), r3 - len))
 		return (u64)-EFAULT;
@@ -70,7 +80,7 @@ EBPF_HELPER(get_stackid)
 		return (u64)-EINVAL;
 	if (!(r3 & BPF_F_USER_STACK) || !has_regs(run))
 		return (u64)-EFAULT;
-	n = walk(run->ctx, r3 & BPF_F_SKIP_FIELD_MASK, ips,
+	n = walk(regs_of(run), r3 & BPF_F_SKIP_FIELD_MASK, ips,
 		 MIN(map->meta.value_size / 8, DEPTH_MAX));
 	return n > 0 ? (u64)ebpf_stackmap_put(map, ips, (u32)n, r3) : (u64)-EFAULT;
 }

@@ -31,6 +31,12 @@ _Static_assert(offsetof(struct osl_ucontext, ip) == 168, "REG_RIP");
 _Static_assert(offsetof(struct osl_ucontext, eflags) == 176, "entry.S: uc_flags");
 _Static_assert(offsetof(struct osl_ucontext, sigmask) == 296, "uc_sigmask");
 
+/* xmm0 and those that follow, in the part of the frame that has the form of FXSAVE; or NULL. */
+static inline const u64 *osl_ucontext_vectors(const struct osl_ucontext *uc)
+{
+	return uc->fpstate ? (const u64 *)(uintptr_t)(uc->fpstate + 160) : NULL;
+}
+
 static inline void osl_regs_from_ucontext(struct arch_regs *regs, const void *ucontext)
 {
 	const struct osl_ucontext *uc = ucontext;

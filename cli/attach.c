@@ -154,7 +154,7 @@ static int prepare(struct object *obj)
 		err = object_resolve(obj, &config.object, scopes, config.pids.n);
 	if (!err)
 		err = object_open(obj, &config.object);
-	return err ? err : object_load(obj);
+	return err ? err : object_load(obj, &config.object);
 }
 
 static int trace(struct object *obj)

@@ -125,7 +125,7 @@ static int check(struct object *obj)
 	if (!err)
 		err = object_open(obj, &config.object);
 	if (!err)
-		err = object_load(obj);
+		err = object_load(obj, &config.object);
 	for (u32 i = 0; !err && i < obj->nattachments; i++)
 		ok &= show(obj, &obj->attachments[i], doc);
 	if (doc && !err)

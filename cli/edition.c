@@ -45,13 +45,23 @@ static bool names_types(const struct object *obj)
 	return false;
 }
 
+/* Is anything in it made for one file: a relocated program, or one that is told types? */
+static bool differs_by_file(const struct object *obj)
+{
+	for (u32 i = 0; i < obj->nattachments; i++) {
+		if (obj->attachments[i].spec.typed)
+			return true;
+	}
+	return names_types(obj);
+}
+
 /* That of the file at @place, or -1. */
 static int find_edition(const struct object *obj, const struct place *place)
 {
 	for (u32 i = 0; i < obj->neditions; i++) {
 		const struct edition *ed = &obj->editions[i];
 
-		if (!names_types(obj) || (ed->dev == place->dev && ed->ino == place->ino))
+		if (!differs_by_file(obj) || (ed->dev == place->dev && ed->ino == place->ino))
 			return (int)i;
 	}
 	return -1;
@@ -230,9 +240,8 @@ static const char **binaries_of(const struct object *obj)
 	return v;
 }
 
-/* Where the target's types are: --btf, or the environment's file where an object needs one. */
-static void ask_for_types(const struct object *obj, const struct object_opts *opts,
-			  const char *const *env, struct btf_request *out)
+void edition_ask_for_types(const struct object *obj, const struct object_opts *opts,
+			   const char *const *env, struct btf_request *out)
 {
 	out->user = opts->btf.v;
 	out->nuser = opts->btf.n;
@@ -256,7 +265,7 @@ int edition_find_types(struct object *obj, u32 edition, const struct object_opts
 	char why[BTF_WHY_MAX] = "";
 	int err = 0;
 
-	ask_for_types(obj, opts, &env, &types);
+	edition_ask_for_types(obj, opts, &env, &types);
 	ed->module = module_of(obj, edition);
 	if (!names_types(obj) && !types.nuser)
 		return 0;

@@ -14,6 +14,7 @@
 #include "base/cleanup.h"
 #include "cli/guard.h"
 #include "cli/out.h"
+#include "cli/typed.h"
 #include "cli/verdict.h"
 #include "core/uapi.h"
 #include "ebpfrt/ebpfrt.h"
@@ -246,8 +247,8 @@ static int refuse_type(const struct object *obj, const struct object_prog *prog,
 
 	out_error(
 		"%s: program '%s' is for '%s', which has no meaning in user space; ebpfrt attaches "
-		"uprobe, uretprobe, uprobe.multi, uretprobe.multi, uprobe.session and usdt "
-		"programs",
+		"uprobe, uretprobe, uprobe.multi, uretprobe.multi, uprobe.session, usdt, uentry "
+		"and uexit programs",
 		obj->file, prog->name, out_clean(text, section, sizeof(section)));
 	return -EOPNOTSUPP;
 }
@@ -286,6 +287,8 @@ int object_resolve(struct object *obj, const struct object_opts *opts,
 	for (u32 i = 0; !err && i < obj->nprogs; i++)
 		if (object_is_wanted(&obj->progs[i], opts))
 			err = resolve_program(obj, i, opts, scopes, nscopes);
+	if (!err)
+		err = typed_check(obj);
 	if (!err && !obj->nattachments)
 		return out_error("%s: no program has a place to attach to", obj->file), -EINVAL;
 	return err;
@@ -309,6 +312,8 @@ static void forget_ring_sizes(struct bpf_object *bpf)
 
 static enum bpf_attach_type attach_type(const struct spec *spec)
 {
+	if (spec->typed)
+		return spec->ret ? BPF_TRACE_FEXIT : BPF_TRACE_FENTRY;
 	if (spec->session)
 		return (enum bpf_attach_type)EBPFRT_BPF_TRACE_UPROBE_SESSION;
 	return (enum bpf_attach_type)(spec->multi ? EBPFRT_BPF_TRACE_UPROBE_MULTI : 0);
@@ -351,6 +356,20 @@ static void set_program_types(const struct object *obj, u32 edition)
 	}
 }
 
+/* A typed program without a place has no types. */
+static bool is_loadable(const struct object *obj, u32 prog)
+{
+	char why[SPEC_WHY_MAX];
+	struct spec spec;
+
+	if (spec_parse(obj->progs[prog].section, &spec, why) || !spec.typed)
+		return true;
+	for (u32 i = 0; i < obj->nattachments; i++)
+		if (obj->attachments[i].prog == prog)
+			return true;
+	return false;
+}
+
 /* libbpf leaves out what is optional, and we what goes elsewhere. */
 static void choose_programs(const struct object *obj, u32 edition, const struct object_opts *opts)
 {
@@ -366,7 +385,9 @@ static void choose_programs(const struct object *obj, u32 edition, const struct 
 	for (u32 i = 0; i < obj->nprogs; i++) {
 		prog = bpf_object__find_program_by_name(bpf, obj->progs[i].name);
 		if (prog)
-			bpf_program__set_autoload(prog, edition_has_program(obj, edition, i, opts));
+			bpf_program__set_autoload(prog,
+						  edition_has_program(obj, edition, i, opts) &&
+							  is_loadable(obj, i));
 	}
 }
 
@@ -378,6 +399,9 @@ static int open_edition(struct object *obj, u32 i, const struct object_opts *opt
 
 	if (err)
 		return err;
+	err = typed_register();
+	if (err)
+		return out_error("libbpf takes no sections of ours: %s", strerror(-err)), err;
 	if (ed->types.fd >= 0)
 		open_opts.btf_custom_path = ed->types.path;
 	guard_begin("opening", obj->file);
@@ -521,18 +545,24 @@ static void learn_ids(struct object *obj, u32 edition)
 	}
 }
 
-static int load_edition(struct object *obj, u32 edition)
+static int load_edition(struct object *obj, u32 edition, const struct object_opts *opts)
 {
 	struct edition *ed = &obj->editions[edition];
+	const char *const env = getenv("EBPFRT_BTF_PATH");
+	struct btf_request types = {0};
 	int err = edition ? edition_share_maps(obj, edition) : 0;
 
 	if (err)
 		return err;
 	nkept = 0;
 	relo_line[0] = 0;
+	edition_ask_for_types(obj, opts, &env, &types);
+	typed_begin(obj, edition, &types);
 	guard_begin("loading", obj->file);
 	err = bpf_object__load(ed->bpf);
 	guard_end();
+	if (typed_end())
+		return err;
 	if (err)
 		return refuse_load(obj, ed, err);
 	ed->loaded = true;
@@ -540,7 +570,7 @@ static int load_edition(struct object *obj, u32 edition)
 	return 0;
 }
 
-int object_load(struct object *obj)
+int object_load(struct object *obj, const struct object_opts *opts)
 {
 	int err = ebpfrt_connect();
 
@@ -548,7 +578,7 @@ int object_load(struct object *obj)
 		return out_error("%s", ebpfrt_error()), err;
 	for (u32 i = 0; !err && i < obj->neditions; i++) {
 		if (!obj->editions[i].loaded && !obj->editions[i].failed)
-			err = load_edition(obj, i);
+			err = load_edition(obj, i, opts);
 	}
 	return err;
 }
@@ -586,15 +616,18 @@ static int attach_multi(const struct bpf_program *prog, struct attachment *a, bo
 		struct ebpf_attr_uprobe_multi m;
 	} attr = {.prog_fd = (u32)bpf_program__fd(prog), .attach_type = attach_type(&a->spec)};
 	_cleanup_free_ u64 *offsets = calloc(a->place.npoints + 1, sizeof(*offsets));
+	const bool at_return = a->spec.ret && !a->spec.typed;
 
 	if (!offsets)
 		return -ENOMEM;
 	for (u32 i = 0; i < a->place.npoints; i++)
 		offsets[i] = a->place.points[i].offset;
+	if (a->spec.typed)
+		offsets[0] = a->place.offset;
 	attr.m.path = (u64)a->place.path;
 	attr.m.offsets = (u64)offsets;
-	attr.m.cnt = a->place.npoints;
-	attr.m.flags = (a->spec.ret ? EBPFRT_BPF_F_UPROBE_MULTI_RETURN : 0) |
+	attr.m.cnt = a->spec.typed ? 1 : a->place.npoints;
+	attr.m.flags = (at_return ? EBPFRT_BPF_F_UPROBE_MULTI_RETURN : 0) |
 		       (partial ? EBPFRT_BPF_F_UPROBE_MULTI_PARTIAL : 0);
 	a->fd = (int)syscall(__NR_bpf, BPF_LINK_CREATE, &attr,
 			     offsetof(__typeof__(attr), m) + EBPF_UPROBE_MULTI_SIZE);
@@ -645,8 +678,8 @@ static int refuse_attach(const struct object *obj, const struct attachment *a, i
 
 static int attach_by_kind(struct bpf_program *prog, struct attachment *a, bool partial)
 {
-	if (a->spec.kind == SPEC_MULTI)
-		return attach_multi(prog, a, partial);
+	if (a->spec.kind == SPEC_MULTI || a->spec.typed)
+		return attach_multi(prog, a, partial && !a->spec.typed);
 	a->link = a->spec.kind == SPEC_USDT ? attach_usdt(prog, a) : attach_probe(prog, a);
 	return a->link ? 0 : -errno;
 }
@@ -778,7 +811,7 @@ u32 object_extend(struct object *obj, const struct object_opts *opts, pid_t pid)
 		obj->scopes[obj->nscopes++] = (struct spec_scope){.pid = pid};
 	err = object_open(obj, opts);
 	if (!err)
-		err = object_load(obj);
+		err = object_load(obj, opts);
 	if (!err)
 		err = attach_from(obj, first, opts);
 	if (!err)

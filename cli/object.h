@@ -122,7 +122,7 @@ int object_resolve(struct object *obj, const struct object_opts *opts,
  * load. Both take what isn't open or loaded yet.
  */
 int object_open(struct object *obj, const struct object_opts *opts);
-int object_load(struct object *obj);
+int object_load(struct object *obj, const struct object_opts *opts);
 
 enum object_missing object_missing(const struct object_opts *opts);
 /* Attach everything that was resolved, in one batch. */
@@ -143,6 +143,10 @@ bool edition_has_program(const struct object *obj, u32 edition, u32 prog,
 			 const struct object_opts *opts);
 /* May a program of @section be verified whose target isn't known? */
 bool edition_can_relocate(const struct object *obj, const char *section);
+/* Where the target's types are: --btf, or @env, the environment's file, where an object needs one.
+ */
+void edition_ask_for_types(const struct object *obj, const struct object_opts *opts,
+			   const char *const *env, struct btf_request *out);
 /* Find the types that @edition is relocated against, and see that nothing is missing. */
 int edition_find_types(struct object *obj, u32 edition, const struct object_opts *opts);
 /* Before @edition is loaded: it works on the first one's maps. */

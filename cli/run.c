@@ -134,7 +134,9 @@ static int prepare(struct object *obj, const char *exe)
 
 	if (object_resolve(obj, &config.object, &scope, 1) || object_open(obj, &config.object))
 		return STATUS_FAILED;
-	return object_load(obj) || object_attach(obj, &config.object) ? STATUS_FAILED : 0;
+	return object_load(obj, &config.object) || object_attach(obj, &config.object)
+		       ? STATUS_FAILED
+		       : 0;
 }
 
 static int prepare_all(const char *exe, struct object **objs)

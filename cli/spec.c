@@ -10,27 +10,29 @@
 struct spec_word {
 	const char *word; /* with .s: a program that may sleep */
 	enum spec_kind kind;
-	bool ret, session;
+	bool ret, session, typed;
 };
 
 static const struct spec_word words[] = {
-	{"uprobe", SPEC_UPROBE, false, false},
-	{"uprobe.s", SPEC_UPROBE, false, false},
-	{"u", SPEC_UPROBE, false, false},
-	{"p", SPEC_UPROBE, false, false},
-	{"uretprobe", SPEC_UPROBE, true, false},
-	{"uretprobe.s", SPEC_UPROBE, true, false},
-	{"ur", SPEC_UPROBE, true, false},
-	{"r", SPEC_UPROBE, true, false},
-	{"uprobe.multi", SPEC_MULTI, false, false},
-	{"uprobe.multi.s", SPEC_MULTI, false, false},
-	{"uretprobe.multi", SPEC_MULTI, true, false},
-	{"uretprobe.multi.s", SPEC_MULTI, true, false},
-	{"uprobe.session", SPEC_MULTI, false, true},
-	{"uprobe.session.s", SPEC_MULTI, false, true},
-	{"usdt", SPEC_USDT, false, false},
-	{"usdt.s", SPEC_USDT, false, false},
-	{"U", SPEC_USDT, false, false},
+	{"uprobe", SPEC_UPROBE, false, false, false},
+	{"uprobe.s", SPEC_UPROBE, false, false, false},
+	{"u", SPEC_UPROBE, false, false, false},
+	{"p", SPEC_UPROBE, false, false, false},
+	{"uretprobe", SPEC_UPROBE, true, false, false},
+	{"uretprobe.s", SPEC_UPROBE, true, false, false},
+	{"ur", SPEC_UPROBE, true, false, false},
+	{"r", SPEC_UPROBE, true, false, false},
+	{"uprobe.multi", SPEC_MULTI, false, false, false},
+	{"uprobe.multi.s", SPEC_MULTI, false, false, false},
+	{"uretprobe.multi", SPEC_MULTI, true, false, false},
+	{"uretprobe.multi.s", SPEC_MULTI, true, false, false},
+	{"uprobe.session", SPEC_MULTI, false, true, false},
+	{"uprobe.session.s", SPEC_MULTI, false, true, false},
+	{"usdt", SPEC_USDT, false, false, false},
+	{"usdt.s", SPEC_USDT, false, false, false},
+	{"U", SPEC_USDT, false, false, false},
+	{"uentry", SPEC_UPROBE, false, false, true},
+	{"uexit", SPEC_UPROBE, true, false, true},
 };
 
 static const struct spec_word *find_word(const char *text, size_t n)
@@ -52,6 +54,8 @@ const char *spec_kind_name(const struct spec *spec)
 	case SPEC_USDT:
 		return "usdt";
 	default:
+		if (spec->typed)
+			return spec->ret ? "uexit" : "uentry";
 		return spec->ret ? "uretprobe" : "uprobe";
 	}
 }
@@ -79,8 +83,9 @@ static int split_offset(struct spec *out, const char *text, char *why)
 	if (errno || *end || end == plus + 1)
 		return 0; /* part of the name */
 	*plus = 0;
-	if (out->ret && out->offset) {
-		snprintf(why, SPEC_WHY_MAX, "'%s': return probes take no offset", text);
+	if ((out->ret || out->typed) && out->offset) {
+		snprintf(why, SPEC_WHY_MAX, "'%s': %s take no offset", text,
+			 out->typed ? "typed probes" : "return probes");
 		return -EINVAL;
 	}
 	return 0;
@@ -134,6 +139,7 @@ int spec_parse(const char *text, struct spec *out, char why[SPEC_WHY_MAX])
 		spec.ret = word->ret;
 		spec.multi = word->kind == SPEC_MULTI;
 		spec.session = word->session;
+		spec.typed = word->typed;
 		spec.sleepable = strstr(word->word, ".s") && word->word[n - 1] == 's';
 	}
 	if (spec.kind == SPEC_USDT)

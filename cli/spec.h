@@ -4,7 +4,8 @@
  * resolved to places (file, offset) in the files a target maps.
  *
  * Accepted: libbpf's section names (uprobe/PATH:FUNC+OFF, uretprobe/..., uprobe.multi/PATH:GLOB,
- * uprobe.session/PATH:GLOB, usdt/PATH:PROVIDER:NAME, each also with .s), the same with colons as
+ * uprobe.session/PATH:GLOB, usdt/PATH:PROVIDER:NAME, each also with .s), ours for typed programs
+ * (uentry/PATH:FUNC, uexit/PATH:FUNC), the same with colons as
  * bpftrace writes them (uprobe:PATH:FUNC), and bcc's p:LIB:FUNC and r:LIB:FUNC.
  */
 #pragma once
@@ -29,6 +30,8 @@ struct spec {
 	bool multi;	/* SPEC_MULTI, or SPEC_NONE of such a program: */
 	bool session;	/* one program at entry and return */
 	bool sleepable; /* it may call what sleeps */
+	bool typed;	/* SPEC_UPROBE, or SPEC_NONE of such a program: it is told what the
+			 * function's types say, at its entry or (ret) its return */
 	char path[PATH_MAX];
 	char func[SPEC_TEXT_MAX]; /* of SPEC_USDT: the probe's name */
 	char provider[SPEC_TEXT_MAX];
@@ -40,7 +43,7 @@ struct spec {
 /* 0, or -EINVAL with a sentence. */
 int spec_parse(const char *text, struct spec *out, char why[SPEC_WHY_MAX]);
 
-/* One word for it, as people know it: uprobe, uretprobe, uprobe.multi, usdt. */
+/* One word for it, as people know it: uprobe, uretprobe, uprobe.multi, usdt, uentry. */
 const char *spec_kind_name(const struct spec *spec);
 
 /* A function that a glob matches. */

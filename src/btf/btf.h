@@ -102,6 +102,18 @@ struct btf_view {
 	uint32_t nfrom;
 };
 
+/*
+ * The types of @binary alone, for the request's options and the user's file for it: as btf_find().
+ */
+int btf_for_binary(const struct btf_request *request, const char *binary, struct btf **out,
+		   char *why, size_t why_size);
+
+/*
+ * What the prototype of the function @name in @btf leads to, with names for C; the function is type
+ * 1. Owned by the caller (btf__free). 0; -ENOENT; -EEXIST: there are several, of different types.
+ */
+int btf_slice(const struct btf *btf, const char *name, struct btf **out);
+
 /* For bpf_object_open_opts.btf_custom_path. 0, or -errno with a sentence in @why. */
 int btf_view_make(const struct btf_request *request, struct btf_view *out, char *why,
 		  size_t why_size);

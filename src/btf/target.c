@@ -471,3 +471,15 @@ int btf_view_make(const struct btf_request *r, struct btf_view *out, char *why, 
 	*out = view;
 	return 0;
 }
+
+int btf_for_binary(const struct btf_request *r, const char *binary, struct btf **out, char *why,
+		   size_t why_size)
+{
+	const char *file = file_for(r, binary);
+	size_t len;
+
+	for (u32 i = 0; !file && i < r->nuser; i++)
+		if (!named_object(r->user[i], &len))
+			file = r->user[i];
+	return btf_find(file ? file : binary, &r->opts, out, why, why_size);
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Typed programs: SEC("uentry/FILE:FUNCTION") and SEC("uexit/FILE:FUNCTION"). libbpf loads them as
+ * it loads the kernel's fentry and fexit programs; what it can't know, the function's types in the
+ * target, it is given here while it loads.
+ */
+#pragma once
+
+#include "cli/object.h"
+
+/* libbpf knows the sections from now on. 0 or -errno. */
+int typed_register(void);
+
+/* Does --prog leave typed programs typed, and the others untyped? Says what is wrong (out_error).
+ */
+int typed_check(const struct object *obj);
+
+/*
+ * What libbpf loads from now on, until typed_end(), are programs of @obj's @edition. typed_end():
+ * 0, or -errno when a program's types couldn't be had, which was said.
+ */
+void typed_begin(const struct object *obj, u32 edition, const struct btf_request *types);
+int typed_end(void);

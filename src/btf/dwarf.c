@@ -24,6 +24,7 @@
 #include "base/cleanup.h"
 #include "base/macros.h"
 #include "btf/dwarf_conv.h"
+#include "btf/dwo.h"
 
 #define DEDUP_FIRST 1000000u /* types */
 
@@ -170,6 +171,92 @@ static int check_alt(struct source *s, Dwarf *dwarf)
 	return -ENOENT;
 }
 
+/* --- split: most of a unit is in another file ---------------------------------------------------
+ */
+
+/* All units of a .dwo file, which is no longer there when they are converted. */
+static int convert_apart(Dwarf *dwarf, void *cookie)
+{
+	struct source *s = cookie;
+	Dwarf_CU *cu = NULL;
+	Dwarf_Half version;
+	Dwarf_Die unit;
+	uint8_t kind;
+	int err = 0, got = 0;
+
+	while (!err && !(got = dwarf_get_units(dwarf, cu, &cu, &version, &kind, &unit, NULL)))
+		err = convert_unit(s, &unit);
+	/* what comes next may have the same addresses */
+	idmap_clear(&s->conv.shared);
+	dwarf_scopes_clear(&s->conv.shared_scopes);
+	return err ? err : got < 0 ? fail_unit(s, -EBADMSG) : 0;
+}
+
+static const char *text_of(const Dwarf_Die *unit, u32 name, u32 older_name)
+{
+	Dwarf_Attribute attr;
+	const char *text = NULL;
+
+	if (dwarf_attr((Dwarf_Die *)unit, name, &attr) ||
+	    (older_name && dwarf_attr((Dwarf_Die *)unit, older_name, &attr)))
+		text = dwarf_formstring(&attr);
+	return text ? text : "";
+}
+
+static int convert_at(struct source *s, const char *dir, int dir_len, const char *name)
+{
+	char path[4096];
+
+	if (!*name || snprintf(path, sizeof(path), "%.*s%s%s", dir_len, dir,
+			       dir_len && *name != '/' ? "/" : "", name) >= (int)sizeof(path))
+		return -ENOENT;
+	return dwo_read(path, convert_apart, s);
+}
+
+/* The .dwo file of a unit: where it was compiled, or beside the binary. */
+static int convert_dwo(struct source *s, const Dwarf_Die *unit)
+{
+	const char *name = text_of(unit, DW_AT_dwo_name, DW_AT_GNU_dwo_name);
+	const char *dir = text_of(unit, DW_AT_comp_dir, 0), *slash = strrchr(s->path, '/');
+	const char *base = strrchr(name, '/');
+	int err = convert_at(s, dir, *name == '/' ? 0 : (int)strlen(dir), name);
+
+	if (err != -ENOENT)
+		return err;
+	return convert_at(s, s->path, slash ? (int)(slash - s->path) + 1 : 0,
+			  base ? base + 1 : name);
+}
+
+static int convert_skeleton(struct source *s, const Dwarf_Die *unit, Dwarf_Die *split)
+{
+	int err;
+
+	if (split->addr && dwo_is_whole(dwarf_cu_getdwarf(split->cu)))
+		return convert_unit(s, split);
+	err = convert_dwo(s, unit);
+	if (err == -EBADMSG)
+		return fail_unit(s, err);
+	if (err != -ENOENT)
+		return err;
+	s->nsplit_missing++;
+	s->nunits++;
+	return 0;
+}
+
+/* The .dwo files that aren't there may be in a package beside the binary. */
+static int convert_package(struct source *s)
+{
+	char path[4096];
+	int err = -ENOENT;
+
+	if (snprintf(path, sizeof(path), "%s.dwp", s->path) < (int)sizeof(path))
+		err = dwo_read(path, convert_apart, s);
+	if (err == -ENOENT)
+		return 0;
+	s->nsplit_missing = 0;
+	return err == -EBADMSG ? fail_unit(s, err) : err;
+}
+
 static int convert_dwarf(struct source *s, Dwarf *dwarf)
 {
 	u64 total = info_size(dwarf);
@@ -187,14 +274,15 @@ static int convert_dwarf(struct source *s, Dwarf *dwarf)
 		got = dwarf_get_units(dwarf, cu, &cu, &version, &kind, &unit, &split);
 		if (got)
 			break;
-		if (kind == DW_UT_skeleton && !split.addr)
-			s->nsplit_missing++;
-		err = convert_unit(s, kind == DW_UT_skeleton && split.addr ? &split : &unit);
+		err = kind == DW_UT_skeleton ? convert_skeleton(s, &unit, &split)
+					     : convert_unit(s, &unit);
 		if (err)
 			return err;
 		show_progress(s, &unit, total);
 	}
-	return got < 0 ? fail_unit(s, -EBADMSG) : 0;
+	if (got < 0)
+		return fail_unit(s, -EBADMSG);
+	return s->nsplit_missing ? convert_package(s) : 0;
 }
 
 static int convert_module(Dwfl_Module *mod, void **data, const char *name, Dwarf_Addr start,
@@ -218,7 +306,9 @@ static int convert_all(struct source *s, Dwfl *dwfl)
 	if (!s->nunits)
 		return fail_empty(s);
 	if (s->nunits == s->nsplit_missing)
-		return fail(s, -ENOENT, "its debug information is in .dwo files that aren't there");
+		return fail(s, -ENOENT,
+			    "its debug information is in .dwo files that aren't there, nor is a "
+			    "package of them (.dwp) beside it");
 	return dedup(s);
 }
 

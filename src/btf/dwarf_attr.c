@@ -155,11 +155,11 @@ bool die_address(struct die *d, u64 *out)
 	}
 	if (op->atom != DW_OP_addrx && op->atom != DW_OP_GNU_addr_index)
 		return false;
-	/* an index into a table of addresses, in the skeleton's file */
-	if (dwarf_getlocation_attr(&d->at[AT_LOCATION], op, &indexed) ||
-	    dwarf_formaddr(&indexed, &addr))
-		return false;
-	*out = addr;
+	/* an index into a table of addresses, in the skeleton's file: which may not be known */
+	*out = 0;
+	if (!dwarf_getlocation_attr(&d->at[AT_LOCATION], op, &indexed) &&
+	    !dwarf_formaddr(&indexed, &addr))
+		*out = addr;
 	return true;
 }
 

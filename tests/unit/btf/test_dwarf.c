@@ -313,6 +313,94 @@ Test(dwarf, split)
 	check_made_with("-gdwarf-4 -gsplit-dwarf");
 }
 
+/* The .dwo file has sections of their own for each type unit. */
+Test(dwarf, split_type_units)
+{
+	check_made_with("-gdwarf-5 -gsplit-dwarf -fdebug-types-section");
+	check_made_with("-gdwarf-4 -gsplit-dwarf -fdebug-types-section");
+}
+
+/* packed.so of two units, whose .dwo files are gone and in a package; false: no such @tool. */
+static bool pack(const char *tool, const char *options)
+{
+	if (shell("command -v %s", tool))
+		return false;
+	cr_assert_eq(shell("rm -f *.dwo *.o packed.*"), 0);
+	cr_assert_eq(shell("printf 'struct elsewhere { int q; } elsewhere; int other(struct "
+			   "elsewhere *e) { return e->q; }' >other.c"),
+		     0);
+	cr_assert_eq(shell("%s -g %s -gsplit-dwarf -fPIC -c other.c '%s/tests/unit/btf/shapes.c'",
+			   TEST_CC, options, source_dir()),
+		     0);
+	cr_assert_eq(shell("%s -shared -o packed.so other.o shapes.o", TEST_CC), 0);
+	cr_assert_eq(shell("%s -e packed.so -o packed.so.dwp && rm *.dwo", tool), 0);
+	return true;
+}
+
+static void check_packed(const char *how)
+{
+	char path[128];
+	struct btf *btf;
+
+	snprintf(path, sizeof(path), "%s/packed.so", dir);
+	btf = convert(path);
+	check_all(btf, how);
+	check_type(btf, how, "elsewhere", BTF_KIND_STRUCT, 4);
+	find(btf, "other", BTF_KIND_FUNC);
+	btf__free(btf);
+}
+
+Test(dwarf, package)
+{
+	bool any = false;
+
+	for (u32 i = 0; i < 4; i++) {
+		/* gold's knows no DWARF 5 */
+		const char *options = i == 1   ? "-gdwarf-5"
+				      : i == 2 ? "-gdwarf-5 -fdebug-types-section"
+				      : i == 3 ? "-gdwarf-4 -fdebug-types-section"
+					       : "-gdwarf-4";
+		const char *tool = i && i < 3 ? "llvm-dwp" : "dwp";
+
+		if (!pack(tool, options))
+			continue;
+		check_packed(options);
+		any = true;
+	}
+	if (!any)
+		cr_skip_test("no dwp");
+}
+
+Test(dwarf, damaged_package)
+{
+	static const u8 bytes[] = {0xff, 0xff, 0xff, 0x7f};
+	char path[128], why[512] = "";
+
+	if (!pack("dwp", "-gdwarf-4"))
+		cr_skip_test("no dwp");
+	snprintf(path, sizeof(path), "%s/packed.so", dir);
+	for (u32 i = 0; i < 6; i++) {
+		struct btf *btf = NULL;
+		int err;
+
+		/* the index: its words one after the other */
+		cr_assert_eq(shell("objcopy -O binary --only-section=.debug_cu_index "
+				   "--set-section-flags .debug_cu_index=alloc packed.so.dwp index"),
+			     0);
+		cr_assert_eq(
+			shell("printf '\\%o\\%o\\%o\\%o' | dd of=index bs=4 seek=%u conv=notrunc",
+			      bytes[0], bytes[1], bytes[2], bytes[3], i ? i * 2 + 1 : 0),
+			0);
+		cr_assert_eq(shell("objcopy --update-section .debug_cu_index=index packed.so.dwp "
+				   "&& cp packed.so.dwp damaged.dwp"),
+			     0);
+		err = btf_from_dwarf(path, &no_opts, &btf, why, sizeof(why));
+		cr_expect(!err || strstr(why, "packed.so: its debug information is damaged"),
+			  "%d %s", err, why);
+		btf__free(btf);
+	}
+}
+
 Test(dwarf, compressed)
 {
 	check_made_with("-gz");
@@ -445,7 +533,7 @@ Test(dwarf, split_files_that_are_gone_are_said_so)
 	cr_expect_eq(btf_from_dwarf(path, &no_opts, &btf, why, sizeof(why)), -ENOENT);
 	cr_expect_not_null(strstr(why,
 				  "gone.so: its debug information is in .dwo files that aren't "
-				  "there"),
+				  "there, nor is a package of them (.dwp) beside it"),
 			   "%s", why);
 }
 

@@ -34,6 +34,7 @@ struct source {
 	struct dwarf_conv conv;
 	u32 dedup_at;
 	u32 nunits, nsplit_missing;
+	Elf *elf; /* that has the DWARF */
 	char *why;
 	size_t why_size;
 	int err;
@@ -292,9 +293,20 @@ static int convert_module(Dwfl_Module *mod, void **data, const char *name, Dwarf
 	Dwarf_Addr bias;
 	Dwarf *dwarf = dwfl_module_getdwarf(mod, &bias);
 
-	if (dwarf)
-		s->err = convert_dwarf(s, dwarf);
+	if (!dwarf)
+		return DWARF_CB_OK;
+	s->elf = dwarf_getelf(dwarf);
+	s->err = convert_dwarf(s, dwarf);
 	return s->err ? DWARF_CB_ABORT : DWARF_CB_OK;
+}
+
+static int finish(struct source *s)
+{
+	int err = dedup(s);
+
+	if (!err && s->elf)
+		err = dwarf_add_sections(&s->conv, s->elf);
+	return err == -ENOMEM ? fail_unit(s, err) : err;
 }
 
 static int convert_all(struct source *s, Dwfl *dwfl)
@@ -309,7 +321,7 @@ static int convert_all(struct source *s, Dwfl *dwfl)
 		return fail(s, -ENOENT,
 			    "its debug information is in .dwo files that aren't there, nor is a "
 			    "package of them (.dwp) beside it");
-	return dedup(s);
+	return finish(s);
 }
 
 static void free_source(struct source *s)

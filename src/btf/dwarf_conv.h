@@ -98,6 +98,9 @@ int dwarf_emit_func(struct dwarf_conv *c, struct die *d);
 int dwarf_emit_proto(struct dwarf_conv *c, struct die *d);
 int dwarf_emit_var(struct dwarf_conv *c, struct die *d);
 
+/* dwarf_sections.c: where the variables are, when all types have their last numbers. */
+int dwarf_add_sections(struct dwarf_conv *c, Elf *elf);
+
 /* dwarf_unit.c: everything in one unit that is to be in the BTF. */
 int dwarf_convert_unit(struct dwarf_conv *c, const Dwarf_Die *unit);
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # ebpfrt btf for people: types made from a binary's debug information, printed, written, and as a header that compiles.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
-plan 19
+plan 22
 
 bare=$samples/core_bare
 try ebpfrt btf gen "$bare" -o made.btf
@@ -37,6 +37,17 @@ printf '%s\n' "$out" >bare.h
 printf '#include "bare.h"\nint a[sizeof(struct data) == 12 ? 1 : -1];\n' >use.c
 try "${CC:-cc}" -Wno-unknown-pragmas -Wno-attributes -c use.c -o use.o
 is "header: a C compiler takes it" "$status $err" "0 "
+
+# variables have their places in their sections
+"${CC:-cc}" -g -DVERSION=2 "$stage/integration/versions.c" -o version || exit 99
+try ebpfrt btf dump version
+where() { # SECTION VARIABLE
+	echo $((0x$(nm version | awk -v v="$2" '$3 == v { print $1 }') - 0x$(objdump -hw version | awk -v s="$1" '$2 == s { print $4 }')))
+}
+like "a section" "$out" "DATASEC '.bss' size=$((0x$(objdump -hw version | awk '$2 == ".bss" { print $3 }'))) vlen=6"
+like "a variable in it" "$out" "'changed' type_id=[0-9]* offset=$(where .bss changed) size=40"
+"${CC:-cc}" -g -DVERSION=2 -c "$stage/integration/versions.c" -o version.o || exit 99
+unlike "what is yet to be linked has no places" "$(ebpfrt btf dump version.o)" "DATASEC"
 
 # what can't be
 try ebpfrt btf dump /nowhere/x

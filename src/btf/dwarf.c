@@ -35,6 +35,7 @@ struct source {
 	u32 dedup_at;
 	u32 nunits, nsplit_missing;
 	Elf *elf; /* that has the DWARF */
+	Dwfl_Module *mod;
 	char *why;
 	size_t why_size;
 	int err;
@@ -296,6 +297,7 @@ static int convert_module(Dwfl_Module *mod, void **data, const char *name, Dwarf
 	if (!dwarf)
 		return DWARF_CB_OK;
 	s->elf = dwarf_getelf(dwarf);
+	s->mod = mod;
 	s->err = convert_dwarf(s, dwarf);
 	return s->err ? DWARF_CB_ABORT : DWARF_CB_OK;
 }
@@ -304,6 +306,8 @@ static int finish(struct source *s)
 {
 	int err = dedup(s);
 
+	if (!err && s->mod)
+		err = dwarf_add_aliases(&s->conv, s->mod);
 	if (!err && s->elf)
 		err = dwarf_add_sections(&s->conv, s->elf);
 	return err == -ENOMEM ? fail_unit(s, err) : err;

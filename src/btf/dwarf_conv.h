@@ -15,6 +15,7 @@
 #pragma once
 
 #include <bpf/btf.h>
+#include <elfutils/libdwfl.h>
 
 #include "btf/dwarf_attr.h"
 #include "btf/dwarf_map.h"
@@ -100,6 +101,9 @@ int dwarf_emit_var(struct dwarf_conv *c, struct die *d);
 
 /* dwarf_sections.c: where the variables are, when all types have their last numbers. */
 int dwarf_add_sections(struct dwarf_conv *c, Elf *elf);
+
+/* dwarf_alias.c: the other names of functions, by the module's symbols. */
+int dwarf_add_aliases(struct dwarf_conv *c, Dwfl_Module *mod);
 
 /* dwarf_unit.c: everything in one unit that is to be in the BTF. */
 int dwarf_convert_unit(struct dwarf_conv *c, const Dwarf_Die *unit);

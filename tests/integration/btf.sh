@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # ebpfrt btf for people: types made from a binary's debug information, printed, written, and as a header that compiles.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
-plan 22
+plan 28
 
 bare=$samples/core_bare
 try ebpfrt btf gen "$bare" -o made.btf
@@ -48,6 +48,34 @@ like "a section" "$out" "DATASEC '.bss' size=$((0x$(objdump -hw version | awk '$
 like "a variable in it" "$out" "'changed' type_id=[0-9]* offset=$(where .bss changed) size=40"
 "${CC:-cc}" -g -DVERSION=2 -c "$stage/integration/versions.c" -o version.o || exit 99
 unlike "what is yet to be linked has no places" "$(ebpfrt btf dump version.o)" "DATASEC"
+
+# a function has all its names, as libc's have
+cat >names.c <<'EOT'
+int __named(const char *what, int n) { return what[n]; }
+extern __typeof__(__named) named __attribute__((alias("__named"), weak));
+static __typeof__(__named) hidden __attribute__((alias("__named"), used));
+static long quiet(long n) { return n + 1; }
+extern __typeof__(quiet) loud __attribute__((alias("quiet")));
+int main(void) { return named("x", 0) + quiet(1); }
+EOT
+cat >other.c <<'EOT'
+static int twice(int n) { return n; }
+extern __typeof__(twice) unclear __attribute__((alias("twice")));
+EOT
+echo 'static int twice(const char *s) { return *s; } int use(void) { return twice("x"); }' >third.c
+"${CC:-cc}" -g -O0 names.c other.c third.c -o names || exit 99
+try ebpfrt btf dump names
+proto=$(printf '%s\n' "$out" | sed -n "s/.*FUNC '__named' type_id=\([0-9]*\) .*/\1/p")
+like "a name that debug information doesn't have: the same prototype" "$out" "FUNC 'named' type_id=$proto linkage=global"
+unlike "none that can't be seen from outside" "$out" "FUNC 'hidden'"
+like "one of a static function" "$out" "FUNC 'loud' type_id=$(printf '%s\n' "$out" | sed -n "s/.*FUNC 'quiet' type_id=\([0-9]*\) .*/\1/p") linkage=global"
+unlike "none of a name that several functions have" "$out" "FUNC 'unclear'"
+is "each once" "$(printf '%s\n' "$out" | grep -c "FUNC 'named'")" 1
+if [ -d /usr/lib/debug/.build-id ] && ebpfrt btf gen libc.so.6 -o libc.btf 2>/dev/null; then
+	is "libc's" "$(ebpfrt btf dump libc.btf | grep -cE "FUNC '(malloc|printf|fopen|write|pthread_mutex_lock)' ")" 5
+else
+	skip 1 "no libc6-dbg"
+fi
 
 # what can't be
 try ebpfrt btf dump /nowhere/x

@@ -72,7 +72,7 @@ static const struct attachment *attachment_of(const char *name)
 
 static int types_of(const char *name, const char *path, const struct btf **out)
 {
-	struct typed_file *f = &now.files[now.nfiles];
+	struct typed_file *f;
 	char why[BTF_WHY_MAX] = "";
 	int err;
 
@@ -82,9 +82,9 @@ static int types_of(const char *name, const char *path, const struct btf **out)
 		*out = now.files[i].btf;
 		return 0;
 	}
-	if (now.nfiles == FILES_MAX)
-		return refuse(-E2BIG, "%s: more than %u files are probed with types", name,
-			      FILES_MAX);
+	if (now.nfiles == FILES_MAX) /* of that many the last is looked for again */
+		btf__free(now.files[--now.nfiles].btf);
+	f = &now.files[now.nfiles];
 	err = btf_for_binary(now.types, path, &f->btf, why, sizeof(why));
 	if (err)
 		return refuse(err,
@@ -100,39 +100,36 @@ static int types_of(const char *name, const char *path, const struct btf **out)
 struct alias {
 	const struct btf *btf;
 	struct btf *slice;
-	u64 offset;
+	char *name; /* SPEC_TEXT_MAX: the last that was tried */
 	int err;
 };
 
-static int try_alias(const struct probe_symbol *sym, void *cookie)
+static int try_alias(const char *name, void *cookie)
 {
 	struct alias *a = cookie;
-	char name[SPEC_TEXT_MAX];
-	int err;
 
-	if (sym->offset != a->offset)
-		return 0;
-	snprintf(name, sizeof(name), "%.*s", (int)strcspn(sym->name, "@"), sym->name);
-	err = btf_slice(a->btf, name, &a->slice);
-	if (err != -ENOENT)
-		a->err = err;
-	return !err;
+	snprintf(a->name, SPEC_TEXT_MAX, "%.*s", (int)strcspn(name, "@"), name);
+	a->err = btf_slice(a->btf, a->name, &a->slice);
+	return a->err != -ENOENT;
 }
 
-/* By another of its names. */
-static int slice_by_alias(const struct btf *btf, const struct place *place, struct btf **out)
+/* By another of its names, which @name is then. */
+static int slice_by_alias(const struct btf *btf, const struct place *place, char *name,
+			  struct btf **out)
 {
-	struct alias a = {.btf = btf, .offset = place->offset, .err = -ENOENT};
+	struct alias a = {.btf = btf, .name = name, .err = -ENOENT};
 	struct probe_elf *elf = NULL;
 	char why[PROBE_WHY_MAX];
 	int err = probe_elf_open(place->path, &elf, why);
+	u64 addr;
 
 	if (err)
 		return err;
-	probe_elf_each(elf, try_alias, &a);
+	addr = probe_elf_offset_to_addr(elf, place->offset);
 	probe_elf_free(&elf);
+	btf_function_names(place->path, now.types->opts.debuginfo_dir, addr, try_alias, &a);
 	*out = a.slice;
-	return a.slice ? 0 : a.err;
+	return a.err;
 }
 
 static int slice_of(const char *name, const struct place *place, struct btf **out)
@@ -146,7 +143,7 @@ static int slice_of(const char *name, const struct place *place, struct btf **ou
 	snprintf(func, sizeof(func), "%.*s", (int)strcspn(place->name, "@"), place->name);
 	err = btf_slice(btf, func, out);
 	if (err == -ENOENT)
-		err = slice_by_alias(btf, place, out);
+		err = slice_by_alias(btf, place, func, out);
 	if (err == -EEXIST)
 		return refuse(err,
 			      "%s: %s has several functions called %s, with different types; "
@@ -158,7 +155,7 @@ static int slice_of(const char *name, const struct place *place, struct btf **ou
 			"%s: the types of %s don't say what %s takes\n  compile it with -g, "
 			"install its -dbgsym package, or pass --btf FILE; without types there "
 			"is SEC(\"uprobe/...\")",
-			name, place->path, func);
+			name, place->path, place->name[0] ? place->name : func);
 	return err ? refuse(err, "%s: the types of %s: %s", name, func, strerror(-err)) : 0;
 }
 

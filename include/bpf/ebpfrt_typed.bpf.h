@@ -25,7 +25,10 @@
  * long double, and what follows a type that isn't known as a whole or, in C++, a class that is
  * passed itself, can't be told: a program that reads it is refused.
  *
- * BPF has no floating point; these make integers of what the words hold.
+ * BPF has no floating point; there are functions here that make integers of what the words hold.
+ *
+ * Without types there is SEC("uprobe/FILE:FUNCTION") with BPF_UPROBE(), which a libbpf before 1.2
+ * doesn't have: arguments are named in the same way, and read with BPF_CORE_READ().
  */
 #ifndef EBPFRT_TYPED_BPF_H
 #define EBPFRT_TYPED_BPF_H
@@ -34,6 +37,13 @@
 #include <linux/bpf.h>
 #endif
 #include <bpf/bpf_helpers.h>
+
+#ifndef BPF_UPROBE
+#define BPF_UPROBE(name, args...) BPF_KPROBE(name, ##args)
+#endif
+#ifndef BPF_URETPROBE
+#define BPF_URETPROBE(name, args...) BPF_KRETPROBE(name, ##args)
+#endif
 
 /* The number that the bits of a double are, towards zero; the nearest there is; NaN is 0. */
 static __always_inline __s64 ebpfrt_double_to_s64(__u64 bits)

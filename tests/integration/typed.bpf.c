@@ -131,6 +131,21 @@ int BPF_PROG(off_changed, struct node *p, long n, long ret)
 	return 0;
 }
 
+/* without types, as libbpf has it */
+SEC("uprobe//proc/self/exe:plain")
+int BPF_UPROBE(on_plain, struct node *p, int n)
+{
+	bpf_printk("in plain %d %d %d", BPF_CORE_READ_USER(p, x), BPF_CORE_READ_USER(p, next, x), n);
+	return 0;
+}
+
+SEC("uretprobe//proc/self/exe:plain")
+int BPF_URETPROBE(off_plain, int ret)
+{
+	bpf_printk("out plain %d", ret);
+	return 0;
+}
+
 SEC("uentry//proc/self/exe:recurse")
 int BPF_PROG(on_recurse, int n)
 {

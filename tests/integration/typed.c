@@ -20,6 +20,8 @@
 #define EXPORT __attribute__((noinline, noclone, visibility("default")))
 #define HERE __asm__ volatile("" ::: "memory")
 
+long other_twin(long n);
+
 static FILE *want;
 #define say(...) fprintf(want, __VA_ARGS__)
 
@@ -122,6 +124,12 @@ EXPORT int left(int n)
 	return n * 10;
 }
 
+EXPORT int plain(struct node *p, int n)
+{
+	HERE;
+	return p->x * n;
+}
+
 EXPORT void nothing(int n)
 {
 	HERE;
@@ -135,6 +143,22 @@ EXPORT long changed(struct node *p, long n)
 	p = NULL;
 	HERE;
 	return n;
+}
+
+EXPORT long double longest(long double v)
+{
+	HERE;
+	return v * 2;
+}
+
+/* nobody says what it takes */
+__asm__(".text\n.globl unknown\n.type unknown, @function\nunknown: ret\n.size unknown, . - unknown\n");
+
+/* another one of that name is in typed_other.c */
+static __attribute__((noinline, noclone)) int twin(int n)
+{
+	HERE;
+	return n + 1;
 }
 
 static unsigned long long bits(double d)
@@ -228,6 +252,8 @@ static void pointers(int i)
 	say("out walk %d\n", walk(&wild));
 	say("in walk %d %d %d\nin walk %d %d %d\nin walk %d %d %d\nin walk %d %s\n", 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, "");
 	say("out walk %d\n", walk(NULL));
+	say("in plain %d %d %d\n", i, 2, -5);
+	say("out plain %d\n", plain(&a, -5));
 	say("out changed %d %d %ld\n", i + 100, 77, changed(&a, 77));
 }
 
@@ -242,6 +268,8 @@ static void ends(int i)
 		if (!setjmp(back))
 			say("out left %d %d\n", n, left(n));
 	nothing(i);
+	if (i < 0)
+		twin((int)longest(i) + (int)other_twin(i));
 	say("out nothing %d\n", i);
 }
 

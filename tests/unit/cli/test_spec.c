@@ -35,6 +35,15 @@ Test(spec, section_names)
 	cr_expect(spec.session && spec.multi && !spec.sleepable);
 	expect("uprobe.session.s:c:f", SPEC_MULTI, false, "c", "f", 0);
 	cr_expect(spec.session && spec.multi && spec.sleepable);
+	cr_expect(!spec.typed);
+	expect("uentry/libc.so.6:malloc", SPEC_UPROBE, false, "libc.so.6", "malloc", 0);
+	cr_expect(spec.typed);
+	cr_expect_str_eq(spec_kind_name(&spec), "uentry");
+	expect("uexit//usr/bin/x:f", SPEC_UPROBE, true, "/usr/bin/x", "f", 0);
+	cr_expect(spec.typed);
+	cr_expect_str_eq(spec_kind_name(&spec), "uexit");
+	cr_expect_eq(spec_parse("uexit/x:f+1", &spec, why), -EINVAL);
+	cr_expect_str_eq(why, "'uexit/x:f+1': typed probes take no offset");
 	expect("uprobe/libc.so.6:memcpy@GLIBC_2.2.5", SPEC_UPROBE, false, "libc.so.6",
 	       "memcpy@GLIBC_2.2.5", 0);
 }

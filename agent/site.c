@@ -568,12 +568,13 @@ void site_slept(void)
 
 	poke_begin(&poke);
 	for (struct agent_place *p = agent.places; p; p = p->older) {
-		if (!site_is_armed(p) || p->jumped ||
+		if (!site_is_armed(p) ||
 		    text_matches(&poke, &p->plan->patch, p->plan->patch.insn[0]))
 			continue;
 		for (u32 i = 0; p->hooks && i < p->hooks->n; i++)
 			hook_lower(&p->hooks->v[i]);
 		store_release(&p->state, SITE_DEAD);
+		jump_forget(p);
 	}
 	poke_end(&poke);
 }

@@ -10,7 +10,9 @@
  * lets it go on there. A trap in the agent itself, the return of a call that was probed before, is
  * one of gdb's stops, too; behind it is an instruction that faults, by which the agent gets it
  * after all. When the debugger has gone, everything is restored and done again by an injection,
- * which knows the masks and handlers by then. Jumps stay: no trap is needed for them. So do all
+ * which knows the masks and handlers by then. Jumps need no trap; but a break point of the
+ * debugger's in the last bytes of one would lead it astray, to a trap of ours. They are taken out
+ * as soon as all threads are held, as several bytes are no one write. They stay, and so do all
  * probes where unwinders are guarded: without, an exception doesn't get through the calls whose
  * returns are probed.
  *
@@ -45,9 +47,9 @@
 /* --- who it is ---------------------------------------------------------------------------------
  */
 
-static bool held_quietly(const struct probe_task *task)
+static bool held_quietly(const struct probe_task *task, bool open)
 {
-	return task->state == 't' && !(task->blocked & 1ull << (SIGTRAP - 1));
+	return task->state == 't' && !(open && task->blocked & 1ull << (SIGTRAP - 1));
 }
 
 /* Its file stays open: to open it would wake us up again. */
@@ -96,21 +98,65 @@ static s32 debugger_of(const struct target *t, char name[16])
 /* --- the bytes ---------------------------------------------------------------------------------
  */
 
-static void swap_byte(int mem, u64 addr, u8 from, u8 to)
+/* What stands at a site, or, not @out, what was there: all of @from, else nothing is done. */
+static bool swap_bytes(int mem, u64 addr, const u8 *from, const u8 *to, u32 len)
 {
-	u8 now;
+	u8 now[ARCH_JUMP_LEN];
 
-	if (pread(mem, &now, 1, (off_t)addr) == 1 && now == from &&
-	    pwrite(mem, &to, 1, (off_t)addr) != 1)
-		log_line("a byte at %#llx could not be written: %s", (unsigned long long)addr,
-			 strerror(errno));
+	if (pread(mem, now, len, (off_t)addr) != (ssize_t)len || memcmp(now, from, len))
+		return false;
+	if (pwrite(mem, to, len, (off_t)addr) == (ssize_t)len)
+		return true;
+	log_line("the bytes at %#llx could not be written: %s", (unsigned long long)addr,
+		 strerror(errno));
+	return false;
+}
+
+static void swap_break(int mem, struct site *s, bool out)
+{
+	const struct arch_patch *p = &s->site.patch;
+	const u8 ours = ARCH_BREAK;
+
+	if (out && swap_bytes(mem, p->addr, &ours, p->insn, 1))
+		s->taken = TAKEN_BREAK;
+	else if (!out && s->taken == TAKEN_BREAK)
+		swap_bytes(mem, p->addr, p->insn, &ours, 1);
+}
+
+static void swap_jump(int mem, struct site *s, bool out)
+{
+	const struct arch_patch *p = &s->site.patch;
+	u32 own = MIN((u32)p->len, (u32)ARCH_JUMP_LEN);
+	u8 jump[ARCH_JUMP_LEN];
+
+	arch_jump_bytes(p->addr, s->site.jump.to, jump);
+	if (out && s->site.jump.to && swap_bytes(mem, p->addr, jump, p->insn, own))
+		s->taken = TAKEN_JUMP;
+	else if (!out && s->taken == TAKEN_JUMP)
+		swap_bytes(mem, p->addr, p->insn, jump, own);
+}
+
+/* Out with them, or back with those that were taken out. 0 or -errno. */
+static int swap_all(struct target *t, bool out, void (*swap)(int mem, struct site *s, bool out))
+{
+	_cleanup_close_ int mem = -1;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/mem", t->pid);
+	mem = open(path, O_RDWR | O_CLOEXEC);
+	if (mem < 0)
+		return -errno;
+	for (u32 i = 0; i < t->nsites; i++)
+		if (t->sites[i].armed)
+			swap(mem, &t->sites[i], out);
+	return 0;
 }
 
 /*
- * How often its threads were switched to, when a debugger holds them all and none blocks SIGTRAP;
- * 0: it is not so. What is the same later has not run since.
+ * How often its threads were switched to, when a debugger holds them all and, where that matters,
+ * none blocks SIGTRAP (@open); 0: it is not so. What is the same later has not run since.
  */
-static u64 switches(s32 pid)
+static u64 switches(s32 pid, bool open)
 {
 	struct dirent *e;
 	char path[64];
@@ -125,7 +171,7 @@ static u64 switches(s32 pid)
 
 		if (tid <= 0)
 			continue;
-		if (probe_task_read(pid, tid, &task) || !held_quietly(&task))
+		if (probe_task_read(pid, tid, &task) || !held_quietly(&task, open))
 			sum = 0;
 		else
 			sum += task.waits + task.preemptions;
@@ -135,24 +181,11 @@ static u64 switches(s32 pid)
 	return sum;
 }
 
-/* Where the break is to be seen (@out), or the original byte: the other one. 0 or -errno. */
-static int swap_breaks(const struct target *t, bool out)
+/* When nobody runs: several bytes are no one write. */
+static void take_jumps_out(struct target *t)
 {
-	_cleanup_close_ int mem = -1;
-	char path[64];
-
-	snprintf(path, sizeof(path), "/proc/%d/mem", t->pid);
-	mem = open(path, O_RDWR | O_CLOEXEC);
-	if (mem < 0)
-		return -errno;
-	for (u32 i = 0; i < t->nsites; i++) {
-		const struct arch_patch *p = &t->sites[i].site.patch;
-
-		if (t->sites[i].armed)
-			swap_byte(mem, p->addr, out ? ARCH_BREAK : p->insn[0],
-				  out ? p->insn[0] : ARCH_BREAK);
-	}
-	return 0;
+	if (!t->bare && switches(t->pid, false))
+		t->bare = swap_all(t, true, swap_jump) == 0;
 }
 
 /* --- sleep and waking --------------------------------------------------------------------------
@@ -198,6 +231,7 @@ static void fall_asleep(struct target *t, s32 tracer, const char *name)
 	int err;
 
 	t->asleep = true;
+	t->bare = false;
 	WRITE_ONCE(t->stats->asleep, 1);
 	/* who says that he passes traps on looks at .asleep then */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
@@ -206,8 +240,9 @@ static void fall_asleep(struct target *t, s32 tracer, const char *name)
 		WRITE_ONCE(t->stats->asleep, 0);
 		return;
 	}
-	err = swap_breaks(t, true);
-	t->held = switches(t->pid);
+	err = swap_all(t, true, swap_break);
+	t->held = switches(t->pid, true);
+	take_jumps_out(t);
 	if (err) {
 		tell_that_stay(t, tracer, name, err, strerror(-err));
 		return;
@@ -230,8 +265,11 @@ static void want_all_again(struct target *t)
 		tlink_release_sites(tl);
 		tlink_become(tl, TLINK_WANT);
 	}
-	for (u32 i = 0; i < t->nsites; i++)
+	for (u32 i = 0; i < t->nsites; i++) {
+		t->sites[i].lies |= t->sites[i].armed; /* jumps stay */
 		t->sites[i].armed = false;
+		t->sites[i].taken = TAKEN_NOTHING;
+	}
 	t->drop_all = t->setup;
 }
 
@@ -249,9 +287,12 @@ static void wake_up(struct target *t)
 static void stay_awake(struct target *t)
 {
 	if (!t->held)
-		t->held = switches(t->pid);
-	if (!t->held || t->held != switches(t->pid) || swap_breaks(t, false))
+		t->held = switches(t->pid, true);
+	if (!t->held || t->held != switches(t->pid, true) || swap_all(t, false, swap_break) ||
+	    swap_all(t, false, swap_jump))
 		return;
+	for (u32 i = 0; i < t->nsites; i++)
+		t->sites[i].taken = TAKEN_NOTHING;
 	t->asleep = false;
 	WRITE_ONCE(t->stats->asleep, 0);
 	t->waking = true;
@@ -271,8 +312,11 @@ void debugger_awake(struct target *t)
 
 void debugger_exchanged(struct target *t)
 {
-	if (t->asleep)
-		swap_breaks(t, true);
+	if (!t->asleep)
+		return;
+	swap_all(t, true, swap_break);
+	t->bare = false;
+	take_jumps_out(t);
 }
 
 /* --- watching ----------------------------------------------------------------------------------
@@ -295,6 +339,8 @@ void debugger_look(struct target *t)
 		wake_up(t);
 	} else if (t->asleep && READ_ONCE(t->stats->debugger)) {
 		stay_awake(t);
+	} else if (t->asleep) {
+		take_jumps_out(t);
 	} else if (!t->asleep) {
 		tracer = t->x && t->x->injecting ? 0 : debugger_of(t, name);
 		if (tracer && unwinders_are_guarded(t))
@@ -337,7 +383,7 @@ static void on_soon(struct loop_timer *timer)
 	if (!is_watched(t))
 		return;
 	debugger_look(t);
-	if (!t->asleep && ++t->debugger_looks < SOON_TIMES)
+	if (!(t->asleep && t->bare) && ++t->debugger_looks < SOON_TIMES)
 		loop_timer_arm(&t->d->loop, timer, SOON_NS << t->debugger_looks);
 }
 

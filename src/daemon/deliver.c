@@ -236,7 +236,7 @@ static void ack_restore_all(struct exchange *x, const struct xmsg *m, s32 err, c
 		return;
 	}
 	for (u32 i = 0; i < t->nsites; i++)
-		t->sites[i].armed = false;
+		t->sites[i].armed = t->sites[i].lies = false;
 	/* its memory is given back next time */
 	if (err == -EINPROGRESS && list_empty(&t->links) && may_linger(t)) {
 		t->drop_all = true;

@@ -186,11 +186,11 @@ static bool is_gone(struct worker *w, const struct site *s)
 	       m->offset + (s->site.patch.addr - m->start) != s->offset;
 }
 
-static const struct site *site_armed(struct worker *w, u64 addr)
+static const struct site *site_in_text(struct worker *w, u64 addr)
 {
 	const struct site *s = site_known(w, addr);
 
-	return s && s->armed && !is_gone(w, s) ? s : NULL;
+	return s && (s->armed || s->lies) && !is_gone(w, s) ? s : NULL;
 }
 
 /* The target's text at @addr as it would be without us. */
@@ -199,7 +199,7 @@ static ssize_t read_text(struct worker *w, u64 addr, u8 *buf, size_t len)
 	ssize_t n = read_memory(w, addr, buf, len);
 
 	for (u64 at = 0; n > 0 && at < (u64)n; at++) {
-		const struct site *site = site_armed(w, addr + at);
+		const struct site *site = site_in_text(w, addr + at);
 
 		if (site)
 			memcpy(buf + at, site->site.patch.insn,

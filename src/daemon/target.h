@@ -66,6 +66,8 @@ struct attach {
 	bool in_batch;		     /* the batch it was collected in is being applied */
 };
 
+enum { TAKEN_NOTHING, TAKEN_BREAK, TAKEN_JUMP };
+
 struct site {
 	struct agent_site site;
 	struct osl_ident file;
@@ -75,6 +77,8 @@ struct site {
 	u32 sheet; /* of plan_site; 0 also when it is closed */
 	s32 err;   /* of the last attempt */
 	bool armed;
+	u8 taken;  /* by debugger.c, from outside: TAKEN_ */
+	bool lies; /* it may be in the text, a jump say, and is restored before it is armed again */
 };
 
 /* From addresses to numbers, as many as were entered; a later entry of an address is not seen. */
@@ -149,6 +153,7 @@ struct target {
 	bool gone;
 	bool executed;	 /* another program, without our agent */
 	bool asleep;	 /* a debugger is there: debugger.c */
+	bool bare;	 /* and its jumps are out, too */
 	bool slept;	 /* its agent does not know */
 	bool waking;	 /* clients are to be told when it is over */
 	s32 stays_under; /* a debugger under which its probes stay, as was said */

@@ -15,7 +15,8 @@ if ! grep -q "^\[Inferior 1 (process $target) detached\]" gdb.out; then
 	target_quit
 	exit 0
 fi
-plan 58
+plan 64
+mode=${EBPFRT_PROBE:-}
 
 # it reads symbols first, for as long as it takes
 gdb_wait() {
@@ -266,7 +267,31 @@ is "on it and in its last byte: exactly" "$(map_value counts 0)" 3
 attach_stop INT
 target_quit
 is "on it and in its last byte: to its end" "$target_status" 0
-unset EBPFRT_PROBE EBPFRT_DEBUGGER
+
+# as it comes: jumps are taken out as well, so that break points may be anywhere and each step is one of the program's
+unset EBPFRT_DEBUGGER
+astray_start
+gdb_plain 'info threads' 'shell while ! grep -q "its probes sleep" attach.err; do sleep 0.01; done' \
+	"shell while python3 $stage/integration/rungs.py $target $bin/astray four | grep -q e9; do sleep 0.01; done" 'x/2xb four' 'break *(four+4)' \
+	'break *four' continue 'print $pc' 'bt 1' stepi 'print $pc' 'stepi' continue 'print $pc' delete detach quit
+echo "call four 3" >&8
+wait "$gdb_child"
+read -r answer <&9
+until_true awake 1
+is "a jump under gdb as it is: the text is the program's" \
+	"$(sed -n 's/^0x[0-9a-f]* <four>:[[:space:]]*//p' gdb.out | tr '\t' ' ')" "$(objdump -d "$bin/astray" | sed -n '/<four>:$/{n;s/^[^:]*:[[:space:]]*\([0-9a-f]*\) \([0-9a-f]*\) .*/0x\1 0x\2/p}')"
+is "a jump under gdb as it is: on it, a step, and behind it" "$(sed -n 's/^[$][0-9]* = .*<\(four.*\)>$/\1/p' gdb.out | paste -s -d ' ')" \
+	"four four+4 four"
+is "a jump under gdb as it is: no other stops" "$(grep -c 'received signal' gdb.out)" 0
+is "a jump under gdb as it is: it goes on" "$answer" "counted 3 traps 0"
+seen=$(map_value counts 0)
+say call four 5
+is "a jump under gdb as it is: awake, exactly" "$answer $((${seen:-0} + 5 - $(map_value counts 0)))" "counted 5 traps 0 0"
+is "a jump under gdb as it is: and a jump again" "$(python3 "$stage/integration/rungs.py" "$target" "$bin/astray" four)" "four e9"
+attach_stop INT
+target_quit
+EBPFRT_PROBE=$mode
+[ -n "$mode" ] || unset EBPFRT_PROBE
 daemon_anew
 target_program=$bin/debugged
 probes="--prog on_work=uprobe:debugged:work --prog on_work_done=uretprobe:debugged:work"

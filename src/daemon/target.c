@@ -302,15 +302,35 @@ bool target_executed(struct target *t)
 	return t->executed;
 }
 
+/* Is our agent in the environment of the program it is now? What can't be read may be yet to come.
+ */
+static bool agent_is_preloaded(s32 pid)
+{
+	static const char name[] = "libebpfrt-agent";
+	_cleanup_fclose_ FILE *f = NULL;
+	_cleanup_free_ char *variable = NULL;
+	bool found = false, any = false;
+	size_t size = 0;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/environ", pid);
+	f = fopen(path, "re");
+	while (f && !found && getdelim(&variable, &size, 0, f) > 0) {
+		any = true;
+		found = !strncmp(variable, "LD_PRELOAD=", 11) && strstr(variable, name);
+	}
+	return found || !any;
+}
+
 /*
  * Has it executed a program where no agent of ours comes to? One may be under way: that of a
- * program executed where it was seen says so; of others that a preloaded one has executed nobody
- * knows.
+ * program executed where it was seen says so; of others that a preloaded one has executed, its
+ * environment.
  */
 static bool look_executed(struct target *t)
 {
 	u64 how = READ_ONCE(t->stats->leaving);
-	bool comes = how == LEAVING_WITH_AGENT || (how == STAYING && t->how == 1);
+	bool seen = how == LEAVING_WITH_AGENT;
 
 	if (!t->loaded || !t->base || (!t->executed && !agent_vanished(t))) {
 		t->vanished_ns = 0;
@@ -318,9 +338,30 @@ static bool look_executed(struct target *t)
 	}
 	if (!t->vanished_ns)
 		t->vanished_ns = osl_now_ns();
-	if (comes && osl_now_ns() - t->vanished_ns < NEXT_AGENT_NS)
+	if (osl_now_ns() - t->vanished_ns < NEXT_AGENT_NS &&
+	    (seen || (how == STAYING && t->how == 1 && agent_is_preloaded(t->pid))))
 		return false;
 	return target_executed(t);
+}
+
+/*
+ * A followed one has executed a program by a system call that is no site: code that it made itself,
+ * or that came when nobody looked.
+ */
+static void tell_unseen(struct target *t)
+{
+	char path[64], exe[128] = "", why[PROBE_WHY_MAX];
+
+	if (READ_ONCE(t->stats->leaving) != STAYING || !family_of(t))
+		return;
+	snprintf(path, sizeof(path), "/proc/%d/exe", t->pid);
+	if (readlink(path, exe, sizeof(exe) - 1) < 0)
+		exe[0] = 0;
+	snprintf(why, sizeof(why),
+		 "process %d has executed %s, which is not probed: by a system call of its own, "
+		 "where nothing of ours is",
+		 t->pid, exe[0] ? exe : "a program");
+	target_event(t->d, t, 6, 1, 0, why);
 }
 
 /* Nobody says that a process executes another program; its new agent does. */
@@ -331,6 +372,7 @@ static void on_look(struct loop_timer *timer)
 	family_tell(t);
 	if (!t->x && look_executed(t)) {
 		trace_settle(t);
+		tell_unseen(t);
 		target_event(t->d, t, MSG_EVENT_TARGET_LEFT, 0, -ESRCH, NULL);
 		target_free(t);
 		return;

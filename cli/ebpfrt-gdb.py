@@ -110,11 +110,15 @@ def find_agent(pid, agent):
     with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb", 0) as memory:
         for line in maps:
             span, permissions, _, _, inode = line.split()[:5]
-            if permissions != "r--p" or inode != "0":
+            if permissions != "r--p" or (inode != "0" and "/memfd:ebpfrt-agent" not in line):
                 continue
-            memory.seek(int(span.split("-")[0], 16))
-            if memory.read(len(head)) == head:
-                return memory.tell() - len(head)
+            begin = int(span.split("-")[0], 16)
+            try:
+                memory.seek(begin)
+                if memory.read(len(head)) == head:
+                    return begin
+            except OSError:  # the kernel's own pages
+                continue
     return None
 
 

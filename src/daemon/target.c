@@ -361,7 +361,7 @@ static void tell_unseen(struct target *t)
 		 "process %d has executed %s, which is not probed: by a system call of its own, "
 		 "where nothing of ours is",
 		 t->pid, exe[0] ? exe : "a program");
-	target_event(t->d, t, 6, 1, 0, why);
+	target_event(t->d, t, MSG_EVENT_UNFOLLOWED, 1, 0, why);
 }
 
 /* Nobody says that a process executes another program; its new agent does. */

@@ -31,8 +31,20 @@ static const char *state_name(const struct ebpfrt_link *l)
 	return "?";
 }
 
+static bool is_typed(uint32_t prog_id)
+{
+	_cleanup_close_ int fd = bpf_prog_get_fd_by_id(prog_id);
+	struct bpf_prog_info info = {0};
+	u32 len = sizeof(info);
+
+	return fd >= 0 && !bpf_obj_get_info_by_fd(fd, &info, &len) &&
+	       info.type == BPF_PROG_TYPE_TRACING;
+}
+
 static const char *event_of(const struct ebpfrt_link *l)
 {
+	if (is_typed(l->prog_id))
+		return l->is_session ? "uexit" : "uentry";
 	return l->is_session ? "uprobe session" : l->is_return ? "uretprobe" : "uprobe";
 }
 

@@ -3,7 +3,7 @@
 # Programs that are told a function's arguments and result by its types: numbers of every width, floats, structures, pointers
 # that lead on, in registers and on the stack, at the entry and at the exit; by breaks and by jumps, compiled and interpreted.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
-plan 52
+plan 54
 target_program=$bin/typed
 
 told() {
@@ -71,6 +71,9 @@ target_start
 was=$(python3 "$stage/integration/text_hash.py" "$target")
 attach_start "$target" -o run.out "$bin/typed.bpf.o"
 say go 1
+is "attach: links say what they are" "$(ebpfrt link list | grep -cE '^.(uentry|uexit|uprobe|uretprobe) .*/typed:')" \
+	"$(ebpfrt link list | grep -c '^[0-9]')"
+like "attach: at an exit" "$(ebpfrt link list)" "^.uexit .*/typed:walk "
 attach_stop INT
 same "attach: what is told"
 is "detached: the text is what it was" "$(python3 "$stage/integration/text_hash.py" "$target")" "$was"

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "btf/btf.h"
 #include "core/load/target.h"
@@ -195,4 +196,41 @@ Test(slice, other_languages)
 	cr_expect_str_eq(words("_ZN1fE"), "i0s32 ? ?");
 	function("_ZN1gE", item, 1, args);
 	cr_expect_str_eq(words("_ZN1gE"), "? | ?");
+}
+
+/* Who reads these types in the daemon gets them from a stranger. */
+Test(slice, random_damage_never_crashes, .timeout = 60)
+{
+	int item = structure("item", 64, 3, t_int, 0, t_double, 8, t_ptr, 16);
+	int list = structure("list", 80, 2, item, 0, btf__add_array(all, t_int, item, 0), 64);
+	const int args[] = {btf__add_ptr(all, list), item, t_int};
+	u32 seed = (u32)time(NULL), func, size;
+	const void *data;
+	u8 *copy;
+
+	cr_log_info("seed %u", seed);
+	srandom(seed);
+	func = (u32)function("f", list, 3, args);
+	data = btf__raw_data(all, &size);
+	copy = malloc(size);
+	for (u32 round = 0; round < 100000; round++) {
+		struct ebpf_vbtf in = {copy, size};
+		struct ebpf_target_sig sig;
+		char why[EBPF_TARGET_WHY];
+		struct ebpf_btf b;
+		bool vague = false;
+		u32 pointee;
+
+		memcpy(copy, data, size);
+		for (u32 i = 0; i < 1 + round % 4; i++)
+			copy[24 + (u32)random() % (size - 24)] ^= (u8)(1u << random() % 8);
+		if (ebpf_btf_open(&b, &in))
+			continue;
+		if (!ebpf_target_sig(&b, func, &sig))
+			cr_assert(sig.nargs <= EBPF_IMAGE_ARGS && sig.nwords <= EBPF_IMAGE_WORDS);
+		ebpf_target_field(&b, (u32)random() % (func + 1), (u32)random() % 200,
+				  1u << random() % 4, &pointee, &vague, why);
+		ebpf_btf_close(&b);
+	}
+	free(copy);
 }

@@ -178,7 +178,7 @@ Test(verify_kernel, target_types, .timeout = 120)
 		func = function(names[i]);
 	if (!func)
 		cr_skip_test("the kernel has no such function");
-	cr_log_info("seed %u", seed);
+	printf("# seed %u\n", seed);
 	srandom(seed);
 	for (u32 i = 0; i < ROUNDS; i++)
 		bad += !random_reads(func);

@@ -380,12 +380,8 @@ static int prog_target(struct ebpf_call *call, struct ebpf_prog_obj *p, struct e
 
 	if (a->prog_type != BPF_PROG_TYPE_TRACING)
 		return 0;
-	if (!a->attach_btf_id || !a->attach_btf_obj_fd) {
-		ebpf_call_why(call, "a program for entries or exits must name a function of user "
-				    "space with its types: SEC(\"uentry/FILE:FUNCTION\") or "
-				    "SEC(\"uexit/FILE:FUNCTION\"), loaded by ebpfrt");
+	if (!a->attach_btf_id || !a->attach_btf_obj_fd) /* the kernel's own functions */
 		return -EINVAL;
-	}
 	err = ebpf_call_obj(call, (s32)a->attach_btf_obj_fd, EBPF_OBJ_BTF, &obj);
 	if (err)
 		return err;

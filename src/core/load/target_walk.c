@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "core/load/btf_kind.h"
+#include "core/load/mutant.h"
 #include "core/load/target.h"
 
 #define DEPTH_MAX 32u /* structures in structures */
@@ -136,7 +137,7 @@ static enum found member(struct walk *w, const struct ebpf_btf_param *m)
 		return enter(w, id, w->off - off);
 	if (t.kind == BTF_KIND_PTR)
 		return pointer(w, m, id, off);
-	if (w->off + w->size > end && !w->vague)
+	if (EBPF_MUTANT(143, w->off + w->size > end, false) && !w->vague)
 		return refuse(w,
 			      "access beyond the end of member %s (mend:%u) in struct %s with off "
 			      "%u size %u\n",

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "core/load/btf_kind.h"
+#include "core/load/mutant.h"
 #include "core/load/verify_ctx.h"
 #include "core/load/verify_mem.h"
 
@@ -122,7 +123,9 @@ static int unfit(struct verify *v, const struct verify_access *a)
 		return verify_fail(v, EACCES,
 				   "R%d is ptr_%s invalid variable offset: off=%d, var_off=%s\n",
 				   a->regno, name, a->off, verify_tnum_text(&reg->val, tnum));
-	return a->write ? verify_fail(v, EACCES, "only read is supported\n") : 0;
+	return EBPF_MUTANT(142, a->write, false)
+		       ? verify_fail(v, EACCES, "only read is supported\n")
+		       : 0;
 }
 
 int verify_target_load(struct verify *v, const struct verify_access *a, u32 dst, bool sext)

@@ -208,7 +208,7 @@ Test(slice, random_damage_never_crashes, .timeout = 60)
 	const void *data;
 	u8 *copy;
 
-	cr_log_info("seed %u", seed);
+	printf("# seed %u\n", seed);
 	srandom(seed);
 	func = (u32)function("f", list, 3, args);
 	data = btf__raw_data(all, &size);

@@ -70,7 +70,14 @@ int BPF_PROG(off_half, __u64 v, __u64 ret)
 SEC("uexit//proc/self/exe:nine")
 int off_nine(__u64 *ctx)
 {
-	bpf_printk("out nine %llx %llx %llx", ctx[7], ctx[8], ctx[9]);
+	__u64 eighth = 0, ninth = 0, ret = 0, none = 77;
+
+	if (bpf_get_func_arg_cnt(ctx) != 9 || !bpf_get_func_arg(ctx, 9, &none))
+		return 0;
+	bpf_get_func_arg(ctx, 7, &eighth);
+	bpf_get_func_arg(ctx, 8, &ninth);
+	bpf_get_func_ret(ctx, &ret);
+	bpf_printk("out nine %llx %llx %llx", eighth, ninth, ret);
 	return 0;
 }
 

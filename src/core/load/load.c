@@ -248,7 +248,16 @@ static void hand_on(const struct build *b, const struct ebpf_layout *layout,
 	parts->ntimers = facts->ntimers;
 }
 
-/* Is some of what the program reads of its context in vector registers? */
+/* Which words of its context a program reads, by itself or by helpers that give it any. */
+static u64 words_read(const struct ebpf_image_parts *parts)
+{
+	const u64 any = 1ull << BPF_FUNC_get_func_arg % 64 | 1ull << BPF_FUNC_get_func_ret % 64;
+
+	return parts->helpers[BPF_FUNC_get_func_arg / 64] & any ? ~0ull : parts->ctx_read;
+}
+_Static_assert(BPF_FUNC_get_func_arg / 64 == BPF_FUNC_get_func_ret / 64, "one word of bits");
+
+/* Is some of that in vector registers? */
 static bool reads_vectors(const struct ebpf_target_sig *sig, u64 ctx_read)
 {
 	for (u32 i = 0; i < sig->nwords; i++) {
@@ -277,7 +286,7 @@ static int typed(const struct build *b, struct ebpf_image_parts *parts, struct e
 	parts->flags |= EBPF_IMAGE_TYPED;
 	if (b->load->expected_attach_type == BPF_TRACE_FEXIT)
 		parts->flags |= EBPF_IMAGE_AT_EXIT;
-	if (reads_vectors(sig, parts->ctx_read))
+	if (reads_vectors(sig, words_read(parts)))
 		parts->flags |= EBPF_IMAGE_VECTORS;
 	return r;
 }

@@ -116,6 +116,9 @@ static const struct ebpf_proto helpers[] = {
 	HELPER(get_current_cgroup_id, EPROG_ANY, ERET_INT, ARGS()),
 	HELPER(get_attach_cookie, EPROG_TRACING & ~EPROG_SYSCALL, ERET_INT, ARGS(CTX)),
 	HELPER(get_func_ip, EPROG_TRACING, ERET_INT, ARGS(CTX), .flags = EPROTO_GPL),
+	HELPER(get_func_arg, EPROG_KPROBE, ERET_INT, ARGS(CTX, ANY, OUT8), .fixed = 8),
+	HELPER(get_func_ret, EPROG_KPROBE, ERET_INT, ARGS(CTX, OUT8), .fixed = 8),
+	HELPER(get_func_arg_cnt, EPROG_KPROBE, ERET_INT, ARGS(CTX)),
 	HELPER(get_retval, EPROG_TRACING | EPROG_CGROUP_SKB, ERET_INT, ARGS()),
 
 	/* text */
@@ -256,6 +259,9 @@ const struct ebpf_proto *ebpf_proto_helper(u32 id, u32 prog_type)
 		return NULL;
 	/* the other program might take the context for registers */
 	if (id == BPF_FUNC_tail_call && prog_type == BPF_PROG_TYPE_TRACING)
+		return NULL;
+	if (id >= BPF_FUNC_get_func_arg && id <= BPF_FUNC_get_func_arg_cnt &&
+	    prog_type != BPF_PROG_TYPE_TRACING)
 		return NULL;
 	return &helpers[id];
 }

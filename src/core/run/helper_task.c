@@ -74,6 +74,36 @@ EBPF_HELPER(get_func_ip)
 	return run->func_ip;
 }
 
+/* The words of the call that a typed program is told of. */
+static const u64 *words_of(const struct ebpf_run *run)
+{
+	return run->prog->image->flags & EBPF_IMAGE_TYPED ? run->ctx : NULL;
+}
+
+EBPF_HELPER(get_func_arg)
+{
+	const u64 *words = words_of(run);
+
+	if (!words || r2 >= MIN(run->prog->image->nargs, EBPF_IMAGE_ARGS))
+		return (u64)-EINVAL;
+	return osl_write((void *)r3, &words[r2], sizeof(u64)) ? (u64)-EFAULT : 0;
+}
+
+EBPF_HELPER(get_func_ret)
+{
+	const u64 *words = words_of(run);
+
+	if (!words || !(run->prog->image->flags & EBPF_IMAGE_AT_EXIT))
+		return (u64)-EOPNOTSUPP;
+	words += MIN(run->prog->image->nargs, EBPF_IMAGE_ARGS);
+	return osl_write((void *)r2, words, sizeof(u64)) ? (u64)-EFAULT : 0;
+}
+
+EBPF_HELPER(get_func_arg_cnt)
+{
+	return words_of(run) ? run->prog->image->nargs : (u64)-EINVAL;
+}
+
 EBPF_HELPER(get_retval)
 {
 	return run->kind == EBPF_RUN_URETPROBE ? (u64)run->retval : (u64)-EOPNOTSUPP;

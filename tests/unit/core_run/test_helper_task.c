@@ -79,3 +79,29 @@ Test(helper_task, hit)
 	run.kind = EBPF_RUN_URETPROBE;
 	cr_assert_eq(CALL(get_retval, 0), -33);
 }
+
+/* The words of the call are the context of a typed program; others have none. */
+Test(helper_task, words_of_a_call)
+{
+	u64 words[EBPF_IMAGE_WORDS] = {10, 20, 30}, v = 1;
+	struct ebpf_image image = {.flags = EBPF_IMAGE_TYPED, .nargs = 2, .nwords = 3};
+	struct ebpf_prog prog = {.image = &image};
+
+	run.prog = &prog;
+	run.ctx = words;
+	cr_assert_eq(CALL(get_func_arg_cnt, words), 2);
+	cr_assert_eq(CALL(get_func_arg, words, 1, &v), 0);
+	cr_assert_eq(v, 20);
+	cr_assert_eq(CALL(get_func_arg, words, 2, &v), -EINVAL);
+	cr_assert_eq(CALL(get_func_arg, words, 1ull << 32, &v), -EINVAL);
+	cr_assert_eq(CALL(get_func_arg, words, 0, 8), -EFAULT);
+	cr_assert_eq(CALL(get_func_ret, words, &v), -EOPNOTSUPP);
+	image.flags |= EBPF_IMAGE_AT_EXIT;
+	cr_assert_eq(CALL(get_func_ret, words, &v), 0);
+	cr_assert_eq(v, 30);
+	cr_assert_eq(CALL(get_func_ret, words, 8), -EFAULT);
+	image.flags = 0;
+	cr_assert_eq(CALL(get_func_arg, words, 0, &v), -EINVAL);
+	cr_assert_eq(CALL(get_func_ret, words, &v), -EOPNOTSUPP);
+	cr_assert_eq(CALL(get_func_arg_cnt, words), -EINVAL);
+}

@@ -57,11 +57,13 @@ struct dwarf_conv {
 	struct idmap local, shared;
 	Dwarf_CU *cu;	  /* the unit that is read */
 	bool scoped;	  /* its language has namespaces */
+	bool bare_names;  /* templates may be called without their arguments */
 	bool local_now;	  /* inside of a function */
 	struct idmap odr; /* of what there is one of in a program, by its fingerprint */
 	struct dwarf_scopes local_scopes, shared_scopes;
 	char *name; /* that was made last */
 	size_t name_len;
+	u32 name_depth;		/* of template arguments in it */
 	struct dwarf_var *vars; /* one for each VAR, in their order */
 	u32 nvars, vars_cap;
 	u32 nfuncs;
@@ -78,6 +80,11 @@ int dwarf_drain(struct dwarf_conv *c);
 
 /* dwarf_name.c: a type's full name, good until the next one is asked for. */
 const char *dwarf_type_name(struct dwarf_conv *c, const struct die *d);
+/* Add to the name that is being made: text, a type's full name, a template's arguments.
+ * -ENAMETOOLONG when there is no room for more. */
+int dwarf_append(struct dwarf_conv *c, const char *text);
+int dwarf_append_name(struct dwarf_conv *c, const struct die *d);
+int dwarf_append_args(struct dwarf_conv *c, const Dwarf_Die *of); /* dwarf_template.c */
 /* The same for what is the same type wherever it is described; 0: it may be another. */
 u64 dwarf_fingerprint(struct dwarf_conv *c, const struct die *d);
 void dwarf_scopes_clear(struct dwarf_scopes *s);

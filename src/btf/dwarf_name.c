@@ -112,20 +112,32 @@ static struct dwarf_scopes *scopes_of(struct dwarf_conv *c, const Dwarf_Die *die
 /* --- the name -----------------------------------------------------------------------------------
  */
 
-static int append(struct dwarf_conv *c, const char *text)
+int dwarf_append(struct dwarf_conv *c, const char *text)
 {
-	size_t len = strlen(text);
+	size_t room = NAME_LEN_MAX - c->name_len - 1, len = strlen(text);
 
-	if (len > NAME_LEN_MAX - c->name_len - 1)
-		len = NAME_LEN_MAX - c->name_len - 1;
 	if (!c->name)
 		c->name = malloc(NAME_LEN_MAX);
 	if (!c->name)
 		return -ENOMEM;
-	memcpy(c->name + c->name_len, text, len);
-	c->name_len += len;
+	memcpy(c->name + c->name_len, text, MIN(len, room));
+	c->name_len += MIN(len, room);
 	c->name[c->name_len] = 0;
-	return 0;
+	return len > room ? -ENAMETOOLONG : 0;
+}
+
+/* clang may leave the arguments to the DIE's children. */
+static bool is_bare(const struct dwarf_conv *c, u32 tag, const char *name)
+{
+	return c->bare_names && tag != DW_TAG_namespace && tag != DW_TAG_module &&
+	       tag != DW_TAG_base_type && *name && !strchr(name, '<');
+}
+
+static int append_own(struct dwarf_conv *c, const struct die *d, const char *name)
+{
+	int err = dwarf_append(c, name);
+
+	return !err && is_bare(c, d->tag, name) ? dwarf_append_args(c, &d->dw) : err;
 }
 
 static int append_scopes(struct dwarf_conv *c, const struct dwarf_scopes *s, u32 scope)
@@ -144,9 +156,9 @@ static int append_scopes(struct dwarf_conv *c, const struct dwarf_scopes *s, u32
 		name = die_name(&d);
 		if (!*name && d.tag != DW_TAG_namespace)
 			continue; /* an anonymous structure's inner ones are as if beside it */
-		err = append(c, *name ? name : "(anonymous namespace)");
+		err = append_own(c, &d, *name ? name : "(anonymous namespace)");
 		if (!err)
-			err = append(c, "::");
+			err = dwarf_append(c, "::");
 	}
 	return err;
 }
@@ -164,25 +176,34 @@ static void declared_as(struct die *d)
 	}
 }
 
-const char *dwarf_type_name(struct dwarf_conv *c, const struct die *d)
+int dwarf_append_name(struct dwarf_conv *c, const struct die *d)
 {
 	struct dwarf_scopes *s;
 	struct die named = *d;
-	const char *name;
 	u32 scope;
+	int err = 0;
+
+	declared_as(&named);
+	s = scopes_of(c, &named.dw);
+	scope = s ? idmap_get(&s->of, (u64)(uintptr_t)named.dw.addr) : 0;
+	if (scope)
+		err = append_scopes(c, s, scope);
+	return err ? err : append_own(c, &named, die_name(&named));
+}
+
+const char *dwarf_type_name(struct dwarf_conv *c, const struct die *d)
+{
+	struct die named = *d;
+	const char *name;
+	int err;
 
 	declared_as(&named);
 	name = die_name(&named);
 	if (!c->scoped || !*name)
 		return name;
-	s = scopes_of(c, &named.dw);
-	scope = s ? idmap_get(&s->of, (u64)(uintptr_t)named.dw.addr) : 0;
-	if (!scope)
-		return name;
 	c->name_len = 0;
-	if (append_scopes(c, s, scope) || append(c, name))
-		return name;
-	return c->name;
+	err = dwarf_append_name(c, &named);
+	return err && err != -ENAMETOOLONG ? name : c->name;
 }
 
 /* --- one definition --------------------------------------------------------------------------- */

@@ -8,6 +8,7 @@
  */
 #include <dwarf.h>
 #include <errno.h>
+#include <string.h>
 
 #include "base/macros.h"
 #include "btf/dwarf_conv.h"
@@ -113,6 +114,17 @@ static bool has_namespaces(const Dwarf_Die *unit)
 	}
 }
 
+/* Rust's has full names, and arguments in the DIEs all the same. */
+static bool is_clangs(const Dwarf_Die *unit)
+{
+	Dwarf_Attribute attr;
+	const char *producer = NULL;
+
+	if (dwarf_attr((Dwarf_Die *)unit, DW_AT_producer, &attr))
+		producer = dwarf_formstring(&attr);
+	return producer && strstr(producer, "clang") && !strstr(producer, "rustc");
+}
+
 int dwarf_convert_unit(struct dwarf_conv *c, const Dwarf_Die *unit)
 {
 	int tag = dwarf_tag((Dwarf_Die *)unit), err;
@@ -120,6 +132,7 @@ int dwarf_convert_unit(struct dwarf_conv *c, const Dwarf_Die *unit)
 	/* what several units refer to is worth remembering */
 	c->cu = tag == DW_TAG_compile_unit ? unit->cu : NULL;
 	c->scoped = has_namespaces(unit);
+	c->bare_names = c->scoped && is_clangs(unit);
 	idmap_clear(&c->local);
 	dwarf_scopes_clear(&c->local_scopes);
 	err = die_walk(unit, visit, c);

@@ -115,6 +115,41 @@ Test(dwarf_cxx, split)
 }
 
 /* A type that many units define is there once, one that each has its own of as often. */
+/* What templates.cc has, made with @options; NULL: no such compiler. */
+static struct btf *templates(const char *options)
+{
+	char path[128];
+
+	if (shell("clang++ -g %s -std=c++11 -shared -fPIC -o templates.so "
+		  "'%s/tests/unit/btf/templates.cc'",
+		  options, source_dir()))
+		return NULL;
+	snprintf(path, sizeof(path), "%s/templates.so", dir);
+	return convert(path);
+}
+
+/* clang leaves the arguments out of the names; they are the same in the end. */
+Test(dwarf_cxx, templates_without_their_arguments)
+{
+	struct btf *full = templates(""), *bare = templates("-gsimple-template-names");
+	u32 n = 0;
+
+	if (!full || !bare)
+		cr_skip_test("no clang that has -gsimple-template-names");
+	for (u32 id = 1; id < btf__type_cnt(full); id++) {
+		const struct btf_type *t = btf__type_by_id(full, id);
+		const char *name = btf__name_by_offset(full, t->name_off);
+
+		if (!btf_is_struct(t) && !btf_is_fwd(t))
+			continue;
+		n += strchr(name, '<') != NULL;
+		cr_expect(btf__find_by_name_kind(bare, name, btf_kind(t)) > 0, "%s", name);
+	}
+	cr_expect_geq(n, 15);
+	btf__free(full);
+	btf__free(bare);
+}
+
 Test(dwarf_cxx, one_definition)
 {
 	static const char two[] =

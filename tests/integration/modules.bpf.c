@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * Each program reads what is called struct item where it is: the library's, in each of its versions, or the executable's.
- * -DTAILS: by a program that is called through an array, as well.
+ * -DTAILS: by a program that is called through an array, as well; -DWITH_USDT: in a USDT probe.
  */
 #include <linux/bpf.h>
 #include <linux/ptrace.h>
+#include <stdbool.h>
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
 #include <bpf/bpf_core_read.h>
+#ifdef WITH_USDT
+#include <bpf/usdt.bpf.h>
+#endif
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -66,6 +70,23 @@ int BPF_KPROBE(on_tail, struct item *it)
 
 	if (s)
 		s->tail = BPF_CORE_READ_USER(it, value);
+	return 0;
+}
+#endif
+
+#ifdef WITH_USDT
+/* the number says where the item is; libbpf's tables of arguments are each edition's own */
+SEC("usdt/libmod.so.1:mod:used")
+int on_used(struct pt_regs *ctx)
+{
+	struct seen *s = this_process();
+	struct item *it;
+	long a = 0, b = 0;
+
+	if (!s || bpf_usdt_arg(ctx, 0, &a) || bpf_usdt_arg(ctx, 1, &b))
+		return 0;
+	it = (void *)(b == 1 ? a : b);
+	s->tail = BPF_CORE_READ_USER(it, value) * 10;
 	return 0;
 }
 #endif

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # One object, several files with types of their own: each program reads those of the file it is in, in every version at once.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
-plan 52
+plan 59
 
 o=$bin/modules.bpf.o
 m=$bin/mod
@@ -41,7 +41,7 @@ want() { # value, weight, own, caller, tail
 }
 
 # --- two versions at once, and the executables that have another struct item
-both() { # object, tail 1, tail 2
+both() { # object, what it is, tail 1, tail 2, sites
 	app_start 1 app1
 	app_start 2 app2
 	attach_start -p "$app1" -p "$app2" "$1"
@@ -56,11 +56,12 @@ both() { # object, tail 1, tail 2
 	is "$2: version 2 is read right, at once" "$(seen "$app2")" "$(want 1007 70 8 70 "$4")"
 	like "$2: global data is one" "$out" "^@hits: 4$"
 	like "$2: its initial value as well" "$out" "^@bias: 1000$"
-	like "$2: each is probed, each is restored" "$err" "detached, 4 sites restored; 4 hits, 0 lost"
+	like "$2: each is probed, each is restored" "$err" "detached, $5 sites restored; $5 hits, 0 lost"
 }
 
-both "$o" "two versions" 0 0
-both "$bin/modules_tails.bpf.o" "programs that call each other" 5 7
+both "$o" "two versions" 0 0 4
+both "$bin/modules_tails.bpf.o" "programs that call each other" 5 7 4
+both "$bin/modules_usdt.bpf.o" "USDT probes" 50 70 6
 exec 3>&- 4<&- 5>&- 6<&-
 
 # --- commands: what the loader will map with them, wherever that is

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "usdt.h"
+
 #if VERSION == 1
 struct item {
 	int value;
@@ -39,6 +41,13 @@ struct item *item_new(int value_, long weight)
 
 __attribute__((noinline)) int item_use(struct item *it, void *cookie)
 {
-	__asm__ volatile("" ::"r"(cookie) : "memory");
+	/* a USDT probe that has its arguments otherwise in each version */
+#if VERSION == 1
+	__asm__ volatile(USDT(NOP, "mod", "used", "0", "-8@%%rbx -4@$1") ::"b"(it), "r"(cookie) : "memory");
+#else
+	register struct item *in_r12 __asm__("r12") = it;
+
+	__asm__ volatile(USDT(NOP5, "mod", "used", "0", "-2@$2 8@%%r12") ::"r"(in_r12), "r"(cookie) : "memory");
+#endif
 	return it->value;
 }

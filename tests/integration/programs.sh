@@ -181,9 +181,9 @@ if wanted go 3 go && GO111MODULE=off GOCACHE=$stage/go GOFLAGS='' go build -o "$
 	is "go build under probes: the same program" "$? $(echo go | "$stage/hello_go2" | tail -n 1)" "0 $want"
 fi
 
-# --- python3's own test suite, a part: in the package libpython3-testsuite, or with a python3 of one's own
+# --- python3's own test suite, more of it than in suite.sh
 suite=
-for python in /usr/bin/python3 python3; do
+for python in /usr/bin/python3 python3; do # as ./bootstrap deps installs it, or one of one's own
 	python=$(command -v "$python") && "$python" -c 'import test.test_dict' 2>/dev/null && suite=$python && break
 done
 [ -z "$suite" ] || suite=$("$suite" -c 'import sys; print(sys.executable)')
@@ -229,7 +229,7 @@ if [ -n "$suite" ] && wanted python 2 "$suite"; then
 	is "python3's tests of threads, signals, children: the C library, the same results" \
 		"$(cat loud.status; diff loudplain.results loud.results)" "$(cat loudplain.status)"
 else
-	[ -n "$suite" ] || skip 2 "python3's test suite is not installed"
+	[ -n "$suite" ] || skip 2 "python3's test suite is not installed: ./bootstrap deps, or the package libpython3-testsuite"
 fi
 
 # --- sqlite3, openssl: all functions

@@ -3,7 +3,7 @@
 # Programs that targets execute are followed, also without an environment, in every way there is to execute one, and see the
 # environment that they were given; what fails does so as ever; what can't be followed is named.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
-plan 33
+plan 35
 
 printf 'call 10\nquit 0\n' >ten
 probes="--prog on_work=uprobe:$bin/target:work --prog on_work_done=uretprobe:$bin/target:work"
@@ -59,6 +59,15 @@ see A=b LONG="$(head -c 5000 /dev/zero | tr '\0' x)"
 see LD_PRELOAD= A=b
 see A=b LD_PRELOAD=libm.so.6 C=d
 see LD_PRELOAD=libm.so.6:libdl.so.2
+# what the kernel says of it: zeros where something was, behind all of it but for an LD_PRELOAD that was there before
+block='print(open("/proc/self/environ", "rb").read().strip(bytes(1)))'
+plain=$(env -i A=b C="d e" /usr/bin/python3 -c "$block")
+try ebpfrt run -q --no-maps -P "$bin/count.bpf.o" -- env -i A=b C="d e" /usr/bin/python3 -c "$block"
+is "/proc/self/environ: as it would, then zeros" "$status $out" "0 $plain"
+block='print([v for v in open("/proc/self/environ", "rb").read().split(bytes(1)) if v])'
+plain=$(env -i A=b LD_PRELOAD=libm.so.6 C=d /usr/bin/python3 -c "$block")
+try ebpfrt run -q --no-maps -P "$bin/count.bpf.o" -- env -i A=b LD_PRELOAD=libm.so.6 C=d /usr/bin/python3 -c "$block"
+is "/proc/self/environ, where something was preloaded: its variables" "$status $out" "0 $plain"
 env -i A=b EBPFRT_DISABLE=1 "$bin/execs" env >see.plain
 try ebpfrt run --no-maps -P "$bin/count.bpf.o" -- env -i A=b EBPFRT_DISABLE=1 "$bin/execs" env
 is "who wants no agent gets none" "$status $out" "0 $(cat see.plain)"

@@ -335,6 +335,7 @@ static int check_helper(struct check *c, const struct bpf_insn *in)
 		c->prog_type == BPF_PROG_TYPE_TRACING || c->prog_type == BPF_PROG_TYPE_TRACEPOINT ||
 		c->prog_type == BPF_PROG_TYPE_RAW_TRACEPOINT;
 	if (h->where == EBPF_H_ANY || (tracing && (h->where & EBPF_H_TRACING)) ||
+	    (c->prog_type == BPF_PROG_TYPE_TRACING && (h->where & EBPF_H_TYPED)) ||
 	    (c->flags & EBPF_CHECK_ANY_HELPER))
 		return 0;
 	/* the words that every libbpf's feature probes look for */

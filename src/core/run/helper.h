@@ -15,6 +15,7 @@ enum ebpf_helper_where { /* bits: program kinds that may call it */
 			 EBPF_H_ANY = ~0u,
 			 EBPF_H_TRACING = 1u << 0, /* kprobe-type programs (uprobes) and perf_event,
 						      tracepoint, raw_tracepoint */
+			 EBPF_H_TYPED = 1u << 1,   /* typed programs alone */
 };
 
 struct ebpf_helper {

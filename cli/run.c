@@ -28,6 +28,7 @@
 #include "cli/out.h"
 #include "cli/session.h"
 #include "ebpfrt/ebpfrt.h"
+#include "probe/probe.h"
 
 enum { STATUS_FAILED = 125, STATUS_NOT_EXECUTABLE = 126, STATUS_NOT_FOUND = 127 };
 
@@ -233,6 +234,12 @@ static int run(const struct args *args)
 	if (exec_check_preload(path, "start it, then use `ebpfrt attach PID FILE.o`", why,
 			       sizeof(why))) {
 		out_error("%s", why);
+		return STATUS_FAILED;
+	}
+	if (probe_translator(path)) {
+		out_error(
+			"%s never executes the code that probes are in; run the command without it",
+			probe_translator(path));
 		return STATUS_FAILED;
 	}
 	return run_under(path, args->v);

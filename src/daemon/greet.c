@@ -48,6 +48,40 @@ static void ended_as_it_was(struct target *t, const struct family *f)
 	target_free(t);
 }
 
+/* Any target of the session, whose events it gets; or NULL. */
+static const struct target *relative(const struct daemon *d, u32 session)
+{
+	const struct target *t;
+
+	list_for_each_entry (t, &d->targets, node)
+		for (u32 i = 0; i < t->nmembers; i++)
+			if (t->members[i].session == session)
+				return t;
+	return NULL;
+}
+
+/*
+ * Our agent came along into what translates programs, or into such a program: those who follow @t
+ * are told.
+ */
+static bool tell_translated(const struct target *t, s32 pid)
+{
+	char path[64], exe[128], why[PROBE_WHY_MAX];
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/%d/exe", pid);
+	n = readlink(path, exe, sizeof(exe) - 1);
+	exe[MAX(n, 0)] = 0;
+	if (!t || !probe_translator(exe))
+		return false;
+	snprintf(why, sizeof(why),
+		 "process %d has executed %s, which is not probed: %s never executes the code that "
+		 "probes are in",
+		 pid, exe, probe_translator(exe));
+	target_event(t->d, t, 6, 1, 0, why);
+	return true;
+}
+
 static void join_family(struct target *t, const struct family *f)
 {
 	t->follow_of = f->root == t->pid ? 0 : f->root;
@@ -64,6 +98,8 @@ static struct target *started(struct daemon *d, s32 pid, const struct agent_hell
 	char why[PROBE_WHY_MAX];
 	int err;
 
+	if ((c || f) && tell_translated(t ? t : relative(d, c ? c->session : f->sessions[0]), pid))
+		c = NULL;
 	if (t)
 		ended_as_it_was(t, f);
 	if (!c && !f)

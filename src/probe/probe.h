@@ -77,8 +77,13 @@ struct probe_process {
 	char comm[16];
 	char exe[512];
 };
+/*
+ * Whoever executes translations of a program's code (valgrind, qemu for one program) would never
+ * execute what we write there. The name of what the file @exe is of that kind, or NULL.
+ */
+const char *probe_translator(const char *exe);
 /* 0, or -errno with the sentence in @why: no such process, not ours, a kernel thread, a zombie,
- * 32-bit. */
+ * 32-bit, run by a translator. */
 int probe_process_read(pid_t pid, struct probe_process *out, char why[PROBE_WHY_MAX]);
 /*
  * May the calling user inject into it? 0, or -EPERM and friends with a sentence that names the

@@ -157,6 +157,66 @@ static void read_executable(struct probe_process *p)
 		elf_end(elf);
 }
 
+static bool is_one_of(const char *name, size_t len, const char *const *v, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (strlen(v[i]) == len && !strncmp(name, v[i], len))
+			return true;
+	return false;
+}
+
+/* qemu-system-ARCH, qemu-img and so on are programs like others. */
+static bool is_user_qemu(const char *name)
+{
+	static const char *const machines[] = {
+		"x86_64",      "i386",	  "aarch64", "arm",   "riscv64", "riscv32", "ppc",
+		"ppc64",       "ppc64le", "s390x",   "mips",  "mipsel",	 "mips64",  "mips64el",
+		"loongarch64", "sparc",	  "sparc64", "alpha", "hppa",	 "m68k",    "sh4",
+	};
+	const char *end;
+
+	if (strncmp(name, "qemu-", 5))
+		return false;
+	name += 5;
+	end = strstr(name, "-static");
+	return is_one_of(name, end ? (size_t)(end - name) : strlen(name), machines,
+			 ARRAY_SIZE(machines));
+}
+
+/* The command, and what that executes for each of its tools. */
+static bool is_valgrind(const char *name)
+{
+	static const char suffix[] = "-amd64-linux";
+	size_t n = strlen(name);
+
+	return !strcmp(name, "valgrind") || !strcmp(name, "valgrind.bin") ||
+	       (n > strlen(suffix) && !strcmp(name + n - strlen(suffix), suffix));
+}
+
+const char *probe_translator(const char *exe)
+{
+	const char *slash = strrchr(exe, '/'), *name = slash ? slash + 1 : exe;
+
+	return is_valgrind(name) ? "valgrind" : is_user_qemu(name) ? "qemu" : NULL;
+}
+
+static int sentence(const struct probe_process *p, int err, const char *reason, char *why)
+{
+	probe_why(why, "cannot attach to %d (%s): %s", p->pid, p->comm, reason);
+	return err;
+}
+
+static int translated(const struct probe_process *p, char why[PROBE_WHY_MAX])
+{
+	char reason[128];
+
+	snprintf(reason, sizeof(reason),
+		 "it is run by %s, which never executes the code that probes are in; run it "
+		 "without",
+		 probe_translator(p->exe));
+	return sentence(p, -EOPNOTSUPP, reason, why);
+}
+
 static bool has_agent(pid_t pid)
 {
 	_cleanup_(probe_maps_free) struct probe_maps maps = {0};
@@ -185,12 +245,6 @@ static void take_status(const struct probe_task *s, struct probe_process *p)
 	p->shadow_stack = s->shadow_stack;
 	p->zombie = s->state == 'Z' || s->state == 'X';
 	p->stopped = s->state == 'T' || s->state == 't';
-}
-
-static int sentence(const struct probe_process *p, int err, const char *reason, char *why)
-{
-	probe_why(why, "cannot attach to %d (%s): %s", p->pid, p->comm, reason);
-	return err;
 }
 
 static bool is_ours(const struct probe_process *p)
@@ -245,6 +299,8 @@ int probe_process_read(pid_t pid, struct probe_process *out, char why[PROBE_WHY_
 	if (!p.is_64bit)
 		return sentence(&p, -EOPNOTSUPP, "it is a 32-bit program, only 64-bit ones can be",
 				why);
+	if (probe_translator(p.exe))
+		return translated(&p, why);
 	*out = p;
 	return 0;
 }

@@ -101,6 +101,20 @@ Test(process, status_of_a_thread)
 	close(fd);
 }
 
+Test(process, translators_by_their_files)
+{
+	cr_expect_str_eq(probe_translator("/usr/libexec/valgrind/memcheck-amd64-linux"),
+			 "valgrind");
+	cr_expect_str_eq(probe_translator("/usr/bin/valgrind"), "valgrind");
+	cr_expect_str_eq(probe_translator("/usr/bin/qemu-x86_64"), "qemu");
+	cr_expect_str_eq(probe_translator("qemu-aarch64-static"), "qemu");
+	cr_expect_null(probe_translator("/usr/bin/qemu-system-x86_64"));
+	cr_expect_null(probe_translator("/usr/bin/qemu-img"));
+	cr_expect_null(probe_translator("-amd64-linux"));
+	cr_expect_null(probe_translator("/usr/bin/qemu-x86_64/python3"));
+	cr_expect_null(probe_translator(""));
+}
+
 static const char *my_name(void)
 {
 	static char comm[17];

@@ -5,7 +5,9 @@
 . "${top_srcdir:-.}/tests/integration/lib.sh"
 . "$stage/integration/returns_lib.sh"
 
-c_commands="leaf:3 longjmp:${LONGJMPS:-100000} siglongjmp:2000 recurse:10000 hop:5000 tail:20 exit:5 leave:5 cancel:5 coroutines:16 coroutines:64 moved:16 moved:64 backtrace unwind libunwind"
+# a million times where that takes seconds
+[ "${EBPFRT_PROBE:-trap}" = auto ] && longjmps=1000000 || longjmps=100000
+c_commands="leaf:3 longjmp:${LONGJMPS:-$longjmps} siglongjmp:2000 recurse:10000 hop:5000 tail:20 exit:5 leave:5 cancel:5 coroutines:16 coroutines:64 moved:16 moved:64 backtrace unwind libunwind"
 cc_commands="leaf:3 throw:10 direct:10 catcher:10 rethrow:10 within:10 carry:10 recurse:10 moved:10 moving:100 handler:3 cancel:5 exit:5 noexcept uncaught who backtrace unwind"
 if [ -s "$bin/returns_cc" ]; then # made only where there is a compiler for C++
 	programs="returns returns_cc"

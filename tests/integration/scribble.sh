@@ -10,7 +10,7 @@ rounds=${SCRIBBLE_ROUNDS:-1}
 echo "# SCRIBBLE_SEED=$seed"
 
 text_of() {
-	python3 "$stage/integration/text_hash.py" "$1" 2>/dev/null || echo gone
+	python3 "$stage/integration/text_hash.py" "$1"
 }
 
 text_is_back() { # pid, hash

@@ -19,7 +19,7 @@ pick() { # how many: $picked is below it
 }
 
 text_now() {
-	python3 "$stage/integration/text_hash.py" "$1" 2>/dev/null || echo gone
+	python3 "$stage/integration/text_hash.py" "$1"
 }
 
 text_is_back() {

@@ -8,7 +8,7 @@ rounds=${STORM_ROUNDS:-6}
 target_program=$bin/storm
 
 text_now() {
-	python3 "$stage/integration/text_hash.py" "$target" 2>/dev/null || echo gone
+	python3 "$stage/integration/text_hash.py" "$target"
 }
 
 target_start

@@ -280,10 +280,17 @@ static int join_users(struct joiner *j)
 		err = open_types(j, r->user[i], &one);
 		if (!err)
 			err = join(j, one);
+		if (!err)
+			err = take_needs(j, r->user[i], first, btf__type_cnt(j->all));
 		if (err)
 			return err;
 	}
-	return take_needs(j, "--btf", first, btf__type_cnt(j->all));
+	/* none of them comes before another */
+	for (u32 i = 0; i < r->nneeds; i++) {
+		if (j->holders[i].id >= first)
+			j->holders[i].end = btf__type_cnt(j->all);
+	}
+	return 0;
 }
 
 /*

@@ -3,7 +3,7 @@
 # Every kind of CO-RE relocation against the types of a target, in every way in which a structure changes: what a program finds is
 # what the target's compiler says.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
-plan 33
+plan 37
 
 cp "$bin/core_kinds.bpf.o" kinds.bpf.o
 chmod u+w kinds.bpf.o
@@ -39,6 +39,18 @@ like "and what to do" "$err" \
 "${CC:-cc}" -O2 -g -c -o one.o one.c
 try ebpfrt run --btf one.o -P "$samples/core.bpf.o" -- ./twice
 like "which does it" "$status $err" "^0 .*1 \\+ 3 = 4"
+
+cp "$samples/core_one" other_name
+try ebpfrt run --btf "$bin/mod/app1" --btf "$bin/core_plain" -P "$samples/core.bpf.o" -- ./other_name
+like "what the user's files don't describe" "$status $err" "^125 .*reads struct data, which .*/mod/app1 does not describe"
+try ebpfrt run --btf "$bin/core_plain" --btf four_types.o -P "$samples/core.bpf.o" -- ./other_name
+like "a file of the user's that isn't there" "$status $err" "^125 .*cannot open four_types.o"
+echo 'struct data { int a; } d;' >less.c
+"${CC:-cc}" -g -c -o less.o less.c
+try ebpfrt run --btf less.o -P "$samples/core.bpf.o" -- ./other_name
+like "a field that the user's file doesn't have" "$status $err" \
+	"^125 .*reads field 'c' of struct data, which less.o does not have"
+like "by its name, too" "$err" "^  .ebpfrt btf dump less.o format c. shows what is there"
 
 # --- a field of another kind
 sed 's/struct data { int a, c; }/struct data { int a; struct { int x; } c; }/; s/d->c/d->c.x/; s/{1, 3}/{1, {3}}/' one.c >three.c

@@ -92,6 +92,8 @@ int dwarf_add_sections(struct dwarf_conv *c, Elf *elf)
 
 	if (!all)
 		return -ENOMEM;
+	if (!c->nvars)
+		return 0;
 	if (!gelf_getehdr(elf, &eh) || eh.e_type == ET_REL || elf_getshdrstrndx(elf, &strndx))
 		return 0;
 	n = place(c, all);

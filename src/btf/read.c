@@ -47,9 +47,13 @@ static size_t blob_len(const void *data, size_t left)
 static int read_blob(const char *p, size_t n, struct btf **out)
 {
 	struct ebpf_log log = {0};
+	struct btf_header h;
 
-	/* libbpf believes what it reads */
-	if (!n || ebpf_btf_check_form((const u8 *)p, (u32)n, &log))
+	if (n < sizeof(h))
+		return -EINVAL;
+	memcpy(&h, p, sizeof(h));
+	/* libbpf believes what it reads, and leaves out what is before the types when it writes */
+	if (h.type_off || ebpf_btf_check_form((const u8 *)p, (u32)n, &log))
 		return -EINVAL;
 	*out = btf__new(p, (u32)n);
 	return *out ? 0 : -EINVAL;

@@ -4,7 +4,8 @@
  * check, and be fit to be printed with names for C.
  *
  * An input's first byte says which: 0 DWARF, the lengths of .debug_abbrev and .debug_info in two
- * bytes each and the two; else BTF.
+ * bytes each and the two; 2 the same as a package of split DWARF, with its index behind them; else
+ * BTF.
  */
 #include <bpf/btf.h>
 #include <dwarf.h>
@@ -15,6 +16,8 @@
 #include <unistd.h>
 
 #include "btf/btf_priv.h"
+#include "btf/dwarf_attr.h"
+#include "btf/dwo.h"
 #include "btf/shape.h"
 #include "core/load/syscall.h"
 #include "tests/fuzz/fuzz.h"
@@ -308,6 +311,33 @@ static size_t dwarf_seed(u8 out[FUZZ_MAX], u8 language, u32 base)
 	return n + sizeof(abbrev) + info.n;
 }
 
+/* One unit, which begins where the sections do. */
+static size_t package_seed(u8 out[FUZZ_MAX])
+{
+	size_t n = dwarf_seed(out, DW_LANG_C11, INNER_AT);
+	u32 ninfo = out[3] | (u32)out[4] << 8;
+	const u32 index[] = {5,
+			     2,
+			     1,
+			     2,
+			     1,
+			     0,
+			     0,
+			     0,
+			     1,
+			     0,
+			     DW_SECT_INFO,
+			     DW_SECT_ABBREV,
+			     0,
+			     0,
+			     ninfo,
+			     sizeof(abbrev)};
+
+	out[0] = 2;
+	memcpy(out + n, index, sizeof(index));
+	return n + sizeof(index);
+}
+
 static size_t btf_seed(u8 out[FUZZ_MAX])
 {
 	struct btf *btf = btf__new_empty();
@@ -345,6 +375,8 @@ size_t fuzz_seed(u32 i, u8 out[FUZZ_MAX])
 		return dwarf_seed(out, DW_LANG_C_plus_plus_11, LIST_AT);
 	case 2:
 		return btf_seed(out);
+	case 3:
+		return package_seed(out);
 	default:
 		return 0;
 	}
@@ -424,10 +456,14 @@ static void put_section(struct bytes *b, u32 name, u32 type, u64 offset, u64 siz
 	put(b, &sh, sizeof(sh));
 }
 
-/* An ELF file around the two sections. */
-static void put_elf(struct bytes *b, const u8 *a, u32 na, const u8 *info, u32 ninfo)
+static const char plain_names[] = "\0.debug_abbrev\0.debug_info\0.debug_cu_index\0.shstrtab";
+static const char split_names[] =
+	"\0.debug_abbrev.dwo\0.debug_info.dwo\0.debug_cu_index\0.shstrtab";
+
+/* An ELF file around the sections, called as @names has them one after the other. */
+static void put_elf(struct bytes *b, const u8 *a, u32 na, const u8 *info, u32 ninfo,
+		    const u8 *index, u32 nindex, const char *names, u32 nnames)
 {
-	static const char names[] = "\0.debug_abbrev\0.debug_info\0.shstrtab";
 	Elf64_Ehdr eh = {
 		.e_ident = {ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3, ELFCLASS64, ELFDATA2LSB, 1},
 		.e_type = ET_DYN,
@@ -435,19 +471,50 @@ static void put_elf(struct bytes *b, const u8 *a, u32 na, const u8 *info, u32 ni
 		.e_version = 1,
 		.e_ehsize = sizeof(eh),
 		.e_shentsize = sizeof(Elf64_Shdr),
-		.e_shnum = 4,
-		.e_shstrndx = 3};
-	u32 at = sizeof(eh);
+		.e_shnum = 5,
+		.e_shstrndx = 4};
+	u32 at = sizeof(eh), name = 1;
+	const u32 sizes[] = {na, ninfo, nindex};
 
-	eh.e_shoff = at + na + ninfo + sizeof(names);
+	eh.e_shoff = at + na + ninfo + nindex + nnames;
 	put(b, &eh, sizeof(eh));
 	put(b, a, na);
 	put(b, info, ninfo);
-	put(b, names, sizeof(names));
+	put(b, index, nindex);
+	put(b, names, nnames);
 	put_section(b, 0, SHT_NULL, 0, 0);
-	put_section(b, 1, SHT_PROGBITS, at, na);
-	put_section(b, 15, SHT_PROGBITS, at + na, ninfo);
-	put_section(b, 27, SHT_STRTAB, at + na + ninfo, sizeof(names));
+	for (u32 i = 0; i < ARRAY_SIZE(sizes); i++) {
+		put_section(b, name, SHT_PROGBITS, at, sizes[i]);
+		at += sizes[i];
+		name += (u32)strlen(names + name) + 1;
+	}
+	put_section(b, name, SHT_STRTAB, at, nnames);
+}
+
+static int walk(Dwarf *dwarf, void *cookie)
+{
+	Dwarf_CU *cu = NULL;
+	Dwarf_Die unit, child;
+
+	while (!dwarf_get_units(dwarf, cu, &cu, NULL, NULL, &unit, NULL)) {
+		++*(u32 *)cookie;
+		for (int more = die_child(&unit, &child); more > 0; more = die_next(&child))
+			dwarf_diename(&child);
+	}
+	return 0;
+}
+
+static void take_apart(const struct bytes *elf)
+{
+	int fd = memfd_create("fuzz", MFD_CLOEXEC);
+	char path[64];
+	u32 units = 0;
+
+	FUZZ_CHECK(fd >= 0 && !btf_write_all(fd, elf->p, elf->n));
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	dwo_read(path, walk, &units);
+	FUZZ_CHECK(units <= FUZZ_MAX * 64);
+	close(fd);
 }
 
 static void convert(const struct bytes *elf)
@@ -470,17 +537,25 @@ static void convert(const struct bytes *elf)
 int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 {
 	struct bytes elf = {.n = 0};
-	u32 na, ninfo;
+	u32 na, ninfo, nindex;
 
 	if (size < 5)
 		return 0;
-	if (data[0]) {
+	if (data[0] && data[0] != 2) {
 		read_btf(data + 1, size - 1);
 		return 0;
 	}
 	na = MIN(data[1] | (u32)data[2] << 8, (u32)size - 5);
 	ninfo = MIN(data[3] | (u32)data[4] << 8, (u32)size - 5 - na);
-	put_elf(&elf, data + 5, na, data + 5 + na, ninfo);
+	nindex = (u32)size - 5 - na - ninfo;
+	if (data[0] == 2) {
+		put_elf(&elf, data + 5, na, data + 5 + na, ninfo, data + 5 + na + ninfo, nindex,
+			split_names, sizeof(split_names));
+		take_apart(&elf);
+		return 0;
+	}
+	put_elf(&elf, data + 5, na, data + 5 + na, ninfo, data, 0, plain_names,
+		sizeof(plain_names));
 	convert(&elf);
 	return 0;
 }

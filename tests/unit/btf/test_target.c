@@ -5,13 +5,14 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/btf.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/macros.h"
-#include "btf/btf.h"
+#include "btf/btf_priv.h"
 #include "core/load/verify_proto.h"
 #include "core/run/map/map.h"
 
@@ -394,6 +395,26 @@ Test(target, damaged_btf_is_refused)
 	cr_expect_not_null(strstr(why, "its BTF is damaged; make it again with `ebpfrt btf gen`"),
 			   "%s", why);
 	cr_expect_null(btf);
+}
+
+/* libbpf would write it back without what is before the types, but with their old offset. */
+Test(target, a_gap_before_the_types_is_refused)
+{
+	struct {
+		struct btf_header head;
+		char strings[4];
+	} empty = {{.magic = BTF_MAGIC,
+		    .version = BTF_VERSION,
+		    .hdr_len = sizeof(struct btf_header),
+		    .str_len = 4}};
+	struct btf *btf = NULL;
+
+	cr_assert_eq(btf_read_memory(&empty, sizeof(empty), &btf), 0);
+	btf__free(btf);
+	empty.head.str_off = 0;
+	empty.head.type_off = 4;
+	cr_expect_eq(btf_read_memory(&empty, sizeof(empty), &btf), -EINVAL);
+	cr_expect_eq(btf_read_memory(&empty, 0, &btf), -EINVAL, "nothing at all");
 }
 
 /* Bytes changed at random: an answer of some kind, never a crash. The seed repeats it. */

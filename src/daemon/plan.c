@@ -20,6 +20,7 @@
 
 #include "base/cleanup.h"
 #include "daemon/plan_jump.h"
+#include "daemon/plan_unwind.h"
 #include "daemon/target.h"
 
 #define ARENA_SIZE 32768u
@@ -871,138 +872,43 @@ static bool armed_at(struct worker *w, u64 addr, u32 flags)
 	return s && s->armed && (s->site.flags & flags);
 }
 
-/* --- unwinders: who looks at return addresses must see the true ones -------------------------- */
+/* --- who looks at return addresses: plan_unwind.c ----------------------------------------------
+ */
 
-#define UNWIND_EXITS 8u
-
-struct unwinder {
-	const char *name;
-	bool lands; /* ends in a landing pad and not, or not only, in a return */
-	u32 flags;
-};
-
-/* The first is called by cleanups that were landed in: without it the next can't be suspended. */
-static const struct unwinder unwinders[] = {
-	{"_Unwind_Resume", true, AGENT_SITE_AGAIN},
-	{"_Unwind_RaiseException", true, AGENT_SITE_THROWS},
-	{"_Unwind_ForcedUnwind", true, AGENT_SITE_ENDS},
-	{"_Unwind_Resume_or_Rethrow", true, AGENT_SITE_AGAIN},
-	{"_Unwind_Backtrace", false, 0},
-	{"unw_backtrace", false, 0},
-};
-
-/* They begin a walk that the program itself makes step by step: nobody sees its end. */
-static const char *const walkers[] = {
-	"unw_init_local",
-	"__unw_init_local",
-	"_UL" ARCH_LIBUNWIND "_init_local",
-	"_UL" ARCH_LIBUNWIND "_init_local2",
-	"_U" ARCH_LIBUNWIND "_init_local",
-	"_U" ARCH_LIBUNWIND "_init_local2",
-	"_U" ARCH_LIBUNWIND "_init_remote",
-};
-
-static bool unwind_symbol(const struct probe_mapping *m, struct planned_file *f, const char *name,
-			  struct probe_symbol *out)
+static struct probe_elf *open_mapped(void *cookie, const struct probe_mapping *m)
 {
-	char why[PROBE_WHY_MAX];
+	const struct planned_file *f = open_file(cookie, &m->file, m->path, m->path);
 
-	return probe_elf_symbol(f->elf, name, out, why) == 0 && out->offset >= m->offset &&
-	       out->offset - m->offset < m->end - m->start;
+	return f && !f->err ? f->elf : NULL;
 }
 
-static bool unwind_site(struct worker *w, const struct probe_mapping *m, struct planned_file *f,
-			u64 offset, u32 flags)
+static bool want_own(void *cookie, const struct probe_mapping *m, struct probe_elf *elf, u64 offset,
+		     u32 flags)
 {
 	u64 addr = m->start + (offset - m->offset);
+	struct worker *w = cookie;
 	char why[PROBE_WHY_MAX];
 
 	return armed_at(w, addr, flags) ||
-	       want_site(w, f->elf, &m->file, offset, addr, flags, why) >= 0;
+	       want_site(w, elf, &m->file, offset, addr, flags, why) >= 0;
 }
 
-/* All exits of the function: without one of them, what is suspended would stay so. */
-static bool unwind_exits(struct worker *w, const struct probe_mapping *m, struct planned_file *f,
-			 const struct unwinder *u)
+static bool same_text(void *cookie, u64 addr, u64 other, size_t len)
 {
-	u64 exits[UNWIND_EXITS];
-	struct probe_symbol sym;
-	int n;
+	u8 a[TEXT_LEN], b[TEXT_LEN];
 
-	if (!unwind_symbol(m, f, u->name, &sym))
-		return false;
-	n = probe_unwind_exits(f->elf, &sym, u->lands, exits, UNWIND_EXITS);
-	for (int i = 0; i < n; i++)
-		if (!unwind_site(w, m, f, exits[i], AGENT_SITE_RESUME))
-			return false;
-	return n > 0;
+	return len <= sizeof(a) && read_text(cookie, addr, a, len) == (ssize_t)len &&
+	       read_text(cookie, other, b, len) == (ssize_t)len && memcmp(a, b, len) == 0;
 }
 
-/*
- * Where an exit is not found (other unwinders leave through code of their own) return addresses are
- * put back for good.
- */
-static void unwind_file(struct worker *w, const struct probe_mapping *m, struct planned_file *f)
+static void plan_walkers(struct worker *w)
 {
-	struct probe_symbol sym;
-	bool lands = true, known[ARRAY_SIZE(unwinders)];
+	const struct plan_unwind_view v = {&w->maps, w->exe, open_mapped, want_own, same_text, w};
 
-	for (u32 i = 0; i < ARRAY_SIZE(unwinders); i++) {
-		known[i] = unwind_exits(w, m, f, &unwinders[i]);
-		if (unwinders[i].lands && !known[i])
-			lands &= i && !unwind_symbol(m, f, unwinders[i].name, &sym);
-	}
-	for (u32 i = 0; i < ARRAY_SIZE(unwinders); i++) {
-		bool suspend = known[i] && (lands || !unwinders[i].lands);
-
-		if (unwind_symbol(m, f, unwinders[i].name, &sym) && (i || suspend))
-			unwind_site(w, m, f, sym.offset,
-				    AGENT_SITE_UNWIND | unwinders[i].flags |
-					    (suspend ? AGENT_SITE_SUSPEND : 0));
-	}
-	for (u32 i = 0; i < ARRAY_SIZE(walkers); i++)
-		if (unwind_symbol(m, f, walkers[i], &sym))
-			unwind_site(w, m, f, sym.offset, AGENT_SITE_UNWIND);
-}
-
-/* Who asks for its caller by its return address must be told the true one. */
-static void ask_file(struct worker *w, const struct probe_mapping *m, struct planned_file *f)
-{
-	struct probe_symbol sym;
-
-	for (const char *const *name = probe_askers; *name; name++) {
-		u64 exits[UNWIND_EXITS];
-		bool suspend;
-		int n;
-
-		if (!unwind_symbol(m, f, *name, &sym))
-			continue;
-		n = probe_asker_exits(f->elf, &sym, exits, UNWIND_EXITS);
-		suspend = n > 0;
-		for (int i = 0; i < n; i++)
-			suspend &=
-				unwind_site(w, m, f, exits[i], AGENT_SITE_RESUME | AGENT_SITE_ASKS);
-		unwind_site(w, m, f, sym.offset,
-			    AGENT_SITE_UNWIND | AGENT_SITE_ASKS |
-				    (suspend ? AGENT_SITE_SUSPEND : 0));
-	}
-}
-
-static void plan_unwind(struct worker *w)
-{
-	for (size_t i = 0; i < w->maps.n; i++) {
-		const struct probe_mapping m = w->maps.v[i];
-		const char *base = strrchr(m.path, '/');
-		struct planned_file *f;
-
-		if (!(m.prot & PROT_EXEC) || !m.file.ino || !base ||
-		    (strcmp(m.path, w->exe) && strncmp(base, "/libgcc_s", 9) &&
-		     strncmp(base, "/libunwind", 10) && !probe_is_libc(m.path)))
-			continue;
-		f = open_file(w, &m.file, m.path, m.path);
-		if (f && !f->err)
-			probe_is_libc(m.path) ? ask_file(w, &m, f) : unwind_file(w, &m, f);
-	}
+	if (w->job->want_unwind)
+		plan_unwind(&v);
+	if (w->job->want_left)
+		plan_left(&v);
 }
 
 static void take_stock(struct worker *w)
@@ -1013,44 +919,6 @@ static void take_stock(struct worker *w)
 
 		if (s->armed && is_gone(w, s) && w->o->ngone < w->o->max_gone)
 			plan_gone(w->o)[w->o->ngone++] = s->site.patch.addr;
-	}
-}
-
-#define JUMP_START 12u /* bytes before anything that depends on where they are */
-
-/*
- * glibc has the same function again, right behind, for itself, under no name that is kept. The site
- * is harmless in any other: it is looked at what the argument points to.
- */
-static u64 twin_of(struct worker *w, const struct probe_mapping *m, const struct probe_symbol *sym)
-{
-	u64 twin = (sym->offset + sym->size + 15) & ~15ull;
-	u8 a[JUMP_START], b[JUMP_START];
-
-	if (read_text(w, m->start + (sym->offset - m->offset), a, sizeof(a)) != sizeof(a) ||
-	    read_text(w, m->start + (twin - m->offset), b, sizeof(b)) != sizeof(b))
-		return 0;
-	return memcmp(a, b, sizeof(a)) ? 0 : twin;
-}
-
-/* The end of a thread ends in a jump of the C library's to where the thread began. */
-static void plan_left(struct worker *w)
-{
-	for (size_t i = 0; i < w->maps.n; i++) {
-		const struct probe_mapping m = w->maps.v[i];
-		struct planned_file *f;
-		struct probe_symbol sym;
-		u64 twin;
-
-		if (!(m.prot & PROT_EXEC) || !m.file.ino || !is_libc(w, m.path))
-			continue;
-		f = open_file(w, &m.file, m.path, m.path);
-		if (!f || f->err || !unwind_symbol(&m, f, "siglongjmp", &sym))
-			continue;
-		unwind_site(w, &m, f, sym.offset, AGENT_SITE_JUMP);
-		twin = twin_of(w, &m, &sym);
-		if (twin)
-			unwind_site(w, &m, f, twin, AGENT_SITE_JUMP);
 	}
 }
 
@@ -1101,10 +969,7 @@ void plan_run(struct plan_out *o, const struct plan_job *job)
 		plan_one(&w, &plan_items(o)[i]);
 	if (job->want_hook && wants_hook(&w))
 		plan_hook(&w);
-	if (job->want_unwind)
-		plan_unwind(&w);
-	if (job->want_left)
-		plan_left(&w);
+	plan_walkers(&w);
 	if (any_site_wanted(o))
 		guard(&w);
 	else if (job->want_guards && job->want_sanitise)

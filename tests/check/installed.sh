@@ -33,7 +33,7 @@ result() { # name, trouble
 programs="$bindir/ebpfrt $pkglibexecdir/ebpfrtd"
 libraries="$pkglibdir/libebpfrt-surface.so $libdir/libebpfrt.so.0 $libdir/libebpfrt.so"
 [ -z "$probes" ] || libraries="$libraries $pkglibdir/libebpfrt-agent.so"
-files="$includedir/ebpfrt/ebpfrt.h $includedir/bpf/ebpfrt.bpf.h $includedir/bpf/ebpfrt_kfuncs.bpf.h $libdir/pkgconfig/ebpfrt.pc
+files="$includedir/ebpfrt/ebpfrt.h $includedir/bpf/ebpfrt.bpf.h $includedir/bpf/ebpfrt_kfuncs.bpf.h $includedir/bpf/ebpfrt_typed.bpf.h $libdir/pkgconfig/ebpfrt.pc
 $datadir/bash-completion/completions/ebpfrt.bash"
 for f in "$srcdir"/man/*.scd; do
 	page=$(basename "$f" .scd)

@@ -41,6 +41,8 @@ struct crowd_one {
 	bool on;      /* let on for a moment: it can be stopped again */
 	bool waits;   /* with another mask, when it was looked at last */
 	u64 opened;   /* signals to block when it is let go */
+	bool looked;  /* before the agent was called: */
+	bool owes;    /* a signal that it may have raised itself waits for it */
 };
 
 static void nap(u64 ns)
@@ -277,18 +279,25 @@ static void repeat_wait(const struct crowd *c, const struct crowd_one *one)
 		try_repeat(c, one);
 }
 
+/* May its last instruction have raised a signal that is not delivered yet? */
+static bool owes_signal(const struct crowd *c, const struct crowd_one *one)
+{
+	struct probe_task task;
+
+	return probe_task_read(c->t->pid, one->tid, &task) || task.own & ~task.blocked & GUARDED;
+}
+
 /*
  * One that waits with another mask will wait again, and save this one before. One whose last
  * instruction has raised a signal must get it: blocked, it would go on behind a break byte, in the
- * middle of the instruction that is there again.
+ * middle of the instruction that is there again. What the agent has given back to it since is only
+ * to wait for it.
  */
 static void block_again(const struct crowd *c, const struct crowd_one *one)
 {
-	struct probe_task task;
 	u64 mask;
 
-	if (!one->opened || probe_task_read(c->t->pid, one->tid, &task) ||
-	    task.own & ~task.blocked & GUARDED ||
+	if (!one->opened || (one->looked ? one->owes : owes_signal(c, one)) ||
 	    ptrace(PTRACE_GETSIGMASK, one->tid, (void *)sizeof(mask), &mask))
 		return;
 	mask |= one->opened;
@@ -394,6 +403,7 @@ static void let_on(struct crowd *c)
 		if (c->v[i].stopped && !c->v[i].job && blocks_trap(c, &c->v[i])) {
 			c->v[i].stopped = false;
 			c->v[i].on = true;
+			c->v[i].looked = false;
 			repeat_wait(c, &c->v[i]);
 			ptrace(PTRACE_CONT, c->v[i].tid, NULL, NULL);
 		}
@@ -519,10 +529,22 @@ static void tell_held(const struct crowd *c, struct agent_withheld_list *out)
 	}
 }
 
+/* What is stopped raises nothing more. */
+static void look_at_signals(struct crowd *c)
+{
+	for (u32 i = 0; i < c->n; i++) {
+		if (!c->v[i].tid || !c->v[i].stopped || c->v[i].looked)
+			continue;
+		c->v[i].owes = owes_signal(c, &c->v[i]);
+		c->v[i].looked = true;
+	}
+}
+
 void crowd_given(struct crowd *c, struct agent_withheld_list *out)
 {
 	struct remote_regs regs;
 
+	look_at_signals(c);
 	tell_held(c, out);
 	out->given = out->back = 0;
 	give(out, remote_thread_pointer(&c->t->saved), c->t->tid, &c->t->opened);

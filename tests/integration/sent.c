@@ -13,6 +13,9 @@
  * - race N: another thread sends SIGTRAP, over and over, until handlers ran N times, all the while
  *   work() and pushed(), whose first instruction is one byte, are called: "race N pushed P wrong
  * W", P calls, W that returned something else or were interrupted within work()'s first instruction
+ * - hold: a thread that blocks SIGTRAP is sent it, by its number; held, and let, where it opens its
+ *   mask first: "held P main M own O", whether it is pending there, and how many handlers have run
+ * in the first thread and in that one
  * - count: "work N", how often work() was called
  * - quit
  */
@@ -208,6 +211,64 @@ static void meet(void *(*with)(void *), void *(*sends)(void *), long n)
 	munmap(stack, STACK);
 }
 
+/* --- a signal that waits for its thread ---------------------------------------------------------
+ */
+
+static int ask[2], answer[2];
+static atomic_long in_main, in_holder;
+
+static void on_held(int sig)
+{
+	atomic_fetch_add(syscall(SYS_gettid) == getpid() ? &in_main : &in_holder, 1);
+}
+
+static void *holds(void *arg)
+{
+	sigset_t set, pending;
+	char c = 0;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTRAP);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	atomic_store(&to, (int)syscall(SYS_gettid));
+	while (c != 'l' && read(ask[0], &c, 1) == 1) {
+		if (c == 'l')
+			sigprocmask(SIG_UNBLOCK, &set, NULL);
+		sigpending(&pending);
+		if (write(answer[1], sigismember(&pending, SIGTRAP) ? "1" : "0", 1) != 1)
+			break;
+	}
+	return arg;
+}
+
+static void held(char how)
+{
+	char c = '?';
+
+	if (write(ask[1], &how, 1) != 1 || read(answer[0], &c, 1) != 1)
+		c = '!';
+	printf("held %c main %ld own %ld\n", c, atomic_load(&in_main), atomic_load(&in_holder));
+}
+
+static void hold(void)
+{
+	struct sigaction sa = {.sa_handler = on_held, .sa_flags = SA_RESTART};
+	pthread_t holder;
+
+	if (pipe(ask) || pipe(answer))
+		return;
+	sigaction(SIGTRAP, &sa, NULL);
+	atomic_store(&to, 0);
+	atomic_store(&in_main, 0);
+	atomic_store(&in_holder, 0);
+	pthread_create(&holder, NULL, holds, NULL);
+	pthread_detach(holder);
+	while (!atomic_load(&to))
+		;
+	syscall(SYS_tgkill, getpid(), atomic_load(&to), SIGTRAP);
+	held('h');
+}
+
 static void flood(long n)
 {
 	handle(NULL, on_flood);
@@ -234,6 +295,10 @@ int main(void)
 			each(0);
 		else if (!strcmp(command, "suspend\n"))
 			each(1);
+		else if (!strcmp(command, "hold\n"))
+			hold();
+		else if (!strcmp(command, "held\n") || !strcmp(command, "let\n"))
+			held(*command);
 		else if (!strcmp(command, "count\n"))
 			printf("work %ld\n", worked);
 		else if (sscanf(command, "flood %ld", &n) == 1)

@@ -3,7 +3,7 @@
 # Signals of faults and traps that somebody sends, several at a time and without end: handlers see them in the kernel's order,
 # each as if it had come alone, and the stack holds what the kernel would have put there.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
-plan 16
+plan 21
 
 target_program=$bin/sent
 target_start
@@ -17,6 +17,10 @@ like "unprobed: nothing is interrupted within an instruction" "$answer" "^race 5
 say flood 2000
 is "unprobed: two kinds, one in the other" "${answer% *}" "flood 2000 deepest"
 deepest=${answer##* }
+say hold
+is "unprobed: it waits for its thread" "$answer" "held 1 main 0 own 0"
+say let
+is "unprobed: and comes to that" "$answer" "held 0 main 0 own 1"
 attach_start "$target" "$bin/count.bpf.o" --prog on_work=uprobe:sent:work --prog on_work_done=uretprobe:sent:work
 say count
 before=${answer#work }
@@ -28,11 +32,19 @@ done
 say flood 2000
 is "a flood: the stack is enough" "${answer% *}" "flood 2000 deepest"
 [ "${answer##* }" -le 2 ] && ok "and nothing is nested that blocks itself" || not_ok "and nothing is nested that blocks itself" "$answer"
+say hold
+is "what waits for a thread" "$answer" "held 1 main 0 own 0"
 say count
 hits=$((${answer#work } - before))
 is "every call is a hit" "$(map_value counts 0)" "$hits"
 is "and every return" "$(map_value counts 2)" "$hits"
 attach_stop INT
+
+# the kernel gets it for that thread again, and not for the process
+say held
+is "waits for it when nobody holds it back any more" "$answer" "held 1 main 0 own 0"
+say let
+is "and comes to it" "$answer" "held 0 main 0 own 1"
 
 # a break that is executed while SIGTRAP is on its way to the thread is not told by the kernel
 attach_start "$target" "$bin/count.bpf.o" --prog on_work=uprobe:sent:work --prog on_work_done=uretprobe:sent:pushed

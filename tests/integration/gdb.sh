@@ -78,7 +78,10 @@ like "under gdb: words" "$err" "cannot attach to $target \(target\): process [0-
 kill "$gdb_child"
 wait "$gdb_child"
 
-# as it comes: the program is found as it is without us, at each of gdb's commands
+# as it comes: the program is found as it is without us, at each of gdb's commands. With breaks: where a jump happens to stand
+# returns are calls, and nothing stops.
+EBPFRT_PROBE=trap
+export EBPFRT_PROBE
 target_program=$bin/debugged
 probes="--prog on_work=uprobe:debugged:work --prog on_work_done=uretprobe:debugged:next_line"
 awake() { # times
@@ -128,6 +131,10 @@ wait "$attach_child"
 like "gdb as it is, and kills it" "$(cat attach.err)" "^ebpfrt: the target has ended; 2 hits, 0 lost"
 exec 8>&- 9<&-
 wait "$target_child"
+
+EBPFRT_PROBE=$mode
+[ -n "$mode" ] || unset EBPFRT_PROBE
+daemon_anew
 
 # where exceptions must get through calls whose returns are probed the probes stay, which is said
 if [ -s "$bin/returns_cc" ]; then # made only where there is a compiler for C++
@@ -291,8 +298,7 @@ is "a jump under gdb as it is: awake, exactly" "$answer $((${seen:-0} + 5 - $(ma
 is "a jump under gdb as it is: and a jump again" "$(python3 "$stage/integration/rungs.py" "$target" "$bin/astray" four)" "four e9"
 attach_stop INT
 target_quit
-EBPFRT_PROBE=$mode
-[ -n "$mode" ] || unset EBPFRT_PROBE
+EBPFRT_PROBE=trap # what the script refuses is about breaks
 daemon_anew
 target_program=$bin/debugged
 probes="--prog on_work=uprobe:debugged:work --prog on_work_done=uretprobe:debugged:work"

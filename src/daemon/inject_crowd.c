@@ -268,7 +268,7 @@ static int try_repeat(const struct crowd *c, const struct crowd_one *one)
 		return -EIO;
 	if (task.pending & ~task.blocked & task.caught)
 		return 0;
-	remote_repeat_syscall(&regs);
+	thread_repeat_syscall(one->tid, &regs);
 	return ptrace(PTRACE_SETREGSET, one->tid, (void *)NT_PRSTATUS, &iov) ? -errno : 0;
 }
 

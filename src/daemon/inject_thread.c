@@ -351,6 +351,17 @@ static int set_mask(struct thread *t, u64 mask)
 	return ptrace(PTRACE_SETSIGMASK, t->tid, (void *)sizeof(mask), &mask) ? -errno : 0;
 }
 
+void thread_repeat_syscall(pid_t tid, struct remote_regs *r)
+{
+	u8 before[sizeof(long)];
+	long word;
+
+	errno = 0;
+	word = ptrace(PTRACE_PEEKTEXT, tid, (void *)(remote_last_syscall(r) - REMOTE_BEFORE), NULL);
+	memcpy(before, &word, sizeof(before));
+	remote_repeat_syscall(r, errno ? NULL : before);
+}
+
 static int save(struct thread *t)
 {
 	struct iovec x = {t->xstate, sizeof(t->xstate)};
@@ -370,7 +381,7 @@ static int save(struct thread *t)
 		return ret == -ENOENT ? -ESRCH : ret;
 	t->seen = task.blocked;
 	if (remote_spurious_eintr(&t->saved) && !(task.pending & ~task.blocked & task.caught))
-		remote_repeat_syscall(&t->saved);
+		thread_repeat_syscall(t->tid, &t->saved);
 	return 0;
 }
 

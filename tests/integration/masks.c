@@ -12,6 +12,8 @@
  *   was sent at once; with all blocked by itself; with it open; after one more: "born A B C D"
  * - flood: SIGTRAPs that were sent to 150 threads which block them: seen before they open their
  *   masks, and afterwards: "flood A B"
+ * - listen: a thread begins to wait for SIGTRAP, which all block from now on: "listen TID"
+ * - heard: how often it has got one: "heard N"
  * - block, unblock: all signals; what was blocked at the start
  * - quit
  */
@@ -34,6 +36,7 @@ static pthread_barrier_t begin, done;
 static long calls;
 static int epfd;
 static unsigned long others_mask; /* of the threads */
+static volatile int listener, heard;
 
 __attribute__((noinline, noclone, visibility("default"))) long work(long n)
 {
@@ -197,6 +200,29 @@ static void print_mask(void)
 	printf("mask %lx %lx %lx\n", own_mask(), others_mask, mask);
 }
 
+static void *listen_for_traps(void *arg)
+{
+	sigset_t set;
+	int sig;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTRAP);
+	listener = (int)syscall(SYS_gettid);
+	while (sigwait(&set, &sig) == 0)
+		heard++;
+	return NULL;
+}
+
+static void print_listener(void)
+{
+	pthread_t t;
+
+	pthread_create(&t, NULL, listen_for_traps, NULL);
+	while (!listener)
+		sched_yield();
+	printf("listen %d\n", listener);
+}
+
 int main(void)
 {
 	struct sigaction sa = {.sa_handler = on_signal};
@@ -230,7 +256,7 @@ int main(void)
 			calls = n;
 			pthread_barrier_wait(&begin);
 			pthread_barrier_wait(&done);
-		} else if (!strcmp(how, "block")) {
+		} else if (!strcmp(how, "block") || !strcmp(how, "listen")) {
 			pthread_sigmask(SIG_SETMASK, &all, NULL);
 		} else if (!strcmp(how, "unblock")) {
 			pthread_sigmask(SIG_SETMASK, &usr1, NULL);
@@ -241,6 +267,10 @@ int main(void)
 			print_born();
 		} else if (!strcmp(how, "flood")) {
 			print_flood();
+		} else if (!strcmp(how, "listen")) {
+			print_listener();
+		} else if (!strcmp(how, "heard")) {
+			printf("heard %d\n", heard);
 		} else {
 			for (long i = 0; i < n && strcmp(how, "threads"); i++)
 				wait_once(how, &wait);

@@ -3,7 +3,7 @@
 # Probes hit by handlers that run under the mask of a waiting system call, and in threads that block all signals: a break trap
 # that is blocked would be the target's death.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
-plan 25
+plan 29
 
 target_program=$bin/masks
 target_start
@@ -68,5 +68,30 @@ say block
 is "nothing blocks SIGTRAP while it is probed" "$(blocked | grep -c '[13579bdf].$')" 0
 attach_stop INT
 is "what it has asked for in between is done now" "$(blocked)" "$before"
+
+# a thread that waits for a blocked signal, since before anybody came, while it is probed, and afterwards
+say listen
+listener=${answer#listen }
+waits() {
+	grep -q '^128 ' "/proc/$target/task/$listener/syscall"
+}
+heard() {
+	say heard
+	[ "$answer" = "heard $1" ]
+}
+hears() { # how often by now, name
+	until_true waits
+	kill -TRAP "$target"
+	until_true heard "$1"
+	is "a thread that waits for SIGTRAP gets it: $2" "$answer" "heard $1"
+}
+hears 1 "unprobed"
+until_true waits
+attach_start "$target" "$bin/count.bpf.o" --prog on_work=uprobe:masks:work
+hears 2 "it has waited since before the probe"
+hears 3 "probed"
+until_true waits
+attach_stop INT
+hears 4 "it has waited since before the probe was taken away"
 target_quit
 is "it ends well" "$target_status" 0

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/syscall.h>
 
+#include "arch/arch.h"
 #include "remote.h"
 
 #define CS_64BIT 0x33
@@ -61,11 +62,22 @@ bool remote_spurious_eintr(const struct remote_regs *r)
 	return false;
 }
 
-void remote_repeat_syscall(struct remote_regs *r)
+/* `mov $rt_sigtimedwait,%eax`, or a break in its place */
+static bool loads_wait(const u8 *insn)
+{
+	static const u8 number[] = {SYS_rt_sigtimedwait, 0, 0, 0};
+
+	return (insn[0] == 0xb8 || insn[0] == ARCH_BREAK) &&
+	       memcmp(insn + 1, number, sizeof(number)) == 0;
+}
+
+void remote_repeat_syscall(struct remote_regs *r, const u8 *before)
 {
 	r->user.rip -= REMOTE_SYSCALL_LEN;
 	r->user.rax = r->user.orig_rax;
 	r->user.orig_rax = -1;
+	if (r->user.rax == SYS_rt_sigtimedwait && before && loads_wait(before))
+		r->user.rip -= REMOTE_BEFORE;
 }
 
 void remote_set_syscall(struct remote_regs *r, u64 insn, long nr, const u64 args[6])

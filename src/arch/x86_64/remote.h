@@ -28,8 +28,14 @@ u64 remote_last_syscall(const struct remote_regs *r);
  * wait (signal(7) has the list). True when @r is such a thread.
  */
 bool remote_spurious_eintr(const struct remote_regs *r);
-/* Have it execute the system call again. */
-void remote_repeat_syscall(struct remote_regs *r);
+/* What remote_repeat_syscall() looks at: so many bytes before the system call's instruction. */
+#define REMOTE_BEFORE 5
+/*
+ * Have it execute the system call again: from the instruction on that loads its number, when this
+ * is right @before it (NULL: not known) and the call is one whose beginning the agent must see, as
+ * it had no site there when the call began.
+ */
+void remote_repeat_syscall(struct remote_regs *r, const u8 *before);
 
 /* Make the thread execute system call @nr by the instruction at @insn. */
 void remote_set_syscall(struct remote_regs *r, u64 insn, long nr, const u64 args[6]);

@@ -80,7 +80,7 @@ wait "$gdb_child"
 
 # as it comes: the program is found as it is without us, at each of gdb's commands. With breaks: where a jump happens to stand
 # returns are calls, and nothing stops.
-EBPFRT_PROBE=trap
+EBPFRT_PROBE="trap"
 export EBPFRT_PROBE
 target_program=$bin/debugged
 probes="--prog on_work=uprobe:debugged:work --prog on_work_done=uretprobe:debugged:next_line"

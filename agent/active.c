@@ -103,6 +103,7 @@ static bool abandoned(const struct agent_active *a)
 
 static void release(struct agent_active *a, u64 key)
 {
+	a->calling = 0;
 	a->run = NULL;
 	a->vectors = NULL;
 	store_relaxed(&a->link, 0);
@@ -111,6 +112,57 @@ static void release(struct agent_active *a, u64 key)
 	store_relaxed(&a->open, 0);
 	store_relaxed(&a->frame, 0);
 	store_release(&a->key, 0);
+}
+
+/*
+ * A call of a function that has not come back and is not waited for: when it does, its hit is over
+ * (callee.c), and the program was cut short.
+ */
+static bool revoke(struct agent_active *a)
+{
+	struct agent_stat *st = agent_stat_at((u32)a->call_stat);
+	u64 calling = load_acquire(&a->calling);
+
+	if (!calling || !__atomic_compare_exchange_n(&a->calling, &calling, 0, false,
+						     __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+		return false;
+	if (st)
+		agent_count(&st->aborted);
+	if (stack_index((u64)a->lent) >= 0) /* else it was on a stack that has gone on */
+		ebpf_run_finish(a->lent);
+	return true;
+}
+
+bool active_at_home(const struct agent_active *a)
+{
+	return a == &slots[active_slot(own_key())];
+}
+
+/* It was left for good, by longjmp or the end of its thread: its frame is below what the thread is
+ * at now, which is never so within the call, or overwritten. */
+static bool left_call(const struct agent_active *a, u64 frame)
+{
+	return abandoned(a) || (frame >= a->frame && frame - a->frame < ACTIVE_REACH);
+}
+
+struct agent_active *active_caller(u64 thread)
+{
+	struct agent_active *a = &slots[active_slot(thread | 1)];
+
+	return load_relaxed(&a->key) == (thread | 1) && load_acquire(&a->calling) ? a : NULL;
+}
+
+bool active_calling(u64 thread, u64 frame)
+{
+	struct agent_active *a;
+
+	while ((a = active_caller(thread))) {
+		if (!left_call(a, frame))
+			return true;
+		if (revoke(a))
+			release(a, thread | 1);
+	}
+	return false;
 }
 
 static struct agent_active *enter(u64 key, u64 frame)
@@ -142,7 +194,7 @@ __hot struct agent_active *active_enter(u64 frame, bool *nested)
 	u64 key = own_key();
 	const struct agent_active *outer = find(key, frame);
 
-	*nested = outer && !load_relaxed(&outer->open);
+	*nested = (outer && !load_relaxed(&outer->open)) || active_calling(key & ~1ull, frame);
 	return *nested ? NULL : enter(key, frame);
 }
 
@@ -183,7 +235,7 @@ bool active_quiet(const struct agent_active *self)
 
 		if (!key || &slots[i] == self)
 			continue;
-		if (!abandoned(&slots[i]))
+		if (!revoke(&slots[i]) && !abandoned(&slots[i]))
 			return false;
 		release(&slots[i], key);
 	}
@@ -193,8 +245,13 @@ bool active_quiet(const struct agent_active *self)
 bool active_runs(u64 link)
 {
 	for (u32 i = 0; i < ACTIVE_SLOTS; i++)
-		if (load_acquire(&slots[i].link) == link && !abandoned(&slots[i]))
-			return true;
+		if (load_acquire(&slots[i].link) == link && !abandoned(&slots[i])) {
+			u64 key = load_relaxed(&slots[i].key);
+
+			if (!revoke(&slots[i]))
+				return true;
+			release(&slots[i], key);
+		}
 	return load_acquire(&overflow.key) != 0;
 }
 

@@ -80,6 +80,7 @@ struct agent_place {
 struct agent_prog_entry {
 	struct agent_prog_entry *chain;
 	struct ebpf_prog prog;
+	u64 calls[EBPF_CALLEES_MAX + 1];
 };
 
 struct agent_map_entry {
@@ -381,6 +382,20 @@ struct agent_stack *agent_on_jump_back(struct jump_frame *f) __hidden; /* a retu
 struct agent_stack *agent_next_on_jump(struct jump_frame *f, struct agent_stack *s) __hidden;
 void agent_jump_cut(void) __hidden; /* entry.S: where programs that are cut short return */
 
+/* --- callee.c -----------------------------------------------------------------------------------
+ */
+
+/* For struct ebpf_env. */
+u64 callee_call(struct ebpf_run *run, const u64 *args);
+/* @uc came to a fault in a function that was called: it goes on behind the call, if there is one.
+ */
+bool callee_faulted(struct osl_ucontext *uc);
+void callee_init(void);
+struct target_call;
+void agent_call_away(struct target_call *c, u64 sp) __hidden;
+bool agent_call_over(struct target_call *c) __hidden;
+extern u8 agent_call_back[] __hidden;
+
 /* --- poke.c -------------------------------------------------------------------------------------
  */
 
@@ -413,6 +428,9 @@ struct agent_active {
 	/* of the thread that was in here last, or NULL */
 	const struct agent_alternate *alternate;
 	const u64 *vectors; /* the thread's registers that pass arguments, where they are known */
+	u64 calling;	    /* the struct target_call under way, and a number; 0: none (callee.c) */
+	u64 call_stat;	    /* of the program that calls, and its run: */
+	struct ebpf_run *lent;
 };
 #define ACTIVE_SLOTS 1024u
 extern struct agent_active agent_active_slots[ACTIVE_SLOTS] __hidden;
@@ -442,6 +460,12 @@ void active_leave(struct agent_active *a);
 bool active_quiet(const struct agent_active *self);
 /* May a program of @link be running? Its hooks have been taken away, and poke_sync() called. */
 bool active_runs(u64 link);
+/* Is this thread in a function that a program called? Then what it hits at @frame is missed. */
+bool active_calling(u64 thread, u64 frame);
+/* Is it the place where its thread is looked for first? Only from there functions are called. */
+bool active_at_home(const struct agent_active *a);
+/* Where the thread calls a function, or NULL. */
+struct agent_active *active_caller(u64 thread);
 /* May @thread be in a hit? */
 bool active_thread(u64 thread);
 void active_reset(void); /* in a forked child: the other threads are gone */
@@ -464,8 +488,11 @@ bool trap_swallowed(const struct osl_ucontext *uc);
 /* A hit of @p: its consumers run. @a: where it was entered; NULL: they miss it. */
 void trap_serve(const struct agent_place *p, const struct arch_regs *regs, struct agent_active *a);
 /* A return to the stub at @addr, in @a or missed: regs->ip becomes where the call came from, what
- * is returned is where control goes on, 0: the stub is nobody's. */
-u64 trap_serve_return(u64 addr, struct arch_regs *regs, struct agent_active *a);
+ * is returned is where control goes on, 0: the stub is nobody's; in *@back before a program runs.
+ */
+u64 trap_serve_return(u64 addr, struct arch_regs *regs, struct agent_active *a, u64 *back);
+/* Does a program there call functions of the target? Those don't run in signal handlers. */
+bool trap_calls(const struct agent_place *p);
 void trap_missed(const struct agent_place *p, enum hook_when when);
 /* One consumer's program runs. */
 void trap_run_hook(const struct agent_hook *h, const struct agent_place *p,

@@ -388,6 +388,19 @@ agent_jump_last_step:
 	movq	frame_regs + 40(%rsp), %rbx
 	movq	frame_stack(%rsp), %rsi
 	jmp	7b
+	/* rdi: a hit whose program called a function that came back when nobody waited for it */
+	func agent_jump_abandon
+	movq	%rdi, %rbp
+	movq	frame_regs(%rdi), %r15
+	movq	frame_regs + 8(%rdi), %r14
+	movq	frame_regs + 16(%rdi), %r13
+	movq	frame_regs + 24(%rdi), %r12
+	movq	frame_regs + 40(%rdi), %rbx
+	testl	$flags_odd, regs_flags(%rdi)
+	jz	9b
+	movq	%rbp, %rsp
+	movq	$0, (%rsp)
+	jmp	4f
 	/* flags that C does not want */
 3:	andl	$~flags_odd, %eax
 	pushq	%rax
@@ -427,6 +440,66 @@ agent_jump_last_step:
 	.globl	agent_jump_code_end
 	.hidden	agent_jump_code_end
 agent_jump_code_end:
+
+/*
+ * agent_call_away(c, sp): the function of struct target_call is called on another stack, on which c
+ * and, at sp, its arguments are. Behind it, on that stack, agent_call_over() says whether there is
+ * a way back: else the hit is over. Signals that were put off until now come in first.
+ */
+	.set call_rax, 112
+	.set call_rdx, 120
+	.set call_nvector, 144
+	.set call_back, 2720
+	.set call_fn, call_back + 8
+	.set call_frame, call_back + 16
+	.p2align 4
+	func agent_call_away
+	pushq	%rbp
+	pushq	%rbx
+	pushq	%r12
+	pushq	%r13
+	pushq	%r14
+	pushq	%r15
+	movq	%rsp, call_back(%rdi)
+	movq	%rdi, %rbx
+	movq	%rsi, %rsp
+	movq	call_frame(%rbx), %r12
+	testq	%r12, %r12
+	jz	2f
+	movq	regs_bp(%r12), %rbp
+1:	cmpq	$0, frame_deferred(%r12)
+	je	2f
+	movq	%r12, %rsi
+	call	agent_let_in
+	jmp	1b
+2:	movq	(%rbx), %rdi
+	movq	8(%rbx), %rsi
+	movq	16(%rbx), %rdx
+	movq	24(%rbx), %rcx
+	movq	32(%rbx), %r8
+	movq	40(%rbx), %r9
+	movq	call_nvector(%rbx), %rax
+	call	*call_fn(%rbx)
+	cld
+	movq	%rax, call_rax(%rbx)
+	movq	%rdx, call_rdx(%rbx)
+	func agent_call_back
+	movq	%rbx, %rsp
+	movq	%rbx, %rdi
+	call	agent_call_over
+	testb	%al, %al
+	jz	4f
+	movq	call_back(%rbx), %rsp
+	popq	%r15
+	popq	%r14
+	popq	%r13
+	popq	%r12
+	popq	%rbx
+	popq	%rbp
+	ret
+4:	movq	call_frame(%rbx), %rdi
+	jmp	agent_jump_abandon
+	.size agent_call_away, .-agent_call_away
 
 	.section .rodata.steps, "a", @progbits
 	.globl	agent_jump_steps_end

@@ -293,6 +293,8 @@ static int set_up_once(const struct agent_setup *s)
 	ret_init(s->ret_instances);
 	agent.env.prog_by_id = agent_prog_find;
 	agent.env.perf_ring = agent_perf_ring_at;
+	agent.env.call = callee_call;
+	callee_init();
 	return 0;
 }
 

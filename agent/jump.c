@@ -434,7 +434,7 @@ struct back {
 static __hot void on_back(void *v)
 {
 	struct back *b = v;
-	u64 to = trap_serve_return(b->stub, &b->f->regs, b->a);
+	u64 to = trap_serve_return(b->stub, &b->f->regs, b->a, &b->f->ret);
 
 	b->f->ret = to ? to : (u64)agent_ret_nowhere;
 }
@@ -462,11 +462,33 @@ static void on_closed_back(void *v)
 		active_leave(b->a);
 }
 
+/* A program's call of a function comes by here: what runs here has missed it. */
+static bool misses(const struct jump_frame *f, u64 thread)
+{
+	if (!active_calling(thread, (u64)f))
+		return false;
+	agent_count(&agent.stats->hits);
+	return true;
+}
+
+/* What can be found out by a trap is; no hit is served. */
+static void on_look(void *v)
+{
+	fork_check();
+	if (agent_daemon_dead() && !load_acquire(&agent.inert))
+		agent_go_inert(false);
+}
+
 static __hot void on_return(struct jump_frame *f)
 {
 	struct back b = {.f = f, .stub = f->regs.ip};
 	u64 thread = arch_thread_pointer();
 	const struct agent_alternate *alternate = stack_alternate(thread);
+
+	if (unlikely(misses(f, thread))) {
+		on_back(&b);
+		return;
+	}
 
 	if (unlikely(by_trap(f, thread, alternate))) {
 		if (!agent_trap_self(on_closed_back, &b)) {
@@ -498,7 +520,14 @@ void jump_serve(struct jump_frame *f)
 	/* restored since: there is only the instruction to be executed */
 	if (!h.p || load_acquire(&h.p->state) != SITE_ARMED)
 		return;
+	if (unlikely(misses(f, thread))) {
+		trap_serve(h.p, h.regs, NULL);
+		return;
+	}
 	alternate = stack_alternate(thread);
+	/* a thread's first one */
+	if (unlikely(by_trap(f, thread, alternate)) && trap_calls(h.p))
+		agent_trap_self(on_look, &h);
 	if (unlikely(by_trap(f, thread, alternate))) {
 		if (!agent_trap_self(on_closed_hit, &h)) {
 			agent_count(&agent.stats->hits);

@@ -9,7 +9,8 @@
  * served before: then its entry knows its stack, and what is known of its alternate one.
  *
  * Most hits on a stack are at the place that the one before was at. What was found out and told to
- * the program then is still there, and counts (agent.changes) say whether it is still true.
+ * the program then is still there, and counts (agent.changes) say whether it is still true. Of one
+ * that calls functions of the target nothing is remembered.
  *
  * The code of each program is called by entry.S, between the functions that say which: these run on
  * the thread's own stack and need next to nothing of it. Registers that a program leaves behind
@@ -203,6 +204,12 @@ static __always_inline void tell(struct ebpf_run *run, bool is_return, s64 retva
 	run->is_return = is_return;
 }
 
+/* What it calls may never come back: the run is ended by others then, as it is (active.c). */
+static __always_inline bool prog_calls(const struct ebpf_prog *prog)
+{
+	return prog->image->ncallees;
+}
+
 /* @more: there may be others behind the first, or the call's return to be seen to. */
 static __always_inline struct agent_stack *first(struct agent_stack *s, struct jump_frame *f,
 						 const struct agent_place *p,
@@ -218,7 +225,7 @@ static __always_inline struct agent_stack *first(struct agent_stack *s, struct j
 	s->run.func_ip = p->addr;
 	if (unlikely(h->ret != when || !begin_hook(s, f, h, s->a)))
 		return go_on(s, f, h);
-	s->was = more ? NULL : p;
+	s->was = more || prog_calls(s->run.prog) ? NULL : p;
 	s->link = h->link;
 	s->changes = changes;
 	return s;

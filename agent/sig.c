@@ -370,9 +370,10 @@ void sig_chain(int sig, siginfo_t *info, struct osl_ucontext *uc, bool again)
 	/* a fault can't be ignored, a signal somebody sent can */
 	if (act.handler == (u64)SIG_IGN && sent)
 		return;
-	if (act.handler == (u64)SIG_IGN || act.handler == (u64)SIG_DFL)
-		die(sig, info, uc, again);
-	else {
+	if (act.handler == (u64)SIG_IGN || act.handler == (u64)SIG_DFL) {
+		if (sent || !callee_faulted(uc))
+			die(sig, info, uc, again);
+	} else {
 		if (act.flags & SA_RESETHAND)
 			store_relaxed(&agent.app[i].handler, (u64)SIG_DFL);
 		sig_call(sig, &act, info, uc);

@@ -324,6 +324,8 @@ int agent_prog_add(const struct agent_prog *p, const u32 *map_ids, int fd)
 	if (ret)
 		return ret;
 	e->prog.slot = p->stat;
+	memcpy(e->calls, p->calls, sizeof(e->calls));
+	e->prog.callees = e->calls;
 	e->chain = *head;
 	store_release(head, e);
 	return 0;

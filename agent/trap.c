@@ -117,6 +117,7 @@ static u64 run_prog(const struct ebpf_prog *prog, const struct agent_hook *h,
 	run.kind = part->is_return ? EBPF_RUN_URETPROBE : EBPF_RUN_UPROBE;
 	run.env = &agent.env;
 	run.cookie = h->cookie;
+	run.stat = h->stat;
 	run.func_ip = p->addr;
 	run.retval = part->is_return ? (s64)at->ax : 0;
 	run.left = part->left;
@@ -163,6 +164,8 @@ static u64 run_hook(const struct agent_hook *h, const struct agent_place *p,
 	prog = load_acquire(&h->prog);
 	if (prog && unlikely(lacks_vectors(prog, part->left, a)))
 		count_missed(h);
+	else if (prog && unlikely(prog->image->flags & EBPF_IMAGE_CALLS) && !a->open)
+		count_missed(h); /* not in a signal handler */
 	else if (prog)
 		result = run_prog(prog, h, p, at, part, a);
 	store_release(&a->link, 0);
@@ -270,6 +273,19 @@ void trap_run_return(const struct agent_place *p, const struct arch_regs *regs, 
 	run_return(p, regs, HOOK_STUB, notes, a);
 }
 
+bool trap_calls(const struct agent_place *p)
+{
+	const struct agent_hooks *hooks = load_acquire(&p->hooks);
+
+	for (u32 i = 0; hooks && i < hooks->n; i++) {
+		const struct ebpf_prog *prog = load_acquire(&hooks->v[i].prog);
+
+		if (prog && prog->image->flags & EBPF_IMAGE_CALLS)
+			return true;
+	}
+	return false;
+}
+
 void trap_missed(const struct agent_place *p, enum hook_when when)
 {
 	const struct agent_hooks *hooks = load_acquire(&p->hooks);
@@ -334,7 +350,7 @@ static bool wants_return(const struct agent_place *p)
 /* --- a return -----------------------------------------------------------------------------------
  */
 
-__hot u64 trap_serve_return(u64 addr, struct arch_regs *regs, struct agent_active *a)
+__hot u64 trap_serve_return(u64 addr, struct arch_regs *regs, struct agent_active *a, u64 *back)
 {
 	u32 notes;
 	const struct agent_place *p = ret_pop(addr, regs, &notes, NULL);
@@ -343,6 +359,8 @@ __hot u64 trap_serve_return(u64 addr, struct arch_regs *regs, struct agent_activ
 	if (!p)
 		return 0;
 	regs->ip = ret_origin(to);
+	if (back)
+		*back = to;
 	if (a)
 		run_return(p, regs, HOOK_STUB, notes, a);
 	else
@@ -360,7 +378,7 @@ static __hot bool serve_return(u64 addr, struct arch_regs *regs, struct osl_ucon
 
 	if (a)
 		active_carry(a, osl_ucontext_vectors(uc));
-	to = trap_serve_return(addr, regs, a);
+	to = trap_serve_return(addr, regs, a, NULL);
 	if (a)
 		active_leave(a);
 	if (!to)

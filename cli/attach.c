@@ -153,6 +153,8 @@ static int prepare(struct object *obj)
 	if (!err)
 		err = object_resolve(obj, &config.object, scopes, config.pids.n);
 	if (!err)
+		err = object_allow_calls(&config.object, &scopes[0]);
+	if (!err)
 		err = object_open(obj, &config.object);
 	return err ? err : object_load(obj, &config.object);
 }

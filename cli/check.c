@@ -123,6 +123,8 @@ static int check(struct object *obj)
 	if (!err && obj->nprogs)
 		err = object_resolve(obj, &config.object, &scope, 1);
 	if (!err)
+		err = object_allow_calls(&config.object, &scope);
+	if (!err)
 		err = object_open(obj, &config.object);
 	if (!err)
 		err = object_load(obj, &config.object);
@@ -165,6 +167,7 @@ static const struct opt opts[] = {
 	 "resolve libraries as this process maps them"},
 	{0, "prog", "NAME=SPEC", OPT_LIST, offsetof(__typeof__(config), object.progs),
 	 "attach program NAME to uprobe:FILE:FUNCTION"},
+	OBJECT_CALL_OPTS(__typeof__(config), object),
 	OBJECT_TYPE_OPTS(__typeof__(config), object),
 	OUT_JSON_OPTS(__typeof__(config), json),
 	{0},

@@ -466,9 +466,10 @@ static bool refuse_extern(const struct object *obj)
 	snprintf(raw, sizeof(raw), "%.*s", (int)strcspn(name + 1, "'"), name + 1);
 	out_error(
 		"%s cannot be loaded: it uses '%s', which is not one of the kernel functions there "
-		"are here\n  ebpfrt(1) lists them; declare it __weak and test it with "
-		"bpf_ksym_exists() to do without",
-		obj->file, out_clean(raw, clean, sizeof(clean)));
+		"are here\n  ebpfrt(1) lists them; a function of the target may be called with "
+		"--allow-call LIB:%s; declare it __weak and test it with bpf_ksym_exists() to do "
+		"without",
+		obj->file, out_clean(raw, clean, sizeof(clean)), clean);
 	return true;
 }
 

@@ -88,6 +88,7 @@ struct object_opts {
 	const char *debuginfo; /* folder of separate debug files */
 	struct opt_list progs; /* NAME=SPEC */
 	const char *missing;   /* error, warn, ignore; NULL: warn */
+	struct opt_list calls; /* LIB:FUNC[,signal-safe] */
 };
 /* Their rows in the table of a command whose configuration of type @config has them as .object. */
 /* clang-format off */
@@ -96,12 +97,15 @@ struct object_opts {
 	 "types of the target, or of OBJ in it: BTF, or a binary that has them"},                  \
 	{0, "debuginfo", "DIR", OPT_STRING, offsetof(config, member.debuginfo),                    \
 	 "folder of separate debug files, before /usr/lib/debug"}
+#define OBJECT_CALL_OPTS(config, member)                                                           \
+	{0, "allow-call", "LIB:FUNC", OPT_LIST, offsetof(config, member.calls),                    \
+	 "let programs call FUNC of the target; FUNC,signal-safe: in signal handlers, too"}
 #define OBJECT_OPTS(config)                                                                        \
 	{0, "prog", "NAME=SPEC", OPT_LIST, offsetof(config, object.progs),                         \
 	 "attach program NAME to uprobe:FILE:FUNCTION"},                                           \
 	{0, "missing", "WHAT", OPT_STRING, offsetof(config, object.missing),                       \
 	 "functions of a glob that can't be probed: warn, ignore, error"},                         \
-	OBJECT_TYPE_OPTS(config, object)
+	OBJECT_CALL_OPTS(config, object), OBJECT_TYPE_OPTS(config, object)
 /* clang-format on */
 
 /* The functions below say what is wrong themselves (out_error) and return 0 or -errno. */
@@ -116,6 +120,9 @@ int object_check_options(struct object *const *objs, u32 nobjs, const struct obj
 /* Where each program goes, in each of @scopes. Programs without a place are noted, not refused. */
 int object_resolve(struct object *obj, const struct object_opts *opts,
 		   const struct spec_scope *scopes, u32 nscopes);
+
+/* The functions that programs may call, as @scope has them. Before anything is opened. */
+int object_allow_calls(const struct object_opts *opts, const struct spec_scope *scope);
 
 /*
  * Open with libbpf, an edition for each resolved file, relocated against that file's types; and

@@ -133,7 +133,8 @@ static int prepare(struct object *obj, const char *exe)
 {
 	struct spec_scope scope = {.exe = exe};
 
-	if (object_resolve(obj, &config.object, &scope, 1) || object_open(obj, &config.object))
+	if (object_resolve(obj, &config.object, &scope, 1) ||
+	    object_allow_calls(&config.object, &scope) || object_open(obj, &config.object))
 		return STATUS_FAILED;
 	return object_load(obj, &config.object) || object_attach(obj, &config.object)
 		       ? STATUS_FAILED

@@ -16,6 +16,10 @@ static const struct {
 	const char *part; /* of the reason */
 	const char *advice;
 } advices[] = {
+	{"calling kernel function with BTF id 0 is not allowed",
+	 "it is none of the kernel functions there are here; a function of the target may be "
+	 "called "
+	 "with --allow-call LIB:FUNC"},
 	{"map_value_or_null",
 	 "bpf_map_lookup_elem() may return NULL: test its result before it is used"},
 	{"ringbuf_mem_or_null",

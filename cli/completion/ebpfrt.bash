@@ -7,8 +7,8 @@ _ebpfrt_pids() {
 
 _ebpfrt_options() {
 	case $1 in
-	attach) echo '--pid --name --duration --output --prog --missing --btf --debuginfo --no-follow --no-maps --json' ;;
-	run) echo '--object --output --prog --missing --btf --debuginfo --no-maps --json' ;;
+	attach) echo '--pid --name --duration --output --prog --missing --allow-call --btf --debuginfo --no-follow --no-maps --json' ;;
+	run) echo '--object --output --prog --missing --allow-call --btf --debuginfo --no-maps --json' ;;
 	detach) echo '--pid --link --all' ;;
 	ps) echo '--json --pretty' ;;
 	prog) echo '--json --pretty' ;;
@@ -17,7 +17,7 @@ _ebpfrt_options() {
 	btf) echo '--output --debuginfo --object --json --pretty' ;;
 	log) echo '--follow --json' ;;
 	list) echo '--pid --json --pretty' ;;
-	check) echo '--pid --prog --btf --debuginfo --json --pretty' ;;
+	check) echo '--pid --prog --allow-call --btf --debuginfo --json --pretty' ;;
 	doctor) echo '--pid --json --pretty' ;;
 	exec) echo '--pid' ;;
 	shutdown) echo '--force' ;;

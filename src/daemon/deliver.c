@@ -498,7 +498,7 @@ static void put_restore_all(struct exchange *x)
 		m->ack = ack_restore_all;
 }
 
-static void put_prog(struct exchange *x, struct ebpf_prog_obj *p);
+static void put_prog(struct exchange *x, struct ebpf_prog_obj *p, const u64 *calls);
 
 /* What its arrays of programs lead to has to be there as well. */
 static void put_tail_calls(struct exchange *x, struct ebpf_map_obj *m)
@@ -507,10 +507,11 @@ static void put_tail_calls(struct exchange *x, struct ebpf_map_obj *m)
 		return;
 	for (u32 i = 0; i < m->meta.max_entries; i++)
 		if (m->slots[i])
-			put_prog(x, ebpf_obj_prog(m->slots[i]));
+			put_prog(x, ebpf_obj_prog(m->slots[i]), NULL);
 }
 
-static void put_prog(struct exchange *x, struct ebpf_prog_obj *p)
+/* @calls: where what it calls is, if that is known. */
+static void put_prog(struct exchange *x, struct ebpf_prog_obj *p, const u64 *calls)
 {
 	struct given_one *g = given_add(&x->t->progs, p->obj.id);
 	struct {
@@ -523,6 +524,8 @@ static void put_prog(struct exchange *x, struct ebpf_prog_obj *p)
 	if (g && !g->sent) {
 		g->sent = true;
 		body.prog.stat = TARGET_STATS - 1;
+		if (calls)
+			memcpy(body.prog.calls, calls, sizeof(body.prog.calls));
 		for (u32 i = 0; i < p->nmaps; i++) {
 			body.ids[i] = p->maps[i]->obj.id;
 			deliver_put_map(x, p->maps[i]);
@@ -611,7 +614,8 @@ static void put_programs(struct exchange *x)
 
 	list_for_each_entry (tl, &x->t->open, in_open)
 		if (tl->state == TLINK_FLYING || tl->update)
-			put_prog(x, tl->a->l->prog);
+			put_prog(x, tl->a->l->prog,
+				 tl->calls_of == tl->a->l->prog->obj.id ? tl->calls : NULL);
 	put_new_elements(x);
 	put_rings(x);
 	x->t->slots_changed = false;

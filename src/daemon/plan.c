@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "daemon/plan_call.h"
 #include "daemon/plan_jump.h"
 #include "daemon/plan_unwind.h"
 #include "daemon/target.h"
@@ -138,6 +139,13 @@ static struct planned_file *open_file(struct worker *w, const struct osl_ident *
 		    mapped && *mapped ? mapped : path);
 	}
 	return f;
+}
+
+static struct probe_elf *open_mapped(void *cookie, const struct probe_mapping *m)
+{
+	const struct planned_file *f = open_file(cookie, &m->file, m->path, m->path);
+
+	return f && !f->err ? f->elf : NULL;
 }
 
 /* --- memory ---------------------------------------------------------------------------------- */
@@ -572,6 +580,15 @@ static int refuse_session(struct plan_item *it)
 	return -EOPNOTSUPP;
 }
 
+/* NULL: it is a jump. */
+static const char *why_break(const struct worker *w, const struct plan_site *s)
+{
+	if (s->jump.to)
+		return NULL;
+	return w->job->jumps ? "no jump can be there"
+			     : "the daemon's default; EBPFRT_PROBE=auto makes it jumps";
+}
+
 static void plan_one(struct worker *w, struct plan_item *it)
 {
 	const struct probe_mapping *m = probe_maps_find(&w->maps, &it->file, it->offset);
@@ -593,6 +610,10 @@ static void plan_one(struct worker *w, struct plan_item *it)
 		return;
 	}
 	name_symbol(it, f->elf);
+	it->err = plan_calls(
+		&(struct plan_call_view){&w->maps, w->exe, w->job->pid, open_mapped, w}, it);
+	if (it->err)
+		return;
 	if (it->is_ret)
 		it->err = probe_ret_at(f->elf, it->offset, it->symbol, it->why);
 	it->at_returns = it->is_ret && (w->at_returns || probe_elf_knows_returns(f->elf));
@@ -604,6 +625,8 @@ static void plan_one(struct worker *w, struct plan_item *it)
 	it->err = MIN(i, 0);
 	if (i >= 0)
 		it->site = i;
+	if (i >= 0 && it->ncallees)
+		it->err = plan_calls_at(it, why_break(w, &plan_sites(w->o)[i]));
 	if (i >= 0 && it->ref_ctr)
 		it->sema = counter_address(w, it);
 }
@@ -874,13 +897,6 @@ static bool armed_at(struct worker *w, u64 addr, u32 flags)
 
 /* --- who looks at return addresses: plan_unwind.c ----------------------------------------------
  */
-
-static struct probe_elf *open_mapped(void *cookie, const struct probe_mapping *m)
-{
-	const struct planned_file *f = open_file(cookie, &m->file, m->path, m->path);
-
-	return f && !f->err ? f->elf : NULL;
-}
 
 static bool want_own(void *cookie, const struct probe_mapping *m, struct probe_elf *elf, u64 offset,
 		     u32 flags)

@@ -10,6 +10,7 @@
 #pragma once
 
 #include "arch/arch.h"
+#include "core/run/callee.h"
 #include "daemon/loop.h"
 #include "osl/osl.h"
 #include "probe/probe.h"
@@ -31,7 +32,9 @@ struct plan_item {
 	u64 offset;
 	u64 ref_ctr; /* file offset of a counter of who looks (USDT semaphore), 0: none */
 	bool is_ret;
-	bool is_session; /* with is_ret: entry and return are those of one call */
+	bool is_session;		   /* with is_ret: entry and return are those of one call */
+	const struct ebpf_callee *callees; /* functions of the target that its program calls */
+	u32 ncallees;
 	/* out */
 	s32 err; /* 0; -ENOENT with .pending: not mapped; else why it can't be */
 	bool pending;
@@ -40,6 +43,7 @@ struct plan_item {
 	bool at_returns; /* there, as return addresses must not be replaced */
 	u64 sema;	 /* address of the counter, 0: none or not mapped writable */
 	u32 site;	 /* index into the plan's sites */
+	u64 calls[EBPF_CALLEES_MAX + 1]; /* where the callees are, then what tells where errno is */
 	char symbol[96];
 	char why[PROBE_WHY_MAX];
 };

@@ -47,8 +47,10 @@ struct tlink {
 	u8 moved;		/* times in a row that the library was not where it had just been */
 	s32 err;
 	u32 naddrs;
-	u64 *addrs;  /* of its sites, 0: none */
-	u64 *semas;  /* of the counters beside them */
+	u64 *addrs;   /* of its sites, 0: none */
+	u64 *semas;   /* of the counters beside them */
+	u32 calls_of; /* the program with this id calls what is at these addresses */
+	u64 calls[EBPF_CALLEES_MAX + 1];
 	u64 addr;    /* the first one */
 	u32 missing; /* places that were left out; .reason is of the first one */
 	char symbol[96];

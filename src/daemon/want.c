@@ -32,6 +32,14 @@ static u32 count_wants(const struct target *t)
 	return n;
 }
 
+static u32 program_callees(const struct ebpf_prog_obj *p, const struct ebpf_callee **callees)
+{
+	const struct ebpf_image *img = p ? (const void *)p->image : NULL;
+
+	*callees = img ? ebpf_image_callees(img) : NULL;
+	return img ? img->ncallees : 0;
+}
+
 static void fill_wants(struct exchange *x)
 {
 	struct plan_item *items = plan_items(x->plan.out);
@@ -51,6 +59,7 @@ static void fill_wants(struct exchange *x)
 			items[n].offset = l->offsets[i];
 			items[n].is_ret = l->is_ret || l->is_session;
 			items[n].is_session = l->is_session;
+			items[n].ncallees = program_callees(l->prog, &items[n].callees);
 			items[n].ref_ctr = l->ref_ctrs ? l->ref_ctrs[i] : 0;
 		}
 		tlink_release_sites(tl);
@@ -151,6 +160,10 @@ static void take_item(struct exchange *x, const struct want *w, struct plan_item
 	tl->addrs[w->index] = it->addr;
 	tl->semas[w->index] = it->sema;
 	tl->at_returns = it->at_returns;
+	if (it->ncallees && !w->index) {
+		tl->calls_of = tl->a->l->prog->obj.id;
+		memcpy(tl->calls, it->calls, sizeof(tl->calls));
+	}
 	tl->fixed &= it->fixed;
 	if (!w->index || !tl->addr)
 		tl->addr = it->addr;

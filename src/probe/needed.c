@@ -131,23 +131,13 @@ void probe_needed_free(struct probe_needed *n)
 	*n = (struct probe_needed){0};
 }
 
-int probe_needed_read(const char *path, struct probe_needed *out)
+static int read_names(Elf *elf, int fd, struct probe_needed *out)
 {
-	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	_cleanup_(end_elf) Elf *elf = NULL;
+	Elf_Data *dynamic = dynamic_section(elf);
 	struct probe_needed names = {0};
 	struct strings strings = {0};
-	Elf_Data *dynamic = NULL;
-	struct stat st;
-	int err = -ENOENT;
+	int err = dynamic ? read_strings(elf, fd, dynamic, &strings) : -ENOENT;
 
-	elf_version(EV_CURRENT);
-	if (fd >= 0 && !fstat(fd, &st) && S_ISREG(st.st_mode))
-		elf = elf_begin(fd, ELF_C_READ, NULL);
-	if (elf && elf_kind(elf) == ELF_K_ELF)
-		dynamic = dynamic_section(elf);
-	if (dynamic)
-		err = read_strings(elf, fd, dynamic, &strings);
 	if (!err)
 		err = take_names(dynamic, &strings, &names);
 	free(strings.data);
@@ -156,6 +146,34 @@ int probe_needed_read(const char *path, struct probe_needed *out)
 	else
 		*out = names;
 	return err;
+}
+
+int probe_needed_read(const char *path, struct probe_needed *out)
+{
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	_cleanup_(end_elf) Elf *elf = NULL;
+	struct stat st;
+
+	elf_version(EV_CURRENT);
+	if (fd >= 0 && !fstat(fd, &st) && S_ISREG(st.st_mode))
+		elf = elf_begin(fd, ELF_C_READ, NULL);
+	return elf && elf_kind(elf) == ELF_K_ELF ? read_names(elf, fd, out) : -ENOENT;
+}
+
+int probe_elf_each_name(struct probe_elf *elf, bool needed,
+			int (*fn)(const char *name, void *cookie), void *cookie)
+{
+	struct probe_needed names = {0};
+	int r = read_names(elf->elf, elf->fd, &names);
+
+	if (r)
+		return 0;
+	if (!needed && names.soname)
+		r = fn(names.soname, cookie);
+	for (u32 i = 0; needed && !r && i < names.n; i++)
+		r = fn(names.needed[i], cookie);
+	probe_needed_free(&names);
+	return r;
 }
 
 /* --- where they are -------------------------------------------------------------------------- */

@@ -167,6 +167,13 @@ struct probe_files {
 int probe_files_needed(const char *path, struct probe_files *out);
 void probe_files_free(struct probe_files *files); /* idempotent */
 
+/*
+ * Call @fn with the name of each library that @elf needs, or (not @needed) with its own name, until
+ * it returns non-zero, which comes back.
+ */
+int probe_elf_each_name(struct probe_elf *elf, bool needed,
+			int (*fn)(const char *name, void *cookie), void *cookie);
+
 /* --- a plan
  * ----------------------------------------------------------------------------------------------------
  */

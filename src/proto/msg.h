@@ -152,6 +152,8 @@ struct msg_buf {
 #define MSG_BUF_OBJECT 0x20000u
 /* PROG_LOAD: struct msg_kfunc[], what kernel functions are called that the program numbers */
 #define MSG_BUF_KFUNCS 0x40000u
+/* PROG_LOAD: struct ebpf_callee[] (core/run/callee.h), functions of targets that it calls */
+#define MSG_BUF_CALLEES 0x80000u
 #define MSG_KFUNCS_MAX 64u
 struct msg_kfunc {
 	u32 id;

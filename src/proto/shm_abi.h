@@ -130,7 +130,9 @@ struct agent_prog {
 	u32 id;
 	u32 size; /* of the image */
 	u32 nmaps;
-	u32 stat; /* index into the statistics page */
+	u32 stat;			 /* index into the statistics page */
+	u64 calls[EBPF_CALLEES_MAX + 1]; /* where its callees are, 0: not known; behind them what
+					    tells where errno is */
 };
 
 /* Its first quad is where stubs call, as the agent has it; slots and stubs are behind. */

@@ -287,6 +287,24 @@ static int add_kfuncs(struct wire *w, const void *insns, u32 n)
 	return 0;
 }
 
+/* The functions of targets that the program calls and the user allows. */
+static int add_callees(struct wire *w, const struct bpf_insn *insns, u32 n)
+{
+	struct wire_buf b = {.head = {.key = MSG_BUF_CALLEES}};
+	struct ebpf_callee *found = surface_callees_of(insns, n, &b.head.in);
+
+	if (!found)
+		return 0;
+	if (w->nbufs == MAX_BUFS) {
+		free(found);
+		return -E2BIG;
+	}
+	b.head.in *= (u32)sizeof(*found);
+	b.data = (void *)found;
+	w->bufs[w->nbufs++] = b;
+	return 0;
+}
+
 /* The program, and the maps it names: by descriptor, or by index into fd_array. */
 static int add_insns(struct wire *w, const struct surface_cmd *c)
 {
@@ -317,6 +335,7 @@ static int add_insns(struct wire *w, const struct surface_cmd *c)
 		i++;
 	}
 	err = err ? err : add_fd_array(w, c, highest);
+	err = err ? err : add_callees(w, (const struct bpf_insn *)w->bufs[at].data, n);
 	return err || !c->attr.a.log_level ? err : add_kfuncs(w, w->bufs[at].data, n);
 }
 

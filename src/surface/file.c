@@ -75,6 +75,15 @@ static long serve(const char *text, size_t len, int flags)
 	return -ENOMEM;
 }
 
+/* Of each opening an offset of its own. */
+static long open_callee_types(int flags)
+{
+	char name[32];
+
+	snprintf(name, sizeof(name), "/proc/self/fd/%d", surface_callee_types());
+	return sys_openat(AT_FDCWD, name, flags, 0);
+}
+
 /*
  * The kernel's types, for CO-RE and for the numbers of kernel functions, which are ours: those of
  * the running kernel would name functions that are not here.
@@ -86,6 +95,8 @@ static long open_types(int flags)
 	u32 size;
 	int err;
 
+	if (surface_callee_types() >= 0)
+		return open_callee_types(flags);
 	if (file && *file)
 		return sys_openat(AT_FDCWD, file, flags, 0);
 	err = btf_builtin_raw(&raw, &size);

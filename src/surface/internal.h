@@ -96,6 +96,11 @@ int surface_fdinfo(int fd, char **out, size_t *len);
 
 struct msg_kfunc;
 /* Kernel functions that the program calls and that are not served, into @f[MSG_KFUNCS_MAX]. */
+struct ebpf_callee;
+/* Those of the allowed functions that the program calls, malloc'ed; NULL: none. */
+struct ebpf_callee *surface_callees_of(const struct bpf_insn *insns, u32 n, u32 *found);
+/* The types with them, a descriptor of ours; -1: there are none. */
+int surface_callee_types(void);
 u32 surface_kfunc_names(const struct bpf_insn *insns, u32 n, struct msg_kfunc *f);
 
 /* --- object.c: descriptors of ours ----------------------------------------------------------- */

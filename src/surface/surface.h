@@ -53,6 +53,14 @@ void surface_close_together(bool begin);
  */
 void surface_answer(long (*answer)(int cmd, void *attr, u32 size));
 
+/*
+ * Functions of targets that the programs this process loads may call (@n of them, which stay where
+ * they are), by their numbers in the types that @types is a descriptor of: these stand for the
+ * kernel's from here on. Takes @types.
+ */
+struct ebpf_callee;
+void surface_allow_calls(const struct ebpf_callee *callees, u32 n, int types);
+
 /* The sentence of this thread's last failure, without newline; "" when the last call succeeded. */
 const char *surface_error(void);
 

@@ -33,8 +33,8 @@ result "no function over 100 lines but the dispatch tables" "$(printf '%s\n' "$l
 result "no file over 1200 lines" "$(find src agent cli -name '*.[chS]' -exec wc -l {} + | awk '$2 != "total" && $1 > 1200')"
 result "nothing unfinished" "$(grep -rnwE 'TODO|FIXME|XXX|HACK' src agent cli include samples | head)"
 # What has to be trusted of the verifier beside the shared domain: these numbers only get smaller, but for what the checker
-# has to say of a new kind of access.
-checker=2140 code=1697
+# has to say of something new that programs do (last: calls of functions of the target).
+checker=2168 code=1719
 lines=$(cat src/core/load/check_*.c | wc -l)
 bare=$(awk '/^[ \t]*\/\*/ {comment = 1} !comment && NF {n++} /\*\// {comment = 0} END {print n}' src/core/load/check_*.c)
 echo "# the checker of proofs: $lines lines, $bare without comments and blank ones"

@@ -259,7 +259,7 @@ int checked_follow_start(struct checked *k)
 	c->sig = calloc(EBPF_MAX_SUBPROGS, sizeof(*c->sig));
 	c->facts = calloc(1, sizeof(*c->facts));
 	if (c->facts)
-		c->facts->insn = calloc(k->prog->ninsns, 1);
+		c->facts->insn = calloc(k->prog->ninsns, sizeof(*c->facts->insn));
 	c->p = entry();
 	if (!c->subprog || !c->sig || !c->facts || !c->facts->insn || !c->p)
 		return checked_error(k, "no memory");

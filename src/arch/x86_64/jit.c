@@ -728,6 +728,8 @@ static void emit_call(struct jit *j, u32 i)
 		call_bpf(j, i + 1 + (u32)in->imm);
 	else if (in->imm == HELPER_TAIL_CALL)
 		tail_call(j);
+	else if (in->imm == EBPF_HELPER_KFUNC + EKFUNC_TARGET)
+		jit_call_target(&j->e, (u16)in->off);
 	else if (!without_helper(j, i, (u32)in->imm))
 		jit_call_helper(&j->e, (u32)in->imm);
 }

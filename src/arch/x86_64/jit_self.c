@@ -13,7 +13,7 @@
 #include "core/run/helper.h"
 
 /* offsets in struct ebpf_run and struct osl_who, asserted in core/run/prog.c */
-enum { RUN_HELPERS = 0, RUN_CPU = 272, RUN_CPU_PART = 276 };
+enum { RUN_HELPERS = 0, RUN_CPU = 272, RUN_CPU_PART = 276, RUN_CALLEE = 280 };
 enum { WHO_TID_AT = 0, WHO_TP = 16, WHO_PID_TGID = 24, WHO_SHIFT = 4 };
 #define MAX_CPUS 0x1000 /* osl_cpu() takes no number from there on */
 
@@ -27,6 +27,13 @@ void jit_call_helper(struct emit *e, u32 id)
 	emit_mov(e, true, R9, R12);
 	load(e, true, R11, R12, RUN_HELPERS);
 	emit_rm(e, 0, false, 0xff, 2, R11, (s32)(id * 8), false);
+}
+
+void jit_call_target(struct emit *e, u32 callee)
+{
+	emit_rm(e, 0, false, 0xc7, 0, R12, RUN_CALLEE, false);
+	emit_bytes(e, callee, 4);
+	jit_call_helper(e, EBPF_HELPER_KFUNC + EKFUNC_TARGET);
 }
 
 static void keep(struct emit *e, u8 reg, s32 at)

@@ -6,6 +6,8 @@
 
 /* Any helper, by the table. */
 void jit_call_helper(struct emit *e, u32 id);
+/* A function of the target, with what the call says of it. */
+void jit_call_target(struct emit *e, u32 callee);
 
 /*
  * What does not always succeed goes on at the offset *slow in the code otherwise, by a jump or a

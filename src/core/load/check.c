@@ -287,7 +287,9 @@ static bool lddw_kind_ok(const struct bpf_insn *in)
 /* Its address: to see whether there is one. */
 static bool names_kfunc(const struct bpf_insn *in)
 {
-	return in->imm > 0 && ebpf_kfunc_get((u32)in->imm) && !in[1].imm;
+	return in->imm > 0 && !in[1].imm &&
+	       (ebpf_kfunc_get((u32)in->imm) ||
+		(u32)in->imm - EBPF_KFUNC_CALLEE < EBPF_CALLEES_MAX);
 }
 
 static int check_lddw(struct check *c, const struct bpf_insn *in, u32 i)
@@ -346,7 +348,8 @@ static int check_helper(struct check *c, const struct bpf_insn *in)
 static int check_kfunc(struct check *c, const struct bpf_insn *in)
 {
 	if ((c->flags & (EBPF_CHECK_VERIFIED | EBPF_CHECK_LATER)) ||
-	    (in->imm > 0 && ebpf_kfunc_get((u32)in->imm)))
+	    (in->imm > 0 && ebpf_kfunc_get((u32)in->imm)) ||
+	    (u32)in->imm - EBPF_KFUNC_CALLEE < EBPF_CALLEES_MAX)
 		return 0;
 	return refuse(c, EINVAL,
 		      "calling kernel function with BTF id %d is not allowed: it does not "

@@ -54,6 +54,8 @@ struct ebpf_image_parts {
 	const struct ebpf_image_timer *timers;
 	u32 ntimers;
 	const struct ebpf_target_sig *sig; /* of a typed program, or NULL */
+	const struct ebpf_callee *callees;
+	u32 ncallees;
 };
 struct ebpf_target_sig;
 int ebpf_image_build(const struct ebpf_image_parts *parts, u8 **out, u32 *size);

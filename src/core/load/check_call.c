@@ -384,13 +384,41 @@ static void call(struct proof_check *c, struct call *k)
 		finish(c, k);
 }
 
+/* --- functions of the target ------------------------------------------------------------------ */
+
+/* What is given away is a number or a copy of memory; which of them the image says. */
+static void callee_call(struct proof_check *c, const struct ebpf_callee *f)
+{
+	struct ebpf_proto proto = {.ret = ERET_INT};
+	struct ebpf_sig sig = {.nargs = ebpf_callee_nargs(f)};
+	const u16 *facts = &c->facts->insn[c->p->pc];
+	struct call k = {.proto = &proto, .sig = &sig};
+
+	for (u32 i = 0; i < sig.nargs; i++) {
+		const struct ebpf_vreg *r = proof_readable(c, BPF_REG_1 + i);
+		const bool number = r->type == VT_SCALAR;
+
+		proto.arg[i] = ebpf_proto_callee(&f->arg[i], number, &sig.arg[i].size);
+		proof_need(c, proto.arg[i] && (number || ebpf_callee_copies(r->type)),
+			   "an argument that is neither a number nor memory");
+		proof_fact(c, number ? EBPF_FACT_NUMBER(i) : EBPF_FACT_MEMORY(i));
+		proof_need(c, !(*facts & EBPF_FACT_NUMBER(i)) || !(*facts & EBPF_FACT_MEMORY(i)),
+			   "an argument that is memory of the program on one path and an address "
+			   "of the target on another");
+	}
+	call(c, &k);
+}
+
 void proof_call(struct proof_check *c, const struct bpf_insn *in)
 {
 	const bool kfunc = in->src_reg == BPF_PSEUDO_KFUNC_CALL;
+	const struct ebpf_callee *f = kfunc ? ebpf_vprog_callee(c->prog, in->imm) : NULL;
 	const u32 id = (u32)in->imm, attach = c->prog->expected_attach_type;
 	struct call k = {.proto = kfunc ? ebpf_ctx_kfunc(id, c->prog->prog_type, attach)
 					: ebpf_proto_helper(id, c->prog->prog_type)};
 
+	if (f && !in->off)
+		return callee_call(c, f);
 	proof_need(c, k.proto && !in->off, "a function that isn't known");
 	if (!kfunc && id < 256)
 		c->facts->helpers[id / 64] |= 1ull << (id % 64);

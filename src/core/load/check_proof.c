@@ -254,7 +254,7 @@ int ebpf_check_proof(const struct ebpf_vprog *prog, struct ebpf_proof *proof, st
 	c->next_id = PROOF_FIRST_ID;
 	c->reached = calloc(proof->nstates + 1, sizeof(*c->reached));
 	c->walks = calloc(proof->nstates + 1, sizeof(*c->walks));
-	facts->insn = calloc(prog->ninsns, 1);
+	facts->insn = calloc(prog->ninsns, sizeof(*facts->insn));
 	r = proof_try(c, check_all);
 	path_free(c->p);
 	while (c->todo) {

@@ -89,9 +89,9 @@ static inline struct ebpf_vreg *proof_reg(struct proof_check *c, u32 regno)
 }
 
 /* What is told of the current instruction (vprog.h). */
-static inline void proof_fact(struct proof_check *c, u8 fact)
+static inline void proof_fact(struct proof_check *c, u32 fact)
 {
-	c->facts->insn[c->p->pc] |= fact;
+	c->facts->insn[c->p->pc] |= (u16)fact;
 }
 
 /* Not a proof: writes the reason with the instruction, and leaves. */

@@ -368,7 +368,7 @@ static void jump(struct proof_check *c, const struct bpf_insn *in)
 void proof_step(struct proof_check *c)
 {
 	const struct bpf_insn *in = &c->prog->insns[c->p->pc];
-	u8 *fact = &c->facts->insn[c->p->pc];
+	u16 *fact = &c->facts->insn[c->p->pc];
 
 	if (!(*fact & EBPF_FACT_SEEN) && ebpf_check_fields(in, c->log))
 		proof_fail(c, "a field that must be empty");

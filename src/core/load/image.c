@@ -37,6 +37,7 @@ int ebpf_image_build(const struct ebpf_image_parts *parts, u8 **out, u32 *size)
 		.ctx_size = parts->ctx_size,
 		.ctx_read = parts->ctx_read,
 		.ntimers = parts->ntimers,
+		.ncallees = parts->ncallees,
 	};
 	u8 *p;
 
@@ -44,7 +45,8 @@ int ebpf_image_build(const struct ebpf_image_parts *parts, u8 **out, u32 *size)
 	img.subprogs = img.refs + parts->nrefs * (u32)sizeof(*parts->refs);
 	img.zeros = ALIGN_UP(img.subprogs + img.nsubprogs * (u32)sizeof(u32), 8);
 	img.timers = img.zeros + img.nsubprogs * (u32)sizeof(u64);
-	img.size = img.timers + img.ntimers * (u32)sizeof(*parts->timers);
+	img.callees = ALIGN_UP(img.timers + img.ntimers * (u32)sizeof(*parts->timers), 8);
+	img.size = img.callees + img.ncallees * (u32)sizeof(*parts->callees);
 	img.code = img.size;
 	memcpy(img.helpers, parts->helpers, sizeof(img.helpers));
 	if (parts->sig)
@@ -63,6 +65,8 @@ int ebpf_image_build(const struct ebpf_image_parts *parts, u8 **out, u32 *size)
 		memset(p + img.zeros, 0xff, img.nsubprogs * sizeof(u64));
 	if (parts->ntimers)
 		memcpy(p + img.timers, parts->timers, parts->ntimers * sizeof(*parts->timers));
+	if (parts->ncallees)
+		memcpy(p + img.callees, parts->callees, parts->ncallees * sizeof(*parts->callees));
 	*out = p;
 	*size = img.size;
 	return 0;

@@ -152,6 +152,20 @@ static bool is_call(const struct bpf_insn *in, u8 src)
 	return in->code == (BPF_JMP | BPF_CALL) && in->src_reg == src;
 }
 
+static void resolve_kfunc(struct build *b, struct bpf_insn *in)
+{
+	const struct ebpf_callee *callee = ebpf_vprog_callee(b->load, in->imm);
+
+	in->src_reg = 0;
+	if (callee) {
+		in->off = (s16)(callee - b->load->callees);
+		in->imm = EKFUNC_TARGET;
+		if (!(callee->flags & EBPF_CALLEE_SIGNAL_SAFE))
+			b->flags |= EBPF_IMAGE_CALLS;
+	}
+	in->imm = (s32)((u32)in->imm + EBPF_HELPER_KFUNC);
+}
+
 static int resolve(struct build *b)
 {
 	u32 i;
@@ -165,8 +179,7 @@ static int resolve(struct build *b)
 		if (is_call(in, BPF_PSEUDO_KFUNC_CALL)) {
 			if (in->imm == EKFUNC_LEFT)
 				b->flags |= EBPF_IMAGE_ASKS_LEFT;
-			in->src_reg = 0;
-			in->imm = (s32)((u32)in->imm + EBPF_HELPER_KFUNC);
+			resolve_kfunc(b, in);
 		}
 		if (in->code != (BPF_LD | BPF_IMM | BPF_DW))
 			continue;
@@ -305,6 +318,8 @@ static int make_image(struct build *b, const struct ebpf_layout *layout,
 		.flags = b->flags,
 		.layout = layout,
 		.zeros = b->zeros,
+		.callees = b->load->callees,
+		.ncallees = b->load->ncallees,
 	};
 	_cleanup_free_ u8 *image = NULL;
 	u32 size;
@@ -357,6 +372,8 @@ static int verify(const struct build *b, struct ebpf_facts *facts)
 		.nkfuncs = load->nkfuncs,
 		.target = {load->target, load->target_size},
 		.target_func = load->target_func,
+		.callees = load->callees,
+		.ncallees = load->ncallees,
 		.served = true,
 	};
 	int r = maps ? view_maps(b, maps) : -ENOMEM;
@@ -442,6 +459,22 @@ static int check(const struct ebpf_load *load, const struct bpf_insn *insns, u32
 	return ebpf_check_layout(insns, load->ninsns, load->prog_type, flags, load->log, layout);
 }
 
+/* Which arguments of a callee are memory of the program, as the checker has seen it. */
+static void tell_memory(struct build *b, const struct ebpf_facts *facts)
+{
+	for (u32 i = 0; i < b->load->ninsns; i++) {
+		struct bpf_insn *in = &b->insns[i];
+		u32 memory = 0;
+
+		if (!is_call(in, 0) || in->imm != EBPF_HELPER_KFUNC + EKFUNC_TARGET)
+			continue;
+		for (u32 k = 0; k < EBPF_CALLEE_ARGS; k++)
+			if (facts->insn[i] & EBPF_FACT_MEMORY(k))
+				memory |= 1u << (4 + k);
+		in->off = (s16)(EBPF_CALLEE_INDEX(in->off) | memory);
+	}
+}
+
 /*
  * In the kernel's order: descriptors are resolved by now, the explorer judges what it walks. All
  * that goes into the image is checked again as a whole.
@@ -458,6 +491,7 @@ static int check_and_verify(struct build *b, struct ebpf_facts *facts)
 	memcpy(insns, load->insns, load->ninsns * sizeof(*insns));
 	ebpf_clean_dead(insns, load->ninsns, facts);
 	ebpf_clean_dead(b->insns, load->ninsns, facts);
+	tell_memory(b, facts);
 	return check(load, insns, EBPF_CHECK_PATHS, &layout);
 }
 
@@ -491,6 +525,35 @@ static int prepare(struct build *b, const struct ebpf_layout *layout)
 	return r;
 }
 
+static void name_callee(const struct ebpf_load *load, struct bpf_insn *in)
+{
+	for (u32 k = 0; k < load->ncallees; k++)
+		if (load->callees[k].id == (u32)in->imm && in->imm >= EKFUNC_MAX) {
+			in->imm = (s32)(EBPF_KFUNC_CALLEE + k);
+			return;
+		}
+}
+
+/* Calls of what a client's types call by these numbers are known by their callee's from here on. */
+static struct bpf_insn *name_callees(const struct ebpf_load *load)
+{
+	struct bpf_insn *insns = calloc(load->ninsns, sizeof(*insns));
+
+	if (insns)
+		memcpy(insns, load->insns, load->ninsns * sizeof(*insns));
+	for (u32 i = 0; insns && i < load->ninsns; i++) {
+		struct bpf_insn *in = &insns[i];
+
+		const bool wide = in->code == (BPF_LD | BPF_IMM | BPF_DW);
+
+		i += wide;
+		if (wide ? in->src_reg == BPF_PSEUDO_BTF_ID
+			 : is_call(in, BPF_PSEUDO_KFUNC_CALL) && !in->off)
+			name_callee(load, in);
+	}
+	return insns;
+}
+
 static int build(struct ebpf_load *load)
 {
 	_cleanup_free_ struct bpf_insn *insns = NULL, *vinsns = NULL;
@@ -514,8 +577,18 @@ static int build(struct ebpf_load *load)
 
 int ebpf_load_build(struct ebpf_load *load)
 {
-	int r = build(load);
+	const struct bpf_insn *sent = load->insns;
+	_cleanup_free_ struct bpf_insn *named = NULL;
+	int r;
 
+	if (load->ncallees && load->ninsns <= EBPF_MAX_INSNS) {
+		named = name_callees(load);
+		if (!named)
+			return -ENOMEM;
+		load->insns = named;
+	}
+	r = build(load);
+	load->insns = sent;
 	ebpf_log_end(load->log);
 	return r;
 }

@@ -96,6 +96,8 @@ struct ebpf_load {
 	const u8 *target; /* of a typed program: BTF of what it probes, and its FUNC there */
 	u32 target_size;
 	u32 target_func;
+	const struct ebpf_callee *callees; /* checked */
+	u32 ncallees;
 	/* What the verifier may know of the map with @id: 0, or -EINVAL. */
 	int (*map_view)(void *cookie, u32 id, struct ebpf_vmap *out);
 	/* out: on success only; image is malloc'ed and the caller's */

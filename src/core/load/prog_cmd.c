@@ -314,6 +314,7 @@ struct job {
 	struct ebpf_log log;
 	char name[BPF_OBJ_NAME_LEN];
 	struct ebpf_kfunc_name kfuncs[EBPF_MAX_KFUNC_NAMES];
+	struct ebpf_callee callees[EBPF_CALLEES_MAX];
 };
 
 static void job_free(void *arg)
@@ -418,6 +419,24 @@ static void job_kfuncs(struct ebpf_call *call, struct job *job)
 	job->load.nkfuncs = n;
 }
 
+/* The functions of the target that it may call: they are as the client says, or there are none. */
+static int job_callees(struct ebpf_call *call, struct job *job)
+{
+	const struct ebpf_buf *b = ebpf_call_buf(call, EBPF_BUF_CALLEES);
+	u32 n = b && b->in ? (u32)(b->in_len / sizeof(job->callees[0])) : 0;
+
+	if (n > EBPF_CALLEES_MAX)
+		return -E2BIG;
+	if (n)
+		memcpy(job->callees, b->in, n * sizeof(job->callees[0]));
+	for (u32 i = 0; i < n; i++)
+		if (!ebpf_callee_ok(&job->callees[i]))
+			return -EINVAL;
+	job->load.callees = job->callees;
+	job->load.ncallees = n;
+	return 0;
+}
+
 /* Everything about the program that its instructions don't say. */
 static int job_fill(struct ebpf_call *call, struct job *job)
 {
@@ -453,7 +472,7 @@ static int job_fill(struct ebpf_call *call, struct job *job)
 		ebpf_log_stats(&job->log, &(struct ebpf_log_stats){.start_ns = ebpf_log_now()});
 	job_types(p, &job->load);
 	job_kfuncs(call, job);
-	return err;
+	return err ? err : job_callees(call, job);
 }
 
 /* The image is there: the rest of the object. */

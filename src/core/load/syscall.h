@@ -16,7 +16,8 @@
 
 /* key of a buffer: offset of its pointer field in the attribute, or (info) NESTED + its offset */
 #define EBPF_BUF_NESTED 0x10000u
-#define EBPF_BUF_KFUNCS 0x40000u /* PROG_LOAD: struct ebpf_kfunc_name[] */
+#define EBPF_BUF_CALLEES 0x80000u /* PROG_LOAD: struct ebpf_callee[] */
+#define EBPF_BUF_KFUNCS 0x40000u  /* PROG_LOAD: struct ebpf_kfunc_name[] */
 
 struct ebpf_buf {
 	u32 key;

@@ -376,7 +376,7 @@ static int fill_facts(struct verify *v)
 	struct ebpf_facts *f = v->facts;
 	u32 i;
 
-	f->insn = calloc(v->prog->ninsns, 1);
+	f->insn = calloc(v->prog->ninsns, sizeof(*f->insn));
 	if (!f->insn)
 		return -ENOMEM;
 	for (i = 0; i < v->prog->ninsns; i++)

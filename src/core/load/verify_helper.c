@@ -293,8 +293,12 @@ u32 verify_call_args(const struct verify *v, const struct bpf_insn *in)
 	const struct ebpf_proto *p = in->src_reg == BPF_PSEUDO_KFUNC_CALL
 					     ? ebpf_proto_kfunc((u32)in->imm)
 					     : ebpf_proto_helper((u32)in->imm, v->prog->prog_type);
+	const struct ebpf_callee *f =
+		in->src_reg == BPF_PSEUDO_KFUNC_CALL ? ebpf_vprog_callee(v->prog, in->imm) : NULL;
 	u32 n = 0;
 
+	if (f)
+		return ebpf_callee_nargs(f);
 	if (!p)
 		return 5;
 	while (n < 5 && (p->arg[n] & EARG_KIND) != EARG_NONE)

@@ -136,6 +136,70 @@ static int check_args(struct verify *v, struct verify_call *call)
 	return 0;
 }
 
+/* --- functions of the target ------------------------------------------------------------------ */
+
+/* Memory of the program that a function gets a copy of, and that may be other afterwards. */
+static int callee_memory(struct verify *v, const struct ebpf_callee *f, u32 i)
+{
+	const struct ebpf_callee_value *arg = &f->arg[i];
+	const bool result = arg->kind == ECALLEE_RESULT;
+	const bool write =
+		result || (arg->kind == ECALLEE_ADDRESS && !(arg->flags & ECALLEE_CONST));
+	const u32 regno = BPF_REG_1 + i, size = arg->flags & ECALLEE_STRING ? 1 : arg->size;
+	struct verify_raw raw = {.on = result};
+	int r = 0;
+
+	if (!size)
+		return verify_fail(
+			v, EACCES,
+			"R%u is memory of the program, but how much of it %s takes its type "
+			"doesn't say: pass an address in the target\n",
+			regno, f->name);
+	if (!result)
+		r = verify_mem_arg(v, regno, size, false, false, NULL);
+	if (!r && write)
+		r = verify_mem_arg(v, regno, size, true, false, &raw);
+	for (u32 k = 0; !r && raw.regno && k < raw.size; k++)
+		r = verify_store_unknown(v, raw.regno, (s32)k, 1);
+	return r;
+}
+
+static int callee_arg(struct verify *v, const struct ebpf_callee *f, u32 i)
+{
+	const u32 regno = BPF_REG_1 + i, kind = f->arg[i].kind;
+	const struct ebpf_vreg *reg = verify_reg(v, regno);
+	int r = verify_readable(v, regno);
+
+	if (r || (reg->type == VT_SCALAR && kind == ECALLEE_ADDRESS))
+		return r;
+	if (kind == ECALLEE_NUMBER || kind == ECALLEE_FLOAT)
+		return number_arg(v, regno);
+	if (!ebpf_callee_copies(reg->type))
+		return verify_fail(
+			v, EACCES,
+			"R%u is neither a number nor memory of the program that %s could "
+			"get a copy of\n",
+			regno, f->name);
+	r = verify_arg_offset(v, reg, regno, false);
+	return r ? r : callee_memory(v, f, i);
+}
+
+static int callee_call(struct verify *v, const struct ebpf_callee *f)
+{
+	int r = 0;
+
+	if (verify_locked(v))
+		return verify_fail(v, EINVAL,
+				   "function calls are not allowed while holding a lock\n");
+	for (u32 i = 0; !r && i < ebpf_callee_nargs(f); i++)
+		r = callee_arg(v, f, i);
+	if (r)
+		return r;
+	verify_clobber(v);
+	verify_reg_unknown(v, verify_reg(v, BPF_REG_0));
+	return 0;
+}
+
 /* --- sections -------------------------------------------------------------------------------- */
 
 static int rcu(struct verify *v, const struct ebpf_proto *p)
@@ -252,10 +316,14 @@ static int check_slice(struct verify *v, const struct verify_call *call)
 
 int verify_kfunc_call(struct verify *v, const struct bpf_insn *in)
 {
+	const struct ebpf_callee *callee = ebpf_vprog_callee(v->prog, in->imm);
 	struct ebpf_vreg first;
 	struct verify_call call;
-	int r = find_kfunc(v, in, &call);
+	int r;
 
+	if (callee && !in->off)
+		return callee_call(v, callee);
+	r = find_kfunc(v, in, &call);
 	r = r ? r : check_args(v, &call);
 	r = r ? r : rcu(v, call.proto);
 	r = r ? r : preempt(v, call.proto);

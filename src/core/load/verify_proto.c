@@ -299,13 +299,34 @@ const u32 *ebpf_proto_callback(u32 callback)
 
 const struct ebpf_proto *ebpf_proto_kfunc(u32 id)
 {
-	return id && id < EKFUNC_MAX ? &kfuncs[id] : NULL;
+	return id && id < EKFUNC_TARGET ? &kfuncs[id] : NULL;
 }
 
 u32 ebpf_proto_kfunc_id(const char *name)
 {
-	for (u32 i = 1; i < EKFUNC_MAX; i++)
+	for (u32 i = 1; i < EKFUNC_TARGET; i++)
 		if (!strcmp(kfuncs[i].name, name))
 			return i;
 	return EKFUNC_NONE;
+}
+
+u32 ebpf_proto_callee(const struct ebpf_callee_value *v, bool number, u32 *size)
+{
+	const bool constant = v->kind == ECALLEE_STRUCT || (v->flags & ECALLEE_CONST);
+
+	*size = v->flags & ECALLEE_STRING ? 1 : v->size;
+	if (v->kind == ECALLEE_NUMBER || v->kind == ECALLEE_FLOAT)
+		return number ? EARG_SCALAR : 0;
+	if (number)
+		return v->kind == ECALLEE_ADDRESS ? EARG_SCALAR : 0;
+	if (!*size)
+		return 0;
+	if (v->kind == ECALLEE_RESULT)
+		return OUT_WHOLE | EARG_FIXED;
+	return EARG_MEM | EARG_FIXED | (constant ? 0 : EARG_WRITE);
+}
+
+bool ebpf_callee_copies(u32 type)
+{
+	return type == VT_STACK || type == VT_MAP_VALUE || type == VT_MEM;
 }

@@ -13,6 +13,7 @@
 
 #include "base/macros.h"
 #include "base/types.h"
+#include "core/run/callee.h"
 #include "core/run/kfunc.h"
 
 /* kinds of arguments */
@@ -141,6 +142,14 @@ static inline u32 ebpf_proto_iter_slots(u32 arg)
 {
 	return (arg & EARG_KIND) == EARG_ITER_BITS ? 2 : 1;
 }
+
+/*
+ * A value that a function of the target takes (core/run/callee.h), when it is a number or, else,
+ * the address of memory: what it must be, and *@size bytes of memory. 0: it can't be that.
+ */
+u32 ebpf_proto_callee(const struct ebpf_callee_value *v, bool number, u32 *size);
+/* May a function of the target get a copy of what this type (VT_*) points to? */
+bool ebpf_callee_copies(u32 type);
 
 /* The row of kfunc @id (1 .. EKFUNC_MAX - 1), or NULL. */
 const struct ebpf_proto *ebpf_proto_kfunc(u32 id);

@@ -45,6 +45,12 @@ struct ebpf_vbtf {
 	u32 size;
 };
 
+/* The callee that a call of kernel function @id is of, or NULL. */
+#define ebpf_vprog_callee(prog, id)                                                                \
+	((u32)(id)-EBPF_KFUNC_CALLEE < (prog)->ncallees                                            \
+		 ? &(prog)->callees[(u32)(id)-EBPF_KFUNC_CALLEE]                                   \
+		 : NULL)
+
 struct ebpf_vprog {
 	const struct bpf_insn *insns;
 	u32 ninsns;
@@ -64,8 +70,10 @@ struct ebpf_vprog {
 	u32 nlines;
 	const struct ebpf_kfunc_name *kfuncs; /* for messages alone */
 	u32 nkfuncs;
-	struct ebpf_vbtf target; /* types of what a typed program probes; else NULL */
-	u32 target_func;	 /* there, its FUNC */
+	struct ebpf_vbtf target;	   /* types of what a typed program probes; else NULL */
+	u32 target_func;		   /* there, its FUNC */
+	const struct ebpf_callee *callees; /* functions of the target that it may call */
+	u32 ncallees;
 };
 
 /*
@@ -80,8 +88,12 @@ struct ebpf_vprog {
 #define EBPF_FACT_PROBES                                                                           \
 	8u /* loads from where a number says: what can't be read is 0, and the program goes on */
 
+#define EBPF_FACT_MEMORY(arg) (16u << (arg))  /* of a callee: an address of the program's memory,  \
+					       */
+#define EBPF_FACT_NUMBER(arg) (512u << (arg)) /* or one of the target's */
+
 struct ebpf_facts {
-	u8 *insn;	/* EBPF_FACT_* */
+	u16 *insn;	/* EBPF_FACT_* */
 	u64 ctx_read;	/* bit n: a load reads of the context's bytes 8n to 8n+7; 63: or of later */
 	u32 ctx_size;	/* bytes of the context, from its start, that are read or written */
 	u64 helpers[4]; /* bit n: helper n is called */

@@ -120,6 +120,16 @@ EBPF_KFUNC(session_is_return)
 	return !!run->is_return;
 }
 
+EBPF_KFUNC(target)
+{
+	const u64 args[] = {r1, r2, r3, r4, r5};
+
+	if (run->env->call)
+		return run->env->call(run, args);
+	ebpf_run_leave(run);
+	return 0;
+}
+
 EBPF_KFUNC(session_cookie)
 {
 	return (u64)&run->session_cookie;

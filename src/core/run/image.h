@@ -12,10 +12,12 @@
  * src_reg = BPF_PSEUDO_MAP_IDX_VALUE-like "reference": src_reg = EBPF_LD_REF and imm = index into
  *refs. What remains are plain 64-bit constants (src_reg 0) and BPF_PSEUDO_FUNC (imm = pc of the
  *subprogram, absolute). Calls between BPF functions keep BPF_PSEUDO_CALL with a relative imm,
- *helper calls src_reg 0 and the helper's id; a kfunc's is EBPF_HELPER_KFUNC + its own (kfunc.h).
+ *helper calls src_reg 0 and the helper's id; a kfunc's is EBPF_HELPER_KFUNC + its own (kfunc.h). A
+ *call of a function of the target has an .off (callee.h).
  */
 #pragma once
 
+#include "core/run/callee.h"
 #include "core/uapi.h"
 
 #define EBPF_IMAGE_MAGIC 0x474d4942u /* "BIMG" */
@@ -121,6 +123,8 @@ struct ebpf_image {
 	u32 ntimers;
 	u32 faults; /* offset of struct ebpf_image_fault[nfaults], ascending */
 	u32 nfaults;
+	u32 callees; /* offset of struct ebpf_callee[ncallees] */
+	u32 ncallees;
 	u32 pad;
 	u64 ctx_read;	/* bit n: loads read of the context's bytes 8n to 8n+7; 63: or of later ones
 			 */
@@ -143,6 +147,8 @@ struct ebpf_image {
 #define EBPF_IMAGE_AT_EXIT                                                                         \
 	32u /* typed: runs at the return, with the arguments as they were at the entry */
 #define EBPF_IMAGE_VECTORS 64u /* typed: some of what it reads is in vector registers */
+#define EBPF_IMAGE_CALLS                                                                           \
+	128u /* calls functions of the target, one at least not in a signal handler */
 
 /* A load that may fault and goes on with 0: modes that only checked instructions have. */
 #define EBPF_PROBE_MEM 0x20
@@ -173,6 +179,11 @@ static inline const struct ebpf_image_timer *ebpf_image_timers(const struct ebpf
 static inline const u32 *ebpf_image_subprogs(const struct ebpf_image *img)
 {
 	return (const u32 *)((const char *)img + img->subprogs);
+}
+
+static inline const struct ebpf_callee *ebpf_image_callees(const struct ebpf_image *img)
+{
+	return (const struct ebpf_callee *)((const char *)img + img->callees);
 }
 
 static inline const u64 *ebpf_image_zeros(const struct ebpf_image *img)

@@ -395,10 +395,11 @@ static bool call_bpf(struct frame *f, u32 pc)
 	return !f->run->aborted;
 }
 
-static bool call_helper(struct frame *f, u64 id)
+static bool call_helper(struct frame *f, u64 id, s16 off)
 {
 	u64 *r = f->regs;
 
+	f->run->callee = (u16)off;
 	if (id >= EBPF_HELPER_CALLABLE)
 		r[0] = (u64)-EINVAL;
 	else
@@ -438,11 +439,11 @@ static bool tail_call(struct frame *f)
 static bool do_call(struct frame *f, const struct bpf_insn *in, u32 *pc)
 {
 	if (BPF_SRC(in->code) == BPF_X)
-		return call_helper(f, f->regs[in->dst_reg]);
+		return call_helper(f, f->regs[in->dst_reg], 0);
 	if (in->src_reg == BPF_PSEUDO_CALL)
 		return call_bpf(f, *pc + (u32)in->imm);
 	if (in->imm != HELPER_TAIL_CALL)
-		return call_helper(f, (u32)in->imm);
+		return call_helper(f, (u32)in->imm, in->off);
 	if (tail_call(f))
 		*pc = 0;
 	return true;

@@ -33,6 +33,7 @@ enum ebpf_kfunc {
 	/* judged, but not served: user space can't, so no BTF of ours names them */
 	EKFUNC_PREEMPT_DISABLE,
 	EKFUNC_PREEMPT_ENABLE,
+	EKFUNC_TARGET, /* a function of the target (callee.h): the image's name for it */
 	EKFUNC_MAX,
 };
 
@@ -42,5 +43,8 @@ enum ebpf_left {
 	EBPF_LEFT_EXCEPTION,
 	EBPF_LEFT_THREAD_END,
 };
+
+/* While a program is checked: that, and the number of one of its callees. */
+#define EBPF_KFUNC_CALLEE 0x7fff0000
 
 #define EBPF_HELPER_KFUNC 224

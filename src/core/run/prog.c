@@ -20,6 +20,7 @@ _Static_assert(offsetof(struct ebpf_run, ctx) == 40, "jit: ctx");
 _Static_assert(offsetof(struct ebpf_run, recover) == 88, "enter.S: recover");
 _Static_assert(offsetof(struct ebpf_run, may_goto) == 224, "jit: may_goto");
 _Static_assert(offsetof(struct ebpf_run, cpu) == 272, "jit_self: cpu");
+_Static_assert(offsetof(struct ebpf_run, callee) == 280, "jit_self: callee");
 _Static_assert(offsetof(struct ebpf_run, cpu_part) == 276, "jit_map: cpu_part");
 _Static_assert(offsetof(struct osl_who, tid_at) == 0 && offsetof(struct osl_who, by_tid) == 16 &&
 		       sizeof(osl_who.by_tid[0]) == 16 && OSL_WHO_SLOTS == 256,
@@ -159,6 +160,9 @@ static bool image_ok(const struct ebpf_image *img, size_t len)
 	       !(img->zeros % sizeof(u64)) &&
 	       (!img->ntimers ||
 		part_ok(img, img->timers, img->ntimers, sizeof(struct ebpf_image_timer))) &&
+	       img->ncallees <= EBPF_CALLEES_MAX &&
+	       (!img->ncallees ||
+		part_ok(img, img->callees, img->ncallees, sizeof(struct ebpf_callee))) &&
 	       part_ok(img, img->code, img->code_size, 1) &&
 	       (!img->nfaults ||
 		part_ok(img, img->faults, img->nfaults, sizeof(struct ebpf_image_fault))) &&
@@ -195,6 +199,7 @@ int ebpf_prog_bind(struct ebpf_prog *prog, const void *base, size_t len, u64 *re
 	if (img->code_size && img->arch && img->arch == arch_jit_machine)
 		prog->code = (const u8 *)base + img->code + img->entry;
 	prog->refs = refs;
+	prog->callees = NULL;
 	prog->id = id;
 	prog->slot = ~0u;
 	return 0;

@@ -42,6 +42,7 @@ struct ebpf_prog {
 	const struct ebpf_image *image; /* start of the mapped image */
 	const void *code;		/* entry of the JIT code, or NULL: interpret */
 	u64 *refs;			/* image->nrefs words, resolved for this process */
+	const u64 *callees;		/* where the image's callees are, or NULL: nowhere */
 	u32 id;				/* the daemon's program id */
 	u32 slot;			/* index into a statistics table, or ~0 */
 };
@@ -69,6 +70,11 @@ struct ebpf_env {
 	 * set. Any context.
 	 */
 	struct ebpf_map *(*perf_ring)(struct ebpf_map *array, u32 index);
+	/*
+	 * Call a function of the process that the program was allowed to call, run->callee says
+	 * which, or leave the run. NULL: there are none.
+	 */
+	u64 (*call)(struct ebpf_run *run, const u64 *args);
 };
 
 #define EBPF_MAX_RESERVATIONS 4 /* open at a time; one more gets NULL, as from a full ring */
@@ -116,6 +122,8 @@ struct ebpf_run {
 	} drain;
 	u32 cpu;      /* for JIT code: the number of the CPU on which it began, */
 	u32 cpu_part; /* and which part of values per CPU is that one's */
+	u32 callee;   /* .off of the call of a function of the target (callee.h) */
+	u32 stat;     /* for whoever runs it */
 };
 
 /*

@@ -39,7 +39,7 @@ TestSuite(jit_probe, .init = init);
 static u64 run(const struct bpf_insn *p, u32 n, bool jit, u32 *aborted)
 {
 	struct ebpf_run r = {.kind = EBPF_RUN_TEST};
-	u8 insn[64] = {0};
+	u16 insn[64] = {0};
 	struct ebpf_facts facts = {.insn = insn};
 	u64 r0;
 

@@ -75,7 +75,7 @@ Test(verify_proto, helpers)
 
 Test(verify_proto, kernel_functions)
 {
-	for (u32 id = 1; id < EKFUNC_MAX; id++) {
+	for (u32 id = 1; id < EKFUNC_TARGET; id++) {
 		const struct ebpf_proto *p = ebpf_proto_kfunc(id);
 
 		cr_assert_not_null(p);
@@ -83,6 +83,7 @@ Test(verify_proto, kernel_functions)
 		cr_assert_eq(ebpf_proto_kfunc_id(p->name), id);
 	}
 	cr_assert_null(ebpf_proto_kfunc(0));
+	cr_assert_null(ebpf_proto_kfunc(EKFUNC_TARGET)); /* of images alone */
 	cr_assert_null(ebpf_proto_kfunc(EKFUNC_MAX));
 	cr_assert_eq(ebpf_proto_kfunc_id("bpf_obj_new_impl"), 0);
 }

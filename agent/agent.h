@@ -431,6 +431,7 @@ struct agent_active {
 	u64 calling;	    /* the struct target_call under way, and a number; 0: none (callee.c) */
 	u64 call_stat;	    /* of the program that calls, and its run: */
 	struct ebpf_run *lent;
+	struct target_call *closed; /* under way in a hit by a trap, or NULL */
 };
 #define ACTIVE_SLOTS 1024u
 extern struct agent_active agent_active_slots[ACTIVE_SLOTS] __hidden;

@@ -30,7 +30,7 @@
 	(~(1u << 9)) /* but for protection keys, which are no registers to be kept at a call */
 #define BEYOND 4096u /* of C frames of ours below what is known of a stack */
 #define ROOM (32u << 10)
-#define ROOM_OF_POOL (12u << 10)
+#define ROOM_OF_POOL (20u << 10)
 #define PAGE 4096u
 /* in the legacy area */
 #define AT_FSW 2u
@@ -263,9 +263,10 @@ static bool call(struct ebpf_run *run, const struct ebpf_callee *f, const u64 *a
 	sp = take(&top, c->n.nstack * 8ull, 16);
 	if (c->f)
 		lend(c, run);
+	a->closed = c->f ? NULL : c;
 	make_call(c, f, sp, fn);
-	if (c->f)
-		a->run = run;
+	a->closed = NULL;
+	a->run = run;
 	if (c->faulted)
 		return false;
 	*result = ebpf_native_result(f, &c->n, c->copy[0]);
@@ -290,14 +291,32 @@ u64 callee_call(struct ebpf_run *run, const u64 *args)
 	return 0;
 }
 
+/* What @a says is there, unless the thread has left it and used its stack for something else. */
+static struct target_call *lent_call(const struct agent_active *a)
+{
+	u64 mark = load_relaxed(&a->calling), there;
+	struct target_call *c = (struct target_call *)(mark & ~63ull);
+
+	return osl_read(&there, &c->mark, sizeof(there)) == 0 && there == mark ? c : NULL;
+}
+
+static struct target_call *under_way(const struct osl_ucontext *uc)
+{
+	u64 thread = arch_thread_pointer();
+	struct agent_active *a = active_caller(thread);
+
+	if (a && active_calling(thread, uc->sp))
+		return lent_call(a);
+	a = active_here(uc->sp);
+	return a && !a->open ? a->closed : NULL;
+}
+
 /* Where it would be the end of the process: an address that a program made up, for example. */
 bool callee_faulted(struct osl_ucontext *uc)
 {
-	struct agent_active *a = active_caller(arch_thread_pointer());
-	struct target_call *c =
-		a ? (struct target_call *)(load_relaxed(&a->calling) & ~63ull) : NULL;
+	struct target_call *c = under_way(uc);
 
-	if (!c || !active_calling(arch_thread_pointer(), uc->sp) || uc->sp > (u64)c)
+	if (!c || uc->sp > (u64)c)
 		return false;
 	c->faulted = true;
 	uc->bx = (u64)c;

@@ -693,6 +693,10 @@ u64 withheld_get(u64 thread, u64 mask);	    /* which has @mask for the kernel, 0
 u64 withheld_blocked(u64 thread, u64 mask); /* the same, unless it waits with a mask of its own */
 void withheld_wait(u64 thread, bool begins, u64 mask);
 void withheld_set(u64 thread, u32 tid, u64 which, u64 mask);
+/* A system call begins at @sp with a number that nothing tells later on; that, or -1. Only of those
+ * that would block ours. */
+void withheld_calls(u64 thread, u64 sp, u64 nr);
+int withheld_called(u64 thread, u64 sp);
 void withheld_forked(void);
 void withheld_take(const struct agent_withheld_list *l);
 /* @settled: no thread will meet a stub any more. Without a list they are forgotten. */
@@ -785,6 +789,19 @@ void call_listen(void);
 /* By somebody else's debugger, as far as is known: not by the injection. */
 bool agent_is_traced(void);
 void agent_on_call(int sig, siginfo_t *info, struct osl_ucontext *uc);
+
+/* --- again.c ------------------------------------------------------------------------------------
+ */
+
+/*
+ * What signal handler @uc has interrupted goes on as if there had been no signal, as far as its
+ * system call can be made again; @known: its number, or -1. True: it is a sleep, of which the
+ * kernel remembers the rest.
+ */
+bool again_after(struct osl_ucontext *uc, int known);
+/* The same for a signal that is held back, right before the end of its handler; it may not return.
+ */
+void again_held_back(struct osl_ucontext *uc);
 
 /* --- exec.c, execfile.c, environ.c --------------------------------------------------------------
  */

@@ -365,6 +365,7 @@ void sig_chain(int sig, siginfo_t *info, struct osl_ucontext *uc, bool again)
 		return;
 	if (sent && withheld_blocked(arch_thread_pointer(), uc->sigmask) & BIT(sig)) {
 		heldback_put(info, uc);
+		again_held_back(uc);
 		return;
 	}
 	/* a fault can't be ignored, a signal somebody sent can */
@@ -545,7 +546,9 @@ bool sig_guard_wait(const struct agent_plan *plan, struct arch_regs *regs)
 		heldback_behind_wait(regs);
 		return waitmask_behind(regs);
 	}
-	if (!is_any_call(plan) && waitmask_of(nr, regs, &mask))
+	if (is_any_call(plan))
+		withheld_calls(arch_thread_pointer(), regs->sp, nr);
+	else if (waitmask_of(nr, regs, &mask))
 		withheld_wait(arch_thread_pointer(), true, mask);
 	return waitmask_before(nr, regs);
 }

@@ -30,7 +30,8 @@ struct note {
 	u32 tid; /* whose it is, 0: free */
 	u32 which;
 	u32 wait; /* WAITS | what is blocked in the system call under way */
-	u32 pad;
+	s32 nr;	  /* of what it has called at .sp, whose number is in no text */
+	u64 sp;
 };
 
 #define WAITS (1u << 31)
@@ -117,6 +118,24 @@ void withheld_wait(u64 thread, bool begins, u64 mask)
 		n->wait = begins ? WAITS | (u32)(mask & SIG_OURS) : 0;
 }
 
+void withheld_calls(u64 thread, u64 sp, u64 nr)
+{
+	struct note *n = find(thread);
+
+	if (!n)
+		return;
+	n->nr = nr < 1024 ? (s32)nr : -1;
+	n->sp = sp;
+}
+
+/* What handlers call that interrupt it they call elsewhere. */
+int withheld_called(u64 thread, u64 sp)
+{
+	const struct note *n = find(thread);
+
+	return n && n->sp == sp ? n->nr : -1;
+}
+
 u64 withheld_get(u64 thread, u64 mask)
 {
 	u64 without;
@@ -137,6 +156,7 @@ static struct note *find_or_claim(u64 thread, u32 tid)
 	if (!n)
 		return NULL;
 	n->which = n->wait = 0;
+	n->sp = 0;
 	store_release(&n->thread, thread);
 	return n;
 }

@@ -14,12 +14,17 @@
  *   masks, and afterwards: "flood A B"
  * - listen: a thread begins to wait for SIGTRAP, which all block from now on: "listen TID"
  * - heard: how often it has got one: "heard N"
+ * - rest: waits in many ways in a thread that blocks SIGTRAP, which is sent to it three times while
+ *   it sleeps: "rest" and for each: its name, error, whether it ended early (!), SIGTRAPs that were
+ *   pending at its end, and seen before and after SIGTRAP was opened
  * - block, unblock: all signals; what was blocked at the start
  * - quit
  */
+#include <errno.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,6 +32,7 @@
 #include <sys/epoll.h>
 #include <sys/select.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #define THREADS 3
@@ -187,6 +193,212 @@ static void print_flood(void)
 	printf("flood %d %d\n", before, traps);
 }
 
+/* --- waits that are not to be disturbed ----------------------------------------------------------
+ */
+
+#define REST_MS 200
+static int rester, resting, in[2];
+static const struct timespec rest_time = {0, REST_MS * 1000000};
+static sigset_t all_but_usr1;
+
+static void on_usr1(int sig)
+{
+}
+
+static int by_read(void)
+{
+	char c;
+
+	return read(in[0], &c, 1) == 1 ? 0 : -1;
+}
+
+static int by_poll(void)
+{
+	return poll(NULL, 0, REST_MS);
+}
+
+static int by_ppoll(void)
+{
+	return ppoll(NULL, 0, &rest_time, &all_but_usr1);
+}
+
+static int by_select(void)
+{
+	struct timeval tv = {0, REST_MS * 1000};
+
+	return select(0, NULL, NULL, NULL, &tv);
+}
+
+static int by_pselect(void)
+{
+	return pselect(0, NULL, NULL, NULL, &rest_time, &all_but_usr1);
+}
+
+static int by_nanosleep(void)
+{
+	return nanosleep(&rest_time, NULL);
+}
+
+static int by_until(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	ts.tv_nsec += REST_MS * 1000000;
+	ts.tv_sec += ts.tv_nsec / 1000000000;
+	ts.tv_nsec %= 1000000000;
+	errno = clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &ts, NULL);
+	return errno ? -1 : 0;
+}
+
+static int by_sem(void)
+{
+	struct timespec ts;
+	sem_t sem;
+
+	sem_init(&sem, 0, 0);
+	clock_gettime(CLOCK_REALTIME, &ts);
+	ts.tv_nsec += REST_MS * 1000000;
+	ts.tv_sec += ts.tv_nsec / 1000000000;
+	ts.tv_nsec %= 1000000000;
+	return sem_timedwait(&sem, &ts) && errno == ETIMEDOUT ? 0 : -1;
+}
+
+static int by_futex(void)
+{
+	static int word;
+
+	return syscall(SYS_futex, &word, 0 /* FUTEX_WAIT */, 0, &rest_time, NULL, 0) &&
+			       errno == ETIMEDOUT
+		       ? 0
+		       : -1;
+}
+
+static int by_epoll(void)
+{
+	struct epoll_event e;
+
+	return epoll_wait(epfd, &e, 1, REST_MS);
+}
+
+static int by_epoll_mask(void)
+{
+	struct epoll_event e;
+
+	return epoll_pwait(epfd, &e, 1, REST_MS, &all_but_usr1);
+}
+
+static int by_suspend(void)
+{
+	return sigsuspend(&all_but_usr1) && errno == EINTR ? 0 : -1;
+}
+
+static const struct way {
+	const char *name;
+	int (*wait)(void);
+	int ends; /* it is ended: by what can be read, by SIGUSR1 */
+} ways[] = {
+	{"read", by_read, 1},
+	{"poll", by_poll, 0},
+	{"ppoll", by_ppoll, 0},
+	{"select", by_select, 0},
+	{"pselect", by_pselect, 0},
+	{"nanosleep", by_nanosleep, 0},
+	{"until", by_until, 0},
+	{"sem", by_sem, 0},
+	{"futex", by_futex, 0},
+	{"epoll", by_epoll, 0},
+	{"epoll_pwait", by_epoll_mask, 0},
+	{"suspend", by_suspend, 2},
+};
+
+static void await_sleep(void)
+{
+	char path[64], text[256], *end;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", rester);
+	while (!__atomic_load_n(&resting, __ATOMIC_ACQUIRE))
+		sched_yield();
+	for (;;) {
+		f = fopen(path, "re");
+		end = f && fgets(text, sizeof(text), f) ? strrchr(text, ')') : NULL;
+		if (f)
+			fclose(f);
+		if (end && end[2] == 'S')
+			return;
+		sched_yield();
+	}
+}
+
+static void *disturb(void *arg)
+{
+	const struct way *w = arg;
+
+	for (int i = 0; i < 3; i++) {
+		await_sleep();
+		syscall(SYS_tgkill, getpid(), rester, SIGTRAP);
+	}
+	await_sleep();
+	if (w->ends == 1 && write(in[1], "x", 1) != 1)
+		abort();
+	if (w->ends == 2)
+		syscall(SYS_tgkill, getpid(), rester, SIGUSR1);
+	return arg;
+}
+
+static long now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+static void rest_by(const struct way *w)
+{
+	sigset_t trap, pending;
+	pthread_t t;
+	long begins;
+	int err, before, early;
+
+	sigemptyset(&trap);
+	sigaddset(&trap, SIGTRAP);
+	pthread_sigmask(SIG_BLOCK, &trap, NULL);
+	traps = resting = 0;
+	pthread_create(&t, NULL, disturb, (void *)w);
+	begins = now_ms();
+	__atomic_store_n(&resting, 1, __ATOMIC_RELEASE);
+	err = w->wait() ? errno : 0;
+	early = !w->ends && now_ms() - begins < REST_MS - 1;
+	sigpending(&pending);
+	pthread_join(t, NULL);
+	before = traps;
+	pthread_sigmask(SIG_UNBLOCK, &trap, NULL);
+	printf(" %s %d%s %d %d %d", w->name, err, early ? "!" : "", sigismember(&pending, SIGTRAP),
+	       before, traps);
+}
+
+static void print_rest(void)
+{
+	struct sigaction trap = {.sa_handler = on_trap}, usr1 = {.sa_handler = on_usr1}, old;
+
+	sigaction(SIGTRAP, &trap, NULL);
+	sigaction(SIGUSR1, &usr1, &old);
+	sigfillset(&all_but_usr1);
+	sigdelset(&all_but_usr1, SIGUSR1);
+	rester = (int)syscall(SYS_gettid);
+	if (pipe(in))
+		abort();
+	printf("rest");
+	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++)
+		rest_by(&ways[i]);
+	printf("\n");
+	close(in[0]);
+	close(in[1]);
+	sigaction(SIGUSR1, &old, NULL);
+}
+
 static void print_mask(void)
 {
 	struct sigaction sa;
@@ -271,6 +483,8 @@ int main(void)
 			print_listener();
 		} else if (!strcmp(how, "heard")) {
 			printf("heard %d\n", heard);
+		} else if (!strcmp(how, "rest")) {
+			print_rest();
 		} else {
 			for (long i = 0; i < n && strcmp(how, "threads"); i++)
 				wait_once(how, &wait);

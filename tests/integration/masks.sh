@@ -3,7 +3,7 @@
 # Probes hit by handlers that run under the mask of a waiting system call, and in threads that block all signals: a break trap
 # that is blocked would be the target's death.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
-plan 29
+plan 32
 
 target_program=$bin/masks
 target_start
@@ -20,6 +20,9 @@ is "unprobed: what is sent to a newborn thread waits until it opens its mask" "$
 say flood
 flood=$answer
 is "unprobed: what is sent to threads that block it waits" "$flood" "flood 0 150"
+say rest
+rest=$answer
+like "unprobed: what it blocks disturbs no wait" "$rest" "^rest( [a-z_]+ 0 1 0 1){12}$"
 say mask
 own=$answer
 before=$(blocked)
@@ -44,6 +47,10 @@ is "and once more" "$answer" "$born"
 for time in "none of many signals is lost" "nor of those that come later"; do
 	say flood
 	is "$time" "$answer" "$flood"
+done
+for time in "nor are waits disturbed by what it blocks" "and once more"; do
+	say rest
+	is "$time" "$answer" "$rest"
 done
 say block
 say mask

@@ -17,6 +17,8 @@
  * - rest: waits in many ways in a thread that blocks SIGTRAP, which is sent to it three times while
  *   it sleeps: "rest" and for each: its name, error, whether it ended early (!), SIGTRAPs that were
  *   pending at its end, and seen before and after SIGTRAP was opened
+ * - both: waits with a mask that blocks SIGTRAP when that and SIGUSR1 are pending: for each what
+ *   came in in the wait, and what afterwards: "both ..."
  * - block, unblock: all signals; what was blocked at the start
  * - quit
  */
@@ -399,6 +401,49 @@ static void print_rest(void)
 	sigaction(SIGUSR1, &old, NULL);
 }
 
+static char order[16];
+static volatile int norder;
+
+static void on_both(int sig)
+{
+	order[norder++ % (int)sizeof(order)] = sig == SIGTRAP ? 't' : 'u';
+}
+
+static void wait_both(const char *how, const sigset_t *mask)
+{
+	sigset_t both, old;
+
+	sigemptyset(&both);
+	sigaddset(&both, SIGTRAP);
+	sigaddset(&both, SIGUSR1);
+	pthread_sigmask(SIG_BLOCK, &both, &old);
+	norder = 0;
+	syscall(SYS_tgkill, getpid(), (int)syscall(SYS_gettid), SIGTRAP);
+	wait_once(how, mask); /* sends the other one */
+	printf(" %s %.*s", how, norder, order);
+	norder = 0;
+	pthread_sigmask(SIG_UNBLOCK, &both, NULL);
+	printf(",%.*s", norder, order);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+}
+
+static void print_both(void)
+{
+	static const char *const hows[] = {"suspend", "ppoll", "pselect", "epoll"};
+	struct sigaction both = {.sa_handler = on_both}, old;
+	sigset_t trap;
+
+	sigemptyset(&trap);
+	sigaddset(&trap, SIGTRAP);
+	sigaction(SIGTRAP, &both, NULL);
+	sigaction(SIGUSR1, &both, &old);
+	printf("both");
+	for (int i = 0; i < 4; i++)
+		wait_both(hows[i], &trap);
+	printf("\n");
+	sigaction(SIGUSR1, &old, NULL);
+}
+
 static void print_mask(void)
 {
 	struct sigaction sa;
@@ -485,6 +530,8 @@ int main(void)
 			printf("heard %d\n", heard);
 		} else if (!strcmp(how, "rest")) {
 			print_rest();
+		} else if (!strcmp(how, "both")) {
+			print_both();
 		} else {
 			for (long i = 0; i < n && strcmp(how, "threads"); i++)
 				wait_once(how, &wait);

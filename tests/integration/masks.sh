@@ -3,7 +3,7 @@
 # Probes hit by handlers that run under the mask of a waiting system call, and in threads that block all signals: a break trap
 # that is blocked would be the target's death.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
-plan 32
+plan 34
 
 target_program=$bin/masks
 target_start
@@ -23,6 +23,9 @@ is "unprobed: what is sent to threads that block it waits" "$flood" "flood 0 150
 say rest
 rest=$answer
 like "unprobed: what it blocks disturbs no wait" "$rest" "^rest( [a-z_]+ 0 1 0 1){12}$"
+say both
+both=$answer
+is "unprobed: only what is open comes in" "$both" "both suspend u,t ppoll u,t pselect u,t epoll u,t"
 say mask
 own=$answer
 before=$(blocked)
@@ -52,6 +55,8 @@ for time in "nor are waits disturbed by what it blocks" "and once more"; do
 	say rest
 	is "$time" "$answer" "$rest"
 done
+say both
+is "nor does it come in with what ends them" "$answer" "$both"
 say block
 say mask
 is "and those that it sets" "$answer" "$(echo "$own" | sed 's/ 200 / fffffffe7ffbfeff /')"

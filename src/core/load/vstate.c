@@ -16,19 +16,20 @@
 #include "core/load/vstate.h"
 
 #ifdef __SANITIZE_ADDRESS__ /* which is to see it when one is used after it was given back */
-#define MAX_SPARES 0u
+#define KEEPS_SPARES 0
 #else
-#define MAX_SPARES 64u
+#define KEEPS_SPARES 1
 #endif
+#define MAX_SPARES 64u
 
 static _Thread_local struct {
-	struct ebpf_vframe *frame[MAX_SPARES + 1];
+	struct ebpf_vframe *frame[MAX_SPARES];
 	u32 n;
 } spare;
 
 static void frame_free(struct ebpf_vframe *f)
 {
-	if (f && spare.n < MAX_SPARES) {
+	if (f && KEEPS_SPARES && spare.n < MAX_SPARES) {
 		spare.frame[spare.n++] = f;
 		return;
 	}

@@ -34,6 +34,7 @@
 #define RESTORE_WAIT_NS 10000000000ULL /* to stop once more, after its work */
 #define RESTORE_TRIES 3u
 #define CANDIDATES 64
+#define SEIZE_TRIES 4
 #define BIT(sig) (1ULL << ((sig)-1))
 #define SYNCHRONOUS (BIT(SIGSEGV) | BIT(SIGBUS) | BIT(SIGILL) | BIT(SIGFPE) | BIT(SIGTRAP))
 
@@ -632,29 +633,77 @@ void thread_update_way_back(struct thread *t)
 /* --- holding ------------------------------------------------------------------------------------
  */
 
-static int open_mem(struct thread *t)
+/* Nothing is mapped at 0, which is an error. Where there is no memory any more it is the end. */
+static bool mem_is_live(int mem)
 {
-	char path[64];
+	char c;
 
-	snprintf(path, sizeof(path), "/proc/%d/mem", t->pid);
-	t->mem = open(path, O_RDWR | O_CLOEXEC);
-	return t->mem < 0 ? -errno : 0;
+	return pread(mem, &c, 1, 0) != 0;
 }
 
-static int seize(pid_t pid, pid_t tid)
+/* -ESRCH: it has given its memory up, on its way out. */
+static int open_mem(pid_t pid, pid_t tid, int *out)
+{
+	_cleanup_close_ int mem = -1;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/mem", pid, tid);
+	mem = open(path, O_RDWR | O_CLOEXEC);
+	if (mem < 0)
+		return errno == ENOENT ? -ESRCH : -errno;
+	if (!mem_is_live(mem))
+		return -ESRCH;
+	*out = TAKE_FD(mem);
+	return 0;
+}
+
+static bool has_mem(pid_t pid, pid_t tid)
+{
+	_cleanup_close_ int mem = -1;
+
+	return open_mem(pid, tid, &mem) != -ESRCH;
+}
+
+/* Has another program taken the place of the one that was to be stopped? */
+static bool is_another(const struct thread *t)
+{
+	return t->bare || (t->mem >= 0 && !mem_is_live(t->mem));
+}
+
+/*
+ * The kernel says EPERM of what is traced, of what is just ending, and of what may not be traced,
+ * by the state it found. The one that is read afterwards may be the next: who traced it has gone,
+ * or the first thread has made room for the one that executes another program.
+ */
+static int why_not_seized(struct thread *t, pid_t tid)
 {
 	struct probe_task task;
-	int err;
 
-	if (!ptrace(PTRACE_SEIZE, tid, NULL, (void *)THREAD_OPTIONS))
-		return 0;
-	err = -errno;
-	if (err != -EPERM || probe_task_read(pid, tid, &task) || !task.tracer)
-		return err;
+	if (!has_mem(t->pid, tid) || probe_task_read(t->pid, tid, &task) || task.state == 'Z' ||
+	    task.state == 'X')
+		return -ESRCH;
 	/* it did not stop in time at an earlier attempt: it is ours all the same */
 	if (task.tracer == getpid())
 		return 0;
-	return task_tracer_passes(&task) ? -EAGAIN : err;
+	if (task.tracer)
+		return task_tracer_passes(&task) ? -EAGAIN : -EBUSY;
+	if (tid != t->pid || !is_another(t))
+		return -EPERM;
+	t->gone = t->executed = true;
+	return -ESRCH;
+}
+
+/* What is denied for good is denied again. */
+static int seize(struct thread *t, pid_t tid)
+{
+	int err = -EPERM;
+
+	for (int try = 0; try < SEIZE_TRIES && err == -EPERM; try++) {
+		if (!ptrace(PTRACE_SEIZE, tid, NULL, (void *)THREAD_OPTIONS))
+			return 0;
+		err = errno == EPERM ? why_not_seized(t, tid) : -errno;
+	}
+	return err == -EBUSY ? -EPERM : err;
 }
 
 static int hold_one(struct thread *t, pid_t tid)
@@ -663,7 +712,7 @@ static int hold_one(struct thread *t, pid_t tid)
 
 	t->tid = tid;
 	t->gone = t->executed = t->running = false;
-	ret = seize(t->pid, tid);
+	ret = seize(t, tid);
 	if (ret)
 		return ret;
 	t->held_at_ns = osl_now_ns();
@@ -717,6 +766,8 @@ int thread_hold(struct thread *t)
 	int ret, err = -ESRCH;
 	u32 n;
 
+	/* before anything is stopped: it shows later on whether it is still that program's */
+	t->bare = open_mem(t->pid, t->pid, &t->mem) == -ESRCH;
 	ret = candidates(t, v, &n);
 	if (ret)
 		return ret;
@@ -727,8 +778,12 @@ int thread_hold(struct thread *t)
 			err = ret;
 	}
 	if (!t->held)
-		return refused(t, err);
-	ret = open_mem(t);
+		return refused(t, t->executed ? -ESRCH : err);
+	if (t->mem >= 0 && !mem_is_live(t->mem)) {
+		t->executed = true;
+		return thread_fail_gone(t, "while it was being stopped");
+	}
+	ret = t->mem < 0 ? open_mem(t->pid, t->pid, &t->mem) : 0;
 	if (ret)
 		return thread_fail(t, ret, "cannot open the memory of process %d: %s", t->pid,
 				   strerror(-ret));

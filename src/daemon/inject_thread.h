@@ -42,6 +42,7 @@ struct thread {
 	bool running;  /* held, but not stopped: it did not come to a stop in time */
 	bool denied;   /* ptrace may not be used on any thread */
 	bool executed; /* gone: the process executes another program */
+	bool bare;     /* when it was looked at first, its first thread had no memory any more */
 	struct remote_regs saved;
 	size_t xstate_len;
 	u8 xstate[THREAD_XSTATE_MAX];

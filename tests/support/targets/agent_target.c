@@ -168,13 +168,24 @@ static int mode_crew(void)
 	return mode_call();
 }
 
+static void wake(int sig)
+{
+}
+
+/* until SIGUSR1: what the kernel says of the rest, and the time by the clock, in microseconds */
 static int mode_sleep(void)
 {
-	struct timespec ts = {0, 700000000};
-	double t = now();
-	int ret = nanosleep(&ts, NULL);
+	struct timespec ts = {3600, 0}, rest = ts;
+	double t;
+	int ret;
 
-	return printf("done %d %d %d\n", ret, ret ? errno : 0, (int)((now() - t) * 1000)) < 0;
+	signal(SIGUSR1, wake);
+	t = now();
+	ret = nanosleep(&ts, &rest);
+	t = now() - t;
+	return printf("done %d %d %ld %ld\n", ret, ret ? errno : 0,
+		      (ts.tv_sec - rest.tv_sec) * 1000000L - rest.tv_nsec / 1000,
+		      (long)(t * 1e6)) < 0;
 }
 
 static int mode_epoll(void)

@@ -70,6 +70,7 @@ static int check(const struct bpf_insn *insns, u32 n, struct ebpf_proof *proof)
 	ebpf_log_end(&log);
 	zeroed = facts.subprog[0].zero;
 	ebpf_facts_free(&facts);
+	ebpf_proof_free(&none);
 	return r;
 }
 

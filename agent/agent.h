@@ -697,6 +697,7 @@ void withheld_set(u64 thread, u32 tid, u64 which, u64 mask);
  * that would block ours. */
 void withheld_calls(u64 thread, u64 sp, u64 nr);
 int withheld_called(u64 thread, u64 sp);
+void withheld_restore(u64 thread, u64 which); /* in a handler of ours, even within walls */
 void withheld_forked(void);
 void withheld_take(const struct agent_withheld_list *l);
 /* @settled: no thread will meet a stub any more. Without a list they are forgotten. */
@@ -726,6 +727,13 @@ bool crowd_unsettled(void);
 bool crowd_needs_traps(u64 thread);
 /* @l gets what the injection is to block. */
 void crowd_end(struct agent_withheld_list *l);
+
+/* handling.c: the application's handlers for what was sent, until they return */
+/* The handler that is about to be called with @frame, whose context is @uc, blocks @blocks. */
+void handling_begin(u64 frame, u64 restorer, u64 blocks, const struct osl_ucontext *uc);
+bool handling_ended(struct osl_ucontext *uc); /* is the fault at @uc the end of one? */
+bool handling_before(u64 frame, u64 *which);  /* what is withheld when @frame's returns */
+void handling_forget(void);		      /* from here on they return as the application says */
 
 /* heldback.c: our signals that came to a thread that would have blocked them */
 void heldback_put(const siginfo_t *info, struct osl_ucontext *uc);

@@ -88,6 +88,7 @@ void crowd_end(struct agent_withheld_list *l)
 	if (!site_guarded()) {
 		sig_close_masks();
 		sigframe_close(crowd->who, crowd->n);
+		handling_forget();
 		withheld_give_back(l, settled);
 		heldback_give_back();
 	}

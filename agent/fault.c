@@ -105,6 +105,8 @@ void agent_on_fault(int sig, siginfo_t *info, struct osl_ucontext *uc)
 		agent_on_trap(SIGTRAP, info, uc);
 		return;
 	}
+	if (sig == SIGSEGV && info->si_code > 0 && handling_ended(uc))
+		return;
 	if (was_cut(sig, info, uc))
 		return;
 	osl_regs_from_ucontext(&regs, uc);

@@ -312,15 +312,18 @@ static void begin_handler(struct osl_ucontext *to, u64 handler, int sig, siginfo
 	to->fpstate = 0; /* as the kernel has set it for our own */
 }
 
+/* What a handler blocks beside what is blocked already. */
+static u64 blocks(int sig, const struct agent_sigaction *act)
+{
+	return act->mask | (act->flags & SA_NODEFER ? 0 : BIT(sig));
+}
+
 /* At once with the mask: a handler that has not begun is never interrupted. */
 void sig_enter(int sig, const struct agent_sigaction *act, siginfo_t *info, struct osl_ucontext *uc)
 {
-	u64 mask = uc->sigmask | act->mask;
+	u64 mask = (uc->sigmask | blocks(sig, act)) & ~OURS;
 	struct osl_ucontext to;
 
-	if (!(act->flags & SA_NODEFER))
-		mask |= BIT(sig);
-	mask &= ~OURS;
 	stack_note(uc, FRAME_OF(uc), false);
 	if (agent.shadow_stack) { /* it has no token for that */
 		SYS6(__NR_rt_sigprocmask, SIG_SETMASK, &mask, NULL, MASK_BYTES, 0, 0);
@@ -352,6 +355,8 @@ void sig_call(int sig, const struct agent_sigaction *act, siginfo_t *info, struc
 		memcpy((void *)((u64)uc + FRAME_UC_SIZE), info, sizeof(*info));
 		info = (siginfo_t *)((u64)uc + FRAME_UC_SIZE);
 	}
+	if (info->si_code <= 0 && index_of((u64)sig) >= 0)
+		handling_begin(FRAME_OF(uc), restorer, blocks(sig, act), uc);
 	sig_enter(sig, act, info, uc);
 }
 

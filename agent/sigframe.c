@@ -172,6 +172,7 @@ static void close_frame(struct walk *w, u64 at, const struct osl_ucontext *uc)
 	const struct note *note = note_of(at);
 	u64 which = note ? note->which : w->which;
 
+	handling_before(at - 8, &which);
 	if (which & ~uc->sigmask && !returns_to_hit(uc))
 		set_mask(w, at, uc->sigmask | which);
 }

@@ -177,6 +177,16 @@ void withheld_set(u64 thread, u32 tid, u64 which, u64 mask)
 		set(n, needed ? tid : 0, which);
 }
 
+void withheld_restore(u64 thread, u64 which)
+{
+	struct note *n = find(thread);
+
+	if (!n)
+		return;
+	store_relaxed(&n->which, (u32)(which & SIG_OURS));
+	n->wait = 0;
+}
+
 void withheld_forked(void)
 {
 	u64 which = withheld_get(arch_thread_pointer(), 0);

@@ -16,14 +16,24 @@
  * - hold: a thread that blocks SIGTRAP is sent it, by its number; held, and let, where it opens its
  *   mask first: "held P main M own O", whether it is pending there, and how many handlers have run
  * in the first thread and in that one
+ * - within HOW: a handler sends itself each of them: how they are nested, SIGNAL/MASK(...). HOW:
+ *   plain, nodefer, full (all are masked), on (an alternate stack), opens (the handler opens its
+ *   mask), jumps, leaps (out of it, with the mask of before or the handler's): "within HOW ...
+ *   pending P mask M", what is so at the end; the same for each of them
+ * - stay: a handler, sent its signal by itself, says "stays" and reads a line before it returns:
+ *   "stayed N mask M", how often it was called, and the mask then
+ * - rush N HOW: as flood, with all of them: "rush N over O deepest D", O how many began on top of
+ *   one of their own kind that had not begun
  * - count: "work N", how often work() was called
  * - quit
  */
 #include <errno.h>
 #include <pthread.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -37,8 +47,8 @@ static const int sent[] = {SIGSEGV, SIGBUS, SIGTRAP, SIGFPE, SIGILL};
 #define OPEN 3
 #define SENT (sizeof(sent) / sizeof(sent[0]))
 
-static char line[512];
-static size_t said;
+static char line[1024];
+static volatile size_t said;
 static long worked;
 static volatile int depth, deepest;
 static atomic_long handled;
@@ -269,6 +279,151 @@ static void hold(void)
 	held('h');
 }
 
+/* --- handlers on top of handlers ----------------------------------------------------------------
+ */
+
+static const char *how;
+static sigjmp_buf out;
+static volatile int begun;
+
+static void send_own(int sig)
+{
+	syscall(SYS_tgkill, getpid(), syscall(SYS_gettid), sig);
+}
+
+static unsigned which_of(const sigset_t *set)
+{
+	unsigned which = 0;
+
+	for (size_t i = 0; i < SENT; i++)
+		which |= (unsigned)(sigismember(set, sent[i]) > 0) << i;
+	return which;
+}
+
+static void on_within(int sig, siginfo_t *info, void *context)
+{
+	sigset_t mask;
+
+	sigprocmask(SIG_BLOCK, NULL, &mask);
+	said += (size_t)sprintf(line + said, " %d/%x(", sig, which_of(&mask));
+	work(sig);
+	if (begun++ == 0) {
+		for (size_t i = 0; i < SENT; i++)
+			send_own(sent[i]);
+		if (!strcmp(how, "opens")) {
+			sigemptyset(&mask);
+			sigaddset(&mask, sig);
+			sigprocmask(SIG_UNBLOCK, &mask, NULL);
+		}
+		if (!strcmp(how, "jumps"))
+			siglongjmp(out, 1);
+		if (!strcmp(how, "leaps"))
+			longjmp(out, 1);
+	}
+	said += (size_t)sprintf(line + said, ")");
+}
+
+static void handle_as(void (*handler)(int, siginfo_t *, void *))
+{
+	struct sigaction sa = {.sa_sigaction = handler, .sa_flags = SA_SIGINFO};
+
+	if (!strcmp(how, "nodefer"))
+		sa.sa_flags |= SA_NODEFER;
+	if (!strcmp(how, "on"))
+		sa.sa_flags |= SA_ONSTACK;
+	if (!strcmp(how, "full"))
+		sigfillset(&sa.sa_mask);
+	for (size_t i = 0; i < SENT; i++)
+		sigaction(sent[i], &sa, NULL);
+}
+
+static void one_within(int sig)
+{
+	sigset_t pending, mask, none;
+
+	said = 0;
+	line[0] = 0;
+	begun = 0;
+	if (!sigsetjmp(out, strcmp(how, "leaps")))
+		send_own(sig);
+	sigpending(&pending);
+	sigprocmask(SIG_BLOCK, NULL, &mask);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	printf("%s%s pending %x mask %x", sig == sent[0] ? "" : ",", line, which_of(&pending),
+	       which_of(&mask));
+}
+
+static void within(const char *as)
+{
+	stack_t alternate = {.ss_size = STACK}, before;
+
+	how = as;
+	alternate.ss_sp = malloc(STACK);
+	sigaltstack(&alternate, &before);
+	handle_as(on_within);
+	printf("within %s:", how);
+	for (size_t i = 0; i < SENT; i++)
+		one_within(sent[i]);
+	printf("\n");
+	sigaltstack(&before, NULL);
+	free(alternate.ss_sp);
+}
+
+static void on_stay(int sig, siginfo_t *info, void *context)
+{
+	char go[16];
+
+	work(sig);
+	if (begun++ > 0)
+		return;
+	send_own(sig);
+	printf("stays\n");
+	if (!fgets(go, sizeof(go), stdin))
+		begun = -1;
+}
+
+static void stay(void)
+{
+	sigset_t mask;
+
+	how = "plain";
+	begun = 0;
+	handle_as(on_stay);
+	send_own(SIGTRAP);
+	sigprocmask(SIG_BLOCK, NULL, &mask);
+	printf("stayed %d mask %x\n", begun, which_of(&mask));
+}
+
+static volatile long over;
+
+static void on_rush(int sig, siginfo_t *info, void *context)
+{
+	const greg_t *regs = ((ucontext_t *)context)->uc_mcontext.gregs;
+
+	over += regs[REG_RIP] == (greg_t)on_rush && regs[REG_RDI] == sig;
+	on_flood(sig);
+}
+
+static void *rushes(void *arg)
+{
+	int tid;
+
+	while ((tid = atomic_load(&to)) >= 0)
+		for (size_t i = 0; tid && i < SENT; i++)
+			syscall(SYS_tgkill, getpid(), tid, sent[i]);
+	return arg;
+}
+
+static void rush(long n, const char *as)
+{
+	how = as;
+	over = 0;
+	handle_as(on_rush);
+	meet(works, rushes, n);
+	printf("rush %ld over %ld deepest %d\n", n, over, deepest);
+}
+
 static void flood(long n)
 {
 	handle(NULL, on_flood);
@@ -285,7 +440,7 @@ static void race(long n)
 
 int main(void)
 {
-	char command[64];
+	char command[64], as[16];
 	long n;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
@@ -299,12 +454,18 @@ int main(void)
 			hold();
 		else if (!strcmp(command, "held\n") || !strcmp(command, "let\n"))
 			held(*command);
+		else if (!strcmp(command, "stay\n"))
+			stay();
 		else if (!strcmp(command, "count\n"))
 			printf("work %ld\n", worked);
 		else if (sscanf(command, "flood %ld", &n) == 1)
 			flood(n);
 		else if (sscanf(command, "race %ld", &n) == 1)
 			race(n);
+		else if (sscanf(command, "within %15s", as) == 1)
+			within(as);
+		else if (sscanf(command, "rush %ld %15s", &n, as) == 2)
+			rush(n, as);
 		else
 			break;
 	}

@@ -3,7 +3,7 @@
 # Signals of faults and traps that somebody sends, several at a time and without end: handlers see them in the kernel's order,
 # each as if it had come alone, and the stack holds what the kernel would have put there.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
-plan 21
+if [ "${EBPFRT_PROBE:-}" = auto ]; then plan 45; else plan 48; fi
 
 target_program=$bin/sent
 target_start
@@ -12,6 +12,22 @@ for how in unblock suspend; do
 	eval "plain_$how=\$answer"
 done
 like "unprobed: all of them, each in the one before" "$plain_unblock" "^unblock 11:1:1[ch]( [0-9]+:[0-9]:[0-9][ch]){4}$|^unblock( [0-9]+:[0-9]:[0-9][ch]){5}$"
+hows="plain nodefer full on opens jumps leaps"
+for how in $hows; do
+	say within $how
+	eval "within_$how=\$answer"
+done
+like "unprobed: what a handler blocks waits for its end" "$within_full" "^within full:( [0-9]+/1f\(\)){6} pending 0 mask 0,"
+like "unprobed: or comes in where it opens its mask" "$within_opens" "^within opens: 11/1\(.* 11/1\(\)\) pending 0 mask 0,"
+like "unprobed: the mask stays when it is left by longjmp()" "$within_leaps" "pending 10 mask 10$"
+for how in plain full; do
+	say rush 2000 $how
+	like "unprobed: a rush, $how: none on top of its own kind" "$answer" "^rush 2000 over 0 deepest [1-5]$"
+done
+say stay
+say go
+stayed=$answer
+like "unprobed: one that stays" "$stayed" "^stayed 2 mask 0$"
 say race 500
 like "unprobed: nothing is interrupted within an instruction" "$answer" "^race 500 pushed [0-9]+ wrong 0$"
 say flood 2000
@@ -32,6 +48,14 @@ done
 say flood 2000
 is "a flood: the stack is enough" "${answer% *}" "flood 2000 deepest"
 [ "${answer##* }" -le 2 ] && ok "and nothing is nested that blocks itself" || not_ok "and nothing is nested that blocks itself" "$answer"
+for how in $hows; do
+	say within $how
+	eval "want=\$within_$how"
+	is "in handlers, $how: the same" "$answer" "$want"
+done
+say stay
+say go
+is "one that stays: called as often as unprobed" "$answer" "$stayed"
 say hold
 is "what waits for a thread" "$answer" "held 1 main 0 own 0"
 say count
@@ -61,5 +85,29 @@ for how in unblock suspend; do
 	eval "want=\$plain_$how"
 	is "$how: the same afterwards" "$answer" "$want"
 done
+for how in $hows; do
+	say within $how
+	eval "want=\$within_$how"
+	is "in handlers, $how: the same afterwards" "$answer" "$want"
+done
+
+# only where breaks stand: where jumps do the target does not survive a rush of all five
+if [ "${EBPFRT_PROBE:-}" != auto ]; then
+	attach_start "$target" "$bin/count.bpf.o" --prog on_work=uprobe:sent:work --prog on_work_done=uretprobe:sent:work
+	for how in plain full plain; do
+		say rush 3000 $how
+		like "a rush, $how: none on top of its own kind" "$answer" "^rush 3000 over 0 deepest [1-5]$"
+	done
+	attach_stop INT
+fi
+
+# a handler under way: it returns to what was there when it was called
+attach_start "$target" "$bin/count.bpf.o" --prog on_work=uprobe:sent:work --prog on_work_done=uretprobe:sent:work
+say stay
+is "a handler stays" "$answer" stays
+attach_stop INT
+is "detach while it is under way" "$attach_status" 0
+say go
+is "it returns, and is called again" "$answer" "$stayed"
 target_quit
 is "it ends well" "$target_status" 0

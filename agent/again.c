@@ -285,7 +285,11 @@ void again_held_back(struct osl_ucontext *uc)
 		uc->ip -= INSN_SYSCALL;
 		leave(uc);
 	}
-	/* it is about to go on, or on its way there from this */
-	if (uc->ip == ip && (uc->ax == __NR_restart_syscall || agent_contains(ip)))
+	/*
+	 * It is about to go on. Of those that come in while this leaves, each one returns: did they
+	 * leave, too, they would lie on each other for as long as more come. The sleep ends with
+	 * EINTR then.
+	 */
+	if (uc->ip == ip && uc->ax == __NR_restart_syscall && !agent_contains(ip))
 		leave(uc);
 }

@@ -427,7 +427,9 @@ static int target_init(struct target *t, char why[PROBE_WHY_MAX])
 		err = stats_new(t);
 	if (!err)
 		err = watch_exit(t);
-	if (err)
+	if (err == -ESRCH)
+		snprintf(why, PROBE_WHY_MAX, "process %d does not exist any more", t->pid);
+	else if (err)
 		snprintf(why, PROBE_WHY_MAX, "cannot make process %d a target: %s", t->pid,
 			 strerror(-err));
 	return err;

@@ -100,34 +100,35 @@ static int types_of(const char *name, const char *path, const struct btf **out)
 struct alias {
 	const struct btf *btf;
 	struct btf *slice;
+	u64 offset;
 	char *name; /* SPEC_TEXT_MAX: the last that was tried */
 	int err;
 };
 
-static int try_alias(const char *name, void *cookie)
+static int try_alias(const struct probe_symbol *sym, void *cookie)
 {
 	struct alias *a = cookie;
 
-	snprintf(a->name, SPEC_TEXT_MAX, "%.*s", (int)strcspn(name, "@"), name);
+	if (sym->offset != a->offset)
+		return 0;
+	snprintf(a->name, SPEC_TEXT_MAX, "%.*s", (int)strcspn(sym->name, "@"), sym->name);
 	a->err = btf_slice(a->btf, a->name, &a->slice);
 	return a->err != -ENOENT;
 }
 
-/* By another of its names, which @name is then. */
+/* By another of its names, which @name is then: types made from DWARF know all, others one. */
 static int slice_by_alias(const struct btf *btf, const struct place *place, char *name,
 			  struct btf **out)
 {
-	struct alias a = {.btf = btf, .name = name, .err = -ENOENT};
+	struct alias a = {.btf = btf, .offset = place->offset, .name = name, .err = -ENOENT};
 	struct probe_elf *elf = NULL;
 	char why[PROBE_WHY_MAX];
 	int err = probe_elf_open(place->path, &elf, why);
-	u64 addr;
 
 	if (err)
 		return err;
-	addr = probe_elf_offset_to_addr(elf, place->offset);
+	probe_elf_each(elf, try_alias, &a);
 	probe_elf_free(&elf);
-	btf_function_names(place->path, now.types->opts.debuginfo_dir, addr, try_alias, &a);
 	*out = a.slice;
 	return a.err;
 }

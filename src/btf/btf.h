@@ -114,15 +114,6 @@ int btf_for_binary(const struct btf_request *request, const char *binary, struct
  */
 int btf_slice(const struct btf *btf, const char *name, struct btf **out);
 
-/*
- * Call @fn with each name that the function at the virtual address @addr of @binary has, there and
- * in its separate debug file, until it returns something else than 0, which comes back. 0: no more
- * names; -ENOENT, -ENOMEM.
- */
-typedef int (*btf_name_fn)(const char *name, void *cookie);
-int btf_function_names(const char *binary, const char *debuginfo_dir, uint64_t addr, btf_name_fn fn,
-		       void *cookie);
-
 /* For bpf_object_open_opts.btf_custom_path. 0, or -errno with a sentence in @why. */
 int btf_view_make(const struct btf_request *request, struct btf_view *out, char *why,
 		  size_t why_size);

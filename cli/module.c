@@ -14,28 +14,12 @@
 
 #include "base/cleanup.h"
 
-static int add_file(struct probe_files *files, const char *path)
-{
-	char **v;
-
-	for (u32 i = 0; i < files->n; i++) {
-		if (!strcmp(files->v[i], path))
-			return 0;
-	}
-	v = realloc(files->v, (files->n + 1) * sizeof(*v));
-	if (!v)
-		return -ENOMEM;
-	files->v = v;
-	v[files->n] = strdup(path);
-	return v[files->n] ? (files->n++, 0) : -ENOMEM;
-}
-
 static int add_files(struct probe_files *files, const struct probe_files *more)
 {
 	int err = 0;
 
 	for (u32 i = 0; !err && i < more->n; i++)
-		err = add_file(files, more->v[i]);
+		err = probe_files_add(files, more->v[i]);
 	return err;
 }
 
@@ -82,7 +66,7 @@ static int gather(struct modules *m, const char *module, const struct spec_scope
 		  u32 nscopes, const char *const *beside)
 {
 	struct probe_files needed = {0};
-	int err = add_file(&m->files, module);
+	int err = probe_files_add(&m->files, module);
 
 	if (!err)
 		err = gather_targets(m, module, scopes, nscopes);
@@ -94,7 +78,7 @@ static int gather(struct modules *m, const char *module, const struct spec_scope
 		probe_files_free(&needed);
 	}
 	for (; !err && *beside; beside++)
-		err = add_file(&m->files, *beside);
+		err = probe_files_add(&m->files, *beside);
 	return err;
 }
 

@@ -161,16 +161,8 @@ static int find_mapped(const char *name, pid_t pid, char *path, char *why)
 static int take_mapped(const struct probe_mapping *m, pid_t pid, struct probe_files *files)
 {
 	char path[PATH_MAX], why[SPEC_WHY_MAX];
-	char **v;
 
-	if (reach(m, pid, path, why))
-		return 0;
-	v = realloc(files->v, (files->n + 1) * sizeof(*v));
-	if (!v)
-		return -ENOMEM;
-	files->v = v;
-	v[files->n] = strdup(path);
-	return v[files->n] ? (files->n++, 0) : -ENOMEM;
+	return reach(m, pid, path, why) ? 0 : probe_files_add(files, path);
 }
 
 int spec_mapped_files(pid_t pid, struct probe_files *out)

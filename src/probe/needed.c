@@ -227,23 +227,29 @@ static bool look_for(const struct probe_needed *by, const char *file, const char
 	       look_in(by->runpath, file, name, path) || look_in(usual, "", name, path);
 }
 
-static int add_file(struct probe_files *files, const char *path)
+int probe_files_add(struct probe_files *files, const char *path)
 {
-	char real[PATH_MAX];
 	char **v;
 
-	if (!realpath(path, real) || files->n == NEEDED_MAX)
-		return 0;
 	for (u32 i = 0; i < files->n; i++) {
-		if (!strcmp(files->v[i], real))
+		if (!strcmp(files->v[i], path))
 			return 0;
 	}
 	v = realloc(files->v, (files->n + 1) * sizeof(*v));
 	if (!v)
 		return -ENOMEM;
 	files->v = v;
-	v[files->n] = strdup(real);
+	v[files->n] = strdup(path);
 	return v[files->n] ? (files->n++, 0) : -ENOMEM;
+}
+
+static int add_file(struct probe_files *files, const char *path)
+{
+	char real[PATH_MAX];
+
+	if (!realpath(path, real) || files->n == NEEDED_MAX)
+		return 0;
+	return probe_files_add(files, real);
 }
 
 static int add_needed(struct probe_files *files, const char *file)

@@ -223,8 +223,9 @@ static bool is_jumped_to(const char *symbol)
 	return (cold && (!cold[5] || cold[5] == '.')) || strstr(symbol, ".__part.");
 }
 
-/* Does the function around @offset return twice, by any of its names? */
-static const char *twice_name(struct probe_elf *elf, u64 offset)
+/* The first name of the function around @offset that is one of those, or NULL. */
+static const char *any_name(struct probe_elf *elf, u64 offset,
+			    bool (*is)(const struct probe_elf *elf, const char *name))
 {
 	const struct probe_function *v;
 	struct probe_symbol sym;
@@ -234,9 +235,20 @@ static const char *twice_name(struct probe_elf *elf, u64 offset)
 		return NULL;
 	n = probe_functions_at(elf, sym.addr, &v);
 	for (size_t i = 0; i < n; i++)
-		if (returns_more_than_once(v[i].name))
+		if (is(elf, v[i].name))
 			return v[i].name;
 	return NULL;
+}
+
+static bool is_twice_name(const struct probe_elf *elf, const char *name)
+{
+	return returns_more_than_once(name);
+}
+
+/* Does the function around @offset return twice, by any of its names? */
+static const char *twice_name(struct probe_elf *elf, u64 offset)
+{
+	return any_name(elf, offset, is_twice_name);
 }
 
 static int refuse_twice(const char *symbol, char why[PROBE_WHY_MAX])
@@ -307,17 +319,7 @@ static bool is_guarded_name(const struct probe_elf *elf, const char *name)
 /* Are return addresses put back where the function is entered? By any of its names. */
 static bool is_guarded(struct probe_elf *elf, u64 offset)
 {
-	const struct probe_function *v;
-	struct probe_symbol sym;
-	size_t n;
-
-	if (probe_elf_symbol_at(elf, offset, &sym))
-		return false;
-	n = probe_functions_at(elf, sym.addr, &v);
-	for (size_t i = 0; i < n; i++)
-		if (is_guarded_name(elf, v[i].name))
-			return true;
-	return false;
+	return any_name(elf, offset, is_guarded_name) != NULL;
 }
 
 /* What it makes of the return address is nobody's business. */

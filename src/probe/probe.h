@@ -165,6 +165,8 @@ struct probe_files {
  * first, then what it needs, breadth first. What isn't found is left out. 0 or -ENOMEM.
  */
 int probe_files_needed(const char *path, struct probe_files *out);
+/* @path, unless it is there already. 0 or -ENOMEM. */
+int probe_files_add(struct probe_files *files, const char *path);
 void probe_files_free(struct probe_files *files); /* idempotent */
 
 /*

@@ -376,7 +376,7 @@ static int kern_ctx(struct verify *v, const struct verify_access *a)
 {
 	const struct ebpf_vreg *reg = verify_reg(v, a->regno);
 	const char *name = ebpf_ctx_struct(v->prog->prog_type);
-	char tnum[48];
+	int err;
 
 	if (reg->obj)
 		return verify_target_load(v, a, ~0u, false);
@@ -385,15 +385,9 @@ static int kern_ctx(struct verify *v, const struct verify_access *a)
 				   "Cannot access kernel 'struct %s' from non-GPL compatible "
 				   "program\n",
 				   name);
-	if (a->off < 0)
-		return verify_fail(v, EACCES, "R%d is ptr_%s invalid negative access: off=%d\n",
-				   a->regno, name, a->off);
-	if (!ebpf_scalar_is_const(&reg->val) || reg->val.var_off.value)
-		return verify_fail(v, EACCES,
-				   "R%d is ptr_%s invalid variable offset: off=%d, var_off=%s\n",
-				   a->regno, name, a->off, verify_tnum_text(&reg->val, tnum));
-	if (a->write)
-		return verify_fail(v, EACCES, "only read is supported\n");
+	err = verify_member_only(v, a, name);
+	if (err)
+		return err;
 	if ((u32)a->off >= reg->mem_size)
 		return verify_fail(v, EACCES, "access beyond struct %s at off %u size %u\n", name,
 				   (u32)a->off, a->size);

@@ -40,6 +40,8 @@ int verify_mem_arg(struct verify *v, u32 regno, u32 size, bool write, bool zero,
 		   struct verify_raw *raw);
 /* One store of @size bytes of unknown contents at @off, as by an instruction. */
 int verify_store_unknown(struct verify *v, u32 regno, s32 off, u32 size);
+/* Of a structure that isn't the program's, @name to people, members are read, at known places. */
+int verify_member_only(struct verify *v, const struct verify_access *a, const char *name);
 /* A load through a pointer into the target, into @dst (~0: nowhere). */
 int verify_target_load(struct verify *v, const struct verify_access *a, u32 dst, bool sext);
 int verify_map_region(struct verify *v, const struct verify_access *a);

@@ -110,12 +110,11 @@ int verify_target_context(struct verify *v, u32 off, u32 size, u32 dst)
 	return 0;
 }
 
-static int unfit(struct verify *v, const struct verify_access *a)
+int verify_member_only(struct verify *v, const struct verify_access *a, const char *name)
 {
 	const struct ebpf_vreg *reg = verify_reg(v, a->regno);
-	char name[64], tnum[48];
+	char tnum[48];
 
-	verify_target_name(v, reg, name);
 	if (a->off < 0)
 		return verify_fail(v, EACCES, "R%d is ptr_%s invalid negative access: off=%d\n",
 				   a->regno, name, a->off);
@@ -134,7 +133,8 @@ int verify_target_load(struct verify *v, const struct verify_access *a, u32 dst,
 	bool vague = reg->flags & VREG_MAYFAULT;
 	char why[EBPF_TARGET_WHY] = "";
 	u32 id;
-	int r = unfit(v, a);
+	char name[64];
+	int r = verify_member_only(v, a, verify_target_name(v, verify_reg(v, a->regno), name));
 
 	r = r ? r : ebpf_target_field(&v->target, reg->obj, (u32)a->off, a->size, &id, &vague, why);
 	if (r)

@@ -124,7 +124,7 @@ static bool copy_text(u8 *to, u64 from, u32 size)
 	return true;
 }
 
-static bool copy_in(const struct ebpf_callee *f, const u64 *args, u32 off, struct target_call *c)
+static bool copy_in(const struct ebpf_callee *f, const u64 *args, struct target_call *c)
 {
 	for (u32 i = 0; i < ebpf_callee_nargs(f); i++) {
 		const struct ebpf_callee_value *v = &f->arg[i];
@@ -257,7 +257,7 @@ static bool call(struct ebpf_run *run, const struct ebpf_callee *f, const u64 *a
 	c->a = a;
 	c->f = a->open ? (struct jump_frame *)a->frame : NULL;
 	c->errno_at = ((int *(*)(void))errno_fn)();
-	if (!copy_in(f, args, run->callee, c))
+	if (!copy_in(f, args, c))
 		return false;
 	ebpf_native_prepare(f, args, c->copy, &c->n);
 	sp = take(&top, c->n.nstack * 8ull, 16);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * A target with one LAYOUT of core_kinds.h. It says, a line each, what a program that reads its struct rec should find: the
- * compiler's own word for it.
+ * A target with one LAYOUT of core_kinds.h. It says, a line each, what a program that reads its
+ * struct rec should find: the compiler's own word for it.
  */
 #include <stddef.h>
 #include <stdio.h>
@@ -25,18 +25,14 @@ static void say(const char *name, long value)
 	printf("%s %ld\n", name, value);
 }
 
-int main(void)
+static void fill(struct rec *r, char *name)
 {
-	struct rec *r = calloc(1, sizeof(*r));
-	char name[] = "name";
-
 	memset(r, 0xa5, sizeof(*r));
 	r->name = name;
 #if LAYOUT == RENAMED
 	r->count = -42;
 	r->bits = 5;
 	r->digits[2] = 1002;
-	say("value_offset", offsetof(struct rec, count));
 #elif LAYOUT == POINTER
 	r->value = malloc(sizeof(*r->value));
 	*r->value = -42;
@@ -53,8 +49,23 @@ int main(void)
 #endif
 #if LAYOUT != REMOVED
 	r->mode = LAYOUT == BITFIELD ? 9 : -9;
+	r->subs[1].x = 2001;
+	r->subs[1].y = -3;
+#endif
+#if LAYOUT == POINTER
+	r->sub->x = 2002;
+#elif LAYOUT != REMOVED
+	r->sub.x = 2002;
+#endif
+}
+
+/* What a reader finds, and where; nothing of it is there when it is removed. */
+static void say_values(const struct rec *r)
+{
+#if LAYOUT != REMOVED
 	say("value", -42);
-	#if LAYOUT == RENAMED
+#if LAYOUT == RENAMED
+	say("value_offset", offsetof(struct rec, count));
 	say("flags", r->bits);
 #elif LAYOUT == POINTER
 	say("flags", *r->flags);
@@ -63,12 +74,7 @@ int main(void)
 #endif
 	say("mode", LAYOUT == BITFIELD ? 9 : -9);
 	say("number", 1002);
-	r->subs[1].x = 2001;
-	r->subs[1].y = -3;
-#if LAYOUT == POINTER
-	r->sub->x = 2002;
-#else
-	r->sub.x = 2002;
+#if LAYOUT != POINTER
 	say("subs_x_offset", offsetof(struct rec, subs[1].x));
 	say("sub_y_offset", offsetof(struct rec, sub.y));
 	say("subs_size", sizeof(r->subs));
@@ -93,14 +99,14 @@ int main(void)
 	say("blue", BLUE);
 #endif
 #endif
+}
+
+static void say_what_exists(void)
+{
 	say("value_exists", HAS(ALL_BUT(IS(RENAMED) | IS(POINTER) | IS(REMOVED))));
 	say("sub_exists", HAS(ALL_BUT(IS(POINTER) | IS(REMOVED))));
 	say("numbers_exist", HAS(ALL_BUT(IS(POINTER) | IS(REMOVED) | IS(RENAMED))));
 	say("name_exists", 1);
-	say("name", name[1]);
-	say("name_offset", offsetof(struct rec, name));
-	say("rec_size", sizeof(struct rec));
-	say("sub_size", sizeof(struct sub));
 	say("rec_exists", 1);
 	say("nothing_exists", 0);
 	say("either_exists", HAS(ALL_BUT(IS(REMOVED))));
@@ -114,5 +120,19 @@ int main(void)
 	say("either_matches", HAS(ALL_BUT(IS(REMOVED) | IS(WIDER))));
 	say("local_id", 1);
 	say("target_id", 1);
+}
+
+int main(void)
+{
+	struct rec *r = calloc(1, sizeof(*r));
+	char name[] = "name";
+
+	fill(r, name);
+	say_values(r);
+	say_what_exists();
+	say("name", name[1]);
+	say("name_offset", offsetof(struct rec, name));
+	say("rec_size", sizeof(struct rec));
+	say("sub_size", sizeof(struct sub));
 	return use(r) != 'n';
 }

@@ -229,7 +229,7 @@ if [ -n "$suite" ] && wanted python 2 "$suite"; then
 	is "python3's tests of threads, signals, children: the C library, the same results" \
 		"$(cat loud.status; diff loudplain.results loud.results)" "$(cat loudplain.status)"
 else
-	[ -n "$suite" ] || skip 2 "python3's test suite is not installed: ./bootstrap deps, or the package libpython3-testsuite"
+	[ -n "$suite" ] || skip 2 "python3's test suite is not installed: ./bootstrap deps, or the package libpython3.*-testsuite"
 fi
 
 # --- sqlite3, openssl: all functions

@@ -6,7 +6,7 @@
 . "${top_srcdir:-.}/tests/integration/lib.sh"
 python=/usr/bin/python3
 if ! $python -c 'import test.test_dict, test.test_threading' 2>/dev/null; then
-	echo "1..0 # SKIP python3's test suite is not installed: ./bootstrap deps, or the package libpython3-testsuite"
+	echo "1..0 # SKIP python3's test suite is not installed: ./bootstrap deps, or the package libpython3.*-testsuite"
 	exit 0
 fi
 plan 10

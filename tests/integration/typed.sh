@@ -114,7 +114,7 @@ cat >libc.py <<-'END'
 END
 try ebpfrt run -q -o run.out -P "$bin/typed_libc.bpf.o" -- python3 libc.py
 case $err in
-*"needs the types of"*)
+*"needs the types of"* | *"no debug information to say"*)
 	skip 4 "the C library's types are not here"
 	;;
 *)

@@ -7,6 +7,11 @@
  * the number of the call is to be seen before it, or somebody knows it. What has a time and is no
  * sleep waits for all of it once more.
  *
+ * A call that a handler of the application has ended stays so, whatever comes in before the thread
+ * goes on: the context to which that handler returns is marked, in a register whose value a system
+ * call leaves to chance. That is where handlers are called through ours (defer.c); elsewhere what
+ * comes in while the handler's return is in the kernel has the wait made again.
+ *
  * The kernel forgets the end of a sleep at each return from a handler. So the handler of a signal
  * that is held back is left without one: the registers are put back from the frame by hand. What is
  * the application's then comes in where the sleep is about to go on, and ends it, as it should.
@@ -20,6 +25,7 @@
 #define INSN_LOAD 5
 #define BEFORE 12 /* bytes of text looked at before a system call's end */
 #define USER_SS 0x2b
+#define ENDED 0x454e44454e44454eull /* in rcx: by a handler of the application */
 
 /* What the application blocks, or would but for us. */
 static u64 blocked(const struct osl_ucontext *uc)
@@ -232,11 +238,19 @@ static bool make_again(struct osl_ucontext *uc, int nr)
 	return false;
 }
 
+static bool just_failed(const struct osl_ucontext *uc)
+{
+	return unlikely((s64)uc->ax == -EINTR) && uc->cx != ENDED;
+}
+
 bool again_after(struct osl_ucontext *uc, int known)
 {
 	u8 text[BEFORE + INSN_SYSCALL];
-	u64 at = origin(uc, &known);
+	u64 at;
 
+	if ((s64)uc->ax == -EINTR && !just_failed(uc))
+		return false;
+	at = origin(uc, &known);
 	if (!read_text(text, at - BEFORE, sizeof(text)))
 		return false;
 	if (is_syscall(text + BEFORE - INSN_SYSCALL) && (s64)uc->ax == -EINTR)
@@ -248,6 +262,47 @@ bool again_after(struct osl_ucontext *uc, int known)
 		uc->ip += INSN_SYSCALL;
 	}
 	return false;
+}
+
+/* --- the application's handler ------------------------------------------------------------------
+ */
+
+/* Is @at behind a wait? Then there is a site, too. */
+static bool is_behind_wait(u64 at)
+{
+	const struct agent_place *p = site_find(at);
+	const struct agent_plan *plan = p ? load_acquire(&p->plan) : NULL;
+
+	return plan && plan->flags & AGENT_SITE_SIGMASK && !is_any_call(plan);
+}
+
+/* The number of the wait that has ended at @at, or -1. */
+static int wait_number(u64 at)
+{
+	u8 text[BEFORE];
+
+	if (!is_behind_wait(at) || !read_text(text, at - BEFORE, BEFORE) ||
+	    !is_syscall(text + BEFORE - INSN_SYSCALL))
+		return -1;
+	return number(text);
+}
+
+u64 again_handled(int sig, struct osl_ucontext *uc)
+{
+	struct arch_regs regs;
+	int nr = -1;
+	u64 mask, at;
+
+	if (likely(!just_failed(uc)) || load_relaxed(&osl_walled))
+		return uc->sigmask;
+	at = origin(uc, &nr);
+	if (nr < 0)
+		nr = wait_number(at);
+	uc->cx = ENDED;
+	osl_regs_from_ucontext(&regs, uc);
+	if (nr < 0 || !waitmask_ended((u64)nr, &regs, &mask) || mask & 1ULL << (sig - 1))
+		return uc->sigmask;
+	return mask;
 }
 
 /* --- without a return from the handler ----------------------------------------------------------

@@ -688,6 +688,8 @@ bool waitmask_before(u64 nr, struct arch_regs *regs);
 bool waitmask_behind(struct arch_regs *regs);
 /* The mask with which system call @nr waits. */
 bool waitmask_of(u64 nr, struct arch_regs *regs, u64 *mask);
+/* The same behind it, where faults may be blocked; ours may be missing. */
+bool waitmask_ended(u64 nr, struct arch_regs *regs, u64 *mask);
 /* withheld.c: which of our signals a thread would block */
 u64 withheld_get(u64 thread, u64 mask);	    /* which has @mask for the kernel, 0: never mind */
 u64 withheld_blocked(u64 thread, u64 mask); /* the same, unless it waits with a mask of its own */
@@ -810,6 +812,12 @@ bool again_after(struct osl_ucontext *uc, int known);
 /* The same for a signal that is held back, right before the end of its handler; it may not return.
  */
 void again_held_back(struct osl_ucontext *uc);
+/*
+ * A handler of the application for @sig is about to run, with the kernel's frame that @uc is in:
+ * the mask that it begins with, but for what its action says. That is the one of before, or that of
+ * the wait which it ends.
+ */
+u64 again_handled(int sig, struct osl_ucontext *uc);
 
 /* --- exec.c, execfile.c, environ.c --------------------------------------------------------------
  */

@@ -321,7 +321,7 @@ static u64 blocks(int sig, const struct agent_sigaction *act)
 /* At once with the mask: a handler that has not begun is never interrupted. */
 void sig_enter(int sig, const struct agent_sigaction *act, siginfo_t *info, struct osl_ucontext *uc)
 {
-	u64 mask = (uc->sigmask | blocks(sig, act)) & ~OURS;
+	u64 mask = (again_handled(sig, uc) | blocks(sig, act)) & ~OURS;
 	struct osl_ucontext to;
 
 	stack_note(uc, FRAME_OF(uc), false);

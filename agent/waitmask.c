@@ -70,7 +70,9 @@ static u64 *mask_register(u64 nr, struct arch_regs *regs, u64 *size)
 	}
 }
 
-bool waitmask_of(u64 nr, struct arch_regs *regs, u64 *mask)
+typedef int read_words(void *to, const void *from, size_t len);
+
+static bool read_mask(u64 nr, struct arch_regs *regs, u64 *mask, read_words *read)
 {
 	u64 size, where[2], *reg = mask_register(nr, regs, &size);
 
@@ -78,10 +80,34 @@ bool waitmask_of(u64 nr, struct arch_regs *regs, u64 *mask)
 		return false;
 	where[0] = *reg;
 	where[1] = size;
-	if (nr == __NR_pselect6 && osl_read(where, (void *)*reg, sizeof(where)))
+	if (nr == __NR_pselect6 && read(where, (void *)*reg, sizeof(where)))
 		return false;
 	return where[0] && where[1] == MASK_BYTES &&
-	       osl_read(mask, (void *)where[0], sizeof(*mask)) == 0;
+	       read(mask, (void *)where[0], sizeof(*mask)) == 0;
+}
+
+bool waitmask_of(u64 nr, struct arch_regs *regs, u64 *mask)
+{
+	return read_mask(nr, regs, mask, osl_read);
+}
+
+/*
+ * Faults of ours may be blocked, so the kernel is asked: it reads a mask before it finds that there
+ * is nothing to be done with it.
+ */
+static int read_calmly(void *to, const void *from, size_t len)
+{
+	for (size_t at = 0; at < len; at += MASK_BYTES)
+		if (SYS6(__NR_rt_sigprocmask, -1, (u64)from + at, NULL, MASK_BYTES, 0, 0) ==
+		    -EFAULT)
+			return -EFAULT;
+	memcpy(to, from, len);
+	return 0;
+}
+
+bool waitmask_ended(u64 nr, struct arch_regs *regs, u64 *mask)
+{
+	return read_mask(nr, regs, mask, read_calmly);
 }
 
 bool waitmask_before(u64 nr, struct arch_regs *regs)

@@ -17,8 +17,14 @@
  * - rest: waits in many ways in a thread that blocks SIGTRAP, which is sent to it three times while
  *   it sleeps: "rest" and for each: its name, error, whether it ended early (!), SIGTRAPs that were
  *   pending at its end, and seen before and after SIGTRAP was opened
+ * - ended N: a thread that blocks SIGTRAP waits N times, until SIGUSR1 ends it, whose handler has
+ *   hardly returned when SIGTRAP is sent: "ended E after W", waits that ended with an error, and
+ *   others
  * - both: waits with a mask that blocks SIGTRAP when that and SIGUSR1 are pending: for each what
- *   came in in the wait, and what afterwards: "both ..."
+ *   came in in the wait, and what afterwards: "both ..."; upper case where a handler ran with
+ *   SIGUSR2 blocked, which is so before and after the wait
+ * - open: the same with a mask that blocks nothing, for SIGTRAP and SIGUSR1, then for SIGUSR1 and
+ *   SIGALRM: "open ..."
  * - block, unblock: all signals; what was blocked at the start
  * - quit
  */
@@ -401,24 +407,87 @@ static void print_rest(void)
 	sigaction(SIGUSR1, &old, NULL);
 }
 
+/* --- what comes in right behind a handler that has ended a wait ---------------------------------
+ */
+
+#define ENDED_MS 2000
+
+static volatile long rounds, returned;
+static volatile int handling;
+
+static void on_end(int sig)
+{
+	handling = 1;
+}
+
+static void *end_each(void *arg)
+{
+	for (long i = 0; i < rounds; i++) {
+		while (returned < i)
+			sched_yield();
+		await_sleep();
+		handling = 0;
+		syscall(SYS_tgkill, getpid(), rester, SIGUSR1);
+		while (!handling)
+			;
+		for (int k = 0; k < 8 && returned == i; k++)
+			syscall(SYS_tgkill, getpid(), rester, SIGTRAP);
+	}
+	return arg;
+}
+
+static void print_ended(long n)
+{
+	struct sigaction sa = {.sa_handler = on_end}, old;
+	struct epoll_event e;
+	sigset_t set, was;
+	pthread_t t;
+	long ended = 0;
+
+	sigaction(SIGUSR1, &sa, &old);
+	sigemptyset(&set);
+	sigaddset(&set, SIGTRAP);
+	pthread_sigmask(SIG_SETMASK, &set, &was);
+	signal(SIGTRAP, on_trap);
+	rester = (int)syscall(SYS_gettid);
+	rounds = n;
+	returned = resting = 0;
+	pthread_create(&t, NULL, end_each, NULL);
+	__atomic_store_n(&resting, 1, __ATOMIC_RELEASE);
+	while (returned < n) {
+		ended += epoll_wait(epfd, &e, 1, ENDED_MS) < 0 && errno == EINTR;
+		returned++;
+	}
+	pthread_join(t, NULL);
+	pthread_sigmask(SIG_SETMASK, &was, NULL);
+	sigaction(SIGUSR1, &old, NULL);
+	printf("ended %ld after %ld\n", ended, n - ended);
+}
+
 static char order[16];
 static volatile int norder;
 
 static void on_both(int sig)
 {
-	order[norder++ % (int)sizeof(order)] = sig == SIGTRAP ? 't' : 'u';
+	char c = sig == SIGTRAP ? 't' : sig == SIGALRM ? 'a' : 'u';
+
+	if (own_mask() & 1ul << (SIGUSR2 - 1))
+		c -= 'a' - 'A';
+	order[norder++ % (int)sizeof(order)] = c;
 }
 
-static void wait_both(const char *how, const sigset_t *mask)
+static void wait_both(const char *how, const sigset_t *mask, int first)
 {
 	sigset_t both, old;
 
 	sigemptyset(&both);
-	sigaddset(&both, SIGTRAP);
+	sigaddset(&both, first);
 	sigaddset(&both, SIGUSR1);
+	sigaddset(&both, SIGUSR2);
 	pthread_sigmask(SIG_BLOCK, &both, &old);
+	sigdelset(&both, SIGUSR2);
 	norder = 0;
-	syscall(SYS_tgkill, getpid(), (int)syscall(SYS_gettid), SIGTRAP);
+	syscall(SYS_tgkill, getpid(), (int)syscall(SYS_gettid), first);
 	wait_once(how, mask); /* sends the other one */
 	printf(" %s %.*s", how, norder, order);
 	norder = 0;
@@ -427,21 +496,31 @@ static void wait_both(const char *how, const sigset_t *mask)
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 }
 
-static void print_both(void)
+static void wait_each(const sigset_t *mask, int first)
 {
 	static const char *const hows[] = {"suspend", "ppoll", "pselect", "epoll"};
-	struct sigaction both = {.sa_handler = on_both}, old;
-	sigset_t trap;
+	struct sigaction both = {.sa_handler = on_both}, old, old_first;
 
-	sigemptyset(&trap);
-	sigaddset(&trap, SIGTRAP);
-	sigaction(SIGTRAP, &both, NULL);
+	sigaction(first, &both, &old_first);
 	sigaction(SIGUSR1, &both, &old);
-	printf("both");
 	for (int i = 0; i < 4; i++)
-		wait_both(hows[i], &trap);
-	printf("\n");
+		wait_both(hows[i], mask, first);
 	sigaction(SIGUSR1, &old, NULL);
+	sigaction(first, &old_first, NULL);
+}
+
+static void print_both(int open)
+{
+	sigset_t mask;
+
+	sigemptyset(&mask);
+	if (!open)
+		sigaddset(&mask, SIGTRAP);
+	printf(open ? "open" : "both");
+	wait_each(&mask, SIGTRAP);
+	if (open)
+		wait_each(&mask, SIGALRM);
+	printf("\n");
 }
 
 static void print_mask(void)
@@ -531,7 +610,11 @@ int main(void)
 		} else if (!strcmp(how, "rest")) {
 			print_rest();
 		} else if (!strcmp(how, "both")) {
-			print_both();
+			print_both(0);
+		} else if (!strcmp(how, "ended")) {
+			print_ended(n);
+		} else if (!strcmp(how, "open")) {
+			print_both(1);
 		} else {
 			for (long i = 0; i < n && strcmp(how, "threads"); i++)
 				wait_once(how, &wait);

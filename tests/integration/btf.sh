@@ -39,14 +39,14 @@ try "${CC:-cc}" -Wno-unknown-pragmas -Wno-attributes -c use.c -o use.o
 is "header: a C compiler takes it" "$status $err" "0 "
 
 # variables have their places in their sections
-"${CC:-cc}" -g -DVERSION=2 "$stage/integration/versions.c" -o version || exit 99
+"${CC:-cc}" -g -DVERSION=2 "$stage/integration/versions.c" -o version || bail "the compiler failed"
 try ebpfrt btf dump version
 where() { # SECTION VARIABLE
 	echo $((0x$(nm version | awk -v v="$2" '$3 == v { print $1 }') - 0x$(objdump -hw version | awk -v s="$1" '$2 == s { print $4 }')))
 }
 like "a section" "$out" "DATASEC '.bss' size=$((0x$(objdump -hw version | awk '$2 == ".bss" { print $3 }'))) vlen=6"
 like "a variable in it" "$out" "'changed' type_id=[0-9]* offset=$(where .bss changed) size=40"
-"${CC:-cc}" -g -DVERSION=2 -c "$stage/integration/versions.c" -o version.o || exit 99
+"${CC:-cc}" -g -DVERSION=2 -c "$stage/integration/versions.c" -o version.o || bail "the compiler failed"
 unlike "what is yet to be linked has no places" "$(ebpfrt btf dump version.o)" "DATASEC"
 
 # a function has all its names, as libc's have
@@ -63,7 +63,7 @@ static int twice(int n) { return n; }
 extern __typeof__(twice) unclear __attribute__((alias("twice")));
 EOT
 echo 'static int twice(const char *s) { return *s; } int use(void) { return twice("x"); }' >third.c
-"${CC:-cc}" -g -O0 names.c other.c third.c -o names || exit 99
+"${CC:-cc}" -g -O0 names.c other.c third.c -o names || bail "the compiler failed"
 try ebpfrt btf dump names
 proto=$(printf '%s\n' "$out" | sed -n "s/.*FUNC '__named' type_id=\([0-9]*\) .*/\1/p")
 like "a name that debug information doesn't have: the same prototype" "$out" "FUNC 'named' type_id=$proto linkage=global"

@@ -6,8 +6,8 @@
 plan 10
 
 cc="${CC:-cc} -g -Wl,--build-id=none -DVERSION=1" # nothing is to be found in the cache
-$cc "$stage/integration/versions.c" -o v1 || exit 99
-$cc -gdwarf-5 -fdebug-types-section "$stage/integration/versions.c" -o units || exit 99
+$cc "$stage/integration/versions.c" -o v1 || bail "the compiler failed"
+$cc -gdwarf-5 -fdebug-types-section "$stage/integration/versions.c" -o units || bail "the compiler failed"
 ebpfrt btf gen v1 -o v1.btf
 cp "$samples/core_one" has_btf
 set -- ./v1 ./units ./v1.btf ./has_btf

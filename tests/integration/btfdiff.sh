@@ -5,7 +5,7 @@
 plan 58
 
 for v in 1 2; do
-	"${CC:-cc}" -g -DVERSION=$v "$stage/integration/versions.c" -o v$v || exit 99
+	"${CC:-cc}" -g -DVERSION=$v "$stage/integration/versions.c" -o v$v || bail "the compiler failed"
 done
 
 try ebpfrt btf diff v1 v1

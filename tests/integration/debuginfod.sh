@@ -5,9 +5,9 @@
 plan 11
 
 server=
-trap '[ -z "$server" ] || kill $server 2>/dev/null' EXIT
+trap 'end=$?; [ -z "$server" ] || kill $server 2>/dev/null; ended $end' EXIT
 mkdir symbols
-"${CC:-cc}" -g -DVERSION=1 -Wl,--build-id "$stage/integration/versions.c" -o program || exit 99
+"${CC:-cc}" -g -DVERSION=1 -Wl,--build-id "$stage/integration/versions.c" -o program || bail "the compiler failed"
 objcopy --only-keep-debug program symbols/program.debug
 strip -g program
 id=$(readelf -n program | sed -n 's/ *Build ID: //p')

@@ -87,10 +87,7 @@ say call 3
 is "called by a signal: it goes on" "$answer" "sum 9"
 say quit
 # the daemon may not use ptrace either: nothing of what follows must meet it
-until_true ebpfrt shutdown >shutdown.out 2>&1 || {
-	echo "Bail out! the daemon stays: $(cat shutdown.out)"
-	exit 99
-}
+until_true ebpfrt shutdown >shutdown.out 2>&1 || bail "the daemon stays: $(cat shutdown.out)"
 
 # another thread
 target_start

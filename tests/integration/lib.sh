@@ -3,7 +3,9 @@
 # What every integration test sources first. The tests see the product as its users do: started as root they become nobody
 # for good (no capabilities, no_new_privs) in a staged copy of the product, with a runtime directory of their own.
 #
-# TAP: plan N; ok NAME; not_ok NAME; is NAME GOT WANT; like NAME TEXT PATTERN; run NAME STATUS CMD...
+# TAP: plan N; ok NAME; not_ok NAME; is NAME GOT WANT; like NAME TEXT PATTERN; bail WHY... where nothing can follow.
+# A test that ends before its end (a shell's error, a signal, nobody who reads what `say` writes, half an hour) bails out, too:
+# with its last test, its last command, how its target and the client ended, and what the daemon has written down.
 # What tests show of breaks, the default, the scripts jumped*.sh show of jumps: EBPFRT_PROBE=auto.
 # A target: target_start; say COMMAND -> $answer; target_quit.
 set -u
@@ -15,7 +17,10 @@ if [ "${EBPFRT_ARCH:-}" = generic ] && [ -z "${no_probe_needed:-}" ]; then
 fi
 
 if [ -z "${EBPFRT_STAGE:-}" ]; then
-	stage=$(mktemp -d /tmp/ebpfrt-test.XXXXXX)
+	stage=$(mktemp -d /tmp/ebpfrt-test.XXXXXX) || {
+		echo "Bail out! no directory can be made in /tmp"
+		exit 99
+	}
 	trap 'rm -rf "$stage"' EXIT
 	for f in "$top_builddir"/ebpfrt "$top_builddir"/ebpfrtd "$top_builddir"/libebpfrt*.so* \
 		"$top_builddir"/tests/integration/bin "$top_builddir"/samples "$top_srcdir"/tests/integration \
@@ -38,9 +43,22 @@ if [ -z "${EBPFRT_STAGE:-}" ]; then
 			--bounding-set=-all "$@"
 	fi
 	cd "$stage" || exit 99
-	env -u XDG_RUNTIME_DIR -u XDG_CACHE_HOME -u DEBUGINFOD_URLS EBPFRT_STAGE="$stage" EBPFRT_RUNTIME_DIR="$stage/run/ebpfrt" HOME="$stage" TMPDIR="$stage/tmp" \
-		PATH="$stage:$stage/bin:$PATH:/usr/sbin:/sbin" EBPFRT_IDLE=1 "$@" </dev/null
+	# signals as a terminal leaves them, whoever runs the tests; in the background, so that what ends this shell ends all of it
+	env --default-signal=INT,QUIT,PIPE -u XDG_RUNTIME_DIR -u XDG_CACHE_HOME -u DEBUGINFOD_URLS EBPFRT_STAGE="$stage" \
+		EBPFRT_RUNTIME_DIR="$stage/run/ebpfrt" HOME="$stage" TMPDIR="$stage/tmp" \
+		PATH="$stage:$stage/bin:$PATH:/usr/sbin:/sbin" EBPFRT_IDLE=1 \
+		timeout -k 20 "${EBPFRT_TEST_LIMIT:-1800}" "$@" </dev/null &
+	inner=$!
+	trap 'kill -TERM $inner 2>/dev/null; wait $inner; exit 143' HUP INT TERM
+	wait $inner
 	status=$?
+	# who reads TAP stops at the first of these words: the test itself may have said it better
+	if [ $status != 0 ]; then
+		echo "Bail out! $(basename "$0"): exited with status $status$([ $status -le 128 ] || echo " (SIG$(kill -l $status))")"
+		find "$stage" -name daemon.log | while read -r f; do
+			tail -n 20 "$f" | sed "s|^|# $(basename "$(dirname "$f")"): |"
+		done
+	fi
 	# built with sanitizers: nobody sees the daemon's end, so what they say about it is looked for in its log
 	if [ -n "${ASAN_OPTIONS:-}" ]; then
 		daemons() {
@@ -68,19 +86,58 @@ samples=$stage/samples
 bin=$stage/bin
 cd "$stage/tmp" || exit 99
 tests=0
+planned=unknown
+named="none yet" # the last test
+last="nothing"	 # what has been begun last
+bailed=
+
+# how a child has ended, if it has
+fate() { # what it is, its pid
+	case $(sed 's/.*) //' "/proc/$2/stat" 2>/dev/null) in
+	Z* | '')
+		wait "$2" 2>/dev/null
+		set -- "$1" "$2" $?
+		echo "# the $1 ($2) has ended with status $3$([ "$3" -le 128 ] || echo " (SIG$(kill -l "$3"))")"
+		;;
+	*) echo "# the $1 ($2) has not ended" ;;
+	esac
+}
+
+# nothing can follow: why, and where that was
+bail() {
+	bailed=yes
+	echo "Bail out! $(basename "$0"): $*; after test $tests of $planned ($named), at: $last"
+	[ -z "${target_child:-}" ] || fate target "$target_child"
+	[ -z "${attach_child:-}" ] || fate client "$attach_child"
+	tail -n 5 target.err attach.err try.err 2>/dev/null | sed 's/^/# /'
+	exit 99
+}
+
+ended() { # status, of the shell itself: its EXIT trap
+	[ "$1" = 0 ] || [ -n "$bailed" ] || bail "exited with status $1"
+}
+trap 'ended $?' EXIT
+no_reader() {
+	bail "nobody reads what it writes (SIGPIPE)"
+}
+trap no_reader PIPE
+trap 'bail "told to end by a signal: it took too long, or the machine is going down"' HUP INT TERM
 
 plan() {
+	planned=$1
 	echo "1..$1"
 	echo "# probes: EBPFRT_PROBE=${EBPFRT_PROBE:-trap, the default}"
 }
 
 ok() {
 	tests=$((tests + 1))
+	named=$1
 	echo "ok $tests - $1"
 }
 
 not_ok() {
 	tests=$((tests + 1))
+	named=$1
 	echo "not ok $tests - $1"
 	shift
 	for line in "$@"; do
@@ -111,6 +168,7 @@ unlike() {
 
 # run CMD; its status in $status, output in $out, diagnostics in $err
 try() {
+	last=$*
 	"$@" >try.out 2>try.err
 	status=$?
 	out=$(cat try.out)
@@ -129,25 +187,25 @@ until_true() {
 
 # a target under our control; any prefix command comes before it
 target_start() {
+	last="target_start $*"
 	rm -f target.in target.out
 	mkfifo target.in target.out
 	"$@" "${target_program:-$bin/target}" <target.in >target.out 2>target.err &
 	target_child=$!
 	exec 8>target.in 9<target.out
 	read -r word target <&9
-	[ "$word" = ready ] || {
-		echo "Bail out! the target did not start: $(cat target.err)"
-		exit 99
-	}
+	[ "$word" = ready ] || bail "the target did not start"
 }
 
 say() {
+	last="say $*"
 	echo "$*" >&8
 	answer=
 	read -r answer <&9
 }
 
 target_quit() {
+	last="target_quit $*"
 	echo "quit ${1:-0}" >&8
 	exec 8>&- 9<&-
 	wait "$target_child"
@@ -156,6 +214,7 @@ target_quit() {
 
 # `ebpfrt attach ARGS` in the background, until it says that it traces
 attach_start() {
+	last="attach_start $*"
 	: >attach.out
 	: >attach.err
 	ebpfrt attach "$@" >attach.out 2>attach.err </dev/null &
@@ -177,6 +236,7 @@ attach_ready() {
 }
 
 attach_stop() { # signal
+	last="attach_stop $*"
 	kill -"$1" "$attach_child"
 	wait "$attach_child"
 	attach_status=$?

@@ -29,10 +29,7 @@ nginx=$!
 up() {
 	curl -s --unix-socket sock http://localhost/page -o /dev/null
 }
-until_true up || {
-	echo "Bail out! nginx did not start: $(cat nginx.err error.log)"
-	exit 99
-}
+until_true up || bail "nginx did not start: $(cat nginx.err error.log)"
 workers=$(cat "/proc/$nginx/task/$nginx/children")
 
 # known work: two clients at once, so many requests each

@@ -27,7 +27,6 @@ before=$(map_value hot_calls 0)
 say rounds
 want=$((${answer#rounds } + 20))
 enough() {
-	kill -0 "$target" || exit 1
 	say rounds
 	[ "${answer#rounds }" -ge $want ]
 }

@@ -19,7 +19,7 @@
 #define ROUNDS 31
 #define TRIES 124 /* of rounds in which both are to run at once */
 #define RING (1 << 23)
-#define MAX_INSNS 64
+#define MAX_INSNS 192
 
 #define MAP(reg) LDDW_KIND(reg, BPF_PSEUDO_MAP_FD, 3)
 #define KEY_AT_R2 MOV_REG(2, 10), ALU64_IMM(BPF_ADD, 2, -16)
@@ -58,6 +58,25 @@ static const struct bpf_insn output[] = {
 	CALL(BPF_FUNC_ringbuf_output),
 };
 
+/* The same with other work in between, some forty ns of it. */
+#define MUL8                                                                                       \
+	ALU64_IMM(BPF_MUL, 0, 3), ALU64_IMM(BPF_MUL, 0, 5), ALU64_IMM(BPF_MUL, 0, 7),              \
+		ALU64_IMM(BPF_MUL, 0, 3), ALU64_IMM(BPF_MUL, 0, 5), ALU64_IMM(BPF_MUL, 0, 7),      \
+		ALU64_IMM(BPF_MUL, 0, 3), ALU64_IMM(BPF_MUL, 0, 5)
+#define MUL32 MUL8, MUL8, MUL8, MUL8
+static const struct bpf_insn work_output[] = {
+	MUL32,
+	MUL32,
+	MUL32,
+	MUL32,
+	MAP(1),
+	MOV_REG(2, 10),
+	ALU64_IMM(BPF_ADD, 2, -88),
+	MOV_IMM(3, 64),
+	MOV_IMM(4, BPF_RB_NO_WAKEUP),
+	CALL(BPF_FUNC_ringbuf_output),
+};
+
 enum keys { SEPARATE, TWO_KEYS, ONE_KEY };
 #define BODY(x) (x), ARRAY_SIZE(x)
 
@@ -77,11 +96,14 @@ static const struct row {
 	{"hash update, two keys", BPF_MAP_TYPE_HASH, TWO_KEYS, false, BODY(update)},
 	{"hash update, one key", BPF_MAP_TYPE_HASH, ONE_KEY, false, BODY(update)},
 	{"hash delete + insert, separate keys", BPF_MAP_TYPE_HASH, SEPARATE, false, BODY(replace)},
+	{"hash delete + insert, one key", BPF_MAP_TYPE_HASH, ONE_KEY, false, BODY(replace)},
 	{"lru_hash add, separate keys", BPF_MAP_TYPE_LRU_HASH, SEPARATE, false, BODY(add)},
 	{"percpu_hash add, one key", BPF_MAP_TYPE_PERCPU_HASH, ONE_KEY, false, BODY(store)},
 	{"percpu_array add, one key", BPF_MAP_TYPE_PERCPU_ARRAY, ONE_KEY, false, BODY(store)},
 	{"array add, two keys", BPF_MAP_TYPE_ARRAY, TWO_KEYS, false, BODY(add)},
 	{"ringbuf output, 64 bytes", BPF_MAP_TYPE_RINGBUF, SEPARATE, false, BODY(output)},
+	{"ringbuf output, work in between", BPF_MAP_TYPE_RINGBUF, SEPARATE, false,
+	 BODY(work_output)},
 	{"ringbuf output, 64 bytes, processes", BPF_MAP_TYPE_RINGBUF, SEPARATE, true, BODY(output)},
 };
 
@@ -117,6 +139,7 @@ static u32 program(const struct row *row, u32 which, struct bpf_insn *out, s32 f
 
 	for (s32 off = -88; off < 0; off += 8)
 		out[n++] = ST(BPF_DW, 10, (s16)off, 1);
+	out[n++] = MOV_IMM(0, 1);
 	out[n++] = MOV_IMM(6, TIMES);
 	out[n++] = ALU64_IMM(BPF_SUB, 6, 1);
 	out[n++] = row->keys == SEPARATE ? MOV_REG(1, 6) : MOV_IMM(1, 0);

@@ -111,7 +111,7 @@ static int reads(void *ctx, const void *data, u32 len)
 	return 0;
 }
 
-Test(ringbuf, unreadable_data_costs_a_discarded_record)
+Test(ringbuf, unreadable_data_costs_a_discarded_record_at_most)
 {
 	u8 *gone = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	struct ebpf_map map;
@@ -120,8 +120,11 @@ Test(ringbuf, unreadable_data_costs_a_discarded_record)
 	cr_assert_eq(osl_fault_handler_install(), 0);
 	test_ring(&map, 4096);
 	cr_assert_eq(ebpf_ringbuf_output(&map, gone, 16, BPF_RB_FORCE_WAKEUP), -EFAULT);
+	cr_assert_eq(*prod_pos(&map), 0, "of a short one nobody hears");
 	cr_assert_eq(ebpf_ringbuf_output(&map, gone - 4, 300, 0), -EFAULT);
+	cr_assert_eq(*prod_pos(&map), 312);
 	cr_assert(!rung());
+	cr_assert_eq(ebpf_ringbuf_dropped(&map), 0);
 	cr_assert_eq(ebpf_ringbuf_output(&map, &value, 8, 0), 0);
 	cr_assert_eq(ebpf_ringbuf_consume(&map, reads, &got), 1, "only the whole one");
 	cr_assert_eq(got, 7);
@@ -225,6 +228,49 @@ static int count_record(void *ctx, const void *data, u32 len)
 	return 0;
 }
 
+/* What is copied under the lock, and what is not: to the byte, at the end of the data, too. */
+static int check_len(void *ctx, const void *data, u32 len)
+{
+	u32 *want = ctx;
+
+	cr_assert_eq(len, *want);
+	for (u32 i = 0; i < len; i++)
+		cr_assert_eq(((const u8 *)data)[i], (u8)(len + i));
+	return 0;
+}
+
+Test(ringbuf, records_of_any_length)
+{
+	struct ebpf_map map;
+	u8 buf[600];
+
+	test_ring(&map, 4096);
+	for (u32 len = 0; len < sizeof(buf); len++) {
+		for (u32 i = 0; i < len; i++)
+			buf[i] = (u8)(len + i);
+		cr_assert_eq(ebpf_ringbuf_output(&map, buf, len, 0), 0);
+		cr_assert(rung());
+		cr_assert_eq(ebpf_ringbuf_consume(&map, check_len, &len), 1);
+	}
+	cr_assert_gt(*prod_pos(&map), 10 * 4096);
+}
+
+Test(ringbuf, a_short_record_behind_an_open_one_waits)
+{
+	struct ebpf_map map;
+	u32 n = 0;
+	void *open;
+
+	test_ring(&map, 4096);
+	open = ebpf_ringbuf_reserve(&map, 8, 0);
+	cr_assert_eq(ebpf_ringbuf_output(&map, &n, 4, 0), 0);
+	cr_assert(!rung(), "the reader can't come to it");
+	cr_assert_eq(ebpf_ringbuf_consume(&map, no_record, NULL), 0);
+	ebpf_ringbuf_submit(&map, open, 0);
+	cr_assert(rung());
+	cr_assert_eq(ebpf_ringbuf_consume(&map, count_record, &n), 2);
+}
+
 Test(ringbuf, reserve_submit_discard)
 {
 	struct ebpf_map map;
@@ -299,10 +345,11 @@ static void fill_record(struct rec *r, u32 len, u64 seq)
 
 static void produce(struct ebpf_map *map, u64 limit)
 {
-	u64 buf[40];
+	u64 buf[64];
 
 	for (u64 seq = 0; seq < limit; seq++) {
-		u32 len = (u32)sizeof(struct rec) + test_rand() % 200;
+		/* short ones, and such as are copied after their reservation */
+		u32 len = (u32)sizeof(struct rec) + test_rand() % 480;
 		struct rec *r;
 
 		if (seq % 2) {

@@ -19,7 +19,8 @@
 #include "osl/osl_trap.h"
 
 #define EBPF_LOCK_SPINS (1u << 14)   /* some hundred microseconds */
-#define EBPF_LOCK_PROBE 64u	     /* spins between two looks at the owner's fate */
+#define EBPF_LOCK_PROBE 64u	     /* at most, between two looks at the owner's fate */
+#define EBPF_LOCK_WAIT 8u	     /* before the first look: a few hundred ns */
 #define EBPF_LOCK_NOBODY 0xffffffffu /* owner of a process without a number: never dead */
 
 enum { EBPF_LOCKED = 0, EBPF_LOCK_TAKEN_OVER = 1 };

@@ -143,19 +143,30 @@ int ebpf_no_lookup_user(struct ebpf_map *map, const void *key, void *value, u64 
 	return -ENOTSUPP;
 }
 
+static void relax(u32 times)
+{
+	for (u32 i = 0; i < times; i++)
+		arch_relax();
+}
+
+/*
+ * A look takes the lock's line of the cache away from the owner, who needs it to come to an end,
+ * and often what the lock protects is in it, too. So looks are far apart, and ever farther.
+ */
 int ebpf_lock_slow(u32 *word)
 {
-	u32 self = ebpf_lock_self();
+	u32 self = ebpf_lock_self(), wait = EBPF_LOCK_WAIT;
 
-	for (u32 spin = 0; spin < EBPF_LOCK_SPINS; spin++) {
-		u32 owner = load_relaxed(word);
+	for (u32 spun = 0; spun < EBPF_LOCK_SPINS; spun += wait) {
+		u32 owner;
 
+		relax(wait);
+		owner = load_relaxed(word);
 		if (!owner && ebpf_lock_cas(word, 0, self))
 			return EBPF_LOCKED;
-		if (spin % EBPF_LOCK_PROBE == 0 && ebpf_lock_owner_dead(owner) &&
-		    ebpf_lock_cas(word, owner, self))
+		if (ebpf_lock_owner_dead(owner) && ebpf_lock_cas(word, owner, self))
 			return EBPF_LOCK_TAKEN_OVER;
-		arch_relax();
+		wait = MIN(wait * 2, EBPF_LOCK_PROBE);
 	}
 	return -EBUSY;
 }

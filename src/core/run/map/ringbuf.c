@@ -4,6 +4,7 @@
 #include "core/run/map/lock.h"
 #include "core/run/map/map_impl.h"
 
+#define SHORT 256u /* bytes, at most, that are copied under the lock */
 #define MAX_RECORD (UINT32_MAX / 4)
 #define LEN_MASK (~(BPF_RINGBUF_BUSY_BIT | BPF_RINGBUF_DISCARD_BIT))
 #define WAKEUP_FLAGS ((u64)(BPF_RB_NO_WAKEUP | BPF_RB_FORCE_WAKEUP))
@@ -83,23 +84,54 @@ static inline void enter_page(const u8 *record, u64 size)
 		(void)READ_ONCE(*behind);
 }
 
-/* Under the lock. A reader's position from the future leaves no room, as does a full ring. */
-static struct ring_header *reserve_locked(struct ebpf_map *map, u32 len)
+/*
+ * Under the lock: the memory of a record of @size bytes, its header included, at position @pos. A
+ * reader's position from the future leaves no room, as does a full ring.
+ */
+static inline struct ring_header *room(const struct ebpf_map *map, u64 pos, u64 size)
 {
-	struct ring_producer *p = producer(map);
-	u64 pos = READ_ONCE(p->pos);
-	u64 size = record_size(len);
-	struct ring_header *hdr;
+	struct ring_header *hdr = record_at(map, pos);
 
 	if (pos % 8 || pos + size - load_acquire(&consumer(map)->pos) > map->mask)
 		return NULL;
-	hdr = record_at(map, pos);
 	enter_page((const u8 *)hdr, size);
-	WRITE_ONCE(hdr->len, len | BPF_RINGBUF_BUSY_BIT);
+	return hdr;
+}
+
+static inline void describe(struct ring_header *hdr, u32 word)
+{
+	WRITE_ONCE(hdr->len, word);
 	WRITE_ONCE(hdr->owner, ebpf_lock_self());
+}
+
+/* Another record like this one will want the line behind it, which is likely in no cache yet. */
+static inline void fetch_next(const struct ring_header *hdr, u64 size)
+{
+	__builtin_prefetch((const u8 *)hdr + 2 * size - 8, 1);
+}
+
+static inline bool fits(const struct ebpf_map *map, u64 len)
+{
+	return len <= MAX_RECORD && record_size((u32)len) <= map->meta.max_entries &&
+	       !map->readonly;
+}
+
+static void drop(struct ebpf_map *map)
+{
+	__atomic_fetch_add(&producer(map)->dropped, 1, __ATOMIC_RELAXED);
+}
+
+static struct ring_header *reserve_locked(struct ebpf_map *map, u32 len)
+{
+	struct ring_producer *p = producer(map);
+	u64 pos = READ_ONCE(p->pos), size = record_size(len);
+	struct ring_header *hdr = room(map, pos, size);
+
+	if (!hdr)
+		return NULL;
+	describe(hdr, len | BPF_RINGBUF_BUSY_BIT);
 	store_release(&p->pos, pos + size);
-	/* another like it will want the line behind it, which is likely in no cache yet */
-	__builtin_prefetch((u8 *)hdr + 2 * size - 8, 1);
+	fetch_next(hdr, size);
 	return hdr;
 }
 
@@ -108,14 +140,14 @@ static inline struct ring_header *reserve(struct ebpf_map *map, u64 len)
 	struct ring_producer *p = producer(map);
 	struct ring_header *hdr = NULL;
 
-	if (len > MAX_RECORD || record_size((u32)len) > map->meta.max_entries || map->readonly)
+	if (!fits(map, len))
 		return NULL;
 	if (likely(ebpf_lock(&p->lock) >= 0)) {
 		hdr = reserve_locked(map, (u32)len);
 		ebpf_unlock(&p->lock);
 	}
 	if (unlikely(!hdr))
-		__atomic_fetch_add(&p->dropped, 1, __ATOMIC_RELAXED);
+		drop(map);
 	return hdr;
 }
 
@@ -139,13 +171,10 @@ static inline void commit(struct ebpf_map *map, struct ring_header *hdr, u32 len
 		osl_ring(map->meta.bell);
 }
 
-s64 ebpf_ringbuf_output(struct ebpf_map *map, const void *data, u64 size, u64 flags)
+static s64 output_long(struct ebpf_map *map, const void *data, u64 size, u64 flags)
 {
-	struct ring_header *hdr;
+	struct ring_header *hdr = reserve(map, size);
 
-	if (flags & ~WAKEUP_FLAGS)
-		return -EINVAL;
-	hdr = reserve(map, size);
 	if (unlikely(!hdr))
 		return -EAGAIN;
 	if (unlikely(osl_read(hdr + 1, data, size))) {
@@ -154,6 +183,63 @@ s64 ebpf_ringbuf_output(struct ebpf_map *map, const void *data, u64 size, u64 fl
 	}
 	commit(map, hdr, (u32)size, flags);
 	return 0;
+}
+
+/* Under the lock: a record at position @pos that nobody ever sees in progress. */
+static inline s64 append_locked(struct ebpf_map *map, u64 pos, const void *data, u32 len)
+{
+	struct ring_producer *p = producer(map);
+	u64 size = record_size(len);
+	struct ring_header *hdr = room(map, pos, size);
+
+	if (unlikely(!hdr))
+		return -EAGAIN;
+	if (unlikely(osl_read(hdr + 1, data, len)))
+		return -EFAULT;
+	describe(hdr, len);
+	store_release(&p->pos, pos + size);
+	fetch_next(hdr, size);
+	return 0;
+}
+
+/*
+ * A short record is copied under the lock. Two producers' records lie in one line of the cache, and
+ * a copy made later would have to fetch that line back from who has come next, who wants it again
+ * to fill his own. As for the exchange, see commit(): here it is the position that makes the record
+ * seen.
+ */
+static inline s64 output_short(struct ebpf_map *map, const void *data, u32 len, u64 flags)
+{
+	struct ring_producer *p = producer(map);
+	s64 err = -EAGAIN;
+	u64 pos = 0;
+
+	if (!fits(map, len))
+		return err;
+	if (likely(ebpf_lock(&p->lock) >= 0)) {
+		pos = READ_ONCE(p->pos);
+		err = append_locked(map, pos, data, len);
+		if (flags)
+			ebpf_unlock(&p->lock);
+		else
+			__atomic_exchange_n(&p->lock, 0, __ATOMIC_SEQ_CST);
+	}
+	if (unlikely(err == -EAGAIN))
+		drop(map);
+	if (unlikely(err))
+		return err;
+	if (flags & BPF_RB_FORCE_WAKEUP || (!flags && load_acquire(&consumer(map)->pos) == pos))
+		osl_ring(map->meta.bell);
+	return 0;
+}
+
+s64 ebpf_ringbuf_output(struct ebpf_map *map, const void *data, u64 size, u64 flags)
+{
+	if (flags & ~WAKEUP_FLAGS)
+		return -EINVAL;
+	if (likely(size <= SHORT))
+		return output_short(map, data, (u32)size, flags);
+	return output_long(map, data, size, flags);
 }
 
 void *ebpf_ringbuf_reserve(struct ebpf_map *map, u64 size, u64 flags)

@@ -35,7 +35,7 @@ struct agent_hook {
 	u32 ret;  /* enum hook_when */
 	u32 stat;
 	u32 index; /* of the link's places */
-	u32 pad;
+	u32 entry; /* they are the first instructions of functions */
 };
 
 /* all consumers of a site; immutable but for .prog and .sema */
@@ -80,7 +80,7 @@ struct agent_place {
 struct agent_prog_entry {
 	struct agent_prog_entry *chain;
 	struct ebpf_prog prog;
-	u64 calls[EBPF_CALLEES_MAX + 1];
+	u64 calls[EBPF_CALLEES_MAX + EBPF_CALLEE_AIDS];
 };
 
 struct agent_map_entry {
@@ -390,11 +390,18 @@ u64 callee_call(struct ebpf_run *run, const u64 *args);
 /* @uc came to a fault in a function that was called: it goes on behind the call, if there is one.
  */
 bool callee_faulted(struct osl_ucontext *uc);
+/*
+ * A thread at the site @p of an unwinder: an exception that would leave a function that was called
+ * ends there, and the end of the thread goes on above the hit. True: it goes on elsewhere.
+ */
+bool callee_unwinds(const struct agent_place *p, struct arch_regs *regs, struct osl_ucontext *uc);
 void callee_init(void);
 struct target_call;
 void agent_call_away(struct target_call *c, u64 sp) __hidden;
 bool agent_call_over(struct target_call *c) __hidden;
 extern u8 agent_call_back[] __hidden;
+void agent_call_left(struct target_call *c) __hidden __attribute__((noreturn));
+extern u8 agent_end_above[] __hidden;
 
 /* --- poke.c -------------------------------------------------------------------------------------
  */

@@ -14,6 +14,14 @@
  * on with, and the hit ends with what lies in its frame. So nothing of the pool's stack, of the
  * program's or of the session's is looked at before the mark is seen to be there.
  *
+ * An exception that nobody in the function catches would end the process: to unwinders the stack
+ * ends with the call. They say so to who throws (the return of _Unwind_RaiseException() is a site),
+ * and it is as if that one had asked for a forced unwinding instead, up to the call: cleanups run,
+ * then C++ is told that the exception was caught, and the call is cut. The
+ * end of a thread (pthread_exit(), a cancellation) is a forced unwinding, too: when that comes to
+ * the call the hit is over, and it goes on as if the caller of the probed function had ended. Where
+ * no function begins that can't be said: then it ends there, and cleanups above are left out.
+ *
  * What the thread hits meanwhile counts as missed.
  *
  * In a hit by a trap this is a signal handler: only what the user says is safe there is called, on
@@ -37,6 +45,9 @@
 #define AT_FTW 4u
 #define AT_XMM 160u
 
+/* without a result */
+enum left { BY_RETURN, BY_FAULT, BY_EXCEPTION, BY_END };
+
 struct target_call {
 	struct ebpf_native_call n; /* entry.S knows offsets up to .f */
 	u64 back;
@@ -47,7 +58,11 @@ struct target_call {
 	u8 *state;     /* the application's registers, LEGACY + HEADER + more */
 	u8 *registers; /* LEGACY bytes: what the function gets and gives */
 	int *errno_at, saved_errno;
-	bool faulted;
+	u64 raised, raised_sp; /* what was thrown last, and where that would return */
+	u64 stop, stop_arg;    /* by which a forced unwinding is to be asked */
+	u64 forced;	       /* who does that */
+	u32 left;	       /* enum left */
+	u64 begin_catch, end_catch;
 	void *copy[EBPF_CALLEE_ARGS];
 };
 _Static_assert(offsetof(struct target_call, back) == 2720, "entry.S: call_back");
@@ -187,6 +202,147 @@ static bool has_room(u64 top, bool open)
 	return true;
 }
 
+/* --- exceptions ---------------------------------------------------------------------------------
+ */
+
+/* of the C++ ABI's unwinding library */
+#define UNWIND_END_OF_STACK_ACTION 16u
+#define UNWIND_FOREIGN_CAUGHT 1u
+#define UNWIND_END_OF_STACK 5u
+#define CLASS_LANGUAGE 0xffffff00u
+#define CLASS_CXX 0x432b2b00u		 /* ....C++. */
+#define CLASS_RUST 0x4d4f5a0052555354ULL /* MOZ.RUST */
+
+struct exception {
+	u64 class;
+	void (*cleanup)(u32 reason, struct exception *e);
+	u64 stop, stop_arg; /* of a forced unwinding */
+};
+_Static_assert(offsetof(struct exception, stop) == 16, "entry.S: exception_stop");
+
+typedef int (*stop_fn)(int version, u32 actions, u64 class, struct exception *e, void *context,
+		       void *arg);
+
+static __attribute__((noreturn)) void leave(struct target_call *c, enum left how)
+{
+	c->left = how;
+	agent_call_left(c);
+}
+
+/* Of each frame: it is left; behind the last one is the call. */
+static int stop_throwing(int version, u32 actions, u64 class, struct exception *e, void *context,
+			 void *arg)
+{
+	if (!(actions & UNWIND_END_OF_STACK_ACTION))
+		return 0;
+	leave(arg, BY_EXCEPTION);
+}
+
+/* As somebody who catches everything. What a panic of Rust's has counted only Rust could undo. */
+static void throw_away(const struct target_call *c)
+{
+	struct exception *e = (struct exception *)c->raised;
+
+	if ((e->class & CLASS_LANGUAGE) == CLASS_CXX && c->begin_catch && c->end_catch) {
+		((void *(*)(struct exception *))c->begin_catch)(e);
+		((void (*)(void))c->end_catch)();
+	} else if (e->class != CLASS_RUST && e->cleanup) {
+		e->cleanup(UNWIND_FOREIGN_CAUGHT, e);
+	}
+}
+
+/* The forced unwinding of the same unwinder as @p's; 0: it has none. */
+static u64 forced_unwinding(const struct agent_place *p)
+{
+	const u32 wanted = AGENT_SITE_UNWIND | AGENT_SITE_ENDS;
+
+	for (const struct agent_place *q = load_acquire(&agent.places); q; q = q->older) {
+		const struct agent_plan *plan = load_acquire(&q->plan);
+
+		if (plan && (plan->flags & wanted) == wanted && plan->module == p->plan->module &&
+		    load_acquire(&q->state) == SITE_ARMED)
+			return q->addr;
+	}
+	return 0;
+}
+
+/* Nobody catches it: it is thrown by force. */
+static bool end_throwing(struct target_call *c, const struct agent_place *p, struct arch_regs *regs)
+{
+	u64 forced = regs->sp == c->raised_sp && regs->ax == UNWIND_END_OF_STACK
+			     ? forced_unwinding(p)
+			     : 0;
+
+	if (!forced)
+		return false;
+	regs->di = c->raised;
+	regs->si = (u64)stop_throwing;
+	regs->dx = (u64)c;
+	regs->ip = forced;
+	return true;
+}
+
+/* --- the end of a thread ------------------------------------------------------------------------
+ */
+
+/* Does what is called return to its caller's next instruction, as at a function's entry? */
+static bool at_entry(const struct jump_frame *f)
+{
+	const struct agent_place *p =
+		f->distance == -(u64)RET_STUB_CALL ? NULL : site_find(f->regs.ip);
+	const struct agent_hooks *hooks = p ? load_acquire(&p->hooks) : NULL;
+
+	for (u32 i = 0; hooks && i < hooks->n; i++)
+		if (hooks->v[i].entry)
+			return true;
+	return false;
+}
+
+/* The function's frames are left, and so is the hit: then the caller's come. */
+static int stop_ending(int version, u32 actions, u64 class, struct exception *e, void *context,
+		       void *arg)
+{
+	struct target_call *c = arg;
+
+	if (!(actions & UNWIND_END_OF_STACK_ACTION) || !c->f || !at_entry(c->f))
+		return ((stop_fn)c->stop)(version, actions, class, e, context, (void *)c->stop_arg);
+	e->stop = c->stop;
+	e->stop_arg = c->stop_arg;
+	c->f->regs.r10 = c->forced;
+	c->f->regs.r11 = (u64)e;
+	c->f->ret = (u64)agent_end_above;
+	leave(c, BY_END);
+}
+
+static struct target_call *under_way(const struct osl_ucontext *uc);
+
+bool callee_unwinds(const struct agent_place *p, struct arch_regs *regs, struct osl_ucontext *uc)
+{
+	struct target_call *c = under_way(uc);
+	const u32 flags = p->plan->flags;
+
+	if (!c || uc->sp > (u64)c)
+		return false;
+	if (flags & AGENT_SITE_RESUME) {
+		if (!end_throwing(c, p, regs))
+			return false;
+		osl_regs_to_ucontext(regs, uc);
+		return true;
+	}
+	if (flags & AGENT_SITE_THROWS) {
+		c->raised = regs->di;
+		c->raised_sp = regs->sp;
+	} else if (regs->si != (u64)stop_throwing) {
+		c->stop = regs->si;
+		c->stop_arg = regs->dx;
+		c->forced = p->addr;
+		regs->si = (u64)stop_ending;
+		regs->dx = (u64)c;
+		osl_regs_to_ucontext(regs, uc);
+	}
+	return false;
+}
+
 /* --- the call -----------------------------------------------------------------------------------
  */
 
@@ -196,7 +352,9 @@ bool agent_call_over(struct target_call *c)
 	struct agent_active *a = c->a;
 	u64 mark = c->mark;
 
-	if (!c->faulted)
+	if (c->left == BY_EXCEPTION)
+		throw_away(c);
+	if (c->left == BY_RETURN)
 		get_registers(c);
 	*c->errno_at = c->saved_errno;
 	if (!c->f)
@@ -232,7 +390,8 @@ static void lend(struct target_call *c, struct ebpf_run *run)
 static void make_call(struct target_call *c, const struct ebpf_callee *f, u64 sp, u64 fn)
 {
 	c->fn = fn;
-	c->faulted = false;
+	c->left = BY_RETURN;
+	c->raised_sp = 0;
 	c->saved_errno = *c->errno_at;
 	memcpy((void *)sp, c->n.stack, c->n.nstack * 8);
 	set_registers(c);
@@ -246,7 +405,7 @@ static u64 below(const struct agent_active *a, u64 here)
 }
 
 static bool call(struct ebpf_run *run, const struct ebpf_callee *f, const u64 *args, u64 fn,
-		 u64 errno_fn, struct agent_active *a, u64 *result)
+		 const u64 *aids, struct agent_active *a, u64 *result)
 {
 	u64 top = below(a, (u64)__builtin_frame_address(0)), sp;
 	struct target_call *c;
@@ -256,7 +415,9 @@ static bool call(struct ebpf_run *run, const struct ebpf_callee *f, const u64 *a
 	c = make_room(f, run->callee, &top);
 	c->a = a;
 	c->f = a->open ? (struct jump_frame *)a->frame : NULL;
-	c->errno_at = ((int *(*)(void))errno_fn)();
+	c->errno_at = ((int *(*)(void))aids[ECALLEE_ERRNO])();
+	c->begin_catch = aids[ECALLEE_BEGIN_CATCH];
+	c->end_catch = aids[ECALLEE_END_CATCH];
 	if (!copy_in(f, args, c))
 		return false;
 	ebpf_native_prepare(f, args, c->copy, &c->n);
@@ -267,7 +428,7 @@ static bool call(struct ebpf_run *run, const struct ebpf_callee *f, const u64 *a
 	make_call(c, f, sp, fn);
 	a->closed = NULL;
 	a->run = run;
-	if (c->faulted)
+	if (c->left != BY_RETURN)
 		return false;
 	*result = ebpf_native_result(f, &c->n, c->copy[0]);
 	copy_out(f, args, c);
@@ -285,7 +446,7 @@ u64 callee_call(struct ebpf_run *run, const u64 *args)
 
 	if (i < img->ncallees && at && at[i] && at[img->ncallees] && a && state_size &&
 	    (a->open || f->flags & EBPF_CALLEE_SIGNAL_SAFE) &&
-	    call(run, f, args, at[i], at[img->ncallees], a, &result))
+	    call(run, f, args, at[i], at + img->ncallees, a, &result))
 		return result;
 	ebpf_run_leave(run);
 	return 0;
@@ -318,7 +479,7 @@ bool callee_faulted(struct osl_ucontext *uc)
 
 	if (!c || uc->sp > (u64)c)
 		return false;
-	c->faulted = true;
+	c->left = BY_FAULT;
 	uc->bx = (u64)c;
 	uc->ip = (u64)agent_call_back;
 	return true;

@@ -491,6 +491,23 @@ agent_jump_code_end:
 	.set call_fn, call_back + 8
 	.set call_frame, call_back + 16
 	.p2align 4
+	/* agent_call_left(c): the function was unwound */
+	func agent_call_left
+	movq	%rdi, %rbx
+	jmp	agent_call_back
+	/*
+	 * The end of the hit's thread goes on as if the probed function's caller had asked for it: in
+	 * r10 _Unwind_ForcedUnwind(), in r11 its exception, where the other two arguments are kept.
+	 */
+	.set exception_stop, 16
+	.p2align 4
+	func agent_end_above
+	leaq	8 + red_zone(%rsp), %rsp
+	movq	%r11, %rdi
+	movq	exception_stop(%r11), %rsi
+	movq	exception_stop + 8(%r11), %rdx
+	jmp	*%r10
+	.p2align 4
 	func agent_call_away
 	pushq	%rbp
 	pushq	%rbx
@@ -517,7 +534,7 @@ agent_jump_code_end:
 	movq	32(%rbx), %r8
 	movq	40(%rbx), %r9
 	movq	call_nvector(%rbx), %rax
-	call	*call_fn(%rbx)
+	call	*call_fn(%rbx)		/* an unwinder knows nothing of here: the end of its stack */
 	cld
 	movq	%rax, call_rax(%rbx)
 	movq	%rdx, call_rdx(%rbx)

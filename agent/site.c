@@ -282,6 +282,7 @@ int site_hook(const struct agent_consumer *c)
 		.ret = when_of(c),
 		.stat = c->stat,
 		.index = c->index,
+		.entry = c->flags & AGENT_CONSUMER_ENTRY,
 	};
 	struct agent_hooks *new, *old;
 	struct agent_hook *before = NULL;

@@ -529,6 +529,8 @@ static void serve_site(const struct agent_place *p, struct arch_regs *regs, sigi
 		serve_returning(plan, regs, uc, settled);
 	if (plan->flags & (AGENT_SITE_UNWIND | AGENT_SITE_RESUME | AGENT_SITE_JUMP))
 		serve_unwinder(plan->flags, regs, uc, settled);
+	if (plan->flags & (AGENT_SITE_THROWS | AGENT_SITE_ENDS) && callee_unwinds(p, regs, uc))
+		return;
 	execute(plan, regs, info, uc, raise);
 }
 

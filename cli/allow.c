@@ -61,8 +61,8 @@ static int find_function(const char *what, const char *option, const struct spec
 	} else {
 		err = !strncmp(place.name, "_Z", 2) ? -EOPNOTSUPP : 0;
 		if (err)
-			out_error("--allow-call %s: it is C++, and an exception that left it would "
-				  "end the process; only functions with C names can be called",
+			out_error("--allow-call %s: it is C++: only functions with C names can be "
+				  "called, as it is by its name alone that a program declares one",
 				  option);
 		c->offset = place.offset;
 		snprintf(c->file, sizeof(c->file), "%s", place.path);

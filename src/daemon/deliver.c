@@ -798,11 +798,13 @@ static void put_gone(struct exchange *x)
 
 static u32 consumer_flags(const struct tlink *tl)
 {
+	const u32 entry = tl->entry ? AGENT_CONSUMER_ENTRY : 0;
+
 	if (tl->a->l->is_session)
-		return AGENT_CONSUMER_SESSION;
+		return entry | AGENT_CONSUMER_SESSION;
 	if (!tl->a->l->is_ret)
-		return 0;
-	return AGENT_CONSUMER_RET | (tl->at_returns ? AGENT_CONSUMER_AT_RETURNS : 0);
+		return entry;
+	return entry | AGENT_CONSUMER_RET | (tl->at_returns ? AGENT_CONSUMER_AT_RETURNS : 0);
 }
 
 static void put_consumers(struct exchange *x)

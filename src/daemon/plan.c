@@ -589,6 +589,21 @@ static const char *why_break(const struct worker *w, const struct plan_site *s)
 			     : "the daemon's default; EBPFRT_PROBE=auto makes it jumps";
 }
 
+static int plan_callees(struct worker *w, struct plan_item *it)
+{
+	const struct plan_unwind_view unwind = {&w->maps, w->exe, open_mapped, NULL, NULL, w};
+	const struct plan_call_view v = {
+		.maps = &w->maps,
+		.exe = w->exe,
+		.pid = w->job->pid,
+		.unseen = plan_throws_unseen(&unwind),
+		.open = open_mapped,
+		.cookie = w,
+	};
+
+	return plan_calls(&v, it);
+}
+
 static void plan_one(struct worker *w, struct plan_item *it)
 {
 	const struct probe_mapping *m = probe_maps_find(&w->maps, &it->file, it->offset);
@@ -610,8 +625,7 @@ static void plan_one(struct worker *w, struct plan_item *it)
 		return;
 	}
 	name_symbol(it, f->elf);
-	it->err = plan_calls(
-		&(struct plan_call_view){&w->maps, w->exe, w->job->pid, open_mapped, w}, it);
+	it->err = it->ncallees ? plan_callees(w, it) : 0;
 	if (it->err)
 		return;
 	if (it->is_ret)

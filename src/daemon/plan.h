@@ -43,7 +43,7 @@ struct plan_item {
 	bool at_returns; /* there, as return addresses must not be replaced */
 	u64 sema;	 /* address of the counter, 0: none or not mapped writable */
 	u32 site;	 /* index into the plan's sites */
-	u64 calls[EBPF_CALLEES_MAX + 1]; /* where the callees are, then what tells where errno is */
+	u64 calls[EBPF_CALLEES_MAX + EBPF_CALLEE_AIDS]; /* of the callees, then of the aids */
 	char symbol[96];
 	char why[PROBE_WHY_MAX];
 };

@@ -113,8 +113,17 @@ static int find(const struct plan_call_view *v, struct plan_item *it, const stru
 		      c->name, c->file, v->pid);
 }
 
-/* The application's errno is kept: libc says where it is. */
-static int find_errno(const struct plan_call_view *v, struct plan_item *it, u64 *addr)
+static bool is_cxx(const struct plan_call_view *v, const char *path)
+{
+	const char *name = base_name(path);
+
+	return !strcmp(path, v->exe) || !strncmp(name, "libstdc++", 9) ||
+	       !strncmp(name, "libc++", 6);
+}
+
+/* Where the first of the files that @may have it has @name; 0: none of them. */
+static u64 find_in(const struct plan_call_view *v, const char *name,
+		   bool (*may)(const struct plan_call_view *v, const char *path))
 {
 	char why[PROBE_WHY_MAX];
 
@@ -123,24 +132,39 @@ static int find_errno(const struct plan_call_view *v, struct plan_item *it, u64 
 		struct probe_symbol sym;
 		struct probe_elf *elf;
 
-		if (!(m.prot & PROT_EXEC) || !m.file.ino || !is_libc(v, m.path))
+		if (!(m.prot & PROT_EXEC) || !m.file.ino || !may(v, m.path))
 			continue;
 		elf = v->open(v->cookie, &m);
-		if (!elf || probe_elf_symbol(elf, "__errno_location", &sym, why) ||
-		    sym.offset < m.offset || sym.offset - m.offset >= m.end - m.start)
-			continue;
-		*addr = m.start + (sym.offset - m.offset);
-		return 0;
+		if (elf && !probe_elf_symbol(elf, name, &sym, why) && sym.offset >= m.offset &&
+		    sym.offset - m.offset < m.end - m.start)
+			return m.start + (sym.offset - m.offset);
 	}
-	return refuse(it,
-		      "the program calls functions of the target, but process %d has no C library "
-		      "whose errno could be kept",
-		      v->pid);
+	return 0;
+}
+
+/* The application's errno is kept: libc says where it is. What C++ throws C++ throws away. */
+static int find_aids(const struct plan_call_view *v, struct plan_item *it, u64 *aids)
+{
+	aids[ECALLEE_ERRNO] = find_in(v, "__errno_location", is_libc);
+	aids[ECALLEE_BEGIN_CATCH] = find_in(v, "__cxa_begin_catch", is_cxx);
+	aids[ECALLEE_END_CATCH] = find_in(v, "__cxa_end_catch", is_cxx);
+	if (!aids[ECALLEE_ERRNO])
+		return refuse(it,
+			      "the program calls functions of the target, but process %d has no C "
+			      "library whose errno could be kept",
+			      v->pid);
+	if (v->unseen)
+		return refuse(it,
+			      "the program calls functions of the target, but what %.110s does "
+			      "with an exception that leaves one can't be told from its code, and "
+			      "it could end process %d",
+			      v->unseen, v->pid);
+	return 0;
 }
 
 int plan_calls(const struct plan_call_view *v, struct plan_item *it)
 {
-	int err = it->ncallees ? find_errno(v, it, &it->calls[it->ncallees]) : 0;
+	int err = it->ncallees ? find_aids(v, it, &it->calls[it->ncallees]) : 0;
 
 	for (u32 i = 0; !err && i < it->ncallees; i++)
 		err = find(v, it, &it->callees[i], &it->calls[i]);

@@ -15,12 +15,13 @@ struct plan_call_view {
 	const struct probe_maps *maps;
 	const char *exe;
 	pid_t pid;
+	const char *unseen; /* plan_throws_unseen() */
 	/* The file of a mapping, or NULL; mappings may move meanwhile. */
 	struct probe_elf *(*open)(void *cookie, const struct probe_mapping *m);
 	void *cookie;
 };
 
-/* The addresses in @it->calls. 0, or -errno with a sentence in @it->why. */
+/* The addresses in @it->calls, if it has callees. 0, or -errno with a sentence in @it->why. */
 int plan_calls(const struct plan_call_view *v, struct plan_item *it);
 /*
  * Its site is a jump or @no_jump says why it is a break: in a signal handler only what the user

@@ -52,21 +52,38 @@ static bool unwind_symbol(const struct probe_mapping *m, struct probe_elf *elf, 
 	       out->offset - m->offset < m->end - m->start;
 }
 
+/*
+ * Of one that raises exceptions the returns alone are good for something: there it says that nobody
+ * catches this one (agent/callee.c).
+ */
+static int find_exits(struct probe_elf *elf, const struct probe_symbol *sym,
+		      const struct unwinder *u, u64 exits[UNWIND_EXITS], bool *lands)
+{
+	int n = probe_unwind_exits(elf, sym, u->lands, exits, UNWIND_EXITS);
+
+	*lands = n > 0;
+	if (n <= 0 && u->flags & AGENT_SITE_THROWS)
+		n = probe_unwind_exits(elf, sym, false, exits, UNWIND_EXITS);
+	return n;
+}
+
 /* All exits of the function: without one of them, what is suspended would stay so. */
 static bool unwind_exits(const struct plan_unwind_view *v, const struct probe_mapping *m,
 			 struct probe_elf *elf, const struct unwinder *u)
 {
 	u64 exits[UNWIND_EXITS];
 	struct probe_symbol sym;
+	bool lands;
 	int n;
 
 	if (!unwind_symbol(m, elf, u->name, &sym))
 		return false;
-	n = probe_unwind_exits(elf, &sym, u->lands, exits, UNWIND_EXITS);
+	n = find_exits(elf, &sym, u, exits, &lands);
 	for (int i = 0; i < n; i++)
-		if (!v->want(v->cookie, m, elf, exits[i], AGENT_SITE_RESUME))
+		if (!v->want(v->cookie, m, elf, exits[i],
+			     AGENT_SITE_RESUME | (u->flags & AGENT_SITE_THROWS)))
 			return false;
-	return n > 0;
+	return lands;
 }
 
 /*
@@ -120,21 +137,47 @@ static void ask_file(const struct plan_unwind_view *v, const struct probe_mappin
 	}
 }
 
+static bool has_unwinder(const struct probe_mapping *m, const char *exe)
+{
+	const char *base = strrchr(m->path, '/');
+
+	return (m->prot & PROT_EXEC) && m->file.ino && base &&
+	       (!strcmp(m->path, exe) || !strncmp(base, "/libgcc_s", 9) ||
+		!strncmp(base, "/libunwind", 10));
+}
+
 void plan_unwind(const struct plan_unwind_view *v)
 {
 	for (size_t i = 0; i < v->maps->n; i++) {
 		const struct probe_mapping m = v->maps->v[i];
-		const char *base = strrchr(m.path, '/');
 		struct probe_elf *elf;
 
-		if (!(m.prot & PROT_EXEC) || !m.file.ino || !base ||
-		    (strcmp(m.path, v->exe) && strncmp(base, "/libgcc_s", 9) &&
-		     strncmp(base, "/libunwind", 10) && !probe_is_libc(m.path)))
+		if (!has_unwinder(&m, v->exe) &&
+		    !((m.prot & PROT_EXEC) && m.file.ino && probe_is_libc(m.path)))
 			continue;
 		elf = v->open(v->cookie, &m);
 		if (elf)
 			probe_is_libc(m.path) ? ask_file(v, &m, elf) : unwind_file(v, &m, elf);
 	}
+}
+
+const char *plan_throws_unseen(const struct plan_unwind_view *v)
+{
+	static const struct unwinder *const raises = &unwinders[1];
+
+	for (size_t i = 0; i < v->maps->n; i++) {
+		const struct probe_mapping *m = &v->maps->v[i];
+		struct probe_elf *elf = has_unwinder(m, v->exe) ? v->open(v->cookie, m) : NULL;
+		u64 exits[UNWIND_EXITS];
+		struct probe_symbol sym;
+		bool lands;
+
+		m = &v->maps->v[i];
+		if (elf && unwind_symbol(m, elf, raises->name, &sym) &&
+		    find_exits(elf, &sym, raises, exits, &lands) <= 0)
+			return m->path;
+	}
+	return NULL;
 }
 
 #define JUMP_START 12u /* bytes before anything that depends on where they are */

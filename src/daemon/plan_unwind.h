@@ -25,5 +25,7 @@ struct plan_unwind_view {
 
 /* Where return addresses are looked at. */
 void plan_unwind(const struct plan_unwind_view *v);
+/* A file whose unwinder raises exceptions and does not show that nobody catches one; or NULL. */
+const char *plan_throws_unseen(const struct plan_unwind_view *v);
 /* Where a call ends otherwise than by its return: programs may ask how it ended. */
 void plan_left(const struct plan_unwind_view *v);

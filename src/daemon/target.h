@@ -43,6 +43,7 @@ struct tlink {
 	bool had;		/* the agent has, or has had, consumers of it */
 	bool sent;		/* the agent may have some of them */
 	bool at_returns;	/* AGENT_CONSUMER_AT_RETURNS */
+	bool entry;		/* of functions, as far as symbols tell */
 	bool fixed;		/* in files that are never unloaded */
 	u8 moved;		/* times in a row that the library was not where it had just been */
 	s32 err;
@@ -50,7 +51,7 @@ struct tlink {
 	u64 *addrs;   /* of its sites, 0: none */
 	u64 *semas;   /* of the counters beside them */
 	u32 calls_of; /* the program with this id calls what is at these addresses */
-	u64 calls[EBPF_CALLEES_MAX + 1];
+	u64 calls[EBPF_CALLEES_MAX + EBPF_CALLEE_AIDS];
 	u64 addr;    /* the first one */
 	u32 missing; /* places that were left out; .reason is of the first one */
 	char symbol[96];

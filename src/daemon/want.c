@@ -63,7 +63,7 @@ static void fill_wants(struct exchange *x)
 			items[n].ref_ctr = l->ref_ctrs ? l->ref_ctrs[i] : 0;
 		}
 		tlink_release_sites(tl);
-		tl->fixed = true;
+		tl->fixed = tl->entry = true;
 		tl->sent = false;
 		tl->missing = 0;
 		tlink_become(tl, TLINK_FLYING);
@@ -165,6 +165,7 @@ static void take_item(struct exchange *x, const struct want *w, struct plan_item
 		memcpy(tl->calls, it->calls, sizeof(tl->calls));
 	}
 	tl->fixed &= it->fixed;
+	tl->entry &= it->symbol[0] && !strchr(it->symbol, '+');
 	if (!w->index || !tl->addr)
 		tl->addr = it->addr;
 	s->consumers++;
@@ -268,6 +269,18 @@ static bool any_return(const struct target *t)
 	return t->nreturns;
 }
 
+/* Is there a program that calls functions of the target? */
+static bool any_calls(const struct target *t)
+{
+	const struct ebpf_callee *ignored;
+	const struct tlink *tl;
+
+	list_for_each_entry (tl, &t->links, in_target)
+		if (program_callees(tl->a->l->prog, &ignored))
+			return true;
+	return false;
+}
+
 /* Is there a program that asks how calls ended? */
 static bool any_asks(const struct target *t)
 {
@@ -307,7 +320,7 @@ static int start_worker(struct exchange *x)
 			       .want_hook = !stays(x, AGENT_SITE_MODULES),
 			       .want_sanitise = !stays(x, AGENT_SITE_SIGMASK),
 			       .want_guards = family_of(t) != 0,
-			       .want_unwind = any_return(t),
+			       .want_unwind = any_return(t) || any_calls(t),
 			       .want_left = any_asks(t),
 			       .jumps = t->d->jumps,
 			       .only_jumps = t->d->only_jumps,

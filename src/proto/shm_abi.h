@@ -21,7 +21,7 @@
 #include "core/run/map/map.h"
 #include "core/run/prog.h"
 
-#define AGENT_ABI 16u
+#define AGENT_ABI 17u
 #define AGENT_MSG_MAX 65536u
 #define AGENT_TIMEOUT_MS                                                                           \
 	2000u /* an agent waits no longer for a silent daemon; then it goes on unprobed */
@@ -130,9 +130,9 @@ struct agent_prog {
 	u32 id;
 	u32 size; /* of the image */
 	u32 nmaps;
-	u32 stat;			 /* index into the statistics page */
-	u64 calls[EBPF_CALLEES_MAX + 1]; /* where its callees are, 0: not known; behind them what
-					    tells where errno is */
+	u32 stat; /* index into the statistics page */
+	/* where its callees are, 0: not known; behind them the aids: enum ebpf_callee_aid */
+	u64 calls[EBPF_CALLEES_MAX + EBPF_CALLEE_AIDS];
 };
 
 /* Its first quad is where stubs call, as the agent has it; slots and stubs are behind. */
@@ -165,12 +165,14 @@ enum agent_site_flags {
 	AGENT_SITE_UNWIND = 8,	 /* entry of a function that looks at the stack's return addresses
 				    (_Unwind_RaiseException and the like): this thread's are put
 				    back first; wanted wherever there are AGENT_CONSUMER_RET
-				    or _SESSION consumers */
+				    or _SESSION consumers, or programs that call functions
+				    of the target */
 	AGENT_SITE_SUSPEND = 16, /* with UNWIND: until an exit is reached; else for good */
 	AGENT_SITE_RESUME = 32,	 /* exit of such a function: by return, or to a landing pad with the
 				    stack pointer that this has */
 	/* with UNWIND, what it does to the calls it passes: */
-	AGENT_SITE_THROWS = 64,	  /* an exception leaves them */
+	AGENT_SITE_THROWS = 64,	  /* an exception leaves them; with RESUME: it was caught, or the
+				     function returns and says that nobody does */
 	AGENT_SITE_ENDS = 128,	  /* the end of their thread */
 	AGENT_SITE_AGAIN = 256,	  /* either: goes on with what is in its argument */
 	AGENT_SITE_JUMP = 512,	  /* longjmp(), with which the end of a thread ends; wanted where
@@ -194,6 +196,7 @@ enum agent_consumer_flags {
 	AGENT_CONSUMER_AT_RETURNS = 2, /* with RET: return addresses stay as they are */
 	AGENT_CONSUMER_SESSION = 4,    /* without the others: at the entry, and when the program
 					  returns 0 there, at the return of the same call */
+	AGENT_CONSUMER_ENTRY = 8,      /* the site is a function's first instruction */
 };
 
 struct agent_consumer {

@@ -4,7 +4,7 @@
 EBPFRT_PROBE=auto
 export EBPFRT_PROBE
 . "${top_srcdir:-.}/tests/integration/lib.sh"
-plan 84
+plan 132
 
 target_program=$bin/callees
 CALLEES=left
@@ -115,6 +115,65 @@ is "it comes back when nobody is there, and the target goes on" "$answer" "wrong
 say n 3
 is "and on" "$answer" "wrong 0"
 
+# --- what leaves them by an exception ---
+
+# MODE, name, how many come back: of three hits each in as many rounds
+leaves() {
+	with on_throws tick callees_wild throws
+	say "$1" 100
+	is "$2: the target" "$answer" "wrong 0"
+	attach_stop INT
+	sees "$2" "300 hits, $((300 - $3)) lost" '@done\[0\]: 300$'
+	if [ "$3" = 0 ]; then
+		unlike "$2: none comes back" "$(cat attach.out)" '@done\[1\]'
+	else
+		like "$2: how many come back" "$(cat attach.out)" "@done\[1\]: $3$"
+	fi
+	[ "$3" = 300 ] || sees "$2" "^ebpfrt: $((300 - $3)) program runs were cut short"
+}
+
+plain_target=$exe
+if [ -x "$bin/callees_cc" ]; then
+	target_quit
+	is "without exceptions: to its end" "$target_status" 0
+	target_program=$bin/callees_cc
+	exe=$(readlink -f "$target_program")
+	target_start
+	leaves t "an exception" 0
+	leaves i "an exception that is a number" 0
+	leaves r "one that is thrown again" 0
+	leaves p "one that was kept" 0
+	leaves c "one that is caught within" 300
+	leaves s "now and then" 150
+	for how in x k; do
+		with on_throws tick callees_wild throws
+		say $how 20
+		is "the thread's end in C++, $how: the target" "$answer" "wrong 0"
+		attach_stop INT
+		sees "the thread's end in C++, $how" " 20 lost"
+	done
+	# beside one that runs at the return, where return addresses are replaced
+	attach_start --prog "on_throws=uprobe:$exe:tick" --prog "on_inner=uretprobe:$exe:tick" --allow-call "$exe:throws" "$target" \
+		"$bin/callees_wild.bpf.o"
+	say r 100
+	is "exceptions and return probes: the target" "$answer" "wrong 0"
+	say x 20
+	is "the thread's end and return probes: the target" "$answer" "wrong 0"
+	attach_stop INT
+	sees "exceptions and return probes" "620 hits, 320 lost" '@done\[0\]: 320$' '@done\[1\]: 300$'
+	refused "a name of C++" callees_wild on_throws "^ebpfrt: --allow-call $exe:_ZL4deepii: it is C..: only functions with C names can \
+be called, as it is by its name alone that a program declares one$" --allow-call "$exe:_ZL4deepii"
+	say t 3
+	is "exceptions: nothing is probed any more" "$answer" "wrong 0"
+	target_quit
+	is "exceptions: to its end" "$target_status" 0
+	target_program=$bin/callees
+	exe=$plain_target
+	target_start
+else
+	skip 44 "no C++ compiler"
+fi
+
 # --- what is refused ---
 
 refused "not allowed" callees_wild on_wild \
@@ -188,3 +247,17 @@ attach_stop INT
 sees "a fault in a handler" "^ebpfrt: 200 program runs were cut short by a fault" '@done\[0\]: 200$'
 target_quit
 is "to its end" "$target_status" 0
+if [ -x "$bin/callees_cc" ]; then
+	target_program=$bin/callees_cc
+	exe=$(readlink -f "$target_program")
+	target_start
+	attach_start --prog "on_throws=uprobe:$exe:tick" --allow-call "$exe:throws,signal-safe" "$target" "$bin/callees_wild.bpf.o"
+	say r 100
+	is "an exception in a handler: the target" "$answer" "wrong 0"
+	attach_stop INT
+	sees "an exception in a handler" "300 hits, 300 lost" '@done\[0\]: 300$' "^ebpfrt: 300 program runs were cut short"
+	target_quit
+	is "an exception in a handler: to its end" "$target_status" 0
+else
+	skip 5 "no C++ compiler"
+fi

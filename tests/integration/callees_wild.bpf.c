@@ -9,6 +9,7 @@
 extern long wild(int n) CALLEE;
 extern long leave(int how) CALLEE;
 extern long nested(int n) CALLEE;
+extern int throws(int n) CALLEE;
 extern long forks(int n) CALLEE;
 extern long wait_long(int n) CALLEE;
 extern unsigned long text_length(const char *s) CALLEE;
@@ -41,6 +42,15 @@ int on_leave(struct pt_regs *ctx)
 {
 	if (leave((int)ctx->rdi) == (int)ctx->rdi)
 		count(0);
+	return 0;
+}
+
+SEC("?uprobe")
+int on_throws(struct pt_regs *ctx)
+{
+	count(0);
+	if (throws((int)ctx->rdi) == (int)ctx->rdi)
+		count(1);
 	return 0;
 }
 

@@ -18,8 +18,16 @@
 #include "base/types.h"
 
 #define EBPF_CALLEES_MAX 16u /* of one program */
+#define EBPF_CALLEE_AIDS 3u  /* addresses of functions by which the application's state is kept */
 #define EBPF_CALLEE_ARGS 5u  /* as many registers as a program has for them */
 #define EBPF_CALLEE_MEMORY_MAX 512u
+
+/* The aids, behind the addresses of an image's callees; 0: the target has no such function. */
+enum ebpf_callee_aid {
+	ECALLEE_ERRNO,	     /* says where the thread's errno is */
+	ECALLEE_BEGIN_CATCH, /* of C++: takes an exception, */
+	ECALLEE_END_CATCH,   /* and is done with it */
+};
 
 enum ebpf_callee_kind {
 	ECALLEE_NOTHING,

@@ -486,6 +486,9 @@ struct agent_active *active_here(u64 frame);
 /* @uc is of a thread at a site, for whose jump there is no stack: as if it had trapped. */
 bool trap_at(siginfo_t *info, struct osl_ucontext *uc);
 void agent_on_trap(int sig, siginfo_t *info, struct osl_ucontext *uc);
+/* A signal that somebody sent: has the thread come to a break that was not told for it? Then it is
+ * told now, and the signal is held back until that is over. */
+bool trap_untold(siginfo_t *info, struct osl_ucontext *uc);
 /* What was held back meanwhile comes in when the handler with @info returns. */
 void trap_over(siginfo_t *info, struct osl_ucontext *uc);
 /*
@@ -545,6 +548,8 @@ static inline bool ret_is_stub(u64 addr)
 {
 	return addr - (u64)agent_ret_stubs < (u64)(agent_ret_stubs_end - agent_ret_stubs);
 }
+/* Where a break is, when no call is there: nobody comes to what is right behind it otherwise. */
+bool ret_is_break(u64 addr);
 /*
  * Where a thread is: its stack pointer, and the stack that it set up for signals; and what tells
  * programs how calls ended.

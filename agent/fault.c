@@ -99,6 +99,8 @@ void agent_on_fault(int sig, siginfo_t *info, struct osl_ucontext *uc)
 	const struct agent_place *p;
 	struct arch_regs regs;
 
+	if (info->si_code <= 0 && trap_untold(info, uc))
+		return;
 	if (sig == SIGILL && info->si_code > 0 && trap_swallowed(uc)) {
 		info->si_signo = SIGTRAP;
 		info->si_code = SI_KERNEL;

@@ -459,6 +459,11 @@ __hot const struct agent_place *ret_pop(u64 addr, struct arch_regs *regs, u32 *n
 	return p;
 }
 
+bool ret_is_break(u64 addr)
+{
+	return ret_is_stub(addr) && addr % STUB_SIZE == 0 && !is_reserved(index_of(addr));
+}
+
 void ret_leave_stub(struct osl_ucontext *uc)
 {
 	u64 ip = uc->ip, to;

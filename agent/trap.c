@@ -7,8 +7,9 @@
  *
  * The kernel keeps one signal of a kind for a thread: when somebody has sent SIGTRAP to a thread
  * that executes a break before it gets that signal, the break is not told. The thread is behind the
- * break then, in the handler for what was sent; so it is looked for there. (The other way round it
- * is what was sent that is lost, and nobody can know.)
+ * break then, in the handler for what was sent, or for something else that was sent and that the
+ * kernel delivers first; so it is looked for there, before anything is done with the signal. (The
+ * other way round it is what was sent that is lost, and nobody can know.)
  *
  * A hit makes no system call. A hit within a hit of the same thread executes the displaced
  * instruction and counts its consumers as missed.
@@ -676,6 +677,12 @@ bool trap_at(siginfo_t *info, struct osl_ucontext *uc)
 	return take_hit(frame_ip(uc), info, uc);
 }
 
+static bool is_own_break(u64 at)
+{
+	return at == (u64)agent_trap_self_break || at == (u64)agent_let_in ||
+	       at == (u64)agent_exec_back;
+}
+
 /* A hit by a jump that has to be one by a trap, or what has been kept off it (jump.c, defer.c). */
 static bool serve_own(struct osl_ucontext *uc)
 {
@@ -696,39 +703,67 @@ static bool serve_own(struct osl_ucontext *uc)
 	return true;
 }
 
+/*
+ * At @at is a site: has its break been executed, and not been told? Nobody comes to within an
+ * instruction otherwise; behind a short one it is to be found out.
+ */
+static bool untold_site(u64 at, const struct osl_ucontext *uc)
+{
+	const struct agent_place *p = site_find(at);
+	const struct agent_plan *plan = p ? load_acquire(&p->plan) : NULL;
+	struct arch_regs regs;
+	u8 byte;
+
+	if (!plan || load_acquire(&p->state) == SITE_GONE)
+		return false;
+	if (plan->patch.len > ARCH_BREAK_LEN)
+		return true;
+	osl_regs_from_ucontext(&regs, uc);
+	return load_acquire(&p->state) == SITE_ARMED && !osl_read(&byte, (void *)at, 1) &&
+	       byte == ARCH_BREAK && !arch_patch_done(&plan->patch, &regs);
+}
+
 /* The address of the break right behind which the thread is, and which has not been told; or 0. */
 static u64 untold(const struct osl_ucontext *uc)
 {
 	u64 at = frame_ip(uc) - ARCH_BREAK_LEN;
-	const struct agent_place *p;
-	struct arch_regs regs;
-	u8 byte;
 
+	if (is_own_break(at))
+		return at;
 	if (uc->trapno != TRAP_BREAK || !agent.ready)
 		return 0;
-	if (ret_is_stub(at))
-		return at;
-	p = site_find(at);
-	if (!p || load_acquire(&p->state) != SITE_ARMED || osl_read(&byte, (void *)at, 1) ||
-	    byte != ARCH_BREAK)
-		return 0;
-	osl_regs_from_ucontext(&regs, uc);
-	return arch_patch_done(&load_acquire(&p->plan)->patch, &regs) ? 0 : at;
+	return ret_is_break(at) || untold_site(at, uc) ? at : 0;
+}
+
+static __noinline void tell(u64 at, siginfo_t *info, struct osl_ucontext *uc)
+{
+	heldback_put(info, uc);
+	info->si_signo = SIGTRAP; /* as it would have been */
+	info->si_code = SI_KERNEL;
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	sig_open();
+	if (!serve_own(uc)) {
+		if (take_hit(at, info, uc))
+			return;
+		frame_set_ip(uc, at);
+	}
+	trap_over(info, uc);
+}
+
+bool trap_untold(siginfo_t *info, struct osl_ucontext *uc)
+{
+	u64 at = untold(uc);
+
+	if (likely(!at))
+		return false;
+	tell(at, info, uc);
+	return true;
 }
 
 static void on_sent(siginfo_t *info, struct osl_ucontext *uc)
 {
-	u64 at = untold(uc);
-
-	if (unlikely(at)) {
-		heldback_put(info, uc);
-		info->si_code = SI_KERNEL; /* as it would have been */
-		if (take_hit(at, info, uc))
-			return;
-		frame_set_ip(uc, at);
-		trap_over(info, uc);
+	if (trap_untold(info, uc))
 		return;
-	}
 	sig_close();
 	if (agent.stats)
 		agent_count(&agent.stats->foreign);
@@ -739,8 +774,7 @@ bool trap_swallowed(const struct osl_ucontext *uc)
 {
 	u64 at = frame_ip(uc) - ARCH_BREAK_LEN;
 
-	return ret_is_stub(at) || at == (u64)agent_trap_self_break || at == (u64)agent_let_in ||
-	       at == (u64)agent_exec_back;
+	return ret_is_stub(at) || is_own_break(at);
 }
 
 __hot void agent_on_trap(int sig, siginfo_t *info, struct osl_ucontext *uc)

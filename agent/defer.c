@@ -31,7 +31,9 @@
 /* of jump_frame.deferred, beside the number of what is kept */
 #define HELD_BACK (1ull << 32)
 #define MASKED (1ull << 33) /* .mask is what the thread's mask will be */
-#define SCANNED 2048u	    /* bytes of C frames between an interrupted instruction and its hit's */
+/* for the trap that lets in what is kept, and for what is behind it (trap_swallowed()) */
+#define LETS_IN (SIG_OURS | 1ull << (SIGILL - 1))
+#define SCANNED 2048u /* bytes of C frames between an interrupted instruction and its hit's */
 
 #define PAGE 4096u
 
@@ -297,7 +299,7 @@ static bool postpone(struct jump_frame *f, const siginfo_t *info, struct osl_uco
 	if (!k)
 		return false;
 	k->info = *info;
-	mask_hit(f, uc, ~SIG_OURS);
+	mask_hit(f, uc, ~LETS_IN);
 	store_release(&f->deferred, f->deferred | (1 + (u64)(k - kept)));
 	return true;
 }
@@ -406,20 +408,33 @@ static bool in_handler_code(const struct osl_ucontext *uc)
 	       !(uc->ip >= (u64)agent_jump_code && uc->ip < (u64)agent_jump_code_end);
 }
 
+/* What is not to come in, where a handler of ours is: that of what was sent begins without a fault.
+ */
+static u64 disturbing(const struct osl_ucontext *uc)
+{
+	const siginfo_t *info = (const siginfo_t *)frame_info(uc->sp);
+	bool sent = uc->ip == (u64)agent_trap_entry && !serves(info);
+
+	return SIG_HANDLED & ~(sent ? 0 : SIG_FAULTS);
+}
+
 /*
  * Nothing but faults has to come through in a hit, and the trap that lets in what is put off behind
- * one by a jump: the kernel may keep the others. Not where another handler has begun on top of it.
+ * one by a jump: the kernel may keep the others. A handler that has begun on top of it goes on
+ * undisturbed: it would be called again before its first instruction, as often as somebody sends.
  */
 static void hold_back(const siginfo_t *info, struct osl_ucontext *uc, struct jump_frame *f,
 		      bool in_trap)
 {
 	heldback_put(info, uc);
-	if (f && !in_handler_code(uc))
-		mask_hit(f, uc, SIG_HANDLED & ~SIG_OURS);
-	if (f)
-		store_relaxed(&f->deferred, f->deferred | HELD_BACK);
+	if (in_handler_code(uc))
+		uc->sigmask |= disturbing(uc);
+	else if (f)
+		mask_hit(f, uc, SIG_HANDLED & ~LETS_IN);
 	else if (in_trap)
 		uc->sigmask |= SIG_HANDLED & ~SIG_FAULTS;
+	if (f)
+		store_relaxed(&f->deferred, f->deferred | HELD_BACK);
 }
 
 bool defer_sent(const siginfo_t *info, struct osl_ucontext *uc)

@@ -757,6 +757,8 @@ u64 heldback_pending(void);
 void heldback_forget(u64 set);
 void heldback_forked(void);
 void heldback_give_back(void);
+/* In a handler of ours: was it given back to this thread by another one? Then it is what it was. */
+void heldback_undisguise(siginfo_t *info);
 /* Around sigtimedwait(); true: it is done, with its result in @regs. @watched: its end is seen. */
 bool heldback_before_wait(struct arch_regs *regs, const struct arch_patch *patch, bool watched);
 void heldback_behind_wait(const struct arch_regs *regs);

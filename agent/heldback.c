@@ -22,6 +22,14 @@
 #define WAITERS 64u
 #define SYSCALL_LEN 2u
 #define BIT(sig) (1ULL << ((sig)-1))
+#define DISGUISED 0x65766967u
+#define DISGUISE_AT 40 /* of 48 bytes that the kernel keeps; sender and value end at 32 */
+
+/* what give_back() had to hide */
+struct disguise {
+	u32 magic;
+	s32 code;
+};
 
 enum { HELD_FREE, HELD_BUSY, HELD_READY };
 
@@ -203,14 +211,43 @@ void heldback_forked(void)
 	any = nheld = 0;
 }
 
-/* To whom it was sent. What a thread or process says it got from kill() it can only send itself. */
-static void give_back(const struct held *h)
+/*
+ * What a thread or process says it got from kill() it can only send itself; of what was queued it
+ * may say whatever is true. So for another thread it is one that was queued, and what it was is
+ * behind what the kernel and the application know of it: a handler of ours tells (below).
+ */
+static void disguise(siginfo_t *info)
 {
-	if (h->tid &&
-	    SYS6(__NR_rt_tgsigqueueinfo, agent.pid, h->tid, h->sig, &h->info, 0, 0) == -EPERM)
-		SYS3(__NR_tgkill, agent.pid, h->tid, h->sig);
-	else if (!h->tid && SYS3(__NR_rt_sigqueueinfo, agent.pid, h->sig, &h->info))
-		SYS3(__NR_kill, agent.pid, h->sig, 0);
+	struct disguise was = {DISGUISED, info->si_code};
+
+	memcpy((u8 *)info + DISGUISE_AT, &was, sizeof(was));
+	info->si_code = SI_QUEUE;
+}
+
+void heldback_undisguise(siginfo_t *info)
+{
+	struct disguise was;
+
+	memcpy(&was, (u8 *)info + DISGUISE_AT, sizeof(was));
+	if (likely(was.magic != DISGUISED) || info->si_code != SI_QUEUE)
+		return;
+	info->si_code = was.code;
+	memset((u8 *)info + DISGUISE_AT, 0, sizeof(was));
+}
+
+static long queue(const struct held *h, const siginfo_t *info)
+{
+	return h->tid ? SYS6(__NR_rt_tgsigqueueinfo, agent.pid, h->tid, h->sig, info, 0, 0)
+		      : SYS3(__NR_rt_sigqueueinfo, agent.pid, h->sig, info);
+}
+
+/* To whom it was sent. */
+static void give_back(struct held *h)
+{
+	if (queue(h, &h->info) != -EPERM)
+		return;
+	disguise(&h->info);
+	queue(h, &h->info);
 }
 
 /* To the kernel, whose the masks are again; blocked here, this thread is to get none of them. */
@@ -344,11 +381,20 @@ void heldback_leave(struct osl_ucontext *uc)
 	end_wait(w, uc, load_acquire(&w->set));
 }
 
+/* A thread that would have got it gets it, whomever it was sent to. */
+static u32 for_whom(const siginfo_t *info, const struct osl_ucontext *uc, u32 self)
+{
+	u64 blocked = withheld_blocked(arch_thread_pointer(), uc->sigmask);
+
+	return info->si_code == SI_TKILL || !(blocked & BIT(info->si_signo)) ? self : 0;
+}
+
 void heldback_put(const siginfo_t *info, struct osl_ucontext *uc)
 {
-	u32 self = sys_gettid(), to = info->si_code == SI_TKILL ? self : 0;
+	u32 self = sys_gettid(), to = for_whom(info, uc, self);
 	struct waiter *w = waiter_of(self);
-	bool nudged = to && info->si_pid == (s32)agent.pid && w && find(BIT(info->si_signo), 0);
+	bool nudged = info->si_code == SI_TKILL && info->si_pid == (s32)agent.pid && w &&
+		      find(BIT(info->si_signo), 0);
 
 	if (!nudged)
 		put(to, info);

@@ -366,6 +366,8 @@ void sig_chain(int sig, siginfo_t *info, struct osl_ucontext *uc, bool again)
 	struct agent_sigaction act = agent.app[i];
 	bool sent = info->si_code <= 0;
 
+	if (sent)
+		heldback_undisguise(info);
 	if (sent && defer_sent(info, uc))
 		return;
 	if (sent && withheld_blocked(arch_thread_pointer(), uc->sigmask) & BIT(sig)) {

@@ -551,7 +551,6 @@ static int hold(struct work *w)
 			return -EPERM; /* trying once more would not help */
 		crowd_release(&w->crowd);
 		thread_release(&w->thread);
-		w->thread.kept = 0;
 		ts.tv_nsec = MIN(2000000L << same, 100000000L);
 		nanosleep(&ts, NULL);
 	}

@@ -8,6 +8,10 @@
  * - The registers are put back in an event stop. Only there does the kernel look, on the way out,
  *   whether an interrupted system call is to be restarted.
  * - Calls that fail with EINTR after a mere stop are repeated, unless a handled signal is pending.
+ * - Signals of the target wait in the kernel's queue, with their sender and value, as if the thread
+ *   blocked them. Those that must be open meanwhile the kernel puts back when it finds them blocked
+ *   after their stop. Faults of the agent must come through, so what was sent of their signals is
+ *   set aside while it works, and takes the place of one that we send instead.
  */
 #include <dirent.h>
 #include <elf.h>
@@ -36,7 +40,9 @@
 #define CANDIDATES 64
 #define SEIZE_TRIES 4
 #define BIT(sig) (1ULL << ((sig)-1))
-#define SYNCHRONOUS (BIT(SIGSEGV) | BIT(SIGBUS) | BIT(SIGILL) | BIT(SIGFPE) | BIT(SIGTRAP))
+#define FAULTS (BIT(SIGSEGV) | BIT(SIGBUS)) /* that the agent may have */
+#define SYNCHRONOUS (FAULTS | BIT(SIGILL) | BIT(SIGFPE) | BIT(SIGTRAP))
+#define PEEK 32
 
 int thread_fail(struct thread *t, int err, const char *fmt, ...)
 {
@@ -234,13 +240,14 @@ static enum halt halt_of(int status)
 }
 
 /* Let the thread go on, unless it does already, until it stops again. */
-static int go(struct thread *t, int request, int sig, u64 deadline, enum halt *halt, int *got)
+static int go(struct thread *t, int request, u64 deadline, enum halt *halt, int *got)
 {
 	int status, ret;
 
-	if (!t->running && ptrace(request, t->tid, NULL, (void *)(long)sig))
+	if (!t->running && ptrace(request, t->tid, NULL, (void *)(long)t->pass))
 		return errno == ESRCH ? thread_gone(t, 0) : -errno;
 	t->running = true;
+	t->pass = 0;
 	ret = wait_stop(t, deadline, &status);
 	if (ret)
 		return ret;
@@ -250,10 +257,27 @@ static int go(struct thread *t, int request, int sig, u64 deadline, enum halt *h
 	return 0;
 }
 
-static void keep(struct thread *t, int sig)
+static int set_mask(struct thread *t, u64 mask)
 {
-	if (sig != SIGSYS) /* ours: a filter forbids what we tried */
-		t->kept |= BIT(sig);
+	return ptrace(PTRACE_SETSIGMASK, t->tid, (void *)sizeof(mask), &mask) ? -errno : 0;
+}
+
+static int change_mask(struct thread *t, u64 block, u64 open)
+{
+	u64 mask;
+
+	if (ptrace(PTRACE_GETSIGMASK, t->tid, (void *)sizeof(mask), &mask))
+		return -errno;
+	return set_mask(t, (mask | block) & ~open);
+}
+
+/* It goes back to where the kernel took it from, as it is blocked now. (A stop can't be.) */
+static void put_off(struct thread *t, int sig)
+{
+	if (sig == SIGSYS) /* ours: a filter forbids what we tried */
+		return;
+	change_mask(t, BIT(sig), 0);
+	t->pass = sig;
 }
 
 /* To the next event stop; after PTRACE_INTERRUPT it comes before any instruction is executed. */
@@ -265,9 +289,9 @@ static int to_event_stop(struct thread *t, u64 deadline)
 	if (ptrace(PTRACE_INTERRUPT, t->tid, NULL, NULL))
 		return -errno;
 	do {
-		ret = go(t, PTRACE_CONT, 0, deadline, &halt, &sig);
+		ret = go(t, PTRACE_CONT, deadline, &halt, &sig);
 		if (ret == 0 && halt == HALT_SIGNAL)
-			keep(t, sig);
+			put_off(t, sig);
 	} while (ret == 0 && halt != HALT_EVENT);
 	return ret;
 }
@@ -328,6 +352,105 @@ static int first_stop(struct thread *t)
 	}
 }
 
+/* --- signals set aside --------------------------------------------------------------------------
+ */
+
+static bool is_queued(struct thread *t, int sig, u32 flags)
+{
+	struct __ptrace_peeksiginfo_args which = {0, flags, PEEK};
+	siginfo_t info[PEEK];
+	long n;
+
+	while ((n = ptrace(PTRACE_PEEKSIGINFO, t->tid, &which, info)) > 0) {
+		for (long i = 0; i < n; i++)
+			if (info[i].si_signo == sig)
+				return true;
+		which.off += (u64)n;
+	}
+	return false;
+}
+
+/* To whom was it sent? Only the queue tells: it goes there for a moment, and comes again. */
+static int look_up(struct thread *t, int sig)
+{
+	int err;
+
+	put_off(t, sig);
+	err = to_event_stop(t, t->deadline_ns);
+	if (err)
+		return err;
+	t->found |= BIT(sig);
+	t->shared = !is_queued(t, sig, 0) && is_queued(t, sig, PTRACE_PEEKSIGINFO_SHARED);
+	return change_mask(t, 0, BIT(sig));
+}
+
+/* Of each kind one would have waited for the thread and one for the process. */
+static void set_aside(struct thread *t, const siginfo_t *info, bool shared)
+{
+	for (u32 i = 0; i < t->naside; i++)
+		if (t->aside[i].info.si_signo == info->si_signo && t->aside[i].shared == shared)
+			return;
+	if (t->naside < THREAD_ASIDE_MAX)
+		t->aside[t->naside++] = (struct thread_aside){*info, shared};
+}
+
+static int sent_fault(struct thread *t, const siginfo_t *info)
+{
+	if (!(t->found & BIT(info->si_signo)))
+		return look_up(t, info->si_signo);
+	t->found &= ~BIT(info->si_signo);
+	set_aside(t, info, t->shared);
+	return 0;
+}
+
+/*
+ * One that we send is given what the other was. Nobody else takes it: all threads are held. The
+ * thread's own come before those of the process.
+ */
+static int queue_again(struct thread *t, const struct thread_aside *a)
+{
+	int sig = 0, wanted = a->info.si_signo;
+	bool own_first = a->shared && is_queued(t, wanted, 0);
+	enum halt halt;
+	siginfo_t info;
+
+	if (is_queued(t, wanted, a->shared ? PTRACE_PEEKSIGINFO_SHARED : 0))
+		return 0; /* the kernel takes two for one */
+	if (a->shared ? kill(t->pid, wanted) : syscall(SYS_tgkill, t->pid, t->tid, wanted))
+		return -errno;
+	while (sig != wanted || own_first) {
+		if (sig == wanted) {
+			if (ptrace(PTRACE_GETSIGINFO, t->tid, NULL, &info) == 0)
+				set_aside(t, &info, false);
+			own_first = false;
+		} else if (sig) {
+			put_off(t, sig);
+		}
+		if (change_mask(t, 0, BIT(wanted)) ||
+		    go(t, PTRACE_CONT, osl_now_ns() + RESTORE_WAIT_NS, &halt, &sig) ||
+		    halt != HALT_SIGNAL)
+			return -EIO;
+	}
+	ptrace(PTRACE_SETSIGINFO, t->tid, NULL, &a->info);
+	put_off(t, wanted);
+	return 0;
+}
+
+/* It ends in an event stop, as it begins. */
+static int queue_aside(struct thread *t)
+{
+	struct thread_aside a;
+	int err = 0;
+
+	while (t->naside && err == 0) {
+		a = t->aside[--t->naside];
+		if (queue_again(t, &a) && !t->gone)
+			syscall(SYS_tgkill, t->pid, t->tid, a.info.si_signo);
+		err = t->gone ? -ESRCH : to_event_stop(t, osl_now_ns() + RESTORE_WAIT_NS);
+	}
+	return err;
+}
+
 /* --- registers ----------------------------------------------------------------------------------
  */
 
@@ -345,11 +468,6 @@ static int set_regs(struct thread *t, struct remote_regs *r)
 	struct iovec iov = {&r->user, sizeof(r->user)};
 
 	return ptrace(PTRACE_SETREGSET, t->tid, (void *)NT_PRSTATUS, &iov) ? -errno : 0;
-}
-
-static int set_mask(struct thread *t, u64 mask)
-{
-	return ptrace(PTRACE_SETSIGMASK, t->tid, (void *)sizeof(mask), &mask) ? -errno : 0;
 }
 
 void thread_repeat_syscall(pid_t tid, struct remote_regs *r)
@@ -407,9 +525,6 @@ static int restore(struct thread *t)
 	if (ret)
 		return ret;
 	remove_way_back(t);
-	for (int sig = 1; sig <= 64; sig++)
-		if (t->kept & BIT(sig))
-			syscall(SYS_tgkill, t->pid, t->tid, sig);
 	return 0;
 }
 
@@ -421,6 +536,8 @@ static int restore_surely(struct thread *t)
 	/* it gets time of its own, whatever was left: on a busy machine it may need it */
 	for (u32 i = 0; i < RESTORE_TRIES && ret && !t->gone; i++) {
 		ret = to_event_stop(t, osl_now_ns() + RESTORE_WAIT_NS);
+		if (ret == 0 && t->naside)
+			ret = queue_aside(t);
 		if (ret == 0)
 			ret = restore(t);
 	}
@@ -840,13 +957,13 @@ int thread_syscall(struct thread *t, s64 *ret, long nr, const u64 args[6])
 		err = set_mask(t, ~SYNCHRONOUS);
 	t->begun = true;
 	while (err == 0 && stops < 2) {
-		err = go(t, PTRACE_SYSCALL, 0, t->deadline_ns, &halt, &sig);
+		err = go(t, PTRACE_SYSCALL, t->deadline_ns, &halt, &sig);
 		if (err == 0 && halt == HALT_SYSCALL)
 			stops++;
 		else if (err == 0 && halt == HALT_SIGNAL && faulted(t, sig))
 			err = -EFAULT;
 		else if (err == 0 && halt == HALT_SIGNAL)
-			keep(t, sig);
+			put_off(t, sig);
 	}
 	t->midway = err != 0;
 	/* what it has done must be known, or it stays */
@@ -863,56 +980,73 @@ int thread_syscall(struct thread *t, s64 *ret, long nr, const u64 args[6])
 	return 0;
 }
 
-/* A signal stops the called function: its end, a fault it handles itself, or something to keep. */
-static int call_signal(struct thread *t, int sig, u64 lo, u64 hi, s64 *ret, int *deliver)
+/* --- a call -------------------------------------------------------------------------------------
+ */
+
+/* A signal stops the called function: its end, a fault it handles itself, or the target's. */
+static int call_signal(struct thread *t, int sig, u64 lo, u64 hi, s64 *ret)
 {
 	struct remote_regs regs;
 	struct probe_task task;
 	siginfo_t info;
 	int err = get_regs(t, &regs);
 
-	*deliver = 0;
+	if (err == 0 && ptrace(PTRACE_GETSIGINFO, t->tid, NULL, &info))
+		err = -errno;
 	if (err)
 		return thread_fail(t, err, "cannot look at the agent in process %d: %s", t->pid,
 				   strerror(-err));
 	if (sig == SIGURG && remote_within(&regs, lo, hi)) {
-		if (ptrace(PTRACE_GETSIGINFO, t->tid, NULL, &info) || info.si_code != SI_TKILL)
-			keep(t, sig); /* somebody else's, let in a moment earlier */
+		if (!remote_has_sent(&regs, sig))
+			put_off(t, sig); /* somebody else's, let in a moment earlier */
 		*ret = remote_call_result(&regs);
 		return 0;
 	}
-	if (sig == SIGSYS || (BIT(sig) & SYNCHRONOUS && sig != SIGTRAP)) {
+	if (info.si_code <= 0 && BIT(sig) & FAULTS) {
+		err = sent_fault(t, &info);
+		return err ? err : -EAGAIN;
+	}
+	if (sig == SIGSYS || (info.si_code > 0 && BIT(sig) & SYNCHRONOUS && sig != SIGTRAP)) {
 		if (sig == SIGSYS || probe_task_read(t->pid, t->tid, &task) ||
 		    !(task.caught & BIT(sig)))
 			return thread_fail(t, -EFAULT, "the agent got signal %d in process %d", sig,
 					   t->pid);
-		*deliver = sig;
+		t->pass = sig;
 		return -EAGAIN;
 	}
-	keep(t, sig);
+	put_off(t, sig);
 	return -EAGAIN;
+}
+
+static int call(struct thread *t, u64 lo, u64 hi, s64 *ret)
+{
+	enum halt halt;
+	int sig, err;
+
+	do {
+		err = go(t, PTRACE_CONT, t->deadline_ns, &halt, &sig);
+		t->called |= err == 0 || t->running;
+		if (err == 0)
+			err = halt == HALT_SIGNAL ? call_signal(t, sig, lo, hi, ret) : -EAGAIN;
+	} while (err == -EAGAIN);
+	return err;
 }
 
 int thread_call(struct thread *t, u64 entry, u64 sp, u64 a, u64 b, u64 c, u64 lo, u64 hi, s64 *ret)
 {
 	struct remote_regs regs = t->saved;
 	const u64 args[4] = {a, b, c, t->back ? t->back + REMOTE_SYSCALL_LEN : 0};
-	int sig, err, deliver = 0;
-	enum halt halt;
+	int err;
 
+	t->why[0] = 0;
 	remote_set_call(&regs, entry, sp, args);
 	err = set_regs(t, &regs);
-	while (err == 0) {
-		err = go(t, PTRACE_CONT, deliver, t->deadline_ns, &halt, &sig);
-		t->called |= err == 0 || t->running;
-		deliver = 0;
-		if (err || halt != HALT_SIGNAL)
-			continue;
-		err = call_signal(t, sig, lo, hi, ret, &deliver);
-		if (err != -EAGAIN)
-			return err;
-		err = 0;
-	}
+	if (err == 0)
+		err = change_mask(t, 0, FAULTS);
+	if (err == 0)
+		err = call(t, lo, hi, ret);
+	if (err == 0 || *t->why)
+		return err;
 	/* wherever it is now, it is set back to where it was */
 	if (err == -ETIMEDOUT)
 		return thread_fail(t, err, "the agent in process %d did not finish in time",

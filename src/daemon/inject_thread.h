@@ -4,8 +4,8 @@
  * then goes on as if nothing had happened. Blocks; for the injecting child only.
  *
  * Rules: what is saved when the thread is held is restored by thread_release(), whatever happened
- * in between, as long as the thread lives. Signals that come in meanwhile are kept back and sent
- * again.
+ * in between, as long as the thread lives. Signals that come in meanwhile come in afterwards, as
+ * they were sent.
  *
  * When the child is killed, the kernel lets the thread go on with the registers it has. So what it
  * executes for us ends in a *way back*: code that restores mask and registers and goes on where it
@@ -14,6 +14,7 @@
  */
 #pragma once
 
+#include <signal.h>
 #include <sys/types.h>
 
 #include "arch/x86_64/remote.h"
@@ -23,6 +24,12 @@
 /* A stop, not a mere trap, where it executes another program: nothing of ours goes on there. */
 #define THREAD_OPTIONS (PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEEXEC)
 
+#define THREAD_ASIDE_MAX 4 /* two kinds, to the thread and to the process */
+struct thread_aside {
+	siginfo_t info;
+	bool shared;
+};
+
 struct thread {
 	pid_t pid, tid;
 	int mem;	 /* /proc/PID/mem */
@@ -31,8 +38,12 @@ struct thread {
 	u64 insn; /* a system call instruction in the target */
 	u64 back; /* the way back is written here, 0: nowhere */
 	struct remote_extra extra;
-	bool begun; /* it executes something for us: its mask is not its own */
-	u64 kept;   /* signals kept back */
+	bool begun;  /* it executes something for us: its mask is not its own */
+	int pass;    /* the signal it gets when it goes on, 0: none */
+	u64 found;   /* signals that will come once more, then to be set aside */
+	bool shared; /* the last of them: is for the process */
+	u32 naside;
+	struct thread_aside aside[THREAD_ASIDE_MAX];
 	u64 mask;   /* saved signal mask */
 	u64 opened; /* to be blocked in addition when it is let go */
 	u64 seen;   /* what it blocked when it stopped: system calls that wait have another mask */

@@ -239,6 +239,11 @@ s64 remote_call_result(const struct remote_regs *r)
 	return (s64)r->user.rbx;
 }
 
+bool remote_has_sent(const struct remote_regs *r, int sig)
+{
+	return (s64)r->user.rax == 0 && r->user.rdx == (u64)sig;
+}
+
 bool remote_within(const struct remote_regs *r, u64 lo, u64 hi)
 {
 	return r->user.rip >= lo && r->user.rip < hi;

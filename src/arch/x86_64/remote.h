@@ -64,4 +64,6 @@ u64 remote_thread_pointer(const struct remote_regs *r);
 s64 remote_result(const struct remote_regs *r);
 /* Of a call; in a register that system calls leave alone. */
 s64 remote_call_result(const struct remote_regs *r);
+/* Is it right behind a tgkill() of @sig that has not failed? */
+bool remote_has_sent(const struct remote_regs *r, int sig);
 bool remote_within(const struct remote_regs *r, u64 lo, u64 hi);

@@ -1,0 +1,47 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
+# Hits by jumps run on stacks of a pool. Whatever leaves a hit in the middle (handlers that jump out of it, threads that end or
+# are cancelled in it, functions of the target that programs call and that don't come back), no stack stays taken by nobody:
+# else there were none left, by and by.
+EBPFRT_PROBE=auto
+export EBPFRT_PROBE
+. "${top_srcdir:-.}/tests/integration/lib.sh"
+plan 13
+
+# how the pool stands, with nobody in a hit
+pool() {
+	python3 "$stage/integration/stacks.py" "$target" "$stage/libebpfrt-agent.so"
+}
+nobody='^taken 0 kept [0-9]+ held 0 places 0 astray 0$'
+
+target_program=$bin/stacks
+target_start
+attach_start --prog "on_work=uprobe:$target_program:work" --prog "on_work_done=uretprobe:$target_program:work" "$target" \
+	"$bin/count.bpf.o"
+say jump 100000
+like "100,000 jumps out of a handler: many came in a hit" "$answer" "^jump 100000 in [1-9][0-9]+$"
+like "no stack is taken" "$(pool)" "$nobody"
+for how in exit cancel; do
+	say $how 400
+	is "$how: the threads have ended" "$answer" "$how 400"
+	like "$how: no stack is taken" "$(pool)" "$nobody"
+done
+attach_stop INT
+like "none was lost" "$(cat attach.err)" "detached, 1 site restored; [0-9]+ hits, 0 lost"
+like "detached: no stack is taken" "$(pool)" "$nobody"
+target_quit
+is "it ends well" "$target_status" 0
+
+# what programs call and what doesn't come back: until somebody is there again, its hit is under way
+target_program=$bin/callees
+exe=$(readlink -f "$bin/callees")
+target_start
+attach_start --prog "on_leave=uprobe:$exe:tick" --allow-call "$exe:leave" "$target" "$bin/callees_wild.bpf.o"
+say l 3000
+is "calls that are left by longjmp" "$answer" "wrong 0"
+say t 100
+is "calls in which threads end" "$answer" "wrong 0"
+attach_stop INT
+like "calls: detached, no stack is taken" "$(pool)" "$nobody"
+target_quit
+is "calls: it ends well" "$target_status" 0

@@ -5,7 +5,7 @@
 plan 11
 
 server=
-trap 'end=$?; [ -z "$server" ] || kill $server 2>/dev/null; ended $end' EXIT
+trap 'end=$?; [ -z "$server" ] || kill $server 2>/dev/null; lib_ended $end' EXIT
 mkdir symbols
 "${CC:-cc}" -g -DVERSION=1 -Wl,--build-id "$stage/integration/versions.c" -o program || bail "the compiler failed"
 objcopy --only-keep-debug program symbols/program.debug

@@ -211,7 +211,7 @@ while [ $rounds -lt 6 ]; do
 	target_quit
 	[ "$answer $attach_status $target_status" = "sum 25 0 0" ] || harmed="$harmed $rounds:$answer,$attach_status,$target_status"
 done
-trap no_reader PIPE
+trap lib_no_reader PIPE
 [ $late = 0 ] || echo "# the daemon was late $late times"
 is "gdb as it is, among threads in hits, and goes on at once: $rounds times" "$harmed" ""
 like "gdb as it is, and goes on at once: they come back" "$(cat attach.err)" "its probes are awake again"

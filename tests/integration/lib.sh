@@ -86,13 +86,13 @@ samples=$stage/samples
 bin=$stage/bin
 cd "$stage/tmp" || exit 99
 tests=0
-planned=unknown
-named="none yet" # the last test
-last="nothing"	 # what has been begun last
-bailed=
+lib_planned=unknown
+lib_test="none yet" # the last one
+lib_last="nothing"  # what has been begun last
+lib_bailed=
 
 # how a child has ended, if it has
-fate() { # what it is, its pid
+lib_fate() { # what it is, its pid
 	case $(sed 's/.*) //' "/proc/$2/stat" 2>/dev/null) in
 	Z* | '')
 		wait "$2" 2>/dev/null
@@ -105,39 +105,39 @@ fate() { # what it is, its pid
 
 # nothing can follow: why, and where that was
 bail() {
-	bailed=yes
-	echo "Bail out! $(basename "$0"): $*; after test $tests of $planned ($named), at: $last"
-	[ -z "${target_child:-}" ] || fate target "$target_child"
-	[ -z "${attach_child:-}" ] || fate client "$attach_child"
+	lib_bailed=yes
+	echo "Bail out! $(basename "$0"): $*; after test $tests of $lib_planned ($lib_test), at: $lib_last"
+	[ -z "${target_child:-}" ] || lib_fate target "$target_child"
+	[ -z "${attach_child:-}" ] || lib_fate client "$attach_child"
 	tail -n 5 target.err attach.err try.err 2>/dev/null | sed 's/^/# /'
 	exit 99
 }
 
-ended() { # status, of the shell itself: its EXIT trap
-	[ "$1" = 0 ] || [ -n "$bailed" ] || bail "exited with status $1"
+lib_ended() { # status, of the shell itself: its EXIT trap
+	[ "$1" = 0 ] || [ -n "$lib_bailed" ] || bail "exited with status $1"
 }
-trap 'ended $?' EXIT
-no_reader() {
+trap 'lib_ended $?' EXIT
+lib_no_reader() {
 	bail "nobody reads what it writes (SIGPIPE)"
 }
-trap no_reader PIPE
+trap lib_no_reader PIPE
 trap 'bail "told to end by a signal: it took too long, or the machine is going down"' HUP INT TERM
 
 plan() {
-	planned=$1
+	lib_planned=$1
 	echo "1..$1"
 	echo "# probes: EBPFRT_PROBE=${EBPFRT_PROBE:-trap, the default}"
 }
 
 ok() {
 	tests=$((tests + 1))
-	named=$1
+	lib_test=$1
 	echo "ok $tests - $1"
 }
 
 not_ok() {
 	tests=$((tests + 1))
-	named=$1
+	lib_test=$1
 	echo "not ok $tests - $1"
 	shift
 	for line in "$@"; do
@@ -168,7 +168,7 @@ unlike() {
 
 # run CMD; its status in $status, output in $out, diagnostics in $err
 try() {
-	last=$*
+	lib_last=$*
 	"$@" >try.out 2>try.err
 	status=$?
 	out=$(cat try.out)
@@ -187,7 +187,7 @@ until_true() {
 
 # a target under our control; any prefix command comes before it
 target_start() {
-	last="target_start $*"
+	lib_last="target_start $*"
 	rm -f target.in target.out
 	mkfifo target.in target.out
 	"$@" "${target_program:-$bin/target}" <target.in >target.out 2>target.err &
@@ -198,14 +198,14 @@ target_start() {
 }
 
 say() {
-	last="say $*"
+	lib_last="say $*"
 	echo "$*" >&8
 	answer=
 	read -r answer <&9
 }
 
 target_quit() {
-	last="target_quit $*"
+	lib_last="target_quit $*"
 	echo "quit ${1:-0}" >&8
 	exec 8>&- 9<&-
 	wait "$target_child"
@@ -214,7 +214,7 @@ target_quit() {
 
 # `ebpfrt attach ARGS` in the background, until it says that it traces
 attach_start() {
-	last="attach_start $*"
+	lib_last="attach_start $*"
 	: >attach.out
 	: >attach.err
 	ebpfrt attach "$@" >attach.out 2>attach.err </dev/null &
@@ -236,7 +236,7 @@ attach_ready() {
 }
 
 attach_stop() { # signal
-	last="attach_stop $*"
+	lib_last="attach_stop $*"
 	kill -"$1" "$attach_child"
 	wait "$attach_child"
 	attach_status=$?

@@ -34,6 +34,13 @@ static const struct bpf_insn lookup[] = {LOOKUP};
 static const struct bpf_insn add[] = {LOOKUP, JMP_IMM(BPF_JEQ, 0, 0, 2), MOV_IMM(1, 1),
 				      INSN(BPF_STX | BPF_ATOMIC | BPF_DW, 0, 1, 0, BPF_ADD)};
 static const struct bpf_insn store[] = {LOOKUP, JMP_IMM(BPF_JEQ, 0, 0, 1), STX(BPF_DW, 0, 6, 0)};
+static const struct bpf_insn store_constant[] = {ST(BPF_W, 10, -32, 5),
+						 MOV_REG(2, 10),
+						 ALU64_IMM(BPF_ADD, 2, -32),
+						 MAP(1),
+						 CALL(BPF_FUNC_map_lookup_elem),
+						 JMP_IMM(BPF_JEQ, 0, 0, 1),
+						 STX(BPF_DW, 0, 6, 0)};
 static const struct bpf_insn update[] = {UPDATE};
 static const struct bpf_insn replace[] = {DELETE, UPDATE};
 static const struct bpf_insn output[] = {
@@ -71,6 +78,7 @@ static const struct row {
 	{"the loop alone", 0, 0, BODY(nothing)},
 	{"array lookup", BPF_MAP_TYPE_ARRAY, 4, BODY(lookup)},
 	{"array lookup + atomic add", BPF_MAP_TYPE_ARRAY, 4, BODY(add)},
+	{"array lookup, constant key + store", BPF_MAP_TYPE_ARRAY, 4, BODY(store_constant)},
 	{"array update", BPF_MAP_TYPE_ARRAY, 4, BODY(update)},
 	{"percpu_array lookup", BPF_MAP_TYPE_PERCPU_ARRAY, 4, BODY(lookup)},
 	{"percpu_array lookup + store", BPF_MAP_TYPE_PERCPU_ARRAY, 4, BODY(store)},

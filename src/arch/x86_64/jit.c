@@ -83,6 +83,7 @@ struct jit {
 	u8 *dead;	/* n: gives a register a value that nobody asks for */
 	s32 *loops;	/* n + 1: change in the number of loops around each instruction */
 	u32 paired;	/* the instruction behind two that became one, or none */
+	u32 answered;	/* the one that has been emitted with that before it, or none */
 	bool tail_calls; /* the program makes some */
 	bool asks_cpu;	 /* something needs the run's CPU: offsets of how it is asked for, and */
 	u32 cpu_slow, cpu_known; /* of where it is known */
@@ -304,6 +305,53 @@ static void analyse_lookup(struct jit *j, u32 i)
 		if (k != add && asks_for(&j->insns[k], BPF_REG_2))
 			return;
 	j->dead[mov] = j->dead[add] = 1;
+}
+
+/* Do the stores of @in leave the four bytes at r10 + @off alone? Only where they go to is known. */
+static bool spares(const struct bpf_insn *in, s16 off)
+{
+	static const u8 bytes[4] = {4, 2, 1, 8}; /* BPF_W, BPF_H, BPF_B, BPF_DW */
+	u8 class = BPF_CLASS(in->code);
+
+	if (class != BPF_ST && class != BPF_STX)
+		return class != BPF_JMP && class != BPF_JMP32;
+	return in->dst_reg == BPF_REG_10 &&
+	       (in->off >= off + 4 || in->off + bytes[BPF_SIZE(in->code) >> 3] <= off);
+}
+
+/* Is what the store @k puts into its first four bytes a constant? Then it is in *value. */
+static bool stores_constant(const struct jit *j, u32 k, u32 *value)
+{
+	const struct bpf_insn *in = &j->insns[k];
+
+	if (BPF_MODE(in->code) != BPF_MEM ||
+	    (BPF_SIZE(in->code) != BPF_W && BPF_SIZE(in->code) != BPF_DW))
+		return false;
+	if (BPF_CLASS(in->code) == BPF_STX) {
+		in = &j->insns[writer_of(j, k, in->src_reg)];
+		if ((in->code & ~(BPF_ALU ^ BPF_ALU64)) != (BPF_ALU | BPF_MOV | BPF_K))
+			return false;
+	}
+	*value = (u32)in->imm;
+	return true;
+}
+
+/*
+ * The key of the lookup @i, when all ways to it come through the store of a constant. An array has
+ * that element or it has not, and nobody need ask when the program runs.
+ */
+static bool constant_key(const struct jit *j, u32 i, u32 *value)
+{
+	for (u32 k = i; k > j->f->start && !j->target[k]; k--) {
+		const struct bpf_insn *in = &j->insns[k - 1];
+
+		if (spares(in, j->key[i]))
+			continue;
+		return (BPF_CLASS(in->code) == BPF_ST || BPF_CLASS(in->code) == BPF_STX) &&
+		       in->dst_reg == BPF_REG_10 && in->off == j->key[i] &&
+		       stores_constant(j, k - 1, value);
+	}
+	return false;
 }
 
 static void analyse_call(struct jit *j, u32 i)
@@ -645,17 +693,43 @@ static void has_slow(struct jit *j, u32 i)
 		j->slow[i] = FAR;
 }
 
+/* Does the instruction behind lookup @i, where nobody else comes by, ask if there was something? */
+static bool asks_if_found(const struct jit *j, u32 i)
+{
+	const struct bpf_insn *in = &j->insns[i + 1];
+
+	return i + 1 < j->f->end && !j->target[i + 1] && !in->dst_reg && !in->imm &&
+	       (in->code == (BPF_JMP | BPF_JEQ | BPF_K) || in->code == (BPF_JMP | BPF_JNE | BPF_K));
+}
+
+/* What was found in place was found: whoever asks next has his answer. */
+static void answer_found(struct jit *j, u32 i)
+{
+	if (!asks_if_found(j, i))
+		return;
+	j->addr[i + 1] = j->e.len;
+	if (BPF_OP(j->insns[i + 1].code) == BPF_JNE)
+		jump_to(j, -1, &j->addr[jump_target(&j->insns[i + 1], i + 1)], i + 1);
+	j->stop[i + 1] = j->e.len;
+	j->answered = i + 1;
+}
+
 /* False: the helper is to be called. */
 static bool map_lookup(struct jit *j, u32 i)
 {
 	const struct ebpf_image_ref *map = map_at(j, i, BPF_REG_1);
+	u32 index;
 
 	if (!map || !j->key[i])
 		return false;
-	if (jit_map_asks_cpu(&map->shape) && map->shape.nr_cpus != j->nr_cpus)
+	if (jit_map_asks_cpu(&map->shape) && map->shape.nr_cpus != j->nr_cpus) {
 		jit_map_lookup_slow(&j->e, j->key[i]);
-	else if (jit_map_lookup(&j->e, &map->shape, j->key[i], &j->slow[i]))
+	} else if (constant_key(j, i, &index) && jit_map_element(&j->e, &map->shape, index)) {
+		answer_found(j, i);
+	} else if (jit_map_lookup(&j->e, &map->shape, j->key[i], &j->slow[i])) {
 		has_slow(j, i);
+		answer_found(j, i);
+	}
 	return true;
 }
 
@@ -803,9 +877,11 @@ static int emit_func(struct jit *j)
 
 	prologue(j);
 	for (i = j->f->start; i < j->f->end; i += used) {
+		used = 1;
+		if (i == j->answered)
+			continue;
 		j->addr[i] = follows_closely(j, i) ? j->e.len : emit_label(&j->e);
 		if (j->dead[i]) {
-			used = 1;
 			j->paired = i + 1;
 			continue;
 		}
@@ -833,6 +909,25 @@ static void late_epilogue(struct jit *j)
 	emit_bytes(&j->e, 0xc3, 1);
 }
 
+/* Where a lookup was answered in place, what asked is to be asked here. */
+static void go_on_behind(struct jit *j, u32 i)
+{
+	bool is_lookup = j->insns[i].code == (BPF_JMP | BPF_CALL) &&
+			 j->insns[i].imm == BPF_FUNC_map_lookup_elem;
+	u32 last = i;
+
+	if (is_lookup && asks_if_found(j, i)) {
+		const struct bpf_insn *in = &j->insns[++last];
+
+		emit_test(&j->e, true, RAX, RAX);
+		emit_jcc32(&j->e, (enum x86_cc)cc_of(BPF_OP(in->code)),
+			   &j->addr[jump_target(in, last)]);
+		last++;
+	}
+	emit_bytes(&j->e, 0xe9, 1);
+	emit_rel32(&j->e, last == i ? &j->stop[i] : &j->addr[last]);
+}
+
 /* What its instructions do seldom. */
 static void slow_paths(struct jit *j)
 {
@@ -848,8 +943,7 @@ static void slow_paths(struct jit *j)
 			jit_map_lookup_slow(&j->e, j->key[i]);
 		else
 			jit_call_helper(&j->e, (u32)j->insns[i].imm);
-		emit_bytes(&j->e, 0xe9, 1);
-		emit_rel32(&j->e, &j->stop[i]);
+		go_on_behind(j, i);
 	}
 }
 
@@ -866,6 +960,7 @@ static int one_pass(struct jit *j)
 	u32 s;
 	int r;
 
+	j->answered = UINT32_MAX;
 	j->e.len = 0;
 	j->e.nfixes = 0;
 	j->e.nguards = 0;

@@ -33,6 +33,11 @@ static u32 key_size(const struct ebpf_map_shape *map)
 	return map->kind & 0xff;
 }
 
+static bool is_array(const struct ebpf_map_shape *map)
+{
+	return type_of(map) == BPF_MAP_TYPE_ARRAY || type_of(map) == BPF_MAP_TYPE_PERCPU_ARRAY;
+}
+
 static void load(struct emit *e, bool wide, u8 dst, u8 base, s32 disp)
 {
 	emit_rm(e, 0, wide, 0x8b, dst, base, disp, false);
@@ -79,18 +84,42 @@ bool jit_probe_read(struct emit *e, u32 size, const u32 *slow)
 	return true;
 }
 
+/* rax: from the first CPU's values to this one's */
+static void cpu_offset(struct emit *e, const struct ebpf_map_shape *map)
+{
+	load(e, false, RAX, R12, RUN_CPU_PART);
+	if (IS_POW2(map->area))
+		emit_shift_imm(e, true, X86_SHL, RAX, (u8)__builtin_ctz(map->area));
+	else
+		emit_imul_imm(e, true, RAX, RAX, (s32)map->area);
+}
+
 /* rax: the value of element rcx, whose map's memory begins at rdx, per CPU */
 static void percpu_value(struct emit *e, const struct ebpf_map_shape *map)
 {
 	u8 at = scaled(e, RCX, RCX, map->value_stride);
 
-	load(e, false, RAX, R12, RUN_CPU_PART);
+	cpu_offset(e, map);
 	emit_rm_index(e, true, 0x8d, RDX, RDX, at, 8, (s32)map->values);
-	if (IS_POW2(map->area))
-		emit_shift_imm(e, true, X86_SHL, RAX, (u8)__builtin_ctz(map->area));
-	else
-		emit_imul_imm(e, true, RAX, RAX, (s32)map->area);
 	emit_alu(e, true, X86_ADD, RAX, RDX);
+}
+
+bool jit_map_element(struct emit *e, const struct ebpf_map_shape *map, u32 index)
+{
+	s32 at;
+
+	if (!is_array(map) || index >= map->nr_elems)
+		return false;
+	at = map->nr_cpus ? (s32)(map->values + index * map->value_stride)
+			  : (s32)(map->elems + index * map->stride);
+	if (map->nr_cpus)
+		cpu_offset(e, map);
+	load(e, true, map->nr_cpus ? RDX : RAX, RDI, MAP_BASE);
+	if (map->nr_cpus)
+		emit_rm_index(e, true, 0x8d, RAX, RDX, RAX, 1, at);
+	else if (at)
+		emit_alu_imm(e, true, X86_ADD, RAX, at);
+	return true;
 }
 
 static void lookup_array(struct emit *e, const struct ebpf_map_shape *map, s32 key, const u32 *slow)
@@ -190,11 +219,6 @@ void jit_map_change(struct emit *e, u32 helper)
 {
 	call_op(e, helper == BPF_FUNC_map_update_elem ? OPS_UPDATE : OPS_DELETE);
 	emit_bytes(e, 0x9848, 2); /* cltq */
-}
-
-static bool is_array(const struct ebpf_map_shape *map)
-{
-	return type_of(map) == BPF_MAP_TYPE_ARRAY || type_of(map) == BPF_MAP_TYPE_PERCPU_ARRAY;
 }
 
 static bool is_short_hash(const struct ebpf_map_shape *map)

@@ -15,6 +15,9 @@
 bool jit_map_lookup(struct emit *e, const struct ebpf_map_shape *map, s32 key, const u32 *slow);
 void jit_map_lookup_slow(struct emit *e, s32 key);
 
+/* The same of a key that is known, an array's @index, which it has; false: it has not. */
+bool jit_map_element(struct emit *e, const struct ebpf_map_shape *map, u32 index);
+
 /* Does a lookup in place ask for this CPU's part? */
 bool jit_map_asks_cpu(const struct ebpf_map_shape *map);
 

@@ -136,6 +136,117 @@ Test(jit_map, hash)
 	}
 }
 
+/*
+ * Keys that can be told from the instructions, and such as only look as if; and what asks
+ * afterwards if there was something.
+ */
+#define NOTHING MOV_REG(7, 7)
+#define K 3 /* stands for the key */
+static const struct {
+	struct bpf_insn set[4]; /* makes the key at r10 - 16, which was 0; r1 is the context */
+	u32 and, or, add;	/* which is then (K & and | or) + add */
+} ways[] = {
+	{{ST(BPF_W, 10, -16, K), NOTHING, NOTHING, NOTHING}, ~0u, 0, 0},
+	{{ST(BPF_DW, 10, -16, K), NOTHING, NOTHING, NOTHING}, ~0u, 0, 0},
+	{{MOV_IMM(3, K), STX(BPF_W, 10, 3, -16), NOTHING, NOTHING}, ~0u, 0, 0},
+	{{ALU32_IMM(BPF_MOV, 3, K), NOTHING, STX(BPF_DW, 10, 3, -16), NOTHING}, ~0u, 0, 0},
+	{{ST(BPF_W, 10, -16, K), ST(BPF_DW, 10, -24, 9), ST(BPF_W, 10, -12, 9), NOTHING},
+	 ~0u,
+	 0,
+	 0},
+	{{ST(BPF_W, 10, -16, K), NOTHING, NOTHING, ST(BPF_B, 10, -15, 1)}, 0xff, 0x100, 0},
+	{{ST(BPF_W, 10, -16, K), NOTHING, ST(BPF_H, 10, -14, 0), NOTHING}, 0xffff, 0, 0},
+	{{ST(BPF_W, 10, -16, K), NOTHING, ST(BPF_DW, 10, -20, 0), NOTHING}, 0, 0, 0},
+	{{ST(BPF_DW, 10, -20, 5), NOTHING, NOTHING, NOTHING}, 0, 0, 0},
+	{{ST(BPF_W, 10, -16, K), MOV_REG(3, 10), ALU64_IMM(BPF_ADD, 3, -20), ST(BPF_W, 3, 4, 5)},
+	 0,
+	 5,
+	 0},
+	{{MOV_IMM(3, K), ALU64_IMM(BPF_ADD, 3, 1), STX(BPF_W, 10, 3, -16), NOTHING}, ~0u, 0, 1},
+	{{ST(BPF_W, 10, -16, K), MOV_IMM(3, 1),
+	  INSN(BPF_STX | BPF_ATOMIC | BPF_W, 10, 3, -16, BPF_ADD), NOTHING},
+	 ~0u,
+	 0,
+	 1},
+	{{ST(BPF_W, 10, -16, K), JMP_IMM(BPF_JEQ, 1, 0, 1), ST(BPF_W, 10, -16, 5), NOTHING},
+	 0,
+	 5,
+	 0},
+	{{ST(BPF_W, 10, -16, 5), JMP_IMM(BPF_JNE, 1, 0, 1), NOTHING, ST(BPF_W, 10, -16, K)},
+	 ~0u,
+	 0,
+	 0},
+};
+
+/* the value, or -1; a context of 99 comes to the question by another way */
+static const struct bpf_insn questions[][5] = {
+	{JMP_IMM(BPF_JEQ, 0, 0, 2), LDX(BPF_DW, 0, 0, 0), EXIT(), MOV_IMM(0, -1), EXIT()},
+	{JMP_IMM(BPF_JNE, 0, 0, 2), MOV_IMM(0, -1), EXIT(), LDX(BPF_DW, 0, 0, 0), EXIT()},
+	{JMP_IMM(BPF_JGT, 0, 0, 2), MOV_IMM(0, -1), EXIT(), LDX(BPF_DW, 0, 0, 0), EXIT()},
+	{JMP_IMM(BPF_JEQ, 0, 0, 0), JMP_IMM(BPF_JEQ, 0, 0, 2), LDX(BPF_DW, 0, 0, 0), EXIT(),
+	 EXIT()},
+};
+
+static u64 ask(u32 at, u32 question, s32 key, bool jit, u64 ctx, bool another_way)
+{
+	const struct bpf_insn begin[] = {
+		ST(BPF_DW, 10, -16, 0), ST(BPF_DW, 10, -8, 0), MOV_IMM(0, 0),
+		JMP_IMM(BPF_JEQ, 1, 99, 4 + 2 + 2 + 1), /* to the question */
+	};
+	const struct bpf_insn lookup[] = {MOV_REG(2, 10), ALU64_IMM(BPF_ADD, 2, -16), MAP_AT(1),
+					  CALL(LOOKUP)};
+	struct bpf_insn p[32];
+	u32 n = 0;
+
+	memcpy(p, begin, sizeof(begin));
+	n += (u32)ARRAY_SIZE(begin);
+	if (!another_way)
+		p[n - 1] = NOTHING;
+	for (u32 i = 0; i < 4; i++) {
+		p[n] = ways[at].set[i];
+		if (p[n].imm == K)
+			p[n].imm = key;
+		n++;
+	}
+	memcpy(p + n, lookup, sizeof(lookup));
+	n += (u32)ARRAY_SIZE(lookup);
+	memcpy(p + n, questions[question], sizeof(questions[0]));
+	n += (u32)ARRAY_SIZE(questions[0]);
+	return run(p, n, jit, ctx);
+}
+
+static void ask_all(u32 type, u32 at, s32 key, bool another_way)
+{
+	u32 real = (((u32)key & ways[at].and) | ways[at].or) + ways[at].add;
+	u64 none[] = {-1ull, -1ull, -1ull, 0};
+
+	BOTH_ENGINES(jit)
+	for (u32 q = 0; q < ARRAY_SIZE(questions); q++) {
+		u64 want = real < KEYS ? 100 + real : none[q];
+
+		cr_assert_eq(ask(at, q, key, jit, 1, another_way), want,
+			     "type %u, way %u, question %u, key %d, jit %d", type, at, q, key, jit);
+		if (another_way)
+			cr_assert_eq(ask(at, q, key, jit, 99, true), none[q]);
+	}
+}
+
+Test(jit_map, keys_that_can_be_told)
+{
+	static const u32 types[] = {BPF_MAP_TYPE_ARRAY, BPF_MAP_TYPE_PERCPU_ARRAY,
+				    BPF_MAP_TYPE_HASH, BPF_MAP_TYPE_PERCPU_HASH};
+	static const s32 some[] = {0, 1, 6, KEYS - 1, KEYS, 1 << 20, INT32_MIN, -1};
+
+	for (u32 t = 0; t < ARRAY_SIZE(types); t++) {
+		bind(types[t], 4);
+		for (u32 at = 0; at < ARRAY_SIZE(ways); at++)
+			for (u32 i = 0; i < ARRAY_SIZE(some); i++) {
+				ask_all(types[t], at, some[i], false);
+				ask_all(types[t], at, some[i], true);
+			}
+	}
+}
+
 /* A key anywhere else may be nowhere: NULL, not a fault. */
 Test(jit_map, key_that_is_not_on_the_stack)
 {

@@ -436,7 +436,10 @@ struct agent_active {
 	const struct agent_alternate *alternate;
 	const u64 *vectors; /* the thread's registers that pass arguments, where they are known */
 	u64 calling;	    /* the struct target_call under way, and a number; 0: none (callee.c) */
-	u64 call_stat;	    /* of the program that calls, and its run: */
+	const struct agent_place *noted; /* where the program is that calls */
+	u32 notes;			 /* of the sessions of its hit, which gives them back */
+	u32 pad;
+	u64 call_stat; /* of the program that calls, and its run: */
 	struct ebpf_run *lent;
 	struct target_call *closed; /* under way in a hit by a trap, or NULL */
 };
@@ -568,6 +571,8 @@ struct ret_stack {
 void ret_suspend(const struct ret_stack *at, bool for_good);
 /* The same for all threads, which are held meanwhile, and for good. */
 void ret_put_back_all(void);
+/* What calls that were left still have is given back, unless that was in vain a moment ago. */
+void ret_reclaim(void);
 /* Look for calls that ended otherwise than by a return. */
 void ret_count_left(void);
 /* An unwinder has done its work: control goes on with the stack as in @at. */

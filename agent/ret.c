@@ -323,16 +323,19 @@ static u32 prune(void)
 }
 
 /* To look at all of them takes time: not at every call, when it was in vain. */
-static u32 take_stale(void)
+void ret_reclaim(void)
 {
 	u32 left = load_relaxed(&pause_left);
 
-	if (left) {
+	if (left)
 		store_relaxed(&pause_left, left - 1);
-		return 0;
-	}
-	if (!prune())
+	else if (!prune())
 		store_relaxed(&pause_left, PRUNE_PAUSE);
+}
+
+static u32 take_stale(void)
+{
+	ret_reclaim();
 	return take();
 }
 

@@ -63,6 +63,7 @@ struct part {
 	u32 left;
 	u64 session_cookie; /* the program may change it */
 	const u64 *words;   /* at the exit: the arguments as they were at the entry, or NULL */
+	u32 notes;	    /* of sessions, as far as they are this hit's to give back */
 };
 
 /* A typed program: its context is the words of the call. */
@@ -150,6 +151,20 @@ static bool lacks_vectors(const struct ebpf_prog *prog, u32 left, const struct a
 	return prog->image->flags & EBPF_IMAGE_VECTORS && !a->vectors && left <= EBPF_LEFT_RETURNED;
 }
 
+/* What it calls may never come back: then who ends the hit (active.c) ends the sessions, too. */
+static __noinline u64 run_caller(const struct ebpf_prog *prog, const struct agent_hook *h,
+				 const struct agent_place *p, const struct arch_regs *at,
+				 struct part *part, struct agent_active *a)
+{
+	u64 result;
+
+	a->noted = p;
+	a->notes = part->notes;
+	result = run_prog(prog, h, p, at, part, a);
+	a->notes = 0;
+	return result;
+}
+
 /*
  * What the program returned; one that has gone wants no more. Who takes a hook away looks at .link
  * afterwards (active_runs): first it, then the program.
@@ -167,6 +182,8 @@ static u64 run_hook(const struct agent_hook *h, const struct agent_place *p,
 		count_missed(h);
 	else if (prog && unlikely(prog->image->flags & EBPF_IMAGE_CALLS) && !a->open)
 		count_missed(h); /* not in a signal handler */
+	else if (prog && unlikely(prog->image->ncallees))
+		result = run_caller(prog, h, p, at, part, a);
 	else if (prog)
 		result = run_prog(prog, h, p, at, part, a);
 	store_release(&a->link, 0);
@@ -179,6 +196,15 @@ void trap_run_hook(const struct agent_hook *h, const struct agent_place *p,
 	struct part part = {.is_return = is_return, .left = is_return ? EBPF_LEFT_RETURNED : 0};
 
 	run_hook(h, p, regs, &part, a);
+}
+
+/* There may be room when calls have been left that nobody has looked for yet. */
+static __hot bool take_note(u32 *notes, const struct agent_hook *h, u64 cookie)
+{
+	if (likely(session_note(notes, h, cookie)))
+		return true;
+	ret_reclaim();
+	return session_note(notes, h, cookie);
 }
 
 /*
@@ -196,7 +222,7 @@ static bool keep_arguments(const struct agent_hook *h, const struct arch_regs *r
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	prog = load_acquire(&h->prog);
 	typed = prog && prog->image->flags & EBPF_IMAGE_AT_EXIT;
-	if (typed && !lacks_vectors(prog, 0, a) && session_note(notes, h, 0)) {
+	if (typed && !lacks_vectors(prog, 0, a) && take_note(notes, h, 0)) {
 		words = session_words(*notes, h);
 		if (words)
 			ebpf_typed_arguments(prog->image, regs, a->vectors, words);
@@ -211,11 +237,11 @@ static bool keep_arguments(const struct agent_hook *h, const struct arch_regs *r
 static void begin_session(const struct agent_hook *h, const struct agent_place *p,
 			  const struct arch_regs *regs, struct agent_active *a, u32 *notes)
 {
-	struct part part = {.is_return = false};
+	struct part part = {.is_return = false, .notes = *notes};
 
 	if (keep_arguments(h, regs, a, notes))
 		return;
-	if (run_hook(h, p, regs, &part, a) == 0 && !session_note(notes, h, part.session_cookie))
+	if (run_hook(h, p, regs, &part, a) == 0 && !take_note(notes, h, part.session_cookie))
 		count_missed(h);
 }
 
@@ -231,7 +257,7 @@ static __hot u32 run_entry(const struct agent_place *p, const struct arch_regs *
 		return 0;
 	for (u32 i = 0; hooks && i < hooks->n; i++) {
 		const struct agent_hook *h = &hooks->v[i];
-		struct part part = {.is_return = false};
+		struct part part = {.is_return = false, .notes = notes};
 
 		if (h->ret == HOOK_SESSION)
 			begin_session(h, p, regs, a, &notes);
@@ -261,7 +287,7 @@ static __hot void run_return(const struct agent_place *p, const struct arch_regs
 	if (load_relaxed(&agent.inert))
 		return;
 	for (u32 i = 0; hooks && i < hooks->n; i++) {
-		struct part part = {.is_return = true, .left = EBPF_LEFT_RETURNED};
+		struct part part = {.is_return = true, .left = EBPF_LEFT_RETURNED, .notes = notes};
 
 		if (wants_that_return(&hooks->v[i], when, notes, &part))
 			run_hook(&hooks->v[i], p, regs, &part, a);

@@ -4,7 +4,7 @@
 EBPFRT_PROBE=auto
 export EBPFRT_PROBE
 . "${top_srcdir:-.}/tests/integration/lib.sh"
-plan 132
+plan 135
 
 target_program=$bin/callees
 CALLEES=left
@@ -76,6 +76,20 @@ say l 300
 is "longjmp: the target" "$answer" "wrong 0"
 attach_stop INT
 sees longjmp "400 hits, 100 lost" "^ebpfrt: 100 program runs were cut short"
+
+# more than there are notes of sessions, each of which has one already when it is left
+attach_start --prog "on_session=uprobe.session:$exe:tick" "$target" "$bin/callees_wild.bpf.o"
+session_child=$attach_child
+with on_leave tick callees_wild leave
+say l 105000
+is "longjmp beside a session: the target" "$answer" "wrong 0"
+attach_stop INT
+sees "longjmp beside a session" "^ebpfrt: 35000 program runs were cut short"
+is "longjmp beside a session: as many returns are missed" "$(ebpfrt ps --json | python3 -c '
+import json, sys
+print(json.load(sys.stdin)[0]["missed"])')" 35000
+kill -INT "$session_child"
+wait "$session_child"
 
 with on_leave tick callees_wild leave
 say t 20

@@ -37,6 +37,13 @@ int on_wild(struct pt_regs *ctx)
 	return 0;
 }
 
+/* wants the return of each call; before the next one, which may leave it */
+SEC("?uprobe.session")
+int on_session(struct pt_regs *ctx)
+{
+	return 0;
+}
+
 SEC("?uprobe")
 int on_leave(struct pt_regs *ctx)
 {

@@ -21,7 +21,7 @@ else
 fi
 set -- $c_commands 0 1
 [ "$programs" = returns ] || set -- "$@" $cc_commands 1 2
-plan $(($# + 17))
+plan $(($# + 19))
 
 same() { # NAME FILE
 	if diff "$stage/integration/session.expect" "$2" >same.diff 2>&1; then ok "$1"; else not_ok "$1" "$(cat same.diff "$2.err")"; fi
@@ -113,6 +113,26 @@ for p in $programs; do
 	target_quit
 	is "$p ends well" "$target_status" 0
 done
+
+# calls with three notes each that longjmp leaves, more than there is room for at a time: none is missed
+target_program=$bin/returns
+target_start
+children=
+for _ in 1 2 3; do
+	attach_start --prog "always=uprobe.session:$bin/returns:act_longjmp" "$target" "$bin/session.bpf.o"
+	children="$children $attach_child"
+done
+say longjmp 40000
+is "longjmp out of three sessions" "$answer" "longjmp 40000"
+is "nothing is missed" "$(ebpfrt ps --json | python3 -c '
+import json, sys
+p = json.load(sys.stdin)[0]
+print(p["hits"], p["missed"])')" "40000 0"
+# shellcheck disable=SC2086 # numbers
+kill -INT $children
+# shellcheck disable=SC2086
+wait $children
+target_quit
 
 # the daemon goes while calls are under way: nothing is run any more, and nobody is harmed
 target_program=$bin/target

@@ -5,7 +5,8 @@
  * Model: libdwfl opens the file and finds what belongs to it: its separate debug file by build-id
  * or debuglink, from a debuginfod server where the environment names one, the supplementary file of
  * dwz, the .dwo files of split DWARF. Each unit is converted by itself; the BTF is deduplicated
- * when it has doubled since it last was, so what is held is never much more than what is kept.
+ * when it has doubled since it last was, so what is held is never much more than what is kept; nor
+ * is the file, as far as it has been read.
  *
  * Rules: types that were remembered across units are forgotten when their numbers change.
  */
@@ -27,12 +28,14 @@
 #include "btf/dwo.h"
 
 #define DEDUP_FIRST 1000000u /* types */
+#define READ_AT_ONCE (64ull << 20)
 
 struct source {
 	const char *path;
 	const struct dwarf_opts *opts;
 	struct dwarf_conv conv;
 	u32 dedup_at;
+	u64 given_back; /* up to this unit */
 	u32 nunits, nsplit_missing;
 	Elf *elf; /* that has the DWARF */
 	Dwfl_Module *mod;
@@ -127,6 +130,17 @@ static int convert_unit(struct source *s, const Dwarf_Die *unit)
 		return fail_unit(s, err);
 	s->nunits++;
 	return btf__type_cnt(s->conv.btf) > s->dedup_at ? dedup(s) : 0;
+}
+
+/* What is before it has been read. */
+static void pass_unit(struct source *s, Dwarf_Die *unit)
+{
+	u64 at = dwarf_dieoffset(unit);
+
+	if (at - s->given_back < READ_AT_ONCE)
+		return;
+	dwarf_give_pages_back(s->mod, s->elf);
+	s->given_back = at;
 }
 
 static void show_progress(struct source *s, Dwarf_Die *unit, u64 total)
@@ -280,6 +294,7 @@ static int convert_dwarf(struct source *s, Dwarf *dwarf)
 					     : convert_unit(s, &unit);
 		if (err)
 			return err;
+		pass_unit(s, &unit);
 		show_progress(s, &unit, total);
 	}
 	if (got < 0)
@@ -298,6 +313,7 @@ static int convert_module(Dwfl_Module *mod, void **data, const char *name, Dwarf
 		return DWARF_CB_OK;
 	s->elf = dwarf_getelf(dwarf);
 	s->mod = mod;
+	dwarf_give_pages_back(mod, s->elf);
 	s->err = convert_dwarf(s, dwarf);
 	return s->err ? DWARF_CB_ABORT : DWARF_CB_OK;
 }

@@ -112,6 +112,9 @@ int dwarf_add_sections(struct dwarf_conv *c, Elf *elf);
 /* dwarf_alias.c: the other names of functions, by the module's symbols. */
 int dwarf_add_aliases(struct dwarf_conv *c, Dwfl_Module *mod);
 
+/* dwarf_pages.c: the file's own, as far as they have been read. */
+void dwarf_give_pages_back(Dwfl_Module *mod, Elf *elf);
+
 /* dwarf_unit.c: everything in one unit that is to be in the BTF. */
 int dwarf_convert_unit(struct dwarf_conv *c, const Dwarf_Die *unit);
 

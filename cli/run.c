@@ -12,12 +12,8 @@
  * failure says more than that one. That the daemon went away is no failure, before the end or at
  * it: what is left restores itself.
  */
-#include <errno.h>
-#include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -25,12 +21,10 @@
 #include "base/cleanup.h"
 #include "cli/commands.h"
 #include "cli/guard.h"
+#include "cli/launch.h"
 #include "cli/out.h"
 #include "cli/session.h"
 #include "ebpfrt/ebpfrt.h"
-#include "probe/probe.h"
-
-enum { STATUS_FAILED = 125, STATUS_NOT_EXECUTABLE = 126, STATUS_NOT_FOUND = 127 };
 
 static struct {
 	struct opt_list progs; /* -P */
@@ -38,96 +32,6 @@ static struct {
 	const char *output;
 	bool json, no_maps;
 } config;
-
-static int exec_status(const char *name, int err)
-{
-	out_error("cannot run %s: %s", name, strerror(err));
-	return err == ENOENT || err == ENOTDIR ? STATUS_NOT_FOUND : STATUS_NOT_EXECUTABLE;
-}
-
-/* In the child: wait for the word, become the command. */
-static _Noreturn void child_main(char *const *argv, char **env, const char *path, int go,
-				 int failed)
-{
-	char byte;
-	int err;
-
-	session_unblock_signals();
-	if (read(go, &byte, 1) != 1)
-		_exit(STATUS_FAILED);
-	execve(path, argv, env);
-	if (errno == ENOEXEC) {
-		/* a script without #!, which execvp(3) gives to the shell */
-		char *const shell[] = {(char *)"/bin/sh", (char *)path, NULL};
-
-		execve(shell[0], shell, env);
-	}
-	err = errno;
-	if (write(failed, &err, sizeof(err)) != sizeof(err))
-		_exit(STATUS_FAILED);
-	_exit(STATUS_NOT_EXECUTABLE);
-}
-
-struct child {
-	pid_t pid;
-	int go, failed; /* pipes */
-};
-
-static int start_child(struct child *c, char *const *argv, const char *path, char **env)
-{
-	int go[2], failed[2];
-
-	if (pipe2(go, O_CLOEXEC) || pipe2(failed, O_CLOEXEC))
-		return out_error("cannot make a pipe: %s", strerror(errno));
-	fflush(NULL);
-	c->pid = fork();
-	if (c->pid < 0)
-		return out_error("cannot fork: %s", strerror(errno));
-	if (c->pid == 0) {
-		close(go[1]);
-		child_main(argv, env, path, go[0], failed[1]);
-	}
-	close(go[0]);
-	close(failed[1]);
-	c->go = go[1];
-	c->failed = failed[0];
-	return 0;
-}
-
-/* Let it run. 0, or the errno of its exec. */
-static int release_child(struct child *c)
-{
-	int err = 0;
-
-	if (write(c->go, "", 1) != 1)
-		return EPIPE;
-	close(c->go);
-	if (read(c->failed, &err, sizeof(err)) != sizeof(err))
-		err = 0;
-	close(c->failed);
-	return err;
-}
-
-/* End as the command ended. */
-static int status_of(pid_t pid)
-{
-	struct rlimit none = {0, 0};
-	int status;
-
-	while (waitpid(pid, &status, 0) < 0) {
-		if (errno != EINTR)
-			return STATUS_FAILED;
-	}
-	if (!WIFSIGNALED(status))
-		return WEXITSTATUS(status);
-	/* the dump is the command's, not ours; its parent should see what its parent would see */
-	setrlimit(RLIMIT_CORE, &none);
-	fflush(NULL);
-	signal(WTERMSIG(status), SIG_DFL);
-	session_unblock_signals();
-	raise(WTERMSIG(status));
-	return 128 + WTERMSIG(status);
-}
 
 static int prepare(struct object *obj, const char *exe)
 {
@@ -160,32 +64,32 @@ static int prepare_all(const char *exe, struct object **objs)
 
 static int trace(struct session *s, char **argv, const char *path, char **env)
 {
-	struct child child = {0};
+	struct launch child = {0};
 	int err, unrestored, status;
 
 	if (ebpfrt_log_start(EBPFRT_LOG_SESSION)) {
 		out_error("%s", ebpfrt_error());
 		return STATUS_FAILED;
 	}
-	if (session_open_streams(s) || start_child(&child, argv, path, env))
+	if (session_open_streams(s) || launch_start(&child, argv, path, env))
 		return STATUS_FAILED;
 	s->child = child.pid;
 	s->child_fd = (int)syscall(SYS_pidfd_open, child.pid, 0);
-	err = release_child(&child);
+	err = launch_release(&child);
 	if (err) {
 		waitpid(child.pid, NULL, 0);
-		return exec_status(argv[0], err);
+		return launch_refused(argv[0], err);
 	}
 	if (common.verbose)
 		session_announce(s);
 	/* whatever becomes of the session, the command goes on to its own end */
 	session_run(s);
 	unrestored = session_finish(s);
-	status = status_of(child.pid);
+	status = launch_status(child.pid);
 	return !status && unrestored && !s->daemon_gone ? STATUS_FAILED : status;
 }
 
-static int run_under(const char *path, char **argv)
+static int run_under(const char *exe, char **argv)
 {
 	struct object *objs[OPT_LIST_MAX] = {NULL};
 	struct session s = {.objs = objs,
@@ -195,11 +99,8 @@ static int run_under(const char *path, char **argv)
 			    .missing = object_missing(&config.object),
 			    .opts = &config.object};
 	_cleanup_free_ char **env = NULL;
-	char exe[PATH_MAX];
 	int status;
 
-	if (!realpath(path, exe))
-		return exec_status(argv[0], errno);
 	s.stream = session_open_output(config.output, stderr);
 	if (!s.stream)
 		return STATUS_FAILED;
@@ -211,7 +112,7 @@ static int run_under(const char *path, char **argv)
 	}
 	status = prepare_all(exe, objs);
 	if (!status)
-		status = trace(&s, argv, path, env);
+		status = trace(&s, argv, exe, env);
 	session_deinit(&s);
 	for (u32 i = 0; i < config.progs.n; i++)
 		object_free(&objs[i]);
@@ -222,28 +123,15 @@ static int run_under(const char *path, char **argv)
 
 static int run(const struct args *args)
 {
-	char path[PATH_MAX], why[PATH_MAX + 256];
-	int err;
+	char path[PATH_MAX];
+	int status;
 
 	if (!config.progs.n)
 		return opt_usage_error("run", "which object file? (-P FILE.o)");
 	if (!args->n)
 		return opt_usage_error("run", "which command?");
-	err = exec_find(args->v[0], path, sizeof(path));
-	if (err)
-		return exec_status(args->v[0], -err);
-	if (exec_check_preload(path, "start it, then use `ebpfrt attach PID FILE.o`", why,
-			       sizeof(why))) {
-		out_error("%s", why);
-		return STATUS_FAILED;
-	}
-	if (probe_translator(path)) {
-		out_error(
-			"%s never executes the code that probes are in; run the command without it",
-			probe_translator(path));
-		return STATUS_FAILED;
-	}
-	return run_under(path, args->v);
+	status = launch_find(args->v, path, "start it, then use `ebpfrt attach PID FILE.o`");
+	return status ? status : run_under(path, args->v);
 }
 
 static const struct opt opts[] = {

@@ -12,9 +12,9 @@
 #include "ebpfrt/ebpfrt.h"
 
 const struct command *const commands[] = {
-	&cmd_attach, &cmd_run, &cmd_detach,   &cmd_ps,	 &cmd_prog,    &cmd_map,
-	&cmd_link,   &cmd_btf, &cmd_log,      &cmd_list, &cmd_check,   &cmd_doctor,
-	&cmd_exec,   &cmd_env, &cmd_shutdown, &cmd_help, &cmd_version, NULL,
+	&cmd_attach, &cmd_run,	    &cmd_trace, &cmd_detach,  &cmd_ps,	  &cmd_prog,   &cmd_map,
+	&cmd_link,   &cmd_btf,	    &cmd_log,	&cmd_list,    &cmd_check, &cmd_doctor, &cmd_exec,
+	&cmd_env,    &cmd_shutdown, &cmd_help,	&cmd_version, NULL,
 };
 
 const struct command *find_command(const char *name)

@@ -217,27 +217,34 @@ static bool is_attached_already(const struct object *obj, u32 prog, const struct
 	return false;
 }
 
+int object_add(struct object *obj, u32 prog, const struct spec *spec, struct place *place)
+{
+	struct attachment *a = new_attachment(obj);
+
+	if (!a)
+		return out_error("out of memory"), -ENOMEM;
+	a->prog = prog;
+	a->spec = *spec;
+	a->place = *place;
+	*place = (struct place){0};
+	return 0;
+}
+
 static int resolve_in(struct object *obj, u32 prog, const struct spec *spec,
 		      const struct spec_scope *scope)
 {
 	char why[SPEC_WHY_MAX] = "";
 	struct place place = {0};
-	struct attachment *a;
 	int err = spec_resolve(spec, scope, &place, why);
 
 	if (err && scope->mapped)
 		return 0;
 	if (err)
 		return out_error("%s: %s: %s", obj->file, obj->progs[prog].name, why), err;
-	a = is_attached_already(obj, prog, spec, &place) ? NULL : new_attachment(obj);
-	if (!a) {
-		place_deinit(&place);
-		return 0;
-	}
-	a->prog = prog;
-	a->spec = *spec;
-	a->place = place;
-	return 0;
+	if (!is_attached_already(obj, prog, spec, &place))
+		err = object_add(obj, prog, spec, &place);
+	place_deinit(&place);
+	return err;
 }
 
 /* @text: its section, or the SPEC that --prog gave in its place. */
@@ -617,16 +624,20 @@ static int attach_multi(const struct bpf_program *prog, struct attachment *a, bo
 		struct ebpf_attr_uprobe_multi m;
 	} attr = {.prog_fd = (u32)bpf_program__fd(prog), .attach_type = attach_type(&a->spec)};
 	_cleanup_free_ u64 *offsets = calloc(a->place.npoints + 1, sizeof(*offsets));
+	_cleanup_free_ u64 *cookies = calloc(a->place.npoints + 1, sizeof(*cookies));
 	const bool at_return = a->spec.ret && !a->spec.typed;
 
-	if (!offsets)
+	if (!offsets || !cookies)
 		return -ENOMEM;
-	for (u32 i = 0; i < a->place.npoints; i++)
+	for (u32 i = 0; i < a->place.npoints; i++) {
 		offsets[i] = a->place.points[i].offset;
+		cookies[i] = a->place.points[i].cookie;
+	}
 	if (a->spec.typed)
 		offsets[0] = a->place.offset;
 	attr.m.path = (u64)a->place.path;
 	attr.m.offsets = (u64)offsets;
+	attr.m.cookies = (u64)cookies;
 	attr.m.cnt = a->spec.typed ? 1 : a->place.npoints;
 	attr.m.flags = (at_return ? EBPFRT_BPF_F_UPROBE_MULTI_RETURN : 0) |
 		       (partial ? EBPFRT_BPF_F_UPROBE_MULTI_PARTIAL : 0);

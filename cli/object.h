@@ -121,6 +121,9 @@ int object_check_options(struct object *const *objs, u32 nobjs, const struct obj
 int object_resolve(struct object *obj, const struct object_opts *opts,
 		   const struct spec_scope *scopes, u32 nscopes);
 
+/* @prog goes to @place as well, which it takes over. */
+int object_add(struct object *obj, u32 prog, const struct spec *spec, struct place *place);
+
 /* The functions that programs may call, as @scope has them. Before anything is opened. */
 int object_allow_calls(const struct object_opts *opts, const struct spec_scope *scope);
 

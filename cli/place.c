@@ -463,17 +463,19 @@ static int take_match(const struct probe_symbol *sym, void *cookie)
 			return -ENOMEM;
 		p->points = v;
 	}
-	p->points[p->npoints] = (struct point){sym->offset, strdup(sym->name)};
+	p->points[p->npoints] = (struct point){sym->offset, strdup(sym->name), 0};
 	return p->points[p->npoints++].name ? 0 : -ENOMEM;
 }
 
+/* Of a function's names the one that people call it by comes first. */
 static int point_cmp(const void *a, const void *b)
 {
 	const struct point *x = a, *y = b;
+	const bool inner_x = x->name[0] == '_', inner_y = y->name[0] == '_';
 
 	if (x->offset != y->offset)
 		return x->offset < y->offset ? -1 : 1;
-	return strcmp(x->name, y->name);
+	return inner_x != inner_y ? inner_x - inner_y : strcmp(x->name, y->name);
 }
 
 /* Several names of one function are one point. */

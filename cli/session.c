@@ -125,6 +125,39 @@ static void list_missing(const struct session *s, const struct object *obj,
 			row->missing - MAX(shown, 1u), a->place.path, a->place.name);
 }
 
+static u32 count_missing(const struct attachment *a)
+{
+	char why[PROBE_WHY_MAX] = "";
+	struct howto h;
+	u32 n = 0;
+
+	if (howto_open(&h, a->place.path, why))
+		return 0;
+	for (u32 i = 0; i < a->place.npoints; i++) {
+		const struct point *p = &a->place.points[i];
+
+		n += !howto_place(&h, p->offset, p->name, a->spec.ret || a->spec.session, why);
+	}
+	howto_close(&h);
+	return n;
+}
+
+u32 session_tell_missing(const struct session *s)
+{
+	u32 n = 0;
+
+	for (u32 k = 0; k < s->nobjs; k++) {
+		for (u32 i = 0; i < s->objs[k]->nattachments; i++) {
+			const struct attachment *a = &s->objs[k]->attachments[i];
+			const struct ebpfrt_link row = {.missing = count_missing(a)};
+
+			list_missing(s, s->objs[k], a, &row);
+			n += row.missing;
+		}
+	}
+	return n;
+}
+
 /* "attached", "pending (reason)": the best of its targets. */
 static void describe_state(const struct session *s, const struct object *obj, struct attachment *a,
 			   char *text, size_t size)
@@ -704,6 +737,8 @@ int session_finish(struct session *s)
 	s->daemon_gone = err == -ECONNRESET || err == -EPIPE;
 	flush(s);
 	session_count_drops(s);
+	if (s->on_end)
+		s->on_end(s->cookie);
 	if (!s->no_maps)
 		print_maps(s);
 	/* last: a thread that was in a program when it was detached counts when it comes out */

@@ -25,6 +25,10 @@ struct session {
 	const struct opt_pids *pids;	/* targets; NULL with a child */
 	pid_t child;			/* 0: none */
 	int child_fd;			/* pidfd */
+	/* who reads the rings' records; NULL: they are printed */
+	void (*on_record)(void *cookie, const void *data, size_t size);
+	void (*on_end)(void *cookie); /* that was the last; NULL: nobody wants to know */
+	void *cookie;
 
 	/* private */
 	int epoll, signals, timer;
@@ -57,6 +61,11 @@ void session_unblock_signals(void);
 
 /* Say what was attached where; the "Tracing N probes" line. */
 void session_announce(struct session *s);
+/*
+ * Of globs, which functions can't be probed, as far as their files tell: before a command runs,
+ * when nobody knows more. How many.
+ */
+u32 session_tell_missing(const struct session *s);
 /* Show events until the end. 0, or -errno after a message. */
 int session_run(struct session *s);
 /* Detach, print the maps, say what was restored. 0, or -errno after a message: not everything. */

@@ -50,6 +50,7 @@ const char *spec_kind_name(const struct spec *spec);
 struct point {
 	u64 offset;
 	char *name;
+	u64 cookie; /* what a program is told there */
 };
 
 struct place {

@@ -94,7 +94,12 @@ static void show(const struct stream *s, const void *data, size_t size)
 
 static int on_ring(void *ctx, void *data, size_t size)
 {
-	show(ctx, data, size);
+	const struct stream *st = ctx;
+
+	if (st->session->on_record)
+		st->session->on_record(st->session->cookie, data, size);
+	else
+		show(st, data, size);
 	return 0;
 }
 

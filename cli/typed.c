@@ -116,21 +116,28 @@ static int try_alias(const struct probe_symbol *sym, void *cookie)
 	return a->err != -ENOENT;
 }
 
-/* By another of its names, which @name is then: types made from DWARF know all, others one. */
+int typed_slice_by_alias(const struct btf *btf, struct probe_elf *elf, u64 offset, char *name,
+			 struct btf **out)
+{
+	struct alias a = {.btf = btf, .offset = offset, .name = name, .err = -ENOENT};
+
+	probe_elf_each(elf, try_alias, &a);
+	*out = a.slice;
+	return a.err;
+}
+
 static int slice_by_alias(const struct btf *btf, const struct place *place, char *name,
 			  struct btf **out)
 {
-	struct alias a = {.btf = btf, .offset = place->offset, .name = name, .err = -ENOENT};
 	struct probe_elf *elf = NULL;
 	char why[PROBE_WHY_MAX];
 	int err = probe_elf_open(place->path, &elf, why);
 
 	if (err)
 		return err;
-	probe_elf_each(elf, try_alias, &a);
+	err = typed_slice_by_alias(btf, elf, place->offset, name, out);
 	probe_elf_free(&elf);
-	*out = a.slice;
-	return a.err;
+	return err;
 }
 
 static int slice_of(const char *name, const struct place *place, struct btf **out)

@@ -21,3 +21,11 @@ int typed_check(const struct object *obj);
  */
 void typed_begin(const struct object *obj, u32 edition, const struct btf_request *types);
 int typed_end(void);
+
+/*
+ * The function at @offset of @elf by another of its names, which @name (SPEC_TEXT_MAX bytes) is
+ * then: types made from DWARF know all, others one. As btf_slice().
+ */
+struct probe_elf;
+int typed_slice_by_alias(const struct btf *btf, struct probe_elf *elf, u64 offset, char *name,
+			 struct btf **out);

@@ -9,6 +9,7 @@ _ebpfrt_options() {
 	case $1 in
 	attach) echo '--pid --name --duration --output --prog --missing --allow-call --btf --debuginfo --no-follow --no-maps --json' ;;
 	run) echo '--object --output --prog --missing --allow-call --btf --debuginfo --no-maps --json' ;;
+	trace) echo '--pid --name --count --duration --string --deref --types --output --missing --btf --debuginfo --no-follow --json' ;;
 	detach) echo '--pid --link --all' ;;
 	ps) echo '--json --pretty' ;;
 	prog) echo '--json --pretty' ;;
@@ -34,7 +35,7 @@ _ebpfrt_words() {
 	link) echo 'show list detach id pinned' ;;
 	btf) echo 'show list dump gen header diff merge id file builtin format c raw json' ;;
 	env) echo 'agent surface' ;;
-	help) echo 'attach run detach ps prog map link btf log list check doctor exec env shutdown help version' ;;
+	help) echo 'attach run trace detach ps prog map link btf log list check doctor exec env shutdown help version' ;;
 	esac
 }
 
@@ -75,7 +76,7 @@ _ebpfrt() {
 	if [[ $cur == -* ]]; then
 		COMPREPLY=($(compgen -W "$(_ebpfrt_options "$command")" -- "$cur"))
 	elif [[ -z $command ]]; then
-		COMPREPLY=($(compgen -W 'attach run detach ps prog map link btf log list check doctor exec env shutdown help version' -- "$cur"))
+		COMPREPLY=($(compgen -W 'attach run trace detach ps prog map link btf log list check doctor exec env shutdown help version' -- "$cur"))
 	else
 		COMPREPLY=($(compgen -W "$(_ebpfrt_words "$command")" -- "$cur"))
 		case $command in

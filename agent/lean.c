@@ -124,8 +124,9 @@ static __always_inline struct agent_stack *again(struct agent_stack *s, struct j
 
 static __always_inline bool is_lean(const struct ebpf_prog *prog)
 {
-	return prog->code && !(prog->image->flags &
-			       (EBPF_IMAGE_CTX_ESCAPES | EBPF_IMAGE_TAIL_CALLS | EBPF_IMAGE_TYPED));
+	return prog->code &&
+	       !(prog->image->flags & (EBPF_IMAGE_CTX_ESCAPES | EBPF_IMAGE_TAIL_CALLS |
+				       EBPF_IMAGE_TYPED | EBPF_IMAGE_VECTORS));
 }
 
 /*

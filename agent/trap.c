@@ -125,6 +125,7 @@ static u64 run_prog(const struct ebpf_prog *prog, const struct agent_hook *h,
 	run.left = part->left;
 	run.is_return = part->is_return;
 	run.session_cookie = part->session_cookie;
+	run.vectors = a->vectors;
 	run.recover[0] = run.recover[1] = 0; /* until it can be cut short */
 	a->run = &run;
 	result = run_on(prog, at, part, a->vectors, &run);

@@ -59,6 +59,14 @@ EBPFRT_KFUNC(int bpf_session_is_return(void));
 EBPFRT_KFUNC(__u64 *bpf_session_cookie(void));
 
 /*
+ * Half @half (0: the low one) of vector register @n, 0 to 7: by x86-64's convention arguments of a
+ * function that are floating-point numbers come in the low halves of 0, 1 ..., in their order among
+ * these; a result in that of 0. A hit of which they aren't known is counted as missed. What makes
+ * integers of the bits is in bpf/ebpfrt_typed.bpf.h.
+ */
+EBPFRT_KFUNC(__u64 ebpfrt_vector(__u32 n, __u32 half));
+
+/*
  * The kernel's object behind a context. A uprobe's context is the registers, and so is what is
  * behind it: a struct pt_regs, to be read.
  */

@@ -348,8 +348,8 @@ static void add_task(struct builder *b)
 
 /*
  * What they take and give, a letter each, the result first: v nothing, i int, u u32, b bool, p void
- * pointer, P int pointer, L u64 pointer, I iterator over numbers, B one over bits, W const u64
- * pointer, D const dynptr, N new dynptr.
+ * pointer, P int pointer, L u64 pointer, l u64, I iterator over numbers, B one over bits, W const
+ * u64 pointer, D const dynptr, N new dynptr.
  */
 static const struct {
 	const char *name, *types;
@@ -363,7 +363,7 @@ static const struct {
 	{"bpf_iter_bits_new", "iBWu"},	 {"bpf_iter_bits_next", "PB"},
 	{"bpf_iter_bits_destroy", "vB"}, {"ebpfrt_left", "i"},
 	{"bpf_session_is_return", "b"},	 {"bpf_session_cookie", "L"},
-	{"bpf_cast_to_kern_ctx", "pp"},
+	{"bpf_cast_to_kern_ctx", "pp"},	 {"ebpfrt_vector", "luu"},
 };
 
 struct function_types {
@@ -443,6 +443,8 @@ static u32 type_of(const struct builder *b, const struct function_types *t, char
 		return t->int_ptr;
 	case 'L':
 		return t->u64_ptr;
+	case 'l':
+		return b->u64_id;
 	case 'W':
 		return t->word_ptr;
 	case 'I':

@@ -284,6 +284,19 @@ static bool reads_vectors(const struct ebpf_target_sig *sig, u64 ctx_read)
 	return false;
 }
 
+/* Does what is left of a program ask for them? */
+static bool calls_for_vectors(const struct build *b)
+{
+	for (u32 i = 0; i < b->load->ninsns; i++) {
+		const struct bpf_insn *in = &b->insns[i];
+
+		if (is_call(in, 0) && (u32)in->imm == EBPF_HELPER_KFUNC + EKFUNC_VECTOR)
+			return true;
+		i += in->code == (BPF_LD | BPF_IMM | BPF_DW);
+	}
+	return false;
+}
+
 /* How the context of a typed program is made: *sig for @parts. */
 static int typed(const struct build *b, struct ebpf_image_parts *parts, struct ebpf_target_sig *sig)
 {
@@ -326,6 +339,8 @@ static int make_image(struct build *b, const struct ebpf_layout *layout,
 	int r;
 
 	hand_on(b, layout, facts, &parts);
+	if (calls_for_vectors(b))
+		parts.flags |= EBPF_IMAGE_VECTORS;
 	r = b->load->target ? typed(b, &parts, &sig) : 0;
 	mark_probes(b, facts);
 	r = r ? r : ebpf_image_build(&parts, &image, &size);

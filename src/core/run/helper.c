@@ -97,6 +97,7 @@ static const ebpf_helper_fn kfuncs[EKFUNC_MAX] = {
 	KFUNC(SESSION_IS_RETURN, session_is_return),
 	KFUNC(SESSION_COOKIE, session_cookie),
 	KFUNC(CAST_TO_KERN_CTX, cast_to_kern_ctx),
+	KFUNC(VECTOR, vector),
 	KFUNC(TARGET, target),
 };
 

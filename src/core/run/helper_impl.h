@@ -98,6 +98,7 @@ EBPF_KFUNC(iter_bits_destroy);
 EBPF_KFUNC(left);
 EBPF_KFUNC(session_is_return);
 EBPF_KFUNC(session_cookie);
+EBPF_KFUNC(vector);
 EBPF_KFUNC(target);
 EBPF_KFUNC(rcu_read_lock);
 EBPF_KFUNC(rcu_read_unlock);

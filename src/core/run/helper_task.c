@@ -130,6 +130,14 @@ EBPF_KFUNC(target)
 	return 0;
 }
 
+/* Of those that pass values, where they are known: else the program isn't run, or 0 is theirs. */
+EBPF_KFUNC(vector)
+{
+	const u32 n = (u32)r1, half = (u32)r2;
+
+	return run->vectors && n < 8 && half < 2 ? run->vectors[2 * n + half] : 0;
+}
+
 EBPF_KFUNC(session_cookie)
 {
 	return (u64)&run->session_cookie;

@@ -21,7 +21,7 @@
 #include "core/uapi.h"
 
 #define EBPF_IMAGE_MAGIC 0x474d4942u /* "BIMG" */
-#define EBPF_IMAGE_VERSION 8u
+#define EBPF_IMAGE_VERSION 9u
 #define EBPF_LD_REF                                                                                \
 	7 /* src_reg of a lddw whose value is refs[imm]; not a kernel value, only inside images */
 
@@ -146,7 +146,7 @@ struct ebpf_image {
 #define EBPF_IMAGE_TYPED 16u /* its context is words of a call, behind the registers */
 #define EBPF_IMAGE_AT_EXIT                                                                         \
 	32u /* typed: runs at the return, with the arguments as they were at the entry */
-#define EBPF_IMAGE_VECTORS 64u /* typed: some of what it reads is in vector registers */
+#define EBPF_IMAGE_VECTORS 64u /* some of what it reads is in vector registers */
 #define EBPF_IMAGE_CALLS                                                                           \
 	128u /* calls functions of the target, one at least not in a signal handler */
 

@@ -30,6 +30,7 @@ enum ebpf_kfunc {
 	EKFUNC_SESSION_IS_RETURN,
 	EKFUNC_SESSION_COOKIE,
 	EKFUNC_CAST_TO_KERN_CTX,
+	EKFUNC_VECTOR, /* ours */
 	/* judged, but not served: user space can't, so no BTF of ours names them */
 	EKFUNC_PREEMPT_DISABLE,
 	EKFUNC_PREEMPT_ENABLE,

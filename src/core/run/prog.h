@@ -120,10 +120,11 @@ struct ebpf_run {
 		struct ebpf_map *map; /* a user ring that is being drained, or NULL */
 		u64 next;	      /* position behind the sample in the program's hands */
 	} drain;
-	u32 cpu;      /* for JIT code: the number of the CPU on which it began, */
-	u32 cpu_part; /* and which part of values per CPU is that one's */
-	u32 callee;   /* .off of the call of a function of the target (callee.h) */
-	u32 stat;     /* for whoever runs it */
+	u32 cpu;	    /* for JIT code: the number of the CPU on which it began, */
+	u32 cpu_part;	    /* and which part of values per CPU is that one's */
+	u32 callee;	    /* .off of the call of a function of the target (callee.h) */
+	u32 stat;	    /* for whoever runs it */
+	const u64 *vectors; /* two words of each register that passes values, or NULL */
 };
 
 /*

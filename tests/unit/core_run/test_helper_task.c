@@ -80,6 +80,22 @@ Test(helper_task, hit)
 	cr_assert_eq(CALL(get_retval, 0), -33);
 }
 
+Test(helper_task, vectors)
+{
+	const u64 words[16] = {1, 2, [14] = 3, 4};
+
+	run.vectors = NULL;
+	cr_assert_eq(ebpf_k_vector(0, 0, 0, 0, 0, &run), 0, "nobody knows them");
+	run.vectors = words;
+	cr_assert_eq(ebpf_k_vector(0, 0, 0, 0, 0, &run), 1);
+	cr_assert_eq(ebpf_k_vector(0, 1, 0, 0, 0, &run), 2);
+	cr_assert_eq(ebpf_k_vector(7, 0, 0, 0, 0, &run), 3);
+	cr_assert_eq(ebpf_k_vector(7, 1, 0, 0, 0, &run), 4);
+	cr_assert_eq(ebpf_k_vector(8, 0, 0, 0, 0, &run), 0, "and there are no more");
+	cr_assert_eq(ebpf_k_vector(0, 2, 0, 0, 0, &run), 0);
+	cr_assert_eq(ebpf_k_vector(UINT64_MAX, 0, 0, 0, 0, &run), 0);
+}
+
 /* The words of the call are the context of a typed program; others have none. */
 Test(helper_task, words_of_a_call)
 {

@@ -23,7 +23,7 @@ struct {
 } plans SEC(".maps");
 
 /* Set before they are loaded. */
-const volatile struct trace_sizes sizes = {8, 8};
+const volatile struct trace_sizes sizes = {8, 8, 0};
 
 static __always_inline void copy(struct trace_record *r, char *base, const struct trace_op *op,
 				 u32 i)
@@ -84,6 +84,15 @@ static __always_inline void record(struct pt_regs *ctx, u32 kind, u64 now, u64 c
 		r->reg[4] = ctx->r8;
 		r->reg[5] = ctx->r9;
 		r->reg[TRACE_REG_SP] = ctx->sp;
+	}
+	if (sizes.vectors && plan->vectors) {
+		u64 *to = (u64 *)base + TRACE_REGS;
+
+#pragma unroll
+		for (i = 0; i < TRACE_VECTORS; i++) {
+			to[2 * i] = ebpfrt_vector(i, 0);
+			to[2 * i + 1] = ebpfrt_vector(i, 1);
+		}
 	}
 	n = plan->nops;
 	if (n > TRACE_OPS)

@@ -31,7 +31,7 @@ struct trace_op {
 
 struct trace_plan {
 	__u32 nops;
-	__u32 pad;
+	__u32 vectors; /* vector registers are wanted */
 	struct trace_op op[TRACE_OPS];
 };
 
@@ -50,6 +50,7 @@ struct trace_plan {
 /* What is constant of all plans, for the verifier: the last byte's place, and the longest copy. */
 struct trace_sizes {
 	__u32 out, len;
+	__u32 vectors; /* of some plan */
 };
 
 enum trace_kind { TRACE_ENTRY = 1, TRACE_RETURN };

@@ -233,8 +233,9 @@ static bool is_used(const struct object *obj, const char *name)
 /* Before it is loaded: as large as the plans want it. */
 static int size_object(struct object *obj, const struct trace_set *set)
 {
-	const struct trace_sizes sizes = {.out = MAX(set->out_max, 8u),
-					  .len = MAX(set->len_max, 8u)};
+	const struct trace_sizes sizes = {.out = MAX(set->sizes.out, 8u),
+					  .len = MAX(set->sizes.len, 8u),
+					  .vectors = set->sizes.vectors};
 	struct bpf_map *rodata = NULL, *map;
 	struct bpf_program *prog;
 	int err;

@@ -30,8 +30,7 @@ static int intern(struct trace_set *set, const struct trace_plan *plan)
 	struct trace_plan **v, *p;
 
 	for (u32 i = 0; i < set->nplans; i++) {
-		if (set->plans[i]->nops == plan->nops &&
-		    !memcmp(set->plans[i], plan, sizeof(*plan)))
+		if (!memcmp(set->plans[i], plan, sizeof(*plan)))
 			return (int)i;
 	}
 	if (set->nplans == TRACE_PLANS_MAX)
@@ -45,7 +44,8 @@ static int intern(struct trace_set *set, const struct trace_plan *plan)
 		return -ENOMEM;
 	}
 	*p = *plan;
-	trace_plan_extent(p, &set->out_max, &set->len_max);
+	trace_plan_extent(p, &set->sizes.out, &set->sizes.len);
+	set->sizes.vectors |= p->vectors;
 	v[set->nplans] = p;
 	return (int)set->nplans++;
 }

@@ -16,7 +16,7 @@ struct trace_set {
 	u32 nfuncs;
 	struct trace_plan **plans; /* number 0 copies nothing */
 	u32 nplans;
-	u32 out_max, len_max; /* of any */
+	struct trace_sizes sizes; /* of any of them */
 };
 
 /*

@@ -168,6 +168,8 @@ int trace_plan_follows(const struct trace_plan *plan, u32 at)
 
 void trace_plan_extent(const struct trace_plan *plan, u32 *out, u32 *len)
 {
+	if (plan->vectors)
+		*out = MAX(*out, (u32)sizeof(u64) * (TRACE_REGS + 2 * TRACE_VECTORS));
 	for (u32 i = 0; i < plan->nops; i++) {
 		*out = MAX(*out, plan->op[i].out);
 		*out = MAX(*out, plan->op[i].base);
@@ -189,10 +191,10 @@ static int at_register(const struct planner *p, const struct ebpf_image_word *w)
 		return w->n < 2 ? (int)sizeof(u64) * w->n : -1;
 	case EBPF_WORD_SSE:
 	case EBPF_WORD_RET_SSE:
-		return p->limits->vectors ? vectors + 16 * w->n : -1;
+		return w->n < TRACE_VECTORS ? vectors + 16 * w->n : -1;
 	case EBPF_WORD_SSE_HIGH:
 	case EBPF_WORD_RET_SSE_HIGH:
-		return p->limits->vectors ? vectors + 16 * w->n + 8 : -1;
+		return w->n < TRACE_VECTORS ? vectors + 16 * w->n + 8 : -1;
 	default:
 		return -1;
 	}
@@ -306,12 +308,25 @@ void trace_func_deinit(struct trace_func *f)
 
 /* --- the function ---------------------------------------------------------------------------- */
 
-static void begin(struct planner *p, struct trace_plan *plan)
+/* Are any of the words of arguments, or of the result, in vector registers? */
+static bool wants_vectors(const struct ebpf_target_sig *sig, bool ret)
 {
-	*plan = (struct trace_plan){0};
+	for (u32 i = ret ? sig->nargs : 0; i < (ret ? sig->nwords : sig->nargs); i++) {
+		const u32 where = sig->word[i].from.where;
+
+		if (where == EBPF_WORD_SSE || where == EBPF_WORD_SSE_HIGH ||
+		    where == EBPF_WORD_RET_SSE || where == EBPF_WORD_RET_SSE_HIGH)
+			return true;
+	}
+	return false;
+}
+
+static void begin(struct planner *p, struct trace_plan *plan, bool ret)
+{
+	*plan = (struct trace_plan){.vectors = wants_vectors(p->sig, ret)};
 	p->plan = plan;
 	p->n = 0;
-	p->used = sizeof(u64) * (TRACE_REGS + (p->limits->vectors ? 2 * TRACE_VECTORS : 0));
+	p->used = sizeof(u64) * (TRACE_REGS + (plan->vectors ? 2 * TRACE_VECTORS : 0));
 }
 
 static int plan_entry(struct planner *p, struct trace_func *f, const struct btf_type *proto,
@@ -320,7 +335,7 @@ static int plan_entry(struct planner *p, struct trace_func *f, const struct btf_
 	const struct btf_param *params = btf_params(proto);
 	int err = 0;
 
-	begin(p, plan);
+	begin(p, plan, false);
 	f->args = calloc(btf_vlen(proto) + 1u, sizeof(*f->args));
 	if (!f->args)
 		return -ENOMEM;
@@ -342,7 +357,7 @@ static int plan_entry(struct planner *p, struct trace_func *f, const struct btf_
 static int plan_exit(struct planner *p, struct trace_func *f, const struct btf_type *proto,
 		     struct trace_plan *plan)
 {
-	begin(p, plan);
+	begin(p, plan, true);
 	f->ret.id = proto->type;
 	if (f->ret.id)
 		find_value(p, btf_vlen(proto), &f->ret);

@@ -24,9 +24,8 @@
 #define TRACE_OUT_MAX 16384u /* of a record */
 
 struct trace_limits {
-	u32 string;   /* characters of a string; 0: none is read */
-	u32 depth;    /* pointers to anything else that are followed, one behind the other */
-	bool vectors; /* vector registers are in the record */
+	u32 string; /* characters of a string; 0: none is read */
+	u32 depth;  /* pointers to anything else that are followed, one behind the other */
 };
 
 struct trace_value {

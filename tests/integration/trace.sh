@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Calls with their arguments and results by type: of a program with all kinds of them, of real libraries, and what is refused.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
-plan 60
+plan 61
 
 # the rest of a line, behind its time, process and name
 line_of() { # function, file
@@ -24,7 +24,7 @@ traced=$bin/traced
 
 # --- a command: results on standard error, its own status
 
-try ebpfrt trace -s 40 scalars strings items small large stacked callbacks plus_one nothing -- "$traced" 5
+try ebpfrt trace -s 40 scalars strings items small large stacked reals callbacks plus_one nothing -- "$traced" 5
 is "the command's exit status is its own" "$status" 5
 is "and so is its standard output" "$out" ""
 printf '%s\n' "$err" >lines
@@ -42,11 +42,12 @@ is "a structure in memory, and strings in it" "$(line_of large lines | sed "s/$l
 {name=\"tail\", next=NULL, color=RED, low=1, high=30, tag=\"end\", at=[{x=5, y=6}, {x=7, y=8}]} "
 like "arguments on the stack" "$(line_of stacked lines)" \
 	"^stacked\(a=1, b=2, c=3, d=4, e=5, f=6, g=-7, h=\"eighth\"\) -> 14 $took"
+like "floating-point numbers" "$(line_of reals lines)" "^reals\(d=1.5, f=-0.25, n=2\) -> 1.625 $took"
 like "functions by their address" "$(line_of callbacks lines)" "^callbacks\(fn=0x[0-9a-f]+, data=NULL\) -> 2 $took"
 like "nothing taken, nothing returned" "$(line_of nothing lines)" "^nothing\(\) -> $took"
 is "a call that another one makes returns before it" "$(grep -c . lines) $(grep -nE 'plus_one|callbacks' lines |
-	sed 's/.* traced \([a-z_]*\).*/\1/' | tr '\n' ' ')" "10 plus_one callbacks "
-like "the last line counts" "$err" '^ebpfrt: the command has ended; 18 hits, 0 lost$'
+	sed 's/.* traced \([a-z_]*\).*/\1/' | tr '\n' ' ')" "11 plus_one callbacks "
+like "the last line counts" "$err" '^ebpfrt: the command has ended; 20 hits, 0 lost$'
 
 # --- pointers are followed
 

@@ -106,19 +106,22 @@ static void arguments(void)
 	rec.r.reg[3] = 1;
 	rec.r.reg[4] = 0;
 	rec.r.reg[5] = 9;
+	memcpy(&rec.r.reg[TRACE_REGS], &(double){1.5}, sizeof(double));
 }
 
 Test(trace, no_pointers)
 {
 	plan(0, 0);
+	cr_assert(entry.vectors);
+	cr_assert_not(ret.vectors);
 	/* the structure is in two registers, and is put together */
 	cr_assert_eq(entry.nops, 2);
 	cr_assert_eq(entry.op[0].copy, TRACE_WORD);
 	arguments();
 	fill(NULL, 0);
-	expect("n=-3, s=0x1000, p=0x2000, c=RED, v={a=NULL, b=9}, d=?", false);
+	expect("n=-3, s=0x1000, p=0x2000, c=RED, v={a=NULL, b=9}, d=1.5", false);
 	expect("int n=-3, const char *s=0x1000, struct node *p=0x2000, enum color c=RED, "
-	       "struct pair v={a=NULL, b=9}, double d=?",
+	       "struct pair v={a=NULL, b=9}, double d=1.5",
 	       true);
 }
 
@@ -134,7 +137,7 @@ Test(trace, strings)
 	cr_assert_eq(entry.op[2].len, 6);
 	arguments();
 	fill(from, 3);
-	expect("n=-3, s=\"abcd\"..., p=0x2000, c=RED, v={a=NULL, b=9}, d=?", false);
+	expect("n=-3, s=\"abcd\"..., p=0x2000, c=RED, v={a=NULL, b=9}, d=1.5", false);
 }
 
 Test(trace, followed)
@@ -152,7 +155,7 @@ Test(trace, followed)
 	arguments();
 	fill(from, 6);
 	expect("n=-3, s=\"x\", p=0x2000 -> {name=\"x\", next=0x2000, low=-3, high=5, "
-	       "tag=\"\\\"\\n\\377\"}, c=RED, v={a=NULL, b=9}, d=?",
+	       "tag=\"\\\"\\n\\377\"}, c=RED, v={a=NULL, b=9}, d=1.5",
 	       false);
 }
 

@@ -6,7 +6,7 @@
 # (`handle SIGTRAP nostop noprint pass`), and what that makes dangerous is refused in words:
 #
 # - A break point on a probed instruction is disabled: gdb would go on in the middle of that instruction. On a jump
-#   (EBPFRT_PROBE=auto) it may be, but not behind a short instruction, in the jump's last bytes.
+#   it may be, but not behind a short instruction, in the jump's last bytes.
 # - step, next, stepi and nexti: gdb would pass on the traps of its own steps, too, and walk into the agent.
 #
 # The daemon puts the probes of a process to sleep when gdb comes, as gdb keeps traps for itself; a word in the page that the two

@@ -586,7 +586,7 @@ static const char *why_break(const struct worker *w, const struct plan_site *s)
 	if (s->jump.to)
 		return NULL;
 	return w->job->jumps ? "no jump can be there"
-			     : "the daemon's default; EBPFRT_PROBE=auto makes it jumps";
+			     : "the daemon was started with EBPFRT_PROBE=trap";
 }
 
 static int plan_callees(struct worker *w, struct plan_item *it)

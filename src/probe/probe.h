@@ -224,7 +224,7 @@ static inline bool probe_rung_is_jump(u32 rung)
 	return rung >= PROBE_RUNG_NOP && rung < PROBE_RUNG_BREAK;
 }
 /* What EBPFRT_PROBE (NULL or empty: the default) asks for. False: it says nothing that we know. */
-#define PROBE_RUNGS_DEFAULT "trap"
+#define PROBE_RUNGS_DEFAULT "auto"
 bool probe_rungs_asked(const char *env, bool *jumps, bool *only_jumps);
 /* The best for @p by its own bytes and those behind it, @text: what is free near it is not known.
  */

@@ -246,7 +246,7 @@ EBPFRT_RUNTIME_DIR=$stage/run/trap
 export EBPFRT_RUNTIME_DIR
 target_start
 refused "a break" callees_wild on_wild "wild\(\) may not be called from a signal handler, as tick is probed by a break \(the \
-daemon's default; EBPFRT_PROBE=auto makes it jumps\); if it is async-signal-safe, say --allow-call LIB:wild,signal-safe" \
+daemon was started with EBPFRT_PROBE=trap\); if it is async-signal-safe, say --allow-call LIB:wild,signal-safe" \
 	--allow-call "$exe:wild"
 attach_start --prog "on_nested=uprobe:$exe:tick" --allow-call "$exe:nested,signal-safe" "$target" "$bin/callees_wild.bpf.o"
 say s 1000

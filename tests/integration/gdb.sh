@@ -16,7 +16,7 @@ if ! grep -q "^\[Inferior 1 (process $target) detached\]" gdb.out; then
 	exit 0
 fi
 plan 64
-mode=${EBPFRT_PROBE:-}
+mode=$EBPFRT_PROBE
 
 # it reads symbols first, for as long as it takes
 gdb_wait() {
@@ -133,7 +133,6 @@ exec 8>&- 9<&-
 wait "$target_child"
 
 EBPFRT_PROBE=$mode
-[ -n "$mode" ] || unset EBPFRT_PROBE
 daemon_anew
 
 # where exceptions must get through calls whose returns are probed the probes stay, which is said

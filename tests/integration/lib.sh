@@ -6,7 +6,8 @@
 # TAP: plan N; ok NAME; not_ok NAME; is NAME GOT WANT; like NAME TEXT PATTERN; bail WHY... where nothing can follow.
 # A test that ends before its end (a shell's error, a signal, nobody who reads what `say` writes, half an hour) bails out, too:
 # with its last test, its last command, how its target and the client ended, and what the daemon has written down.
-# What tests show of breaks, the default, the scripts jumped*.sh show of jumps: EBPFRT_PROBE=auto.
+# Tests show breaks unless they say otherwise: what they show of those the scripts jumped*.sh show of jumps, which are the
+# default, EBPFRT_PROBE=auto.
 # A target: target_start; say COMMAND -> $answer; target_quit.
 set -u
 
@@ -86,6 +87,8 @@ samples=$stage/samples
 bin=$stage/bin
 cd "$stage/tmp" || exit 99
 tests=0
+EBPFRT_PROBE=${EBPFRT_PROBE:-trap}
+export EBPFRT_PROBE
 lib_planned=unknown
 lib_test="none yet" # the last one
 lib_last="nothing"  # what has been begun last
@@ -126,7 +129,7 @@ trap 'bail "told to end by a signal: it took too long, or the machine is going d
 plan() {
 	lib_planned=$1
 	echo "1..$1"
-	echo "# probes: EBPFRT_PROBE=${EBPFRT_PROBE:-trap, the default}"
+	echo "# probes: EBPFRT_PROBE=$EBPFRT_PROBE"
 }
 
 ok() {
@@ -223,7 +226,7 @@ attach_start() {
 		echo "# attach did not come up: $(cat attach.out attach.err)"
 		return 1
 	}
-	[ -z "${EBPFRT_PROBE:-}" ] || rungs "${target:-0}"
+	[ "${EBPFRT_PROBE:-trap}" = trap ] || rungs "${target:-0}"
 }
 
 # what stands at the sites of a process: how many jumps, how many breaks

@@ -107,6 +107,8 @@ static int watch(void)
 
 	if (fds[0] < 0 || fds[1] < 0)
 		return 2;
+	puts("ready");
+	fflush(stdout);
 	while (!poll(&in, 1, 0)) {
 		for (int i = 0; i < 2; i++) {
 			struct pair p;

@@ -26,6 +26,7 @@ mkfifo watch.in
 ebpfrt exec -- "$bin/locks" watch <watch.in >watch.out 2>watch.err &
 watcher=$!
 exec 4>watch.in
+until_true grep -q ready watch.out || echo "# the reader is not ready: $(cat watch.err)"
 echo "threads 4 20000" >&8
 echo "threads 4 20000" >&5
 read -r answer <&9
@@ -33,7 +34,9 @@ read -r answer <&7
 exec 4>&-
 wait "$watcher"
 is "the reader ends well" "$? $(cat watch.err)" "0 "
-read -r word reads word torn word busy <watch.out
+read -r word reads word torn word busy <<EOF
+$(tail -n 1 watch.out)
+EOF
 echo "# $reads reads, $busy busy"
 like "it has read" "${reads:-0}" "^[1-9]"
 is "and seen no half of a change" "${torn:-none}" 0

@@ -3,7 +3,7 @@
 # What stands at a site: a jump wherever one can, a break where not or where it was asked for (EBPFRT_PROBE=trap). The same
 # counts and results either way, back to every byte; and which share of a C library's functions takes a jump.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
-plan 19
+plan 24
 
 # "e9" or "cc" or the byte of the file, by function: python reads the target's memory
 bytes_of() { # file, function...
@@ -19,9 +19,13 @@ length_of() { # file, function
 	}
 }
 
-counts() { # mode
-	EBPFRT_PROBE=$1
-	export EBPFRT_PROBE
+counts() { # mode, what stands there
+	if [ "$1" = default ]; then
+		unset EBPFRT_PROBE
+	else
+		EBPFRT_PROBE=$1
+		export EBPFRT_PROBE
+	fi
 	until_true eval '[ ! -S "$EBPFRT_RUNTIME_DIR/ctl" ]' # a daemon of its own
 	target_start
 	text=$(python3 "$stage/integration/text_hash.py" "$target")
@@ -39,6 +43,7 @@ counts() { # mode
 counts trap cc
 # shorter than the jump, it is chance whether that has an end
 [ "$(length_of "$bin/target" work)" -ge 5 ] && either=e9 || either='(cc|e9)'
+counts default "$either"
 counts auto "$either"
 
 # the C library's functions, all at once

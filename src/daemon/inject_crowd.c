@@ -35,6 +35,7 @@
 
 struct crowd_one {
 	pid_t tid;    /* 0: gone */
+	pid_t ending; /* it was seen to be on its way out, and is not ours */
 	bool asked;   /* to stop */
 	bool stopped; /* where ptrace can look at it */
 	bool job;     /* with its whole process, by SIGSTOP and the like */
@@ -68,19 +69,47 @@ static void interrupt(struct crowd_one *one)
 	one->asked = ptrace(PTRACE_INTERRUPT, one->tid, NULL, NULL) == 0;
 }
 
-static int add(struct crowd *c, pid_t tid)
+static struct crowd_one *one_more(struct crowd *c)
 {
 	if (c->n == c->room) {
 		u32 room = c->room ? 2 * c->room : 64;
 		struct crowd_one *v = realloc(c->v, room * sizeof(*v));
 
 		if (!v)
-			return -ENOMEM;
+			return NULL;
 		c->v = v;
 		c->room = room;
 	}
-	c->v[c->n] = (struct crowd_one){.tid = tid};
-	interrupt(&c->v[c->n++]);
+	c->v[c->n] = (struct crowd_one){0};
+	return &c->v[c->n++];
+}
+
+static int add(struct crowd *c, pid_t tid)
+{
+	struct crowd_one *one = one_more(c);
+
+	if (!one)
+		return -ENOMEM;
+	one->tid = tid;
+	interrupt(one);
+	return 1;
+}
+
+/*
+ * It executes nothing of the program any more. That is news once: it may stay on its way out for as
+ * long as it likes, for a tracer that does not wait for it, say.
+ */
+static int ending(struct crowd *c, pid_t tid)
+{
+	struct crowd_one *one;
+
+	for (u32 i = 0; i < c->n; i++)
+		if (c->v[i].ending == tid)
+			return 0;
+	one = one_more(c);
+	if (!one)
+		return -ENOMEM;
+	one->ending = tid;
 	return 1;
 }
 
@@ -95,7 +124,7 @@ static int seize(struct crowd *c, pid_t tid)
 		if (err == -ESRCH || probe_task_read(c->t->pid, tid, &task) || task.state == 'X')
 			return 1; /* gone */
 		if (task.state == 'Z')
-			return tid != c->t->pid;
+			return tid != c->t->pid ? ending(c, tid) : 0;
 		if (err != -EPERM)
 			return err;
 		/* left over from an earlier attempt, in which it could not stop: it is held */
@@ -103,7 +132,7 @@ static int seize(struct crowd *c, pid_t tid)
 			return add(c, tid);
 		/* nobody traces it: it has given up its memory already, on its way out */
 		if (!task.tracer)
-			return 1;
+			return ending(c, tid);
 		return task_tracer_passes(&task) ? -EAGAIN : err;
 	}
 	return add(c, tid);

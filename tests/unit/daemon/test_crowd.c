@@ -8,6 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -17,7 +20,7 @@
 #define THREADS 8
 #define TRAP_BIT (1ull << (SIGTRAP - 1))
 
-static pid_t child;
+static pid_t child, tracer;
 static int ready[2], results[2];
 
 /* Blocks everything, says so, waits for a signal, then says how that went. */
@@ -66,6 +69,8 @@ static void end(void)
 {
 	if (child <= 0)
 		return;
+	if (tracer > 0)
+		kill(tracer, SIGKILL);
 	kill(child, SIGKILL);
 	/* Threads that did not stop in time are still ours, and the child is not gone before each
 	 * of them has been waited for. */
@@ -133,6 +138,50 @@ Test(crowd, everybody_is_held_and_let_go, .timeout = 20)
 		usleep(1000);
 	let_go();
 	cr_expect_eq(count(stops), 0);
+}
+
+static pid_t any_thread(void)
+{
+	pid_t tid = 0;
+	char path[64];
+	struct dirent *e;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", child);
+	dir = opendir(path);
+	cr_assert(dir);
+	while ((e = readdir(dir)))
+		if (atoi(e->d_name) > 0 && atoi(e->d_name) != child)
+			tid = atoi(e->d_name);
+	closedir(dir);
+	return tid;
+}
+
+/* A thread that ends stays listed for as long as its tracer does not wait for it. */
+Test(crowd, who_stays_on_its_way_out_is_no_new_thread, .timeout = 20)
+{
+	struct probe_task task = {0};
+	pid_t tid;
+	char c;
+
+	start(1);
+	tid = any_thread();
+	cr_assert_gt(tid, 0);
+	tracer = fork();
+	if (!tracer) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (ptrace(PTRACE_SEIZE, tid, NULL, NULL) || write(ready[1], "t", 1) != 1)
+			_exit(1);
+		for (;;)
+			pause();
+	}
+	cr_assert_eq(read(ready[0], &c, 1), 1);
+	syscall(SYS_tgkill, child, tid, SIGUSR1);
+	while (!probe_task_read(child, tid, &task) && task.state != 'Z')
+		usleep(1000);
+	cr_assert_eq(task.tracer, tracer);
+	hold();
+	let_go();
 }
 
 Test(crowd, without_guards_a_blocker_is_refused, .timeout = 20)

@@ -24,6 +24,7 @@ struct waker;
 
 #define DAEMON_CLIENT_OBJS 16384u /* quota of held objects per connection */
 #define DAEMON_CLIENTS 1024u
+#define DAEMON_TALLY_CHAINS 4096u
 #define DAEMON_HELLO_MS 3000u /* a connection has to say who it is */
 #define DAEMON_IDLE_MS 10000u
 #define DAEMON_CLIENT_IDLES 6u /* idle times for a client that holds nothing */
@@ -31,8 +32,10 @@ struct waker;
 struct daemon {
 	struct loop loop;
 	struct ebpf_table table;
-	struct list_head clients, targets, handles, tallies, greeters, families;
+	struct list_head clients, targets, handles, greeters, families;
 	struct list_head waiting; /* struct attach, whose callers are */
+	struct list_head gone_tallies;
+	struct tally *tally_chains[DAEMON_TALLY_CHAINS]; /* by link: tally.c */
 	u32 nclients, ntallies, ngreeters, nhandles, nfamilies;
 	u32 clients_max, greeters_max;
 	u32 next_session;

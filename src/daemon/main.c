@@ -543,7 +543,7 @@ static void init_lists(struct daemon *d)
 	list_init(&d->clients);
 	list_init(&d->targets);
 	list_init(&d->handles);
-	list_init(&d->tallies);
+	list_init(&d->gone_tallies);
 	list_init(&d->greeters);
 	list_init(&d->families);
 	list_init(&d->waiting);

@@ -505,10 +505,10 @@ static void list_gone(struct client *c, struct rows *rows, u32 id)
 {
 	const struct tally *y;
 
-	list_for_each_entry (y, &c->d->tallies, node) {
+	list_for_each_entry (y, &c->d->gone_tallies, in_gone) {
 		struct msg_link_info *o;
 
-		if (!y->gone || y->session != c->session || (id && y->link != id) ||
+		if (y->session != c->session || (id && y->link != id) ||
 		    ebpf_obj_by_id(&c->d->table, EBPF_OBJ_LINK, y->link))
 			continue;
 		o = row(rows, sizeof(*o));

@@ -7,10 +7,12 @@
  * is added; what it still counts until the agent has dropped it, and the last thread has come out
  * of its program, is added whenever somebody asks (struct leaving remembers how much is in
  * already). A link that is gone leaves its tally to the session that made it, which may read it
- * until its connection ends.
+ * until its connection ends. Tallies are found by their link, and the gone ones are a list of their
+ * own: clients have ten thousand links, and make or lose one at a time.
  */
 #include <stdlib.h>
 
+#include "base/hash.h"
 #include "daemon/target.h"
 
 #define TALLIES_MAX 4096u
@@ -21,19 +23,28 @@ struct leaving {
 	struct agent_stat counted;
 };
 
+static struct tally **chain_of(struct daemon *d, u32 link)
+{
+	return &d->tally_chains[hash_quick(link) % DAEMON_TALLY_CHAINS];
+}
+
 struct tally *tally_find(struct daemon *d, u32 link)
 {
-	struct tally *y;
+	struct tally *y = *chain_of(d, link);
 
-	list_for_each_entry (y, &d->tallies, node)
-		if (y->link == link)
-			return y;
-	return NULL;
+	while (y && y->link != link)
+		y = y->next;
+	return y;
 }
 
 static void tally_free(struct daemon *d, struct tally *y)
 {
-	list_del_init(&y->node);
+	struct tally **at = chain_of(d, y->link);
+
+	while (*at != y)
+		at = &(*at)->next;
+	*at = y->next;
+	list_del_init(&y->in_gone);
 	d->ntallies--;
 	free(y);
 }
@@ -41,19 +52,14 @@ static void tally_free(struct daemon *d, struct tally *y)
 /* Room for one more: the oldest of those whose link is gone has been there for long enough. */
 static void make_room(struct daemon *d)
 {
-	struct tally *y;
-
-	list_for_each_entry (y, &d->tallies, node)
-		if (y->gone) {
-			tally_free(d, y);
-			return;
-		}
+	if (!list_empty(&d->gone_tallies))
+		tally_free(d, list_entry(d->gone_tallies.next, struct tally, in_gone));
 }
 
 /* Without memory nothing is kept, and the link works. */
 void tally_new(struct daemon *d, const struct ebpf_link_obj *l)
 {
-	struct tally *y = calloc(1, sizeof(*y));
+	struct tally *y = calloc(1, sizeof(*y)), **at = chain_of(d, l->obj.id);
 
 	if (!y)
 		return;
@@ -62,7 +68,9 @@ void tally_new(struct daemon *d, const struct ebpf_link_obj *l)
 	y->link = l->obj.id;
 	y->prog = l->prog->obj.id;
 	y->session = l->session;
-	list_add_tail(&y->node, &d->tallies);
+	list_init(&y->in_gone);
+	y->next = *at;
+	*at = y;
 	d->ntallies++;
 }
 
@@ -73,6 +81,7 @@ void tally_link_gone(struct daemon *d, u32 link)
 	if (!y)
 		return;
 	y->gone = true;
+	list_add_tail(&y->in_gone, &d->gone_tallies);
 	if (!client_by_session(d, y->session))
 		tally_free(d, y);
 }
@@ -81,8 +90,8 @@ void tally_session_gone(struct daemon *d, u32 session)
 {
 	struct tally *y, *tmp;
 
-	list_for_each_entry_safe (y, tmp, &d->tallies, node)
-		if (y->gone && y->session == session)
+	list_for_each_entry_safe (y, tmp, &d->gone_tallies, in_gone)
+		if (y->session == session)
 			tally_free(d, y);
 }
 

@@ -285,7 +285,8 @@ void attach_wait(struct attach *a, struct ebpf_call *call); /* NULL: nobody wait
 
 /* What a link has counted where it is no longer attached. */
 struct tally {
-	struct list_head node;
+	struct tally *next; /* of those that are found in the same place */
+	struct list_head in_gone;
 	u32 link, prog, session;
 	bool gone; /* the link is */
 	u64 hits, missed, aborted, left;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A target with thousands of links: what an exchange looks at are those it is about, however many
- * are attached already.
+ * are attached already; nor is what one has counted looked for among all.
  */
 #include <criterion/criterion.h>
 #include <stdlib.h>
@@ -28,7 +28,8 @@ static struct tlink *tls[MANY];
 static void setup(void)
 {
 	list_init(&d.waiting);
-	list_init(&d.tallies);
+	list_init(&d.clients);
+	list_init(&d.gone_tallies);
 	t.d = &d;
 	t.gone = true; /* nobody is to be told anything */
 	list_init(&t.links);
@@ -103,4 +104,56 @@ Test(links, the_one_that_an_answer_is_about_is_the_next_one)
 			tlink_become(tls[i], TLINK_DONE);
 	cr_assert_null(deliver_find(&t, 1001));
 	cr_assert_null(t.next_open);
+}
+
+#define TALLIES 10000u
+
+static u32 longest_chain(void)
+{
+	u32 most = 0;
+
+	for (u32 i = 0; i < DAEMON_TALLY_CHAINS; i++) {
+		u32 n = 0;
+
+		for (struct tally *y = d.tally_chains[i]; y; y = y->next)
+			n++;
+		most = MAX(most, n);
+	}
+	return most;
+}
+
+Test(links, what_one_has_counted_is_found_at_once)
+{
+	static struct ebpf_prog_obj prog;
+	struct client client = {.session = 1, .hello = true};
+	struct ebpf_link_obj l = {.prog = &prog, .session = 1};
+
+	list_add_tail(&client.node, &d.clients);
+	for (l.obj.id = 1; l.obj.id <= TALLIES; l.obj.id++)
+		tally_new(&d, &l);
+	cr_assert_eq(d.ntallies, TALLIES, "none of a link that is there is given up");
+	cr_expect_leq(longest_chain(), 16);
+	for (u32 id = 1; id <= TALLIES; id++)
+		cr_assert_eq(tally_find(&d, id)->link, id);
+	cr_assert_null(tally_find(&d, TALLIES + 1));
+
+	/* there are too many: the one whose link went first makes room */
+	tally_link_gone(&d, 700);
+	tally_link_gone(&d, 5);
+	cr_assert(tally_find(&d, 700)->gone, "its client may ask for it");
+	tally_new(&d, &l);
+	cr_assert_null(tally_find(&d, 700));
+	cr_assert(tally_find(&d, 5)->gone);
+	cr_assert_eq(d.ntallies, TALLIES);
+	tally_session_gone(&d, 2);
+	cr_assert(tally_find(&d, 5), "it is another client's");
+	tally_session_gone(&d, 1);
+	cr_assert_null(tally_find(&d, 5));
+	cr_assert(list_empty(&d.gone_tallies));
+	cr_assert_eq(d.ntallies, TALLIES - 1);
+
+	/* nobody could ask for it any more */
+	list_del_init(&client.node);
+	tally_link_gone(&d, 6);
+	cr_assert_null(tally_find(&d, 6));
 }

@@ -12,7 +12,7 @@
  * Everything that differs from process to process is reached through r12: helpers [r12] and map
  * references [r12 + 16]; the code itself has no address in it. A function that neither calls nor
  * divides fetches a reference used in a loop once, into a register that is free then
- * (pick_cached()).
+ * (pick_cached()); a lookup in place is no call but where it is slow.
  *
  * Passes: two. In the first a jump ahead is long, so that what lies between two instructions is
  * never much more in the second (jumps are placed in lines, see emit_place_jump()): where it is
@@ -61,7 +61,8 @@ struct func {
 	u8 nsaved;
 	bool cached; /* the reference .cached_ref is in CACHED throughout */
 	u32 cached_ref;
-	bool calls; /* calls anything: the stack is to be aligned */
+	bool calls;	  /* calls anything: the stack is to be aligned */
+	bool calls_often; /* anything but what a lookup in place does seldom */
 	bool divides;
 	bool pad; /* one word of padding for that */
 	bool is_callback;
@@ -81,6 +82,7 @@ struct jit {
 	s16 *key;	/* n: where below r10 a lookup's key is, when that is known */
 	u8 *target;	/* n: something jumps here */
 	u8 *dead;	/* n: gives a register a value that nobody asks for */
+	u8 *own_map;	/* n: a lookup whose map is in CACHED, and nowhere else */
 	s32 *loops;	/* n + 1: change in the number of loops around each instruction */
 	u32 paired;	/* the instruction behind two that became one, or none */
 	u32 answered;	/* the one that has been emitted with that before it, or none */
@@ -187,7 +189,7 @@ static void analyse_insn(struct jit *j, struct func *f, u32 i)
 
 /*
  * A reference costs two loads where it is used. Where nothing is called or divided, r9 is free; the
- * first reference used in a loop stays there.
+ * first reference used in a loop stays there. What a lookup in place calls seldom is seen to there.
  */
 static void pick_cached(struct jit *j, struct func *f)
 {
@@ -199,7 +201,7 @@ static void pick_cached(struct jit *j, struct func *f)
 		depth += j->loops[i];
 		if (!is_lddw(in))
 			continue;
-		if (in->src_reg == EBPF_LD_REF && depth > 0 && !f->calls && !f->divides) {
+		if (in->src_reg == EBPF_LD_REF && depth > 0 && !f->calls_often && !f->divides) {
 			f->cached = true;
 			f->cached_ref = (u32)in->imm;
 			return;
@@ -366,11 +368,57 @@ static void analyse_call(struct jit *j, u32 i)
 	if (!map)
 		return;
 	analyse_lookup(j, i);
-	if (!j->key[i] || !jit_map_asks_cpu(&map->shape))
+	if (!j->key[i] || !jit_map_in_place(&map->shape) || !map->shape.nr_cpus)
 		return;
 	j->asks_cpu = true;
 	if (!j->nr_cpus)
 		j->nr_cpus = map->shape.nr_cpus;
+}
+
+static bool calls_helper(const struct jit *j, u32 i, u32 helper)
+{
+	const struct bpf_insn *in = &j->insns[i];
+
+	return in->code == (BPF_JMP | BPF_CALL) && !in->src_reg && (u32)in->imm == helper;
+}
+
+/* Is @i a lookup that is done in place? */
+static bool is_in_place(const struct jit *j, u32 i)
+{
+	const struct ebpf_image_ref *map;
+
+	if (!calls_helper(j, i, BPF_FUNC_map_lookup_elem) || !j->key[i])
+		return false;
+	map = map_at(j, i, BPF_REG_1);
+	return map && jit_map_in_place(&map->shape) &&
+	       (!map->shape.nr_cpus || map->shape.nr_cpus == j->nr_cpus);
+}
+
+static bool is_call(const struct bpf_insn *in)
+{
+	return BPF_CLASS(in->code) == BPF_JMP && BPF_OP(in->code) == BPF_CALL;
+}
+
+static bool calls_often(const struct jit *j, const struct func *f)
+{
+	for (u32 i = f->start; i < f->end; i += is_lddw(&j->insns[i]) ? 2 : 1)
+		if (is_call(&j->insns[i]) && !is_in_place(j, i))
+			return true;
+	return false;
+}
+
+/* Lookups whose map is in CACHED want it nowhere else, unless somebody else asks for it there. */
+static void use_cached(struct jit *j, u32 i)
+{
+	u32 lddw = writer_of(j, i, BPF_REG_1);
+
+	if (!is_in_place(j, i) || (u32)j->insns[lddw].imm != j->f->cached_ref)
+		return;
+	for (u32 k = lddw + 2; k < i; k++)
+		if (asks_for(&j->insns[k], BPF_REG_1))
+			return;
+	j->own_map[i] = 1;
+	j->dead[lddw] = 1;
 }
 
 static void analyse_calls(struct jit *j)
@@ -381,6 +429,14 @@ static void analyse_calls(struct jit *j)
 			if (j->insns[i].code == (BPF_JMP | BPF_CALL) && !j->insns[i].src_reg)
 				analyse_call(j, i);
 	}
+}
+
+static void plan_cached(struct jit *j)
+{
+	j->f->calls_often = calls_often(j, j->f);
+	pick_cached(j, j->f);
+	for (u32 i = j->f->start; j->f->cached && i < j->f->end; i++)
+		use_cached(j, i);
 }
 
 static void analyse(struct jit *j, const struct ebpf_image *img)
@@ -394,15 +450,15 @@ static void analyse(struct jit *j, const struct ebpf_image *img)
 		j->funcs[s].zeros = zeros[s];
 		j->funcs[s].end = s + 1 < j->nfuncs ? starts[s + 1] : j->n;
 	}
-	for (s = 0; s < j->nfuncs; s++) {
-		struct func *f = &j->funcs[s];
-
-		for (i = f->start; i < f->end; i += is_lddw(&j->insns[i]) ? 2 : 1)
-			analyse_insn(j, f, i);
-		pick_cached(j, f);
-		plan_frame(j, f);
-	}
+	for (s = 0; s < j->nfuncs; s++)
+		for (i = starts[s]; i < j->funcs[s].end; i += is_lddw(&j->insns[i]) ? 2 : 1)
+			analyse_insn(j, &j->funcs[s], i);
 	analyse_calls(j);
+	for (s = 0; s < j->nfuncs; s++) {
+		j->f = &j->funcs[s];
+		plan_cached(j);
+		plan_frame(j, j->f);
+	}
 }
 
 /* --- frames ---------------------------------------------------------------------------------- */
@@ -458,11 +514,11 @@ static void prologue(struct jit *j)
 		emit_push(&j->e, RAX);
 	if (f == j->funcs)
 		emit_mov(&j->e, true, RUN, RSI);
-	if (f->cached)
-		load_ref(j, CACHED, f->cached_ref);
 	clear_stack(j);
 	if (f == j->funcs && j->asks_cpu)
 		find_cpu(j);
+	if (f->cached)
+		load_ref(j, CACHED, f->cached_ref);
 }
 
 /* back to the caller's registers and stack; rcx is dead at every end of a function */
@@ -718,18 +774,20 @@ static void answer_found(struct jit *j, u32 i)
 static bool map_lookup(struct jit *j, u32 i)
 {
 	const struct ebpf_image_ref *map = map_at(j, i, BPF_REG_1);
+	u8 at = j->own_map[i] ? CACHED : RDI;
 	u32 index;
 
 	if (!map || !j->key[i])
 		return false;
-	if (jit_map_asks_cpu(&map->shape) && map->shape.nr_cpus != j->nr_cpus) {
+	if (!is_in_place(j, i)) {
 		jit_map_lookup_slow(&j->e, j->key[i]);
-	} else if (constant_key(j, i, &index) && jit_map_element(&j->e, &map->shape, index)) {
-		answer_found(j, i);
-	} else if (jit_map_lookup(&j->e, &map->shape, j->key[i], &j->slow[i])) {
-		has_slow(j, i);
-		answer_found(j, i);
+		return true;
 	}
+	if (!constant_key(j, i, &index) || !jit_map_element(&j->e, &map->shape, at, index)) {
+		jit_map_lookup(&j->e, &map->shape, at, j->key[i], &j->slow[i]);
+		has_slow(j, i);
+	}
+	answer_found(j, i);
 	return true;
 }
 
@@ -882,7 +940,8 @@ static int emit_func(struct jit *j)
 			continue;
 		j->addr[i] = follows_closely(j, i) ? j->e.len : emit_label(&j->e);
 		if (j->dead[i]) {
-			j->paired = i + 1;
+			used = is_lddw(&j->insns[i]) ? 2 : 1;
+			j->paired = i + used;
 			continue;
 		}
 		if (emit_pair(j, i)) {
@@ -912,11 +971,9 @@ static void late_epilogue(struct jit *j)
 /* Where a lookup was answered in place, what asked is to be asked here. */
 static void go_on_behind(struct jit *j, u32 i)
 {
-	bool is_lookup = j->insns[i].code == (BPF_JMP | BPF_CALL) &&
-			 j->insns[i].imm == BPF_FUNC_map_lookup_elem;
 	u32 last = i;
 
-	if (is_lookup && asks_if_found(j, i)) {
+	if (calls_helper(j, i, BPF_FUNC_map_lookup_elem) && asks_if_found(j, i)) {
 		const struct bpf_insn *in = &j->insns[++last];
 
 		emit_test(&j->e, true, RAX, RAX);
@@ -926,6 +983,15 @@ static void go_on_behind(struct jit *j, u32 i)
 	}
 	emit_bytes(&j->e, 0xe9, 1);
 	emit_rel32(&j->e, last == i ? &j->stop[i] : &j->addr[last]);
+}
+
+static void lookup_slow(struct jit *j, u32 i)
+{
+	if (j->own_map[i])
+		emit_mov(&j->e, true, RDI, CACHED);
+	jit_map_lookup_slow(&j->e, j->key[i]);
+	if (j->f->cached)
+		load_ref(j, CACHED, j->f->cached_ref);
 }
 
 /* What its instructions do seldom. */
@@ -939,8 +1005,8 @@ static void slow_paths(struct jit *j)
 		j->slow[i] = j->e.len;
 		if (ebpf_insn_probes(&j->insns[i]))
 			emit_mov_imm(&j->e, jit_reg[j->insns[i].dst_reg], 0);
-		else if (j->insns[i].imm == BPF_FUNC_map_lookup_elem)
-			jit_map_lookup_slow(&j->e, j->key[i]);
+		else if (calls_helper(j, i, BPF_FUNC_map_lookup_elem))
+			lookup_slow(j, i);
 		else
 			jit_call_helper(&j->e, (u32)j->insns[i].imm);
 		go_on_behind(j, i);
@@ -1031,6 +1097,7 @@ int arch_jit(const struct ebpf_image *img, u8 *out, size_t cap, struct arch_code
 	_cleanup_free_ s16 *key = calloc(img->ninsns + 1, sizeof(*key));
 	_cleanup_free_ u8 *target = calloc(img->ninsns + 1, 1);
 	_cleanup_free_ u8 *dead = calloc(img->ninsns + 1, 1);
+	_cleanup_free_ u8 *own_map = calloc(img->ninsns + 1, 1);
 	_cleanup_free_ s32 *loops = calloc(img->ninsns + 1, sizeof(*loops));
 	struct jit j = {
 		.e = {.out = out,
@@ -1048,13 +1115,14 @@ int arch_jit(const struct ebpf_image *img, u8 *out, size_t cap, struct arch_code
 		.key = key,
 		.target = target,
 		.dead = dead,
+		.own_map = own_map,
 		.loops = loops,
 		.tail_calls = img->flags & EBPF_IMAGE_TAIL_CALLS,
 	};
 	struct arch_code made;
 	int r;
 
-	if (!funcs || !addr || !stop || !slow || !key || !target || !dead || !loops)
+	if (!funcs || !addr || !stop || !slow || !key || !target || !dead || !own_map || !loops)
 		return -ENOMEM;
 	analyse(&j, img);
 	r = both_passes(&j, &made);

@@ -104,7 +104,7 @@ static void percpu_value(struct emit *e, const struct ebpf_map_shape *map)
 	emit_alu(e, true, X86_ADD, RAX, RDX);
 }
 
-bool jit_map_element(struct emit *e, const struct ebpf_map_shape *map, u32 index)
+bool jit_map_element(struct emit *e, const struct ebpf_map_shape *map, u8 at_map, u32 index)
 {
 	s32 at;
 
@@ -114,7 +114,7 @@ bool jit_map_element(struct emit *e, const struct ebpf_map_shape *map, u32 index
 			  : (s32)(map->elems + index * map->stride);
 	if (map->nr_cpus)
 		cpu_offset(e, map);
-	load(e, true, map->nr_cpus ? RDX : RAX, RDI, MAP_BASE);
+	load(e, true, map->nr_cpus ? RDX : RAX, at_map, MAP_BASE);
 	if (map->nr_cpus)
 		emit_rm_index(e, true, 0x8d, RAX, RDX, RAX, 1, at);
 	else if (at)
@@ -122,14 +122,15 @@ bool jit_map_element(struct emit *e, const struct ebpf_map_shape *map, u32 index
 	return true;
 }
 
-static void lookup_array(struct emit *e, const struct ebpf_map_shape *map, s32 key, const u32 *slow)
+static void lookup_array(struct emit *e, const struct ebpf_map_shape *map, u8 at_map, s32 key,
+			 const u32 *slow)
 {
 	u8 at;
 
 	load(e, false, RCX, RBP, key);
 	emit_alu_imm(e, false, X86_CMP, RCX, (s32)map->nr_elems);
 	emit_jcc32(e, CC_AE, slow);
-	load(e, true, RDX, RDI, MAP_BASE);
+	load(e, true, RDX, at_map, MAP_BASE);
 	if (map->nr_cpus) {
 		percpu_value(e, map);
 	} else {
@@ -177,13 +178,14 @@ static void compare_key(struct emit *e, const struct ebpf_map_shape *map, u8 at,
 	}
 }
 
-static void lookup_hash(struct emit *e, const struct ebpf_map_shape *map, s32 key, const u32 *slow)
+static void lookup_hash(struct emit *e, const struct ebpf_map_shape *map, u8 at_map, s32 key,
+			const u32 *slow)
 {
 	s32 end = ELEM_END + (key_size(map) == 4 ? 0 : (s32)ALIGN_UP(key_size(map), 8u));
 	u8 at;
 
 	hash(e, map, key);
-	load(e, true, RDX, RDI, MAP_BASE);
+	load(e, true, RDX, at_map, MAP_BASE);
 	emit_shift_imm(e, true, X86_SHR, R11, (u8)map->shift);
 	emit_rm_index(e, false, 0x8b, RCX, RDX, R11, BUCKET_SIZE, (s32)map->buckets + BUCKET_HEAD);
 	emit_alu_imm(e, false, X86_SUB, RCX, 1);
@@ -226,21 +228,16 @@ static bool is_short_hash(const struct ebpf_map_shape *map)
 	return !is_array(map) && key_size(map) % 4 == 0 && key_size(map) <= KEY_MAX;
 }
 
-bool jit_map_asks_cpu(const struct ebpf_map_shape *map)
+bool jit_map_in_place(const struct ebpf_map_shape *map)
 {
-	return map->nr_elems && map->nr_cpus && (is_array(map) || is_short_hash(map));
+	return map->nr_elems && (is_array(map) || is_short_hash(map));
 }
 
-bool jit_map_lookup(struct emit *e, const struct ebpf_map_shape *map, s32 key, const u32 *slow)
+void jit_map_lookup(struct emit *e, const struct ebpf_map_shape *map, u8 at_map, s32 key,
+		    const u32 *slow)
 {
-	if (map->nr_elems && is_array(map)) {
-		lookup_array(e, map, key, slow);
-		return true;
-	}
-	if (map->nr_elems && is_short_hash(map)) {
-		lookup_hash(e, map, key, slow);
-		return true;
-	}
-	jit_map_lookup_slow(e, key);
-	return false;
+	if (is_array(map))
+		lookup_array(e, map, at_map, key, slow);
+	else
+		lookup_hash(e, map, at_map, key, slow);
 }

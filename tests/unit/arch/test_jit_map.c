@@ -247,6 +247,97 @@ Test(jit_map, keys_that_can_be_told)
 	}
 }
 
+/* The map's own code, which may leave anything in a register that is nobody's. */
+static const struct ebpf_map_ops *real;
+
+static void *littering_lookup(struct ebpf_map *m, const void *key)
+{
+	void *value = real->lookup(m, key);
+
+#ifdef __x86_64__
+	__asm__ volatile(
+		"xor %%ecx, %%ecx; xor %%edx, %%edx; xor %%esi, %%esi; xor %%edi, %%edi;"
+		"xor %%r8d, %%r8d; xor %%r9d, %%r9d; xor %%r10d, %%r10d; xor %%r11d, %%r11d" ::
+			: "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "cc");
+#endif
+	return value;
+}
+
+static void litter(void)
+{
+	static struct ebpf_map_ops ops;
+
+	real = map.ops;
+	ops = *real;
+	ops.lookup = littering_lookup;
+	map.ops = &ops;
+}
+
+/* Lookups in a loop, whose map stays in a register: half of the keys are there. */
+static u64 loop(const struct bpf_insn *extra, u32 n, bool jit)
+{
+	const struct bpf_insn begin[] = {
+		ST(BPF_DW, 10, -16, 0),	    ST(BPF_DW, 10, -8, 0),
+		MOV_IMM(6, 2 * KEYS),	    MOV_IMM(7, 0),
+		ALU64_IMM(BPF_SUB, 6, 1), /* the loop begins */
+		STX(BPF_W, 10, 6, -16),	    MOV_REG(2, 10),
+		ALU64_IMM(BPF_ADD, 2, -16), MAP_AT(1),
+	};
+	const struct bpf_insn end[] = {
+		CALL(LOOKUP),
+		JMP_IMM(BPF_JEQ, 0, 0, 2),
+		LDX(BPF_DW, 3, 0, 0),
+		ALU64_REG(BPF_ADD, 7, 3),
+		ALU64_IMM(BPF_MUL, 7, 3),
+		JMP_IMM(BPF_JNE, 6, 0, -12 - (s16)n),
+		MOV_REG(0, 7),
+		EXIT(),
+	};
+	struct bpf_insn p[32];
+
+	memcpy(p, begin, sizeof(begin));
+	memcpy(p + ARRAY_SIZE(begin), extra, n * sizeof(*p));
+	memcpy(p + ARRAY_SIZE(begin) + n, end, sizeof(end));
+	return run(p, (u32)ARRAY_SIZE(begin) + n + (u32)ARRAY_SIZE(end), jit, 1);
+}
+
+Test(jit_map, in_a_loop)
+{
+	const struct bpf_insn extras[][7] = {
+		{NOTHING, NOTHING, NOTHING, NOTHING, NOTHING, NOTHING, NOTHING},
+		/* the map is asked for elsewhere, */
+		{MOV_REG(8, 1), NOTHING, NOTHING, MOV_IMM(1, 0), MOV_REG(1, 8), NOTHING, NOTHING},
+		{MOV_REG(8, 1), ALU64_REG(BPF_XOR, 7, 8), NOTHING, NOTHING, NOTHING, NOTHING,
+		 NOTHING},
+		{NOTHING, JMP_IMM(BPF_JEQ, 1, 0, 3), NOTHING, NOTHING, NOTHING, NOTHING, NOTHING},
+		/* its register is somebody's, */
+		{NOTHING, ALU64_IMM(BPF_DIV, 7, 1000003), NOTHING, NOTHING, NOTHING, NOTHING,
+		 NOTHING},
+		{ALU64_REG(BPF_DIV, 7, 6), NOTHING, NOTHING, NOTHING, NOTHING, NOTHING, NOTHING},
+		{CALL(5), MAP_AT(1), MOV_REG(2, 10), ALU64_IMM(BPF_ADD, 2, -16), NOTHING, NOTHING},
+		/* and there are others */
+		{CALL(LOOKUP), MOV_REG(2, 10), ALU64_IMM(BPF_ADD, 2, -16), MAP_AT(1), NOTHING,
+		 NOTHING},
+	};
+	static const u32 types[] = {BPF_MAP_TYPE_ARRAY, BPF_MAP_TYPE_PERCPU_ARRAY,
+				    BPF_MAP_TYPE_HASH, BPF_MAP_TYPE_PERCPU_HASH,
+				    BPF_MAP_TYPE_LRU_HASH};
+
+	for (u32 t = 0; t < ARRAY_SIZE(types); t++)
+		for (u32 size = 4; size <= (t < 2 ? 4 : 16); size += 4) {
+			bind(types[t], size);
+			litter();
+			for (u32 i = 0; i < ARRAY_SIZE(extras); i++) {
+				u64 want = loop(extras[i], ARRAY_SIZE(extras[i]), false);
+
+				if (arch_jit_machine)
+					cr_assert_eq(loop(extras[i], ARRAY_SIZE(extras[i]), true),
+						     want, "type %u, keys of %u, extra %u",
+						     types[t], size, i);
+			}
+		}
+}
+
 /* A key anywhere else may be nowhere: NULL, not a fault. */
 Test(jit_map, key_that_is_not_on_the_stack)
 {

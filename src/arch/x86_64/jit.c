@@ -84,7 +84,7 @@ struct jit {
 	u8 *dead;	/* n: gives a register a value that nobody asks for */
 	u8 *own_map;	/* n: a lookup whose map is in CACHED, and nowhere else */
 	s32 *loops;	/* n + 1: change in the number of loops around each instruction */
-	u32 paired;	/* the instruction behind two that became one, or none */
+	u32 paired;	/* the instruction behind some that became less, or none */
 	u32 answered;	/* the one that has been emitted with that before it, or none */
 	bool tail_calls; /* the program makes some */
 	bool asks_cpu;	 /* something needs the run's CPU: offsets of how it is asked for, and */
@@ -885,13 +885,15 @@ static void emit_lddw(struct jit *j, const struct bpf_insn *in)
 	}
 }
 
-static bool emit_pair(struct jit *j, u32 i)
+/* How many instructions it makes into less, from @i on, where nobody comes by but through @i; or 0.
+ */
+static u32 emit_together(struct jit *j, u32 i)
 {
-	const struct bpf_insn *in = &j->insns[i];
+	u32 n = 1;
 
-	if (i + 1 >= j->f->end || j->target[i + 1] || is_lddw(in))
-		return false;
-	return jit_pair(&j->e, in, in + 1);
+	while (n < JIT_TOGETHER && i + n < j->f->end && !j->target[i + n])
+		n++;
+	return is_lddw(&j->insns[i]) ? 0 : jit_together(&j->e, &j->insns[i], n);
 }
 
 /* --- passes ---------------------------------------------------------------------------------- */
@@ -944,9 +946,9 @@ static int emit_func(struct jit *j)
 			j->paired = i + used;
 			continue;
 		}
-		if (emit_pair(j, i)) {
-			used = 2;
-			j->paired = i + 2;
+		used = emit_together(j, i);
+		if (used) {
+			j->paired = i + used;
 			continue;
 		}
 		used = is_lddw(&j->insns[i]) ? 2 : 1;

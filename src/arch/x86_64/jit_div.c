@@ -58,10 +58,30 @@ static void divide(struct emit *e, const struct jit_div *d, u8 divisor)
 		emit_mov(e, true, RDX, R9);
 }
 
+/* x % 0 is x, which is there already, but for its upper half: the usual way has no jump. */
+static void unsigned_modulo(struct emit *e, const struct jit_div *d, u8 src)
+{
+	u32 end;
+
+	by_zero(e, d);
+	emit_test(e, d->wide, src, src);
+	end = emit_jcc8(e, CC_E);
+	if (src == RAX || src == RDX) {
+		emit_mov(e, true, R11, src);
+		src = R11;
+	}
+	divide(e, d, src);
+	emit_patch8(e, end);
+}
+
 void jit_div_reg(struct emit *e, const struct jit_div *d, u8 src)
 {
 	u32 nonzero, end, regular = 0, end2 = 0;
 
+	if (d->modulo && !d->sign) {
+		unsigned_modulo(e, d, src);
+		return;
+	}
 	emit_test(e, d->wide, src, src);
 	nonzero = emit_jcc8(e, CC_NE);
 	by_zero(e, d);

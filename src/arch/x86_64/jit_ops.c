@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Instructions that compute, load or store, alone and in pairs that are one on this CPU. r9, r10
- * and r11 are scratch; nothing else changes but what BPF says.
+ * Instructions that compute, load or store, alone and together where they are less on this CPU. r9,
+ * r10 and r11 are scratch; nothing else changes but what BPF says.
  */
 #include <errno.h>
 
@@ -302,7 +302,7 @@ int jit_memory(struct emit *e, const struct bpf_insn *in)
 	}
 }
 
-/* --- pairs of instructions that are one on this CPU --------------------------------------------
+/* --- instructions that are less together --------------------------------------------------------
  */
 
 /* a = b; a += c */
@@ -345,7 +345,54 @@ static bool pair_extend(struct emit *e, const struct bpf_insn *a, const struct b
 	return true;
 }
 
-bool jit_pair(struct emit *e, const struct bpf_insn *a, const struct bpf_insn *b)
+/* Is @in "dst op= src" of @class? */
+static bool is_op(const struct bpf_insn *in, u8 class, u8 op, u8 dst, u8 src)
 {
-	return pair_lea(e, a, b) || pair_extend(e, a, b);
+	return in->code == (class | op | BPF_X) && in->dst_reg == dst && in->src_reg == src &&
+	       !in->off;
+}
+
+/* a = n; r = n; r %= s; a -= r: what was to be n / s * s is what the remainder leaves of n */
+static void remainder_of(struct emit *e, bool wide, u8 a, u8 n, u8 s, u8 r)
+{
+	const struct jit_div d = {.wide = wide, .modulo = true, .dst = jit_reg[r]};
+
+	emit_mov(e, wide, jit_reg[r == n ? a : r], jit_reg[n]);
+	jit_div_reg(e, &d, jit_reg[s]);
+	if (r != n)
+		emit_mov(e, wide, jit_reg[a], jit_reg[n]);
+	emit_alu(e, wide, X86_SUB, jit_reg[a], jit_reg[r]);
+}
+
+/*
+ * a = n; a /= s; a *= s; n -= a, or r = n; r -= a: a remainder of compilers that have no
+ * instruction for it, where the CPU's division gives it.
+ */
+static u32 remainder_alone(struct emit *e, const struct bpf_insn *in, u32 n)
+{
+	u8 class = BPF_CLASS(in->code), a = in->dst_reg, num = in->src_reg, s = in[1].src_reg, r;
+
+	if (n < 4 || (class != BPF_ALU && class != BPF_ALU64) || a == num || a == s || num == s ||
+	    !is_op(in, class, BPF_MOV, a, num) || !is_op(in + 1, class, BPF_DIV, a, s) ||
+	    !is_op(in + 2, class, BPF_MUL, a, s))
+		return 0;
+	if (is_op(in + 3, class, BPF_SUB, num, a)) {
+		remainder_of(e, class == BPF_ALU64, a, num, s, num);
+		return 4;
+	}
+	r = in[3].dst_reg;
+	if (n < 5 || r == a || r == num || r == s || !is_op(in + 3, class, BPF_MOV, r, num) ||
+	    !is_op(in + 4, class, BPF_SUB, r, a))
+		return 0;
+	remainder_of(e, class == BPF_ALU64, a, num, s, r);
+	return 5;
+}
+
+u32 jit_together(struct emit *e, const struct bpf_insn *in, u32 n)
+{
+	if (n < 2)
+		return 0;
+	if (pair_lea(e, in, in + 1) || pair_extend(e, in, in + 1))
+		return 2;
+	return remainder_alone(e, in, n);
 }

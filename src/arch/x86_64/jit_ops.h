@@ -11,5 +11,10 @@ extern const u8 jit_reg[11]; /* the CPU's register for each of BPF's */
 int jit_arith(struct emit *e, const struct bpf_insn *in);  /* classes ALU, ALU64 */
 int jit_memory(struct emit *e, const struct bpf_insn *in); /* classes LDX, ST, STX */
 
-/* Instructions that follow each other, as one. False when @a and @b are no such pair. */
-bool jit_pair(struct emit *e, const struct bpf_insn *a, const struct bpf_insn *b);
+/*
+ * The first of the @n instructions from @in on, which follow each other, as less than what they are
+ * alone. Returns how many that were, 0 when there is nothing to be made of them. More than
+ * JIT_TOGETHER is not looked at.
+ */
+#define JIT_TOGETHER 5u
+u32 jit_together(struct emit *e, const struct bpf_insn *in, u32 n);

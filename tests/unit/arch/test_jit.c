@@ -370,6 +370,55 @@ Test(jit, every_pair_of_registers)
 	free(p);
 }
 
+/*
+ * A remainder as compilers without an instruction for it write it: a = n; a /= s; a *= s; then
+ * r = n; r -= a, or n -= a. Of any registers, also such as make it something else; with somebody
+ * who jumps into its middle, and with an answer that is asked for.
+ */
+static void one_remainder(struct program *p, u8 class, const u8 *reg, u32 into, u64 divisor)
+{
+	u8 a = reg[0], n = reg[1], s = reg[2], r = reg[3];
+
+	p->n = 0;
+	for (u8 i = 0; i <= 9; i++)
+		put_lddw(p, i, value());
+	put_lddw(p, s, divisor);
+	if (into)
+		put(p, JMP_IMM(BPF_JSGT, n, 0, (s16)into));
+	put(p, INSN(class | BPF_MOV | BPF_X, a, n, 0, 0));
+	put(p, INSN(class | BPF_DIV | BPF_X, a, s, 0, 0));
+	put(p, INSN(class | BPF_MUL | BPF_X, a, s, 0, 0));
+	if (r != n)
+		put(p, INSN(class | BPF_MOV | BPF_X, r, n, 0, 0));
+	put(p, INSN(class | BPF_SUB | BPF_X, r, a, 0, 0));
+	put(p, JMP_IMM(BPF_JNE, r, 0, 1));
+	put(p, ALU64_IMM(BPF_ADD, r, 77));
+	for (u8 i = 1; i <= 9; i++) {
+		put(p, ALU64_IMM(BPF_MUL, 0, 31));
+		put(p, ALU64_REG(BPF_XOR, 0, i));
+	}
+	put(p, EXIT());
+	compare(p);
+}
+
+Test(jit, remainders_in_pieces)
+{
+	struct program *p = calloc(1, sizeof(*p));
+	u8 reg[4];
+
+	seed();
+	for (u32 i = 0; i < 3000; i++) {
+		static const u64 few[] = {0, 1, 2, 1ULL << 32, -1ULL};
+		u32 d = below(8);
+
+		for (u32 k = 0; k < ARRAY_SIZE(reg); k++)
+			reg[k] = (u8)below(10);
+		one_remainder(p, below(2) ? BPF_ALU64 : BPF_ALU, reg, below(3) ? 0 : 1 + below(3),
+			      d < ARRAY_SIZE(few) ? few[d] : value() >> below(64));
+	}
+	free(p);
+}
+
 /* Division by a constant is a multiplication: the constants and dividends at which it goes wrong
  * when it is wrong. */
 Test(jit, division_by_constants)

@@ -23,6 +23,14 @@ int btf_read_made(int fd, struct btf **out,
 		  void (*keep)(const void *data, size_t len, void *cookie), void *cookie);
 int btf_write_all(int fd, const void *data, size_t len);
 
+/*
+ * unlinked.c: sizes and places that the types @data of the object file @elf don't have yet. @data
+ * is changed; nobody has checked it, and it has to be checked afterwards.
+ */
+typedef struct Elf Elf;
+bool btf_is_unlinked(Elf *elf);
+void btf_complete(Elf *elf, void *data, size_t len);
+
 /* make.c: btf_from_dwarf() in a child; *fd is a memfd with raw BTF. */
 int btf_make(const char *path, const struct dwarf_opts *opts, int *fd, char *why, size_t why_size);
 /* The same of @btf, deduplicated. */

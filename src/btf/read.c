@@ -163,6 +163,18 @@ static Elf_Data *find_section(Elf *elf, const char *name)
 	return NULL;
 }
 
+/* What is only compiled: completed in a copy. */
+static int read_unlinked(Elf *elf, const Elf_Data *data, struct btf **out)
+{
+	_cleanup_free_ void *copy = data->d_size <= BTF_FILE_MAX ? malloc(data->d_size) : NULL;
+
+	if (!copy)
+		return -ENOMEM;
+	memcpy(copy, data->d_buf, data->d_size);
+	btf_complete(elf, copy, data->d_size);
+	return btf_read_memory(copy, data->d_size, out);
+}
+
 static int read_elf(int fd, struct btf **out)
 {
 	_cleanup_(end_elf) Elf *elf = NULL;
@@ -175,6 +187,8 @@ static int read_elf(int fd, struct btf **out)
 	data = find_section(elf, ".BTF");
 	if (!data || !data->d_buf || !data->d_size)
 		return -ENOENT;
+	if (btf_is_unlinked(elf))
+		return read_unlinked(elf, data, out);
 	return btf_read_memory(data->d_buf, data->d_size, out);
 }
 

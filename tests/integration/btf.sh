@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # ebpfrt btf for people: types made from a binary's debug information, printed, written, and as a header that compiles.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
-plan 28
+plan 33
 
 bare=$samples/core_bare
 try ebpfrt btf gen "$bare" -o made.btf
@@ -48,6 +48,17 @@ like "a section" "$out" "DATASEC '.bss' size=$((0x$(objdump -hw version | awk '$
 like "a variable in it" "$out" "'changed' type_id=[0-9]* offset=$(where .bss changed) size=40"
 "${CC:-cc}" -g -DVERSION=2 -c "$stage/integration/versions.c" -o version.o || bail "the compiler failed"
 unlike "what is yet to be linked has no places" "$(ebpfrt btf dump version.o)" "DATASEC"
+
+# a BPF object is yet to be linked, too; the compiler has left its sections without sizes and its variables without places
+object=$bin/kfuncs.bpf.o
+try ebpfrt btf dump "$object"
+is "a BPF object's types" "$status $err" "0 "
+like "its sections have sizes" "$out" "DATASEC '.bss' size=$((0x$(objdump -hw "$object" | awk '$2 == ".bss" { print $3 }'))) vlen=[0-9]+"
+at=$(nm "$object" | awk '$3 == "bytes" { print $1 }')
+like "and its variables places" "$out" "'bytes' type_id=[0-9]* offset=$((0x${at:-bad})) size=32"
+like "what is outside of it has neither" "$out" "DATASEC '.ksyms' size=0 vlen=[0-9]+"
+try ebpfrt btf dump "$object" format c
+like "a BPF object as C" "$out" "^struct [a-z_]+ \{"
 
 # a function has all its names, as libc's have
 cat >names.c <<'EOT'

@@ -10,7 +10,8 @@ $cc "$stage/integration/versions.c" -o v1 || bail "the compiler failed"
 $cc -gdwarf-5 -fdebug-types-section "$stage/integration/versions.c" -o units || bail "the compiler failed"
 ebpfrt btf gen v1 -o v1.btf
 cp "$samples/core_one" has_btf
-set -- ./v1 ./units ./v1.btf ./has_btf
+cp "$bin/kfuncs.bpf.o" unlinked
+set -- ./v1 ./units ./v1.btf ./has_btf ./unlinked
 [ ! -x "$bin/classes" ] || {
 	objcopy --remove-section=.note.gnu.build-id "$bin/classes" classes
 	set -- "$@" ./classes

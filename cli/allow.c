@@ -3,12 +3,16 @@
  * --allow-call LIB:FUNC[,signal-safe]: functions of the target that programs may call.
  *
  * Model: the binary is found as a probe's is, its types tell how the function is called. What is
- * allowed is handed to the surface once, for the life of this process.
+ * allowed is handed to the surface once, for the life of this process; or, by way of descriptors
+ * and an environment variable, to the surface in the program that this process becomes (exec).
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <bpf/btf.h>
 
@@ -26,6 +30,7 @@ static struct {
 	u32 n;
 } allowed;
 
+#define HANDED_DOWN 64 /* the first number of a descriptor */
 #define SIGNAL_SAFE ",signal-safe"
 
 /* Takes the end off @text. */
@@ -109,20 +114,65 @@ static int allow_one(const char *option, const struct object_opts *opts,
 	return 0;
 }
 
-int object_allow_calls(const struct object_opts *opts, const struct spec_scope *scope)
+/* All of them, and @fd of the types in which they are. */
+static int allow_all(const struct object_opts *opts, const struct spec_scope *scope, int *fd)
 {
 	char why[BTF_WHY_MAX] = "";
-	int err = 0, fd;
+	int err = 0;
 
-	if (allowed.n || !opts->calls.n)
-		return 0;
 	for (u32 i = 0; !err && i < opts->calls.n; i++)
 		err = allow_one(opts->calls.v[i], opts, scope);
 	if (err)
 		return err;
-	err = btf_callee_types(allowed.types, allowed.v, allowed.n, &fd, why, sizeof(why));
+	err = btf_callee_types(allowed.types, allowed.v, allowed.n, fd, why, sizeof(why));
+	return err ? out_error("%s", why), err : 0;
+}
+
+int object_allow_calls(const struct object_opts *opts, const struct spec_scope *scope)
+{
+	int fd, err;
+
+	if (allowed.n || !opts->calls.n)
+		return 0;
+	err = allow_all(opts, scope, &fd);
+	if (!err)
+		surface_allow_calls(allowed.v, allowed.n, fd);
+	return err;
+}
+
+/* A descriptor that programs we become have, too, and above those that scripts number themselves.
+ */
+static int inherited(int fd)
+{
+	int high = fcntl(fd, F_DUPFD, HANDED_DOWN);
+
+	return high < 0 ? fcntl(fd, F_DUPFD, 3) : high;
+}
+
+static int write_list(int fd)
+{
+	const ssize_t size = (ssize_t)(allowed.n * sizeof(allowed.v[0]));
+
+	return write(fd, allowed.v, (size_t)size) == size ? 0 : -EIO;
+}
+
+int object_hand_calls_down(const struct object_opts *opts, const struct spec_scope *scope)
+{
+	_cleanup_close_ int types = -1, list = memfd_create("ebpfrt-allowed", MFD_CLOEXEC);
+	char text[32];
+	int err;
+
+	if (!opts->calls.n)
+		return 0;
+	err = allow_all(opts, scope, &types);
 	if (err)
-		return out_error("%s", why), err;
-	surface_allow_calls(allowed.v, allowed.n, fd);
-	return 0;
+		return err;
+	err = list < 0 ? -errno : write_list(list);
+	if (!err) {
+		snprintf(text, sizeof(text), "%d:%d", inherited(list), inherited(types));
+		err = setenv(SURFACE_CALLEES, text, 1) ? -errno : 0;
+	}
+	if (err)
+		out_error("the allowed functions cannot be handed down: %s", strerror(-err));
+	return err;
 }

@@ -2,7 +2,8 @@
 /*
  * ebpfrt exec: run an unmodified libbpf program on this runtime, by preloading the surface library.
  * It becomes the program: same process, same streams. -p names the processes its probes are for:
- * the surface adopts them for the session that the program opens (EBPFRT_TARGETS).
+ * the surface adopts them for the session that the program opens (EBPFRT_TARGETS). Functions that
+ * its programs may call are found here, and handed down (EBPFRT_CALLEES).
  */
 #include <errno.h>
 #include <limits.h>
@@ -12,6 +13,7 @@
 #include <unistd.h>
 
 #include "cli/commands.h"
+#include "cli/object.h"
 #include "cli/out.h"
 #include "ebpfrt/ebpfrt.h"
 
@@ -19,6 +21,7 @@ enum { STATUS_FAILED = 125, STATUS_NOT_EXECUTABLE = 126, STATUS_NOT_FOUND = 127 
 
 static struct {
 	struct opt_pids pids;
+	struct object_opts object;
 } config;
 
 static int set_targets(void)
@@ -56,6 +59,7 @@ static int set_preload(void)
 
 static int run(const struct args *args)
 {
+	const struct spec_scope scope = {.pid = config.pids.n ? config.pids.v[0] : 0};
 	char path[PATH_MAX], why[PATH_MAX + 256];
 	int err;
 
@@ -65,7 +69,7 @@ static int run(const struct args *args)
 	if (!err) {
 		if (exec_check_preload(path, "it has to be linked dynamically", why, sizeof(why)))
 			return out_error("%s", why), STATUS_FAILED;
-		if (set_preload())
+		if (set_preload() || object_hand_calls_down(&config.object, &scope))
 			return STATUS_FAILED;
 		execv(path, args->v);
 		err = -errno;
@@ -77,12 +81,15 @@ static int run(const struct args *args)
 static const struct opt opts[] = {
 	{'p', "pid", "PID", OPT_PIDS, offsetof(__typeof__(config), pids),
 	 "process that the program's probes are for; may be given again"},
+	OBJECT_CALL_OPTS(__typeof__(config), object),
+	{0, "debuginfo", "DIR", OPT_STRING, offsetof(__typeof__(config), object.debuginfo),
+	 "folder of separate debug files, before /usr/lib/debug"},
 	{0},
 };
 
 const struct command cmd_exec = {
 	.name = "exec",
-	.usage = "[-p PID...] -- PROGRAM [ARGUMENTS]",
+	.usage = "[OPTIONS] -- PROGRAM [ARGUMENTS]",
 	.summary = "run a libbpf program (bpftool, a skeleton) on this runtime",
 	.opts = opts,
 	.config = &config,

@@ -127,6 +127,9 @@ int object_add(struct object *obj, u32 prog, const struct spec *spec, struct pla
 /* The functions that programs may call, as @scope has them. Before anything is opened. */
 int object_allow_calls(const struct object_opts *opts, const struct spec_scope *scope);
 
+/* The same for the program that this process becomes. */
+int object_hand_calls_down(const struct object_opts *opts, const struct spec_scope *scope);
+
 /*
  * Open with libbpf, an edition for each resolved file, relocated against that file's types; and
  * load. Both take what isn't open or loaded yet.

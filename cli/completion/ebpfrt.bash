@@ -20,7 +20,7 @@ _ebpfrt_options() {
 	list) echo '--pid --json --pretty' ;;
 	check) echo '--pid --prog --allow-call --btf --debuginfo --json --pretty' ;;
 	doctor) echo '--pid --json --pretty' ;;
-	exec) echo '--pid' ;;
+	exec) echo '--pid --allow-call --debuginfo' ;;
 	shutdown) echo '--force' ;;
 	esac
 	echo '--help --version --quiet --verbose --color'

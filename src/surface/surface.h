@@ -61,6 +61,12 @@ void surface_answer(long (*answer)(int cmd, void *attr, u32 size));
 struct ebpf_callee;
 void surface_allow_calls(const struct ebpf_callee *callees, u32 n, int types);
 
+/*
+ * The environment variable by which a program that is run with the surface is handed the same:
+ * "LIST:TYPES", two descriptors of files: struct ebpf_callee one after the other, and @types.
+ */
+#define SURFACE_CALLEES "EBPFRT_CALLEES"
+
 /* The sentence of this thread's last failure, without newline; "" when the last call succeeded. */
 const char *surface_error(void);
 

@@ -75,6 +75,7 @@ struct agent_place {
 	u32 state;		   /* enum agent_site_state */
 	u32 jumped;		   /* enum agent_jumped; of the armed and, where it had to stay,
 				      of the dead */
+	u32 inner;		   /* bytes behind it, as bits, where breaks of jumps are or were */
 };
 
 struct agent_prog_entry {
@@ -330,6 +331,11 @@ bool jump_tail_is(const struct agent_plan *plan, const u8 *text);
 /* No jump may stand over the byte at @addr any more; false: one does. */
 bool jump_lower_over(struct agent_poke *poke, u64 addr);
 /* What stubs leave on the stack: entry.S */
+/* No jump may have a break within at @addr any more; false: one does. */
+bool jump_lower_around(struct agent_poke *poke, u64 addr);
+/* Where the thread goes on that has met the break at @addr within a jump; 0: none is there. */
+u64 jump_inner(u64 addr);
+
 struct jump_frame {
 	u64 mark;     /* its address + JUMP_MARK; 0: the hit is over */
 	u64 deferred; /* a signal, which has come in with .mask: defer.c */

@@ -5,9 +5,11 @@
  * Model: a site is armed with a break byte; then the rest of its own instruction becomes that of a
  * jump, then the break byte the jump's first. Back in the opposite order. At each step every thread
  * executes either what was there, or the break, or the jump: what lies behind the instruction never
- * changes, and nobody is within it. The jump leads to a stub in an arena, or, where the bytes that
- * follow dictate where it leads, to a *pad* with a jump to the stub: a page at that address of
- * memory that the daemon writes.
+ * changes, and nobody is within it. Or the jump is *over* instructions that follow, too: each of
+ * them gets a break first, and keeps it as a byte of the displacement, so that nobody is within
+ * them when the rest changes; who is there goes on where the stub has them. The jump leads to a
+ * stub in an arena, or, where the bytes that follow dictate where it leads, to a *pad* with a jump
+ * to the stub: a page at that address of memory that the daemon writes.
  *
  * Rules: a jump's displacement ends in bytes of other instructions. Before one of them is given a
  * break the jump becomes a break; it doesn't become a jump while one of them has one. A debugger
@@ -30,6 +32,7 @@
 
 static u64 pads[PADS];
 static u32 npads;
+static u32 any_inner; /* there are, or have been, jumps over several instructions */
 static const u8 break_insn = ARCH_BREAK;
 
 /* --- what jumps lead to -------------------------------------------------------------------------
@@ -120,19 +123,25 @@ bool jump_prepare(struct agent_poke *poke, const struct arch_patch *p, const str
 struct jump_text {
 	u8 now[ARCH_JUMP_LEN];	/* the text */
 	u8 jump[ARCH_JUMP_LEN]; /* as a jump */
-	u32 own;		/* bytes of them that are the site's instruction's */
+	u8 was[ARCH_JUMP_LEN];	/* and without us, as far as they are */
+	u32 own;		/* ours to change */
 };
+
+static void bytes_of(const struct agent_plan *plan, struct jump_text *t)
+{
+	arch_jump_bytes(plan->patch.addr, plan->jump.to, t->jump);
+	t->own = plan->jump.own;
+	for (u32 i = 0; i < t->own; i++)
+		t->was[i] = arch_jump_was(&plan->patch, &plan->jump, i);
+}
 
 static bool text_of(struct agent_poke *poke, const struct agent_place *p, struct jump_text *t)
 {
-	const struct agent_plan *plan = p->plan;
-
-	arch_jump_bytes(p->addr, plan->jump.to, t->jump);
-	t->own = MIN((u32)plan->patch.len, (u32)ARCH_JUMP_LEN);
+	bytes_of(p->plan, t);
 	return poke_read(poke, p->addr, t->now, ARCH_JUMP_LEN) == 0;
 }
 
-/* Our jump, but for break points that somebody has behind the site's instruction. */
+/* Our jump, but for break points that somebody has behind what is ours. */
 static bool is_jump(const struct jump_text *t)
 {
 	for (u32 i = t->own; i < ARCH_JUMP_LEN; i++)
@@ -159,7 +168,7 @@ static bool follows(struct agent_poke *poke, const struct agent_plan *plan)
 		memcmp(now, j->bytes + j->tail + j->tail_len, j->follow) == 0);
 }
 
-/* The break is there, the bytes of the instruction are ours to change, the others as planned. */
+/* The break is there, the bytes that are ours to change are as they were, the others as planned. */
 static bool may_rise(struct agent_poke *poke, const struct agent_place *p)
 {
 	struct jump_text t;
@@ -173,18 +182,35 @@ static bool may_rise(struct agent_poke *poke, const struct agent_place *p)
 			return false;
 	}
 	return t.now[0] == break_insn && follows(poke, p->plan) &&
-	       memcmp(t.now + 1, p->plan->patch.insn + 1, t.own - 1) == 0 &&
+	       memcmp(t.now + 1, t.was + 1, t.own - 1) == 0 &&
 	       memcmp(t.now + t.own, t.jump + t.own, ARCH_JUMP_LEN - t.own) == 0;
 }
 
-/* What follows the break: the rest of the jump, or of the instruction. */
+/* What follows the break: the rest of the jump, or what was there but for breaks within. */
 static bool write_tail(struct agent_poke *poke, const struct agent_place *p, bool jump)
 {
+	u32 inner = p->plan->jump.inner;
 	struct jump_text t;
-	const u8 *from = jump ? t.jump : p->plan->patch.insn;
 
-	return text_of(poke, p, &t) && t.now[0] == break_insn &&
-	       (t.own == 1 || poke_write(poke, p->addr + 1, from + 1, t.own - 1) == 0);
+	if (!text_of(poke, p, &t) || t.now[0] != break_insn)
+		return false;
+	for (u32 i = 1; i < t.own && !jump; i++)
+		t.jump[i] = inner >> i & 1 ? break_insn : t.was[i];
+	return t.own == 1 || poke_write(poke, p->addr + 1, t.jump + 1, t.own - 1) == 0;
+}
+
+/* Where other instructions begin within: breaks, or what was there. */
+static void write_inner(struct agent_poke *poke, const struct agent_place *p, bool breaks)
+{
+	const struct arch_jump *j = &p->plan->jump;
+
+	for (u32 i = 1; j->inner >> i; i++) {
+		u8 was = arch_jump_was(&p->plan->patch, j, i), now;
+		u8 from = breaks ? was : break_insn, to = breaks ? break_insn : was;
+
+		if (j->inner >> i & 1 && poke_read(poke, p->addr + i, &now, 1) == 0 && now == from)
+			poke_write(poke, p->addr + i, &to, 1);
+	}
 }
 
 static void count_jumps(s32 n)
@@ -193,29 +219,71 @@ static void count_jumps(s32 n)
 		store_relaxed(&agent.stats->jumps, agent.stats->jumps + (u64)(s64)n);
 }
 
-void jump_raise(struct agent_poke *poke, struct agent_place *const *v, u32 n)
+/* From here on nobody is within the bytes that are going to be those jumps'. */
+static bool clear_ways(struct agent_poke *poke, struct agent_place *const *v, u32 n, u64 over)
+{
+	for (u32 i = 0; i < n; i++) {
+		if (!(over >> i & 1))
+			continue;
+		store_release(&v[i]->inner, v[i]->inner | v[i]->plan->jump.inner);
+		store_release(&any_inner, 1);
+		write_inner(poke, v[i], true);
+	}
+	return poke_sync(poke);
+}
+
+static void give_ways_back(struct agent_poke *poke, struct agent_place *const *v, u32 n, u64 over)
+{
+	for (u32 i = 0; i < n; i++)
+		if (over >> i & 1)
+			write_inner(poke, v[i], false);
+}
+
+static bool raise_one(struct agent_poke *poke, struct agent_place *p)
 {
 	static const u8 jump_insn = ARCH_JUMP;
+
+	if (poke_write(poke, p->addr, &jump_insn, 1))
+		return false;
+	p->jumped = JUMP_STANDS;
+	count_jumps(1);
+	return true;
+}
+
+/* Those of @v that can become jumps, and, of them, those that are over several instructions. */
+static u64 which_may_rise(struct agent_poke *poke, struct agent_place *const *v, u32 n, u64 *over)
+{
 	u64 rising = 0;
+
+	*over = 0;
+	for (u32 i = 0; i < n; i++)
+		if (may_rise(poke, v[i])) {
+			rising |= 1ull << i;
+			*over |= (u64) !!v[i]->plan->jump.inner << i;
+		}
+	return rising;
+}
+
+void jump_raise(struct agent_poke *poke, struct agent_place *const *v, u32 n)
+{
+	u64 over, rising = which_may_rise(poke, v, n, &over);
 	bool synced;
 
+	if (over && !clear_ways(poke, v, n, over))
+		rising &= ~over;
 	for (u32 i = 0; i < n; i++)
-		if (may_rise(poke, v[i]) && write_tail(poke, v[i], true))
-			rising |= 1ull << i;
-	if (!rising)
-		return;
-	synced = poke_sync(poke);
+		if (rising >> i & 1 && !write_tail(poke, v[i], true))
+			rising &= ~(1ull << i);
+	synced = rising && poke_sync(poke);
 	for (u32 i = 0; i < n; i++) {
-		if (!(rising >> i & 1))
+		if (!(rising >> i & 1) || (synced && raise_one(poke, v[i])))
 			continue;
-		if (synced && poke_write(poke, v[i]->addr, &jump_insn, 1) == 0)
-			v[i]->jumped = JUMP_STANDS;
-		if (v[i]->jumped)
-			count_jumps(1);
-		else
-			write_tail(poke, v[i], false);
+		rising &= ~(1ull << i);
+		write_tail(poke, v[i], false);
 	}
-	poke_sync(poke);
+	if (rising || over)
+		poke_sync(poke);
+	give_ways_back(poke, v, n, over & ~rising);
 }
 
 void jump_forget(struct agent_place *p)
@@ -226,13 +294,14 @@ void jump_forget(struct agent_place *p)
 
 bool jump_tail_is(const struct agent_plan *plan, const u8 *text)
 {
-	u8 jump[ARCH_JUMP_LEN];
-	u32 own = MIN((u32)plan->patch.len, (u32)ARCH_JUMP_LEN);
+	struct jump_text t;
+	u32 own;
 
 	if (!plan->can_jump)
 		return false;
-	arch_jump_bytes(plan->patch.addr, plan->jump.to, jump);
-	return memcmp(text + 1, jump + 1, own - 1) == 0;
+	bytes_of(plan, &t);
+	own = MIN((u32)plan->patch.len, (u32)ARCH_JUMP_LEN);
+	return memcmp(text + 1, t.jump + 1, own - 1) == 0;
 }
 
 /*
@@ -264,17 +333,32 @@ static void lower_tail(struct agent_poke *poke, struct agent_place *p)
 	if (load_relaxed(&p->jumped) != JUMP_LOWERED)
 		return;
 	write_tail(poke, p, false);
+	if (!p->plan->jump.inner)
+		jump_forget(p);
+}
+
+/* What was within is there again: those who are there may be let in. */
+static void lower_inner(struct agent_poke *poke, struct agent_place *p)
+{
+	if (load_relaxed(&p->jumped) != JUMP_LOWERED || !p->plan->jump.inner)
+		return;
+	write_inner(poke, p, false);
 	jump_forget(p);
+}
+
+static bool any_jump(const struct agent_place *first, bool (*pred)(const struct agent_place *p))
+{
+	for (const struct agent_place *p = first; p; p = p->older)
+		if (p->jumped && pred(p))
+			return true;
+	return false;
 }
 
 void jump_lower(struct agent_poke *poke, bool (*pred)(const struct agent_place *p))
 {
 	struct agent_place *first = load_acquire(&agent.places);
-	bool any = false;
 
-	for (struct agent_place *p = first; p && !any; p = p->older)
-		any = p->jumped && pred(p);
-	if (!any || !poke_sync(poke))
+	if (!any_jump(first, pred) || !poke_sync(poke))
 		return;
 	for (struct agent_place *p = first; p; p = p->older)
 		if (p->jumped && pred(p))
@@ -283,6 +367,12 @@ void jump_lower(struct agent_poke *poke, bool (*pred)(const struct agent_place *
 	for (struct agent_place *p = first; p; p = p->older)
 		if (p->jumped && pred(p))
 			lower_tail(poke, p);
+	poke_sync(poke);
+	if (!any_jump(first, pred))
+		return;
+	for (struct agent_place *p = first; p; p = p->older)
+		if (p->jumped && pred(p))
+			lower_inner(poke, p);
 	poke_sync(poke);
 }
 
@@ -306,6 +396,23 @@ bool jump_give_up(void)
 	return !agent.jumps;
 }
 
+/* False: it stays. */
+static bool lower_one(struct agent_poke *poke, struct agent_place *p)
+{
+	if (!poke_sync(poke))
+		return false;
+	if (!lower_head(poke, p))
+		return true;
+	poke_sync(poke);
+	lower_tail(poke, p);
+	poke_sync(poke);
+	if (!p->jumped)
+		return true;
+	lower_inner(poke, p);
+	poke_sync(poke);
+	return true;
+}
+
 bool jump_lower_over(struct agent_poke *poke, u64 addr)
 {
 	bool none = true;
@@ -313,19 +420,52 @@ bool jump_lower_over(struct agent_poke *poke, u64 addr)
 	for (u32 i = 0; i < ARCH_JUMP_LEN; i++) {
 		struct agent_place *p = site_find(addr - i);
 
-		if (!p || !p->jumped)
-			continue;
-		if (!poke_sync(poke)) {
-			none = false;
-			continue;
-		}
-		if (!lower_head(poke, p))
-			continue;
-		poke_sync(poke);
-		lower_tail(poke, p);
-		poke_sync(poke);
+		if (p && p->jumped)
+			none &= lower_one(poke, p);
 	}
 	return none;
+}
+
+bool jump_lower_around(struct agent_poke *poke, u64 addr)
+{
+	bool none = true;
+
+	for (u32 i = 1; i < ARCH_JUMP_LEN; i++) {
+		struct agent_place *p = site_find(addr - i);
+
+		if (p && p->jumped && p->plan->jump.inner >> i & 1)
+			none &= lower_one(poke, p);
+	}
+	return none;
+}
+
+/* --- within -------------------------------------------------------------------------------------
+ */
+
+/* The way on from @addr, the @i-th byte of the site of @p, where our break is or was. */
+static u64 inner_way(const struct agent_place *p, u64 addr, u32 i)
+{
+	const struct agent_plan *plan = load_acquire(&p->plan);
+	u8 byte;
+
+	if (plan->can_jump && plan->jump.inner >> i & 1)
+		return arch_jump_inner(&plan->patch, &plan->jump, i);
+	/* that of an earlier plan, which has gone since */
+	return osl_read(&byte, (void *)addr, 1) || byte == break_insn ? 0 : addr;
+}
+
+u64 jump_inner(u64 addr)
+{
+	const struct agent_place *p = load_acquire(&any_inner) ? site_find(addr) : NULL;
+
+	if (!load_relaxed(&any_inner) || (p && load_acquire(&p->state) == SITE_ARMED))
+		return 0;
+	for (u32 i = 1; i < ARCH_JUMP_LEN; i++) {
+		p = site_find(addr - i);
+		if (p && load_acquire(&p->inner) >> i & 1 && load_acquire(&p->state) != SITE_GONE)
+			return inner_way(p, addr, i);
+	}
+	return 0;
 }
 
 /* --- astray -------------------------------------------------------------------------------------
@@ -340,7 +480,7 @@ static bool leads_to(const struct agent_place *p, u64 ip)
 		return false;
 	if (ip == p->addr) /* the CPU may refuse an address that can't be before it goes there */
 		return load_relaxed(&p->jumped);
-	arch_for_each_breaks (breaks, plan->patch.len)
+	arch_for_each_breaks (breaks, plan->jump.own)
 		if (ip == arch_jump_astray(p->addr, plan->jump.to, breaks))
 			return true;
 	return false;

@@ -437,7 +437,7 @@ static int site_prepare(struct agent_poke *poke, const struct agent_site *s)
 {
 	struct agent_place *p;
 	struct agent_plan *plan;
-	int ret = site_check(poke, s);
+	int ret = jump_lower_around(poke, s->patch.addr) ? site_check(poke, s) : -EFAULT;
 
 	if (ret)
 		return ret;
@@ -618,7 +618,7 @@ bool site_guarded(void)
 bool site_any_armed(void)
 {
 	for (struct agent_place *p = load_acquire(&agent.places); p; p = p->older)
-		if (site_is_armed(p))
+		if (site_is_armed(p) || (p->jumped && p->plan->jump.inner))
 			return true;
 	return false;
 }

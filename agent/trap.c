@@ -750,6 +750,14 @@ static bool untold_site(u64 at, const struct osl_ucontext *uc)
 	       byte == ARCH_BREAK && !arch_patch_done(&plan->patch, &regs);
 }
 
+/* One of those inside a jump over several instructions, which stands there now. */
+static bool is_inner_break(u64 at)
+{
+	u8 byte;
+
+	return jump_inner(at) && !osl_read(&byte, (void *)at, 1) && byte == ARCH_BREAK;
+}
+
 /* The address of the break right behind which the thread is, and which has not been told; or 0. */
 static u64 untold(const struct osl_ucontext *uc)
 {
@@ -759,7 +767,7 @@ static u64 untold(const struct osl_ucontext *uc)
 		return at;
 	if (uc->trapno != TRAP_BREAK || !agent.ready)
 		return 0;
-	return ret_is_break(at) || untold_site(at, uc) ? at : 0;
+	return ret_is_break(at) || is_inner_break(at) || untold_site(at, uc) ? at : 0;
 }
 
 static __noinline void tell(u64 at, siginfo_t *info, struct osl_ucontext *uc)
@@ -797,6 +805,16 @@ static void on_sent(siginfo_t *info, struct osl_ucontext *uc)
 	sig_chain(SIGTRAP, info, uc, false);
 }
 
+/* A thread that was behind the site of a jump over several instructions, or comes there. */
+static bool go_on_inside(struct osl_ucontext *uc, u64 at)
+{
+	u64 to = jump_inner(at);
+
+	if (to)
+		frame_set_ip(uc, to);
+	return to;
+}
+
 bool trap_swallowed(const struct osl_ucontext *uc)
 {
 	u64 at = frame_ip(uc) - ARCH_BREAK_LEN;
@@ -813,6 +831,10 @@ __hot void agent_on_trap(int sig, siginfo_t *info, struct osl_ucontext *uc)
 		return;
 	}
 	if (info->si_code == SI_KERNEL && serve_own(uc)) {
+		trap_over(info, uc);
+		return;
+	}
+	if (info->si_code == SI_KERNEL && unlikely(go_on_inside(uc, at))) {
 		trap_over(info, uc);
 		return;
 	}

@@ -72,16 +72,24 @@ static const struct probe_mapping *mapped_at(const struct howto *h, u64 offset)
 	return probe_maps_find(h->maps, &file, offset);
 }
 
-/* Alone in that process: is there room where its jump would lead? */
-static u32 room_for(const struct howto *h, const struct arch_patch *p, const u8 *code, size_t n,
-		    u32 rung)
+/* Alone in that process, with a stub near by: is there room where its jump would lead? */
+static u32 room_for(const struct howto *h, u64 offset, const struct arch_patch *p, const u8 *code,
+		    size_t n, u32 rung)
 {
 	struct plan_pads pads = {0};
-	struct arch_jump j = {0};
-	bool ok = plan_jump(&pads, h->maps, 0, p, code, n, &j);
+	struct arch_jump j = {.follow = (u8)probe_follows(h->elf, offset, p, code, n)};
 
+	if (plan_jump(&pads, h->maps, 0, p, code, n, &j)) {
+		plan_pads_free(&pads);
+		return rung;
+	}
+	j.stub = p->addr;
+	rung = j.follow && !probe_branches_into(h->elf, offset, ARCH_JUMP_LEN) &&
+			       plan_jump_over(&pads, h->maps, 0, p, code, n, &j)
+		       ? PROBE_RUNG_OVER
+		       : PROBE_RUNG_TAKEN;
 	plan_pads_free(&pads);
-	return ok ? rung : PROBE_RUNG_TAKEN;
+	return rung;
 }
 
 /* Where the kernel would put it, more or less. */
@@ -109,7 +117,9 @@ u32 howto_rung(struct howto *h, u64 offset)
 	if (!jumps)
 		return PROBE_RUNG_BREAK;
 	rung = probe_rung_of(h->elf, &patch, code, (size_t)n);
-	return m && probe_rung_is_jump(rung) ? room_for(h, &patch, code, (size_t)n, rung) : rung;
+	if (!m || (!probe_rung_is_jump(rung) && rung != PROBE_RUNG_TAKEN))
+		return rung;
+	return room_for(h, offset, &patch, code, (size_t)n, rung);
 }
 
 void howto_rung_text(u32 rung, char *out, size_t size)

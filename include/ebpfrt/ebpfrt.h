@@ -119,7 +119,8 @@ struct ebpfrt_site {
 	uint64_t addr;	 /* in the target's memory */
 	uint64_t offset; /* in the file */
 	uint64_t dev, ino;
-	const char *rung;   /* "nop", "long", "pun", "trap", or "": nothing of ours at the moment */
+	const char *rung;   /* "nop", "long", "pun", "over", "trap", or "": nothing of ours at the
+			       moment */
 	const char *reason; /* why it is a trap, NULL: it is none */
 };
 

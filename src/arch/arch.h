@@ -205,7 +205,9 @@ struct arch_jump {
 	u8 tail;     /* offset of the displaced instruction: the stack is the application's again */
 	u8 tail_len; /* its bytes; behind them are */
 	u8 follow;   /* so many of those that follow it in the text, then a jump */
-	u8 pad[4];
+	u8 own;	  /* bytes at the site that the jump changes: its instruction's, or more of those */
+	u8 inner; /* which of them, as bits, begin others of those: they are break instructions */
+	u8 pad[2];
 	u8 bytes[ARCH_STUB_SIZE];
 };
 
@@ -234,6 +236,24 @@ int arch_jump_stub(const struct arch_patch *p, const u8 *text, u32 follow, u64 s
 		   struct arch_jump *out);
 /* Is @j well-formed for @p? For the agent, as arch_patch_valid(). Any context. */
 bool arch_jump_valid(const struct arch_patch *p, const struct arch_jump *j);
+/*
+ * Does the function whose code @code is branch to a place between @from and @to, both excluded?
+ * Also true where that can't be told.
+ */
+bool arch_branches_into(const u8 *code, size_t len, u32 from, u32 to);
+/* The byte at offset @i of the site as it is without us, @i below @j->own. Any context. */
+static inline u8 arch_jump_was(const struct arch_patch *p, const struct arch_jump *j, u32 i)
+{
+	return i < p->len ? p->insn[i] : j->bytes[j->tail + j->tail_len + i - p->len];
+}
+/*
+ * Where the stub executes the instruction that begins at offset @i of the site, one of @j->inner:
+ * the way on for a thread that has met the break there. Any context.
+ */
+static inline u64 arch_jump_inner(const struct arch_patch *p, const struct arch_jump *j, u32 i)
+{
+	return j->stub + j->tail + j->tail_len + i - p->len;
+}
 /*
  * The head of a stub, up to and with its call: is this one, at @stub, and of which site? And how
  * many bytes is the stack pointer below where it was, before the instruction at @offset of it? Any

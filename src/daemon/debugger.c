@@ -126,14 +126,18 @@ static void swap_break(int mem, struct site *s, bool out)
 static void swap_jump(int mem, struct site *s, bool out)
 {
 	const struct arch_patch *p = &s->site.patch;
-	u32 own = MIN((u32)p->len, (u32)ARCH_JUMP_LEN);
-	u8 jump[ARCH_JUMP_LEN];
+	const struct arch_jump *j = &s->site.jump;
+	u8 jump[ARCH_JUMP_LEN], was[ARCH_JUMP_LEN];
 
-	arch_jump_bytes(p->addr, s->site.jump.to, jump);
-	if (out && s->site.jump.to && swap_bytes(mem, p->addr, jump, p->insn, own))
+	if (!j->to)
+		return;
+	arch_jump_bytes(p->addr, j->to, jump);
+	for (u32 i = 0; i < j->own; i++)
+		was[i] = arch_jump_was(p, j, i);
+	if (out && swap_bytes(mem, p->addr, jump, was, j->own))
 		s->taken = TAKEN_JUMP;
 	else if (!out && s->taken == TAKEN_JUMP)
-		swap_bytes(mem, p->addr, p->insn, jump, own);
+		swap_bytes(mem, p->addr, was, jump, j->own);
 }
 
 /* Out with them, or back with those that were taken out. 0 or -errno. */

@@ -202,17 +202,27 @@ static const struct site *site_in_text(struct worker *w, u64 addr)
 	return s && (s->armed || s->lies) && !is_gone(w, s) ? s : NULL;
 }
 
+/* What was at the site, into the @len bytes at @text, which are those at @addr. */
+static void put_back(const struct agent_site *s, u64 addr, u8 *text, u64 len)
+{
+	u32 own = s->jump.to ? MAX(s->jump.own, s->patch.len) : s->patch.len;
+
+	for (u32 i = 0; i < own; i++)
+		if (s->patch.addr + i - addr < len)
+			text[s->patch.addr + i - addr] = arch_jump_was(&s->patch, &s->jump, i);
+}
+
 /* The target's text at @addr as it would be without us. */
 static ssize_t read_text(struct worker *w, u64 addr, u8 *buf, size_t len)
 {
 	ssize_t n = read_memory(w, addr, buf, len);
 
-	for (u64 at = 0; n > 0 && at < (u64)n; at++) {
-		const struct site *site = site_in_text(w, addr + at);
+	/* a jump before it may be over it */
+	for (u64 at = addr - ARCH_JUMP_LEN + 1; n > 0 && at != addr + (u64)n; at++) {
+		const struct site *site = site_in_text(w, at);
 
 		if (site)
-			memcpy(buf + at, site->site.patch.insn,
-			       MIN((u64)site->site.patch.len, (u64)n - at));
+			put_back(&site->site, addr, buf, (u64)n);
 	}
 	return n;
 }
@@ -367,30 +377,80 @@ static enum probe_rung best_rung(struct worker *w, struct probe_elf *elf, const 
 	return probe_rung_of(elf, &s->patch, text, len);
 }
 
+/* Room for the stub: in reach of where the bytes behind a short instruction lead, or just near. */
+static u64 give_stub(struct worker *w, const struct arch_patch *p, const u8 *text, size_t len)
+{
+	u64 lo = p->addr, hi = p->addr, stub = 0;
+
+	if (arch_jump_range(p, text, len, &lo, &hi)) {
+		stub_range(p, &lo, &hi);
+		stub = lo < hi ? slot_near(w, p->addr, lo, hi) : 0;
+	}
+	if (stub || p->len >= ARCH_JUMP_LEN)
+		return stub;
+	lo = hi = p->addr;
+	stub_range(p, &lo, &hi);
+	return lo < hi ? slot_near(w, p->addr, lo, hi) : 0;
+}
+
+/* Where the jump leads; how, by its rung. */
+static enum probe_rung lead(struct worker *w, struct probe_elf *elf, u64 offset,
+			    const struct arch_patch *p, const u8 *text, size_t len,
+			    struct arch_jump *j)
+{
+	if (plan_jump(&w->pads, &w->maps, w->exe_end, p, text, len, j))
+		return PROBE_RUNG_PUN;
+	if (!j->follow || probe_branches_into(elf, offset, ARCH_JUMP_LEN) ||
+	    !plan_jump_over(&w->pads, &w->maps, w->exe_end, p, text, len, j))
+		return PROBE_RUNG_TAKEN;
+	return PROBE_RUNG_OVER;
+}
+
 static enum probe_rung give_jump(struct worker *w, struct probe_elf *elf, u64 offset,
 				 struct plan_site *s, const u8 *text, size_t len)
 {
-	enum probe_rung best = best_rung(w, elf, s, text, len);
+	enum probe_rung best = best_rung(w, elf, s, text, len), rung;
 	struct arch_jump j = {0};
-	u64 lo, hi, stub;
 	u32 npads = w->pads.n, follow;
+	u64 stub;
 
 	memset(&s->jump, 0, sizeof(s->jump));
 	s->sheet = 0;
-	if (!probe_rung_is_jump(best) || !arch_jump_range(&s->patch, text, len, &lo, &hi))
+	if (!probe_rung_is_jump(best) && best != PROBE_RUNG_TAKEN)
 		return best;
 	follow = probe_follows(elf, offset, &s->patch, text, len);
-	stub_range(&s->patch, &lo, &hi);
-	stub = lo < hi ? slot_near(w, s->patch.addr, lo, hi) : 0;
+	stub = give_stub(w, &s->patch, text, len);
 	if (!stub || arch_jump_stub(&s->patch, text, follow, stub, arena_of(w, stub), &j))
 		return PROBE_RUNG_FAR;
-	if (!plan_jump(&w->pads, &w->maps, w->exe_end, &s->patch, text, len, &j))
-		return PROBE_RUNG_TAKEN;
+	rung = lead(w, elf, offset, &s->patch, text, len, &j);
+	if (rung == PROBE_RUNG_TAKEN)
+		return rung;
+	if (rung == PROBE_RUNG_OVER)
+		best = rung;
 	if (w->pads.n != npads)
 		note_mapping(w, ALIGN_DOWN(j.to, EBPFRT_PAGE_SIZE), EBPFRT_PAGE_SIZE);
 	s->jump = j;
 	s->sheet = j.to == j.stub ? 0 : plan_pads_sheet(&w->pads, j.to);
 	return best;
+}
+
+#define STAT_START_BRK 47
+
+/* Where the kernel says its heap begins, or 0. */
+static u64 heap_start(s32 pid)
+{
+	char path[64], buf[1024], *at;
+	_cleanup_fclose_ FILE *f = NULL;
+	size_t n;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	f = fopen(path, "re");
+	n = f ? fread(buf, 1, sizeof(buf) - 1, f) : 0;
+	buf[n] = 0;
+	at = strrchr(buf, ')'); /* its name, field 2, may be anything */
+	for (u32 i = 2; at && i < STAT_START_BRK; i++)
+		at = strchr(at + 1, ' ');
+	return at ? strtoull(at + 1, NULL, 10) : 0;
 }
 
 /* What pads hold already, what arenas found in their way, and where the heap will be. */
@@ -416,6 +476,7 @@ static void know_pads(struct worker *w)
 		if (!strcmp(m->path, w->exe) || (!*m->path && m->start == w->exe_end))
 			w->exe_end = m->end;
 	}
+	w->exe_end = MAX(w->exe_end, heap_start(w->job->pid));
 }
 
 /* --- one site -------------------------------------------------------------------------------- */

@@ -9,11 +9,11 @@
 #include "base/hash.h"
 
 #define PADS_MAX 4000u /* the agent has room for some more: those of an earlier daemon */
-#define HEAP_ROOM (1ull << 30)
 #define BITS 64u
 #define SHEET_PADS 48u /* then no other page comes to it: those that are there need room, too */
 #define PARTS 8u       /* of the range in which a page for it is looked for */
 #define BUCKETS 4096u
+#define ANYWHERE UINT32_MAX
 #define INDEX 16384u /* more than PADS_MAX */
 
 struct plan_sheet {
@@ -165,7 +165,7 @@ struct search {
 	const struct probe_maps *maps;
 	const struct arch_patch *p;
 	u64 exe_end, lo, hi;
-	u32 boundaries;
+	u32 boundaries; /* where break points can be in the jump, as bits */
 };
 
 /* --- astray -------------------------------------------------------------------------------------
@@ -255,15 +255,15 @@ static void enter_astray(struct plan_pads *pads, u64 addr)
 		mark(sheet_of(pads, pad), addr);
 }
 
-/* What follows a jump that is there already is not looked at any more: anything. */
-static bool note_astray(struct plan_pads *pads, const struct arch_patch *p, u64 to)
+/* @at: where break points can be, as bits. */
+static bool note_astray(struct plan_pads *pads, const struct arch_patch *p, u64 to, u32 at)
 {
 	if (!astray_room(pads, 1u << ARCH_JUMP_LEN))
 		return false;
 	arch_for_each_breaks (breaks, p->len) {
 		u64 addr = arch_jump_astray(p->addr, to, breaks);
 
-		if (addr != to)
+		if (addr != to && !(breaks & ~at))
 			enter_astray(pads, addr);
 	}
 	return true;
@@ -275,7 +275,8 @@ void plan_pads_note(struct plan_pads *pads, const struct arch_patch *p, const st
 	u64 page = ALIGN_DOWN(j->to, EBPFRT_PAGE_SIZE);
 	struct plan_pad *pad;
 
-	note_astray(pads, p, j->to);
+	/* what follows it is not looked at any more: anything */
+	note_astray(pads, p, j->to, ANYWHERE << j->own);
 	if (j->to == j->stub)
 		return;
 	if (!pad_at(pads, page))
@@ -321,7 +322,7 @@ static bool overlaps(const struct plan_pad *pad, u64 lo, u64 hi)
 
 static bool for_the_heap(u64 page, u64 exe_end)
 {
-	return exe_end && page >= exe_end && page - exe_end < HEAP_ROOM;
+	return exe_end && page >= exe_end && page - exe_end < probe_heap_room(exe_end, exe_end);
 }
 
 static u64 one_page(const struct search *s, u64 page)
@@ -346,7 +347,7 @@ static u64 free_page(const struct search *s, u64 from)
 		page = probe_maps_gap(s->maps, first, last, first, EBPFRT_PAGE_SIZE);
 		if (!page || !for_the_heap(page, s->exe_end))
 			return page;
-		first = s->exe_end + HEAP_ROOM;
+		first = s->exe_end + probe_heap_room(s->exe_end, s->exe_end);
 	}
 	return 0;
 }
@@ -431,5 +432,123 @@ bool plan_jump(struct plan_pads *pads, const struct probe_maps *maps, u64 exe_en
 		out->to = out->stub;
 	else
 		out->to = pad_place(&s);
-	return out->to && note_astray(pads, p, out->to);
+	return out->to && note_astray(pads, p, out->to, s.boundaries);
+}
+
+/* --- over what follows --------------------------------------------------------------------------
+ */
+
+#define TRIES 64u
+#define SPREAD 0x9e3779b1u /* multiples of it lie far from each other */
+
+/*
+ * Displacements that have these bits: bytes that stay as they are, and breaks. Those below the
+ * first such byte are free: a *block* of them.
+ */
+struct shape {
+	u32 mask, value;
+	s64 block;
+};
+
+static struct shape shape_of(const struct arch_patch *p, const u8 *text, u32 own, u32 inner)
+{
+	struct shape sh = {.block = 1ll << 8 * (p->len - 1)};
+
+	for (u32 i = p->len; i < ARCH_JUMP_LEN; i++) {
+		u32 at = 8 * (i - 1);
+
+		if (i >= own || inner >> i & 1) {
+			sh.mask |= 0xffu << at;
+			sh.value |= (u32)(i >= own ? text[i] : ARCH_BREAK) << at;
+		}
+	}
+	return sh;
+}
+
+static bool has_shape(const struct shape *sh, s64 rel)
+{
+	return rel == (s32)rel && !(((u32)rel ^ sh->value) & sh->mask);
+}
+
+static bool reaches(u64 at, u64 stub)
+{
+	s64 d = (s64)(stub - at - ARCH_JUMP_LEN);
+
+	return d == (s32)d;
+}
+
+/* .lo and .hi: the block that begins at @rel. False: it is no place for a jump to @stub. */
+static bool enter_block(struct search *s, const struct shape *sh, s64 rel, u64 stub)
+{
+	s64 first = (s64)(s->p->addr + ARCH_JUMP_LEN) + rel, last = first + sh->block - 1;
+
+	s->lo = (u64)first;
+	s->hi = (u64)last;
+	return has_shape(sh, rel) && first >= (s64)EBPFRT_PAGE_SIZE && !(last >> 47) &&
+	       reaches(s->lo, stub) && reaches(s->hi, stub);
+}
+
+/* The first block not wholly below @rel that its lowest byte of the shape allows. */
+static s64 first_block(const struct shape *sh, s64 rel)
+{
+	s64 step = sh->block << 8, base = (s64)sh->value & (step - 1);
+	s64 past = (rel - base) & (step - 1);
+
+	return rel - past + (past < sh->block ? 0 : step);
+}
+
+static u64 over_in_page(struct search *s, const struct shape *sh, const struct plan_pad *pad,
+			u64 stub)
+{
+	s64 first = (s64)(pad->page - s->p->addr - ARCH_JUMP_LEN),
+	    last = first + EBPFRT_PAGE_SIZE - 1;
+	u64 at = 0;
+
+	if (first != (s32)first)
+		return 0;
+	for (s64 rel = first_block(sh, first); rel <= last && !at; rel += sh->block << 8)
+		if (enter_block(s, sh, rel, stub))
+			at = place_in(s, pad);
+	return at;
+}
+
+static u64 over_place(struct search *s, const struct shape *sh, u64 stub)
+{
+	u64 at = 0;
+
+	if (has_shape(sh, (s64)(stub - s->p->addr - ARCH_JUMP_LEN)) && may_lead_to(s, NULL, stub))
+		return stub;
+	for (u32 i = 0; i < s->pads->n && !at; i++)
+		at = over_in_page(s, sh, &s->pads->v[i], stub);
+	for (u32 i = 0; i < TRIES && !at; i++) {
+		u32 free = ~sh->mask & ~(u32)(sh->block - 1);
+
+		if (enter_block(s, sh, (s32)(sh->value | (i * SPREAD & free)), stub))
+			at = place_in_new(s, s->lo);
+	}
+	return at;
+}
+
+bool plan_jump_over(struct plan_pads *pads, const struct probe_maps *maps, u64 exe_end,
+		    const struct arch_patch *p, const u8 *text, size_t len, struct arch_jump *out)
+{
+	struct search s = {.pads = pads, .maps = maps, .p = p, .exe_end = exe_end};
+	u32 begins = boundaries(p, text, len);
+
+	for (u32 own = p->len + 1; own <= ARCH_JUMP_LEN; own++) {
+		u32 inner = begins & ((1u << own) - 1);
+		struct shape sh;
+
+		if ((own < ARCH_JUMP_LEN && !(begins >> own & 1)) || own > p->len + out->follow)
+			continue;
+		s.boundaries = begins & ~inner;
+		sh = shape_of(p, text, own, inner);
+		out->to = over_place(&s, &sh, out->stub);
+		if (!out->to)
+			continue;
+		out->own = (u8)own;
+		out->inner = (u8)inner;
+		return note_astray(pads, p, out->to, s.boundaries);
+	}
+	return false;
 }

@@ -9,6 +9,9 @@
  * the target has; a page whose sheet is none of the daemon's (any more) gets no further pad.
  * Worker process; no system call.
  *
+ * Where there is no room the jump may be over instructions that follow: where they begin, a break
+ * is what the displacement has there, and the bytes between are free.
+ *
  * A debugger's break point behind a short instruction changes where the jump leads. Nothing may be
  * executed there: it is no executable memory, or on a sheet where there is nothing.
  */
@@ -38,6 +41,12 @@ void plan_pads_note(struct plan_pads *pads, const struct arch_patch *p, const st
 u32 plan_pads_sheet(const struct plan_pads *pads, u64 addr);
 /* May a jump be led astray into this memory, which is thus not for anything executable? */
 bool plan_pads_lead_into(const struct plan_pads *pads, u64 addr, u64 size);
+/*
+ * As plan_jump(), where that has found no room: over instructions that follow, which @out executes
+ * and nothing branches to. .own and .inner of @out are set, too.
+ */
+bool plan_jump_over(struct plan_pads *pads, const struct probe_maps *maps, u64 exe_end,
+		    const struct arch_patch *p, const u8 *text, size_t len, struct arch_jump *out);
 /*
  * The jump of @p, whose text is @text: @out->to is @out->stub or an address in a pad that is taken
  * with it. False: it has none, or there is no room where it would lead. @exe_end: the end of the

@@ -222,6 +222,18 @@ static int function_end(struct probe_elf *elf, u64 addr, u64 *end)
 	return probe_unwind_bounds(elf, addr, &start, end) || start != addr ? -ENOENT : 0;
 }
 
+bool probe_branches_into(struct probe_elf *elf, u64 offset, u32 own)
+{
+	_cleanup_free_ u8 *code = NULL;
+	u64 addr = probe_elf_offset_to_addr(elf, offset), start, end;
+	size_t len;
+
+	if (probe_code_bounds(elf, addr, &start, &end) || end - start > FUNCTION_MAX ||
+	    probe_read_code(elf, start, end - start, &code, &len))
+		return true;
+	return arch_branches_into(code, len, (u32)(addr - start), (u32)(addr - start) + own);
+}
+
 static int say_returns(int err, u32 at, char why[PROBE_WHY_MAX])
 {
 	if (err == -EXDEV)

@@ -23,6 +23,7 @@
 #define USER_LOWEST 0x10000ull
 #define USER_TOP 0x7ffffffff000ull
 #define HEAP_ROOM (1ull << 30)	 /* what brk() may still grow into */
+#define LOW_ROOM (256ull << 20)	 /* in the first 4 GiB, which jumps of programs there can reach */
 #define STACK_ROOM (64ull << 20) /* what a growing stack may still need */
 
 static const char deleted_mark[] = " (deleted)";
@@ -204,12 +205,17 @@ static u64 place(u64 from, u64 to, u64 near, u64 size)
 	return near < from ? from : near > to ? to : near;
 }
 
+u64 probe_heap_room(u64 start, u64 end)
+{
+	return end >> 32 ? HEAP_ROOM : MAX(LOW_ROOM, 2 * (end - start));
+}
+
 /* The heap grows up and the stack down: leave them room, else the target would run out for us. */
 static void keep_room(const struct probe_mapping *below, const struct probe_mapping *above,
 		      u64 *from, u64 *to)
 {
 	if (below && !strcmp(below->path, "[heap]"))
-		*from += MIN(HEAP_ROOM, *to - *from);
+		*from += MIN(probe_heap_room(below->start, below->end), *to - *from);
 	if (above && !strcmp(above->path, "[stack]"))
 		*to -= MIN(STACK_ROOM, *to - *from);
 }

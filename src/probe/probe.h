@@ -40,6 +40,11 @@ const struct probe_mapping *probe_maps_find(const struct probe_maps *maps,
 /* A free range of @size bytes inside [lo, hi], page-aligned, nearest to @near; 0 when there is
  * none. */
 u64 probe_maps_gap(const struct probe_maps *maps, u64 lo, u64 hi, u64 near, u64 size);
+/*
+ * What a heap at [@start, @end) may still grow into, behind its end. Where jumps can only lead to
+ * the first 2 GiB less is kept than elsewhere; a C library whose brk() fails maps its memory.
+ */
+u64 probe_heap_room(u64 start, u64 end);
 /* Is [@addr, @addr + @size) free in the same sense? */
 bool probe_maps_is_free(const struct probe_maps *maps, u64 addr, u64 size);
 /* Where the first named mapping above @addr begins that is not for slots, or ~0: right below such a
@@ -194,6 +199,9 @@ int probe_plan(struct probe_elf *elf, u64 offset, u64 addr, const u8 *text, size
 u32 probe_follows(struct probe_elf *elf, u64 offset, const struct arch_patch *p, const u8 *text,
 		  size_t text_len);
 
+/* Does the function around @offset branch into the @own bytes there, but to their begin? */
+bool probe_branches_into(struct probe_elf *elf, u64 offset, u32 own);
+
 /*
  * What stands at a site, from the fastest down. Those behind PROBE_RUNG_BREAK are breaks, too, and
  * say why it is no jump.
@@ -203,6 +211,7 @@ enum probe_rung {
 	PROBE_RUNG_NOP,	 /* a jump over a nop of its length or longer */
 	PROBE_RUNG_LONG, /* over another instruction that is as long */
 	PROBE_RUNG_PUN,	 /* whose last bytes are what follows a shorter instruction */
+	PROBE_RUNG_OVER, /* over what follows it, too: breaks within, for those who are there */
 	PROBE_RUNG_BREAK,
 	PROBE_RUNG_ASKED,    /* EBPFRT_PROBE=trap */
 	PROBE_RUNG_SHADOW,   /* a process with a shadow stack */
@@ -215,7 +224,7 @@ enum probe_rung {
 	PROBE_RUNG_OWN,	     /* the agent guards something there, too */
 	PROBE_RUNGS
 };
-/* "nop", "long", "pun" or "trap"; "" for what is none of them. */
+/* "nop", "long", "pun", "over" or "trap"; "" for what is none of them. */
 const char *probe_rung_name(u32 rung);
 /* Why it is a break: a clause that can stand behind a colon; NULL: it is none, or nobody knows. */
 const char *probe_rung_why(u32 rung);

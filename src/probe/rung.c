@@ -10,6 +10,7 @@ static const struct {
 	[PROBE_RUNG_NOP] = {"nop", NULL},
 	[PROBE_RUNG_LONG] = {"long", NULL},
 	[PROBE_RUNG_PUN] = {"pun", NULL},
+	[PROBE_RUNG_OVER] = {"over", NULL},
 	[PROBE_RUNG_BREAK] = {"trap", NULL},
 	[PROBE_RUNG_ASKED] = {"trap", "EBPFRT_PROBE asks for breaks"},
 	[PROBE_RUNG_SHADOW] = {"trap", "the process has a shadow stack"},

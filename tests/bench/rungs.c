@@ -89,9 +89,10 @@ static void print(const char *path, const struct plan_out *o)
 			printf(" kind %d\n", s->patch.kind);
 		}
 	}
-	printf("%-40s %5u functions %5u jumps %6.2f %%: nop %u, long %u, pun %u (%u pads)\n", path,
-	       count[0], jumps, 100.0 * jumps / MAX(count[0], 1u), count[PROBE_RUNG_NOP],
-	       count[PROBE_RUNG_LONG], count[PROBE_RUNG_PUN], pads);
+	printf("%-40s %5u functions %5u jumps %6.2f %%: nop %u, long %u, pun %u, over %u (%u "
+	       "pads)\n",
+	       path, count[0], jumps, 100.0 * jumps / MAX(count[0], 1u), count[PROBE_RUNG_NOP],
+	       count[PROBE_RUNG_LONG], count[PROBE_RUNG_PUN], count[PROBE_RUNG_OVER], pads);
 	for (u32 i = PROBE_RUNG_BREAK; i < PROBE_RUNGS; i++)
 		if (count[i])
 			printf("\t%u breaks: %s\n", count[i], probe_rung_why(i));

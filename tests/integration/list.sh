@@ -160,7 +160,7 @@ rows = json.loads(subprocess.run(ask, capture_output=True, text=True).stdout)
 if link:
     target = rows[0]["targets"][0]
     sites = [(s["addr"], s["rung"], s.get("reason")) for s in target["sites"]]
-    jumps = sum(s[1] in ("nop", "long", "pun") for s in sites)
+    jumps = sum(s[1] in ("nop", "long", "pun", "over") for s in sites)
     if len(sites) != target["places"] or jumps != target["jumps"]:
         print("link:", len(sites), target["places"], jumps, target["jumps"])
 else:
@@ -173,7 +173,7 @@ seen = collections.Counter()
 for addr, rung, reason in sites:
     memory.seek(addr)
     byte = memory.read(1)[0]
-    jump = rung in ("nop", "long", "pun")
+    jump = rung in ("nop", "long", "pun", "over")
     seen["jumps" if jump else "traps"] += 1
     if byte != (0xE9 if jump else 0xCC) or bool(reason) == jump:
         print("%x" % addr, "%02x" % byte, rung, reason)
@@ -188,9 +188,9 @@ for mode in "trap" auto; do
 	is "$mode: list says what stands there" "$(python3 standing.py "$target" "$lib")" "many $most"
 	is "$mode: so does link" "$(python3 standing.py "$target" "$lib" link)" "many $most"
 	like "$mode: in words" "$(ebpfrt list -v -p "$target" "$lib:m_007")" \
-		"bytes, (trap, probed by a trap: EBPFRT_PROBE asks for breaks|jump \((pun|long)\), probed by a jump \((pun|long)\))$"
+		"bytes, (trap, probed by a trap: EBPFRT_PROBE asks for breaks|jump \((pun|long|over)\), probed by a jump \((pun|long|over)\))$"
 	if [ $mode = auto ]; then
-		like "auto: a place of the link" "$(ebpfrt link show -v -p "$target")" "^		0x[0-9a-f]+  jump \((pun|long)\)$"
+		like "auto: a place of the link" "$(ebpfrt link show -v -p "$target")" "^		0x[0-9a-f]+  jump \((pun|long|over)\)$"
 		is "auto: ps knows how many" "$(ebpfrt ps --json | python3 -c '
 import json, sys
 t = json.load(sys.stdin)[0]

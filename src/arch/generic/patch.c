@@ -132,6 +132,12 @@ int arch_jump_stub(const struct arch_patch *p, const u8 *text, u32 follow, u64 s
 	return -EOPNOTSUPP;
 }
 
+bool arch_branches_into(const u8 *code, size_t len, u32 from, u32 to)
+{
+	(void)code, (void)len, (void)from, (void)to;
+	return true;
+}
+
 bool arch_jump_valid(const struct arch_patch *p, const struct arch_jump *j)
 {
 	(void)p, (void)j;

@@ -10,6 +10,10 @@
  * the stack as it was, and those that follow it up to where the jump ends, where they can be: a CPU
  * that has learnt where the jump is begins anew each time it finds others there. It has no state:
  * signals, fork, longjmp and the death of a thread inside are harmless. Pure; process context.
+ *
+ * Where that range is not free the jump may be over the instructions that follow, too, as far as
+ * the stub executes them. Where one of them begins a byte of the displacement is then a break
+ * instruction: who goes on there, or comes there, goes on in the stub.
  */
 #include <errno.h>
 #include <string.h>
@@ -67,8 +71,7 @@ bool arch_jump_executes(const struct arch_patch *p)
 bool arch_jump_range(const struct arch_patch *p, const u8 *text, size_t len, u64 *lo, u64 *hi)
 {
 	u32 chosen = p->len - 1, bits = 8 * MIN(chosen, 4u);
-	s64 first, span = (1ll << bits) - 1;
-	u64 from = p->addr + ARCH_JUMP_LEN;
+	s64 first, span = (1ll << bits) - 1, from = (s64)(p->addr + ARCH_JUMP_LEN);
 
 	if (len < ARCH_JUMP_LEN || !executable_in_stub(p))
 		return false;
@@ -76,16 +79,17 @@ bool arch_jump_range(const struct arch_patch *p, const u8 *text, size_t len, u64
 		first = INT32_MIN;
 	else
 		first = displacement(text) & ~(s32)span;
-	if (first < 0 && from < (u64)-first)
+	/* nothing is on the first page, or below */
+	if (from + first + span < (s64)EBPFRT_PAGE_SIZE)
 		return false;
-	*lo = from + (u64)first;
-	*hi = *lo + (u64)span;
+	*lo = (u64)MAX(from + first, (s64)EBPFRT_PAGE_SIZE);
+	*hi = (u64)(from + first + span);
 	return *hi < 1ull << 47;
 }
 
 /* --- what follows the instruction --- */
 
-/* By its one-byte opcode: moves, sums and comparisons, also of the stack pointer. */
+/* By its one-byte opcode: moves, sums and comparisons, also of the stack pointer, and returns. */
 static bool is_plain_op(const struct arch_insn *in)
 {
 	u8 op = in->opcode;
@@ -97,7 +101,7 @@ static bool is_plain_op(const struct arch_insn *in)
 	if (op == 0xc6 || op == 0xc7)
 		return insn_reg(in) == 0; /* others begin a transaction */
 	return (op >= 0x50 && op <= 0x5f) || op == 0x63 || op == 0x68 || op == 0x6a || op == 0x8d ||
-	       op == 0x90 || (op >= 0xb0 && op <= 0xbf);
+	       op == 0x90 || (op >= 0xb0 && op <= 0xbf) || op == 0xc3;
 }
 
 /* By its opcode behind 0f: no-ops, conditional and widening moves. */
@@ -134,6 +138,34 @@ u32 arch_jump_follows(const struct arch_patch *p, const u8 *text, size_t len)
 		if (at >= len || arch_insn_decode(text + at, len - at, &in) || !is_plain(&in))
 			return 0;
 	return at - p->len;
+}
+
+static bool is_branch(const struct arch_insn *in)
+{
+	u8 op = in->opcode;
+
+	if (in->encoding != INSN_LEGACY)
+		return false;
+	if (in->map == 1)
+		return (op & 0xf0) == 0x80;
+	return in->map == 0 &&
+	       ((op & 0xf0) == 0x70 || (op & 0xfc) == 0xe0 || op == 0xe9 || op == 0xeb);
+}
+
+bool arch_branches_into(const u8 *code, size_t len, u32 from, u32 to)
+{
+	struct arch_insn in;
+
+	for (size_t at = 0; at < len; at += in.len) {
+		s64 target;
+
+		if (arch_insn_decode(code + at, len - at, &in))
+			return true;
+		target = (s64)(at + in.len) + in.imm;
+		if (is_branch(&in) && target > (s64)from && target < (s64)to)
+			return true;
+	}
+	return false;
 }
 
 /* --- the stub --- */
@@ -226,7 +258,8 @@ int arch_jump_stub(const struct arch_patch *p, const u8 *text, u32 follow, u64 s
 		   struct arch_jump *out)
 {
 	bool to_target = p->kind == ARCH_PATCH_JMP || p->kind == ARCH_PATCH_CALL;
-	struct arch_jump j = {.to = stub, .stub = stub};
+	struct arch_jump j = {
+		.to = stub, .stub = stub, .own = (u8)MIN((u32)p->len, (u32)ARCH_JUMP_LEN)};
 	struct stub s = {.at = stub};
 
 	if (!executable_in_stub(p) || put_call(&s, p, entry))

@@ -95,11 +95,29 @@ static bool in_reach(u64 from, u64 to)
 	return to - (from + ARCH_JUMP_LEN) + (1ull << 31) < 1ull << 32;
 }
 
+/* What it is over is in the stub; where one of them begins there is a break. */
+static bool over_valid(const struct arch_patch *p, const struct arch_jump *j)
+{
+	u8 bytes[ARCH_JUMP_LEN];
+
+	if (j->own == MIN((u32)p->len, (u32)ARCH_JUMP_LEN))
+		return !j->inner;
+	arch_jump_bytes(p->addr, j->to, bytes);
+	for (u32 i = 0; i < ARCH_JUMP_LEN; i++)
+		if (j->inner >> i & 1 &&
+		    (bytes[i] != ARCH_BREAK || arch_jump_was(p, j, i) == ARCH_BREAK))
+			return false;
+	return j->own > p->len && j->own <= ARCH_JUMP_LEN && j->own - p->len <= j->follow &&
+	       j->inner >> p->len & 1 && !(j->inner >> j->own) &&
+	       !(j->inner & ((1u << p->len) - 1));
+}
+
 bool arch_jump_valid(const struct arch_patch *p, const struct arch_jump *j)
 {
 	return j->to && j->to < USER_TOP - ARCH_STUB_SIZE && j->stub < USER_TOP - ARCH_STUB_SIZE &&
 	       j->stub_len <= ARCH_STUB_SIZE && j->tail + j->tail_len + j->follow < j->stub_len &&
-	       in_reach(p->addr, j->to) && (j->to == j->stub || in_reach(j->to, j->stub));
+	       in_reach(p->addr, j->to) && (j->to == j->stub || in_reach(j->to, j->stub)) &&
+	       over_valid(p, j);
 }
 
 void arch_jump_bytes(u64 from, u64 to, u8 out[ARCH_JUMP_LEN])

@@ -121,13 +121,13 @@ struct function {
 
 /* Each takes a number in rdi and returns one; the first instruction is the site. */
 static const struct function functions[] = {
-	{"push", 4, {0x57, 0x58, 0xc3, 0x90}}, /* push %rdi; pop %rax; ret */
-	{"push rex", 6, {0x40, 0x57, 0x58, 0xc3, 0x90, 0x90}},
-	{"push imm", 4, {0x6a, 0x7f, 0x58, 0xc3}},	     /* push $127; pop %rax; ret */
+	{"push", 4, {0x57, 0x58, 0xc3, 0x90}, 4}, /* push %rdi; pop %rax; ret */
+	{"push rex", 6, {0x40, 0x57, 0x58, 0xc3, 0x90, 0x90}, 3},
+	{"push imm", 4, {0x6a, 0x7f, 0x58, 0xc3}, 3},	     /* push $127; pop %rax; ret */
 	{"nop", 6, {0x90, 0x48, 0x8d, 0x47, 0x11, 0xc3}, 4}, /* nop; lea 17(%rdi),%rax; ret */
 	{"endbr64", 9, {0xf3, 0x0f, 0x1e, 0xfa, 0x48, 0x8d, 0x47, 5, 0xc3}, 4},
 	{"nop5", 10, {0x0f, 0x1f, 0x44, 0, 0, 0x48, 0x8d, 0x47, 9, 0xc3}},
-	{"mov", 4, {0x48, 0x89, 0xf8, 0xc3}},		  /* mov %rdi,%rax; ret */
+	{"mov", 4, {0x48, 0x89, 0xf8, 0xc3}, 2},	  /* mov %rdi,%rax; ret */
 	{"rip", 8, {0x48, 0x8d, 0x05, 1, 0, 0, 0, 0xc3}}, /* lea 1(%rip),%rax; ret */
 	{"sub rsp", 9, {0x48, 0x83, 0xec, 8, 0x48, 0x83, 0xc4, 8, 0xc3}, 4},
 	{"ret", 5, {0xc3, 0x90, 0x90, 0x90, 0x90}},
@@ -199,6 +199,71 @@ Test(jump, stubs_do_what_the_instructions_do)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(functions); i++)
 		run(&functions[i]);
+}
+
+/* Who meets a break within goes on in the stub as behind the first instruction. */
+Test(jump, the_way_on_from_within)
+{
+	/* push %rdi; mov %rdi,%rax; pop %rdi; ret */
+	static const u8 text[] = {0x57, 0x48, 0x89, 0xf8, 0x5f, 0xc3};
+	u8 *at = code + 0x100;
+	struct arch_patch p;
+	struct arch_jump j;
+	u64 got;
+
+	memset(at, 0xcc, 64);
+	memcpy(at, text, sizeof(text));
+	patch_of(at, 32, (u64)at, &p);
+	cr_assert_eq(arch_jump_stub(&p, at, arch_jump_follows(&p, at, 32),
+				    (u64)entry + ARCH_STUB_SIZE, (u64)entry, &j),
+		     0);
+	memcpy((void *)j.stub, j.bytes, j.stub_len);
+	for (u32 i = 0; i < ARCH_JUMP_LEN; i++)
+		cr_assert_eq(arch_jump_was(&p, &j, i), text[i], "%u", i);
+	__asm__ volatile("lea -256(%%rsp), %%rsp\n push $0\n lea 0f(%%rip), %%rcx\n"
+			 "mov %%rcx, (%%rsp)\n push %%rdi\n jmp *%[to]\n 0:\n"
+			 "lea 256(%%rsp), %%rsp"
+			 : "=&a"(got)
+			 : [to] "r"(arch_jump_inner(&p, &j, 1)), "D"(77ul)
+			 : "cc", "memory", "rcx", "rdx", "rsi", "r8", "r9", "r10", "r11");
+	cr_assert_eq(got, 77);
+}
+
+Test(jump, over_several_only_with_breaks_within)
+{
+	static const u8 text[] = {0x57, 0x48, 0x89, 0xf8, 0x5f, 0xc3};
+	struct arch_patch p;
+	struct arch_jump j, bad;
+
+	patch_of(text, sizeof(text), 0x7f0000000000, &p);
+	cr_assert_eq(arch_jump_stub(&p, text, 4, 0x7f0010000000, 0x7f0010000040, &j), 0);
+	j.to = 0x7f0000000005 - 0x33000000 - 0x34;
+	j.own = ARCH_JUMP_LEN;
+	j.inner = 1 << 1;
+	cr_assert(arch_jump_valid(&p, &j));
+	bad = j;
+	bad.inner |= 1 << 2;
+	cr_assert_not(arch_jump_valid(&p, &bad), "no break is there");
+	bad = j;
+	bad.inner = 0;
+	cr_assert_not(arch_jump_valid(&p, &bad), "who is there would be within");
+	bad = j;
+	bad.own = ARCH_JUMP_LEN + 1;
+	cr_assert_not(arch_jump_valid(&p, &bad));
+	bad = j;
+	bad.follow = 3;
+	cr_assert_not(arch_jump_valid(&p, &bad), "the stub doesn't execute all of it");
+}
+
+Test(jump, branches_into_a_place)
+{
+	/* xor %eax,%eax; 2: inc %edi; jne 2b; ret */
+	static const u8 loop[] = {0x31, 0xc0, 0xff, 0xc7, 0x75, 0xfc, 0xc3};
+
+	cr_assert(arch_branches_into(loop, sizeof(loop), 0, 5));
+	cr_assert_not(arch_branches_into(loop, sizeof(loop), 2, 5), "to its begin");
+	cr_assert_not(arch_branches_into(loop, 4, 0, 5), "there is no branch");
+	cr_assert(arch_branches_into((const u8[]){0x31, 0xc0, 0x06}, 3, 0, 5), "what is that?");
 }
 
 Test(jump, the_site_is_told_from_the_head_of_a_stub)

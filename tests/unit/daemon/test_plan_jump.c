@@ -228,6 +228,50 @@ Test(plan_jump, none_that_a_break_point_leads_to_another)
 	cr_assert(jump(LIB + 0x300, 1, 0x909090b8, LIB - 0x10000, 0, &j));
 }
 
+/* push; mov, whose bytes lead into the library: a break where the mov begins, anything else. */
+Test(plan_jump, over_what_follows)
+{
+	static const u8 text[] = {0x55, 0xba, 1, 0, 0, 0, 0x48, 0x89, 0xe5, 0xc3};
+	struct arch_jump j = {.stub = LIB - 0x10000000}, none = j;
+	u8 bytes[ARCH_JUMP_LEN];
+	struct arch_patch p;
+
+	cr_assert_eq(arch_patch_plan(text, sizeof(text), LIB + 0x100, &p), 0);
+	cr_assert_not(plan_jump(&pads, &maps, 0, &p, text, sizeof(text), &j), "a pun");
+	cr_assert_not(plan_jump_over(&pads, &maps, 0, &p, text, sizeof(text), &none),
+		      "none that the stub doesn't execute");
+	j.follow = 5;
+	cr_assert(plan_jump_over(&pads, &maps, 0, &p, text, sizeof(text), &j));
+	arch_jump_bytes(p.addr, j.to, bytes);
+	cr_assert_eq(bytes[1], ARCH_BREAK);
+	cr_assert_eq(j.own, ARCH_JUMP_LEN);
+	cr_assert_eq(j.inner, 1 << 1);
+	cr_assert(probe_maps_is_free(&maps, j.to, ARCH_JUMP_LEN));
+	cr_assert_neq(plan_pads_sheet(&pads, j.to), 0);
+}
+
+/* In the first 2 GiB: bytes that stay lead above the program, where breaks would lead below it. */
+Test(plan_jump, over_some_of_what_follows)
+{
+	static const u8 text[] = {0x41, 0x57, 0x41, 0x56, 0x41, 0x55, 0x41, 0x54, 0x55, 0xc3};
+	struct arch_jump j = {.stub = 0x4000000, .follow = 4};
+	u8 bytes[ARCH_JUMP_LEN];
+	struct arch_patch p;
+
+	mapping(0, 0x400000, 0x10000, "/bin/program");
+	cr_assert_eq(arch_patch_plan(text, sizeof(text), 0x401000, &p), 0);
+	/* where the pun would lead */
+	mapping(1, 0x41965000, 0x2000, "");
+	cr_assert_not(plan_jump(&pads, &maps, 0, &p, text, sizeof(text), &j));
+	cr_assert(plan_jump_over(&pads, &maps, 0, &p, text, sizeof(text), &j));
+	arch_jump_bytes(p.addr, j.to, bytes);
+	cr_assert_eq(bytes[2], ARCH_BREAK);
+	cr_assert_eq(bytes[4], 0x41, "of the third instruction nothing changes");
+	cr_assert_eq(j.own, 4);
+	cr_assert_eq(j.inner, 1 << 2);
+	cr_assert(!(j.to >> 31));
+}
+
 Test(plan_jump, many_never_share_a_byte)
 {
 	static u64 taken[4000], astray[4000];

@@ -222,6 +222,17 @@ static int function_end(struct probe_elf *elf, u64 addr, u64 *end)
 	return probe_unwind_bounds(elf, addr, &start, end) || start != addr ? -ENOENT : 0;
 }
 
+/* Of what follows the function at @addr, is there another one before @end? */
+static bool another_begins(struct probe_elf *elf, u64 addr, u64 from, u64 end)
+{
+	u64 start, ignored;
+
+	for (u64 at = from; at < end; at++)
+		if (probe_code_bounds(elf, at, &start, &ignored) == 0 && start > addr)
+			return true;
+	return false;
+}
+
 bool probe_branches_into(struct probe_elf *elf, u64 offset, u32 own)
 {
 	_cleanup_free_ u8 *code = NULL;
@@ -229,6 +240,7 @@ bool probe_branches_into(struct probe_elf *elf, u64 offset, u32 own)
 	size_t len;
 
 	if (probe_code_bounds(elf, addr, &start, &end) || end - start > FUNCTION_MAX ||
+	    another_begins(elf, addr, end, addr + own) ||
 	    probe_read_code(elf, start, end - start, &code, &len))
 		return true;
 	return arch_branches_into(code, len, (u32)(addr - start), (u32)(addr - start) + own);

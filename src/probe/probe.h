@@ -199,7 +199,10 @@ int probe_plan(struct probe_elf *elf, u64 offset, u64 addr, const u8 *text, size
 u32 probe_follows(struct probe_elf *elf, u64 offset, const struct arch_patch *p, const u8 *text,
 		  size_t text_len);
 
-/* Does the function around @offset branch into the @own bytes there, but to their begin? */
+/*
+ * Does the function around @offset branch into the @own bytes there, but to their begin, or does
+ * another one begin in them?
+ */
 bool probe_branches_into(struct probe_elf *elf, u64 offset, u32 own);
 
 /*

@@ -25,11 +25,6 @@
 
 #define MULTI_MAX 32768
 
-static void free_elf(struct probe_elf **elf)
-{
-	probe_elf_free(elf);
-}
-
 static const char *base_name(const char *path)
 {
 	const char *slash = strrchr(path, '/');
@@ -517,10 +512,47 @@ static int place_glob(struct probe_elf *elf, const struct spec *spec, struct pla
 	return err;
 }
 
+/*
+ * Files that have been opened stay so until the command ends: each program in each of many
+ * processes asks for the same few, and to read the symbols takes longer than all the rest.
+ */
+#define KEPT 16u
+static struct kept {
+	struct stat st;
+	struct probe_elf *elf;
+} kept[KEPT];
+static u32 nkept;
+
+static bool is_same(const struct stat *a, const struct stat *b)
+{
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
+	       a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
+}
+
+static int open_kept(const char *path, const struct stat *st, struct probe_elf **out,
+		     char why[PROBE_WHY_MAX])
+{
+	struct kept *k;
+	int err;
+
+	for (u32 i = 0; i < MIN(nkept, KEPT); i++)
+		if (is_same(&kept[i].st, st)) {
+			*out = kept[i].elf;
+			return 0;
+		}
+	err = probe_elf_open(path, out, why);
+	if (err)
+		return err;
+	k = &kept[nkept++ % KEPT];
+	probe_elf_free(&k->elf);
+	*k = (struct kept){*st, *out};
+	return 0;
+}
+
 int spec_resolve(const struct spec *spec, const struct spec_scope *scope, struct place *out,
 		 char why[SPEC_WHY_MAX])
 {
-	_cleanup_(free_elf) struct probe_elf *elf = NULL;
+	struct probe_elf *elf = NULL;
 	struct place place = {0};
 	char reason[PROBE_WHY_MAX] = "";
 	struct stat st;
@@ -536,7 +568,7 @@ int spec_resolve(const struct spec *spec, const struct spec_scope *scope, struct
 	place.dev = st.st_dev;
 	place.ino = st.st_ino;
 	snprintf(place.name, sizeof(place.name), "%s", spec->func);
-	err = probe_elf_open(place.path, &elf, reason);
+	err = open_kept(place.path, &st, &elf, reason);
 	if (err) {
 		snprintf(why, SPEC_WHY_MAX, "%s", reason);
 		return err;

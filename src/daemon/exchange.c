@@ -64,6 +64,7 @@ static void exchange_free(struct exchange *x)
 	loop_del(&x->t->d->loop, &x->report);
 	inject_finish(&x->inj);
 	plan_deinit(&x->plan);
+	want_over(x);
 	if (x->call_dir >= 0)
 		close(x->call_dir);
 	while (!list_empty(&x->queue))
@@ -670,6 +671,7 @@ static struct exchange *exchange_new(struct target *t)
 	x->sock.fd = x->report.fd = x->call_dir = -1;
 	x->inj = (struct inject)INJECT_INIT;
 	list_init(&x->queue);
+	list_init(&x->in_line);
 	loop_timer_init(&x->timer, on_silence);
 	t->x = x;
 	return x;

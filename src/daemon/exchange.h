@@ -38,6 +38,8 @@ struct exchange {
 	struct loop_timer timer;
 	struct inject inj;
 	struct plan plan;
+	struct list_head in_line; /* while it waits for others to be planned */
+	bool working;		  /* its plan is being made */
 	struct want *wants;
 	u32 nwants;
 	struct list_head queue; /* the first one is sent and not yet acknowledged */
@@ -93,6 +95,8 @@ void inner_forget(struct target *t); /* the agent has nothing */
 
 /* want.c: plan what is wanted; without that, go on at once. May end the exchange. */
 int want_start(struct exchange *x);
+/* Its plan is over, or is not wanted any more. Idempotent. */
+void want_over(struct exchange *x);
 /*
  * A library that comes and goes was not where it had just been: the link is planned once more after
  * this exchange, a few times. False: not this link, or not again.

@@ -195,14 +195,31 @@ static void note_pending(struct target *t)
 	}
 }
 
+#define WORKERS 8u /* plans that are made at a time */
+static u32 nworking;
+static struct list_head line = LIST_HEAD_INIT(line); /* of exchanges whose turn will come */
+static struct loop_timer turn;
+
 /* What workers found out about files, for the next ones: the newest SCANS_KEPT. */
 #define SCANS_KEPT 32u
 static struct plan_scan scans[SCANS_KEPT];
 static u32 nscans, next_scan;
 
+/* By a worker that was at work at the same time. */
+static bool is_known(const struct plan_scan *scan)
+{
+	for (u32 i = 0; i < nscans; i++)
+		if (scans[i].file.ino == scan->file.ino && scans[i].file.dev == scan->file.dev &&
+		    scans[i].ctime_ns == scan->ctime_ns)
+			return true;
+	return false;
+}
+
 static void remember_scans(const struct plan_out *o)
 {
 	for (u32 i = 0; i < o->nscans; i++) {
+		if (is_known(&o->scans[i]))
+			continue;
 		scans[next_scan] = o->scans[i];
 		scans[next_scan].n = MIN(scans[next_scan].n, PLAN_SYSCALL_SITES);
 		next_scan = (next_scan + 1) % SCANS_KEPT;
@@ -240,6 +257,7 @@ static void plan_done(struct plan *p)
 	struct plan_out *o = p->out;
 	struct target *t = x->t;
 
+	want_over(x);
 	o->why[sizeof(o->why) - 1] = 0;
 	if (target_executed(t)) {
 		exchange_fail(x, -ESRCH,
@@ -341,7 +359,48 @@ static int start_worker(struct exchange *x)
 	x->plan.out->narenas = MIN(t->narenas, PLAN_ARENAS);
 	for (u32 i = 0; i < x->plan.out->narenas; i++)
 		x->plan.out->arenas[i] = t->arenas[i];
-	return plan_start(&x->plan, &job, plan_done);
+	err = plan_start(&x->plan, &job, plan_done);
+	x->working = !err;
+	nworking += x->working;
+	return err;
+}
+
+/*
+ * Where many processes are attached to at once each worker would look through the same C library:
+ * those behind the first ones know what is in it. Who came by itself is waiting: it doesn't.
+ */
+static bool has_to_wait(struct exchange *x)
+{
+	if (nworking < WORKERS || x->sock.fd >= 0)
+		return false;
+	list_add_tail(&x->in_line, &line);
+	return true;
+}
+
+static void on_turn(struct loop_timer *timer)
+{
+	while (nworking < WORKERS && !list_empty(&line)) {
+		struct exchange *x = list_entry(line.next, struct exchange, in_line);
+		int err = want_start(x);
+
+		if (err)
+			exchange_fail(x, err, "cannot plan the probes in process %d: %s", x->t->pid,
+				      strerror(-err));
+	}
+}
+
+void want_over(struct exchange *x)
+{
+	list_del_init(&x->in_line);
+	if (!x->working)
+		return;
+	x->working = false;
+	nworking--;
+	if (list_empty(&line))
+		return;
+	if (!turn.fn)
+		loop_timer_init(&turn, on_turn);
+	loop_timer_arm(&x->t->d->loop, &turn, 0);
 }
 
 /* Plan what is wanted; without that, go on at once. May end the exchange. */
@@ -349,6 +408,7 @@ int want_start(struct exchange *x)
 {
 	struct target *t = x->t;
 
+	list_del_init(&x->in_line);
 	/* an agent that came by itself while a debugger is there */
 	x->nwants = t->asleep && x->sock.fd >= 0 ? 0 : count_wants(t);
 	x->drop_all = t->drop_all;
@@ -357,5 +417,5 @@ int want_start(struct exchange *x)
 		planned(x);
 		return 0;
 	}
-	return start_worker(x);
+	return has_to_wait(x) ? 0 : start_worker(x);
 }

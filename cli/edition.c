@@ -45,8 +45,7 @@ static bool names_types(const struct object *obj)
 	return false;
 }
 
-/* Is anything in it made for one file: a relocated program, or one that is told types? */
-static bool differs_by_file(const struct object *obj)
+bool object_differs_by_file(const struct object *obj)
 {
 	for (u32 i = 0; i < obj->nattachments; i++) {
 		if (obj->attachments[i].spec.typed)
@@ -61,7 +60,8 @@ static int find_edition(const struct object *obj, const struct place *place)
 	for (u32 i = 0; i < obj->neditions; i++) {
 		const struct edition *ed = &obj->editions[i];
 
-		if (!differs_by_file(obj) || (ed->dev == place->dev && ed->ino == place->ino))
+		if (!object_differs_by_file(obj) ||
+		    (ed->dev == place->dev && ed->ino == place->ino))
 			return (int)i;
 	}
 	return -1;

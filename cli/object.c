@@ -247,6 +247,30 @@ static int resolve_in(struct object *obj, u32 prog, const struct spec *spec,
 	return err;
 }
 
+#define VERSIONS_MAX 16u /* of one library in a process */
+
+/* From the @nth file of that name on that @pid has mapped. */
+static void resolve_more(struct object *obj, u32 prog, const struct spec *spec, pid_t pid, u32 nth)
+{
+	struct spec_scope scope = {.pid = pid, .mapped = true, .nth = nth};
+	char why[SPEC_WHY_MAX], path[PATH_MAX];
+
+	for (; scope.nth < VERSIONS_MAX && !spec_find_file(spec->path, &scope, path, why);
+	     scope.nth++)
+		resolve_in(obj, prog, spec, &scope);
+}
+
+/* A process may have several versions of a library. */
+static int resolve_all(struct object *obj, u32 prog, const struct spec *spec,
+		       const struct spec_scope *scope)
+{
+	int err = resolve_in(obj, prog, spec, scope);
+
+	if (!err && scope->pid)
+		resolve_more(obj, prog, spec, scope->pid, 1);
+	return err;
+}
+
 /* @text: its section, or the SPEC that --prog gave in its place. */
 static int refuse_type(const struct object *obj, const struct object_prog *prog, const char *text)
 {
@@ -280,7 +304,7 @@ static int resolve_program(struct object *obj, u32 i, const struct object_opts *
 		return 0;
 	}
 	for (u32 s = 0; !err && s < nscopes; s++)
-		err = resolve_in(obj, i, &spec, &scopes[s]);
+		err = resolve_all(obj, i, &spec, &scopes[s]);
 	return err;
 }
 
@@ -794,17 +818,17 @@ static void drop_failed(struct object *obj, u32 first)
 
 static void find_more(struct object *obj, const struct object_opts *opts, pid_t pid)
 {
-	const struct spec_scope scope = {.pid = pid, .mapped = true};
 	char why[SPEC_WHY_MAX];
 	struct spec spec;
 
 	for (u32 i = 0; i < obj->nprogs; i++) {
 		const struct object_prog *prog = &obj->progs[i];
 
-		if (object_is_wanted(prog, opts) &&
-		    !spec_parse(object_spec(prog, opts), &spec, why) && spec.kind != SPEC_OTHER &&
-		    spec.kind != SPEC_NONE)
-			resolve_in(obj, i, &spec, &scope);
+		if (!object_is_wanted(prog, opts) ||
+		    spec_parse(object_spec(prog, opts), &spec, why) || spec.kind == SPEC_OTHER ||
+		    spec.kind == SPEC_NONE)
+			continue;
+		resolve_more(obj, i, &spec, pid, 0);
 	}
 }
 
@@ -821,7 +845,9 @@ u32 object_extend(struct object *obj, const struct object_opts *opts, pid_t pid)
 		return 0;
 	if (obj->nscopes < OPT_LIST_MAX)
 		obj->scopes[obj->nscopes++] = (struct spec_scope){.pid = pid};
-	err = object_open(obj, opts);
+	err = ebpfrt_batch_begin(); /* nothing before is to wait for the process, which waits */
+	if (!err)
+		err = object_open(obj, opts);
 	if (!err)
 		err = object_load(obj, opts);
 	if (!err)
@@ -830,6 +856,7 @@ u32 object_extend(struct object *obj, const struct object_opts *opts, pid_t pid)
 		return obj->nattachments - first;
 	out_warn("%s is not probed in process %d", obj->attachments[first].place.path, pid);
 	drop_from(obj, first);
+	ebpfrt_batch_end();
 	for (u32 i = was; i < obj->neditions; i++)
 		obj->editions[i].failed = true;
 	return 0;

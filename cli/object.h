@@ -151,6 +151,8 @@ int object_detach(struct object *obj);
 
 /* edition.c: an edition for each file that has none yet. */
 int editions_assign(struct object *obj);
+/* Is anything in it made for one file: a relocated program, or one that is told types? */
+bool object_differs_by_file(const struct object *obj);
 /* Is program @prog one of edition @edition's? */
 bool edition_has_program(const struct object *obj, u32 edition, u32 prog,
 			 const struct object_opts *opts);

@@ -120,8 +120,21 @@ static bool is_repeated(const struct probe_maps *maps, size_t i)
 	return false;
 }
 
-/* 1 found, 0 not mapped, -errno. */
-static int find_mapped(const char *name, pid_t pid, char *path, char *why)
+/* Of mapping @i, the first of its file: is it called so, or does it say that it is (@so)? */
+static bool is_wanted(const struct probe_maps *maps, size_t i, const char *name, pid_t pid, bool so)
+{
+	const struct probe_mapping *m = &maps->v[i];
+	char path[PATH_MAX], why[SPEC_WHY_MAX];
+
+	if (!m->path || m->path[0] != '/' || is_repeated(maps, i))
+		return false;
+	if (is_called(base_name(m->path), name))
+		return !so;
+	return so && !m->deleted && !reach(m, pid, path, why) && has_soname(path, name);
+}
+
+/* The @nth of them: 1 found, 0 not mapped, -errno. */
+static int find_mapped(const char *name, pid_t pid, u32 nth, char *path, char *why)
 {
 	struct probe_maps maps = {0};
 	int found = 0, err = probe_maps_read(pid, &maps);
@@ -133,21 +146,13 @@ static int find_mapped(const char *name, pid_t pid, char *path, char *why)
 			 strerror(-err));
 		return err;
 	}
-	for (size_t i = 0; i < maps.n && !found; i++) {
-		const struct probe_mapping *m = &maps.v[i];
-
-		if (m->path && m->path[0] == '/' && is_called(base_name(m->path), name)) {
-			found = reach(m, pid, path, why);
+	for (int so = 0; so < 2 && !found; so++) {
+		for (size_t i = 0; i < maps.n && !found; i++) {
+			if (!is_wanted(&maps, i, name, pid, so) || nth--)
+				continue;
+			found = reach(&maps.v[i], pid, path, why);
 			found = found ? found : 1;
 		}
-	}
-	for (size_t i = 0; i < maps.n && !found; i++) {
-		const struct probe_mapping *m = &maps.v[i];
-
-		if (!m->path || m->path[0] != '/' || is_repeated(&maps, i) || m->deleted ||
-		    reach(m, pid, path, why) || !has_soname(path, name))
-			continue;
-		found = 1;
 	}
 	probe_maps_free(&maps);
 	return found;
@@ -293,7 +298,7 @@ int spec_find_file(const char *name, const struct spec_scope *scope, char *path,
 
 	if (scope->mapped && (!*name || strchr(name, '/')))
 		return -ENOENT;
-	if (is_exe_name(name, scope))
+	if (!scope->nth && is_exe_name(name, scope))
 		return find_exe(scope, path, why);
 	if (strchr(name, '/')) {
 		if (realpath(name, path))
@@ -302,7 +307,7 @@ int spec_find_file(const char *name, const struct spec_scope *scope, char *path,
 		return -errno;
 	}
 	if (scope->pid) {
-		found = find_mapped(name, scope->pid, path, why);
+		found = find_mapped(name, scope->pid, scope->nth, path, why);
 		if (found)
 			return found < 0 ? found : 0;
 	}

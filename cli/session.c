@@ -260,8 +260,12 @@ static void extend(struct session *s, pid_t pid)
 
 static void extend_all(struct session *s)
 {
-	for (u32 i = 0; s->opts && !s->over && i < s->nchanged; i++)
-		extend(s, s->changed[i]);
+	for (u32 i = 0; i < s->nchanged; i++) {
+		if (s->opts && !s->over)
+			extend(s, s->changed[i]);
+		if (s->waited_for)
+			ebpfrt_modules_settled(s->changed[i]);
+	}
 	s->nchanged = 0;
 }
 
@@ -304,6 +308,15 @@ static int watch_targets(struct session *s)
 	return 0;
 }
 
+/* What comes later and needs an edition of its own is not to run before that is there. */
+static void wait_for_us(struct session *s)
+{
+	for (u32 i = 0; s->opts && i < s->nobjs; i++)
+		s->waited_for |= object_differs_by_file(s->objs[i]);
+	if (s->waited_for)
+		s->waited_for = !ebpfrt_modules_wait(1);
+}
+
 static int watch_all(struct session *s)
 {
 	int err;
@@ -323,6 +336,8 @@ static int watch_all(struct session *s)
 		err = watch(s, perf_buffer__epoll_fd(s->perf[i]), WHO_PERF + i);
 	if (!err && s->child)
 		err = watch(s, s->child_fd, WHO_CHILD);
+	if (!err)
+		wait_for_us(s);
 	return err ? err : watch_targets(s);
 }
 
@@ -481,6 +496,11 @@ static void on_event(const struct ebpfrt_event *ev, void *cookie)
 		break;
 	case EBPFRT_EVENT_MODULES:
 		on_modules(s, ev->pid);
+		break;
+	case EBPFRT_EVENT_LATE:
+		out_warn("process %d was not held any longer: what its new program or libraries "
+			 "called before their probes were there was missed",
+			 ev->pid);
 		break;
 	case EBPFRT_EVENT_TARGET_END:
 		out_debug("process %d has ended", ev->pid);

@@ -45,6 +45,7 @@ struct session {
 	} targets[OPT_LIST_MAX];
 	pid_t *changed; /* processes that have other files than before */
 	u32 nchanged;
+	bool waited_for; /* they don't go on before we have looked at them */
 	u32 alive, left; /* targets that are not done; that were detached */
 	bool ended;	 /* what was traced has */
 	bool over, daemon_gone;

@@ -68,6 +68,7 @@ struct spec_scope {
 	pid_t pid;	 /* 0: none */
 	const char *exe; /* of the command; NULL: none */
 	bool mapped;	 /* only what the process has mapped, and no executable */
+	u32 nth;	 /* with it: not the first file of that name, but so many later */
 };
 
 /*

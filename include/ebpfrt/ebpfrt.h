@@ -172,6 +172,8 @@ enum ebpfrt_event_type {
 				 more to attach to */
 	EBPFRT_EVENT_ASLEEP,  /* pid is under a debugger, and its probes sleep; or, with link, they
 				 are awake again: text */
+	EBPFRT_EVENT_LATE,    /* pid, with its new program or libraries, has not been waited for any
+				 longer */
 };
 struct ebpfrt_event {
 	enum ebpfrt_event_type type;
@@ -201,6 +203,15 @@ EBPFRT_API int ebpfrt_log_flush(unsigned int timeout_ms);
  * Negative errno when not connected.
  */
 EBPFRT_API int ebpfrt_event_fd(void);
+
+/*
+ * From now on (@on) a process that has a new program or other libraries waits, up to a second,
+ * before it executes any of that: until EBPFRT_EVENT_MODULES has been heard, whatever there is more
+ * to attach is attached, in a batch, and ebpfrt_modules_settled() called with its pid. Only for who
+ * looks for events all the time. 0 or negative errno.
+ */
+EBPFRT_API int ebpfrt_modules_wait(int on);
+EBPFRT_API int ebpfrt_modules_settled(pid_t pid);
 
 /*
  * Call @fn for every event that has arrived; don't wait. Number of events, or negative errno

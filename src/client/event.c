@@ -62,6 +62,22 @@ __export int ebpfrt_event_fd(void)
 	return fd >= 0 ? fd : client_fail(fd, "not connected to the daemon");
 }
 
+__export int ebpfrt_modules_wait(int on)
+{
+	u32 v = on != 0;
+	int err = client_request(MSG_HOLD, &v, sizeof(v), NULL, "cannot have processes wait");
+
+	return err < 0 ? err : 0;
+}
+
+__export int ebpfrt_modules_settled(pid_t pid)
+{
+	s32 v = pid;
+	int err = client_request(MSG_SETTLED, &v, sizeof(v), NULL, "cannot go on");
+
+	return err < 0 ? err : 0;
+}
+
 static int dispatch_lines(const struct frame *f, event_fn fn, void *cookie)
 {
 	size_t at = 0;
@@ -114,6 +130,7 @@ static int dispatch_event(const struct frame *f, event_fn fn, void *cookie)
 		[MSG_EVENT_UNFOLLOWED] = EBPFRT_EVENT_UNFOLLOWED,
 		[MSG_EVENT_ASLEEP] = EBPFRT_EVENT_ASLEEP,
 		[MSG_EVENT_MODULES] = EBPFRT_EVENT_MODULES,
+		[MSG_EVENT_LATE] = EBPFRT_EVENT_LATE,
 	};
 	struct ebpfrt_event ev = {0};
 	_cleanup_free_ char *why = NULL;

@@ -24,6 +24,7 @@
 #include "base/cleanup.h"
 #include "core/run/map/ringbuf.h"
 #include "daemon/daemon.h"
+#include "daemon/hold.h"
 
 #define OUT_MAX 64u
 #define TELL_MAX 65536u
@@ -75,6 +76,7 @@ void client_free(struct client *c)
 	}
 	while (!list_empty(&c->out))
 		out_free(list_entry(c->out.next, struct client_out, node));
+	hold_no_longer(c);
 	participant_dead(d, c->participant);
 	owned_maps_reap(c);
 	ebpf_owner_drop_all(&c->owner);
@@ -307,6 +309,8 @@ static bool dispatch(struct client *c, struct frame *f)
 		[MSG_STATUS] = status,
 		[MSG_RELEASED] = session_released_request,
 		[MSG_SHUTDOWN] = shut_down,
+		[MSG_HOLD] = hold_request,
+		[MSG_SETTLED] = hold_settled_request,
 	};
 
 	if (f->hdr.type == MSG_BPF)

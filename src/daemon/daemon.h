@@ -143,6 +143,7 @@ struct client {
 	bool hello, owns_daemon, dying;
 	bool interpret; /* its programs get no machine code */
 	bool batching;
+	bool holds; /* wants to look at a process before it goes on (hold.h) */
 	u32 busy; /* an unanswered request: no further one is read */
 	bool log, log_all;
 	u32 log_lost;

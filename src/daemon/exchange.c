@@ -24,6 +24,7 @@
 
 #include "base/cleanup.h"
 #include "daemon/exchange.h"
+#include "daemon/hold.h"
 
 #define RETRIES_MAX 8u
 /*
@@ -694,9 +695,14 @@ void exchange_greeted(struct exchange *x, int fd)
 
 void exchange_start(struct target *t)
 {
-	struct exchange *x = exchange_new(t);
+	struct exchange *x;
 	int err;
 
+	if (t->hold) {
+		hold_end(t);
+		return;
+	}
+	x = exchange_new(t);
 	if (x && call_memory_denied(t) && callable(t)) {
 		x->greets = true;
 		call(x);

@@ -14,6 +14,7 @@
 
 #include "base/cleanup.h"
 #include "daemon/exchange.h"
+#include "daemon/hold.h"
 
 #define HELLO_TIMEOUT_NS (2ull * 1000000000)
 
@@ -223,6 +224,12 @@ static void take_memory(struct target *t, int *mem)
 	t->mem = TAKE_FD(*mem);
 }
 
+/* As for whoever is told of MSG_EVENT_MODULES there may be more to do first. */
+static bool may_hold(const struct agent_hello *h)
+{
+	return h->reason == AGENT_START || h->reason == AGENT_MODULES;
+}
+
 static void on_greeting(struct loop_source *s, u32 events)
 {
 	struct greeter *g = container_of(s, struct greeter, src);
@@ -252,7 +259,7 @@ static void on_greeting(struct loop_source *s, u32 events)
 	take_memory(t, &mem);
 	if (h.reason == AGENT_CALLED && t->x->greets)
 		exchange_greeted(t->x, fd);
-	else
+	else if (!may_hold(&h) || !hold_begin(t, fd, &h))
 		exchange_serve(t, fd, &h);
 }
 

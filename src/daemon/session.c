@@ -14,6 +14,7 @@
 
 #include "base/cleanup.h"
 #include "daemon/exchange.h"
+#include "daemon/hold.h"
 
 /* --- waiting for several targets ---------------------------------------------------------------
  */
@@ -660,6 +661,7 @@ static void batch_end(struct client *c, struct group *g)
 		a->in_batch = true;
 		g->detaching = false;
 	}
+	hold_no_longer(c); /* they are what a process was held for */
 	wait_for_all(g);
 }
 
@@ -690,8 +692,10 @@ void session_released_request(struct client *c, const struct frame *f)
 		return;
 	g->detaching = true;
 	handle_reap(c->d);
-	if (!c->batching)
+	if (!c->batching) {
+		hold_no_longer(c);
 		wait_for_all(g);
+	}
 	group_put(g);
 }
 

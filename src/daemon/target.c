@@ -15,6 +15,7 @@
 
 #include "base/cleanup.h"
 #include "base/hash.h"
+#include "daemon/hold.h"
 
 #define TARGETS_MAX 1024u
 #define LOOK_NS (500ull * 1000000)
@@ -384,6 +385,8 @@ static void on_retry(struct loop_timer *timer)
 {
 	struct target *t = container_of(timer, struct target, retry);
 
+	if (t->hold)
+		return; /* what there is to do is done then */
 	if (!t->x && target_has_work(t))
 		exchange_start(t);
 	else if (!t->x)
@@ -526,6 +529,7 @@ void target_free(struct target *t)
 	/* its last lines are for those who watch it */
 	trace_drain(d);
 	t->gone = true;
+	hold_forget(t);
 	exchange_abort(t);
 	loop_timer_stop(&d->loop, &t->retry);
 	loop_timer_stop(&d->loop, &t->restore);

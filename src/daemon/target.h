@@ -134,6 +134,7 @@ struct target {
 	struct list_head links;	   /* struct tlink */
 	struct list_head open;	   /* of them, those that are wanted, in the air or to be updated */
 	struct tlink *next_open;   /* where the next one is looked for first, or NULL */
+	struct hold *hold;	   /* of the agent that is there; NULL: none (hold.h) */
 	u32 nreturns;		   /* of the links, those that want returns */
 	struct list_head leaving;  /* struct leaving, see tally.c */
 	struct list_head waiters;  /* struct waiter */

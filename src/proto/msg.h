@@ -59,6 +59,9 @@ enum msg_type {
 	 */
 	MSG_RELEASED,
 	MSG_SITE_LIST, /* struct msg_link_query -> struct msg_site_info[] : what stands where */
+	MSG_HOLD,      /* u32 on: a process of the session that has a new program or other libraries
+			  waits, for a while, until MSG_SETTLED */
+	MSG_SETTLED,   /* s32 pid: whatever MSG_EVENT_MODULES was a reason for is done */
 	MSG_TYPES      /* one more than the last */
 };
 
@@ -263,6 +266,7 @@ enum msg_event_what {
 	MSG_EVENT_UNFOLLOWED,	 /* it has executed .link programs that are not followed */
 	MSG_EVENT_ASLEEP,	 /* its probes sleep, or (.link) are awake again */
 	MSG_EVENT_MODULES,	 /* it has a new program, or other libraries */
+	MSG_EVENT_LATE,		 /* it has gone on before that was settled */
 };
 
 struct msg_event {

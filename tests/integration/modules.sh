@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # One object, several files with types of their own: each program reads those of the file it is in, in every version at once.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
-plan 59
+plan 74
 
 o=$bin/modules.bpf.o
 m=$bin/mod
@@ -105,6 +105,76 @@ wait $run_child
 is "later: so is its end" "$?" 0
 like "later: what it read is right" "$(cat results)" "^@seen\[$app1\]: { \"value\": 1007, \"weight\": 70, \"own\": 6, \"caller\": 70,"
 like "later: said" "$(cat later.err)" "on_item +uprobe .*v2/libmod.so.1.2.0:item_use  attached"
+
+# --- whose first call comes before anybody could wait for it
+printf '5 50\n0 0\n7 70\n' >line
+ebpfrt run -o results -P "$o" -- "$m/app1" "$m/app2" <line >first.out 2>first.err
+is "first: it does what it does" "$(grep -c used first.out)" 2
+# on a machine that is slow enough it is missed, and that is said
+like "first: its first call is read, and right" "$(cat results first.err)" \
+	'"value": 1007, "weight": 70, "own": 6, "caller": 70,|was not held any longer'
+
+# --- who is to look at it doesn't: it goes on, and that is said
+rm -f later.in later.out
+mkfifo later.in later.out
+ebpfrt run -o results -P "$o" -- "$m/app1" "$m/app2" <later.in >later.out 2>later.err &
+run_child=$!
+exec 3>later.in 4<later.out
+read -r _ app1 <&4
+use1 5 50
+kill -STOP $run_child
+echo "0 0" >&3
+read -r word _ <&4
+is "late: it goes on" "$word" ready
+use1 7 70
+is "late: it is as ever" "$answer" used
+kill -CONT $run_child
+said_late() {
+	grep -q "^ebpfrt: warning: process $app1 was not held any longer: what its new program or libraries called before their probes were there was missed" later.err
+}
+until_true said_late && ok "late: said" || not_ok "late: said" "$(cat later.err)"
+exec 3>&- 4<&-
+wait $run_child
+is "late: so is its end" "$?" 0
+
+# --- another version, loaded by a process that runs
+for how in run attach before; do
+	printf '5 50\n-1 0\n7 70\n' >line
+	if [ $how = run ]; then
+		ebpfrt -v run -o results -P "$o" -- "$m/app1" "$m/v2/libmod.so.1" <line >loads.out 2>loads.err
+		out=$(cat results)
+	else
+		rm -f app1.in app1.out
+		mkfifo app1.in app1.out
+		"$m/app1" "$m/v2/libmod.so.1" <app1.in >app1.out &
+		exec 3>app1.in 4<app1.out
+		read -r _ app1 <&4
+		if [ $how = before ]; then
+			echo "-1 0" >&3
+			until_true grep -q 'v2/libmod.so.1.2.0' "/proc/$app1/maps" || not_ok "$how: it is loaded"
+			echo "7 70" >line
+			echo used >loads.out
+		else
+			: >loads.out
+		fi
+		attach_start -v -p "$app1" "$o"
+		cat line >&3
+		[ $how = before ] || {
+			read -r answer <&4
+			echo "$answer" >>loads.out
+		}
+		read -r answer <&4
+		echo "$answer" >>loads.out
+		attach_stop INT
+		exec 3>&- 4<&-
+		out=$(cat attach.out)
+		cp attach.err loads.err
+	fi
+	is "loaded later, $how: it does what it does" "$(grep -c used loads.out)" 2
+	like "loaded later, $how: its first call is read, and right" "$out $(cat loads.err)" \
+		'"value": 1007, "weight": 70, "own": 8, "caller": 70,|was not held any longer'
+	like "loaded later, $how: said" "$(cat loads.err)" "on_item +uprobe .*v2/libmod.so.1.2.0:item_use  (attached|pending)"
+done
 
 mkfifo later2.in later2.out
 ebpfrt run -o results -P "$o" -- "$m/app1" "$m/app3" "$m/app3" <later2.in >later2.out 2>later.err &

@@ -113,7 +113,8 @@ Test(event, events_by_their_numbers)
 {
 	static const enum ebpfrt_event_type want[] = {
 		EBPFRT_EVENT_TARGET_END,  EBPFRT_EVENT_LINK_ATTACHED, EBPFRT_EVENT_LINK_FAILED,
-		EBPFRT_EVENT_TARGET_LEFT, EBPFRT_EVENT_LINK_DETACHED, [7] = EBPFRT_EVENT_MODULES};
+		EBPFRT_EVENT_TARGET_LEFT, EBPFRT_EVENT_LINK_DETACHED, [7] = EBPFRT_EVENT_MODULES,
+		[8] = EBPFRT_EVENT_LATE};
 
 	for (u32 i = 0; i < ARRAY_SIZE(want); i++) {
 		if (i == 5 || i == 6)
@@ -180,7 +181,7 @@ Test(event, probes_that_sleep)
 
 Test(event, what_a_newer_daemon_says_is_passed_over)
 {
-	struct msg_event e = {.what = MSG_EVENT_MODULES + 1, .pid = 100};
+	struct msg_event e = {.what = MSG_EVENT_LATE + 1, .pid = 100};
 
 	cr_assert_eq(dispatch(MSG_EVENT, &e, sizeof(e)), 0);
 	e.what = 0;

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* See hold.h. */
+#include "daemon/hold.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+
+#define HOLD_NS (1ull * 1000000000) /* less than AGENT_TIMEOUT_MS */
+
+struct hold {
+	struct target *t;
+	int fd;
+	u32 waiting; /* for so many clients */
+	struct agent_hello hello;
+	struct loop_timer timer;
+};
+
+static u32 holders(const struct target *t)
+{
+	const struct client *c;
+	u32 n = 0;
+
+	list_for_each_entry (c, &t->d->clients, node)
+		n += c->hello && c->holds && !c->dying && target_has(t, c->session);
+	return n;
+}
+
+/* The descriptor, or -1; it is held no longer. */
+static int take(struct target *t, struct agent_hello *hello)
+{
+	struct hold *h = t->hold;
+	int fd = h ? h->fd : -1;
+
+	if (!h)
+		return -1;
+	*hello = h->hello;
+	loop_timer_stop(&t->d->loop, &h->timer);
+	t->hold = NULL;
+	free(h);
+	return fd;
+}
+
+void hold_end(struct target *t)
+{
+	struct agent_hello hello;
+	int fd = take(t, &hello);
+
+	if (fd >= 0)
+		exchange_serve(t, fd, &hello);
+}
+
+void hold_forget(struct target *t)
+{
+	struct agent_hello hello;
+	int fd = take(t, &hello);
+
+	if (fd >= 0)
+		close(fd);
+}
+
+static void on_late(struct loop_timer *timer)
+{
+	struct hold *h = container_of(timer, struct hold, timer);
+
+	log_line("process %d: not all of its clients have looked at it in time", h->t->pid);
+	target_event(h->t->d, h->t, MSG_EVENT_LATE, 0, 0, NULL);
+	hold_end(h->t);
+}
+
+bool hold_begin(struct target *t, int fd, const struct agent_hello *hello)
+{
+	const u32 n = t->x || t->hold ? 0 : holders(t);
+	struct hold *h = n ? calloc(1, sizeof(*h)) : NULL;
+
+	if (!h)
+		return false;
+	*h = (struct hold){.t = t, .fd = fd, .waiting = n, .hello = *hello};
+	loop_timer_init(&h->timer, on_late);
+	loop_timer_arm(&t->d->loop, &h->timer, HOLD_NS);
+	t->hold = h;
+	return true;
+}
+
+static void settle(struct target *t)
+{
+	if (t->hold && --t->hold->waiting == 0)
+		hold_end(t);
+}
+
+void hold_no_longer(struct client *c)
+{
+	struct target *t;
+
+	if (!c->holds)
+		return;
+again: /* what begins may free any of the list */
+	list_for_each_entry (t, &c->d->targets, node)
+		if (t->hold && target_has(t, c->session)) {
+			hold_end(t);
+			goto again;
+		}
+}
+
+void hold_request(struct client *c, const struct frame *f)
+{
+	u32 on = 0;
+
+	if (f->len >= sizeof(on))
+		memcpy(&on, f->body, sizeof(on));
+	if (!on)
+		hold_no_longer(c);
+	c->holds = on;
+	client_reply(c, &f->hdr, 0, NULL, 0, NULL, 0, NULL);
+}
+
+void hold_settled_request(struct client *c, const struct frame *f)
+{
+	struct target *t;
+	s32 pid = 0;
+
+	if (f->len >= sizeof(pid))
+		memcpy(&pid, f->body, sizeof(pid));
+	client_reply(c, &f->hdr, 0, NULL, 0, NULL, 0, NULL);
+	t = target_by_pid(c->d, pid);
+	if (t && c->holds && target_has(t, c->session))
+		settle(t);
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Exchanges that wait until the clients have looked at what the process has become.
+ *
+ * Model: an agent that comes by itself, as the program or its libraries are others than before, is
+ * blocked in its exchange. Clients that asked for it are told of the change first, and attach what
+ * there is more to attach; when each has said that it is done, or after a while, the exchange
+ * begins, with all of it. So nothing is executed there before its probes are.
+ *
+ * Rules: whoever is waited for must not wait for the target: what has the daemon wait for the held
+ * process ends the hold, as does everything else that begins an exchange there.
+ */
+#pragma once
+
+#include "daemon/exchange.h"
+
+/*
+ * Hold the agent with @h at the other end of @fd, if somebody wants that: then @fd is taken, and
+ * exchange_serve() comes later. Else nothing has happened.
+ */
+bool hold_begin(struct target *t, int fd, const struct agent_hello *h);
+void hold_end(struct target *t);    /* go on, if it is held */
+void hold_forget(struct target *t); /* it has gone */
+/* What @c is waited for is done: it has gone, or its own requests are what the target is for. */
+void hold_no_longer(struct client *c);
+/* MSG_HOLD and MSG_SETTLED */
+void hold_request(struct client *c, const struct frame *f);
+void hold_settled_request(struct client *c, const struct frame *f);

@@ -128,10 +128,10 @@ static bool revoke(struct agent_active *a)
 		return false;
 	if (st)
 		agent_count(&st->aborted);
-	if (a->notes) {
-		trap_missed_return(a->noted, a->notes);
+	if (a->noted) {
+		trap_undone(a->noted, a->notes, a->noted_return, a->link);
 		session_forget(a->notes);
-		a->notes = 0;
+		a->noted = NULL;
 	}
 	if (stack_index((u64)a->lent) >= 0) /* else it was on a stack that has gone on */
 		ebpf_run_finish(a->lent);

@@ -442,9 +442,9 @@ struct agent_active {
 	const struct agent_alternate *alternate;
 	const u64 *vectors; /* the thread's registers that pass arguments, where they are known */
 	u64 calling;	    /* the struct target_call under way, and a number; 0: none (callee.c) */
-	const struct agent_place *noted; /* where the program is that calls */
+	const struct agent_place *noted; /* where the program is that calls, or NULL */
 	u32 notes;			 /* of the sessions of its hit, which gives them back */
-	u32 pad;
+	u32 noted_return;
 	u64 call_stat; /* of the program that calls, and its run: */
 	struct ebpf_run *lent;
 	struct target_call *closed; /* under way in a hit by a trap, or NULL */
@@ -520,6 +520,8 @@ void trap_run_hook(const struct agent_hook *h, const struct agent_place *p,
 /* Those of a return. */
 void trap_run_return(const struct agent_place *p, const struct arch_regs *regs, u32 notes,
 		     struct agent_active *a);
+/* A hit ended in the program of @link, its call's sessions being @notes. */
+void trap_undone(const struct agent_place *p, u32 notes, bool is_return, u64 link);
 /* A call's return, and with it those of the sessions @notes. */
 void trap_missed_return(const struct agent_place *p, u32 notes);
 /*

@@ -160,9 +160,10 @@ static __noinline u64 run_caller(const struct ebpf_prog *prog, const struct agen
 	u64 result;
 
 	a->noted = p;
+	a->noted_return = part->is_return;
 	a->notes = part->notes;
 	result = run_prog(prog, h, p, at, part, a);
-	a->notes = 0;
+	a->noted = NULL;
 	return result;
 }
 
@@ -331,6 +332,30 @@ void trap_missed_return(const struct agent_place *p, u32 notes)
 	for (u32 i = 0; hooks && i < hooks->n; i++)
 		if (wants_that_return(&hooks->v[i], HOOK_STUB, notes, &ignored))
 			count_missed(&hooks->v[i]);
+}
+
+/* Of a hit that ended in the program of @link: the return is not seen, or the others behind it. */
+static bool is_undone(const struct agent_hook *h, u32 notes, bool is_return, bool behind)
+{
+	struct part ignored;
+
+	if (is_return)
+		return behind && wants_that_return(h, HOOK_STUB, notes, &ignored);
+	return behind || h->ret == HOOK_STUB ||
+	       (h->ret == HOOK_SESSION && session_find(notes, h, &ignored.session_cookie));
+}
+
+void trap_undone(const struct agent_place *p, u32 notes, bool is_return, u64 link)
+{
+	const struct agent_hooks *hooks = load_acquire(&p->hooks);
+	bool behind = false;
+
+	for (u32 i = 0; hooks && i < hooks->n; i++) {
+		if (hooks->v[i].link == link)
+			behind = true;
+		else if (is_undone(&hooks->v[i], notes, is_return, behind))
+			count_missed(&hooks->v[i]);
+	}
 }
 
 static bool asks_left(const struct agent_hook *h)

@@ -76,6 +76,20 @@ EXPORT int change(struct node *n, int key)
 	return n->name ? n->name[0] : 0;
 }
 
+/* Is probed by programs that are told the types of what it gets, and call what gets it, too. */
+EXPORT double typed(struct node *n, double x, int by)
+{
+	volatile char room[1000]; /* the first instruction is long enough for a jump */
+
+	room[n->key & 7] = 1;
+	return n->key * x + by;
+}
+
+EXPORT long key_of(const struct node *n)
+{
+	return n->key;
+}
+
 EXPORT unsigned long text_length(const char *s)
 {
 	return strlen(s);
@@ -119,7 +133,7 @@ EXPORT long wild(int n)
 EXPORT long leave(int how)
 {
 	calls++;
-	if (mode == 'l' && how % 3 == 0)
+	if ((mode == 'l' || mode == 'z') && how % 3 == 0)
 		longjmp(out, 1);
 	if (mode == 'e' && how == 5) {
 		puts("leaving");
@@ -254,6 +268,15 @@ static void vectors(int n)
 	}
 }
 
+static void types(int n)
+{
+	struct node node = {.key = n, .name = "a name"};
+
+	__asm__ volatile("" : : "r"(&node) : "memory"); /* typed() doesn't read all of it */
+	if (typed(&node, 1.5, n & 7) != n * 1.5 + (n & 7))
+		wrong++;
+}
+
 static void one_round(int n)
 {
 	pthread_t t;
@@ -263,6 +286,9 @@ static void one_round(int n)
 		pthread_join(t, NULL);
 	} else if (mode == 'v') {
 		vectors(n);
+	} else if (mode == 'y' || mode == 'z') {
+		if (!setjmp(out))
+			types(n);
 	} else if (mode != 'l' || !setjmp(out)) {
 		round_of(n);
 	}

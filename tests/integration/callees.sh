@@ -4,7 +4,7 @@
 EBPFRT_PROBE=auto
 export EBPFRT_PROBE
 . "${top_srcdir:-.}/tests/integration/lib.sh"
-plan 135
+plan 149
 
 target_program=$bin/callees
 CALLEES=left
@@ -128,6 +128,21 @@ read -r answer <&9
 is "it comes back when nobody is there, and the target goes on" "$answer" "wrong 0"
 say n 3
 is "and on" "$answer" "wrong 0"
+
+# --- beside the types of what is probed ---
+
+attach_start --prog "on_typed=uentry:$exe:typed" --prog "off_typed=uexit:$exe:typed" --allow-call "$exe:key_of" \
+	--allow-call "$exe:text_length" --allow-call "$exe:scale" --allow-call "$exe:change" "$target" "$bin/callees_typed.bpf.o"
+say y 1000
+is "typed: the target" "$answer" "wrong 0"
+attach_stop INT
+sees typed "2000 hits, 0 lost" '\[0\]: 999$' '\[1\]: 999$' '\[2\]: 6$' '\[3\]: 4613937818241073152$' '\[5\]: 1006$' '\[6\]: 999$' \
+	'\[8\]: 999$' '\[9\]: 4658839674096189440$' '\[10\]: 7$'
+attach_start --prog "off_leave=uexit:$exe:typed" --allow-call "$exe:leave" "$target" "$bin/callees_typed.bpf.o"
+say z 105000
+is "typed, and left: the target" "$answer" "wrong 0"
+attach_stop INT
+sees "typed, and left" "70000 hits, 35000 lost" '\[11\]: 104999$'
 
 # --- what leaves them by an exception ---
 

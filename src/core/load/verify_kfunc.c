@@ -164,13 +164,20 @@ static int callee_memory(struct verify *v, const struct ebpf_callee *f, u32 i)
 	return r;
 }
 
+/* Of something in the target, as the function takes it: to the checker all of these are numbers. */
+static bool is_address(const struct ebpf_vreg *reg)
+{
+	return reg->type == VT_SCALAR || verify_is_target(reg) ||
+	       (reg->type == VT_MEM && (reg->flags & VREG_MAYFAULT));
+}
+
 static int callee_arg(struct verify *v, const struct ebpf_callee *f, u32 i)
 {
 	const u32 regno = BPF_REG_1 + i, kind = f->arg[i].kind;
 	const struct ebpf_vreg *reg = verify_reg(v, regno);
 	int r = verify_readable(v, regno);
 
-	if (r || (reg->type == VT_SCALAR && kind == ECALLEE_ADDRESS))
+	if (r || (is_address(reg) && kind == ECALLEE_ADDRESS))
 		return r;
 	if (kind == ECALLEE_NUMBER || kind == ECALLEE_FLOAT)
 		return number_arg(v, regno);

@@ -34,7 +34,7 @@ static u64 distance(const struct agent_active *a, u64 frame)
 
 	if (on && (s32)on - 1 == stack)
 		return ACTIVE_REACH - 1; /* all of that stack is this hit's */
-	return stack_index(outer) == stack ? outer - frame - 1 : ACTIVE_REACH;
+	return stack_index(outer) == stack ? outer - frame : ACTIVE_REACH;
 }
 
 /* The innermost of them: the nearest frame above @frame. */
@@ -81,8 +81,10 @@ bool active_unbind(u32 index, s32 stack)
 					 __ATOMIC_RELAXED))
 		return false;
 	had = a->stack == (u32)stack + 1;
-	if (had)
+	if (had) {
 		a->stack = 0;
+		a->ready = NULL;
+	}
 	store_release(&a->key, 0);
 	return had;
 }
@@ -105,6 +107,7 @@ static void release(struct agent_active *a, u64 key)
 {
 	a->calling = 0;
 	a->run = NULL;
+	a->ready = NULL;
 	a->vectors = NULL;
 	store_relaxed(&a->link, 0);
 	if (unlikely(a != &slots[active_slot(key)]))
@@ -183,6 +186,7 @@ static struct agent_active *enter(u64 key, u64 frame)
 		if (__atomic_compare_exchange_n(&a->key, &empty, key, false, __ATOMIC_SEQ_CST,
 						__ATOMIC_RELAXED)) {
 			a->run = NULL;
+			a->ready = NULL;
 			store_relaxed(&a->open, 0);
 			store_release(&a->frame, frame);
 			if (unlikely(i))
@@ -286,5 +290,6 @@ void active_reset(void)
 		if (a->open >> ACTIVE_STACK)
 			stack_keep((s32)(a->open >> ACTIVE_STACK) - 1);
 		a->stack = 0;
+		a->ready = NULL;
 	}
 }

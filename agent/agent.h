@@ -127,8 +127,10 @@ struct agent {
 	u32 ret_limit;	  /* return instances in use at most */
 	u32 shadow_stack; /* return addresses must not be changed */
 	u32 trace_map;
-	u32 jumps;   /* sites may become jumps */
-	u64 changes; /* of consumers: hits may know what they were (lean.c) */
+	u32 jumps; /* sites may become jumps */
+	/* of consumers: hits may know what they were (lean.c). In the page of .mark: not 0 where
+	 * that is FORK_KNOWN */
+	u64 *changes;
 	struct agent_shared shared[AGENT_SHARED];
 	u32 *mark;		   /* a page the kernel wipes in a forked child: enum fork_mark */
 	struct agent_stats *stats; /* NULL before the set-up */
@@ -224,12 +226,20 @@ struct agent_stack {
 	u32 more;		    /* there may be something to do after that */
 	u32 notes;		    /* of a return */
 	u32 spare;		    /* return instance for the next call, 0: none (ret.c) */
-	u32 pad[2];
 	/* What is above, and .run but for what each hit has of its own, is right for hits at this
-	 * place, or NULL, at .when, while agent.changes is what it was. */
+	 * place, or NULL, at .when, while *agent.changes is what it was. */
 	const struct agent_place *was;
 	u64 changes;
 	u64 link;
+	u64 at; /* .was' address, when they are hits at an entry (entry.S); 0: none are known */
+	u64 *counter; /* of the lane, for the program */
+	u64 key;      /* of the thread, for which this is right: */
+	const struct agent_alternate *alternate;
+	/* The entry of calls whose return is probed, and nothing else, while *agent.changes is
+	 * .push_changes; 0: none is known. */
+	u64 push_at;
+	u64 push_changes;
+	const struct agent_place *push_place;
 	struct ebpf_run run;
 } __attribute__((aligned(AGENT_STACK_OWN)));
 _Static_assert(sizeof(struct agent_stack) == AGENT_STACK_SIZE, "AGENT_STACK_OWN is too small");
@@ -299,6 +309,8 @@ void site_forget(u64 addr);
  * because other threads run.
  */
 bool site_restore_all(bool others_stopped);
+/* What hits know may not be true any more (agent.changes). */
+void site_changed(void);
 /* Are the masks guarded: is a site armed that keeps our signals unblocked? */
 bool site_guarded(void);
 bool site_any_armed(void);
@@ -381,10 +393,12 @@ void jump_arena(u64 addr);
 
 /*
  * For entry.S: the stack on which to call what its .code says, with the registers and its .run, and
- * then to ask for the next; NULL: the hit has been served.
+ * then, if there is .more to do, to ask for the next; NULL: the hit has been served. A hit or
+ * return of the thread with the place @a, which it has entered, or NULL.
  */
-struct agent_stack *agent_on_jump(struct jump_frame *f) __hidden;
-struct agent_stack *agent_on_jump_back(struct jump_frame *f) __hidden; /* a return */
+struct agent_stack *agent_on_jump(struct jump_frame *f, struct agent_active *a) __hidden;
+/* The same on the stack of its place: a return, or an entry at .push_at. */
+struct agent_stack *agent_again_on_jump(struct jump_frame *f, struct agent_stack *s) __hidden;
 struct agent_stack *agent_next_on_jump(struct jump_frame *f, struct agent_stack *s) __hidden;
 void agent_jump_cut(void) __hidden; /* entry.S: where programs that are cut short return */
 
@@ -431,11 +445,14 @@ void poke_alone(bool yes);
  */
 
 /* a thread in a hit */
+#define ACTIVE_SIZE 128
 struct agent_active {
 	u64 key;	      /* thread pointer | 1, 0: free */
 	u64 frame;	      /* address of the outermost handler's frame */
 	struct ebpf_run *run; /* the execution under way, where there is a .link */
 	u64 link;	      /* whose program may be running, 0: none */
+	/* .stack, when a hit by entry.S finds it, .run and .open as it left them, or NULL */
+	struct agent_stack *ready;
 	u32 open;  /* signals may arrive in it: .frame, if not 0, is a struct jump_frame */
 	u32 stack; /* of the pool, belongs to whoever is in here: its number + 1 */
 	/* of the thread that was in here last, or NULL */
@@ -448,7 +465,8 @@ struct agent_active {
 	u64 call_stat; /* of the program that calls, and its run: */
 	struct ebpf_run *lent;
 	struct target_call *closed; /* under way in a hit by a trap, or NULL */
-};
+} __attribute__((aligned(ACTIVE_SIZE)));
+_Static_assert(sizeof(struct agent_active) == ACTIVE_SIZE, "entry.S: active_size");
 #define ACTIVE_SLOTS 1024u
 extern struct agent_active agent_active_slots[ACTIVE_SLOTS] __hidden;
 /* The first that one with @key is looked for in. */
@@ -601,6 +619,12 @@ bool ret_pending(u64 thread);
 /* The stub at @addr was returned to: the place and, in regs->ip, where the call came from. Its
  * @notes are the caller's. */
 const struct agent_place *ret_pop(u64 addr, struct arch_regs *regs, u32 *notes, u32 *spare);
+/*
+ * Both of them where nothing is in the way; false, NULL: then nothing has been done. To push, what
+ * is JUMP_PUSHED bytes below @sp can be written; to pop, nothing belongs to the call.
+ */
+bool ret_push_spare(const struct agent_place *p, u64 sp, u64 thread, u32 *spare);
+const struct agent_place *ret_pop_spare(u64 addr, u64 *ip, u32 *spare);
 
 /* --- stack.c ------------------------------------------------------------------------------------
  */

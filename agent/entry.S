@@ -234,10 +234,42 @@ agent_trap_self_break:
  * the last of the *steps* nothing but the stack has changed, so a signal can put the thread back to
  * the site; the table says how. Flags are written back without popf, which is slow, unless DF or AC
  * was set. A C function leaves rbx, rbp and r12 to r15 as they were.
+ *
+ * A hit that is like the one before on this stack (lean.c) is served here: all that may have changed
+ * is looked at once, and where it has, C goes on. rbp is the frame, rdi the thread's place, which is
+ * entered first, rsi the stack of ours. So much is asked that branches are laid out for the answers
+ * that lead straight through.
  */
 	.set stack_origin, 32256	/* of struct agent_stack: lean.c */
 	.set stack_code, stack_origin + 8
-	.set stack_run, stack_origin + 104
+	.set stack_a, stack_origin + 16
+	.set stack_lane, stack_origin + 24
+	.set stack_more, stack_origin + 60
+	.set stack_changes, stack_origin + 80
+	.set stack_link, stack_origin + 88
+	.set stack_at, stack_origin + 96
+	.set stack_counter, stack_origin + 104
+	.set stack_key, stack_origin + 112
+	.set stack_alternate, stack_origin + 120
+	.set stack_push_at, stack_origin + 128
+	.set stack_run, stack_origin + 152
+	.set run_ctx, stack_run + 40
+	.set run_recover, stack_run + 88
+	.set run_aborted, stack_run + 152	/* and nresv */
+	.set run_may_goto, stack_run + 224
+	.set run_lock, stack_run + 232
+	.set run_drain, stack_run + 256
+	.set max_loops, 0x800000
+	.set alternate_at, 8
+	.set alternate_size, 16
+	.set active_frame, 8
+	.set active_link, 24
+	.set active_ready, 32
+	.set active_shift, 7			/* of their size */
+	.set active_slots, 1024
+	.set agent_changes, 56
+	.set agent_life, 136
+	.set life_disturbed, 1 << 32 | 0x40000000	/* statistics of run times, owner died */
 	.set stack_needed, 4096 - 128	/* a whole page would look like what was just stored */
 	.set frame_deferred, 8
 	.set frame_stack, 24
@@ -257,6 +289,7 @@ agent_trap_self_break:
 	.set user_cs, 0x33
 	.set user_ss, 0x2b
 	.set flags_odd, 0x40400		/* AC, DF */
+	.set hash_k1, 0x9e3779b97f4a7c15	/* base/hash.h */
 	.set vectors_there, 128		/* of what lies below the frame: JUMP_VECTORS */
 	.set vectors_size, 144
 
@@ -284,26 +317,40 @@ agent_jump_steps:
 /* The frame of either of them, whose flags are written back already: the registers, up to .ret */
 	.macro restore
 	movq	regs_bp(%rsp), %rbp
-	leaq	regs_r11(%rsp), %rsp
-	popq	%r11
-	popq	%r10
-	popq	%r9
-	popq	%r8
-	popq	%rax
-	popq	%rcx
-	popq	%rdx
-	popq	%rsi
-	popq	%rdi
-	leaq	48(%rsp), %rsp
+	movq	regs_r11(%rsp), %r11
+	movq	regs_r11 + 8(%rsp), %r10
+	movq	regs_r11 + 16(%rsp), %r9
+	movq	regs_r11 + 24(%rsp), %r8
+	movq	regs_r11 + 32(%rsp), %rax
+	movq	regs_r11 + 40(%rsp), %rcx
+	movq	regs_r11 + 48(%rsp), %rdx
+	movq	regs_r11 + 56(%rsp), %rsi
+	movq	regs_r11 + 64(%rsp), %rdi
+	leaq	frame_ret(%rsp), %rsp
+	.endm
+
+	/* fn(frame, rdi) with the registers that pass arguments below the frame, if some program wants
+	   to know them */
+	.macro call_on_jump fn
+	movq	%rbp, %rsp
+	andq	$-16, %rsp
+	movzbl	agent_vectors(%rip), %eax
+	leaq	-vectors_size(%rsp), %rsp
+	movq	%rax, vectors_there(%rsp)
+	testl	%eax, %eax
+	jz	.Lnone\@
+	call	12f
+.Lnone\@:
+	movq	%rdi, %rsi
+	movq	%rbp, %rdi
+	call	\fn
 	.endm
 
 	.macro write_flags
-	movl	regs_flags(%rsp), %eax
-	movl	%eax, %ecx
-	shll	$8, %eax
-	shrl	$11, %ecx
-	andl	$1, %ecx
-	addb	$0x7f, %cl		/* OF */
+	movzbl	regs_flags + 1(%rsp), %ecx
+	movb	regs_flags(%rsp), %ah
+	andl	$8, %ecx
+	addb	$0x78, %cl		/* OF */
 	sahf				/* the others */
 	.endm
 
@@ -331,9 +378,12 @@ agent_ret_step2:
 
 	.p2align 6
 	func agent_jump_entry
-	push_step -stack_needed(%rsp)	/* faults here or nowhere (fault.c); the place of ss */
-	step	32
-	leaq	-32(%rsp), %rsp
+	push_step $user_ss
+	push_step -stack_needed(%rsp)	/* faults here or nowhere (fault.c); the place of sp */
+	step	8
+	pushfq
+	push_step $user_cs
+	push_step $0			/* the place of ip */
 	push_step $-1			/* orig_ax */
 	push_step %rdi
 	push_step %rsi
@@ -359,33 +409,79 @@ agent_ret_step2:
 	.hidden	agent_jump_last_step
 agent_jump_last_step:
 	push_step %rbp
-	pushfq
-	popq	%rax
-	movq	%rsp, %rbp
-	movq	%rax, regs_flags(%rsp)
+	movq	frame_distance(%rsp), %rax
 	movq	frame_ret(%rsp), %rcx
-	addq	frame_distance(%rsp), %rcx
+	movq	%rsp, %rbp
+	addq	%rax, %rcx
 	movq	%rcx, regs_ip(%rsp)
-	leaq	frame_size + red_zone(%rsp), %rcx
-	movq	%rcx, regs_sp(%rsp)
-	movq	$user_cs, regs_cs(%rsp)
-	movq	$user_ss, regs_ss(%rsp)
-	movq	%rsp, %rdi
-	andq	$-16, %rsp
-	movzbl	agent_vectors(%rip), %ecx
-	leaq	-vectors_size(%rsp), %rsp
-	movq	%rcx, vectors_there(%rsp)
-	testl	%ecx, %ecx
-	jnz	12f
-13:	testl	$flags_odd, %eax
+	leaq	frame_size + red_zone(%rsp), %rdx
+	movq	%rdx, regs_sp(%rsp)
+	testl	$flags_odd, regs_flags(%rsp)
 	jnz	3f
-	cmpq	$ret_distance, frame_distance(%rdi)
-	je	11f
-	call	agent_on_jump
-	testq	%rax, %rax
-	jnz	8f
-9:	movq	%rbp, %rsp
-	movq	$0, (%rsp)		/* from here on no signal is deferred */
+	.byte	0x64, 0x48, 0x8b, 0x04, 0x25, 0, 0, 0, 0	/* movq %fs:0, %rax: arch_thread_self() */
+	movabsq	$hash_k1, %rdi
+	orq	$1, %rax
+	movq	%rax, %r8
+	imulq	%rax, %rdi
+	shrq	$40 - active_shift, %rdi
+	andl	$(active_slots - 1) << active_shift, %edi
+	leaq	agent_active_slots(%rip), %rax
+	addq	%rax, %rdi
+	movq	active_ready(%rdi), %rsi
+	xorl	%eax, %eax
+	lock cmpxchgq %r8, (%rdi)
+	jne	14f
+	cmpq	%rsi, active_ready(%rdi)
+	jne	15f
+	testq	%rsi, %rsi
+	jz	15f
+	cmpq	%r8, stack_key(%rsi)
+	jne	15f
+	movq	stack_alternate(%rsi), %rdx
+	movq	%rbp, %rax
+	subq	alternate_at(%rdx), %rax
+	cmpq	alternate_size(%rdx), %rax
+	jb	15f
+	movq	agent + agent_life(%rip), %rdx
+	movabsq	$life_disturbed, %rax
+	testq	%rax, (%rdx)
+	jnz	15f
+	movq	%rbp, active_frame(%rdi)
+	cmpq	%rcx, stack_at(%rsi)
+	jne	11f
+	/* from here on it is to be seen what runs, if it does (active_runs()) */
+	movq	stack_link(%rsi), %rax
+	movq	%rax, active_link(%rdi)
+	movq	agent + agent_changes(%rip), %rdx
+	movq	stack_changes(%rsi), %rax
+	cmpq	%rax, (%rdx)
+	jne	15f
+	movq	stack_lane(%rsi), %rax
+	leaq	frame_regs(%rbp), %rdi
+	movq	%rsi, frame_stack(%rbp)
+	movq	%rbp, stack_origin(%rsi)
+	movq	%rdi, run_ctx(%rsi)
+	movq	%rbp, run_recover(%rsi)
+	movl	$max_loops, run_may_goto(%rsi)
+	incq	(%rax)				/* hits */
+8:	leaq	stack_origin(%rsi), %rsp
+	leaq	frame_regs(%rbp), %rdi
+	leaq	stack_run(%rsi), %rsi
+	call	*stack_code - stack_origin(%rsp)
+	leaq	-stack_origin(%rsp), %rsi
+	movq	%rbp, %rsp			/* before the stack is somebody else's */
+	movl	stack_more(%rsi), %eax
+	orq	run_aborted(%rsi), %rax
+	orq	run_lock(%rsi), %rax
+	orq	run_drain(%rsi), %rax
+	jnz	7f
+	movq	stack_counter(%rsi), %rax
+	movq	stack_a(%rsi), %rdi
+	incq	(%rax)
+	movq	$0, active_link(%rdi)
+	movq	$0, active_frame(%rdi)
+	movq	$0, (%rdi)
+	movq	$0, (%rsp)
 1:	cmpq	$0, frame_deferred(%rsp)
 	jne	2f
 	cmpq	$ret_distance, frame_distance(%rsp)
@@ -396,23 +492,36 @@ agent_jump_last_step:
 6:	write_flags
 	restore
 	ret	$8 + red_zone
+	/* a return, or another place: one that is known, too? */
+11:	cmpq	$ret_distance, frame_distance(%rbp)
+	je	13f
+	cmpq	%rcx, stack_push_at(%rsi)
+	jne	15f
+13:	movq	%rsi, %rdi
+	call_on_jump agent_again_on_jump
+	movq	%rax, %rsi
+	testq	%rax, %rax
+	jnz	8b
+	jmp	9f
+	/* C serves it: the place has been entered, or it hasn't */
+14:	xorl	%edi, %edi
+15:	call_on_jump agent_on_jump
+	movq	%rax, %rsi
+	testq	%rax, %rax
+	jnz	8b
+9:	movq	%rbp, %rsp
+	movq	$0, (%rsp)		/* from here on no signal is deferred */
+	jmp	1b
 2:	movq	%rsp, %rsi
 	call	agent_let_in
 	jmp	1b
-11:	call	agent_on_jump_back
-	testq	%rax, %rax
-	jz	9b
-	/* the programs: a stack of the pool in rax */
-8:	leaq	stack_origin(%rax), %rsp
-	leaq	frame_regs(%rbp), %rdi
-	leaq	stack_run(%rax), %rsi
-	call	*stack_code(%rax)
-	leaq	-stack_origin(%rsp), %rsi
+	/* more programs, or more to be done than that */
 7:	movq	%rbp, %rdi
 	movq	%rbp, %rsp
 	andq	$-16, %rsp
 	leaq	-vectors_size(%rsp), %rsp
 	call	agent_next_on_jump
+	movq	%rax, %rsi
 	testq	%rax, %rax
 	jnz	8b
 	jmp	9b
@@ -440,12 +549,11 @@ agent_jump_last_step:
 	movq	$0, (%rsp)
 	jmp	4f
 	/* flags that C does not want */
-3:	andl	$~flags_odd, %eax
+3:	movl	regs_flags(%rsp), %eax
+	andl	$~flags_odd, %eax
 	pushq	%rax
-	pushq	%rax			/* aligned */
 	popfq
-	leaq	8(%rsp), %rsp
-	call	jump_serve
+	call_on_jump jump_serve
 	movq	%rbp, %rsp
 	movq	$0, (%rsp)
 4:	cmpq	$0, frame_deferred(%rsp)
@@ -464,16 +572,16 @@ agent_jump_last_step:
 	popfq
 	restore
 	ret	$8 + red_zone
-	/* a program wants to know them; that they are stored changes none */
-12:	movups	%xmm0, (%rsp)
-	movups	%xmm1, 16(%rsp)
-	movups	%xmm2, 32(%rsp)
-	movups	%xmm3, 48(%rsp)
-	movups	%xmm4, 64(%rsp)
-	movups	%xmm5, 80(%rsp)
-	movups	%xmm6, 96(%rsp)
-	movups	%xmm7, 112(%rsp)
-	jmp	13b
+	/* Below the frame, behind whether they are there: that they are stored changes none. */
+12:	movups	%xmm0, 8(%rsp)
+	movups	%xmm1, 24(%rsp)
+	movups	%xmm2, 40(%rsp)
+	movups	%xmm3, 56(%rsp)
+	movups	%xmm4, 72(%rsp)
+	movups	%xmm5, 88(%rsp)
+	movups	%xmm6, 104(%rsp)
+	movups	%xmm7, 120(%rsp)
+	ret
 	.size agent_jump_entry, .-agent_jump_entry
 	.globl	agent_jump_code_end
 	.hidden	agent_jump_code_end

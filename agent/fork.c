@@ -29,6 +29,8 @@ int fork_init(void)
 	if (!mark)
 		return -ENOMEM;
 	SYS3(__NR_madvise, mark, EBPFRT_PAGE_SIZE, SYS_MADV_WIPEONFORK);
+	agent.changes = (u64 *)mark + 1;
+	site_changed();
 	store_release(mark, FORK_KNOWN);
 	agent.mark = mark;
 	return 0;
@@ -43,6 +45,7 @@ void fork_begin(void)
 	if (!agent.mark || load_acquire(agent.mark) == FORK_KNOWN || agent.pid == sys_getpid())
 		return;
 	active_reset();
+	site_changed();
 	withheld_forked();
 	heldback_forked();
 	agent.exchange = 0;

@@ -12,6 +12,7 @@ bool agent_go_inert(bool others_stopped)
 
 	/* hits that find it set go on meanwhile: their sites are still served */
 	store_release(&agent.inert, 1);
+	site_changed();
 	all = site_restore_all(others_stopped);
 	if (agent.stats)
 		store_relaxed(&agent.stats->inert, 1);
@@ -32,6 +33,7 @@ static void blank(const struct agent_shared *s)
 bool agent_give_back(void)
 {
 	store_release(&agent.lanes, NULL);
+	site_changed();
 	site_unhook_all();
 	if (!active_quiet(NULL))
 		return false;

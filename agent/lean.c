@@ -9,8 +9,10 @@
  * served before: then its entry knows its stack, and what is known of its alternate one.
  *
  * Most hits on a stack are at the place that the one before was at. What was found out and told to
- * the program then is still there, and counts (agent.changes) say whether it is still true. Of one
- * that calls functions of the target nothing is remembered.
+ * the program then is still there, and a count (*agent.changes) says whether it is still true: of
+ * all that can't be asked at once it counts the changes. A hit at a call's entry for which it is
+ * true, with one program and nothing else to be done, is served by entry.S alone. Of a program that
+ * calls functions of the target nothing is remembered.
  *
  * The code of each program is called by entry.S, between the functions that say which: these run on
  * the thread's own stack and need next to nothing of it. Registers that a program leaves behind
@@ -22,21 +24,41 @@
  */
 #include "agent/agent.h"
 
-_Static_assert(offsetof(struct agent_stack, origin) == 32256, "entry.S: stack_origin");
-_Static_assert(offsetof(struct agent_stack, code) == 32256 + 8, "entry.S: stack_code");
-_Static_assert(offsetof(struct agent_stack, run) == 32256 + 104, "entry.S: stack_run");
-
-/* The thread's own place, if nobody is there. */
-static __always_inline bool enter(u64 thread, struct agent_active **out)
-{
-	u64 key = thread | 1, empty = 0;
-	struct agent_active *a = &agent_active_slots[active_slot(key)];
-
-	keep_pointer(a);
-	*out = a;
-	return __atomic_compare_exchange_n(&a->key, &empty, key, false, __ATOMIC_SEQ_CST,
-					   __ATOMIC_RELAXED);
-}
+#define ASSERT_AT(what, field, at)                                                                 \
+	_Static_assert(offsetof(struct what, field) == (at), "entry.S: " #field)
+ASSERT_AT(agent_stack, origin, 32256);
+ASSERT_AT(agent_stack, code, 32256 + 8);
+ASSERT_AT(agent_stack, a, 32256 + 16);
+ASSERT_AT(agent_stack, lane, 32256 + 24);
+ASSERT_AT(agent_stack, changes, 32256 + 80);
+ASSERT_AT(agent_stack, link, 32256 + 88);
+ASSERT_AT(agent_stack, at, 32256 + 96);
+ASSERT_AT(agent_stack, counter, 32256 + 104);
+ASSERT_AT(agent_stack, key, 32256 + 112);
+ASSERT_AT(agent_stack, alternate, 32256 + 120);
+ASSERT_AT(agent_stack, more, 32256 + 60);
+ASSERT_AT(agent_stack, push_at, 32256 + 128);
+ASSERT_AT(agent_stack, run, 32256 + 152);
+ASSERT_AT(agent_lane, hits, 0);
+ASSERT_AT(agent_alternate, at, 8);
+ASSERT_AT(agent_alternate, size, 16);
+ASSERT_AT(agent_active, key, 0);
+ASSERT_AT(agent_active, frame, 8);
+ASSERT_AT(agent_active, link, 24);
+ASSERT_AT(agent_active, ready, 32);
+ASSERT_AT(agent, changes, 56);
+ASSERT_AT(agent, life, 136);
+ASSERT_AT(osl_life, alive, 0);
+ASSERT_AT(osl_life, stats_enabled, 4);
+ASSERT_AT(ebpf_run, ctx, 40);
+ASSERT_AT(ebpf_run, recover, 88);
+ASSERT_AT(ebpf_run, aborted, 152);
+ASSERT_AT(ebpf_run, nresv, 156);
+ASSERT_AT(ebpf_run, may_goto, 224);
+ASSERT_AT(ebpf_run, lock, 232);
+ASSERT_AT(ebpf_run, drain.map, 256);
+_Static_assert(EBPF_MAX_LOOPS == 0x800000, "entry.S: max_loops");
+_Static_assert(ACTIVE_SLOTS == 1024, "entry.S: active_slots");
 
 /* .open and .run stay: they are looked at where there is a frame and a link. */
 static __always_inline struct agent_stack *leave(struct agent_active *a)
@@ -66,6 +88,17 @@ static __always_inline bool undisturbed(void)
 	       !life->stats_enabled;
 }
 
+/* For entry.S: a hit of this thread may go to @s without further ado. */
+static __noinline void make_ready(struct agent_active *a, struct agent_stack *s, u32 open,
+				  u64 thread)
+{
+	store_relaxed(&a->open, open);
+	a->run = &s->run;
+	s->key = thread | 1;
+	s->alternate = a->alternate;
+	a->ready = s;
+}
+
 /* The stack of the place @a, if nothing is in the way; its lane stays where it is, seen from here.
  */
 static __always_inline struct agent_stack *stack_of(struct agent_active *a, struct jump_frame *f,
@@ -82,8 +115,8 @@ static __always_inline struct agent_stack *stack_of(struct agent_active *a, stru
 	keep_pointer(s);
 	if (unlikely(s->lane != &lanes[number - 1]))
 		s->lane = &lanes[number - 1];
-	if (unlikely(load_relaxed(&a->open) != open))
-		store_relaxed(&a->open, open);
+	if (unlikely(a->ready != s))
+		make_ready(a, s, open, thread);
 	store_release(&a->frame, (u64)f);
 	s->origin = (u64)f;
 	f->stack = s;
@@ -91,15 +124,15 @@ static __always_inline struct agent_stack *stack_of(struct agent_active *a, stru
 }
 
 /*
- * Is what was found out for the last hit on @s true of this one? What may have changed since has
+ * Is what was found out for the last hit on @s true of this return? What may have changed since has
  * been counted before anybody looks whether it is in use; who does, finds the hit, and its .link.
  */
 static __always_inline bool as_before(const struct agent_stack *s, const struct agent_place *p,
-				      enum hook_when when, struct agent_active *a)
+				      struct agent_active *a)
 {
 	store_relaxed(&a->link, s->link);
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
-	return s->was == p && s->when == when && s->changes == load_acquire(&agent.changes);
+	return s->was == p && s->when == HOOK_STUB && s->changes == load_acquire(agent.changes);
 }
 
 static __always_inline struct agent_stack *again(struct agent_stack *s, struct jump_frame *f,
@@ -148,6 +181,7 @@ static __always_inline bool begin_hook(struct agent_stack *s, struct jump_frame 
 	s->run.recover[0] = (u64)f;
 	s->run.cookie = h->cookie;
 	s->code = (u64)prog->code;
+	s->counter = &s->lane->stat[h->stat];
 	a->run = &s->run;
 	return true;
 }
@@ -169,13 +203,19 @@ static void clean(struct ebpf_run *run, u32 stat)
 		agent_count(&st->aborted);
 }
 
+static void forget(struct agent_stack *s)
+{
+	s->was = NULL;
+	s->at = 0;
+}
+
 /* From @h on, what there is more to do than to run one program. */
 static __noinline struct agent_stack *go_on(struct agent_stack *s, struct jump_frame *f,
 					    const struct agent_hook *h)
 {
 	const struct agent_hooks *hooks = s->hooks;
 
-	s->was = NULL;
+	forget(s);
 	if (unlikely(!ebpf_run_is_clean(&s->run)))
 		clean(&s->run, s->h->stat);
 	for (; h < hooks->v + hooks->n; h++) {
@@ -227,6 +267,7 @@ static __always_inline struct agent_stack *first(struct agent_stack *s, struct j
 	if (unlikely(h->ret != when || !begin_hook(s, f, h, s->a)))
 		return go_on(s, f, h);
 	s->was = more || prog_calls(s->run.prog) ? NULL : p;
+	s->at = s->was && when == HOOK_ENTRY ? p->addr : 0;
 	s->link = h->link;
 	s->changes = changes;
 	return s;
@@ -234,16 +275,17 @@ static __always_inline struct agent_stack *first(struct agent_stack *s, struct j
 
 static __noinline struct agent_stack *entry_anew(struct agent_stack *s, struct jump_frame *f,
 						 const struct agent_place *p,
-						 struct agent_active *a)
+						 struct agent_active *a, u64 changes)
 {
-	u64 changes = load_acquire(&agent.changes);
 	const struct agent_hooks *hooks = load_acquire(&p->hooks);
 
-	store_release(&a->link, 0);
 	if (unlikely(!hooks || !hooks->lean))
 		return otherwise(f, a);
 	arch_count(&s->lane->hits);
 	if (hooks->nret == hooks->n) {
+		s->push_at = p->addr;
+		s->push_place = p;
+		s->push_changes = changes;
 		if (unlikely(!ret_push(p, &f->regs, 0, &s->spare)))
 			trap_missed_return(p, 0);
 		return leave(a);
@@ -271,14 +313,13 @@ static __noinline struct agent_stack *with_sessions(struct agent_stack *s, struc
 
 static __noinline struct agent_stack *return_anew(struct agent_stack *s, struct jump_frame *f,
 						  const struct agent_place *p,
-						  struct agent_active *a)
+						  struct agent_active *a, u64 changes)
 {
-	u64 changes = load_acquire(&agent.changes);
 	const struct agent_hooks *hooks = load_acquire(&p->hooks);
 
 	store_release(&a->link, 0);
 	arch_count(&s->lane->hits);
-	s->was = NULL;
+	forget(s);
 	s->p = p;
 	if (unlikely(s->notes || !hooks || !hooks->lean))
 		return with_sessions(s, f);
@@ -289,51 +330,72 @@ static __noinline struct agent_stack *return_anew(struct agent_stack *s, struct 
 /* --- for entry.S --------------------------------------------------------------------------------
  */
 
-__hot struct agent_stack *agent_on_jump_back(struct jump_frame *f)
+/* The return to a stub, on @s, where nothing is in the way. */
+static __always_inline struct agent_stack *come_back(struct agent_stack *s, struct jump_frame *f,
+						     struct agent_active *a, u64 changes)
 {
-	u64 thread = arch_thread_self();
-	const struct agent_place *p;
-	struct agent_active *a;
-	struct agent_stack *s;
+	u64 stub = f->regs.ip;
+	const struct agent_place *p = ret_pop_spare(stub, &f->regs.ip, &s->spare);
 
-	if (unlikely(!enter(thread, &a)))
-		return otherwise(f, NULL);
-	s = stack_of(a, f, thread);
-	if (unlikely(!s))
-		return otherwise(f, a);
-	p = ret_pop(f->regs.ip, &f->regs, &s->notes, &s->spare);
+	s->notes = 0;
+	if (unlikely(!p))
+		p = ret_pop(stub, &f->regs, &s->notes, &s->spare);
 	if (unlikely(!p)) {
 		f->ret = (u64)agent_ret_nowhere;
 		arch_count(&s->lane->hits);
 		return leave(a);
 	}
 	*(u64 *)(f->regs.sp - sizeof(u64)) = f->regs.ip;
-	f->regs.ip = ret_origin(f->regs.ip);
-	if (likely(as_before(s, p, HOOK_STUB, a) && !s->notes)) {
+	if (unlikely(ret_is_stub(f->regs.ip)))
+		f->regs.ip = ret_origin(f->regs.ip);
+	if (likely(as_before(s, p, a) && !s->notes)) {
 		s->run.retval = (s64)f->regs.ax;
 		return again(s, f, a);
 	}
-	return return_anew(s, f, p, a);
+	return return_anew(s, f, p, a, changes);
 }
 
-__hot struct agent_stack *agent_on_jump(struct jump_frame *f)
+/* @a: this thread's place, which it has entered, or NULL. */
+__hot struct agent_stack *agent_on_jump(struct jump_frame *f, struct agent_active *a)
 {
-	const struct agent_place *p = site_find(f->regs.ip);
-	u64 thread = arch_thread_self();
-	struct agent_active *a;
+	bool is_return = ret_is_stub(f->regs.ip);
+	const struct agent_place *p;
 	struct agent_stack *s;
+	u64 changes;
 
-	/* restored since: there is only the instruction to be executed */
-	if (unlikely(!p || load_acquire(&p->state) != SITE_ARMED))
-		return NULL;
-	if (unlikely(!enter(thread, &a)))
+	if (unlikely(!a))
 		return otherwise(f, NULL);
-	s = stack_of(a, f, thread);
+	store_release(&a->link, 0);
+	changes = load_acquire(agent.changes); /* before all that is remembered */
+	p = is_return ? NULL : site_find(f->regs.ip);
+	/* restored since: there is only the instruction to be executed */
+	if (!is_return && unlikely(!p || load_acquire(&p->state) != SITE_ARMED))
+		return leave(a);
+	s = stack_of(a, f, arch_thread_self());
 	if (unlikely(!s))
 		return otherwise(f, a);
-	if (likely(as_before(s, p, HOOK_ENTRY, a)))
-		return again(s, f, a);
-	return entry_anew(s, f, p, a);
+	return is_return ? come_back(s, f, a, changes) : entry_anew(s, f, p, a, changes);
+}
+
+/* The frame of the stack of its place is noted already. */
+__hot struct agent_stack *agent_again_on_jump(struct jump_frame *f, struct agent_stack *s)
+{
+	u64 changes = load_acquire(agent.changes);
+	struct agent_active *a = s->a;
+
+	if (f->regs.ip != s->push_at) {
+		/* in a child that nobody knows yet there have been none */
+		if (unlikely(!changes || changes != s->changes))
+			return agent_on_jump(f, a);
+		s->origin = (u64)f;
+		f->stack = s;
+		return come_back(s, f, a, changes);
+	}
+	if (unlikely(changes != s->push_changes ||
+		     !ret_push_spare(s->push_place, f->regs.sp, s->key & ~1ull, &s->spare)))
+		return agent_on_jump(f, a);
+	arch_count(&s->lane->hits);
+	return leave(a);
 }
 
 __hot struct agent_stack *agent_next_on_jump(struct jump_frame *f, struct agent_stack *s)

@@ -415,6 +415,20 @@ static __hot bool push(u32 i, const struct agent_place *p, u64 slot, u64 ra, u32
 	return true;
 }
 
+/* Its place on the stack is known to be there. */
+static __always_inline void push_here(u32 i, const struct agent_place *p, u64 slot, u64 ra,
+				      u64 thread)
+{
+	struct instance *in = &instances[i];
+
+	agent_ret_saved[i] = ra;
+	in->slot = slot;
+	in->thread = thread;
+	in->place = p;
+	store_release((u64 *)slot, stub_of(i));
+	store_release(&in->word, word_after(load_relaxed(&in->word), LIVE));
+}
+
 /* Everything was put back while this thread was at it. */
 static void take_back(u32 i)
 {
@@ -465,6 +479,48 @@ __hot const struct agent_place *ret_pop(u64 addr, struct arch_regs *regs, u32 *n
 bool ret_is_break(u64 addr)
 {
 	return ret_is_stub(addr) && addr % STUB_SIZE == 0 && !is_reserved(index_of(addr));
+}
+
+/* Is the word at @sp in a page of what has been written below it? */
+static __always_inline bool is_writable(u64 sp)
+{
+	return sp % EBPFRT_PAGE_SIZE - JUMP_PUSHED <= EBPFRT_PAGE_SIZE - JUMP_PUSHED - sizeof(u64);
+}
+
+__hot bool ret_push_spare(const struct agent_place *p, u64 sp, u64 thread, u32 *spare)
+{
+	u32 i = *spare;
+	u64 ra;
+
+	if (unlikely(!i || !is_writable(sp)))
+		return false;
+	ra = *(const u64 *)sp;
+	if (unlikely(ret_is_stub(ra)))
+		return false;
+	*spare = 0;
+	push_here(i, p, sp, ra, thread);
+	if (unlikely(load_acquire(&agent.inert)))
+		take_back(i);
+	return true;
+}
+
+__hot const struct agent_place *ret_pop_spare(u64 addr, u64 *ip, u32 *spare)
+{
+	u32 i = index_of(addr), word;
+	struct instance *in = &instances[i];
+
+	word = load_acquire(&in->word);
+	if (unlikely(addr % STUB_SIZE || *spare || state_of(word) != LIVE ||
+		     load_relaxed(&in->notes)))
+		return NULL;
+	*ip = agent_ret_saved[i];
+	if (unlikely(!__atomic_compare_exchange_n(&in->word, &word, word_after(word, FREE), false,
+						  __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))) {
+		*ip = addr;
+		return NULL;
+	}
+	*spare = i;
+	return in->place;
 }
 
 void ret_leave_stub(struct osl_ucontext *uc)

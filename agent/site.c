@@ -153,9 +153,10 @@ static void hooks_reclaim(void)
 }
 
 /* Before anybody looks who may still use what they were. */
-static void consumers_changed(void)
+void site_changed(void)
 {
-	__atomic_fetch_add(&agent.changes, 1, __ATOMIC_SEQ_CST);
+	if (agent.changes)
+		__atomic_fetch_add(agent.changes, 1, __ATOMIC_SEQ_CST);
 }
 
 static void hooks_swap(struct agent_place *p, struct agent_hooks *new)
@@ -163,7 +164,7 @@ static void hooks_swap(struct agent_place *p, struct agent_hooks *new)
 	struct agent_hooks *old = p->hooks;
 
 	__atomic_store_n(&p->hooks, new, __ATOMIC_SEQ_CST);
-	consumers_changed();
+	site_changed();
 	if (old) {
 		old->next = retired;
 		retired = old;
@@ -324,7 +325,7 @@ int site_update_link(u64 link, const struct ebpf_prog *prog)
 				store_release(&p->hooks->v[i].prog, prog);
 				found++;
 			}
-	consumers_changed();
+	site_changed();
 	return found ? 0 : -ENOENT;
 }
 
@@ -577,6 +578,7 @@ void site_slept(void)
 		store_release(&p->state, SITE_DEAD);
 		jump_forget(p);
 	}
+	site_changed();
 	poke_end(&poke);
 }
 
@@ -600,6 +602,7 @@ static void restore_if(bool (*pred)(const struct agent_place *p))
 	for (struct agent_place *p = first; p; p = p->older)
 		if (pred(p))
 			store_release(&p->state, SITE_DEAD);
+	site_changed();
 }
 
 static bool guards_signals(const struct agent_place *p)
@@ -706,7 +709,7 @@ void site_drop_link(u64 link)
 	for (struct agent_place *p = agent.places; p; p = p->older)
 		drop_link_at(&poke, p, link);
 	drop_link_retired(link);
-	consumers_changed();
+	site_changed();
 	poke_end(&poke);
 	restore_if(site_is_idle);
 }

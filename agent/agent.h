@@ -742,6 +742,7 @@ bool waitmask_ended(u64 nr, struct arch_regs *regs, u64 *mask);
 /* withheld.c: which of our signals a thread would block */
 u64 withheld_get(u64 thread, u64 mask);	    /* which has @mask for the kernel, 0: never mind */
 u64 withheld_blocked(u64 thread, u64 mask); /* the same, unless it waits with a mask of its own */
+u64 withheld_of(u32 tid);		    /* the same, as far as there is a note */
 void withheld_wait(u64 thread, bool begins, u64 mask);
 void withheld_set(u64 thread, u32 tid, u64 which, u64 mask);
 /* A system call begins at @sp with a number that nothing tells later on; that, or -1. Only of those
@@ -794,8 +795,11 @@ u64 heldback_pending(void);
 void heldback_forget(u64 set);
 void heldback_forked(void);
 void heldback_give_back(void);
-/* In a handler of ours: was it given back to this thread by another one? Then it is what it was. */
-void heldback_undisguise(siginfo_t *info);
+/*
+ * In a handler of ours: did another thread of ours send it? Then *info is what it stands for;
+ * false: that has been taken meanwhile.
+ */
+bool heldback_reveal(siginfo_t *info);
 /* Around sigtimedwait(); true: it is done, with its result in @regs. @watched: its end is seen. */
 bool heldback_before_wait(struct arch_regs *regs, const struct arch_patch *patch, bool watched);
 void heldback_behind_wait(const struct arch_regs *regs);

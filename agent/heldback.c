@@ -8,11 +8,13 @@
  * and a forked child has none. Room is never given back; when there is none, that of threads that
  * have ended is taken, then there is more of it.
  *
- * A thread in sigtimedwait() gets what is for the process from whoever was interrupted: the kernel
- * wakes it with a signal of the same number (a *nudge*), and behind the call it finds the true one.
- * A nudge may come too early, while the thread is still in our handler on its way to the call. So
- * the last thing that does is to look once more, and what comes in later than that changes where
- * the handler is about to return to.
+ * What is for the process and has interrupted a thread that would block it is for any other that
+ * doesn't: one of them is sent a signal of the same number, marked, and takes the true one in its
+ * place. So is a thread that waits in sigtimedwait(), but not marked: the kernel wakes it with
+ * that, and behind the call it finds the true one. Both are *nudges*. A nudge may come too early,
+ * while the thread is still in our handler on its way to the call. So the last thing that does is
+ * to look once more, and what comes in later than that changes where the handler is about to return
+ * to.
  */
 #include <errno.h>
 
@@ -23,9 +25,9 @@
 #define SYSCALL_LEN 2u
 #define BIT(sig) (1ULL << ((sig)-1))
 #define DISGUISED 0x65766967u
-#define DISGUISE_AT 40 /* of 48 bytes that the kernel keeps; sender and value end at 32 */
+#define LIST 512
 
-/* what give_back() had to hide */
+/* what give_back() had to hide, or pass_on() */
 struct disguise {
 	u32 magic;
 	s32 code;
@@ -216,23 +218,35 @@ void heldback_forked(void)
  * may say whatever is true. So for another thread it is one that was queued, and what it was is
  * behind what the kernel and the application know of it: a handler of ours tells (below).
  */
-static void disguise(siginfo_t *info)
+static void disguise(siginfo_t *info, u32 magic)
 {
-	struct disguise was = {DISGUISED, info->si_code};
+	struct disguise was = {magic, info->si_code};
 
-	memcpy((u8 *)info + DISGUISE_AT, &was, sizeof(was));
+	memcpy((u8 *)info + AGENT_MARK_AT, &was, sizeof(was));
 	info->si_code = SI_QUEUE;
 }
 
-void heldback_undisguise(siginfo_t *info)
+static struct disguise disguise_of(const siginfo_t *info)
 {
 	struct disguise was;
 
-	memcpy(&was, (u8 *)info + DISGUISE_AT, sizeof(was));
-	if (likely(was.magic != DISGUISED) || info->si_code != SI_QUEUE)
-		return;
-	info->si_code = was.code;
-	memset((u8 *)info + DISGUISE_AT, 0, sizeof(was));
+	memcpy(&was, (const u8 *)info + AGENT_MARK_AT, sizeof(was));
+	if (info->si_code != SI_QUEUE)
+		was.magic = 0;
+	return was;
+}
+
+bool heldback_reveal(siginfo_t *info)
+{
+	struct disguise was = disguise_of(info);
+
+	if (was.magic == AGENT_NUDGE)
+		return take(BIT(info->si_signo), 0, info);
+	if (was.magic == DISGUISED) {
+		info->si_code = was.code;
+		memset((u8 *)info + AGENT_MARK_AT, 0, sizeof(was));
+	}
+	return true;
 }
 
 static long queue(const struct held *h, const siginfo_t *info)
@@ -246,7 +260,7 @@ static void give_back(struct held *h)
 {
 	if (queue(h, &h->info) != -EPERM)
 		return;
-	disguise(&h->info);
+	disguise(&h->info, DISGUISED);
 	queue(h, &h->info);
 }
 
@@ -324,7 +338,7 @@ void heldback_behind_wait(const struct arch_regs *regs)
 		waited(&info, regs->si);
 }
 
-static void nudge(u32 sig)
+static bool nudge(u32 sig)
 {
 	for (u32 i = 0; i < WAITERS; i++) {
 		u32 tid = load_acquire(&waiters[i].tid);
@@ -332,8 +346,9 @@ static void nudge(u32 sig)
 		if (!tid || !(load_acquire(&waiters[i].set) & BIT(sig)))
 			continue;
 		SYS3(__NR_tgkill, agent.pid, tid, sig);
-		return;
+		return true;
 	}
+	return false;
 }
 
 /* The site is at the call, which is executed in the slot, or at the load of its number. */
@@ -381,6 +396,54 @@ void heldback_leave(struct osl_ucontext *uc)
 	end_wait(w, uc, load_acquire(&w->set));
 }
 
+/* --- what is for another thread -----------------------------------------------------------------
+ */
+
+static bool wake(u32 tid, u32 sig)
+{
+	siginfo_t info = {.si_signo = (s32)sig, .si_code = SI_QUEUE, .si_pid = (s32)agent.pid};
+
+	disguise(&info, AGENT_NUDGE);
+	return SYS6(__NR_rt_tgsigqueueinfo, agent.pid, tid, sig, &info, 0, 0) == 0;
+}
+
+static u32 number_in(const char *name)
+{
+	u32 n = 0;
+
+	for (; *name >= '0' && *name <= '9'; name++)
+		n = n * 10 + (u32)(*name - '0');
+	return n;
+}
+
+/* Of a list of threads: has one been woken? */
+static bool wake_one(const char *list, long len, u32 sig, u32 self)
+{
+	for (const char *at = list; at < list + len; at += ((const struct sys_dirent *)at)->len) {
+		u32 tid = number_in(((const struct sys_dirent *)at)->name);
+
+		if (tid && tid != self && !(withheld_of(tid) & BIT(sig)) && wake(tid, sig))
+			return true;
+	}
+	return false;
+}
+
+static void pass_on(u32 sig, u32 self)
+{
+	char list[LIST] __attribute__((aligned(8)));
+	long fd, len;
+
+	if (nudge(sig) || load_relaxed(&osl_walled))
+		return;
+	fd = sys_open("/proc/self/task", O_RDONLY);
+	if (fd < 0)
+		return;
+	while ((len = SYS3(__NR_getdents64, fd, list, sizeof(list))) > 0)
+		if (wake_one(list, len, sig, self))
+			break;
+	sys_close((int)fd);
+}
+
 /* A thread that would have got it gets it, whomever it was sent to. */
 static u32 for_whom(const siginfo_t *info, const struct osl_ucontext *uc, u32 self)
 {
@@ -396,11 +459,12 @@ void heldback_put(const siginfo_t *info, struct osl_ucontext *uc)
 	bool nudged = info->si_code == SI_TKILL && info->si_pid == (s32)agent.pid && w &&
 		      find(BIT(info->si_signo), 0);
 
-	if (!nudged)
+	/* what it is for is there, and is looked for when this thread lets it in */
+	if (!nudged && disguise_of(info).magic != AGENT_NUDGE)
 		put(to, info);
 	if (!w || !(load_acquire(&w->set) & BIT(info->si_signo))) {
 		if (!to)
-			nudge((u32)info->si_signo);
+			pass_on((u32)info->si_signo, self);
 		return;
 	}
 	end_wait(w, is_before_call(w->patch, frame_ip(uc)) || !w->uc ? uc : w->uc,

@@ -204,13 +204,40 @@ void sig_wait_for(const siginfo_t *info, struct osl_ucontext *uc)
 		heldback_put(info, uc);
 }
 
+/* One of what is held back that is open with @mask, but none of @but. */
+static bool take_open(siginfo_t *info, u64 mask, u64 but)
+{
+	siginfo_t held;
+	u64 blocked;
+
+	if (!heldback_any())
+		return false;
+	blocked = (mask & ~OURS) | withheld_blocked(arch_thread_pointer(), mask);
+	if (!heldback_take(HANDLED & ~blocked & ~but, &held))
+		return false;
+	*info = held;
+	return true;
+}
+
+bool sig_held(siginfo_t *info, u64 mask)
+{
+	return take_open(info, mask, 0);
+}
+
+/* The kernel takes two of a kind for one: what has come in meanwhile is first (sig_chain()). */
 void sig_release(u64 mask)
 {
 	siginfo_t held;
+	u64 pending;
 
-	for (int n = 0; n < 2 * AGENT_SIGNALS && sig_held(&held, mask); n++)
+	for (int n = 0; n < 2 * AGENT_SIGNALS && heldback_any(); n++) {
+		pending = 0;
+		SYS6(__NR_rt_sigpending, &pending, MASK_BYTES, 0, 0, 0, 0);
+		if (!take_open(&held, mask, pending))
+			break;
 		if (!requeue(&held))
 			agent_count(&agent.stats->signals_lost);
+	}
 }
 
 /* --- handing on ---------------------------------------------------------------------------------
@@ -366,15 +393,21 @@ void sig_chain(int sig, siginfo_t *info, struct osl_ucontext *uc, bool again)
 	struct agent_sigaction act = agent.app[i];
 	bool sent = info->si_code <= 0;
 
-	if (sent)
-		heldback_undisguise(info);
+	if (sent && !heldback_reveal(info)) {
+		again_held_back(uc);
+		return;
+	}
 	if (sent && defer_sent(info, uc))
 		return;
-	if (sent && withheld_blocked(arch_thread_pointer(), uc->sigmask) & BIT(sig)) {
+	/* where nothing is withheld any more a mask is what it looks like */
+	if (sent && withheld_blocked(arch_thread_pointer(), uc->sigmask) & BIT(sig) &&
+	    site_guarded()) {
 		heldback_put(info, uc);
 		again_held_back(uc);
 		return;
 	}
+	if (sent && !load_relaxed(&osl_walled))
+		sig_release(uc->sigmask);
 	/* a fault can't be ignored, a signal somebody sent can */
 	if (act.handler == (u64)SIG_IGN && sent)
 		return;
@@ -386,20 +419,6 @@ void sig_chain(int sig, siginfo_t *info, struct osl_ucontext *uc, bool again)
 			store_relaxed(&agent.app[i].handler, (u64)SIG_DFL);
 		sig_call(sig, &act, info, uc);
 	}
-}
-
-bool sig_held(siginfo_t *info, u64 mask)
-{
-	siginfo_t held;
-	u64 blocked;
-
-	if (!heldback_any())
-		return false;
-	blocked = (mask & ~OURS) | withheld_blocked(arch_thread_pointer(), mask);
-	if (!heldback_take(HANDLED & ~blocked, &held))
-		return false;
-	*info = held;
-	return true;
 }
 
 /* --- emulated system calls ----------------------------------------------------------------------

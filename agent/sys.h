@@ -140,6 +140,14 @@ static inline bool sys_only_thread(void)
 	       st.stx_nlink == 3;
 }
 
+/* as getdents64 writes it */
+struct sys_dirent {
+	u64 ino, off;
+	u16 len;
+	u8 type;
+	char name[];
+};
+
 static inline u64 sys_now_ms(void)
 {
 	struct sys_timespec ts = {0};

@@ -110,6 +110,17 @@ u64 withheld_blocked(u64 thread, u64 mask)
 	return !n ? without : n->wait ? n->wait & ~WAITS : n->which;
 }
 
+u64 withheld_of(u32 tid)
+{
+	for (u32 i = 0; i < NOTES; i++) {
+		const struct note *n = &notes[i];
+
+		if (load_acquire(&n->tid) == tid)
+			return n->wait ? n->wait & ~WAITS : n->which;
+	}
+	return 0;
+}
+
 void withheld_wait(u64 thread, bool begins, u64 mask)
 {
 	struct note *n = find(thread);

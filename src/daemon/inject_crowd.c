@@ -488,8 +488,16 @@ static void give(struct agent_withheld_list *out, u64 thread, pid_t tid, u64 *op
 	*opened = 0;
 }
 
-/* Does a signal that its last instruction has raised wait for being delivered? */
-static bool raised(const struct crowd_one *one)
+static bool is_nudge(const siginfo_t *info)
+{
+	u32 mark;
+
+	memcpy(&mark, (const u8 *)info + AGENT_MARK_AT, sizeof(mark));
+	return info->si_code == SI_QUEUE && mark == AGENT_NUDGE;
+}
+
+/* Does a signal that its last instruction has raised, or the agent, wait for being delivered? */
+static bool raised(pid_t tid)
 {
 	struct {
 		u64 off;
@@ -497,10 +505,11 @@ static bool raised(const struct crowd_one *one)
 		s32 nr;
 	} which = {0, 0, PEEK};
 	siginfo_t info[PEEK];
-	long n = ptrace(PTRACE_PEEKSIGINFO, one->tid, &which, info);
+	long n = ptrace(PTRACE_PEEKSIGINFO, tid, &which, info);
 
 	for (long i = 0; i < n; i++)
-		if (info[i].si_code > 0 && BIT(info[i].si_signo) & SYNCHRONOUS)
+		if (BIT(info[i].si_signo) & SYNCHRONOUS &&
+		    (info[i].si_code > 0 || is_nudge(&info[i])))
 			return true;
 	return n < 0 || n == PEEK;
 }
@@ -532,14 +541,14 @@ static bool find_held(const struct crowd *c, const struct crowd_one *one, struct
 	if (!get_regs(one, &regs))
 		return false;
 	*out = (struct agent_held){remote_thread_pointer(&regs), regs.user.rsp, regs.user.rip};
-	return !raised(one);
+	return !raised(one->tid);
 }
 
 static void tell_held(const struct crowd *c, struct agent_withheld_list *out)
 {
 	const struct remote_regs *own = &c->t->saved;
 
-	out->unsettled = 0;
+	out->unsettled = raised(c->t->tid);
 	out->held = 1;
 	out->who[0] = (struct agent_held){remote_thread_pointer(own), own->user.rsp, own->user.rip};
 	for (u32 i = 0; i < c->n; i++) {

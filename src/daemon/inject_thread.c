@@ -380,7 +380,9 @@ static int look_up(struct thread *t, int sig)
 	if (err)
 		return err;
 	t->found |= BIT(sig);
-	t->shared = !is_queued(t, sig, 0) && is_queued(t, sig, PTRACE_PEEKSIGINFO_SHARED);
+	t->shared &= ~BIT(sig);
+	if (!is_queued(t, sig, 0) && is_queued(t, sig, PTRACE_PEEKSIGINFO_SHARED))
+		t->shared |= BIT(sig);
 	return change_mask(t, 0, BIT(sig));
 }
 
@@ -399,7 +401,7 @@ static int sent_fault(struct thread *t, const siginfo_t *info)
 	if (!(t->found & BIT(info->si_signo)))
 		return look_up(t, info->si_signo);
 	t->found &= ~BIT(info->si_signo);
-	set_aside(t, info, t->shared);
+	set_aside(t, info, t->shared & BIT(info->si_signo));
 	return 0;
 }
 

@@ -38,10 +38,10 @@ struct thread {
 	u64 insn; /* a system call instruction in the target */
 	u64 back; /* the way back is written here, 0: nowhere */
 	struct remote_extra extra;
-	bool begun;  /* it executes something for us: its mask is not its own */
-	int pass;    /* the signal it gets when it goes on, 0: none */
-	u64 found;   /* signals that will come once more, then to be set aside */
-	bool shared; /* the last of them: is for the process */
+	bool begun; /* it executes something for us: its mask is not its own */
+	int pass;   /* the signal it gets when it goes on, 0: none */
+	u64 found;  /* signals that will come once more, then to be set aside */
+	u64 shared; /* those of them that are for the process */
 	u32 naside;
 	struct thread_aside aside[THREAD_ASIDE_MAX];
 	u64 mask;   /* saved signal mask */

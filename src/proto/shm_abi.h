@@ -40,6 +40,14 @@ enum agent_reason { AGENT_START = 1, AGENT_COMMAND, AGENT_MODULES, AGENT_FORK, A
 #define AGENT_CALL_SIGNAL 23
 #define AGENT_CALL_MARK (0x65620000u + AGENT_ABI)
 
+/*
+ * A signal that a thread of the target sends another one for the agent has this mark, of four
+ * bytes, in its siginfo, behind what applications know of one that was queued: it only stands for
+ * another one, and is for a handler of the agent.
+ */
+#define AGENT_NUDGE 0x67647564u
+#define AGENT_MARK_AT 40 /* the kernel keeps 48 */
+
 enum agent_msg_type {
 	AGENT_HELLO = 1, /* agent: struct agent_hello; of a new process that came by itself + 1 fd
 			    where it can be had: its /proc/self/mem, to read */

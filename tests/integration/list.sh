@@ -130,6 +130,9 @@ import json, re, subprocess, sys
 pid, lib, obj = sys.argv[1:]
 listed = [e for e in json.loads(subprocess.run(["ebpfrt", "list", "-p", pid, "--json", lib], capture_output=True, text=True).stdout)
           if e["type"] == "uprobe" and "IFUNC" not in e.get("note", "") and "an IFUNC" not in e.get("reason", "")]
+offsets = {e["name"]: e["offset"] for e in listed}
+placed = lambda words: {re.sub(r"^(cannot probe (?:the return of )?)([^ :]+)", # whichever of its names
+                               lambda m: m[1] + str(offsets.get(m[2], m[2])), w) for w in words}
 for kind, ok, reason in ("uprobe.multi", "ok", "reason"), ("uretprobe.multi", "return_ok", "return_reason"):
     prog = "on_call" if kind == "uprobe.multi" else "on_return"
     r = subprocess.run(["ebpfrt", "attach", "-v", "-d", "1ms", "--prog", f"{prog}={kind}:{lib}:*", pid, obj],
@@ -141,7 +144,7 @@ for kind, ok, reason in ("uprobe.multi", "ok", "reason"), ("uretprobe.multi", "r
         by_offset.setdefault(e["offset"], e)
     good = {o for o, e in by_offset.items() if e[ok]}
     words = {e.get("reason") or e.get(reason) for e in by_offset.values() if not e[ok]}
-    print(kind, r.returncode, "agree" if (attached, refused) == (len(good), words) else
+    print(kind, r.returncode, "agree" if (attached, placed(refused)) == (len(good), placed(words)) else
           f"list: {len(good)} {sorted(words)[:5]}; attach: {attached} {sorted(refused)[:5]}; {r.stderr[-300:]}",
           "many" if attached > 500 else attached)
 EOT

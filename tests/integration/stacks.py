@@ -16,7 +16,7 @@ for line in subprocess.check_output(["readelf", "-sW", library], text=True).spli
     if len(f) >= 8 and f[0][:-1].isdigit():
         file = f[7] if f[3] == "FILE" else file
         if f[3] == "OBJECT" and (f[7] == "agent_active_slots" or (f[7], file) == ("notes", "stack.c")):
-            at[f[7]] = int(f[1], 16), int(f[2])
+            at[f[7]] = int(f[1], 16), int(f[2], 0) # large ones are hexadecimal
 load = [l.split() for l in subprocess.check_output(["readelf", "-lW", library], text=True).splitlines() if l.split()[:1] == ["LOAD"]]
 executable = next(int(f[2], 16) & -4096 for f in load if "E" in "".join(f[6:-1]))
 maps = [l.split(None, 5) for l in open(f"/proc/{pid}/maps")]

@@ -674,7 +674,8 @@ bool fault_raise(const struct arch_patch *patch, const struct arch_regs *regs, s
 /* the signals that the agent handles, and that are never blocked */
 #define SIG_OURS (1ULL << (SIGTRAP - 1) | 1ULL << (SIGSEGV - 1) | 1ULL << (SIGBUS - 1))
 int sig_install(void);
-void sig_open_masks(void); /* only while no other thread runs */
+void sig_open_masks(void);   /* only while no other thread runs */
+void sig_see_handlers(void); /* what the application does with actions is seen from here on */
 /* The actions of our signals are the application's again; until sig_install(). */
 void sig_give_back(void);
 bool sig_installed(void);
@@ -708,8 +709,9 @@ bool sig_guard_wait(const struct agent_plan *plan, struct arch_regs *regs);
 /* defer.c */
 /* What the application has set, by signal; what the kernel has is ours. */
 struct agent_sigaction defer_known(u64 sig);
-/* @act is what the kernel gets: our handler in place of the application's. */
-void defer_wrap(u64 sig, struct agent_sigaction *act);
+/* @act is what the kernel gets: our handler in place of the application's, where that is to be
+ * seen, as it is to block @withheld of our signals or jumps stand. */
+void defer_wrap(u64 sig, struct agent_sigaction *act, u64 withheld);
 /* @act is what the kernel had: what the application had set. */
 void defer_unwrap(const struct agent_sigaction *was, struct agent_sigaction *act);
 /*
@@ -783,6 +785,9 @@ void crowd_end(struct agent_withheld_list *l);
 /* handling.c: the application's handlers for what was sent, until they return */
 /* The handler that is about to be called with @frame, whose context is @uc, blocks @blocks. */
 void handling_begin(u64 frame, u64 restorer, u64 blocks, const struct osl_ucontext *uc);
+/* One that began before somebody came, and returns to where @before is blocked: what its @frame is
+ * to have in place of @restorer, 0: that stays. */
+u64 handling_began(u64 frame, u64 restorer, u64 before);
 bool handling_ended(struct osl_ucontext *uc); /* is the fault at @uc the end of one? */
 bool handling_before(u64 frame, u64 *which);  /* what is withheld when @frame's returns */
 void handling_forget(void);		      /* from here on they return as the application says */
@@ -837,6 +842,7 @@ static inline bool agent_daemon_dead(void)
 
 /* One exchange on @fd (owned, closed here) or, when -1, over a new connection. 0 or -errno. */
 int exchange_run(u32 reason, int fd, u64 token);
+bool exchange_shadow_stack(void); /* must return addresses stay? Before the set-up, too. */
 /* The same from a trap: waits while another thread is in one. */
 int exchange_from_trap(u32 reason);
 u64 start_text_base(void);

@@ -72,12 +72,13 @@ struct agent_sigaction defer_known(u64 sig)
 	return handlers[sig];
 }
 
-void defer_wrap(u64 sig, struct agent_sigaction *act)
+void defer_wrap(u64 sig, struct agent_sigaction *act, u64 withheld)
 {
-	if (!agent.jumps || !is_handler(act->handler) || act->handler == (u64)agent_signal_entry ||
-	    act->handler == (u64)agent_call_entry)
+	if ((!agent.jumps && !withheld) || !is_handler(act->handler) ||
+	    act->handler == (u64)agent_signal_entry || act->handler == (u64)agent_call_entry)
 		return;
 	handlers[sig] = *act;
+	handlers[sig].mask |= withheld;
 	own_restorer = act->restorer;
 	act->handler = (u64)agent_signal_entry;
 	act->flags = (act->flags | SA_SIGINFO) & ~(u64)SA_RESETHAND;
@@ -468,6 +469,9 @@ void agent_on_signal(int sig, siginfo_t *info, struct osl_ucontext *uc)
 		return;
 	if (h.flags & SA_RESETHAND)
 		reset((u64)sig);
-	if (is_handler(h.handler))
-		sig_enter(sig, &h, info, uc);
+	if (!is_handler(h.handler))
+		return;
+	if (h.mask & SIG_OURS && sig_close())
+		handling_begin((u64)uc - sizeof(u64), h.restorer, h.mask, uc);
+	sig_enter(sig, &h, info, uc);
 }

@@ -275,7 +275,7 @@ static void forget_old_daemon(const struct exchange *x, const struct agent_setup
 	agent_state_forget();
 }
 
-static bool has_shadow_stack(void)
+bool exchange_shadow_stack(void)
 {
 	u64 features = 0;
 
@@ -289,7 +289,7 @@ static int set_up_once(const struct agent_setup *s)
 	if (ret)
 		return ret;
 	ebpf_helper_table_init();
-	agent.shadow_stack = has_shadow_stack();
+	agent.shadow_stack = exchange_shadow_stack();
 	ret_init(s->ret_instances);
 	agent.env.prog_by_id = agent_prog_find;
 	agent.env.perf_ring = agent_perf_ring_at;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Handlers under way: those of the application that were called for one of its signals that
- * somebody sent.
+ * Handlers under way: those of the application that block one of our signals, called for one of
+ * these that somebody sent, or for any other.
  *
  * Model: natively such a handler blocks what its action says, until it returns or sets its mask.
  * Ours are never blocked, so what it would block is withheld meanwhile (withheld.c), and what is
@@ -10,6 +10,9 @@
  * in memory that can't be executed: the fault is the end. Then the thread withholds what it did
  * before, and goes on to the true return. Where that memory can be executed, after all, the handler
  * returns, and only what it withholds is not seen to end.
+ *
+ * Those that had begun before we came return there, too, when what they return to blocks something
+ * else (sigframe.c).
  *
  * Who leaves a handler otherwise sets the mask, or keeps it, as natively; the note of its frame is
  * stale then, until another handler has its frame there or there is no room. When the guards go
@@ -75,6 +78,23 @@ static bool is_probed(u64 restorer)
 		if (site_find(restorer + i))
 			return true;
 	return false;
+}
+
+/* Nothing of ours may be set up yet, so nothing is read or written here. */
+u64 handling_began(u64 frame, u64 restorer, u64 before)
+{
+	struct note *n = note_of(frame);
+
+	if (load_relaxed(&osl_walled) || is_probed(restorer) || restorer == (u64)agent_restorer)
+		return 0;
+	for (u32 i = 0; i < NOTES && !n; i++)
+		if (!load_relaxed(&notes[i].frame) && change(&notes[i], 0, frame))
+			n = &notes[i];
+	if (!n)
+		return 0;
+	n->restorer = restorer;
+	n->before = before;
+	return OVER;
 }
 
 void handling_begin(u64 frame, u64 restorer, u64 blocks, const struct osl_ucontext *uc)

@@ -109,10 +109,12 @@ void sig_give_back(void)
 
 /* What the application's handlers would block of our signals, by signal. */
 static u32 handler_withheld[65];
+/* Such handlers are called through ours: who sets or asks for them is seen. */
+static bool handlers_seen;
 
 /*
- * Handlers that were set before we came block our signals while they run: no longer. And they are
- * called through ours.
+ * Handlers that were set before we came block our signals while they run: no longer. Where they are
+ * seen these, and where jumps are to stand all, are called through ours.
  */
 void sig_open_masks(void)
 {
@@ -124,10 +126,19 @@ void sig_open_masks(void)
 		was = act;
 		handler_withheld[sig] |= (u32)(act.mask & OURS);
 		act.mask &= ~OURS;
-		defer_wrap((u64)sig, &act);
+		defer_wrap((u64)sig, &act,
+			   handlers_seen || agent.jumps ? handler_withheld[sig] : 0);
 		if (memcmp(&was, &act, sizeof(was)))
 			raw_action(sig, &act, NULL);
 	}
+}
+
+void sig_see_handlers(void)
+{
+	if (handlers_seen && !agent.jumps)
+		return;
+	handlers_seen = true;
+	sig_open_masks();
 }
 
 void sig_close_masks(void)
@@ -144,6 +155,7 @@ void sig_close_masks(void)
 		}
 		handler_withheld[sig] = 0;
 	}
+	handlers_seen = false;
 }
 
 /*
@@ -154,7 +166,7 @@ static void unwrap_handlers(void)
 {
 	struct agent_sigaction act, was;
 
-	if (!agent.jumps || !jump_give_up())
+	if (agent.jumps && !jump_give_up())
 		return;
 	for (int sig = 1; sig <= 64; sig++) {
 		if (index_of((u64)sig) >= 0 || raw_action(sig, NULL, &act) ||
@@ -162,6 +174,7 @@ static void unwrap_handlers(void)
 			continue;
 		was = defer_known((u64)sig);
 		defer_unwrap(&was, &act);
+		act.mask &= ~OURS;
 		raw_action(sig, &act, NULL);
 	}
 }
@@ -502,7 +515,7 @@ static long emulate_masked_action(u64 sig, struct agent_sigaction *act, u64 to)
 	if (act)
 		act->mask &= ~OURS;
 	if (own)
-		defer_wrap(sig, act);
+		defer_wrap(sig, act, *withheld);
 	ret = raw_action((int)sig, act, &old);
 	defer_unwrap(&handler, &old);
 	old.mask |= was;

@@ -9,7 +9,8 @@
  * on, and from where a frame says the thread was before, if that is another stack. In the frames
  * found our signals are taken out of the mask; what they were is noted. When the guards go, all of
  * it is put back, and frames that were made meanwhile get what the thread is known to block; but
- * not those that return into a hit, which may trap or fault for us.
+ * not those that return into a hit, which may trap or fault for us. Where the thread will block
+ * something else from then on, the return is one to be seen (handling.c).
  *
  * A frame is known by what it ends in, the restorer's system call, and by what the kernel writes
  * into each. Memory is read and written through a file and never in place: what looks like a frame
@@ -41,6 +42,8 @@ struct walk {
 	u32 nfrom;
 	u64 thread; /* its pointer */
 	u64 which;  /* of the thread, as far as it is known */
+	u64 inner;  /* of what returns to the next frame */
+	bool ends_seen;
 	void (*visit)(struct walk *w, u64 at, const struct osl_ucontext *uc);
 };
 
@@ -118,7 +121,7 @@ static void look_through_all(struct walk *w, const struct agent_held *h)
 	w->from[0] = stack_origin(h->sp);
 	w->nfrom = 1;
 	w->thread = h->thread;
-	w->which = withheld_get(h->thread, 0) & SIG_OURS;
+	w->inner = w->which = withheld_get(h->thread, 0) & SIG_OURS;
 	for (u32 i = 0; i < w->nfrom; i++)
 		look_through(w, w->from[i]);
 }
@@ -146,8 +149,24 @@ static struct note *note_of(u64 at)
 	return NULL;
 }
 
+/*
+ * What is withheld ends with the handler that is under way, or begins again; frames that look like
+ * one and are none may come between.
+ */
+static void see_end(struct walk *w, u64 at, const struct osl_ucontext *uc)
+{
+	u64 before = uc->sigmask & SIG_OURS, to = 0;
+
+	if (w->ends_seen && (before != w->inner || before != w->which))
+		to = handling_began(at - 8, ((const u64 *)uc)[-1], before);
+	if (to)
+		sys_pwrite(w->mem, &to, sizeof(to), at - 8);
+	w->inner = before;
+}
+
 static void open_frame(struct walk *w, u64 at, const struct osl_ucontext *uc)
 {
+	see_end(w, at, uc);
 	if (!note_of(at) && nnotes < NOTES)
 		notes[nnotes++] = (struct note){at, uc->sigmask & SIG_OURS};
 	if (uc->sigmask & SIG_OURS)
@@ -156,7 +175,7 @@ static void open_frame(struct walk *w, u64 at, const struct osl_ucontext *uc)
 
 void sigframe_open(const struct agent_held *who, u32 n)
 {
-	struct walk w = {.visit = open_frame};
+	struct walk w = {.visit = open_frame, .ends_seen = !exchange_shadow_stack()};
 
 	nnotes = 0;
 	each_frame(&w, who, n);

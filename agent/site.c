@@ -238,7 +238,8 @@ static bool guards_actions(const struct agent_place *p)
 
 /*
  * Jumps need to know of every handler that begins: who sets one without our seeing it keeps the
- * breaks. Those that are set already are called through ours from here on.
+ * breaks. Those that are set already are called through ours from here on, without jumps those that
+ * block our signals.
  */
 static bool handlers_seen(void)
 {
@@ -247,7 +248,7 @@ static bool handlers_seen(void)
 	for (struct agent_place *p = agent.places; p && !seen; p = p->older)
 		seen = site_is_armed(p) && guards_actions(p);
 	if (seen)
-		sig_open_masks();
+		sig_see_handlers();
 	return seen;
 }
 
@@ -532,7 +533,7 @@ void site_arm_all(const struct agent_site *v, u32 n, s32 *err)
 			err[i] = site_see_broken(&poke, &v[i]);
 	/* a debugger has break points of its own, or will have: where jumps have their last bytes
 	 */
-	if (agent.jumps && (agent_entry_sp || !agent_is_traced()) && handlers_seen())
+	if (handlers_seen() && agent.jumps && (agent_entry_sp || !agent_is_traced()))
 		raise_all(&poke, v, n, err);
 	poke_end(&poke);
 }

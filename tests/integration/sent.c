@@ -19,7 +19,7 @@
  * - within HOW: a handler sends itself each of them: how they are nested, SIGNAL/MASK(...). HOW:
  *   plain, nodefer, full (all are masked), on (an alternate stack), opens (the handler opens its
  *   mask), jumps, leaps (out of it, with the mask of before or the handler's): "within HOW ...
- *   pending P mask M", what is so at the end; the same for each of them
+ *   pending P mask M", what is so at the end; the same for each of them, and for SIGUSR1
  * - stay: a handler, sent its signal by itself, says "stays" and reads a line before it returns:
  *   "stayed N mask M", how often it was called, and the mask then
  * - rush N HOW: as flood, with all of them: "rush N over O deepest D", O how many began on top of
@@ -335,6 +335,7 @@ static void handle_as(void (*handler)(int, siginfo_t *, void *))
 		sigfillset(&sa.sa_mask);
 	for (size_t i = 0; i < SENT; i++)
 		sigaction(sent[i], &sa, NULL);
+	sigaction(SIGUSR1, &sa, NULL);
 }
 
 static void one_within(int sig)
@@ -365,6 +366,7 @@ static void within(const char *as)
 	printf("within %s:", how);
 	for (size_t i = 0; i < SENT; i++)
 		one_within(sent[i]);
+	one_within(SIGUSR1);
 	printf("\n");
 	sigaltstack(&before, NULL);
 	free(alternate.ss_sp);

@@ -3,7 +3,7 @@
 # Signals of faults and traps that somebody sends, several at a time and without end: handlers see them in the kernel's order,
 # each as if it had come alone, and the stack holds what the kernel would have put there.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
-plan 50
+plan 54
 
 target_program=$bin/sent
 target_start
@@ -19,7 +19,7 @@ for how in $hows; do
 done
 like "unprobed: what a handler blocks waits for its end" "$within_full" "^within full:( [0-9]+/1f\(\)){6} pending 0 mask 0,"
 like "unprobed: or comes in where it opens its mask" "$within_opens" "^within opens: 11/1\(.* 11/1\(\)\) pending 0 mask 0,"
-like "unprobed: the mask stays when it is left by longjmp()" "$within_leaps" "pending 10 mask 10$"
+like "unprobed: the mask stays when it is left by longjmp()" "$within_leaps" "pending 10 mask 10, "
 for how in plain full; do
 	say rush 2000 $how
 	like "unprobed: a rush, $how: none on top of its own kind" "$answer" "^rush 2000 over 0 deepest [1-5]$"
@@ -113,5 +113,17 @@ attach_stop INT
 is "detach while it is under way" "$attach_status" 0
 say go
 is "it returns, and is called again" "$answer" "$stayed"
+
+# the other way round, and what it blocked is not blocked behind it
+say stay
+is "a handler stays that began before" "$answer" stays
+attach_start "$target" "$bin/count.bpf.o" --prog on_work=uprobe:sent:work --prog on_work_done=uretprobe:sent:work
+say go
+is "it returns, and is called again" "$answer" "$stayed"
+say stay
+say go
+is "so does the next" "$answer" "$stayed"
+attach_stop INT
+is "detach" "$attach_status" 0
 target_quit
 is "it ends well" "$target_status" 0

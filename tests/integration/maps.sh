@@ -4,7 +4,7 @@
 # command line. As root `bin/maps OBJECT` alone asks the kernel the same.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
 
-ebpfrt exec -- "$bin/maps" "$bin/maps.bpf.o" pin >maps.out
+ebpfrt exec -- "$bin/maps" "$bin/maps.bpf.o" pin >maps.out || bail "maps ended with status $?: $(tail -n 3 maps.out)"
 tests=$(sed -n 's/^1\.\.//p' maps.out)
 plan $((tests + 13))
 grep -v '^1\.\.' maps.out

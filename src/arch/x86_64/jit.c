@@ -654,10 +654,20 @@ static void may_goto(struct jit *j, u32 target, u32 i)
 	jump_to(j, CC_B, &j->addr[target], i);
 }
 
+/* Does the conditional jump @i lead over a jump, where nobody else gets, and no further? */
+static bool leads_over_jump(const struct jit *j, u32 i)
+{
+	const struct bpf_insn *next = &j->insns[i + 1];
+
+	return jump_target(&j->insns[i], i) == i + 2 && i + 1 < j->f->end && is_jump(next) &&
+	       BPF_OP(next->code) == BPF_JA && !j->target[i + 1];
+}
+
 static void emit_jump(struct jit *j, u32 i)
 {
 	const struct bpf_insn *in = &j->insns[i];
 	u32 target = jump_target(in, i);
+	int cc = cc_of(BPF_OP(in->code));
 
 	if (target == i + 1)
 		return;
@@ -671,7 +681,12 @@ static void emit_jump(struct jit *j, u32 i)
 	}
 	if (!flags_say(j, i))
 		compare(j, in);
-	jump_to(j, cc_of(BPF_OP(in->code)), &j->addr[target], i);
+	if (leads_over_jump(j, i)) {
+		cc ^= 1; /* the contrary */
+		target = jump_target(in + 1, i + 1);
+		j->answered = i + 1;
+	}
+	jump_to(j, cc, &j->addr[target], i);
 }
 
 static void emit_exit(struct jit *j, u32 i)

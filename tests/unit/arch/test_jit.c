@@ -623,6 +623,52 @@ Test(jit, jumps_to_jumps)
 	free(p);
 }
 
+/*
+ * A conditional jump over a jump, or farther, of every kind; and of each such that somebody jumps
+ * to, too.
+ */
+static void over_jump(struct program *p, u8 code, u64 a, u64 b, u32 into)
+{
+	bool x = BPF_SRC(code) == BPF_X;
+
+	p->n = 0;
+	put_lddw(p, 1, a);
+	put_lddw(p, 2, b);
+	put(p, MOV_IMM(0, 0));
+	put(p, MOV_IMM(3, 3));
+	put(p, ALU64_IMM(BPF_MUL, 0, 5)); /* a loop: three times */
+	put(p, ALU64_IMM(BPF_SUB, 3, 1));
+	put(p, into ? JMP_IMM(BPF_JEQ, 3, 1, (s16)(into - 1)) : MOV_REG(4, 4));
+	put(p, INSN(code, 1, x ? 2 : 0, into == 3 && below(2) ? 2 : 1, x ? 0 : (s32)b));
+	put(p, JA(2));
+	put(p, ALU64_IMM(BPF_ADD, 0, 1));
+	put(p, JMP_IMM(BPF_JEQ, 3, 0, 1));
+	put(p, JMP_IMM(BPF_JNE, 3, 0, -8));
+	put(p, ALU64_IMM(BPF_ADD, 0, 2));
+	put(p, JMP_IMM(BPF_JEQ, 3, 0, 1)); /* another, back */
+	put(p, JA(-11));
+	put(p, EXIT());
+	compare(p);
+}
+
+Test(jit, jumps_over_jumps, .timeout = 30)
+{
+	static const u8 ops[] = {BPF_JEQ,  BPF_JNE,  BPF_JGT,  BPF_JGE,	 BPF_JLT, BPF_JLE,
+				 BPF_JSGT, BPF_JSGE, BPF_JSLT, BPF_JSLE, BPF_JSET};
+	struct program *p = calloc(1, sizeof(*p));
+
+	seed();
+	for (u32 i = 0; i < ARRAY_SIZE(ops) * 4; i++)
+		for (u32 k = 0; k < 12; k++) {
+			u64 a = value(), b = k % 3 ? value() : a;
+			u8 code = ops[i / 4] | (i & 1 ? BPF_JMP : BPF_JMP32) |
+				  (i & 2 ? BPF_X : BPF_K);
+
+			over_jump(p, code, a, b, k % 4 == 3 ? 1 + below(3) : 0);
+		}
+	free(p);
+}
+
 static const struct ebpf_map_meta *one_map(void *cookie, s32 fd, bool is_index)
 {
 	static const struct ebpf_map_meta meta = {

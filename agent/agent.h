@@ -240,6 +240,7 @@ struct agent_stack {
 	u64 push_at;
 	u64 push_changes;
 	const struct agent_place *push_place;
+	u64 checked; /* *agent.changes when all was asked that it counts */
 	struct ebpf_run run;
 } __attribute__((aligned(AGENT_STACK_OWN)));
 _Static_assert(sizeof(struct agent_stack) == AGENT_STACK_SIZE, "AGENT_STACK_OWN is too small");
@@ -397,7 +398,7 @@ void jump_arena(u64 addr);
  * return of the thread with the place @a, which it has entered, or NULL.
  */
 struct agent_stack *agent_on_jump(struct jump_frame *f, struct agent_active *a) __hidden;
-/* The same on the stack of its place: a return, or an entry at .push_at. */
+/* The same on the stack of its place, where all but what is counted has been asked. */
 struct agent_stack *agent_again_on_jump(struct jump_frame *f, struct agent_stack *s) __hidden;
 struct agent_stack *agent_next_on_jump(struct jump_frame *f, struct agent_stack *s) __hidden;
 void agent_jump_cut(void) __hidden; /* entry.S: where programs that are cut short return */

@@ -352,10 +352,12 @@ void defer_let_in(struct osl_ucontext *uc)
 /* The handler may not come back: then nobody must take the frame for a hit's. */
 static void expose(struct jump_frame *f, struct agent_active *a)
 {
-	if (a)
+	if (a) {
+		a->ready = NULL; /* .open is this hit's alone */
 		store_release(&a->open, a->open | ACTIVE_EXPOSED);
-	else
+	} else {
 		store_release(&f->mark, 0);
+	}
 }
 
 bool defer_signal(int sig, const siginfo_t *info, struct osl_ucontext *uc)

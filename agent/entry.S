@@ -251,8 +251,7 @@ agent_trap_self_break:
 	.set stack_counter, stack_origin + 104
 	.set stack_key, stack_origin + 112
 	.set stack_alternate, stack_origin + 120
-	.set stack_push_at, stack_origin + 128
-	.set stack_run, stack_origin + 152
+	.set stack_run, stack_origin + 160
 	.set run_ctx, stack_run + 40
 	.set run_recover, stack_run + 88
 	.set run_aborted, stack_run + 152	/* and nresv */
@@ -492,12 +491,8 @@ agent_jump_last_step:
 6:	write_flags
 	restore
 	ret	$8 + red_zone
-	/* a return, or another place: one that is known, too? */
-11:	cmpq	$ret_distance, frame_distance(%rbp)
-	je	13f
-	cmpq	%rcx, stack_push_at(%rsi)
-	jne	15f
-13:	movq	%rsi, %rdi
+	/* a return, or another place */
+11:	movq	%rsi, %rdi
 	call_on_jump agent_again_on_jump
 	movq	%rax, %rsi
 	testq	%rax, %rax

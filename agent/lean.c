@@ -37,8 +37,7 @@ ASSERT_AT(agent_stack, counter, 32256 + 104);
 ASSERT_AT(agent_stack, key, 32256 + 112);
 ASSERT_AT(agent_stack, alternate, 32256 + 120);
 ASSERT_AT(agent_stack, more, 32256 + 60);
-ASSERT_AT(agent_stack, push_at, 32256 + 128);
-ASSERT_AT(agent_stack, run, 32256 + 152);
+ASSERT_AT(agent_stack, run, 32256 + 160);
 ASSERT_AT(agent_lane, hits, 0);
 ASSERT_AT(agent_alternate, at, 8);
 ASSERT_AT(agent_alternate, size, 16);
@@ -374,28 +373,32 @@ __hot struct agent_stack *agent_on_jump(struct jump_frame *f, struct agent_activ
 	s = stack_of(a, f, arch_thread_self());
 	if (unlikely(!s))
 		return otherwise(f, a);
+	s->checked = changes;
 	return is_return ? come_back(s, f, a, changes) : entry_anew(s, f, p, a, changes);
 }
 
-/* The frame of the stack of its place is noted already. */
+/* In a child that nobody knows yet the count is 0. */
 __hot struct agent_stack *agent_again_on_jump(struct jump_frame *f, struct agent_stack *s)
 {
-	u64 changes = load_acquire(agent.changes);
+	u64 changes = load_acquire(agent.changes), ip = f->regs.ip;
 	struct agent_active *a = s->a;
+	const struct agent_place *p;
 
-	if (f->regs.ip != s->push_at) {
-		/* in a child that nobody knows yet there have been none */
-		if (unlikely(!changes || changes != s->changes))
-			return agent_on_jump(f, a);
-		s->origin = (u64)f;
-		f->stack = s;
-		return come_back(s, f, a, changes);
-	}
-	if (unlikely(changes != s->push_changes ||
-		     !ret_push_spare(s->push_place, f->regs.sp, s->key & ~1ull, &s->spare)))
+	if (unlikely(!changes || changes != s->checked))
 		return agent_on_jump(f, a);
-	arch_count(&s->lane->hits);
-	return leave(a);
+	s->origin = (u64)f;
+	f->stack = s;
+	if (ret_is_stub(ip))
+		return come_back(s, f, a, changes);
+	if (ip == s->push_at && changes == s->push_changes &&
+	    likely(ret_push_spare(s->push_place, f->regs.sp, s->key & ~1ull, &s->spare))) {
+		arch_count(&s->lane->hits);
+		return leave(a);
+	}
+	p = site_find(ip);
+	if (unlikely(!p || load_acquire(&p->state) != SITE_ARMED))
+		return leave(a);
+	return entry_anew(s, f, p, a, changes);
 }
 
 __hot struct agent_stack *agent_next_on_jump(struct jump_frame *f, struct agent_stack *s)

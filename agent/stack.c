@@ -160,7 +160,7 @@ static s32 take_with(struct agent_active *a)
 		agent_stacks[i].run.env = &agent.env;
 		agent_stacks[i].run.recover[1] = (u64)agent_jump_cut;
 		agent_stacks[i].was = NULL;
-		agent_stacks[i].at = agent_stacks[i].push_at = 0;
+		agent_stacks[i].at = agent_stacks[i].push_at = agent_stacks[i].checked = 0;
 		agent_stacks[i].a = a;
 		a->stack = (u32)i + 1;
 		store_release(&notes[i].taken, OF_PLACE + index);

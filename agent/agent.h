@@ -446,18 +446,18 @@ void poke_alone(bool yes);
  */
 
 /* a thread in a hit */
-#define ACTIVE_SIZE 128
+#define ACTIVE_SIZE 96
 struct agent_active {
 	u64 key;	      /* thread pointer | 1, 0: free */
 	u64 frame;	      /* address of the outermost handler's frame */
 	struct ebpf_run *run; /* the execution under way, where there is a .link */
 	u64 link;	      /* whose program may be running, 0: none */
-	/* .stack, when a hit by entry.S finds it, .run and .open as it left them, or NULL */
-	struct agent_stack *ready;
 	u32 open;  /* signals may arrive in it: .frame, if not 0, is a struct jump_frame */
 	u32 stack; /* of the pool, belongs to whoever is in here: its number + 1 */
 	/* of the thread that was in here last, or NULL */
 	const struct agent_alternate *alternate;
+	/* .stack, when a hit by entry.S finds it, .run and .open as it left them, or NULL */
+	struct agent_stack *ready;
 	const u64 *vectors; /* the thread's registers that pass arguments, where they are known */
 	u64 calling;	    /* the struct target_call under way, and a number; 0: none (callee.c) */
 	const struct agent_place *noted; /* where the program is that calls, or NULL */
@@ -466,8 +466,8 @@ struct agent_active {
 	u64 call_stat; /* of the program that calls, and its run: */
 	struct ebpf_run *lent;
 	struct target_call *closed; /* under way in a hit by a trap, or NULL */
-} __attribute__((aligned(ACTIVE_SIZE)));
-_Static_assert(sizeof(struct agent_active) == ACTIVE_SIZE, "entry.S: active_size");
+} __attribute__((aligned(32)));
+_Static_assert(sizeof(struct agent_active) == ACTIVE_SIZE, "entry.S: 3 << 5");
 #define ACTIVE_SLOTS 1024u
 extern struct agent_active agent_active_slots[ACTIVE_SLOTS] __hidden;
 /* The first that one with @key is looked for in. */

@@ -44,7 +44,7 @@ ASSERT_AT(agent_alternate, size, 16);
 ASSERT_AT(agent_active, key, 0);
 ASSERT_AT(agent_active, frame, 8);
 ASSERT_AT(agent_active, link, 24);
-ASSERT_AT(agent_active, ready, 32);
+ASSERT_AT(agent_active, ready, 48);
 ASSERT_AT(agent, changes, 56);
 ASSERT_AT(agent, life, 136);
 ASSERT_AT(osl_life, alive, 0);

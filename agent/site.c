@@ -550,16 +550,25 @@ static void site_restore(struct agent_poke *poke, struct agent_place *p)
 	poke_write(poke, p->addr, patch->insn, 1);
 }
 
+/* One where a break is or was, the site's own or one within its jump. */
+static bool had_break(const struct agent_place *p, u32 i)
+{
+	return i < ARCH_JUMP_LEN && (!i || load_acquire(&p->inner) >> i & 1) &&
+	       load_acquire(&p->state) != SITE_GONE;
+}
+
 u64 site_ending(u32 low)
 {
 	u64 found = 0;
 
 	for (struct agent_place *p = load_acquire(&agent.places); p; p = p->older) {
-		if ((u32)p->addr != low || load_acquire(&p->state) == SITE_GONE)
+		u32 i = low - (u32)p->addr;
+
+		if (!had_break(p, i) || found == p->addr + i)
 			continue;
 		if (found)
 			return 0;
-		found = p->addr;
+		found = p->addr + i;
 	}
 	return found;
 }

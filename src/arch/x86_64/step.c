@@ -102,14 +102,15 @@ static bool over_valid(const struct arch_patch *p, const struct arch_jump *j)
 
 	if (j->own == MIN((u32)p->len, (u32)ARCH_JUMP_LEN))
 		return !j->inner;
+	if (j->own <= p->len || j->own > ARCH_JUMP_LEN || j->own - p->len > j->follow ||
+	    !(j->inner >> p->len & 1) || j->inner >> j->own || j->inner & ((1u << p->len) - 1))
+		return false;
 	arch_jump_bytes(p->addr, j->to, bytes);
-	for (u32 i = 0; i < ARCH_JUMP_LEN; i++)
+	for (u32 i = p->len; i < j->own; i++)
 		if (j->inner >> i & 1 &&
 		    (bytes[i] != ARCH_BREAK || arch_jump_was(p, j, i) == ARCH_BREAK))
 			return false;
-	return j->own > p->len && j->own <= ARCH_JUMP_LEN && j->own - p->len <= j->follow &&
-	       j->inner >> p->len & 1 && !(j->inner >> j->own) &&
-	       !(j->inner & ((1u << p->len) - 1));
+	return true;
 }
 
 bool arch_jump_valid(const struct arch_patch *p, const struct arch_jump *j)

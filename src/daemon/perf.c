@@ -273,11 +273,18 @@ int perf_ring(struct ebpf_obj *event, u64 *size, u32 *id)
 
 /* --- programs -------------------------------------------------------------------------------- */
 
+/* A typed program says itself at which end of a call it runs: it is attached to the entry. */
+static bool may_have(const struct perf_event *e, const struct ebpf_prog_obj *prog)
+{
+	return prog->type == BPF_PROG_TYPE_KPROBE ||
+	       (prog->type == BPF_PROG_TYPE_TRACING && !e->is_ret);
+}
+
 int perf_link_of_event(struct ebpf_call *call, struct ebpf_link_obj *l, struct ebpf_obj *event)
 {
 	struct perf_event *e = event_of(event);
 
-	if (e->output || l->prog->type != BPF_PROG_TYPE_KPROBE)
+	if (e->output || !may_have(e, l->prog))
 		return -EINVAL;
 	if (e->has_prog)
 		return -EEXIST;

@@ -74,6 +74,12 @@ static int link_finish(struct ebpf_call *call, struct ebpf_link_obj *l, int err)
 	return err ? err : later;
 }
 
+/* Of a typed program: the arguments are kept from the entry to the return. */
+static bool is_exit(const struct ebpf_prog_obj *prog)
+{
+	return prog->type == BPF_PROG_TYPE_TRACING && prog->expected_attach_type == BPF_TRACE_FEXIT;
+}
+
 static int create_perf(struct ebpf_call *call, struct ebpf_prog_obj *prog)
 {
 	struct ebpf_link_obj *l;
@@ -92,6 +98,7 @@ static int create_perf(struct ebpf_call *call, struct ebpf_prog_obj *prog)
 	err = call->table->backend->link_of_event(call, l, event);
 	if (!err)
 		l->cookies[0] = call->attr.link_create.perf_event.bpf_cookie;
+	l->is_session = is_exit(prog);
 	return link_finish(call, l, err);
 }
 
@@ -133,12 +140,6 @@ static int multi_path(struct ebpf_call *call, struct ebpf_link_obj *l, u64 *size
 static bool is_session(const struct ebpf_prog_obj *prog)
 {
 	return prog->expected_attach_type == EBPFRT_BPF_TRACE_UPROBE_SESSION;
-}
-
-/* Of a typed program: the arguments are kept from the entry to the return. */
-static bool is_exit(const struct ebpf_prog_obj *prog)
-{
-	return prog->type == BPF_PROG_TYPE_TRACING && prog->expected_attach_type == BPF_TRACE_FEXIT;
 }
 
 static int fill_multi(struct ebpf_call *call, struct ebpf_link_obj *l,
@@ -214,7 +215,7 @@ int ebpf_cmd_link_create(struct ebpf_call *call)
 	if (attach != BPF_PERF_EVENT)
 		return -EINVAL;
 	if (prog->type != BPF_PROG_TYPE_KPROBE && prog->type != BPF_PROG_TYPE_TRACEPOINT &&
-	    prog->type != BPF_PROG_TYPE_PERF_EVENT)
+	    prog->type != BPF_PROG_TYPE_PERF_EVENT && prog->type != BPF_PROG_TYPE_TRACING)
 		return -EINVAL;
 	return create_perf(call, prog);
 }

@@ -6,7 +6,7 @@
 
 extern const struct command cmd_attach, cmd_run, cmd_detach, cmd_ps, cmd_prog, cmd_map, cmd_link,
 	cmd_btf, cmd_log, cmd_list, cmd_doctor, cmd_check, cmd_exec, cmd_env, cmd_shutdown,
-	cmd_help, cmd_trace, cmd_version;
+	cmd_help, cmd_trace, cmd_typed, cmd_version;
 
 /* The table of main.c, ended by NULL. */
 extern const struct command *const commands[];

@@ -16,6 +16,7 @@
 #include "cli/object.h"
 #include "cli/out.h"
 #include "ebpfrt/ebpfrt.h"
+#include "surface/typed.h"
 
 enum { STATUS_FAILED = 125, STATUS_NOT_EXECUTABLE = 126, STATUS_NOT_FOUND = 127 };
 
@@ -37,6 +38,14 @@ static int set_targets(void)
 	return setenv("EBPFRT_TARGETS", text, 1);
 }
 
+/* Who tells it of typed programs' functions. */
+static int set_self(void)
+{
+	char self[PATH_MAX];
+
+	return realpath("/proc/self/exe", self) ? setenv(TYPED_CLI, self, 1) : 0;
+}
+
 static int set_preload(void)
 {
 	const char *old = getenv("LD_PRELOAD");
@@ -52,7 +61,7 @@ static int set_preload(void)
 			path);
 	if (asprintf(&value, "%s%s%s", path, old && *old ? ":" : "", old ? old : "") < 0)
 		return out_error("out of memory");
-	err = setenv("LD_PRELOAD", value, 1) || set_targets();
+	err = setenv("LD_PRELOAD", value, 1) || set_targets() || set_self();
 	free(value);
 	return err ? out_error("out of memory") : 0;
 }

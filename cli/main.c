@@ -14,7 +14,7 @@
 const struct command *const commands[] = {
 	&cmd_attach, &cmd_run,	    &cmd_trace, &cmd_detach,  &cmd_ps,	  &cmd_prog,   &cmd_map,
 	&cmd_link,   &cmd_btf,	    &cmd_log,	&cmd_list,    &cmd_check, &cmd_doctor, &cmd_exec,
-	&cmd_env,    &cmd_shutdown, &cmd_help,	&cmd_version, NULL,
+	&cmd_env,    &cmd_shutdown, &cmd_help,	&cmd_version, &cmd_typed, NULL,
 };
 
 const struct command *find_command(const char *name)
@@ -60,8 +60,10 @@ static void print_help(void)
 static int dump_options(void)
 {
 	opt_dump(&top);
-	for (const struct command *const *c = commands; *c; c++)
-		opt_dump(*c);
+	for (const struct command *const *c = commands; *c; c++) {
+		if (!((*c)->flags & OPT_HIDDEN))
+			opt_dump(*c);
+	}
 	return EXIT_SUCCESS;
 }
 

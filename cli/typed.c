@@ -258,3 +258,19 @@ int typed_check(const struct object *obj)
 	}
 	return 0;
 }
+
+int typed_slice(const char *name, const struct place *place, const struct object_opts *opts,
+		struct btf **out)
+{
+	_cleanup_free_ struct object *nobody = calloc(1, sizeof(*nobody));
+	const char *const env = getenv("EBPFRT_BTF_PATH");
+	struct btf_request types = {0};
+
+	if (!nobody)
+		return out_error("out of memory"), -ENOMEM;
+	nobody->file = "ebpfrt exec";
+	edition_ask_for_types(nobody, opts, &env, &types);
+	typed_begin(nobody, 0, &types);
+	slice_of(name, place, out);
+	return typed_end();
+}

@@ -23,6 +23,13 @@ void typed_begin(const struct object *obj, u32 edition, const struct btf_request
 int typed_end(void);
 
 /*
+ * The types of the function at @place alone, as btf_slice(), for somebody else's program @name. 0,
+ * or -errno after a message.
+ */
+int typed_slice(const char *name, const struct place *place, const struct object_opts *opts,
+		struct btf **out);
+
+/*
  * The function at @offset of @elf by another of its names, which @name (SPEC_TEXT_MAX bytes) is
  * then: types made from DWARF know all, others one. As btf_slice().
  */

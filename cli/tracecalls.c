@@ -104,6 +104,8 @@ static void json_line(const struct trace_calls *c, const struct trace_func *f,
 	out_add_u64(o, "tid", r->tid);
 	out_add_str(o, "comm", out_clean(comm, clean, sizeof(clean)));
 	out_add_str(o, "func", out_clean(f->name, clean, sizeof(clean)));
+	if (f->plain)
+		out_add_str(o, "symbol", out_clean(f->plain, clean, sizeof(clean)));
 	out_add_str(o, "file", f->file);
 	if (entry)
 		out_add(o, "args", trace_args_json(f, entry, &c->style));

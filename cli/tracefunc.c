@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "cli/demangle.h"
 #include "cli/out.h"
 #include "cli/typed.h"
 #include "probe/probe.h"
@@ -102,10 +103,19 @@ static int add_func(struct trace_set *set, struct file *file, struct point *p)
 	struct trace_func *f = &set->funcs[set->nfuncs];
 	int err;
 
-	*f = (struct trace_func){.name = strdup(p->name), .file = file->path};
-	if (!f->name)
+	*f = (struct trace_func){.plain = strdup(p->name), .file = file->path};
+	if (!f->plain)
 		return -ENOMEM;
-	f->name[strcspn(f->name, "@")] = 0;
+	f->plain[strcspn(f->plain, "@")] = 0;
+	f->name = demangle(f->plain);
+	if (!f->name) {
+		free(f->plain);
+		return -ENOMEM;
+	}
+	if (!strcmp(f->name, f->plain)) {
+		free(f->plain);
+		f->plain = NULL;
+	}
 	set->nfuncs++;
 	f->types = types_of(file, p);
 	err = plan_func(set, f, p);

@@ -302,6 +302,7 @@ void trace_func_deinit(struct trace_func *f)
 	}
 	free(f->args);
 	free(f->name);
+	free(f->plain);
 	btf__free(f->types);
 	*f = (struct trace_func){0};
 }

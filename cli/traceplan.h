@@ -39,7 +39,8 @@ struct trace_value {
 };
 
 struct trace_func {
-	char *name;
+	char *name;  /* for people */
+	char *plain; /* as the symbol table has it, when that is another; or NULL */
 	const char *file;
 	struct btf *types; /* NULL: unknown, and there are registers only */
 	struct trace_value *args;

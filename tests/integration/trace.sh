@@ -201,7 +201,7 @@ else
 fi
 if [ -x "$bin/classes" ]; then
 	try ebpfrt trace '*' -- "$bin/classes"
-	like "C++ by its names in the file" "$err" ' classes _Z[A-Za-z0-9_]+\(.*\) -> '
+	like "C++ by its names in the file" "$err" ' classes (_Z[A-Za-z0-9_]+|[A-Za-z_]+::[^ ]+)\(.*\) -> '
 else
 	skip 1 "no C++ compiler"
 fi

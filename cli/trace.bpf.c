@@ -71,7 +71,7 @@ static __always_inline void record(struct pt_regs *ctx, u32 kind, u64 now, u64 c
 	r->pid = id >> 32;
 	r->tid = (u32)id;
 	r->kind = kind;
-	r->pad = 0;
+	r->left = kind == TRACE_RETURN ? ebpfrt_left() : 0;
 	bpf_get_current_comm(r->comm, sizeof(r->comm));
 	if (kind == TRACE_RETURN) {
 		r->reg[0] = ctx->ax;

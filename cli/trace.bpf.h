@@ -62,7 +62,7 @@ struct trace_record {
 	__u64 failed; /* bit n: what op n copies can't be read */
 	__u32 pid, tid;
 	__u32 kind;
-	__u32 pad;
+	__u32 left; /* of a return: enum ebpfrt_left, how the call ended */
 	char comm[TRACE_COMM];
 	__u64 reg[TRACE_REGS];
 	/* vector registers, then what is copied */

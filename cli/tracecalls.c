@@ -9,6 +9,7 @@
 
 #include "base/cleanup.h"
 #include "cli/out.h"
+#include "core/run/kfunc.h"
 
 #define NS 1000000000L
 #define HEADER offsetof(struct trace_record, reg)
@@ -59,16 +60,33 @@ static void put_who(const struct trace_calls *c, const struct trace_record *r)
 		fprintf(c->stream, "%u/%u %s ", r->pid, r->tid, clean);
 }
 
-static void put_result(const struct trace_calls *c, const struct trace_func *f,
-		       const struct trace_call *entry, const struct trace_call *ret)
+/* How a call ended that did not return, NULL: it did. */
+static const char *how_left(const struct trace_record *r)
 {
-	_cleanup_free_ char *text = ret ? trace_ret_text(f, ret, &c->style) : NULL;
+	return !r->left ? NULL : r->left == EBPF_LEFT_EXCEPTION ? "exception" : "end of thread";
+}
 
-	if (!ret)
-		return;
-	fprintf(c->stream, " ->%s%s", text && *text ? " " : "", text ? text : "");
-	if (ret->record->call) {
-		const u64 ns = ret->record->ts - ret->record->call;
+static void put_value(const struct trace_calls *c, const struct trace_func *f,
+		      const struct trace_call *ret)
+{
+	_cleanup_free_ char *text = trace_ret_text(f, ret, &c->style);
+
+	if (text && *text)
+		fprintf(c->stream, " %s", text);
+}
+
+static void put_result(const struct trace_calls *c, const struct trace_func *f,
+		       const struct trace_call *ret)
+{
+	const struct trace_record *r = ret->record;
+
+	fputs(" ->", c->stream);
+	if (how_left(r))
+		fprintf(c->stream, " (%s)", how_left(r));
+	else
+		put_value(c, f, ret);
+	if (r->call) {
+		const u64 ns = r->ts - r->call;
 
 		fprintf(c->stream, " <%" PRIu64 ".%06" PRIu64 ">", ns / NS, ns % NS / 1000);
 	}
@@ -87,7 +105,8 @@ static void text_line(const struct trace_calls *c, const struct trace_func *f,
 		args			     ? args
 		: entry || ret->record->call ? "?"
 					     : "");
-	put_result(c, f, entry, ret);
+	if (ret)
+		put_result(c, f, ret);
 	fputs(unfinished ? " <unfinished ...>\n" : "\n", c->stream);
 }
 
@@ -109,7 +128,9 @@ static void json_line(const struct trace_calls *c, const struct trace_func *f,
 	out_add_str(o, "file", f->file);
 	if (entry)
 		out_add(o, "args", trace_args_json(f, entry, &c->style));
-	if (ret)
+	if (ret && how_left(ret->record))
+		out_add_str(o, "left", how_left(ret->record));
+	else if (ret)
 		out_add(o, "ret", trace_ret_json(f, ret, &c->style));
 	if (ret && ret->record->call)
 		out_add_u64(o, "duration_ns", ret->record->ts - ret->record->call);

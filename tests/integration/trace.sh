@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Calls with their arguments and results by type: of a program with all kinds of them, of real libraries, and what is refused.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
-plan 61
+plan 64
 
 # the rest of a line, behind its time, process and name
 line_of() { # function, file
@@ -88,6 +88,18 @@ is "a glob, and a function twice is once" "$(printf '%s\n' "$err" | sed -n 's/^[
 
 try ebpfrt trace leaves -- "$traced" 0
 like "a call that longjmp left is not finished" "$err" ' leaves\(how=2\) <unfinished \.\.\.>$'
+
+try ebpfrt trace ends -- "$traced" 0
+like "a call in which its thread ends" "$err" " traced ends\(how=0x[0-9a-f]+\) -> \(end of thread\) $took"
+if [ -x "$bin/returns_cc" ]; then
+	echo 'throw 1' >throws
+	ebpfrt trace -o throws.out '*act_throw*' -- "$bin/returns_cc" <throws >/dev/null 2>throws.err
+	like "a call that an exception left" "$(cat throws.out throws.err)" " [^ ]*act_throw[^ ]*\(.*\) -> \(exception\) $took"
+	ebpfrt trace --json -o throws.out '*act_throw*' -- "$bin/returns_cc" <throws >/dev/null 2>throws.err
+	like "JSON: how it was left" "$(cat throws.out)" '"left":"exception"'
+else
+	skip 2 "no C++ compiler"
+fi
 
 # --- JSON
 

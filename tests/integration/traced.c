@@ -4,6 +4,7 @@
  * once a line. traced [go]: says "ready PID", then obeys: go (call them), hold (a call that doesn't
  * return before the next line), many N, quit STATUS. With an argument it goes at once, and is done.
  */
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -89,6 +90,13 @@ PROBED void leaves(int how)
 	longjmp(out, how);
 }
 
+PROBED void *ends(void *how)
+{
+	if (how)
+		pthread_exit(how);
+	return NULL;
+}
+
 PROBED int holds(const char *why)
 {
 	char line[64];
@@ -99,6 +107,7 @@ PROBED int holds(const char *why)
 static void go(void)
 {
 	static char *words[] = {(char *)"one", (char *)"two", NULL};
+	pthread_t thread;
 	struct item tail = {"tail", NULL, GREEN, 1, 30, "end", {{5, 6}, {7, 8}}};
 	struct item head = {"say \"hi\"\n\377", &tail, RED, 5, 17, "eightchr", {{1, -2}, {3, 4}}};
 
@@ -114,6 +123,8 @@ static void go(void)
 	nothing();
 	if (!setjmp(out))
 		leaves(2);
+	if (!pthread_create(&thread, NULL, ends, words))
+		pthread_join(thread, NULL);
 }
 
 int main(int argc, char **argv)

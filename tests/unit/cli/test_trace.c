@@ -245,9 +245,15 @@ Test(trace, pairs)
 	cr_expect(strstr(printed, ") -> 7 <0.002000>\n"), "%s", printed);
 	trace_calls_take(&calls, &rec, sizeof(rec));
 	cr_expect(strstr(printed, " f(?) -> 7 <"), "an entry that was lost: %s", printed);
+	rec.r.left = 1;
+	trace_calls_take(&calls, &rec, sizeof(rec));
+	cr_expect(strstr(printed, " f(?) -> (exception) <"), "%s", printed);
+	rec.r.left = 2;
+	trace_calls_take(&calls, &rec, sizeof(rec));
+	cr_expect(strstr(printed, " f(?) -> (end of thread) <"), "%s", printed);
 	trace_calls_end(&calls);
 	cr_expect(strstr(printed, ") <unfinished ...>\n"), "%s", printed);
-	cr_expect_eq(calls.shown, 3);
+	cr_expect_eq(calls.shown, 5);
 	end();
 }
 

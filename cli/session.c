@@ -518,6 +518,8 @@ static void drain(struct session *s)
 	if (s->rings) {
 		ring_buffer__poll(s->rings, 0);
 		ring_buffer__consume(s->rings);
+		if (s->on_record) /* what it has printed of all these */
+			fflush(s->stream);
 	}
 	for (u32 i = 0; i < s->nperf; i++) {
 		perf_buffer__poll(s->perf[i], 0);

@@ -143,7 +143,6 @@ static void line(struct trace_calls *c, const struct trace_func *f, const struct
 		 const struct trace_call *ret, bool unfinished)
 {
 	(c->json ? json_line : text_line)(c, f, entry, ret, unfinished);
-	fflush(c->stream);
 	c->shown++;
 }
 

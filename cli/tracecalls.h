@@ -30,7 +30,8 @@ struct trace_calls {
 
 void trace_calls_init(struct trace_calls *c, const struct trace_set *set, FILE *stream, bool json,
 		      const struct trace_style *style);
-/* A record; prints the call that it ends. How many are lost: 1, when it makes no sense. */
+/* A record; prints the call that it ends, without flushing. How many are lost: 1, when it makes no
+ * sense. */
 u32 trace_calls_take(struct trace_calls *c, const void *data, size_t size);
 /* Print those that wait, the oldest first. */
 void trace_calls_end(struct trace_calls *c);

@@ -31,19 +31,10 @@
 
 #include "agent/agent.h"
 
-#define LEGACY 512u
-#define HEADER 64u
-#define STATE_MAX 16384u
-#define STATE                                                                                      \
-	(~(1u << 9)) /* but for protection keys, which are no registers to be kept at a call */
 #define BEYOND 4096u /* of C frames of ours below what is known of a stack */
 #define ROOM (32u << 10)
 #define ROOM_OF_POOL (20u << 10)
 #define PAGE 4096u
-/* in the legacy area */
-#define AT_FSW 2u
-#define AT_FTW 4u
-#define AT_XMM 160u
 
 /* without a result */
 enum left { BY_RETURN, BY_FAULT, BY_EXCEPTION, BY_END };
@@ -55,8 +46,8 @@ struct target_call {
 	struct jump_frame *f; /* of a hit by a jump, else NULL */
 	struct agent_active *a;
 	u64 mark;      /* a->calling */
-	u8 *state;     /* the application's registers, LEGACY + HEADER + more */
-	u8 *registers; /* LEGACY bytes: what the function gets and gives */
+	u8 *state;     /* the application's registers */
+	u8 *registers; /* what the function gets and gives */
 	int *errno_at, saved_errno;
 	u64 raised, raised_sp; /* what was thrown last, and where that would return */
 	u64 stop, stop_arg;    /* by which a forced unwinding is to be asked */
@@ -72,56 +63,9 @@ _Static_assert(offsetof(struct ebpf_native_call, nvector) == 144, "entry.S: call
 static u32 state_size; /* 0: this CPU can't keep it */
 static u32 serial;
 
-static void cpuid(u32 leaf, u32 sub, u32 *a, u32 *b, u32 *c, u32 *d)
-{
-	__asm__("cpuid" : "=a"(*a), "=b"(*b), "=c"(*c), "=d"(*d) : "a"(leaf), "c"(sub));
-}
-
 void callee_init(void)
 {
-	u32 a, b, c, d;
-
-	cpuid(1, 0, &a, &b, &c, &d);
-	if (!(c >> 27 & 1)) /* OSXSAVE */
-		return;
-	cpuid(0xd, 0, &a, &b, &c, &d);
-	state_size = b <= STATE_MAX ? b : 0;
-}
-
-/* --- registers ----------------------------------------------------------------------------------
- */
-
-static void keep_state(u8 *state)
-{
-	memset(state + LEGACY, 0, HEADER);
-	__asm__ volatile("xsave64 (%0)" : : "r"(state), "a"(STATE), "d"(~0u) : "memory");
-}
-
-static void give_state_back(const u8 *state)
-{
-	__asm__ volatile("xrstor64 (%0)" : : "r"(state), "a"(STATE), "d"(~0u) : "memory");
-}
-
-/* As at a call: modes as they are, nothing on the stack of the x87. */
-static void set_registers(const struct target_call *c)
-{
-	u8 *r = c->registers;
-
-	__asm__ volatile("fxsave64 (%0)" : : "r"(r) : "memory");
-	memset(r + AT_FSW, 0, 2);
-	r[AT_FTW] = 0;
-	for (u32 i = 0; i < c->n.nvector; i++) {
-		memset(r + AT_XMM + i * 16, 0, 16);
-		memcpy(r + AT_XMM + i * 16, &c->n.vector[i], 8);
-	}
-	__asm__ volatile("fxrstor64 (%0)" : : "r"(r) : "memory");
-}
-
-static void get_registers(struct target_call *c)
-{
-	__asm__ volatile("fxsave64 (%0)" : : "r"(c->registers) : "memory");
-	memcpy(&c->n.xmm0, c->registers + AT_XMM, 8);
-	memcpy(&c->n.xmm1, c->registers + AT_XMM + 16, 8);
+	state_size = arch_state_size();
 }
 
 /* --- memory -------------------------------------------------------------------------------------
@@ -174,7 +118,8 @@ static u64 take(u64 *top, u64 size, u64 align)
 /* What the function needs below @top: all of it, from there down; 0: there is no room. */
 static struct target_call *make_room(const struct ebpf_callee *f, u32 off, u64 *top)
 {
-	u8 *state = (u8 *)take(top, state_size, 64), *registers = (u8 *)take(top, LEGACY, 64);
+	u8 *state = (u8 *)take(top, state_size, 64),
+	   *registers = (u8 *)take(top, ARCH_CALL_REGISTERS, 64);
 	void *copy[EBPF_CALLEE_ARGS] = {NULL};
 	struct target_call *c;
 
@@ -269,15 +214,13 @@ static u64 forced_unwinding(const struct agent_place *p)
 /* Nobody catches it: it is thrown by force. */
 static bool end_throwing(struct target_call *c, const struct agent_place *p, struct arch_regs *regs)
 {
-	u64 forced = regs->sp == c->raised_sp && regs->ax == UNWIND_END_OF_STACK
+	u64 forced = regs->sp == c->raised_sp && (u32)regs->ax == UNWIND_END_OF_STACK
 			     ? forced_unwinding(p)
 			     : 0;
 
 	if (!forced)
 		return false;
-	regs->di = c->raised;
-	regs->si = (u64)stop_throwing;
-	regs->dx = (u64)c;
+	frame_set_arguments(regs, c->raised, (u64)stop_throwing, (u64)c);
 	regs->ip = forced;
 	return true;
 }
@@ -308,8 +251,7 @@ static int stop_ending(int version, u32 actions, u64 class, struct exception *e,
 		return ((stop_fn)c->stop)(version, actions, class, e, context, (void *)c->stop_arg);
 	e->stop = c->stop;
 	e->stop_arg = c->stop_arg;
-	c->f->regs.r10 = c->forced;
-	c->f->regs.r11 = (u64)e;
+	frame_set_scratch(&c->f->regs, c->forced, (u64)e);
 	c->f->ret = (u64)agent_end_above;
 	leave(c, BY_END);
 }
@@ -330,14 +272,13 @@ bool callee_unwinds(const struct agent_place *p, struct arch_regs *regs, struct 
 		return true;
 	}
 	if (flags & AGENT_SITE_THROWS) {
-		c->raised = regs->di;
+		c->raised = frame_argument(regs, 0);
 		c->raised_sp = regs->sp;
-	} else if (regs->si != (u64)stop_throwing) {
-		c->stop = regs->si;
-		c->stop_arg = regs->dx;
+	} else if (frame_argument(regs, 1) != (u64)stop_throwing) {
+		c->stop = frame_argument(regs, 1);
+		c->stop_arg = frame_argument(regs, 2);
 		c->forced = p->addr;
-		regs->si = (u64)stop_ending;
-		regs->dx = (u64)c;
+		frame_set_arguments(regs, frame_argument(regs, 0), (u64)stop_ending, (u64)c);
 		osl_regs_to_ucontext(regs, uc);
 	}
 	return false;
@@ -355,11 +296,11 @@ bool agent_call_over(struct target_call *c)
 	if (c->left == BY_EXCEPTION)
 		throw_away(c);
 	if (c->left == BY_RETURN)
-		get_registers(c);
+		arch_call_get(c->registers, &c->n.xmm0, &c->n.xmm1);
 	*c->errno_at = c->saved_errno;
 	if (!c->f)
 		return true;
-	give_state_back(c->state);
+	arch_state_give_back(c->state);
 	if (!__atomic_compare_exchange_n(&a->calling, &mark, 0, false, __ATOMIC_SEQ_CST,
 					 __ATOMIC_RELAXED))
 		return false;
@@ -378,7 +319,7 @@ static void lend(struct target_call *c, struct ebpf_run *run)
 {
 	struct agent_active *a = c->a;
 
-	keep_state(c->state);
+	arch_state_keep(c->state);
 	c->mark = (u64)c | (__atomic_fetch_add(&serial, 1, __ATOMIC_RELAXED) & 63);
 	a->run = NULL;
 	a->call_stat = stat_of(run);
@@ -394,7 +335,7 @@ static void make_call(struct target_call *c, const struct ebpf_callee *f, u64 sp
 	c->raised_sp = 0;
 	c->saved_errno = *c->errno_at;
 	memcpy((void *)sp, c->n.stack, c->n.nstack * 8);
-	set_registers(c);
+	arch_call_set(c->registers, c->n.vector, c->n.nvector);
 	agent_call_away(c, sp);
 }
 
@@ -480,7 +421,6 @@ bool callee_faulted(struct osl_ucontext *uc)
 	if (!c || uc->sp > (u64)c)
 		return false;
 	c->left = BY_FAULT;
-	uc->bx = (u64)c;
-	uc->ip = (u64)agent_call_back;
+	frame_call_back(uc, (u64)c, (u64)agent_call_back);
 	return true;
 }

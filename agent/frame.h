@@ -80,6 +80,33 @@ static inline int frame_unwind_stop(const struct arch_regs *regs, u64 *stop)
 	return osl_read(stop, (void *)(regs->di + 16), sizeof(*stop));
 }
 
+/* Of a function that was entered with @regs: its first three arguments. */
+static inline u64 frame_argument(const struct arch_regs *regs, u32 i)
+{
+	return i == 0 ? regs->di : i == 1 ? regs->si : regs->dx;
+}
+
+static inline void frame_set_arguments(struct arch_regs *regs, u64 a, u64 b, u64 c)
+{
+	regs->di = a;
+	regs->si = b;
+	regs->dx = c;
+}
+
+/* entry.S: agent_end_above; what a function may change and nobody hands over anything in */
+static inline void frame_set_scratch(struct arch_regs *regs, u64 fn, u64 arg)
+{
+	regs->r10 = fn;
+	regs->r11 = arg;
+}
+
+/* entry.S: agent_call_back */
+static inline void frame_call_back(struct osl_ucontext *uc, u64 call, u64 back)
+{
+	uc->bx = call;
+	uc->ip = back;
+}
+
 /* The stack pointer in glibc's jmp_buf, the argument of longjmp(); or anything. */
 static inline u64 frame_jump_sp(const struct arch_regs *regs)
 {

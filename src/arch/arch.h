@@ -309,6 +309,22 @@ extern bool arch_jit_asks;
 extern const u32 arch_jit_machine;
 
 /*
+ * A call of a function of the application's, which may change every register. What the application
+ * has in those that C code of ours doesn't use is kept meanwhile: so many bytes, aligned to 64; 0:
+ * it can't be, and none of these is called.
+ */
+u32 arch_state_size(void);
+void arch_state_keep(u8 *state);
+void arch_state_give_back(const u8 *state);
+/*
+ * What the function gets in its first @n registers for floating-point numbers, and gave in the
+ * first two; by way of ARCH_CALL_REGISTERS bytes, aligned to 64.
+ */
+#define ARCH_CALL_REGISTERS 512u
+void arch_call_set(u8 *registers, const u64 *vector, u32 n);
+void arch_call_get(u8 *registers, u64 *first, u64 *second);
+
+/*
  * Call @fn(ctx, run) with a way back: run->recover describes this call, so that
  * arch_prog_recover() can make it return 0. Any context.
  */

@@ -6,7 +6,7 @@
 set -u
 cd "${top_srcdir:-.}" || exit 99
 
-echo 1..6
+echo 1..7
 n=0
 result() { # name, offending lines
 	n=$((n + 1))
@@ -57,6 +57,10 @@ result "what may run inside a probe includes no libc header" "$(grep -rnE --incl
 result "capstone and libelf only in probe, libdw in probe and where libbpf is: btf, client, cli" "$(
 	grep -rnE --include='*.[ch]' '^#[[:space:]]*include[[:space:]]+<(capstone|libelf|gelf|elfutils|dwarf|bpf)' src agent cli |
 		grep -vE '^src/probe/[^:]+:[0-9]+:#include <(capstone|libelf|gelf|elfutils|dwarf)|^(src/btf|src/client|cli)/'
+)"
+
+result "the agent has no assembly but entry.S: src/arch/ has" "$(
+	grep -rnE --include='*.[ch]' '(^|[^a-z_])(asm|__asm__)([[:space:]]+(volatile|__volatile__))?[[:space:]]*\(' agent
 )"
 
 result "the checker of proofs sees nothing of what finds them" "$(includes |

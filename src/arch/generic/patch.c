@@ -42,6 +42,11 @@ bool arch_patch_needs_slot(const struct arch_patch *p)
 	return false;
 }
 
+u32 arch_state_size(void)
+{
+	return 0;
+}
+
 int arch_unwind_exits(const u8 *code, size_t len, bool lands, u32 *offsets, u32 max)
 {
 	(void)code, (void)len, (void)lands, (void)offsets, (void)max;

@@ -167,8 +167,8 @@ int edition_find_types(struct object *obj, u32 edition, const struct object_opts
 /* Before @edition is loaded: it works on the first one's maps. */
 int edition_share_maps(struct object *obj, u32 edition);
 /*
- * relo.c: say which relocation it was that @line, of libbpf's, is about, and the line of @source,
- * which may be NULL. @several: there is more than one answer. False: none is named.
+ * relocfail.c: say which relocation it was that @line, of libbpf's, is about, and the line of
+ * @source, which may be NULL. @several: there is more than one answer. False: none is named.
  */
 bool relo_refuse(const struct object *obj, const struct edition *edition, const char *line,
 		 bool several, const char *source);

@@ -185,17 +185,6 @@ void relocs_free(struct relocs **r)
 		munmap(*r, sizeof(**r));
 }
 
-static int wait_for(pid_t pid)
-{
-	int status;
-
-	while (waitpid(pid, &status, 0) < 0) {
-		if (errno != EINTR)
-			return -errno;
-	}
-	return status;
-}
-
 static int run(const char *object, const char *types, struct relocs *r)
 {
 	pid_t pid = fork();
@@ -205,7 +194,7 @@ static int run(const char *object, const char *types, struct relocs *r)
 		return -errno;
 	if (!pid)
 		in_child(object, types, r);
-	status = wait_for(pid);
+	status = btf_wait_for(pid);
 	if (status < 0)
 		return status;
 	return WIFEXITED(status) && !WEXITSTATUS(status) ? 0 : -EBADMSG;

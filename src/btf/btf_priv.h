@@ -3,6 +3,7 @@
 #pragma once
 
 #include <stddef.h>
+#include <sys/types.h>
 
 #include "btf/btf.h"
 #include "btf/dwarf.h"
@@ -22,6 +23,8 @@ int btf_read_memory(const void *data, size_t len, struct btf **out);
 int btf_read_made(int fd, struct btf **out,
 		  void (*keep)(const void *data, size_t len, void *cookie), void *cookie);
 int btf_write_all(int fd, const void *data, size_t len);
+/* The status that a child ended with, or -errno. */
+int btf_wait_for(pid_t pid);
 
 /*
  * unlinked.c: sizes and places that the types @data of the object file @elf don't have yet. @data

@@ -80,7 +80,7 @@ static void do_job(struct job *job, int fd, struct answer *answer)
 	_exit(0);
 }
 
-static int wait_for(pid_t pid)
+int btf_wait_for(pid_t pid)
 {
 	int status;
 
@@ -128,7 +128,7 @@ static int in_child(struct job *job, int fd, struct answer *answer, char *why, s
 		set_limits(parent);
 		do_job(job, fd, answer);
 	}
-	status = wait_for(pid);
+	status = btf_wait_for(pid);
 	if (status < 0)
 		return status;
 	return explain(job->path, status, answer, why, why_size);

@@ -264,6 +264,7 @@ agent_trap_self_break:
 	.set active_frame, 8
 	.set active_link, 24
 	.set active_ready, 48
+	.set active_shift, 7			/* of ACTIVE_SIZE */
 	.set active_slots, 1024
 	.set agent_changes, 56
 	.set agent_life, 136
@@ -421,10 +422,8 @@ agent_jump_last_step:
 	orq	$1, %rax
 	movq	%rax, %r8
 	imulq	%rax, %rdi
-	shrq	$40, %rdi
-	andl	$active_slots - 1, %edi
-	leaq	(%rdi, %rdi, 2), %rdi
-	shll	$5, %edi			/* ACTIVE_SIZE */
+	shrq	$40 - active_shift, %rdi
+	andl	$(active_slots - 1) << active_shift, %edi
 	leaq	agent_active_slots(%rip), %rax
 	addq	%rax, %rdi
 	movq	active_ready(%rdi), %rsi

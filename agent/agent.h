@@ -808,7 +808,7 @@ void heldback_give_back(void);
 bool heldback_reveal(siginfo_t *info);
 /* Around sigtimedwait(); true: it is done, with its result in @regs. @watched: its end is seen. */
 bool heldback_before_wait(struct arch_regs *regs, const struct arch_patch *patch, bool watched);
-void heldback_behind_wait(const struct arch_regs *regs);
+bool heldback_behind_wait(struct arch_regs *regs); /* true: @regs have changed */
 /* Around all that a handler does that may return to such a call. */
 void heldback_enter(void);
 void heldback_leave(struct osl_ucontext *uc);

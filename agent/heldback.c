@@ -9,12 +9,11 @@
  * have ended is taken, then there is more of it.
  *
  * What is for the process and has interrupted a thread that would block it is for any other that
- * doesn't: one of them is sent a signal of the same number, marked, and takes the true one in its
- * place. So is a thread that waits in sigtimedwait(), but not marked: the kernel wakes it with
- * that, and behind the call it finds the true one. Both are *nudges*. A nudge may come too early,
- * while the thread is still in our handler on its way to the call. So the last thing that does is
- * to look once more, and what comes in later than that changes where the handler is about to return
- * to.
+ * doesn't: one of them is sent a signal of the same number with our mark (a *nudge*), and takes the
+ * true one in its place. So is a thread in sigtimedwait(): the kernel wakes it with that, and
+ * behind the call it finds the true one. A nudge may come too early, while the thread is still in
+ * our handler on its way to the call. So the last thing that does is to look once more, and what
+ * comes in later than that changes where the handler is about to return to.
  */
 #include <errno.h>
 
@@ -322,20 +321,41 @@ bool heldback_before_wait(struct arch_regs *regs, const struct arch_patch *patch
 	return true;
 }
 
-void heldback_behind_wait(const struct arch_regs *regs)
+/* A nudge is all that it got: true, there is the true one now, or nothing, as that is taken. */
+static bool was_nudged(struct arch_regs *regs)
 {
-	struct waiter *w = waiter_of(sys_gettid());
 	siginfo_t info;
 
+	if (regs->ax - 1 >= 64 || !(BIT(regs->ax) & SIG_OURS))
+		return false;
+	if (regs->si && (osl_read(&info, (void *)regs->si, sizeof(info)) ||
+			 disguise_of(&info).magic != AGENT_NUDGE))
+		return false;
+	if (take(BIT(regs->ax), 0, &info))
+		waited(&info, regs->si);
+	else if (regs->si)
+		regs->ax = (u64)-EINTR;
+	return true;
+}
+
+bool heldback_behind_wait(struct arch_regs *regs)
+{
+	struct waiter *w = waiter_of(sys_gettid());
+
 	if (!w)
-		return;
+		return false;
 	store_relaxed(&w->set, 0);
 	store_release(&w->tid, 0);
 	__atomic_fetch_sub(&nwaiters, 1, __ATOMIC_RELAXED);
-	/* perhaps only a nudge */
-	if (regs && regs->ax - 1 < 64 && BIT(regs->ax) & SIG_OURS && load_relaxed(&any) &&
-	    take(BIT(regs->ax), 0, &info))
-		waited(&info, regs->si);
+	return regs && was_nudged(regs);
+}
+
+static bool wake(u32 tid, u32 sig)
+{
+	siginfo_t info = {.si_signo = (s32)sig, .si_code = SI_QUEUE, .si_pid = (s32)agent.pid};
+
+	disguise(&info, AGENT_NUDGE);
+	return SYS6(__NR_rt_tgsigqueueinfo, agent.pid, tid, sig, &info, 0, 0) == 0;
 }
 
 static bool nudge(u32 sig)
@@ -345,8 +365,7 @@ static bool nudge(u32 sig)
 
 		if (!tid || !(load_acquire(&waiters[i].set) & BIT(sig)))
 			continue;
-		SYS3(__NR_tgkill, agent.pid, tid, sig);
-		return true;
+		return wake(tid, sig);
 	}
 	return false;
 }
@@ -399,14 +418,6 @@ void heldback_leave(struct osl_ucontext *uc)
 /* --- what is for another thread -----------------------------------------------------------------
  */
 
-static bool wake(u32 tid, u32 sig)
-{
-	siginfo_t info = {.si_signo = (s32)sig, .si_code = SI_QUEUE, .si_pid = (s32)agent.pid};
-
-	disguise(&info, AGENT_NUDGE);
-	return SYS6(__NR_rt_tgsigqueueinfo, agent.pid, tid, sig, &info, 0, 0) == 0;
-}
-
 static u32 number_in(const char *name)
 {
 	u32 n = 0;
@@ -456,11 +467,9 @@ void heldback_put(const siginfo_t *info, struct osl_ucontext *uc)
 {
 	u32 self = sys_gettid(), to = for_whom(info, uc, self);
 	struct waiter *w = waiter_of(self);
-	bool nudged = info->si_code == SI_TKILL && info->si_pid == (s32)agent.pid && w &&
-		      find(BIT(info->si_signo), 0);
 
-	/* what it is for is there, and is looked for when this thread lets it in */
-	if (!nudged && disguise_of(info).magic != AGENT_NUDGE)
+	/* what that is for is there, and is looked for when this thread lets it in */
+	if (disguise_of(info).magic != AGENT_NUDGE)
 		put(to, info);
 	if (!w || !(load_acquire(&w->set) & BIT(info->si_signo))) {
 		if (!to)

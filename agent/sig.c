@@ -582,8 +582,7 @@ bool sig_guard_wait(const struct agent_plan *plan, struct arch_regs *regs)
 
 	if (!syscall_end(&plan->patch, regs, &nr)) {
 		withheld_wait(arch_thread_pointer(), false, 0);
-		heldback_behind_wait(regs);
-		return waitmask_behind(regs);
+		return heldback_behind_wait(regs) | waitmask_behind(regs);
 	}
 	if (is_any_call(plan))
 		withheld_calls(arch_thread_pointer(), regs->sp, nr);

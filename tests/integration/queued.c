@@ -30,7 +30,7 @@
 
 #define LEAST 10000
 #define AHEAD 32
-#define LOST_S 5
+#define LOST_S 60
 
 static const int single[] = {SIGSEGV, SIGBUS, SIGTRAP, SIGFPE, SIGILL, SIGURG, SIGUSR1};
 #define SINGLE ((long)(sizeof(single) / sizeof(single[0])))

@@ -259,6 +259,7 @@ static int map_pages(struct exchange *x, const struct agent_setup *s, struct osl
 	agent.life = (void *)life;
 	/* the entries before their number grows, the number before they shrink */
 	agent.nstats = MIN(agent.nstats, s->nstats);
+	((struct agent_stats *)stats)->stubs = (u64)agent_ret_stubs;
 	store_release(&agent.stats, (void *)stats);
 	stack_lanes();
 	store_release(&agent.lanes, map_lanes(s, x->fds[2]));

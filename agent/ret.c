@@ -35,9 +35,10 @@
 
 #include "agent/agent.h"
 
-#define STUB_SIZE 8u
-#define STUBS 16384u /* as many as entry.S has; the first of each page is not one */
+#define STUB_SIZE AGENT_STUB_SIZE
 #define STUBS_PER_PAGE (EBPFRT_PAGE_SIZE / STUB_SIZE)
+/* as many as entry.S has; the first of each page is not one */
+#define STUBS (AGENT_STUB_PAGES * STUBS_PER_PAGE)
 #define STUBS_PER_JUMP 32u /* one of so many is the jump that the others end in */
 #define JUMP_AMONG 16u
 #define NEVER UINT64_MAX /* no stack pointer: not to be resumed */

@@ -21,6 +21,7 @@ struct ebpf_image;
 #define ARCH_SLOT_SIZE 64
 #define ARCH_BREAK 0xcc	 /* x86-64's int3; its first byte where a port has more */
 #define ARCH_BREAK_LEN 1 /* bytes of the break instruction that is written over a site */
+#define ARCH_NOP 0x90	 /* as long as that */
 
 /* how a displaced instruction gets executed */
 enum arch_patch_kind {

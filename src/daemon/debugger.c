@@ -7,9 +7,9 @@
  * probes of the target *sleep*: the original bytes are put back from outside, through
  * /proc/PID/mem, which needs no ptrace. That is in time: a debugger first stops a process and reads
  * what it needs, and what traps before takes gdb back to a place where no break is any more, and
- * lets it go on there. A trap in the agent itself, the return of a call that was probed before, is
- * one of gdb's stops, too; behind it is an instruction that faults, by which the agent gets it
- * after all. When the debugger has gone, everything is restored and done again by an injection,
+ * lets it go on there. The return of a call that was probed before leads to a break in the agent;
+ * that is a nop then, behind which is an instruction that faults: gdb stops at that, and passes it
+ * on. When the debugger has gone, everything is restored and done again by an injection,
  * which knows the masks and handlers by then. Jumps need no trap; but a break point of the
  * debugger's in the last bytes of one would lead it astray, to a trap of ours. They are taken out
  * as soon as all threads are held, as several bytes are no one write. They stay, and so do all
@@ -140,20 +140,59 @@ static void swap_jump(int mem, struct site *s, bool out)
 		swap_bytes(mem, p->addr, was, jump, j->own);
 }
 
+static int open_memory(s32 pid)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/mem", pid);
+	return open(path, O_RDWR | O_CLOEXEC);
+}
+
 /* Out with them, or back with those that were taken out. 0 or -errno. */
 static int swap_all(struct target *t, bool out, void (*swap)(int mem, struct site *s, bool out))
 {
-	_cleanup_close_ int mem = -1;
-	char path[64];
+	_cleanup_close_ int mem = open_memory(t->pid);
 
-	snprintf(path, sizeof(path), "/proc/%d/mem", t->pid);
-	mem = open(path, O_RDWR | O_CLOEXEC);
 	if (mem < 0)
 		return -errno;
 	for (u32 i = 0; i < t->nsites; i++)
 		if (t->sites[i].armed)
 			swap(mem, &t->sites[i], out);
 	return 0;
+}
+
+static void swap_stub_page(int mem, u64 addr, u8 from, u8 to)
+{
+	u8 page[EBPFRT_PAGE_SIZE];
+	bool any = false;
+
+	if (pread(mem, page, sizeof(page), (off_t)addr) != (ssize_t)sizeof(page))
+		return;
+	for (u32 i = AGENT_STUB_SIZE; i < sizeof(page); i += AGENT_STUB_SIZE) {
+		any |= page[i] == from;
+		page[i] = page[i] == from ? to : page[i];
+	}
+	if (any && pwrite(mem, page, sizeof(page), (off_t)addr) != (ssize_t)sizeof(page))
+		log_line("the return stubs at %#llx could not be written: %s",
+			 (unsigned long long)addr, strerror(errno));
+}
+
+/*
+ * The breaks of calls that return. A debugger that steps through one of our handlers, in which
+ * SIGTRAP is blocked, has the kernel take our action for it away: what trapped then, when the
+ * debugger has gone and before we are back, would kill. Without the break a return comes to what
+ * faults behind it. The address is the target's word, and the memory its own.
+ */
+static void swap_stubs(const struct target *t, bool out)
+{
+	u64 at = READ_ONCE(t->stats->stubs);
+	_cleanup_close_ int mem = open_memory(t->pid);
+
+	if (mem < 0 || !at || at % EBPFRT_PAGE_SIZE)
+		return;
+	for (u32 i = 0; i < AGENT_STUB_PAGES; i++)
+		swap_stub_page(mem, at + (u64)i * EBPFRT_PAGE_SIZE, out ? ARCH_BREAK : ARCH_NOP,
+			       out ? ARCH_NOP : ARCH_BREAK);
 }
 
 /*
@@ -245,6 +284,7 @@ static void fall_asleep(struct target *t, s32 tracer, const char *name)
 		return;
 	}
 	err = swap_all(t, true, swap_break);
+	swap_stubs(t, true);
 	t->held = switches(t->pid, true);
 	take_jumps_out(t);
 	if (err) {
@@ -310,6 +350,7 @@ void debugger_awake(struct target *t)
 	if (!t->waking || t->asleep)
 		return;
 	t->waking = false;
+	swap_stubs(t, false);
 	snprintf(why, sizeof(why), "process %d: its probes are awake again", t->pid);
 	target_event(t->d, t, MSG_EVENT_ASLEEP, 1, 0, why);
 }

@@ -21,7 +21,7 @@
 #include "core/run/map/map.h"
 #include "core/run/prog.h"
 
-#define AGENT_ABI 17u
+#define AGENT_ABI 18u
 #define AGENT_MSG_MAX 65536u
 #define AGENT_TIMEOUT_MS                                                                           \
 	2000u /* an agent waits no longer for a silent daemon; then it goes on unprobed */
@@ -324,9 +324,14 @@ struct agent_stats {
 	u64 execs_failed;  /* of them, those that were not executed after all */
 	u64 debugger;	   /* of a debugger: it passes SIGTRAP on */
 	u64 asleep;	   /* of the daemon: breaks were taken out, because of a debugger */
+	u64 stubs;	   /* where the pages begin to which calls return whose return is probed */
 	struct agent_exec_note execs[AGENT_EXEC_NOTES];
 	struct agent_stat stat[]; /* nstats */
 };
+
+/* Each stub begins with a break, or is a call; a page's first is none. */
+#define AGENT_STUB_SIZE 8u
+#define AGENT_STUB_PAGES 32u
 
 /* ebpfrt-gdb.py knows where they are. */
 _Static_assert(offsetof(struct agent_stats, debugger) == 80, "");

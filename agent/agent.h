@@ -348,6 +348,8 @@ bool jump_lower_over(struct agent_poke *poke, u64 addr);
 bool jump_lower_around(struct agent_poke *poke, u64 addr);
 /* Where the thread goes on that has met the break at @addr within a jump; 0: none is there. */
 u64 jump_inner(u64 addr);
+/* Right behind the break at @addr, with @regs: has what is there without us been executed? */
+bool jump_inner_done(u64 addr, const struct arch_regs *regs);
 
 struct jump_frame {
 	u64 mark;     /* its address + JUMP_MARK; 0: the hit is over */

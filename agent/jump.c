@@ -454,18 +454,37 @@ static u64 inner_way(const struct agent_place *p, u64 addr, u32 i)
 	return osl_read(&byte, (void *)addr, 1) || byte == break_insn ? 0 : addr;
 }
 
-u64 jump_inner(u64 addr)
+/* The site whose jump has, or had, a break within at @addr, its @i-th byte; or NULL. */
+static const struct agent_place *inner_site(u64 addr, u32 *i)
 {
 	const struct agent_place *p = load_acquire(&any_inner) ? site_find(addr) : NULL;
 
 	if (!load_relaxed(&any_inner) || (p && load_acquire(&p->state) == SITE_ARMED))
-		return 0;
-	for (u32 i = 1; i < ARCH_JUMP_LEN; i++) {
-		p = site_find(addr - i);
-		if (p && load_acquire(&p->inner) >> i & 1 && load_acquire(&p->state) != SITE_GONE)
-			return inner_way(p, addr, i);
+		return NULL;
+	for (*i = 1; *i < ARCH_JUMP_LEN; ++*i) {
+		p = site_find(addr - *i);
+		if (p && load_acquire(&p->inner) >> *i & 1 && load_acquire(&p->state) != SITE_GONE)
+			return p;
 	}
-	return 0;
+	return NULL;
+}
+
+u64 jump_inner(u64 addr)
+{
+	u32 i;
+	const struct agent_place *p = inner_site(addr, &i);
+
+	return p ? inner_way(p, addr, i) : 0;
+}
+
+bool jump_inner_done(u64 addr, const struct arch_regs *regs)
+{
+	u32 i;
+	const struct agent_place *p = inner_site(addr, &i);
+	const struct agent_plan *plan = p ? load_acquire(&p->plan) : NULL;
+
+	return plan && plan->can_jump && plan->jump.inner >> i & 1 &&
+	       arch_jump_done(&plan->patch, &plan->jump, i, regs);
 }
 
 /* --- astray -------------------------------------------------------------------------------------

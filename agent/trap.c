@@ -775,12 +775,19 @@ static bool untold_site(u64 at, const struct osl_ucontext *uc)
 	       byte == ARCH_BREAK && !arch_patch_done(&plan->patch, &regs);
 }
 
-/* One of those inside a jump over several instructions, which stands there now. */
-static bool is_inner_break(u64 at)
+/*
+ * One of those inside a jump over several instructions, which stands there now. Who has executed
+ * the last of these in the stub goes on right behind it, too.
+ */
+static bool untold_inner(u64 at, const struct osl_ucontext *uc)
 {
+	struct arch_regs regs;
 	u8 byte;
 
-	return jump_inner(at) && !osl_read(&byte, (void *)at, 1) && byte == ARCH_BREAK;
+	if (!jump_inner(at) || osl_read(&byte, (void *)at, 1) || byte != ARCH_BREAK)
+		return false;
+	osl_regs_from_ucontext(&regs, uc);
+	return !jump_inner_done(at, &regs);
 }
 
 /* The address of the break right behind which the thread is, and which has not been told; or 0. */
@@ -792,7 +799,7 @@ static u64 untold(const struct osl_ucontext *uc)
 		return at;
 	if (uc->trapno != TRAP_BREAK || !agent.ready)
 		return 0;
-	return ret_is_break(at) || is_inner_break(at) || untold_site(at, uc) ? at : 0;
+	return ret_is_break(at) || untold_inner(at, uc) || untold_site(at, uc) ? at : 0;
 }
 
 static __noinline void tell(u64 at, siginfo_t *info, struct osl_ucontext *uc)

@@ -256,6 +256,12 @@ static inline u64 arch_jump_inner(const struct arch_patch *p, const struct arch_
 	return j->stub + j->tail + j->tail_len + i - p->len;
 }
 /*
+ * As arch_patch_done(), of the instruction that begins there. Few come to the break, and all of the
+ * others to what is right behind a short one: what can't be told has been executed.
+ */
+bool arch_jump_done(const struct arch_patch *p, const struct arch_jump *j, u32 i,
+		    const struct arch_regs *regs);
+/*
  * The head of a stub, up to and with its call: is this one, at @stub, and of which site? And how
  * many bytes is the stack pointer below where it was, before the instruction at @offset of it? Any
  * context.

@@ -8,14 +8,19 @@
  * - start: three threads do both all the time, interrupted by a timer's signals; "started"
  * - rounds: "rounds R"
  * - stop: "rounds R wrong W"
+ * - stay: calls a function that stays right behind the last instruction within the jump, until a
+ *   signal comes there that another thread sends: "sum S"
  * - quit
  */
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/time.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 /* @first goes before @rest; who comes by the door has executed it already. */
@@ -36,6 +41,16 @@ FUNCTION(three, "mov %rdi, %rax", "add $0, %al\nlea 7(%rax), %rax\nnop");
 FUNCTION(four, "lea 9(%rdi), %rax", "nop\nnop\nnop");
 __asm__(".text\n.space 0x60000, 0xcc\n");
 
+/* As a compiler's: one byte, and the jump's last one is an instruction. Nothing fits that leads to
+ * where it does without us, and around. */
+__asm__(".text\n.p2align 4\n.globl five\n.type five, @function\nfive:\npush %rbp\nmov %rsp, %rbp\n"
+	"push %rbx\n.globl five_stay\nfive_stay:\njmp five_stay\nlea 11(%rdi), %rax\npop %rbx\n"
+	"pop %rbp\nret\n.size five, . - five\n");
+long five(long x);
+extern const char five_stay[];
+#define LEADS 0x53000000ul /* 16 MiB from there on, behind the jump */
+#define SPIN_LEN 2
+
 static long (*const functions[])(long) = {one, two, three, four};
 static long (*const doors[])(long) = {one_door, two_door, three_door, four_door};
 #define N (sizeof(functions) / sizeof(functions[0]))
@@ -45,6 +60,43 @@ static atomic_int stop;
 
 static void on_alarm(int sig)
 {
+}
+
+static atomic_int stayed;
+static pthread_t stayer;
+
+static void on_bus(int sig, siginfo_t *info, void *v)
+{
+	ucontext_t *uc = v;
+
+	if (uc->uc_mcontext.gregs[REG_RIP] != (greg_t)five_stay)
+		return;
+	uc->uc_mcontext.gregs[REG_RIP] += SPIN_LEN;
+	stayed = 1;
+}
+
+static void *push_on(void *arg)
+{
+	while (!stayed) {
+		pthread_kill(stayer, SIGBUS);
+		sched_yield();
+	}
+	return NULL;
+}
+
+static long stay(void)
+{
+	struct sigaction act = {.sa_sigaction = on_bus, .sa_flags = SA_SIGINFO};
+	pthread_t pusher;
+	long sum;
+
+	stayer = pthread_self();
+	stayed = 0;
+	sigaction(SIGBUS, &act, NULL);
+	pthread_create(&pusher, NULL, push_on, NULL);
+	sum = five(31);
+	pthread_join(pusher, NULL);
+	return sum;
 }
 
 static long all(long (*const *v)(long), long n)
@@ -73,6 +125,8 @@ int main(void)
 	char line[64];
 	long n;
 
+	mmap((void *)(((unsigned long)five + LEADS) & ~0xffful), 0x2000000, PROT_NONE,
+	     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
 	signal(SIGALRM, on_alarm);
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	printf("ready %d\n", getpid());
@@ -87,6 +141,8 @@ int main(void)
 				pthread_create(&threads[i], NULL, work, NULL);
 			setitimer(ITIMER_REAL, &often, NULL);
 			printf("started\n");
+		} else if (!strncmp(line, "stay", 4)) {
+			printf("sum %ld\n", stay());
 		} else if (!strncmp(line, "rounds", 6)) {
 			printf("rounds %ld\n", rounds);
 		} else {

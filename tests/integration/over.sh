@@ -4,7 +4,7 @@
 # instruction, probes within, attached and detached while threads are there, every byte back, after the daemon's death, too.
 # In a program that can be anywhere, and in one that is in the first 2 GiB.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
-plan 50
+plan 55
 rounds=${OVER_ROUNDS:-8}
 EBPFRT_PROBE=auto
 export EBPFRT_PROBE
@@ -92,5 +92,27 @@ one_program() {
 	is "it ends well" "$target_status" 0
 }
 
+# Right behind a jump that ends in an instruction of one byte: it looks as if that one's break had been executed. A signal that is
+# sent there has nothing executed twice.
+behind_it() {
+	target_program=$bin/over
+	target_start
+	text=$(text_now)
+	attach_start -p "$target" "$bin/count.bpf.o" --prog "on_work=uprobe:$target_program:five"
+	is "right behind: its rung" "$(rung_of)" "jump (over)"
+	bad=
+	for i in 1 2 3 4 5 6 7 8; do
+		say stay
+		[ "$answer" = "sum 42" ] || bad="$bad[$i: $answer]"
+	done
+	is "right behind: what it returns" "$bad" ""
+	is "right behind: hits" "$(map_value counts 0)" 8
+	attach_stop INT
+	is "right behind: every byte is as before" "$(text_now)" "$text"
+	target_quit
+	is "right behind: it ends well" "$target_status" 0
+}
+
 one_program over
 one_program over-fixed
+behind_it

@@ -84,6 +84,13 @@ bool arch_patch_done(const struct arch_patch *p, const struct arch_regs *regs)
 	return true;
 }
 
+bool arch_jump_done(const struct arch_patch *p, const struct arch_jump *j, u32 i,
+		    const struct arch_regs *regs)
+{
+	(void)p, (void)j, (void)i, (void)regs;
+	return true;
+}
+
 bool arch_patch_fault(const struct arch_patch *p, const struct arch_regs *regs,
 		      struct osl_fault *out)
 {

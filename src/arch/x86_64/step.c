@@ -432,6 +432,7 @@ bool arch_patch_fault(const struct arch_patch *p, const struct arch_regs *regs,
 #define OP_POP 0x58
 #define OP_NOP 0x90
 #define OP_LEAVE 0xc9
+#define OP_RET 0xc3
 #define REG_OF 7
 
 bool arch_patch_done(const struct arch_patch *p, const struct arch_regs *regs)
@@ -453,4 +454,14 @@ bool arch_patch_done(const struct arch_patch *p, const struct arch_regs *regs)
 	default:
 		return op == OP_NOP;
 	}
+}
+
+bool arch_jump_done(const struct arch_patch *p, const struct arch_jump *j, u32 i,
+		    const struct arch_regs *regs)
+{
+	struct arch_patch inner = {.len = 1};
+
+	/* those that are one byte are known by it, among what jumps are over */
+	inner.insn[0] = arch_jump_was(p, j, i);
+	return inner.insn[0] == OP_RET || arch_patch_done(&inner, regs);
 }

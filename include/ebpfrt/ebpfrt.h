@@ -208,7 +208,8 @@ EBPFRT_API int ebpfrt_event_fd(void);
  * From now on (@on) a process that has a new program or other libraries waits, up to a second,
  * before it executes any of that: until EBPFRT_EVENT_MODULES has been heard, whatever there is more
  * to attach is attached, in a batch, and ebpfrt_modules_settled() called with its pid. Only for who
- * looks for events all the time. 0 or negative errno.
+ * looks for events all the time: who was late (EBPFRT_EVENT_LATE) is not waited for again until
+ * that has been called. 0 or negative errno.
  */
 EBPFRT_API int ebpfrt_modules_wait(int on);
 EBPFRT_API int ebpfrt_modules_settled(pid_t pid);

@@ -143,8 +143,10 @@ struct client {
 	bool hello, owns_daemon, dying;
 	bool interpret; /* its programs get no machine code */
 	bool batching;
-	bool holds; /* wants to look at a process before it goes on (hold.h) */
-	u32 busy; /* an unanswered request: no further one is read */
+	bool holds; /* wants to look at a process before it goes on (hold.h), */
+	bool late;  /* and has not looked in time, nor said so since */
+	u32 owes;   /* so many times it was waited for and has not said that it is done */
+	u32 busy;   /* an unanswered request: no further one is read */
 	bool log, log_all;
 	u32 log_lost;
 	u32 untold; /* events it was not told of */

@@ -18,14 +18,42 @@ struct hold {
 	struct loop_timer timer;
 };
 
+static bool is_holder(const struct client *c, const struct target *t)
+{
+	return c->hello && c->holds && !c->dying && target_has(t, c->session);
+}
+
+/* How many there are that are waited for. Those that are not are told that it goes on. */
 static u32 holders(const struct target *t)
 {
-	const struct client *c;
+	const struct msg_event late = {.what = MSG_EVENT_LATE, .pid = t->pid};
+	struct client *c;
 	u32 n = 0;
 
-	list_for_each_entry (c, &t->d->clients, node)
-		n += c->hello && c->holds && !c->dying && target_has(t, c->session);
+	list_for_each_entry (c, &t->d->clients, node) {
+		if (!is_holder(c, t))
+			continue;
+		if (c->late)
+			client_tell(c, MSG_EVENT, &late, sizeof(late));
+		n += !c->late;
+	}
 	return n;
+}
+
+static void wait_for(const struct target *t)
+{
+	struct client *c;
+
+	list_for_each_entry (c, &t->d->clients, node)
+		c->owes += is_holder(c, t) && !c->late;
+}
+
+static void note_late(const struct target *t)
+{
+	struct client *c;
+
+	list_for_each_entry (c, &t->d->clients, node)
+		c->late |= is_holder(c, t) && c->owes;
 }
 
 /* The descriptor, or -1; it is held no longer. */
@@ -66,6 +94,7 @@ static void on_late(struct loop_timer *timer)
 	struct hold *h = container_of(timer, struct hold, timer);
 
 	log_line("process %d: not all of its clients have looked at it in time", h->t->pid);
+	note_late(h->t);
 	target_event(h->t->d, h->t, MSG_EVENT_LATE, 0, 0, NULL);
 	hold_end(h->t);
 }
@@ -81,6 +110,7 @@ bool hold_begin(struct target *t, int fd, const struct agent_hello *hello)
 	loop_timer_init(&h->timer, on_late);
 	loop_timer_arm(&t->d->loop, &h->timer, HOLD_NS);
 	t->hold = h;
+	wait_for(t);
 	return true;
 }
 
@@ -113,6 +143,8 @@ void hold_request(struct client *c, const struct frame *f)
 	if (!on)
 		hold_no_longer(c);
 	c->holds = on;
+	c->late = false;
+	c->owes = 0;
 	client_reply(c, &f->hdr, 0, NULL, 0, NULL, 0, NULL);
 }
 
@@ -124,6 +156,8 @@ void hold_settled_request(struct client *c, const struct frame *f)
 	if (f->len >= sizeof(pid))
 		memcpy(&pid, f->body, sizeof(pid));
 	client_reply(c, &f->hdr, 0, NULL, 0, NULL, 0, NULL);
+	c->late = false;
+	c->owes -= !!c->owes;
 	t = target_by_pid(c->d, pid);
 	if (t && c->holds && target_has(t, c->session))
 		settle(t);

@@ -7,6 +7,9 @@
  * there is more to attach; when each has said that it is done, or after a while, the exchange
  * begins, with all of it. So nothing is executed there before its probes are.
  *
+ * A client that has not looked in time is told so, and is not waited for again before it says that
+ * it has: one that is stopped costs its processes that time once.
+ *
  * Rules: whoever is waited for must not wait for the target: what has the daemon wait for the held
  * process ends the hold, as does everything else that begins an exchange there.
  */

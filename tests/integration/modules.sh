@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # One object, several files with types of their own: each program reads those of the file it is in, in every version at once.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
-plan 74
+plan 77
 
 o=$bin/modules.bpf.o
 m=$bin/mod
@@ -117,20 +117,27 @@ like "first: its first call is read, and right" "$(cat results first.err)" \
 # --- who is to look at it doesn't: it goes on, and that is said
 rm -f later.in later.out
 mkfifo later.in later.out
-ebpfrt run -o results -P "$o" -- "$m/app1" "$m/app2" <later.in >later.out 2>later.err &
+ebpfrt run -o results -P "$o" -- "$m/app1" "$m/app2" "$m/app1" "$m/app2" <later.in >later.out 2>later.err &
 run_child=$!
 exec 3>later.in 4<later.out
 read -r _ app1 <&4
 use1 5 50
+waited() { # times
+	[ "$(grep -c "process $app1: not all of its clients have looked" "$stage/run/ebpfrt/daemon.log")" = "$1" ]
+}
 kill -STOP $run_child
-echo "0 0" >&3
-read -r word _ <&4
-is "late: it goes on" "$word" ready
+for again in 1 2 3; do
+	echo "0 0" >&3
+	read -r word _ <&4
+	is "late: it goes on ($again)" "$word" ready
+done
+waited 1 && ok "late: who was late is not waited for again" ||
+	not_ok "late: who was late is not waited for again" "$(cat "$stage/run/ebpfrt/daemon.log")"
 use1 7 70
 is "late: it is as ever" "$answer" used
 kill -CONT $run_child
 said_late() {
-	grep -q "^ebpfrt: warning: process $app1 was not held any longer: what its new program or libraries called before their probes were there was missed" later.err
+	[ "$(grep -c "^ebpfrt: warning: process $app1 was not held any longer: what its new program or libraries called before their probes were there was missed" later.err)" = 3 ]
 }
 until_true said_late && ok "late: said" || not_ok "late: said" "$(cat later.err)"
 exec 3>&- 4<&-

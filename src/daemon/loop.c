@@ -14,6 +14,7 @@
 #include "osl/osl.h"
 
 #define NS_PER_S 1000000000ull
+#define LATE_NS (NS_PER_S / 10)
 
 static void timers_program(struct loop *l)
 {
@@ -75,6 +76,21 @@ void loop_deinit(struct loop *l)
 	l->timerfd = l->epoll = -1;
 }
 
+/*
+ * We were stopped, or had no time, and every timer has expired meanwhile: what came in meanwhile
+ * goes first, or those who waited for us would be called silent. Who is ready is served in turn, so
+ * that all others have been when it is the timers' turn again.
+ */
+static bool others_first(struct loop *l)
+{
+	bool late =
+		!list_empty(&l->timers) &&
+		osl_now_ns() > list_entry(l->timers.next, struct loop_timer, node)->at + LATE_NS;
+
+	l->let_pass = late && !l->let_pass;
+	return l->let_pass;
+}
+
 void loop_once(struct loop *l, int timeout_ms)
 {
 	struct loop_source *s;
@@ -83,7 +99,8 @@ void loop_once(struct loop *l, int timeout_ms)
 	if (epoll_wait(l->epoll, &ev, 1, timeout_ms) != 1)
 		return;
 	s = ev.data.ptr;
-	s->fn(s, ev.events);
+	if (s != &l->timer_src || !others_first(l))
+		s->fn(s, ev.events);
 }
 
 void loop_run(struct loop *l)

@@ -33,6 +33,7 @@ struct loop_child {
 struct loop {
 	int epoll, timerfd;
 	struct loop_source timer_src;
+	bool let_pass; /* the timers are late, and have let others pass */
 	struct list_head timers;
 	bool quit;
 };

@@ -54,6 +54,35 @@ Test(loop, timers_fire_in_their_order, .timeout = 5)
 		cr_expect_eq(fired[i], i);
 }
 
+static void on_news(struct loop_source *s, u32 events)
+{
+	char c;
+
+	cr_assert_eq(read(s->fd, &c, 1), 1);
+	fired[nfired++] = 9;
+}
+
+/* Whoever looked at the timer first would call silent what has spoken. */
+Test(loop, a_late_loop_looks_at_what_came_before_it_looks_at_the_time, .timeout = 5)
+{
+	struct loop_source news = {.fn = on_news};
+	struct named_timer silence = {.id = 1};
+	int fds[2];
+
+	cr_assert_eq(pipe(fds), 0);
+	cr_assert_eq(loop_add(&loop, &news, fds[0], EPOLLIN), 0);
+	loop_timer_init(&silence.t, on_timer);
+	loop_timer_arm(&loop, &silence.t, 1);
+	usleep(200000); /* stopped, say: it has fired by then, and is ready first */
+	cr_assert_eq(write(fds[1], "x", 1), 1);
+	while (nfired < 2)
+		loop_once(&loop, -1);
+	cr_expect_eq(fired[0], 9);
+	cr_expect_eq(fired[1], 1);
+	close(fds[0]);
+	close(fds[1]);
+}
+
 /* A callback may free its own source, and others that are ready too. */
 static struct loop_source *pair[2];
 static u32 calls;

@@ -126,6 +126,23 @@ static struct json_object *target_json(const struct ebpfrt_link *l)
 	return o;
 }
 
+/* What was counted where the link is no longer; in processes that have ended, say. */
+static struct json_object *past_json(const struct ebpfrt_link *l)
+{
+	struct json_object *o = json_object_new_object();
+
+	out_add_u64(o, "hits", l->hits);
+	out_add_u64(o, "missed", l->missed);
+	out_add_u64(o, "aborted", l->aborted);
+	out_add_u64(o, "left", l->left);
+	return o;
+}
+
+static bool has_counted(const struct ebpfrt_link *l)
+{
+	return l->hits || l->missed || l->aborted || l->left;
+}
+
 /* Rows of one link, @n of them: what they share, then each target. */
 static struct json_object *link_json(const struct ebpfrt_link *l, size_t n)
 {
@@ -146,6 +163,8 @@ static struct json_object *link_json(const struct ebpfrt_link *l, size_t n)
 	for (size_t i = 0; i < n; i++) {
 		if (l[i].pid)
 			out_push(targets, target_json(&l[i]));
+		else if (has_counted(&l[i]))
+			out_add(o, "past", past_json(&l[i]));
 	}
 	out_add(o, "targets", targets);
 	return o;
@@ -175,14 +194,18 @@ static void link_print(const struct ebpfrt_link *l, size_t n)
 	printf(":%s  offset 0x%" PRIx64 "\n",
 	       l->symbol[0] ? out_clean(l->symbol, text, sizeof(text)) : "?", l->offset);
 	for (size_t i = 0; i < n; i++) {
-		if (!l[i].pid)
+		if (!l[i].pid && !has_counted(&l[i]))
 			continue;
-		print_state(&l[i]);
+		if (l[i].pid)
+			print_state(&l[i]);
+		else
+			printf("\tprocesses that it has left");
 		printf("  hits %" PRIu64 "  missed %" PRIu64 "  aborted %" PRIu64 "\n", l[i].hits,
 		       l[i].missed, l[i].aborted);
 		if (l[i].left)
 			printf("\t\t%" PRIu64 " calls ended without a return\n", l[i].left);
-		print_sites(&l[i]);
+		if (l[i].pid)
+			print_sites(&l[i]);
 	}
 }
 

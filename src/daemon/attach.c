@@ -163,9 +163,9 @@ static void note_drop(struct target *t, u32 link)
 
 void tlink_free(struct tlink *tl)
 {
-	if (tl->had)
+	if (tl->had || tl->inherited)
 		tally_leave(tl);
-	if ((tl->had || tl->state == TLINK_FLYING) && !tl->t->gone)
+	if ((tl->had || tl->inherited || tl->state == TLINK_FLYING) && !tl->t->gone)
 		note_drop(tl->t, tl->link);
 	tlink_release_sites(tl);
 	tl->t->nreturns -= wants_returns(tl);

@@ -770,8 +770,10 @@ struct target *target_fork(struct target *parent, s32 pid)
 			continue;
 		}
 		mine = tlink_new(t, tl->a);
-		if (mine)
+		if (mine) {
 			mine->stat = tl->stat;
+			mine->inherited = tl->had || tl->inherited;
+		}
 	}
 	return t;
 }

@@ -41,6 +41,7 @@ struct tlink {
 	enum tlink_state state; /* changed by tlink_become() */
 	bool update;		/* another program; changed by tlink_update() */
 	bool had;		/* the agent has, or has had, consumers of it */
+	bool inherited;		/* they were there when the process was forked */
 	bool sent;		/* the agent may have some of them */
 	bool at_returns;	/* AGENT_CONSUMER_AT_RETURNS */
 	bool entry;		/* of functions, as far as symbols tell */

@@ -10,7 +10,7 @@ target_start ebpfrt run -q -o run.out -P "$bin/count.bpf.o" --prog "on_work=upro
 missed() {
 	ebpfrt link list --json | python3 -c '
 import json, sys
-print(sum(t["missed"] for l in json.load(sys.stdin) if not l["retprobe"] for t in l["targets"]))'
+print(sum(t["missed"] for l in json.load(sys.stdin) if not l["retprobe"] for t in l["targets"] + [l.get("past", {"missed": 0})]))'
 }
 say crowd 200 7
 is "the children do their work" "$answer" "calls 1400"

@@ -5,7 +5,8 @@
  *
  * Rules: one exchange at a time in a process. Everything in a message is checked against the
  * message's own length before it is used; an error is answered, not fatal. A daemon that stays
- * silent for AGENT_TIMEOUT_MS is given up. All descriptors are closed at the end.
+ * silent for AGENT_TIMEOUT_MS or AGENT_PATIENCE_MS is given up. All descriptors are closed at the
+ * end.
  */
 #include <errno.h>
 
@@ -14,10 +15,12 @@
 #define FDS_MAX 4u
 #define ELEMENTS_MAX (AGENT_MSG_MAX / sizeof(struct agent_consumer))
 #define STATS_MAX (1u << 20)
+#define SLICE_MS 100u
 
 struct exchange {
 	int fd;
 	u32 reason;
+	u32 patience_ms;
 	bool injected; /* all other threads are held meanwhile */
 	u32 len;       /* of the body */
 	int fds[FDS_MAX];
@@ -43,7 +46,15 @@ static void *body(void)
 /* --- transport ----------------------------------------------------------------------------------
  */
 
-static int connect_daemon(const char *path)
+/* A daemon that is stopped doesn't accept; nor does it read. */
+static void set_patience(int fd, u32 ms)
+{
+	const s64 tv[2] = {ms / 1000, ms % 1000 * 1000};
+
+	SYS6(__NR_setsockopt, fd, SYS_SOL_SOCKET, SYS_SO_SNDTIMEO, tv, sizeof(tv), 0);
+}
+
+static int connect_daemon(const char *path, u32 patience_ms)
 {
 	struct sockaddr_un un = {.sun_family = SYS_AF_UNIX};
 	long fd, ret;
@@ -55,6 +66,7 @@ static int connect_daemon(const char *path)
 	fd = SYS3(__NR_socket, SYS_AF_UNIX, SYS_SOCK_SEQPACKET | SYS_SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return (int)fd;
+	set_patience((int)fd, patience_ms);
 	ret = SYS3(__NR_connect, fd, &un, sizeof(un));
 	if (ret == 0)
 		return (int)fd;
@@ -69,23 +81,30 @@ static int send_all(int fd, const void *buf, u32 len)
 	return n == (long)len ? 0 : n < 0 ? (int)n : -EIO;
 }
 
-static int wait_readable(int fd)
+/*
+ * In slices: when the machine stood still, or we were stopped ourselves, for how long ever, one of
+ * them has passed; the daemon had no more time than that.
+ */
+static int wait_readable(int fd, u32 patience_ms)
 {
-	u64 until = sys_now_ms() + AGENT_TIMEOUT_MS, now;
+	const struct sys_timespec slice = {.nsec = (s64)SLICE_MS * 1000000};
 	struct sys_pollfd pfd = {.fd = fd, .events = POLLIN};
+	u64 waited = 0, since, took;
 	struct sys_timespec ts;
 	long n;
 
 	/* ppoll, not poll: poll would overwrite what the kernel remembers for restarting an
 	 * interrupted sleep of the thread we borrowed */
-	while ((now = sys_now_ms()) < until) {
-		ts.sec = (s64)(until - now) / 1000;
-		ts.nsec = (s64)((until - now) % 1000) * 1000000;
+	while (waited < patience_ms) {
+		ts = slice; /* the kernel changes it */
+		since = sys_now_ms();
 		n = SYS6(__NR_ppoll, &pfd, 1, &ts, NULL, 0, 0);
 		if (n == 1)
 			return 0;
 		if (n < 0 && n != -EINTR)
 			return (int)n;
+		took = sys_now_ms() - since;
+		waited += MIN(took, (u64)SLICE_MS);
 	}
 	return -ETIMEDOUT;
 }
@@ -118,7 +137,7 @@ static int receive(struct exchange *x)
 	struct sys_msghdr h = {
 		.iov = &iov, .iovlen = 1, .control = &control, .controllen = sizeof(control)};
 	long n;
-	int ret = wait_readable(x->fd);
+	int ret = wait_readable(x->fd, x->patience_ms);
 
 	if (ret)
 		return ret;
@@ -570,7 +589,7 @@ static int run(struct exchange *x, const char *path, u64 token)
 	if (agent.ready)
 		sig_install();
 	if (x->fd < 0)
-		x->fd = ret = connect_daemon(path);
+		x->fd = ret = connect_daemon(path, x->patience_ms);
 	if (x->fd >= 0) {
 		ret = converse(x, token);
 		sys_close(x->fd);
@@ -584,15 +603,27 @@ static int run(struct exchange *x, const char *path, u64 token)
 
 int exchange_run(u32 reason, int fd, u64 token)
 {
-	struct exchange x = {.fd = fd, .reason = reason, .injected = fd >= 0};
+	struct exchange x = {
+		.fd = fd,
+		.reason = reason,
+		.injected = fd >= 0,
+		.patience_ms = fd >= 0 ? AGENT_TIMEOUT_MS : AGENT_PATIENCE_MS,
+	};
 
 	return run(&x, agent.socket, token);
+}
+
+int exchange_ask_again(void)
+{
+	struct exchange x = {.fd = -1, .reason = AGENT_FORK, .patience_ms = AGENT_TIMEOUT_MS};
+
+	return run(&x, agent.socket, 0);
 }
 
 /* The exchange before this may be about to end, in another thread. */
 static int run_in_turn(struct exchange *x, const char *path)
 {
-	u64 until = sys_now_ms() + AGENT_TIMEOUT_MS;
+	u64 until = sys_now_ms() + x->patience_ms;
 	int ret;
 
 	while ((ret = run(x, path, 0)) == -EBUSY && sys_now_ms() < until)
@@ -602,14 +633,19 @@ static int run_in_turn(struct exchange *x, const char *path)
 
 int exchange_called(const char *path, bool alone)
 {
-	struct exchange x = {.fd = -1, .reason = AGENT_CALLED, .injected = alone};
+	struct exchange x = {
+		.fd = -1,
+		.reason = AGENT_CALLED,
+		.injected = alone,
+		.patience_ms = AGENT_TIMEOUT_MS,
+	};
 
 	return run_in_turn(&x, path);
 }
 
 int exchange_from_trap(u32 reason)
 {
-	struct exchange x = {.fd = -1, .reason = reason};
+	struct exchange x = {.fd = -1, .reason = reason, .patience_ms = AGENT_PATIENCE_MS};
 
 	return run_in_turn(&x, agent.socket);
 }

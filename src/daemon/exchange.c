@@ -32,8 +32,6 @@
  * But for the sites that keep signals open, which come first, none depends on another.
  */
 #define STOP_SITES 256u
-/* for an agent that came by itself: a busy machine may keep it from running, and nobody waits */
-#define PATIENCE_MS 10000u
 /* how often an agent that came by itself is told that the plan is being made; that has an end */
 #define PLANS_STILL_MS (AGENT_TIMEOUT_MS / 8)
 
@@ -93,23 +91,44 @@ static void land(struct target *t)
 		}
 }
 
-/* Its descriptors go before its pidfd says so: whether it has ended is seen a moment later. */
-static bool perhaps_ended(int err)
+/*
+ * Its descriptors go before its pidfd says so: whether it has ended is seen a moment later. If it
+ * has not, its agent has not waited any longer for us, and is called.
+ */
+static bool has_left(int err)
 {
-	return err == -ECONNRESET || err == -ESRCH;
+	return err == -ECONNRESET || err == -EPIPE || err == -ESRCH;
 }
 
 static void finish_badly(struct target *t, int err, const char *why)
 {
 	if (target_executed(t)) /* that is why, and whoever waits will be told so */
 		return;
-	if ((exchange_passing(err) || perhaps_ended(err)) && t->busy_retries++ < RETRIES_MAX) {
+	if ((exchange_passing(err) || has_left(err)) && t->busy_retries++ < RETRIES_MAX) {
 		land(t);
 		loop_timer_arm(&t->d->loop, &t->retry, (10ull << t->busy_retries) * NS_PER_MS);
 		return;
 	}
 	t->busy_retries = 0;
 	target_fail(t, err, why);
+}
+
+/*
+ * Its agent has waited for us for as long as it does, and gone on. A child counts what it misses,
+ * others can't: it is said once it is sure that the process has not just ended.
+ */
+static void note_late(const struct exchange *x)
+{
+	if (!x->t->late && has_left(x->err) &&
+	    (x->reason == AGENT_START || x->reason == AGENT_MODULES))
+		x->t->late = LATE_TO_SAY;
+}
+
+static void tell_late(struct target *t)
+{
+	if (t->late == LATE_TO_SAY)
+		target_event(t->d, t, MSG_EVENT_LATE, 0, 0, NULL);
+	t->late = LATE_NOT;
 }
 
 void exchange_finish(struct exchange *x)
@@ -120,6 +139,7 @@ void exchange_finish(struct exchange *x)
 	s32 err = x->err;
 
 	memcpy(why, x->why, sizeof(why));
+	note_late(x);
 	exchange_free(x);
 	if (err) {
 		/* nobody knows how far it got: the next one says everything again */
@@ -128,6 +148,7 @@ void exchange_finish(struct exchange *x)
 		finish_badly(t, err, why);
 		return;
 	}
+	tell_late(t);
 	inner_publish(t->d);
 	debugger_exchanged(t);
 	t->busy_retries = 0;
@@ -213,7 +234,8 @@ static void done(struct exchange *x)
 
 static void await_agent(struct exchange *x)
 {
-	u64 ms = x->injecting ? AGENT_TIMEOUT_MS : PATIENCE_MS;
+	/* one that came by itself a busy machine may keep from running, and nobody waits */
+	u64 ms = x->injecting ? AGENT_TIMEOUT_MS : AGENT_PATIENCE_MS;
 
 	loop_timer_arm(&x->t->d->loop, &x->timer, ms * NS_PER_MS);
 }

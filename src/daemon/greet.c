@@ -16,7 +16,7 @@
 #include "daemon/exchange.h"
 #include "daemon/hold.h"
 
-#define HELLO_TIMEOUT_NS (2ull * 1000000000)
+#define HELLO_TIMEOUT_NS (AGENT_PATIENCE_MS * 1000000ull) /* a busy machine may keep it from it */
 
 struct greeter {
 	struct list_head node;
@@ -91,6 +91,21 @@ static void join_family(struct target *t, const struct family *f)
 			target_join(t, f->sessions[i], true);
 }
 
+/* It did not wait for us, and has ended: nothing of it was probed. */
+static void tell_late(struct daemon *d, const struct client *c, const struct family *f, s32 pid)
+{
+	const struct msg_event e = {.what = MSG_EVENT_LATE, .pid = pid};
+
+	if (c)
+		client_tell(client_by_session(d, c->session), MSG_EVENT, &e, sizeof(e));
+	for (u32 i = 0; f && i < f->n; i++) {
+		struct client *follower = client_by_session(d, f->sessions[i]);
+
+		if (follower)
+			client_tell(follower, MSG_EVENT, &e, sizeof(e));
+	}
+}
+
 static struct target *started(struct daemon *d, s32 pid, const struct agent_hello *h)
 {
 	struct client *c = client_by_token(d, h->token);
@@ -108,6 +123,8 @@ static struct target *started(struct daemon *d, s32 pid, const struct agent_hell
 	t = target_new(d, pid, &err, why);
 	if (!t) {
 		log_line("preloaded process %d: %s", pid, why);
+		if (err == -ESRCH)
+			tell_late(d, c, f, pid);
 		return NULL;
 	}
 	t->how = 1;
@@ -230,6 +247,13 @@ static bool may_hold(const struct agent_hello *h)
 	return h->reason == AGENT_START || h->reason == AGENT_MODULES;
 }
 
+static bool hung_up(int fd)
+{
+	struct pollfd p = {.fd = fd};
+
+	return poll(&p, 1, 0) == 1 && p.revents & POLLHUP;
+}
+
 static void on_greeting(struct loop_source *s, u32 events)
 {
 	struct greeter *g = container_of(s, struct greeter, src);
@@ -257,6 +281,11 @@ static void on_greeting(struct loop_source *s, u32 events)
 		return;
 	}
 	take_memory(t, &mem);
+	if (may_hold(&h) && hung_up(fd)) {
+		log_line("process %d has not waited for us", pid);
+		target_event(d, t, MSG_EVENT_LATE, 0, 0, NULL);
+		t->late = LATE_SAID;
+	}
 	if (h.reason == AGENT_CALLED && t->x->greets)
 		exchange_greeted(t->x, fd);
 	else if (!may_hold(&h) || !hold_begin(t, fd, &h))

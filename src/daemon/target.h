@@ -119,6 +119,9 @@ struct pair_given {
 	bool sent, there;
 };
 
+/* Its agent has gone on without us. */
+enum target_late { LATE_NOT, LATE_TO_SAY, LATE_SAID };
+
 struct exchange;
 
 struct target {
@@ -163,10 +166,11 @@ struct target {
 	bool waking;	 /* clients are to be told when it is over */
 	s32 stays_under; /* a debugger under which its probes stay, as was said */
 	u64 held;	 /* context switches of its threads, while the debugger holds them all */
-	bool failed;	 /* the last attempt; nothing is under way */
-	u64 swept_by;	 /* cookie of the target whose unknown child it was, 0: it came by itself */
-	bool sweep;	 /* it was restored: its children are to be looked for */
-	bool forked;	 /* has to be told what it inherited */
+	enum target_late late;
+	bool failed;  /* the last attempt; nothing is under way */
+	u64 swept_by; /* cookie of the target whose unknown child it was, 0: it came by itself */
+	bool sweep;   /* it was restored: its children are to be looked for */
+	bool forked;  /* has to be told what it inherited */
 	u32 busy_retries;
 	u32 restores; /* failed ones in a row */
 	bool lingers; /* a thread is in a program that was taken away: once more, then */

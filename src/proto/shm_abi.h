@@ -23,8 +23,15 @@
 
 #define AGENT_ABI 18u
 #define AGENT_MSG_MAX 65536u
-#define AGENT_TIMEOUT_MS                                                                           \
-	2000u /* an agent waits no longer for a silent daemon; then it goes on unprobed */
+/*
+ * How long an agent waits for a silent daemon; then it goes on without. That is for one that lives
+ * and is stopped, or gets no time: of a dead one the socket's end tells at once. While threads are
+ * held, or when it has waited in vain before: the first; else, where what is not waited for is
+ * lost, as long as a busy machine may take, and no longer than a person waits for a program to
+ * start: the other one, which is the daemon's patience, too.
+ */
+#define AGENT_TIMEOUT_MS 2000u
+#define AGENT_PATIENCE_MS 10000u
 
 enum agent_reason { AGENT_START = 1, AGENT_COMMAND, AGENT_MODULES, AGENT_FORK, AGENT_CALLED };
 

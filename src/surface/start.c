@@ -22,7 +22,7 @@
 #include "proto/shm_abi.h"
 #include "surface/internal.h"
 
-#define START_TIMEOUT_MS 3000
+#define START_TIMEOUT_MS 10000 /* a busy machine may take that long */
 #define START_POLL_MS 4
 
 extern char **environ;

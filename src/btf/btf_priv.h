@@ -45,3 +45,5 @@ int btf_dedup_apart(struct btf *btf, int *fd);
  */
 int btf_cache_get(const char *binary, struct btf **out);
 void btf_cache_put(const char *binary, const void *data, size_t len);
+/* A new file without a name in that folder, where @size bytes have room; -1: there is none. */
+int btf_cache_scratch(u64 size);

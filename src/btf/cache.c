@@ -6,14 +6,17 @@
  * it is all there or not there. The version is that of the conversion: a better one makes its own.
  *
  * Rules: the folder and the file have to be the user's own, and nobody else's to write; what
- * doesn't add up is taken away and made again. No cache is no error.
+ * doesn't add up is taken away and made again. No cache is no error. What is written there for the
+ * time of a conversion only has no name, and takes no more than half of the room that is left.
  */
 #include <elfutils/libdwelf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -169,4 +172,33 @@ void btf_cache_put(const char *binary, const void *data, size_t len)
 		return;
 	if (write_file(fd, data, len) || renameat(dir, temporary, dir, name))
 		unlinkat(dir, temporary, 0);
+}
+
+/* On a disk: what is kept in memory all the same isn't worth writing. */
+static bool has_room(int dir, u64 size)
+{
+	struct statfs fs;
+
+	if (fstatfs(dir, &fs) || fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC)
+		return false;
+	return size <= (u64)fs.f_bavail * (u64)(fs.f_frsize ? fs.f_frsize : fs.f_bsize) / 2;
+}
+
+int btf_cache_scratch(u64 size)
+{
+	_cleanup_close_ int dir = open_folder(true);
+	char name[32];
+	int fd;
+
+	if (dir < 0 || !has_room(dir, size))
+		return -1;
+	fd = openat(dir, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	if (fd >= 0)
+		return fd;
+	/* not all file systems have such files */
+	snprintf(name, sizeof(name), ".unpacked.%d", (int)getpid());
+	fd = openat(dir, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd >= 0)
+		unlinkat(dir, name, 0);
+	return fd;
 }

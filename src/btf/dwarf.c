@@ -21,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/macros.h"
@@ -38,6 +39,7 @@ struct source {
 	u64 given_back; /* up to this unit */
 	u32 nunits, nsplit_missing;
 	Elf *elf; /* that has the DWARF */
+	Elf *alt; /* of its supplementary file */
 	Dwfl_Module *mod;
 	char *why;
 	size_t why_size;
@@ -139,7 +141,8 @@ static void pass_unit(struct source *s, Dwarf_Die *unit)
 
 	if (at - s->given_back < READ_AT_ONCE)
 		return;
-	dwarf_give_pages_back(s->mod, s->elf);
+	dwarf_give_pages_back(s->elf);
+	dwarf_give_pages_back(s->alt);
 	s->given_back = at;
 }
 
@@ -312,8 +315,9 @@ static int convert_module(Dwfl_Module *mod, void **data, const char *name, Dwarf
 	if (!dwarf)
 		return DWARF_CB_OK;
 	s->elf = dwarf_getelf(dwarf);
+	s->alt = dwarf_getalt(dwarf) ? dwarf_getelf(dwarf_getalt(dwarf)) : NULL;
 	s->mod = mod;
-	dwarf_give_pages_back(mod, s->elf);
+	dwarf_give_pages_back(s->elf);
 	s->err = convert_dwarf(s, dwarf);
 	return s->err ? DWARF_CB_ABORT : DWARF_CB_OK;
 }
@@ -357,6 +361,31 @@ static void free_source(struct source *s)
 	free(s->conv.name);
 }
 
+/* As libdwfl finds it: the debug file, or the supplementary one. */
+static int find_debug_file(Dwfl_Module *mod, void **data, const char *name, Dwarf_Addr base,
+			   const char *file, const char *link, GElf_Word crc, char **found)
+{
+	int fd = dwfl_standard_find_debuginfo(mod, data, name, base, file, link, crc, found);
+	int unpacked = fd < 0 ? -1 : dwarf_unpack(fd);
+
+	if (unpacked < 0)
+		return fd;
+	close(fd);
+	return unpacked;
+}
+
+static Dwfl_Module *report_file(Dwfl *dwfl, const char *path)
+{
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	int unpacked = fd < 0 ? -1 : dwarf_unpack(fd);
+	/* takes the descriptor, when all is well */
+	Dwfl_Module *mod = dwfl_report_offline(dwfl, path, path, unpacked);
+
+	if (!mod && unpacked >= 0)
+		close(unpacked);
+	return mod;
+}
+
 static int open_and_convert(struct source *s)
 {
 	_cleanup_free_ char *dirs = NULL;
@@ -364,7 +393,7 @@ static int open_and_convert(struct source *s)
 	char *path;
 	Dwfl_Callbacks callbacks = {
 		.find_elf = dwfl_build_id_find_elf,
-		.find_debuginfo = dwfl_standard_find_debuginfo,
+		.find_debuginfo = find_debug_file,
 		.section_address = dwfl_offline_section_address,
 		.debuginfo_path = &path,
 	};
@@ -375,7 +404,7 @@ static int open_and_convert(struct source *s)
 		return -ENOMEM;
 	path = dirs;
 	dwfl = dwfl_begin(&callbacks);
-	if (!dwfl || !dwfl_report_offline(dwfl, s->path, s->path, -1))
+	if (!dwfl || !report_file(dwfl, s->path))
 		return fail_open(s);
 	dwfl_report_end(dwfl, NULL, NULL);
 	return convert_all(s, dwfl);

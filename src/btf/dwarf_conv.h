@@ -113,7 +113,13 @@ int dwarf_add_sections(struct dwarf_conv *c, Elf *elf);
 int dwarf_add_aliases(struct dwarf_conv *c, Dwfl_Module *mod);
 
 /* dwarf_pages.c: the file's own, as far as they have been read. */
-void dwarf_give_pages_back(Dwfl_Module *mod, Elf *elf);
+void dwarf_give_pages_back(Elf *elf);
+
+/*
+ * dwarf_unpack.c: a copy of the file @fd, without a name, in which what types are made of isn't
+ * compressed. -1: it is small, isn't compressed, or can't be copied, and is to be read as it is.
+ */
+int dwarf_unpack(int fd);
 
 /* dwarf_unit.c: everything in one unit that is to be in the BTF. */
 int dwarf_convert_unit(struct dwarf_conv *c, const Dwarf_Die *unit);

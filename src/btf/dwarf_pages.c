@@ -2,59 +2,45 @@
 /*
  * The memory that a file's debug information takes.
  *
- * Model: libelf maps the file, privately, and libdw reads through it, or makes the whole of each
- * compressed section anew; what has been read stays in memory. Of a library with gigabytes of debug
- * information that is the most of all that a conversion takes, so pages of the file are given
- * back now and then: what is looked at again is read again.
+ * Model: libelf maps the file, privately, and libdw reads through it; what has been read stays in
+ * memory. (What is compressed comes from a copy: dwarf_unpack.c.) Of a library with gigabytes of
+ * debug information that is the most of all that a conversion takes, so pages of the file are
+ * given back now and then: what is looked at again is read again.
  *
- * Rules: only pages of the file itself, which nobody has changed. Of relocatable files libdwfl
- * changes them. How the process is mapped says the kernel, as libelf doesn't.
+ * Rules: only pages of a file, which nobody has changed. Of relocatable files libdwfl changes them.
+ * That it is a file that is mapped says the kernel, as libelf doesn't.
  */
 #include <gelf.h>
 #include <stdio.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
-#include <sys/sysmacros.h>
 
-#include "base/macros.h"
+#include "base/cleanup.h"
 #include "btf/dwarf_conv.h"
 
-struct mapping {
-	unsigned long start, end, inode;
-	unsigned int major, minor;
-	char perms[5];
-};
-
-static void give_back(const char *path)
+/* The end of the file's mapping that begins at @start, 0: it is memory, or not the whole. */
+static unsigned long end_of_mapping(unsigned long start)
 {
-	struct mapping m;
+	_cleanup_fclose_ FILE *f = fopen("/proc/self/maps", "re");
+	unsigned long from, end, inode;
 	char line[512];
-	struct stat st;
-	FILE *f;
 
-	if (stat(path, &st))
-		return;
-	f = fopen("/proc/self/maps", "re");
-	while (f && fgets(line, sizeof(line), f))
-		if (sscanf(line, "%lx-%lx %4s %*x %x:%x %lu", &m.start, &m.end, m.perms, &m.major,
-			   &m.minor, &m.inode) == 6 &&
-		    m.inode == st.st_ino && m.major == major(st.st_dev) &&
-		    m.minor == minor(st.st_dev) && m.perms[2] != 'x')
-			madvise((void *)m.start, m.end - m.start, MADV_DONTNEED);
-	if (f)
-		fclose(f);
+	while (f && fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%lx-%lx %*s %*x %*x:%*x %lu", &from, &end, &inode) == 3 &&
+		    from == start)
+			return inode ? end : 0;
+	}
+	return 0;
 }
 
-void dwarf_give_pages_back(Dwfl_Module *mod, Elf *elf)
+void dwarf_give_pages_back(Elf *elf)
 {
-	const char *main_file = NULL, *debug_file = NULL;
+	unsigned long start, end;
 	GElf_Ehdr eh;
 
-	if (!mod || !elf || !gelf_getehdr(elf, &eh) || eh.e_type == ET_REL)
+	if (!elf || !gelf_getehdr(elf, &eh) || eh.e_type == ET_REL)
 		return;
-	dwfl_module_info(mod, NULL, NULL, NULL, NULL, NULL, &main_file, &debug_file);
-	if (debug_file)
-		give_back(debug_file);
-	else if (main_file)
-		give_back(main_file);
+	start = (unsigned long)elf_rawfile(elf, NULL);
+	end = start ? end_of_mapping(start) : 0;
+	if (end)
+		madvise((void *)start, end - start, MADV_DONTNEED);
 }

@@ -669,6 +669,7 @@ void agent_call_on(u64 top, void (*fn)(void *), void *arg) __hidden;
 
 bool agent_contains(u64 ip);
 bool agent_works(u64 ip); /* the same, but for a sleep of the application's that it goes on with */
+bool agent_handles(u64 ip); /* the same, but for what stubs call: a handler, or what it calls */
 void agent_on_fault(int sig, siginfo_t *info, struct osl_ucontext *uc);
 /* Executing @patch failed: @info and @uc become those of the signal that the instruction would have
  * caused, for the application. */
@@ -693,6 +694,8 @@ void sig_unblock(void);
  */
 void sig_open(void);
 bool sig_close(void);
+/* In that of SIGTRAP, when a hit is to be served: breaks may come in. */
+void sig_open_trap(void);
 /* Nothing can come in: what was held back is the kernel's to deliver, when @mask is set. */
 void sig_release(u64 mask);
 /* The handler of ours that was interrupted comes first, undisturbed. */

@@ -407,8 +407,7 @@ static bool in_handler_code(const struct osl_ucontext *uc)
 {
 	u64 ours = SIG_HANDLED | 1ull << (SIGKILL - 1) | 1ull << (SIGSTOP - 1);
 
-	return !~(uc->sigmask | ours) && agent_works(uc->ip) &&
-	       !(uc->ip >= (u64)agent_jump_code && uc->ip < (u64)agent_jump_code_end);
+	return !~(uc->sigmask | ours) && agent_handles(uc->ip);
 }
 
 /* What is not to come in, where a handler of ours is: that of what was sent begins without a fault.

@@ -29,6 +29,11 @@ bool agent_works(u64 ip)
 	return agent_contains(ip) && ip - (u64)agent_restart_syscall >= RESTART_LEN;
 }
 
+bool agent_handles(u64 ip)
+{
+	return agent_works(ip) && !(ip >= (u64)agent_jump_code && ip < (u64)agent_jump_code_end);
+}
+
 static bool recovered(struct arch_regs *regs)
 {
 	struct agent_active *a = active_here(regs->sp);

@@ -13,6 +13,10 @@
  * delivered: handlers would be called on top of handlers that have not begun yet, without end when
  * somebody sends signals faster than that. So ours for faults are called with everything blocked,
  * and whoever serves a hit, in which faults must come through, blocks everything when that is done.
+ * That for SIGTRAP is called with SIGTRAP blocked once the application has an action for it (before
+ * that one that is sent is its death), and opens it for a hit, which is a system call. Who steps
+ * through what comes before that with a debugger has the kernel open it, and reset our action: it
+ * is set again.
  * The application's handler is gone to by a sigreturn, which sets its mask with it. What came in
  * meanwhile is given back to the kernel before that, which then delivers it in its order.
  *
@@ -48,20 +52,31 @@ static long raw_action(int sig, const struct agent_sigaction *act, struct agent_
 
 /* No system calls soon: what is to be open in our handlers must be so from the start. */
 static bool walls_ahead;
+/* SIGTRAP is blocked where its handler begins, as the application has or had an action for it. */
+static bool trap_closed;
+
+static bool begins_open(int i)
+{
+	if (signals[i] != SIGTRAP || walls_ahead)
+		return walls_ahead;
+	if (agent.app[i].handler != (u64)SIG_DFL)
+		store_relaxed(&trap_closed, true);
+	return !trap_closed;
+}
 
 /* A system call goes on behind it as behind the application's, which may be to ignore it. */
 static struct agent_sigaction own_action(int i)
 {
 	const struct agent_sigaction *app = &agent.app[i];
 	bool interrupts = app->handler > (u64)SIG_IGN && !(app->flags & SA_RESTART);
-	bool open = signals[i] == SIGTRAP || walls_ahead;
+	bool open = begins_open(i), trap = signals[i] == SIGTRAP;
 
 	return (struct agent_sigaction){
-		.handler = (u64)(signals[i] == SIGTRAP ? agent_trap_entry : agent_fault_entry),
+		.handler = (u64)(trap ? agent_trap_entry : agent_fault_entry),
 		.flags = SA_SIGINFO | SA_ONSTACK | SA_RESTORER | (open ? SA_NODEFER : 0) |
 			 (interrupts ? 0 : SA_RESTART),
 		.restorer = (u64)agent_restorer,
-		.mask = open ? SIG_HELD : ~0ULL,
+		.mask = open || trap ? SIG_HELD : ~0ULL,
 	};
 }
 
@@ -201,6 +216,30 @@ bool sig_close(void)
 	u64 mask = ~0ULL;
 
 	return SYS6(__NR_rt_sigprocmask, SIG_SETMASK, &mask, NULL, MASK_BYTES, 0, 0) == 0;
+}
+
+/* A debugger has stepped where SIGTRAP was blocked: the kernel has opened it, and taken our action.
+ */
+static __noinline void stepped(void)
+{
+	int i = index_of(SIGTRAP);
+	struct agent_sigaction act;
+
+	if (raw_action(SIGTRAP, NULL, &act) || act.handler != (u64)SIG_DFL)
+		return;
+	act = own_action(i);
+	raw_action(SIGTRAP, &act, NULL);
+}
+
+void sig_open_trap(void)
+{
+	u64 mask = BIT(SIGTRAP), old = mask;
+
+	if (likely(!load_relaxed(&trap_closed)))
+		return;
+	SYS6(__NR_rt_sigprocmask, SIG_UNBLOCK, &mask, &old, MASK_BYTES, 0, 0);
+	if (unlikely(!(old & mask)))
+		stepped();
 }
 
 static bool requeue(const siginfo_t *info)

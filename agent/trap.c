@@ -862,6 +862,7 @@ __hot void agent_on_trap(int sig, siginfo_t *info, struct osl_ucontext *uc)
 		on_sent(info, uc);
 		return;
 	}
+	sig_open_trap();
 	if (info->si_code == SI_KERNEL && serve_own(uc)) {
 		trap_over(info, uc);
 		return;

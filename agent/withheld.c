@@ -210,13 +210,24 @@ void withheld_forked(void)
 /* --- the injection ------------------------------------------------------------------------------
  */
 
+/* What it blocks is what a handler of ours does, which opens it by itself or at its end. */
+static bool in_handler(const struct agent_withheld_list *l, u64 thread)
+{
+	for (u32 i = 0; i < MIN(READ_ONCE(l->held), AGENT_WITHHELD_MAX); i++)
+		if (l->who[i].thread == thread)
+			return agent_handles(l->who[i].ip);
+	return false;
+}
+
 void withheld_take(const struct agent_withheld_list *l)
 {
 	u32 n = READ_ONCE(l->given);
 
 	for (u32 i = 0; i < MIN(n, AGENT_WITHHELD_MAX); i++)
-		withheld_set(l->v[i].thread, l->v[i].tid,
-			     withheld_get(l->v[i].thread, 0) | (l->v[i].which & SIG_OURS), 0);
+		if (!in_handler(l, l->v[i].thread))
+			withheld_set(l->v[i].thread, l->v[i].tid,
+				     withheld_get(l->v[i].thread, 0) | (l->v[i].which & SIG_OURS),
+				     0);
 }
 
 /* A thread that will still meet the stub of a return instance must not block SIGTRAP, ever; nor

@@ -24,6 +24,8 @@
  *   "stayed N mask M", how often it was called, and the mask then
  * - rush N HOW: as flood, with all of them: "rush N over O deepest D", O how many began on top of
  *   one of their own kind that had not begun
+ * - only SIG N HOW: the same with SIG alone; HOW ignored: until it was sent N times: "only SIG N
+ *   over O deepest D"
  * - count: "work N", how often work() was called
  * - quit
  */
@@ -434,6 +436,33 @@ static void rush(long n, const char *as)
 	printf("rush %ld over %ld deepest %d\n", n, over, deepest);
 }
 
+static int alone;
+
+static void *repeats(void *arg)
+{
+	int tid, ignored = !strcmp(how, "ignored");
+
+	for (long n = 1; (tid = atomic_load(&to)) >= 0; n++) {
+		if (tid && !syscall(SYS_tgkill, getpid(), tid, alone) && ignored)
+			atomic_fetch_add(&handled, 1);
+		if (n % 64 == 0)
+			usleep(200);
+	}
+	return arg;
+}
+
+static void only(int sig, long n, const char *as)
+{
+	how = as;
+	alone = sig;
+	over = 0;
+	handle_as(on_rush);
+	if (!strcmp(how, "ignored"))
+		signal(sig, SIG_IGN);
+	meet(works, repeats, n);
+	printf("only %d %ld over %ld deepest %d\n", sig, n, over, deepest);
+}
+
 static void flood(long n)
 {
 	handle(NULL, on_flood);
@@ -451,6 +480,7 @@ static void race(long n)
 int main(void)
 {
 	char command[64], as[16];
+	int sig;
 	long n;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
@@ -476,6 +506,8 @@ int main(void)
 			within(as);
 		else if (sscanf(command, "rush %ld %15s", &n, as) == 2)
 			rush(n, as);
+		else if (sscanf(command, "only %d %ld %15s", &sig, &n, as) == 3)
+			only(sig, n, as);
 		else
 			break;
 	}

@@ -3,7 +3,7 @@
 # Signals of faults and traps that somebody sends, several at a time and without end: handlers see them in the kernel's order,
 # each as if it had come alone, and the stack holds what the kernel would have put there.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
-plan 54
+plan 76
 
 target_program=$bin/sent
 target_start
@@ -102,6 +102,24 @@ done
 say count
 hits=$((${answer#work } - before))
 is "every call in a rush is a hit" "$(map_value counts 0)" "$hits"
+is "and every return of it" "$(map_value counts 2)" "$hits"
+attach_stop INT
+
+# one of them alone
+attach_start "$target" "$bin/count.bpf.o" --prog on_work=uprobe:sent:work --prog on_work_done=uretprobe:sent:work
+say count
+before=${answer#work }
+for sig in 5 11 7 8 4; do
+	for how in plain full on; do
+		say only $sig 300 $how
+		is "a flood of $sig, $how: none on top of another" "$answer" "only $sig 300 over 0 deepest 1"
+	done
+	say only $sig 300 ignored
+	is "a flood of $sig that is ignored" "$answer" "only $sig 300 over 0 deepest 0"
+done
+say count
+hits=$((${answer#work } - before))
+is "every call in a flood is a hit" "$(map_value counts 0)" "$hits"
 is "and every return of it" "$(map_value counts 2)" "$hits"
 attach_stop INT
 

@@ -85,6 +85,7 @@ static int trace(struct session *s, char **argv, const char *path, char **env)
 	/* whatever becomes of the session, the command goes on to its own end */
 	session_run(s);
 	unrestored = session_finish(s);
+	session_wait_child(s);
 	status = launch_status(child.pid);
 	return !status && unrestored && !s->daemon_gone ? STATUS_FAILED : status;
 }

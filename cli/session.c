@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -330,8 +331,8 @@ static int watch_all(struct session *s)
 		err = watch_timer(s);
 	if (!err)
 		err = watch(s, ebpfrt_event_fd(), WHO_EVENTS);
-	if (!err && s->rings)
-		err = watch(s, ring_buffer__epoll_fd(s->rings), WHO_RINGS);
+	for (u32 i = 0; !err && i < s->nrings; i++)
+		err = watch(s, ring_buffer__epoll_fd(s->rings[i]), WHO_RINGS);
 	for (u32 i = 0; !err && i < s->nperf; i++)
 		err = watch(s, perf_buffer__epoll_fd(s->perf[i]), WHO_PERF + i);
 	if (!err && s->child)
@@ -508,19 +509,17 @@ static void on_event(const struct ebpfrt_event *ev, void *cookie)
 	}
 }
 
-static void drain(struct session *s)
+/* @whole: all that there is by now, however long it takes. */
+static void drain(struct session *s, bool whole)
 {
 	if (ebpfrt_event_dispatch(on_event, s) < 0 && !s->daemon_gone) {
 		s->daemon_gone = true;
 		s->over = true;
 	}
 	extend_all(s);
-	if (s->rings) {
-		ring_buffer__poll(s->rings, 0);
-		ring_buffer__consume(s->rings);
-		if (s->on_record) /* what it has printed of all these */
-			fflush(s->stream);
-	}
+	s->more = session_read_rings(s, whole);
+	if (s->on_record) /* what it has printed of all these */
+		fflush(s->stream);
 	for (u32 i = 0; i < s->nperf; i++) {
 		perf_buffer__poll(s->perf[i], 0);
 		perf_buffer__consume(s->perf[i]);
@@ -544,7 +543,7 @@ static void act_on(struct session *s, u32 signo)
 		return;
 	}
 	/* what happened before comes first */
-	drain(s);
+	drain(s, true);
 	print_maps(s);
 }
 
@@ -560,7 +559,7 @@ static void on_signal(struct session *s)
 			act_on(s, info.ssi_signo);
 	}
 	/* from here on the default: a second signal ends us at once */
-	if (s->over)
+	if (s->over && !s->child)
 		session_unblock_signals();
 }
 
@@ -582,7 +581,7 @@ static void on_ready(struct session *s, u64 who)
 		target_done(s, (u32)(who >> 32), END_PROCESS);
 		break;
 	default:
-		drain(s);
+		drain(s, false);
 	}
 }
 
@@ -594,12 +593,14 @@ int session_run(struct session *s)
 	if (err)
 		return out_error("cannot wait for events: %s", strerror(-err)), err;
 	while (!s->over) {
-		int n = epoll_wait(s->epoll, ev, ARRAY_SIZE(ev), -1);
+		int n = epoll_wait(s->epoll, ev, ARRAY_SIZE(ev), s->more ? 0 : -1);
 
 		if (n < 0 && errno != EINTR)
 			return out_error("cannot wait for events: %s", strerror(errno)), -errno;
 		for (int i = 0; i < n; i++)
 			on_ready(s, ev[i].data.u64);
+		if (!n)
+			drain(s, false);
 	}
 	if (s->daemon_gone)
 		return out_error(
@@ -723,7 +724,7 @@ static void flush(struct session *s)
 {
 	int open = ebpfrt_log_flush(FLUSH_MS);
 
-	drain(s);
+	drain(s, true);
 	if (open > 0) {
 		s->lost += (u32)open;
 		out_warn("%d printk line%s left: a thread was stopped while it wrote", open,
@@ -770,6 +771,17 @@ int session_finish(struct session *s)
 	else if (!err)
 		report(s, &t);
 	return err;
+}
+
+void session_wait_child(struct session *s)
+{
+	struct pollfd fds[] = {{.fd = s->child_fd, .events = POLLIN},
+			       {.fd = s->signals, .events = POLLIN}};
+
+	if (s->child_fd < 0 || s->signals <= 0)
+		return;
+	while (!fds[0].revents && (poll(fds, ARRAY_SIZE(fds), -1) >= 0 || errno == EINTR))
+		on_signal(s);
 }
 
 void session_deinit(struct session *s)

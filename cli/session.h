@@ -32,7 +32,9 @@ struct session {
 
 	/* private */
 	int epoll, signals, timer;
-	struct ring_buffer *rings;
+	struct ring_buffer **rings;
+	u32 nrings;
+	bool more; /* of the rings is to be read at once */
 	struct perf_buffer **perf;
 	u32 nperf;
 	struct stream *streams; /* what their callbacks get */
@@ -71,10 +73,14 @@ u32 session_tell_missing(const struct session *s);
 int session_run(struct session *s);
 /* Detach, print the maps, say what was restored. 0, or -errno after a message: not everything. */
 int session_finish(struct session *s);
+/* Until the child has ended: it gets the signals that are sent to us, as before. */
+void session_wait_child(struct session *s);
 void session_deinit(struct session *s);
 
 /* Events: rings, perf buffers, log lines. 0 or -errno after a message. */
 int session_open_streams(struct session *s);
+/* Show what is in the rings: of each a turn's records, or @whole, all there were. Is there more? */
+bool session_read_rings(struct session *s, bool whole);
 /* Add what the rings have dropped to the session's losses. */
 void session_count_drops(struct session *s);
 /* Wait up to @ms for records that are being written; count those that then still are, and what

@@ -19,6 +19,8 @@
 
 #define PERF_PAGES 16
 #define DUMP_MAX 4096
+/* Records of one ring that are read before the others, and signals, have their turn. */
+#define TURN 16384u
 
 struct stream {
 	struct stream *next; /* all of a session's */
@@ -27,7 +29,9 @@ struct stream {
 	const struct btf *btf;
 	u32 type;
 	int ring; /* its descriptor, -1: not a ring buffer */
+	struct ring_buffer *reader;
 	u64 ring_size;
+	u64 left;  /* records that may be read yet */
 	u64 drops; /* that are reported, or not ours */
 };
 
@@ -94,13 +98,39 @@ static void show(const struct stream *s, const void *data, size_t size)
 
 static int on_ring(void *ctx, void *data, size_t size)
 {
-	const struct stream *st = ctx;
+	struct stream *st = ctx;
 
 	if (st->session->on_record)
 		st->session->on_record(st->session->cookie, data, size);
 	else
 		show(st, data, size);
-	return 0;
+	return --st->left ? 0 : -EAGAIN; /* which ends the reading */
+}
+
+/* More records than a ring can hold: so many are the end, also of one that is never empty. */
+static u64 ring_holds(const struct stream *st)
+{
+	return st->ring_size / BPF_RINGBUF_HDR_SZ + 1;
+}
+
+/*
+ * A ring that is filled faster than it is read has no end, and each has its own reader, lest one
+ * like that keeps the others waiting.
+ */
+bool session_read_rings(struct session *s, bool whole)
+{
+	bool more = false;
+
+	for (struct stream *st = s->streams; st; st = st->next) {
+		if (!st->reader)
+			continue;
+		st->left = whole ? ring_holds(st) : TURN;
+		ring_buffer__poll(st->reader, 0);
+		if (st->left)
+			ring_buffer__consume(st->reader);
+		more |= !st->left;
+	}
+	return more;
 }
 
 static void on_perf(void *ctx, int cpu, void *data, u32 size)
@@ -180,7 +210,8 @@ void session_count_open(struct session *s, u32 ms)
 		while ((n = ring_open(st->ring, st->ring_size)) && ms) {
 			ms--;
 			nanosleep(&step, NULL);
-			ring_buffer__consume(s->rings);
+			st->left = ring_holds(st);
+			ring_buffer__consume(st->reader);
 		}
 		if (!n)
 			continue;
@@ -193,12 +224,13 @@ void session_count_open(struct session *s, u32 ms)
 
 static struct stream *new_stream(struct session *s, const struct object *obj, struct bpf_map *map)
 {
-	struct stream *st = calloc(1, sizeof(*st));
+	struct stream *st = calloc(1, sizeof(*st)), **at = &s->streams;
 
 	if (!st)
 		return NULL;
-	st->next = s->streams;
-	s->streams = st;
+	while (*at)
+		at = &(*at)->next;
+	*at = st;
 	st->session = s;
 	st->ring = -1;
 	st->name = bpf_map__name(map);
@@ -213,17 +245,20 @@ static struct stream *new_stream(struct session *s, const struct object *obj, st
 static int add_ring(struct session *s, const struct object *obj, struct bpf_map *map)
 {
 	struct stream *st = new_stream(s, obj, map);
+	struct ring_buffer **v = realloc(s->rings, (s->nrings + 1) * sizeof(*v));
 
-	if (!st)
+	if (v)
+		s->rings = v;
+	if (!st || !v)
 		return -ENOMEM;
 	st->ring = bpf_map__fd(map);
 	st->ring_size = bpf_map__max_entries(map);
 	st->drops = ring_drops(st->ring);
-	if (!s->rings) {
-		s->rings = ring_buffer__new(bpf_map__fd(map), on_ring, st, NULL);
-		return s->rings ? 0 : -errno;
-	}
-	return ring_buffer__add(s->rings, bpf_map__fd(map), on_ring, st);
+	st->reader = ring_buffer__new(st->ring, on_ring, st, NULL);
+	if (!st->reader)
+		return -errno;
+	v[s->nrings++] = st->reader;
+	return 0;
 }
 
 static int add_perf(struct session *s, const struct object *obj, struct bpf_map *map)
@@ -274,7 +309,9 @@ int session_open_streams(struct session *s)
 
 void session_close_streams(struct session *s)
 {
-	ring_buffer__free(s->rings);
+	for (u32 i = 0; i < s->nrings; i++)
+		ring_buffer__free(s->rings[i]);
+	free(s->rings);
 	for (u32 i = 0; i < s->nperf; i++)
 		perf_buffer__free(s->perf[i]);
 	free(s->perf);

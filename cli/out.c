@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "cli/opt.h"
 
 static enum { COLOR_AUTO, COLOR_ALWAYS, COLOR_NEVER } color_mode;
@@ -49,13 +50,30 @@ const char *out_color(FILE *stream, enum out_color color)
 	return colored(stream) ? codes[color] : "";
 }
 
+/* Names in messages are strangers': none of them tells a terminal what to do. */
+static void put_safely(const char *text, FILE *stream)
+{
+	for (; *text; text++) {
+		const unsigned char c = (unsigned char)*text;
+
+		if ((c < 0x20 && c != '\n' && c != '\t') || c == 0x7f)
+			fprintf(stream, "\\x%02x", c);
+		else
+			fputc(c, stream);
+	}
+}
+
 static void message(enum out_color color, const char *word, const char *fmt, va_list ap)
 {
+	_cleanup_free_ char *text = NULL;
+
 	/* results printed so far come first where both go to one place */
 	fflush(stdout);
 	fprintf(stderr, "%sebpfrt: %s%s", out_color(stderr, color), word,
 		out_color(stderr, OUT_PLAIN));
-	vfprintf(stderr, fmt, ap);
+	if (vasprintf(&text, fmt, ap) < 0)
+		text = NULL;
+	put_safely(text ? text : fmt, stderr);
 	fputc('\n', stderr);
 }
 

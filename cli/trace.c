@@ -233,16 +233,14 @@ static bool is_used(const struct object *obj, const char *name)
 /* Before it is loaded: as large as the plans want it. */
 static int size_object(struct object *obj, const struct trace_set *set)
 {
-	const struct trace_sizes sizes = {.out = MAX(set->sizes.out, 8u),
-					  .len = MAX(set->sizes.len, 8u),
-					  .vectors = set->sizes.vectors};
 	struct bpf_map *rodata = NULL, *map;
 	struct bpf_program *prog;
 	int err;
 
 	bpf_object__for_each_map(map, obj->bpf) if (strstr(bpf_map__name(map), ".rodata")) rodata =
 		map;
-	err = rodata ? bpf_map__set_initial_value(rodata, &sizes, sizeof(sizes)) : -ENOENT;
+	err = rodata ? bpf_map__set_initial_value(rodata, &set->sizes, sizeof(set->sizes))
+		     : -ENOENT;
 	if (err)
 		return err;
 	bpf_object__for_each_program(prog, obj->bpf) if (!is_used(obj, bpf_program__name(prog)))
@@ -295,10 +293,10 @@ static void on_record(void *cookie, const void *data, size_t size)
 {
 	struct tracing *t = cookie;
 
-	if (config.count && t->calls.shown >= config.count)
+	if (trace_calls_full(&t->calls))
 		return;
 	t->session.lost += trace_calls_take(&t->calls, data, size);
-	t->session.over |= config.count && t->calls.shown >= config.count;
+	t->session.over |= trace_calls_full(&t->calls);
 }
 
 static void on_end(void *cookie)
@@ -327,6 +325,7 @@ static int begin(struct tracing *t, FILE *standard)
 	t->set.limits = (struct trace_limits){.string = config.string, .depth = config.deref};
 	trace_calls_init(&t->calls, &t->set, t->session.stream, config.json,
 			 &(struct trace_style){.string = config.string, .types = config.types});
+	t->calls.most = config.count;
 	t->fd = image_file(t->file, sizeof(t->file));
 	if (t->fd < 0 || object_inspect(t->file, &t->obj))
 		return -EIO;
@@ -425,6 +424,7 @@ static int run_command(struct tracing *t, char **argv, const char *exe, char **e
 	session_run(s);
 	unrestored = session_finish(s);
 	fflush(s->stream);
+	session_wait_child(s);
 	status = launch_status(child.pid);
 	return !status && unrestored && !s->daemon_gone ? STATUS_FAILED : status;
 }

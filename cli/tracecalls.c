@@ -11,7 +11,7 @@
 #include "cli/out.h"
 #include "core/run/kfunc.h"
 
-#define NS 1000000000L
+#define NS 1000000000ul
 #define HEADER offsetof(struct trace_record, reg)
 
 struct trace_waiting {
@@ -25,7 +25,7 @@ static s64 clock_ns(clockid_t id)
 	struct timespec t;
 
 	clock_gettime(id, &t);
-	return t.tv_sec * NS + t.tv_nsec;
+	return t.tv_sec * (s64)NS + t.tv_nsec;
 }
 
 void trace_calls_init(struct trace_calls *c, const struct trace_set *set, FILE *stream, bool json,
@@ -39,8 +39,8 @@ void trace_calls_init(struct trace_calls *c, const struct trace_set *set, FILE *
 
 static void put_time(const struct trace_calls *c, u64 ts)
 {
-	const s64 now = (s64)ts + c->clock;
-	time_t sec = now / NS;
+	const u64 now = ts + (u64)c->clock;
+	time_t sec = (time_t)(now / NS);
 	struct tm tm = {0};
 
 	localtime_r(&sec, &tm);
@@ -139,9 +139,16 @@ static void json_line(const struct trace_calls *c, const struct trace_func *f,
 	out_json_event(c->stream, "call", o);
 }
 
+bool trace_calls_full(const struct trace_calls *c)
+{
+	return c->most && c->shown >= c->most;
+}
+
 static void line(struct trace_calls *c, const struct trace_func *f, const struct trace_call *entry,
 		 const struct trace_call *ret, bool unfinished)
 {
+	if (trace_calls_full(c))
+		return;
 	(c->json ? json_line : text_line)(c, f, entry, ret, unfinished);
 	c->shown++;
 }
@@ -198,7 +205,8 @@ static void finish(struct trace_calls *c, const struct trace_func *f, const stru
 u32 trace_calls_take(struct trace_calls *c, const void *data, size_t size)
 {
 	const struct trace_record *r = data;
-	const struct trace_func *f = size > HEADER ? trace_set_find(c->set, r->cookie) : NULL;
+	const bool sound = size > HEADER && size <= trace_set_record_size(c->set);
+	const struct trace_func *f = sound ? trace_set_find(c->set, r->cookie) : NULL;
 	const struct trace_call call = {.record = r, .size = (u32)(size - HEADER)};
 
 	if (!f || (r->kind != TRACE_ENTRY && r->kind != TRACE_RETURN))

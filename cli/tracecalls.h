@@ -6,7 +6,7 @@
  * too, waits for it; in the end those that still wait are printed as unfinished.
  *
  * Rule: what is in the ring is hostile: a record says nothing that isn't checked, and no more than
- * TRACE_WAITING_MAX entries wait.
+ * TRACE_WAITING_MAX entries wait, none longer than the programs write them.
  */
 #pragma once
 
@@ -23,7 +23,8 @@ struct trace_calls {
 	bool json;
 	struct trace_style style;
 	s64 clock; /* from the records' time to that of the day, ns */
-	u64 shown; /* lines */
+	u64 shown; /* lines, */
+	u64 most;  /* and how many it may be; 0: any number */
 	struct trace_waiting *waiting[TRACE_BUCKETS];
 	u32 nwaiting;
 };
@@ -35,4 +36,6 @@ void trace_calls_init(struct trace_calls *c, const struct trace_set *set, FILE *
 u32 trace_calls_take(struct trace_calls *c, const void *data, size_t size);
 /* Print those that wait, the oldest first. */
 void trace_calls_end(struct trace_calls *c);
+/* Has all been printed that may be? What comes then is not. */
+bool trace_calls_full(const struct trace_calls *c);
 void trace_calls_deinit(struct trace_calls *c);

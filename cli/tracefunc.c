@@ -186,6 +186,7 @@ int trace_set_make(struct trace_set *set, struct object *obj, const struct objec
 	u32 n = 0;
 	int err;
 
+	set->sizes = (struct trace_sizes){.out = sizeof(u64), .len = sizeof(u64)};
 	for (u32 i = 0; i < obj->nattachments; i++)
 		n += obj->attachments[i].place.npoints;
 	set->funcs = calloc(n + 1, sizeof(*set->funcs));
@@ -202,6 +203,11 @@ int trace_set_make(struct trace_set *set, struct object *obj, const struct objec
 const struct trace_func *trace_set_find(const struct trace_set *set, u64 cookie)
 {
 	return (u32)cookie < set->nfuncs ? &set->funcs[(u32)cookie] : NULL;
+}
+
+size_t trace_set_record_size(const struct trace_set *set)
+{
+	return sizeof(struct trace_record) + set->sizes.out + set->sizes.len;
 }
 
 void trace_set_free(struct trace_set *set)

@@ -16,7 +16,7 @@ struct trace_set {
 	u32 nfuncs;
 	struct trace_plan **plans; /* number 0 copies nothing */
 	u32 nplans;
-	struct trace_sizes sizes; /* of any of them */
+	struct trace_sizes sizes; /* of any of them, at least a word */
 };
 
 /*
@@ -26,5 +26,7 @@ struct trace_set {
 int trace_set_make(struct trace_set *set, struct object *obj, const struct object_opts *opts);
 void trace_set_free(struct trace_set *set);
 
+/* Bytes of a record, of whichever function. */
+size_t trace_set_record_size(const struct trace_set *set);
 /* The function of a record with @cookie, NULL: there is none. */
 const struct trace_func *trace_set_find(const struct trace_set *set, u64 cookie);

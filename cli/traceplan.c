@@ -9,11 +9,14 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "cli/out.h"
 #include "cli/value.h"
 
 #define NESTED_MAX 8
 #define ELEMS_MAX 8u /* of an array whose pointers are followed */
 #define QUEUE_MAX 256u
+#define NAMED_MAX 1024u /* types that a declaration spells out */
+#define SCAN_MAX 65536u /* values that are looked at */
 
 /* Pointers that are to be followed, nearest first: what a call was given matters most. */
 struct pending {
@@ -28,6 +31,7 @@ struct planner {
 	u32 used; /* of the record */
 	struct pending queue[QUEUE_MAX];
 	u32 n;
+	u32 left; /* of SCAN_MAX */
 };
 
 bool trace_is_char(const struct btf *types, u32 id)
@@ -114,8 +118,9 @@ static void scan(struct planner *p, u32 id, u32 at, u32 size, u32 depth, int nes
 	const struct btf_type *t = btf__type_by_id(p->types, id = value_strip(p->types, id));
 	u32 target;
 
-	if (!t || nested > NESTED_MAX)
+	if (!t || nested > NESTED_MAX || !p->left)
 		return;
+	p->left--;
 	if (btf_is_composite(t))
 		return scan_members(p, t, at, size, depth, nested);
 	if (btf_is_array(t))
@@ -260,6 +265,38 @@ static void print_to(void *ctx, const char *fmt, va_list ap)
 	vfprintf(ctx, fmt, ap);
 }
 
+static bool is_short(const struct btf *types, u32 id, u32 *left);
+
+static bool are_short(const struct btf *types, const struct btf_type *t, u32 *left)
+{
+	bool all = true;
+
+	for (u32 i = 0; all && i < btf_vlen(t); i++)
+		all = is_short(types,
+			       btf_is_composite(t) ? btf_members(t)[i].type : btf_params(t)[i].type,
+			       left);
+	return all;
+}
+
+/* What has no name is spelled out, and what that consists of: not all of what a stranger says. */
+static bool is_short(const struct btf *types, u32 id, u32 *left)
+{
+	const struct btf_type *t = btf__type_by_id(types, id);
+
+	if (!*left)
+		return false;
+	--*left;
+	if (!t || btf_is_typedef(t))
+		return true;
+	if (btf_is_array(t))
+		return is_short(types, btf_array(t)->type, left);
+	if (btf_is_ptr(t) || btf_is_mod(t))
+		return is_short(types, t->type, left);
+	if (btf_is_func_proto(t))
+		return is_short(types, t->type, left) && are_short(types, t, left);
+	return !btf_is_composite(t) || t->name_off || are_short(types, t, left);
+}
+
 /* The declaration of @name as C has it; malloc'ed, NULL: no memory. */
 static char *declaration(const struct btf *types, u32 id, const char *name)
 {
@@ -267,10 +304,13 @@ static char *declaration(const struct btf *types, u32 id, const char *name)
 	struct btf_dump *d = NULL;
 	char *text = NULL;
 	size_t len = 0;
+	u32 left = NAMED_MAX;
 	FILE *f;
 
 	if (!id)
 		return strdup("void");
+	if (!is_short(types, id, &left))
+		return asprintf(&text, "...%s%s", *name ? " " : "", name) < 0 ? NULL : text;
 	f = open_memstream(&text, &len);
 	d = f ? btf_dump__new(types, print_to, f, NULL) : NULL;
 	if (d)
@@ -281,11 +321,23 @@ static char *declaration(const struct btf *types, u32 id, const char *name)
 	return text;
 }
 
+/* Takes @text; malloc'ed, NULL: no memory. */
+static char *cleaned(char *text)
+{
+	const size_t size = text ? 4 * strlen(text) + 8 : 0;
+	char *clean = size ? malloc(size) : NULL;
+
+	if (clean)
+		out_clean(text, clean, size);
+	free(text);
+	return clean;
+}
+
 static int name_value(const struct btf *types, const char *name, struct trace_value *v)
 {
-	v->name = strdup(name ? name : "");
-	v->type = declaration(types, v->id, "");
-	v->decl = declaration(types, v->id, name ? name : "");
+	v->name = cleaned(strdup(name ? name : ""));
+	v->type = cleaned(declaration(types, v->id, ""));
+	v->decl = cleaned(declaration(types, v->id, name ? name : ""));
 	for (size_t n = v->type ? strlen(v->type) : 0; n && v->type[n - 1] == ' '; n--)
 		v->type[n - 1] = 0;
 	return v->name && v->type && v->decl ? 0 : -ENOMEM;
@@ -327,6 +379,7 @@ static void begin(struct planner *p, struct trace_plan *plan, bool ret)
 	*plan = (struct trace_plan){.vectors = wants_vectors(p->sig, ret)};
 	p->plan = plan;
 	p->n = 0;
+	p->left = SCAN_MAX;
 	p->used = sizeof(u64) * (TRACE_REGS + (plan->vectors ? 2 * TRACE_VECTORS : 0));
 }
 

@@ -29,7 +29,7 @@ struct trace_limits {
 };
 
 struct trace_value {
-	char *name; /* of the parameter, "" for none */
+	char *name; /* of the parameter, "" for none; like the next two, fit for a terminal */
 	char *type; /* as C has it, for people: "const char *" */
 	char *decl; /* the same with the name: "const char *path" */
 	u32 id;	    /* its type; 0: it is none, as void is */

@@ -11,6 +11,7 @@
 
 #define NESTED_MAX 12
 #define ELEMS_SHOWN 32u
+#define VALUES_MAX 4096u /* of a call */
 
 struct show {
 	const struct trace_func *f;
@@ -21,16 +22,17 @@ struct show {
 	u64 failed;
 	FILE *out;
 	bool json;
+	u32 left; /* values that may be shown yet */
 };
 
-static void value(const struct show *s, u32 id, u32 at, u32 size, int nested);
+static void value(struct show *s, u32 id, u32 at, u32 size, int nested);
 
-static bool is_there(const struct show *s, u32 at, u32 size)
+static bool is_there(struct show *s, u32 at, u32 size)
 {
 	return at <= s->size && size <= s->size - at;
 }
 
-static u64 load(const struct show *s, u32 at, u32 size)
+static u64 load(struct show *s, u32 at, u32 size)
 {
 	u64 v = 0;
 
@@ -39,7 +41,7 @@ static u64 load(const struct show *s, u32 at, u32 size)
 }
 
 /* What can't be told. */
-static void unknown(const struct show *s)
+static void unknown(struct show *s)
 {
 	fputs(s->json ? "null" : "?", s->out);
 }
@@ -71,7 +73,7 @@ static void put_json(FILE *out, u8 c)
 		fprintf(out, "\\u%04x", c);
 }
 
-static void put_quoted(const struct show *s, const u8 *text, u32 n)
+static void put_quoted(struct show *s, const u8 *text, u32 n)
 {
 	fputc('"', s->out);
 	for (u32 i = 0; i < n; i++)
@@ -80,7 +82,7 @@ static void put_quoted(const struct show *s, const u8 *text, u32 n)
 }
 
 /* Up to a zero, and no more than one wants to see: of longer ones it is said. */
-static void string(const struct show *s, u32 at, u32 size)
+static void string(struct show *s, u32 at, u32 size)
 {
 	const u32 n = (u32)strnlen((const char *)s->base + at, size);
 	const bool cut = n > s->style->string;
@@ -95,7 +97,7 @@ static void string(const struct show *s, u32 at, u32 size)
 /* --- pointers -------------------------------------------------------------------------------- */
 
 /* What a pointer leads to, when that was copied. False: nothing is said of it. */
-static bool followed(const struct show *s, u32 target, u32 at, u32 *out, u32 *size)
+static bool followed(struct show *s, u32 target, u32 at, u32 *out, u32 *size)
 {
 	const int i = trace_plan_follows(s->plan, at);
 
@@ -106,14 +108,14 @@ static bool followed(const struct show *s, u32 target, u32 at, u32 *out, u32 *si
 	return true;
 }
 
-static bool is_string(const struct show *s, u32 at)
+static bool is_string(struct show *s, u32 at)
 {
 	const int i = trace_plan_follows(s->plan, at);
 
 	return i >= 0 && s->plan->op[i].copy == TRACE_STRING;
 }
 
-static void pointee(const struct show *s, u64 addr, u32 target, u32 out, u32 size, int nested)
+static void pointee(struct show *s, u64 addr, u32 target, u32 out, u32 size, int nested)
 {
 	if (s->json)
 		fprintf(s->out, "{\"address\":\"0x%" PRIx64 "\",\"to\":", addr);
@@ -124,7 +126,7 @@ static void pointee(const struct show *s, u64 addr, u32 target, u32 out, u32 siz
 		fputc('}', s->out);
 }
 
-static void pointer(const struct show *s, const struct btf_type *t, u32 at, int nested)
+static void pointer(struct show *s, const struct btf_type *t, u32 at, int nested)
 {
 	const u32 target = value_strip(s->f->types, t->type);
 	const u64 addr = load(s, at, 8);
@@ -142,7 +144,7 @@ static void pointer(const struct show *s, const struct btf_type *t, u32 at, int 
 
 /* --- structures ------------------------------------------------------------------------------ */
 
-static void leaf_of(const struct show *s, struct json_object *o)
+static void leaf_of(struct show *s, struct json_object *o)
 {
 	char clean[256];
 
@@ -155,7 +157,7 @@ static void leaf_of(const struct show *s, struct json_object *o)
 	json_object_put(o);
 }
 
-static void separate(const struct show *s, u32 *n, const char *name)
+static void separate(struct show *s, u32 *n, const char *name)
 {
 	char clean[256];
 
@@ -163,12 +165,16 @@ static void separate(const struct show *s, u32 *n, const char *name)
 		fputs(s->json ? "," : ", ", s->out);
 	if (!name)
 		return;
-	out_clean(name, clean, sizeof(clean));
-	fprintf(s->out, s->json ? "\"%s\":" : "%s=", clean);
+	if (s->json) {
+		put_quoted(s, (const u8 *)name, (u32)strlen(name));
+		fputc(':', s->out);
+	} else {
+		fprintf(s->out, "%s=", out_clean(name, clean, sizeof(clean)));
+	}
 }
 
 /* A bit-field: a structure of its own, of which it is the one member, tells how to read it. */
-static void bit_field(const struct show *s, u32 id, u32 at, u32 size, const char *name)
+static void bit_field(struct show *s, u32 id, u32 at, u32 size, const char *name)
 {
 	struct json_object *o = value_json(s->f->types, id, s->base + at, size), *m = NULL;
 
@@ -179,18 +185,19 @@ static void bit_field(const struct show *s, u32 id, u32 at, u32 size, const char
 	json_object_put(o);
 }
 
-static void members(const struct show *s, u32 id, u32 at, u32 size, int nested, u32 *n)
+static void members(struct show *s, u32 id, u32 at, u32 size, int nested, u32 *n)
 {
 	const struct btf *btf = s->f->types;
 	const struct btf_type *t = btf__type_by_id(btf, id);
 
-	for (u32 i = 0; i < btf_vlen(t); i++) {
+	for (u32 i = 0; i < btf_vlen(t) && s->left; i++) {
 		const struct btf_member *m = &btf_members(t)[i];
 		const char *name = btf__name_by_offset(btf, m->name_off);
 		const u32 off = btf_member_bit_offset(t, i) / 8, mid = value_strip(btf, m->type);
 		const struct btf_type *mt = btf__type_by_id(btf, mid);
 		const s64 msize = btf__resolve_size(btf, mid);
 
+		s->left--;
 		if ((!name || !*name) && mt && btf_is_composite(mt) && nested < NESTED_MAX &&
 		    off < size) {
 			members(s, mid, at + off, size - off, nested + 1, n);
@@ -206,7 +213,7 @@ static void members(const struct show *s, u32 id, u32 at, u32 size, int nested, 
 	}
 }
 
-static void structure(const struct show *s, u32 id, u32 at, u32 size, int nested)
+static void structure(struct show *s, u32 id, u32 at, u32 size, int nested)
 {
 	u32 n = 0;
 
@@ -215,7 +222,7 @@ static void structure(const struct show *s, u32 id, u32 at, u32 size, int nested
 	fputc('}', s->out);
 }
 
-static void array(const struct show *s, const struct btf_type *t, u32 at, u32 size, int nested)
+static void array(struct show *s, const struct btf_type *t, u32 at, u32 size, int nested)
 {
 	const struct btf_array *a = btf_array(t);
 	const s64 elem = btf__resolve_size(s->f->types, a->type);
@@ -239,7 +246,7 @@ static void array(const struct show *s, const struct btf_type *t, u32 at, u32 si
 /* --- values ---------------------------------------------------------------------------------- */
 
 /* A character is shown as one where it can be. */
-static void character(const struct show *s, u8 c)
+static void character(struct show *s, u8 c)
 {
 	if (s->json) {
 		fprintf(s->out, "%d", (s8)c);
@@ -259,7 +266,7 @@ static void character(const struct show *s, u8 c)
 	fputc('\'', s->out);
 }
 
-static void wide_float(const struct show *s, u32 at)
+static void wide_float(struct show *s, u32 at)
 {
 	long double v = 0;
 
@@ -267,14 +274,15 @@ static void wide_float(const struct show *s, u32 at)
 	fprintf(s->out, s->json ? "\"%.21Lg\"" : "%.21Lg", v);
 }
 
-static void value(const struct show *s, u32 id, u32 at, u32 size, int nested)
+static void value(struct show *s, u32 id, u32 at, u32 size, int nested)
 {
 	const struct btf_type *t;
 
 	id = value_strip(s->f->types, id);
 	t = id ? btf__type_by_id(s->f->types, id) : NULL;
-	if (!t || !is_there(s, at, size) || nested > NESTED_MAX)
+	if (!t || !is_there(s, at, size) || nested > NESTED_MAX || !s->left)
 		return unknown(s);
+	s->left--;
 	if (btf_is_ptr(t) && size >= 8)
 		pointer(s, t, at, nested);
 	else if (btf_is_composite(t))
@@ -294,7 +302,7 @@ static void value(const struct show *s, u32 id, u32 at, u32 size, int nested)
 /* --- a call ---------------------------------------------------------------------------------- */
 
 /* Was what it would be copied from there? */
-static bool was_read(const struct show *s, const struct trace_value *v)
+static bool was_read(struct show *s, const struct trace_value *v)
 {
 	for (u32 i = 0; i < s->plan->nops; i++) {
 		if (s->plan->op[i].out == v->at && s->failed & 1ull << i)
@@ -303,7 +311,7 @@ static bool was_read(const struct show *s, const struct trace_value *v)
 	return true;
 }
 
-static void argument(const struct show *s, const struct trace_value *v)
+static void argument(struct show *s, const struct trace_value *v)
 {
 	if (v->known && was_read(s, v))
 		value(s, v->id, v->at, v->size, 0);
@@ -323,11 +331,12 @@ static struct show show_of(const struct trace_func *f, const struct trace_call *
 			     .size = call->size,
 			     .failed = r->failed,
 			     .out = out,
-			     .json = json};
+			     .json = json,
+			     .left = VALUES_MAX};
 }
 
 /* Without types: what may be arguments. */
-static void registers(const struct show *s, u32 n)
+static void registers(struct show *s, u32 n)
 {
 	for (u32 i = 0; i < n && is_there(s, 8 * i, 8); i++)
 		fprintf(s->out, s->json ? "%s{\"value\":\"0x%" PRIx64 "\"}" : "%s0x%" PRIx64,
@@ -337,7 +346,7 @@ static void registers(const struct show *s, u32 n)
 			load(s, 8 * i, 8));
 }
 
-static void arguments(const struct show *s)
+static void arguments(struct show *s)
 {
 	u32 n = 0;
 
@@ -415,7 +424,7 @@ static struct json_object *value_of(struct show *s, const struct trace_value *v)
 	return o;
 }
 
-static struct json_object *register_of(const struct show *s, u32 i)
+static struct json_object *register_of(struct show *s, u32 i)
 {
 	struct json_object *o = json_object_new_object();
 	char text[24];

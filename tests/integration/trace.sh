@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Calls with their arguments and results by type: of a program with all kinds of them, of real libraries, and what is refused.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
-plan 64
+plan 71
 
 # the rest of a line, behind its time, process and name
 line_of() { # function, file
@@ -181,6 +181,53 @@ fi
 target_quit 4
 is "the process's exit status is its own" "$target_status" 4
 
+# --- calls come faster than they can be shown
+
+# jumps are the faster probes; their daemon is another one
+runtime_dir=$EBPFRT_RUNTIME_DIR probe=$EBPFRT_PROBE
+export EBPFRT_RUNTIME_DIR="$stage/run/fast" EBPFRT_PROBE=auto
+target_program=$bin/target
+target_start
+echo "threads 2 1000000000" >&8
+grows_fast() {
+	[ "$(wc -c <fast)" -gt 5000000 ]
+}
+traced_start -o fast -p "$target" work
+until_true grows_fast
+(sleep 60 && kill -KILL "$attach_child") >/dev/null 2>&1 &
+watchdog=$!
+attach_stop INT
+kill "$watchdog"
+is "Ctrl-C ends it all the same" "$attach_status" 0
+rm fast
+timeout -s KILL 60 ebpfrt trace -q -o fast -d 0.5 -p "$target" work
+is "and so does its time" "$?" 0
+kill -KILL "$target_child"
+exec 8>&- 9<&-
+wait "$target_child" 2>/dev/null
+EBPFRT_RUNTIME_DIR=$runtime_dir EBPFRT_PROBE=$probe
+
+# --- so many lines, and then nobody looks on
+
+try ebpfrt trace -c 2 plus_one callbacks small -- "$traced" 6
+is "-c: calls that have not returned are not more lines" "$status $(printf '%s\n' "$err" | grep -c ' traced ')" "6 2"
+mkfifo after.in after.out
+ebpfrt trace -q -c 1 -o after.lines p:main -- "$traced" <after.in >after.out 2>after.err &
+tracer=$!
+exec 6>after.in 7<after.out
+read -r word after <&7
+traced_no_more() {
+	! ebpfrt ps 2>/dev/null | grep -q "$after"
+}
+until_true traced_no_more
+is "-c: the command goes on" "$(grep -c ' traced main(' after.lines) $(kill -0 "$after" && echo there)" "1 there"
+kill -TERM "$tracer"
+wait "$tracer"
+is "and gets the signals that the trace gets, ends by them" "$?" 143
+kill -0 "$after" 2>/dev/null && not_ok "both" "$after runs" || ok "both"
+kill -KILL "$after" 2>/dev/null
+exec 6>&- 7<&-
+
 # --- no types
 
 if command -v objcopy >/dev/null && objcopy --strip-debug -R .note.gnu.build-id "$traced" nodebug; then
@@ -236,6 +283,7 @@ refused "both" 2 '^ebpfrt: either a command or processes$' ebpfrt trace -p $$ ma
 refused "a string of any length" 2 '^ebpfrt: strings of up to 4096 characters can be shown$' ebpfrt trace -s 5000 main -- true
 refused "no such function" 125 "no_such" ebpfrt trace no_such -- "$traced"
 refused "no such file" 125 "^ebpfrt: no file 'libnothing'" ebpfrt trace libnothing:f -- "$traced"
+refused "a name tells a terminal nothing" 125 "^ebpfrt: no file 'lib\\\\x1b\\[31mred'" ebpfrt trace "$(printf 'lib\033[31mred')":f -- "$traced"
 refused "no such command" 127 '^ebpfrt: cannot run no-such-command: No such file or directory$' ebpfrt trace main -- no-such-command
 refused "a probe that is no function" 125 "^ebpfrt: 'usdt:c:a:b': what is traced are calls of functions; write FILE:FUNCTION$" \
 	ebpfrt trace usdt:c:a:b -- "$traced"

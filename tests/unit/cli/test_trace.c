@@ -174,6 +174,83 @@ Test(trace, bounds)
 		cr_assert_leq(entry.op[i].out + entry.op[i].len, TRACE_OUT_MAX);
 }
 
+/* --- hostile types --------------------------------------------------------------------------- */
+
+/* struct "e\033[1m" { int "\"\033[2m" } "f"(struct e * "p\033[3m") */
+static void escapes(void)
+{
+	const struct trace_limits limits = {.depth = 1};
+
+	types = btf__new_empty();
+	btf__add_func(types, "f", BTF_FUNC_GLOBAL, 2);
+	btf__add_func_proto(types, 5);
+	btf__add_func_param(types, "p\033[3m", 5);
+	btf__add_int(types, "int", 4, BTF_INT_SIGNED);
+	btf__add_struct(types, "e\033[1m", 4);
+	btf__add_field(types, "\"\033[2m", 3, 0, 0);
+	btf__add_ptr(types, 4);
+	func = (struct trace_func){.name = strdup("f"), .file = "/bin/f", .types = types};
+	cr_assert_eq(trace_plan(&func, &limits, &entry, &ret), 0);
+	func.entry = &entry;
+	func.exit = &ret;
+	memset(&rec, 0, sizeof(rec));
+	rec.r.reg[0] = 0x1000;
+}
+
+Test(trace, names_tell_a_terminal_nothing)
+{
+	const struct trace_call call = {&rec.r, sizeof(rec) - offsetof(__typeof__(rec), r.reg)};
+	const struct trace_style style = {.string = 4, .types = true};
+	struct json_object *o, *to = NULL;
+	char *text;
+
+	escapes();
+	rec.r.kind = TRACE_ENTRY;
+	text = trace_args_text(&func, &call, &style);
+	cr_expect_null(strchr(text, '\033'), "%s", text);
+	cr_expect(strstr(text, "p\\x1b[3m=0x1000 -> {\"\\x1b[2m=0}"), "%s", text);
+	free(text);
+	o = json_object_array_get_idx(trace_args_json(&func, &call, &style), 0);
+	cr_assert(json_object_object_get_ex(o, "value", &o) &&
+		  json_object_object_get_ex(o, "to", &to));
+	cr_expect(json_object_object_get_ex(to, "\"\033[2m", NULL), "the key as it is");
+	rec.r.kind = TRACE_RETURN;
+	text = trace_ret_text(&func, &call, &style);
+	cr_expect_null(strchr(text, '\033'), "%s", text);
+	free(text);
+}
+
+/* struct d0 { struct d1 a, b, ..; }, each at the same place: as large as one, and without end. */
+Test(trace, types_without_end, .timeout = 60)
+{
+	const struct trace_limits limits = {.depth = 1};
+	const struct trace_call call = {&rec.r, sizeof(rec) - offsetof(__typeof__(rec), r.reg)};
+	char name[16];
+
+	types = btf__new_empty();
+	btf__add_func(types, "f", BTF_FUNC_GLOBAL, 2);
+	btf__add_func_proto(types, 4);
+	btf__add_func_param(types, "p", 4);
+	btf__add_int(types, "int", 4, BTF_INT_SIGNED);
+	btf__add_ptr(types, 5);
+	for (int i = 0; i < 12; i++) {
+		btf__add_struct(types, "", 4);
+		for (int k = 0; k < 40; k++) {
+			snprintf(name, sizeof(name), "m%d", k);
+			btf__add_field(types, i % 2 ? name : "", i == 11 ? 3 : 6 + i, 0, 0);
+		}
+	}
+	func = (struct trace_func){.name = strdup("f"), .file = "/bin/f", .types = types};
+	cr_assert_eq(trace_plan(&func, &limits, &entry, &ret), 0);
+	func.entry = &entry;
+	func.exit = &ret;
+	memset(&rec, 0, sizeof(rec));
+	rec.r.kind = TRACE_ENTRY;
+	rec.r.reg[0] = 0x1000;
+	free(trace_args_text(&func, &call, &(struct trace_style){.string = 4}));
+	json_object_put(trace_args_json(&func, &call, &(struct trace_style){.string = 4}));
+}
+
 /* --- hostile records ------------------------------------------------------------------------- */
 
 static struct trace_plan *plans[] = {&entry, &ret};
@@ -185,6 +262,7 @@ static size_t len;
 static void begin(void)
 {
 	plan(4, 1);
+	set.sizes.out = sizeof(rec) - sizeof(rec.r);
 	trace_calls_init(&calls, &set, open_memstream(&printed, &len), false,
 			 &(struct trace_style){.string = 4});
 }
@@ -260,6 +338,58 @@ Test(trace, pairs)
 	cr_expect(strstr(printed, ") <unfinished ...>\n"), "%s", printed);
 	cr_expect_eq(calls.shown, 5);
 	end();
+}
+
+/* What is kept of a call is no more than the programs write: nobody fills our memory. */
+Test(trace, too_long)
+{
+	u8 *large = calloc(1, sizeof(rec) + 8);
+
+	begin();
+	arguments();
+	rec.r.call = rec.r.ts = 100;
+	memcpy(large, &rec, sizeof(rec));
+	cr_expect_eq(trace_calls_take(&calls, large, sizeof(rec) + 8), 1);
+	cr_expect_eq(calls.nwaiting, 0);
+	cr_expect_eq(trace_calls_take(&calls, large, sizeof(rec)), 0);
+	cr_expect_eq(calls.nwaiting, 1);
+	free(large);
+	end();
+}
+
+Test(trace, no_more_lines)
+{
+	begin();
+	calls.most = 2;
+	arguments();
+	for (u32 i = 0; i < 3; i++) {
+		rec.r.call = rec.r.ts = 100 + i;
+		trace_calls_take(&calls, &rec, sizeof(rec));
+	}
+	cr_expect_not(trace_calls_full(&calls));
+	trace_calls_end(&calls);
+	cr_expect_eq(calls.shown, 2);
+	cr_expect(trace_calls_full(&calls));
+	end();
+}
+
+Test(trace, at_any_time)
+{
+	static const u64 times[] = {0, 1, INT64_MAX, 1ull << 63, UINT64_MAX - 5, UINT64_MAX};
+	int hour, min, sec, us, end_of_it;
+
+	for (u32 i = 0; i < ARRAY_SIZE(times); i++) {
+		begin();
+		arguments();
+		rec.r.ts = times[i];
+		trace_calls_take(&calls, &rec, sizeof(rec));
+		fflush(calls.stream);
+		end_of_it = 0;
+		sscanf(printed, "%2d:%2d:%2d.%6d %n", &hour, &min, &sec, &us, &end_of_it);
+		cr_expect_eq(end_of_it, 16, "%s", printed);
+		cr_expect_null(memchr(printed, '-', 16), "%s", printed);
+		end();
+	}
 }
 
 Test(trace, too_many_wait)

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # ebpfrt btf for people: types made from a binary's debug information, printed, written, and as a header that compiles.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
-plan 33
+plan 34
 
 bare=$samples/core_bare
 try ebpfrt btf gen "$bare" -o made.btf
@@ -25,6 +25,12 @@ until_true sh -c "readlink /proc/$pid/exe | grep -q core_bare" # it is the shell
 try ebpfrt btf dump "$pid" format c
 like "dump of a process" "$out" "^struct data \{"
 kill "$pid"
+if readelf -S "$stage/ebpfrt" 2>/dev/null | grep -q '\.debug_info'; then
+	try ebpfrt btf gen "$stage/ebpfrt" -o self.btf # whose file is in use, in parts that were written to
+	is "its own debug information" "$status $err" "0 "
+else
+	skip 1 "ebpfrt has no debug information here"
+fi
 if [ -x "$(PATH=$PATH:/usr/sbin command -v bpftool)" ]; then
 	like "bpftool reads it" "$(bpftool btf dump file made.btf)" "STRUCT 'data' size=12 vlen=3"
 else

@@ -299,6 +299,12 @@ static bool any_calls(const struct target *t)
 	return false;
 }
 
+/* Is anything of ours on stacks that are unwound? */
+static bool minds_unwinders(const struct target *t)
+{
+	return any_return(t) || any_calls(t);
+}
+
 /* Is there a program that asks how calls ended? */
 static bool any_asks(const struct target *t)
 {
@@ -338,7 +344,7 @@ static int start_worker(struct exchange *x)
 			       .want_hook = !stays(x, AGENT_SITE_MODULES),
 			       .want_sanitise = !stays(x, AGENT_SITE_SIGMASK),
 			       .want_guards = family_of(t) != 0,
-			       .want_unwind = any_return(t) || any_calls(t),
+			       .want_unwind = minds_unwinders(t),
 			       .want_left = any_asks(t),
 			       .jumps = t->d->jumps,
 			       .only_jumps = t->d->only_jumps,
@@ -413,7 +419,7 @@ int want_start(struct exchange *x)
 	x->nwants = t->asleep && x->sock.fd >= 0 ? 0 : count_wants(t);
 	x->drop_all = t->drop_all;
 	/* a library that has come may be the unwinder */
-	if (!x->nwants && (t->asleep || !(t->modules && any_return(t)))) {
+	if (!x->nwants && (t->asleep || !(t->modules && minds_unwinders(t)))) {
 		planned(x);
 		return 0;
 	}

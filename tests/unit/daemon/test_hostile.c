@@ -104,7 +104,7 @@ static int dial(const char *name)
 {
 	struct sockaddr_un sa = {.sun_family = AF_UNIX};
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	struct timeval tv = {.tv_sec = 5};
+	struct timeval tv = {.tv_sec = 20};
 
 	cr_assert_geq(fd, 0);
 	snprintf(sa.sun_path, sizeof(sa.sun_path), "%s/%s", dir, name);

@@ -848,8 +848,6 @@ static inline bool agent_daemon_dead(void)
 
 /* One exchange on @fd (owned, closed here) or, when -1, over a new connection. 0 or -errno. */
 int exchange_run(u32 reason, int fd, u64 token);
-/* A child's that has waited for a silent daemon before, and does so for a shorter time now. */
-int exchange_ask_again(void);
 bool exchange_shadow_stack(void); /* must return addresses stay? Before the set-up, too. */
 /* The same from a trap: waits while another thread is in one. */
 int exchange_from_trap(u32 reason);

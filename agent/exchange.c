@@ -564,6 +564,14 @@ static int converse(struct exchange *x, u64 token)
 /* --- one exchange -------------------------------------------------------------------------------
  */
 
+static bool in_vain; /* was the last time we waited */
+
+/* A program that loads many libraries doesn't wait that long for each. */
+static u32 patience(void)
+{
+	return load_relaxed(&in_vain) ? AGENT_TIMEOUT_MS : AGENT_PATIENCE_MS;
+}
+
 static bool try_lock(void)
 {
 	return __atomic_exchange_n(&agent.exchange, 1, __ATOMIC_ACQUIRE) == 0;
@@ -595,6 +603,7 @@ static int run(struct exchange *x, const char *path, u64 token)
 		sys_close(x->fd);
 		forget_messages();
 	}
+	store_relaxed(&in_vain, ret == -ETIMEDOUT || ret == -EAGAIN);
 	if (load_acquire(&agent.inert)) /* the daemon died while we were at it */
 		site_restore_all(x->injected);
 	store_release(&agent.exchange, 0);
@@ -607,17 +616,10 @@ int exchange_run(u32 reason, int fd, u64 token)
 		.fd = fd,
 		.reason = reason,
 		.injected = fd >= 0,
-		.patience_ms = fd >= 0 ? AGENT_TIMEOUT_MS : AGENT_PATIENCE_MS,
+		.patience_ms = fd >= 0 ? AGENT_TIMEOUT_MS : patience(),
 	};
 
 	return run(&x, agent.socket, token);
-}
-
-int exchange_ask_again(void)
-{
-	struct exchange x = {.fd = -1, .reason = AGENT_FORK, .patience_ms = AGENT_TIMEOUT_MS};
-
-	return run(&x, agent.socket, 0);
 }
 
 /* The exchange before this may be about to end, in another thread. */
@@ -645,7 +647,7 @@ int exchange_called(const char *path, bool alone)
 
 int exchange_from_trap(u32 reason)
 {
-	struct exchange x = {.fd = -1, .reason = reason, .patience_ms = AGENT_PATIENCE_MS};
+	struct exchange x = {.fd = -1, .reason = reason, .patience_ms = patience()};
 
 	return run_in_turn(&x, agent.socket);
 }

@@ -71,7 +71,7 @@ static bool child_settle(void)
 	fork_begin();
 	if (now < ask_at_ms)
 		return false;
-	err = ask_at_ms ? exchange_ask_again() : exchange_run(AGENT_FORK, -1, 0);
+	err = exchange_run(AGENT_FORK, -1, 0);
 	if (err && !nobody_there(err)) {
 		ask_at_ms = sys_now_ms() + ask_pause_ms;
 		ask_pause_ms = MIN(2 * ask_pause_ms, ASK_PAUSE_MAX_MS);

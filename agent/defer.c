@@ -47,7 +47,7 @@ struct jump_step {
 };
 extern const struct jump_step agent_jump_steps[] __hidden, agent_jump_steps_end[] __hidden;
 extern u8 agent_jump_last_step[] __hidden;
-extern u8 agent_ret_step1[] __hidden, agent_ret_step2[] __hidden;
+extern u8 agent_ret_step1[] __hidden, agent_ret_step2[] __hidden, agent_ret_step3[] __hidden;
 extern u8 __ehdr_start[] __hidden, _end[] __hidden;
 
 static struct agent_sigaction handlers[65];
@@ -117,21 +117,25 @@ static bool rewind_return(struct osl_ucontext *uc, u64 stub, u64 sp)
 	return true;
 }
 
+/* What agent_ret_entry has the stack pointer below the caller's at @ip; 0: that is elsewhere. */
+static u64 ret_entry_depth(u64 ip)
+{
+	if (ip == (u64)agent_ret_entry)
+		return 8;
+	if (ip == (u64)agent_ret_step1)
+		return JUMP_RED_ZONE;
+	if (ip == (u64)agent_ret_step2)
+		return JUMP_RED_ZONE + 8;
+	return ip == (u64)agent_ret_step3 ? JUMP_RED_ZONE + 16 : 0;
+}
+
 static bool rewind_ret_entry(struct osl_ucontext *uc)
 {
-	u64 sp = uc->sp + 8, pushed;
+	u64 sp = uc->sp + ret_entry_depth(uc->ip), pushed;
 
-	if (uc->ip != (u64)agent_ret_entry)
-		sp = uc->sp + (uc->ip == (u64)agent_ret_step1 ? JUMP_RED_ZONE : JUMP_RED_ZONE + 8);
 	if (osl_read(&pushed, (void *)(sp - 8), sizeof(pushed)))
 		return false;
 	return rewind_return(uc, pushed - RET_STUB_CALL, sp);
-}
-
-static bool in_ret_entry(u64 ip)
-{
-	return ip == (u64)agent_ret_entry || ip == (u64)agent_ret_step1 ||
-	       ip == (u64)agent_ret_step2;
 }
 
 static bool rewind_entry(struct osl_ucontext *uc)
@@ -172,7 +176,7 @@ bool defer_rewind(struct osl_ucontext *uc)
 
 	if (ret_is_stub(ip))
 		return true;
-	if (in_ret_entry(ip))
+	if (ret_entry_depth(ip))
 		return rewind_ret_entry(uc);
 	if (ip - (u64)agent_jump_entry <= (u64)agent_jump_last_step - (u64)agent_jump_entry)
 		return rewind_entry(uc);

@@ -372,6 +372,9 @@ agent_ret_step1:
 	.hidden	agent_ret_step2
 agent_ret_step2:
 	pushq	red_zone(%rsp)
+	.globl	agent_ret_step3
+	.hidden	agent_ret_step3
+agent_ret_step3:
 	jmp	agent_jump_entry
 	.size agent_ret_entry, .-agent_ret_entry
 

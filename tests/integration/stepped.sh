@@ -1,0 +1,40 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
+# A signal at each instruction of a call, those of the hit by a jump included, whose handler calls the same function: every
+# call is counted, and what the handler finds on the stack is no more of ours than it has to be. At the entry, and the return.
+. "${top_srcdir:-.}/tests/integration/lib.sh"
+plan 10
+EBPFRT_PROBE=auto
+export EBPFRT_PROBE
+target_program=$bin/stepped
+daemon_pid() {
+	sed -n 1p "$stage/run/ebpfrt/pid"
+}
+
+one() { # what, probes
+	what=$1
+	shift
+	target_start
+	say at
+	at=${answer#at }
+	attach_start -p "$target" "$bin/count.bpf.o" "$@"
+	# it would have the probes sleep while there is a tracer
+	kill -STOP "$(daemon_pid)"
+	echo run >&8
+	try "$bin/stepped" "$target" "$at"
+	kill -CONT "$(daemon_pid)"
+	kill -ALRM "$target"
+	read -r answer <&9
+	like "$what: at every instruction" "$out" "^steps [0-9]{3,}$"
+	like "$what: nothing went wrong" "$answer" "^calls [0-9]+ wrong 0$"
+	calls=${answer#calls }
+	calls=${calls% wrong*}
+	is "$what: hits" "$(($(map_value counts 0) + $(map_value counts 2)))" "$calls"
+	attach_stop INT
+	is "$what: the client ends well" "$attach_status" 0
+	target_quit
+	is "$what: it ends well" "$target_status" 0
+}
+
+one entry --prog "on_work=uprobe:$target_program:work" --prog "on_work_done=uprobe:$target_program:main"
+one return --prog "on_work=uprobe:$target_program:main" --prog "on_work_done=uretprobe:$target_program:work"

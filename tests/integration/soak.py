@@ -262,17 +262,20 @@ def visit(name, rnd):
     a.over.set()
     a.join()
     if text and not WRONG:
-        until = time.monotonic() + 10
+        until, said = time.monotonic() + 10, "none"
         while p.text() != text and time.monotonic() < until: # a killed client's probes go a moment later
             time.sleep(0.05)
-        if p.text() != text: # after the end of a daemon a site that nobody hits is restored by the next one
-            subprocess.run(["ebpfrt", "attach", "-q", "--no-maps", "-d", "0.1", "-p", str(p.pid), f"{BIN}/windows.bpf.o",
-                            "--prog", f"on_fork=uprobe:{BIN}/{name}:main"], stdin=subprocess.DEVNULL,
-                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        for _ in range(10): # after the end of a daemon a site that nobody hits is restored by the next one, which may be killed
+            if p.text() == text:
+                break
+            r = subprocess.run(["ebpfrt", "attach", "-q", "--no-maps", "-d", "0.1", "-p", str(p.pid), f"{BIN}/windows.bpf.o",
+                                "--prog", f"on_fork=uprobe:{BIN}/{name}:main"], stdin=subprocess.DEVNULL,
+                               capture_output=True, text=True)
             LATE.append(name)
+            said = f"{r.returncode} {r.stderr}"
         if p.text() != text:
             links = subprocess.run(["ebpfrt", "link", "list"], capture_output=True, text=True).stdout
-            wrong(f"{name}: its text is not as before: {'; '.join(differences(text, p.text()))}; links: {links!r}")
+            wrong(f"{name}: its text is not as before: {'; '.join(differences(text, p.text()))}; links: {links!r}; the last attachment: {said}")
     status = p.end()
     if status and not WRONG:
         wrong(f"{name} {mode}: ended with {status}")

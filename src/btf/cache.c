@@ -24,7 +24,7 @@
 #include "base/macros.h"
 #include "btf/btf_priv.h"
 
-#define CONVERSION 5 /* one more whenever the same DWARF makes other BTF */
+#define CONVERSION 6 /* one more whenever the same DWARF makes other BTF */
 #define ID_MAX 64
 #define CACHE_FILE_MAX (1u << 30)
 

@@ -218,7 +218,7 @@ static const char *text_of(const Dwarf_Die *unit, u32 name, u32 older_name)
 
 	if (dwarf_attr((Dwarf_Die *)unit, name, &attr) ||
 	    (older_name && dwarf_attr((Dwarf_Die *)unit, older_name, &attr)))
-		text = dwarf_formstring(&attr);
+		text = dwo_string(&attr);
 	return text ? text : "";
 }
 

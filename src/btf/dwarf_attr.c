@@ -8,6 +8,8 @@
 #include <dwarf.h>
 #include <errno.h>
 
+#include "btf/dwo.h"
+
 #define NOT_OURS 0xff
 
 /* by DW_AT code, one more than the index; 0: not ours */
@@ -75,7 +77,7 @@ int die_read(const Dwarf_Die *dw, struct die *out)
 
 const char *die_string(struct die *d, enum die_attr at)
 {
-	const char *s = die_has(d, at) ? dwarf_formstring(&d->at[at]) : NULL;
+	const char *s = die_has(d, at) ? dwo_string(&d->at[at]) : NULL;
 
 	return s ? s : "";
 }

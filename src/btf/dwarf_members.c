@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "btf/dwarf_conv.h"
+#include "btf/dwo.h"
 
 #define FAR_OFFSET (1u << 24)
 #define BITFIELD_MAX 255
@@ -159,7 +160,7 @@ static bool is_empty(Dwarf_Die type, int depth)
 /* "ns::Base<int>" is base Base. */
 static void base_name(Dwarf_Die type, char *out, size_t size)
 {
-	const char *name = find_definition(&type) ? dwarf_diename(&type) : NULL;
+	const char *name = find_definition(&type) ? dwo_name(&type) : NULL;
 
 	snprintf(out, size, "%.*s", (int)strspn(name ? name : "", NAME_CHARS), name ? name : "");
 	if (!*out)

@@ -18,6 +18,7 @@
 #include "base/hash.h"
 #include "base/macros.h"
 #include "btf/dwarf_conv.h"
+#include "btf/dwo.h"
 
 #define NAME_LEN_MAX (1u << 16)
 #define HOPS_MAX 8
@@ -234,7 +235,7 @@ static u64 mix_child(u64 h, const Dwarf_Die *child)
 	if (die_number(&d, AT_CONST_VALUE, &number))
 		h = mix_number(h, number);
 	if (die_ref(&d, AT_TYPE, &type)) {
-		const char *name = dwarf_diename(&type);
+		const char *name = dwo_name(&type);
 
 		h = mix_number(h, (u64)dwarf_tag(&type));
 		h = mix_text(h, name ? name : "");

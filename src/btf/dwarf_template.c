@@ -16,6 +16,7 @@
 
 #include "base/macros.h"
 #include "btf/dwarf_conv.h"
+#include "btf/dwo.h"
 
 #define DEPTH_MAX 40u
 
@@ -259,7 +260,7 @@ static int put_arg(struct dwarf_conv *c, struct die *d, bool *any)
 		return put_target(c, d);
 	if (d->tag == DW_TAG_template_value_parameter)
 		return put_value(c, d);
-	name = dwarf_attr(&d->dw, DW_AT_GNU_template_name, &attr) ? dwarf_formstring(&attr) : NULL;
+	name = dwarf_attr(&d->dw, DW_AT_GNU_template_name, &attr) ? dwo_string(&attr) : NULL;
 	return dwarf_append(c, name ? name : "?");
 }
 

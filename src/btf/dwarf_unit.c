@@ -12,6 +12,7 @@
 
 #include "base/macros.h"
 #include "btf/dwarf_conv.h"
+#include "btf/dwo.h"
 
 static bool has_code(struct die *d)
 {
@@ -121,7 +122,7 @@ static bool is_clangs(const Dwarf_Die *unit)
 	const char *producer = NULL;
 
 	if (dwarf_attr((Dwarf_Die *)unit, DW_AT_producer, &attr))
-		producer = dwarf_formstring(&attr);
+		producer = dwo_string(&attr);
 	return producer && strstr(producer, "clang") && !strstr(producer, "rustc");
 }
 

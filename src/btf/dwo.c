@@ -2,6 +2,7 @@
 /* Split DWARF put together and taken apart: see dwo.h. */
 #include "btf/dwo.h"
 
+#include <dwarf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <gelf.h>
@@ -93,6 +94,8 @@ static int take_section(struct file *f, Elf_Scn *scn, const char *name)
 	if (one.of)
 		return add_piece(f, one);
 	*(cus ? &f->cu_index : &f->tu_index) = one;
+	/* in our copy: beside a section of that name libdw takes no others for split ones */
+	*(char *)name = '_';
 	return 0;
 }
 
@@ -120,7 +123,7 @@ static int open_file(struct file *f, const char *path)
 	if (f->fd < 0)
 		return -ENOENT;
 	elf_version(EV_CURRENT);
-	f->elf = elf_begin(f->fd, ELF_C_READ_MMAP, NULL);
+	f->elf = elf_begin(f->fd, ELF_C_READ_MMAP_PRIVATE, NULL);
 	return f->elf ? read_sections(f) : -EBADMSG;
 }
 
@@ -236,14 +239,25 @@ static int use_pieces(const struct piece *pieces, u32 n, int (*fn)(Dwarf *dwarf,
 /* --- a package ----------------------------------------------------------------------------------
  */
 
+/* A unit, or several, and what of the other sections is theirs. */
 struct row {
 	u32 at[NSECTIONS], size[NSECTIONS];
+	const u8 *units, *end; /* in INFO or TYPES */
+	u32 strings;	       /* where in STR_OFFSETS the first one's offset is */
 };
 
 struct rows {
 	struct row *v;
 	u32 n;
 };
+
+struct package {
+	struct rows rows; /* one behind the other */
+	const struct piece *str_offsets, *str;
+};
+
+/* The one that is read: libdw gives the strings away without a word of where it found them. */
+static const struct package *current;
 
 static u32 word(const struct piece *p, u64 at)
 {
@@ -293,16 +307,6 @@ static int read_index(struct rows *rows, const struct piece *index)
 	return 0;
 }
 
-static int by_file(const void *one, const void *other)
-{
-	const struct row *a = one, *b = other;
-
-	if (a->at[ABBREV] != b->at[ABBREV])
-		return a->at[ABBREV] < b->at[ABBREV] ? -1 : 1;
-	return (a->at[STR_OFFSETS] > b->at[STR_OFFSETS]) -
-	       (a->at[STR_OFFSETS] < b->at[STR_OFFSETS]);
-}
-
 static const struct piece *whole(const struct file *f, enum section of)
 {
 	for (u32 i = 0; i < f->n; i++) {
@@ -312,55 +316,181 @@ static const struct piece *whole(const struct file *f, enum section of)
 	return NULL;
 }
 
-static int add_part(struct file *part, const struct file *f, const struct row *row, enum section of)
+/* A unit's abbreviations are counted from the beginning of its file's; now of all. */
+static int patch_unit(u8 *unit, u64 room, u32 abbrevs, u32 *len, u32 *version)
 {
+	u32 at, offset;
+	u16 v;
+
+	if (room < 12)
+		return -EBADMSG;
+	memcpy(len, unit, sizeof(*len));
+	memcpy(&v, unit + 4, sizeof(v));
+	if (*len < 8 || *len > room - 4)
+		return -EBADMSG;
+	*len += 4;
+	*version = v;
+	at = v < 5 ? 6 : 8;
+	memcpy(&offset, unit + at, sizeof(offset));
+	offset += abbrevs;
+	memcpy(unit + at, &offset, sizeof(offset));
+	return 0;
+}
+
+static int patch_units(struct row *row)
+{
+	u32 version = 0, len;
+
+	for (const u8 *unit = row->units; unit < row->end; unit += len) {
+		int err = patch_unit((u8 *)unit, (u64)(row->end - unit), row->at[ABBREV], &len,
+				     &version);
+
+		if (err)
+			return err;
+	}
+	/* before version 5 there is no header */
+	row->strings = version < 5 ? 0 : 8;
+	return 0;
+}
+
+static int place_row(const struct file *f, struct row *row)
+{
+	enum section of = row->size[INFO] ? INFO : TYPES;
 	const struct piece *all = whole(f, of);
 
 	if (!row->size[of])
 		return 0;
 	if (!all || row->at[of] > all->n || row->size[of] > all->n - row->at[of])
 		return -EBADMSG;
-	return add_piece(part, (struct piece){of, all->p + row->at[of], row->size[of]});
+	row->units = all->p + row->at[of];
+	row->end = row->units + row->size[of];
+	return patch_units(row);
 }
 
-/* The units of one of the files that were packed: their abbreviations and strings are the same. */
-static int use_rows(const struct file *f, const struct row *rows, u32 n,
-		    int (*fn)(Dwarf *dwarf, void *cookie), void *cookie)
+static int by_place(const void *one, const void *other)
 {
-	_cleanup_(close_file) struct file part = {.fd = -1};
-	const struct piece *str = whole(f, STR);
-	int err = add_part(&part, f, rows, ABBREV);
+	const struct row *a = one, *b = other;
 
-	if (!err)
-		err = add_part(&part, f, rows, STR_OFFSETS);
-	if (!err && str)
-		err = add_piece(&part, *str);
-	for (u32 i = 0; !err && i < n; i++) {
-		err = add_part(&part, f, rows + i, INFO);
-		if (!err)
-			err = add_part(&part, f, rows + i, TYPES);
-	}
-	return err ? err : use_pieces(part.pieces, part.n, fn, cookie);
+	return (a->units > b->units) - (a->units < b->units);
+}
+
+static int use_all(const struct file *f, int (*fn)(Dwarf *dwarf, void *cookie), void *cookie)
+{
+	Dwarf *dwarf = dwarf_begin_elf(f->elf, DWARF_C_READ, NULL);
+	int err = dwarf ? fn(dwarf, cookie) : -EBADMSG;
+
+	if (dwarf)
+		dwarf_end(dwarf);
+	return err;
 }
 
 static int use_package(const struct file *f, int (*fn)(Dwarf *dwarf, void *cookie), void *cookie)
 {
-	struct rows rows = {0};
-	int err = read_index(&rows, &f->cu_index);
-	u32 end;
+	struct package all = {.str_offsets = whole(f, STR_OFFSETS), .str = whole(f, STR)};
+	int err = read_index(&all.rows, &f->cu_index);
 
 	if (!err)
-		err = read_index(&rows, &f->tu_index);
-	if (!err && rows.n)
-		qsort(rows.v, rows.n, sizeof(*rows.v), by_file);
-	for (u32 i = 0; !err && i < rows.n; i = end) {
-		for (end = i + 1; end < rows.n && !by_file(rows.v + i, rows.v + end);)
-			end++;
-		err = use_rows(f, rows.v + i, end - i, fn, cookie);
+		err = read_index(&all.rows, &f->tu_index);
+	for (u32 i = 0; !err && i < all.rows.n; i++)
+		err = place_row(f, all.rows.v + i);
+	if (!err && all.rows.n) {
+		qsort(all.rows.v, all.rows.n, sizeof(*all.rows.v), by_place);
+		current = &all;
+		err = use_all(f, fn, cookie);
+		current = NULL;
 	}
-	free(rows.v);
+	free(all.rows.v);
 	return err;
 }
+
+/* --- its strings -------------------------------------------------------------------------------
+ */
+
+static const struct row *row_at(const struct rows *rows, const u8 *p)
+{
+	u32 low = 0, high = rows->n;
+
+	while (low < high) {
+		u32 middle = low + (high - low) / 2;
+
+		if (rows->v[middle].units <= p)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low && p < rows->v[low - 1].end ? rows->v + low - 1 : NULL;
+}
+
+static bool read_uleb(const u8 *p, const u8 *end, u64 *out)
+{
+	*out = 0;
+	for (u32 shift = 0; p < end && shift < 35; shift += 7) {
+		*out |= (u64)(*p & 0x7f) << shift;
+		if (!(*p++ & 0x80))
+			return true;
+	}
+	return false;
+}
+
+/* The number of the string that an attribute has; false: it has the string otherwise. */
+static bool read_number(const Dwarf_Attribute *attr, const u8 *end, u64 *out)
+{
+	u32 n;
+
+	switch (attr->form) {
+	case DW_FORM_strx:
+	case DW_FORM_GNU_str_index:
+		return read_uleb(attr->valp, end, out);
+	case DW_FORM_strx1:
+	case DW_FORM_strx2:
+	case DW_FORM_strx3:
+	case DW_FORM_strx4:
+		n = attr->form - DW_FORM_strx1 + 1;
+		*out = 0;
+		if (n > (u64)(end - attr->valp))
+			return false;
+		memcpy(out, attr->valp, n);
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* The @number-th string of the file that a row is of. */
+static const char *string_of(const struct package *from, const struct row *row, u64 number)
+{
+	const struct piece *offsets = from->str_offsets, *str = from->str;
+	u64 at = row->strings + number * 4;
+	u32 offset;
+
+	if (!offsets || !str || at + 4 > row->size[STR_OFFSETS] ||
+	    row->at[STR_OFFSETS] + at + 4 > offsets->n)
+		return NULL;
+	offset = word(offsets, row->at[STR_OFFSETS] + at);
+	if (offset >= str->n || !memchr(str->p + offset, 0, str->n - offset))
+		return NULL;
+	return (const char *)str->p + offset;
+}
+
+const char *dwo_string(Dwarf_Attribute *attr)
+{
+	const struct row *row = current ? row_at(&current->rows, attr->valp) : NULL;
+	u64 number;
+
+	if (!row || !read_number(attr, row->end, &number))
+		return dwarf_formstring(attr);
+	return string_of(current, row, number);
+}
+
+const char *dwo_name(const Dwarf_Die *die)
+{
+	Dwarf_Attribute attr;
+
+	return dwarf_attr_integrate((Dwarf_Die *)die, DW_AT_name, &attr) ? dwo_string(&attr) : NULL;
+}
+
+/* --- either -------------------------------------------------------------------------------------
+ */
 
 int dwo_read(const char *path, int (*fn)(Dwarf *dwarf, void *cookie), void *cookie)
 {

@@ -3,12 +3,15 @@
  * Split DWARF as libdw can read it.
  *
  * Model: libdw (0.188) takes one section of each name, and knows no packages. So a .dwo file in
- * which every type unit has sections of its own (gcc -fdebug-types-section) is put together, and a
- * package (.dwp) is taken apart again into the files it was made from, by its index; each becomes
- * an ELF file in memory, with what types are made of.
+ * which every type unit has sections of its own (gcc -fdebug-types-section) is put together, as an
+ * ELF file in memory, with what types are made of. A package (.dwp) has one section of each name;
+ * which part of it a unit has, its index says. In our copy of it the units' abbreviations are
+ * counted from the beginning of the section, and libdw reads all units as those of one file: so a
+ * type unit that several files had, and the package has once, is found from all of them. What libdw
+ * can't be told is where a unit's strings are: they are looked up here.
  *
- * Rules: in a process of its own, as all of DWARF. Type units that a package has once are found
- * from units of the same file only.
+ * Rules: in a process of its own, as all of DWARF, and one package at a time. No string of a DIE is
+ * asked of libdw itself.
  */
 #pragma once
 
@@ -24,3 +27,7 @@ int dwo_read(const char *path, int (*fn)(Dwarf *dwarf, void *cookie), void *cook
 
 /* Has libdw seen all of this .dwo file? */
 bool dwo_is_whole(Dwarf *dwarf);
+
+/* As dwarf_formstring() and dwarf_diename(), also of what is in the package that is read. */
+const char *dwo_string(Dwarf_Attribute *attr);
+const char *dwo_name(const Dwarf_Die *die);

@@ -499,7 +499,7 @@ static int walk(Dwarf *dwarf, void *cookie)
 	while (!dwarf_get_units(dwarf, cu, &cu, NULL, NULL, &unit, NULL)) {
 		++*(u32 *)cookie;
 		for (int more = die_child(&unit, &child); more > 0; more = die_next(&child))
-			dwarf_diename(&child);
+			dwo_name(&child);
 	}
 	return 0;
 }

@@ -371,6 +371,104 @@ Test(dwarf, package)
 		cr_skip_test("no dwp");
 }
 
+/* Two files see both types; a package has each once, of whichever file was first. */
+static const char *const sharing[] = {
+	"struct inner { long first; char name[24]; };"
+	"struct shared { int before; struct inner in; struct shared *next; };"
+	"enum kind { KIND_ONE = 1, KIND_TWO };",
+	"#include \"both.h\"\nstruct own_one { struct shared s; enum kind k; } one;"
+	"int first(struct own_one *o) { return o->s.before + (int)o->k; }",
+	"struct only_two { int filler; } filler; int filling(void) { return filler.filler; }\n"
+	"#include \"both.h\"\n"
+	"struct own_two { char c; struct shared s[2]; struct inner *p; enum kind k; } two;"
+	"long second(struct own_two *t, struct inner i) { return t->p->first + i.first + t->k; }",
+};
+
+static void write_sharing(void)
+{
+	static const char *const files[] = {"both.h", "one.c", "two.c"};
+
+	for (u32 i = 0; i < ARRAY_SIZE(files); i++) {
+		char path[128];
+		FILE *f;
+
+		snprintf(path, sizeof(path), "%s/%s", dir, files[i]);
+		f = fopen(path, "w");
+		cr_assert_not_null(f);
+		fprintf(f, "%s\n", sharing[i]);
+		fclose(f);
+	}
+}
+
+static struct btf *convert_sharing(const char *tool, const char *options)
+{
+	char path[128];
+
+	cr_assert_eq(shell("rm -f *.dwo *.o sharing.* && %s -g %s -gsplit-dwarf "
+			   "-fdebug-types-section -fPIC -c one.c two.c && "
+			   "%s -shared -o sharing.so one.o two.o && "
+			   "timeout 60 %s -e sharing.so -o sharing.so.dwp && rm *.dwo",
+			   TEST_CC, options, TEST_CC, tool),
+		     0, "%s %s", tool, options);
+	snprintf(path, sizeof(path), "%s/sharing.so", dir);
+	return convert(path);
+}
+
+static void check_sharing(const struct btf *btf, const char *how)
+{
+	static const char *const structs[] = {"inner", "shared", "own_one", "own_two", "only_two"};
+	static const u32 sizes[] = {32, 48, 56, 120, 4};
+	const struct btf_type *t;
+	u32 n = 0;
+
+	for (u32 i = 0; i < ARRAY_SIZE(structs); i++)
+		check_type(btf, how, structs[i], BTF_KIND_STRUCT, sizes[i]);
+	check_member(btf, how, "own_one", BTF_KIND_STRUCT, "s", 0, 48);
+	check_member(btf, how, "own_one", BTF_KIND_STRUCT, "k", 48, 4);
+	check_member(btf, how, "own_two", BTF_KIND_STRUCT, "s", 8, 96);
+	check_member(btf, how, "own_two", BTF_KIND_STRUCT, "k", 112, 4);
+	check_member(btf, how, "shared", BTF_KIND_STRUCT, "in", 8, 32);
+	check_member(btf, how, "inner", BTF_KIND_STRUCT, "name", 8, 24);
+	t = skip_mods(btf, member(btf, "own_two", BTF_KIND_STRUCT, "s").type);
+	t = skip_mods(btf, btf_array(t)->type);
+	cr_expect_str_eq(btf__name_by_offset(btf, t->name_off), "shared", "%s", how);
+	t = skip_mods(btf, skip_mods(btf, member(btf, "own_two", BTF_KIND_STRUCT, "p").type)->type);
+	cr_expect_str_eq(btf__name_by_offset(btf, t->name_off), "inner", "%s", how);
+	t = skip_mods(btf, member(btf, "own_two", BTF_KIND_STRUCT, "k").type);
+	cr_expect_eq(btf_vlen(t), 2, "%s", how);
+	cr_expect_str_eq(btf__name_by_offset(btf, btf_enum(t)[1].name_off), "KIND_TWO", "%s", how);
+	/* and nothing stands in for them */
+	for (u32 id = 1; id < btf__type_cnt(btf); id++) {
+		t = btf__type_by_id(btf, id);
+		n += btf_is_composite(t) && !btf_vlen(t);
+	}
+	cr_expect_eq(n, 0, "%s: %u empty structures", how, n);
+	find(btf, "first", BTF_KIND_FUNC);
+	find(btf, "second", BTF_KIND_FUNC);
+}
+
+Test(dwarf, package_has_shared_types_once)
+{
+	/* binutils' knows no DWARF 5 */
+	static const char *const ways[][2] = {
+		{"dwp", "-gdwarf-4"}, {"llvm-dwp", "-gdwarf-4"}, {"llvm-dwp", "-gdwarf-5"}};
+	u32 n = 0;
+
+	write_sharing();
+	for (u32 i = 0; i < ARRAY_SIZE(ways); i++) {
+		struct btf *btf;
+
+		if (shell("command -v %s", ways[i][0]))
+			continue;
+		btf = convert_sharing(ways[i][0], ways[i][1]);
+		check_sharing(btf, ways[i][1]);
+		btf__free(btf);
+		n++;
+	}
+	if (!n)
+		cr_skip_test("neither dwp nor llvm-dwp");
+}
+
 Test(dwarf, damaged_package)
 {
 	static const u8 bytes[] = {0xff, 0xff, 0xff, 0x7f};

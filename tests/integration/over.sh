@@ -103,7 +103,7 @@ behind_it() {
 	bad=
 	for i in 1 2 3 4 5 6 7 8; do
 		say stay
-		[ "$answer" = "sum 42" ] || bad="$bad[$i: $answer]"
+		[ "$answer" = "sum 42" ] || bad="${bad}[$i: $answer]"
 	done
 	is "right behind: what it returns" "$bad" ""
 	is "right behind: hits" "$(map_value counts 0)" 8

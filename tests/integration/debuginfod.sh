@@ -12,6 +12,7 @@ objcopy --only-keep-debug program symbols/program.debug
 strip -g program
 id=$(readelf -n program | sed -n 's/ *Build ID: //p')
 serve() { # seconds that an answer takes
+	rm -f requests # the last one's address
 	python3 "$stage/integration/debuginfod.py" symbols/program.debug "$id" "$1" >requests 2>&1 &
 	server=$!
 	until_true grep -q '^http:' requests

@@ -30,9 +30,19 @@ waits_on() {
 
 # NAME MODE PATTERN PROG-SPEC: attaching fails with these words, and the process goes on
 refuses() {
-	odd_start "$2"
-	[ "$2" != suspend ] || until_true waits_blocked
-	try ebpfrt attach -d 5 --prog "hello=$4" "$target" "$hello"
+	tries=0
+	while
+		odd_start "$2"
+		[ "$2" != suspend ] || until_true waits_blocked
+		try ebpfrt attach -d 5 --prog "hello=$4" "$target" "$hello"
+		# let on for a moment it may be stopped right before it waits again, where nothing is in the way
+		[ "$2 $status" = "suspend 0" ] && [ $tries -lt 20 ]
+	do
+		tries=$((tries + 1))
+		echo >&8
+		read -r answer <&9
+		odd_quit
+	done
 	is "$1: status" "$status" 1
 	like "$1: words" "$err" "$3"
 	echo >&8

@@ -8,12 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "cli/commands.h"
 #include "cli/out.h"
 #include "cli/session.h"
+#include "ebpfrt/ebpfrt.h"
 #include "probe/probe.h"
 
 int launch_refused(const char *name, int err)
@@ -119,4 +121,33 @@ int launch_find(char *const *argv, char *path, const char *advice)
 	if (!realpath(found, path))
 		return launch_refused(argv[0], errno);
 	return 0;
+}
+
+int launch_in_session(struct session *s, char **argv, const char *path, char **env)
+{
+	struct launch child = {0};
+	int err, unrestored, status;
+
+	if (ebpfrt_log_start(EBPFRT_LOG_SESSION)) {
+		out_error("%s", ebpfrt_error());
+		return STATUS_FAILED;
+	}
+	if (session_open_streams(s) || launch_start(&child, argv, path, env))
+		return STATUS_FAILED;
+	s->child = child.pid;
+	s->child_fd = (int)syscall(SYS_pidfd_open, child.pid, 0);
+	err = launch_release(&child);
+	if (err) {
+		waitpid(child.pid, NULL, 0);
+		return launch_refused(argv[0], err);
+	}
+	if (common.verbose)
+		session_announce(s);
+	/* whatever becomes of the session, the command goes on to its own end */
+	session_run(s);
+	unrestored = session_finish(s);
+	fflush(s->stream);
+	session_wait_child(s);
+	status = launch_status(child.pid);
+	return !status && unrestored && !s->daemon_gone ? STATUS_FAILED : status;
 }

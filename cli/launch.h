@@ -10,6 +10,8 @@
 
 #include <sys/types.h>
 
+struct session;
+
 enum { STATUS_FAILED = 125, STATUS_NOT_EXECUTABLE = 126, STATUS_NOT_FOUND = 127 };
 
 struct launch {
@@ -30,3 +32,8 @@ int launch_start(struct launch *c, char *const *argv, const char *path, char **e
 int launch_release(struct launch *c);
 /* Wait for it, and end as it ended. */
 int launch_status(pid_t pid);
+/*
+ * Start it with what @s wants in place, which goes on until it ends; returns its status, or
+ * STATUS_FAILED after a message. Whatever becomes of the session, the command goes on to its end.
+ */
+int launch_in_session(struct session *s, char **argv, const char *path, char **env);

@@ -14,9 +14,6 @@
  */
 #include <limits.h>
 #include <stdlib.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "cli/commands.h"
@@ -62,34 +59,6 @@ static int prepare_all(const char *exe, struct object **objs)
 	return status;
 }
 
-static int trace(struct session *s, char **argv, const char *path, char **env)
-{
-	struct launch child = {0};
-	int err, unrestored, status;
-
-	if (ebpfrt_log_start(EBPFRT_LOG_SESSION)) {
-		out_error("%s", ebpfrt_error());
-		return STATUS_FAILED;
-	}
-	if (session_open_streams(s) || launch_start(&child, argv, path, env))
-		return STATUS_FAILED;
-	s->child = child.pid;
-	s->child_fd = (int)syscall(SYS_pidfd_open, child.pid, 0);
-	err = launch_release(&child);
-	if (err) {
-		waitpid(child.pid, NULL, 0);
-		return launch_refused(argv[0], err);
-	}
-	if (common.verbose)
-		session_announce(s);
-	/* whatever becomes of the session, the command goes on to its own end */
-	session_run(s);
-	unrestored = session_finish(s);
-	session_wait_child(s);
-	status = launch_status(child.pid);
-	return !status && unrestored && !s->daemon_gone ? STATUS_FAILED : status;
-}
-
 static int run_under(const char *exe, char **argv)
 {
 	struct object *objs[OPT_LIST_MAX] = {NULL};
@@ -113,7 +82,7 @@ static int run_under(const char *exe, char **argv)
 	}
 	status = prepare_all(exe, objs);
 	if (!status)
-		status = trace(&s, argv, exe, env);
+		status = launch_in_session(&s, argv, exe, env);
 	session_deinit(&s);
 	for (u32 i = 0; i < config.progs.n; i++)
 		object_free(&objs[i]);

@@ -17,8 +17,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -399,34 +397,12 @@ static int trace_processes(char *const *specs, int n)
 static int run_command(struct tracing *t, char **argv, const char *exe, char **env)
 {
 	struct session *s = &t->session;
-	struct launch child = {0};
-	int err, unrestored, status;
 
-	if (ebpfrt_log_start(EBPFRT_LOG_SESSION)) {
-		out_error("%s", ebpfrt_error());
-		return STATUS_FAILED;
-	}
 	if (session_tell_missing(s) && s->missing == MISSING_ERROR) {
 		out_error("some of the functions cannot be probed: the command was not started");
 		return STATUS_FAILED;
 	}
-	if (session_open_streams(s) || launch_start(&child, argv, exe, env))
-		return STATUS_FAILED;
-	s->child = child.pid;
-	s->child_fd = (int)syscall(SYS_pidfd_open, child.pid, 0);
-	err = launch_release(&child);
-	if (err) {
-		waitpid(child.pid, NULL, 0);
-		return launch_refused(argv[0], err);
-	}
-	if (common.verbose)
-		session_announce(s);
-	session_run(s);
-	unrestored = session_finish(s);
-	fflush(s->stream);
-	session_wait_child(s);
-	status = launch_status(child.pid);
-	return !status && unrestored && !s->daemon_gone ? STATUS_FAILED : status;
+	return launch_in_session(s, argv, exe, env);
 }
 
 static int trace_command(char *const *specs, int n, char **argv)

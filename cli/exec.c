@@ -13,12 +13,11 @@
 #include <unistd.h>
 
 #include "cli/commands.h"
+#include "cli/launch.h"
 #include "cli/object.h"
 #include "cli/out.h"
 #include "ebpfrt/ebpfrt.h"
 #include "surface/typed.h"
-
-enum { STATUS_FAILED = 125, STATUS_NOT_EXECUTABLE = 126, STATUS_NOT_FOUND = 127 };
 
 static struct {
 	struct opt_pids pids;

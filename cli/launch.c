@@ -18,7 +18,13 @@
 #include "ebpfrt/ebpfrt.h"
 #include "probe/probe.h"
 
-int launch_refused(const char *name, int err)
+struct launch {
+	pid_t pid;
+	int go, failed; /* pipes */
+};
+
+/* Say why it can't be executed. Returns the exit status. */
+static int refused(const char *name, int err)
 {
 	out_error("cannot run %s: %s", name, strerror(err));
 	return err == ENOENT || err == ENOTDIR ? STATUS_NOT_FOUND : STATUS_NOT_EXECUTABLE;
@@ -47,7 +53,8 @@ static _Noreturn void child_main(char *const *argv, char **env, const char *path
 	_exit(STATUS_NOT_EXECUTABLE);
 }
 
-int launch_start(struct launch *c, char *const *argv, const char *path, char **env)
+/* It is there, and waits. 0, or non-zero after a message. */
+static int start(struct launch *c, char *const *argv, const char *path, char **env)
 {
 	int go[2], failed[2];
 
@@ -68,7 +75,8 @@ int launch_start(struct launch *c, char *const *argv, const char *path, char **e
 	return 0;
 }
 
-int launch_release(struct launch *c)
+/* Let it run. 0, or the errno of its exec. */
+static int release(struct launch *c)
 {
 	int err = 0;
 
@@ -81,7 +89,8 @@ int launch_release(struct launch *c)
 	return err;
 }
 
-int launch_status(pid_t pid)
+/* Wait for it, and end as it ended. */
+static int status_of(pid_t pid)
 {
 	struct rlimit none = {0, 0};
 	int status;
@@ -107,7 +116,7 @@ int launch_find(char *const *argv, char *path, const char *advice)
 	int err = exec_find(argv[0], found, sizeof(found));
 
 	if (err)
-		return launch_refused(argv[0], -err);
+		return refused(argv[0], -err);
 	if (exec_check_preload(found, advice, why, sizeof(why))) {
 		out_error("%s", why);
 		return STATUS_FAILED;
@@ -119,7 +128,7 @@ int launch_find(char *const *argv, char *path, const char *advice)
 		return STATUS_FAILED;
 	}
 	if (!realpath(found, path))
-		return launch_refused(argv[0], errno);
+		return refused(argv[0], errno);
 	return 0;
 }
 
@@ -132,14 +141,14 @@ int launch_in_session(struct session *s, char **argv, const char *path, char **e
 		out_error("%s", ebpfrt_error());
 		return STATUS_FAILED;
 	}
-	if (session_open_streams(s) || launch_start(&child, argv, path, env))
+	if (session_open_streams(s) || start(&child, argv, path, env))
 		return STATUS_FAILED;
 	s->child = child.pid;
 	s->child_fd = (int)syscall(SYS_pidfd_open, child.pid, 0);
-	err = launch_release(&child);
+	err = release(&child);
 	if (err) {
 		waitpid(child.pid, NULL, 0);
-		return launch_refused(argv[0], err);
+		return refused(argv[0], err);
 	}
 	if (common.verbose)
 		session_announce(s);
@@ -148,6 +157,6 @@ int launch_in_session(struct session *s, char **argv, const char *path, char **e
 	unrestored = session_finish(s);
 	fflush(s->stream);
 	session_wait_child(s);
-	status = launch_status(child.pid);
+	status = status_of(child.pid);
 	return !status && unrestored && !s->daemon_gone ? STATUS_FAILED : status;
 }

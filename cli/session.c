@@ -318,6 +318,11 @@ static void wait_for_us(struct session *s)
 		s->waited_for = !ebpfrt_modules_wait(1);
 }
 
+static int watch_ring(struct session *s, int fd)
+{
+	return watch(s, fd, WHO_RINGS);
+}
+
 static int watch_all(struct session *s)
 {
 	int err;
@@ -331,8 +336,8 @@ static int watch_all(struct session *s)
 		err = watch_timer(s);
 	if (!err)
 		err = watch(s, ebpfrt_event_fd(), WHO_EVENTS);
-	for (u32 i = 0; !err && i < s->nrings; i++)
-		err = watch(s, ring_buffer__epoll_fd(s->rings[i]), WHO_RINGS);
+	if (!err)
+		err = session_watch_rings(s, watch_ring);
 	for (u32 i = 0; !err && i < s->nperf; i++)
 		err = watch(s, perf_buffer__epoll_fd(s->perf[i]), WHO_PERF + i);
 	if (!err && s->child)

@@ -32,8 +32,6 @@ struct session {
 
 	/* private */
 	int epoll, signals, timer;
-	struct ring_buffer **rings;
-	u32 nrings;
 	bool more; /* of the rings is to be read at once */
 	struct perf_buffer **perf;
 	u32 nperf;
@@ -79,6 +77,8 @@ void session_deinit(struct session *s);
 
 /* Events: rings, perf buffers, log lines. 0 or -errno after a message. */
 int session_open_streams(struct session *s);
+/* Have @watch look at the descriptors that tell of records. 0, or what it returned. */
+int session_watch_rings(struct session *s, int (*watch)(struct session *s, int fd));
 /* Show what is in the rings: of each a turn's records, or @whole, all there were. Is there more? */
 bool session_read_rings(struct session *s, bool whole);
 /* Add what the rings have dropped to the session's losses. */

@@ -113,6 +113,16 @@ static u64 ring_holds(const struct stream *st)
 	return st->ring_size / BPF_RINGBUF_HDR_SZ + 1;
 }
 
+int session_watch_rings(struct session *s, int (*watch)(struct session *s, int fd))
+{
+	int err = 0;
+
+	for (struct stream *st = s->streams; !err && st; st = st->next)
+		if (st->reader)
+			err = watch(s, ring_buffer__epoll_fd(st->reader));
+	return err;
+}
+
 /*
  * A ring that is filled faster than it is read has no end, and each has its own reader, lest one
  * like that keeps the others waiting.
@@ -245,20 +255,14 @@ static struct stream *new_stream(struct session *s, const struct object *obj, st
 static int add_ring(struct session *s, const struct object *obj, struct bpf_map *map)
 {
 	struct stream *st = new_stream(s, obj, map);
-	struct ring_buffer **v = realloc(s->rings, (s->nrings + 1) * sizeof(*v));
 
-	if (v)
-		s->rings = v;
-	if (!st || !v)
+	if (!st)
 		return -ENOMEM;
 	st->ring = bpf_map__fd(map);
 	st->ring_size = bpf_map__max_entries(map);
 	st->drops = ring_drops(st->ring);
 	st->reader = ring_buffer__new(st->ring, on_ring, st, NULL);
-	if (!st->reader)
-		return -errno;
-	v[s->nrings++] = st->reader;
-	return 0;
+	return st->reader ? 0 : -errno;
 }
 
 static int add_perf(struct session *s, const struct object *obj, struct bpf_map *map)
@@ -309,15 +313,13 @@ int session_open_streams(struct session *s)
 
 void session_close_streams(struct session *s)
 {
-	for (u32 i = 0; i < s->nrings; i++)
-		ring_buffer__free(s->rings[i]);
-	free(s->rings);
 	for (u32 i = 0; i < s->nperf; i++)
 		perf_buffer__free(s->perf[i]);
 	free(s->perf);
 	while (s->streams) {
 		struct stream *next = s->streams->next;
 
+		ring_buffer__free(s->streams->reader);
 		free(s->streams);
 		s->streams = next;
 	}

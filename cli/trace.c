@@ -48,7 +48,7 @@ static struct {
 	u64 duration;
 	const char *output;
 	u32 string, deref, count;
-	bool json, no_follow, types, no_strings;
+	bool json, no_follow, types;
 } config = {.string = STRING_DEFAULT};
 
 /* --- what is traced -------------------------------------------------------------------------- */

@@ -97,7 +97,7 @@ static void string(struct show *s, u32 at, u32 size)
 /* --- pointers -------------------------------------------------------------------------------- */
 
 /* What a pointer leads to, when that was copied. False: nothing is said of it. */
-static bool followed(struct show *s, u32 target, u32 at, u32 *out, u32 *size)
+static bool followed(struct show *s, u32 at, u32 *out, u32 *size)
 {
 	const int i = trace_plan_follows(s->plan, at);
 
@@ -134,7 +134,7 @@ static void pointer(struct show *s, const struct btf_type *t, u32 at, int nested
 
 	if (!addr)
 		fputs(s->json ? "null" : "NULL", s->out);
-	else if (!followed(s, target, at, &out, &size))
+	else if (!followed(s, at, &out, &size))
 		fprintf(s->out, s->json ? "\"0x%" PRIx64 "\"" : "0x%" PRIx64, addr);
 	else if (is_string(s, at))
 		string(s, out, size);
@@ -320,7 +320,7 @@ static void argument(struct show *s, const struct trace_value *v)
 }
 
 static struct show show_of(const struct trace_func *f, const struct trace_call *call,
-			   const struct trace_style *style, bool json, FILE *out)
+			   const struct trace_style *style, bool json)
 {
 	const struct trace_record *r = call->record;
 
@@ -330,20 +330,15 @@ static struct show show_of(const struct trace_func *f, const struct trace_call *
 			     .base = (const u8 *)r->reg,
 			     .size = call->size,
 			     .failed = r->failed,
-			     .out = out,
 			     .json = json,
 			     .left = VALUES_MAX};
 }
 
-/* Without types: what may be arguments. */
+/* Without types: what may be arguments, or a result. */
 static void registers(struct show *s, u32 n)
 {
 	for (u32 i = 0; i < n && is_there(s, 8 * i, 8); i++)
-		fprintf(s->out, s->json ? "%s{\"value\":\"0x%" PRIx64 "\"}" : "%s0x%" PRIx64,
-			!i	  ? ""
-			: s->json ? ","
-				  : ", ",
-			load(s, 8 * i, 8));
+		fprintf(s->out, "%s0x%" PRIx64, i ? ", " : "", load(s, 8 * i, 8));
 }
 
 static void arguments(struct show *s)
@@ -360,39 +355,38 @@ static void arguments(struct show *s)
 		fputs(n ? ", ..." : "...", s->out);
 }
 
-char *trace_args_text(const struct trace_func *f, const struct trace_call *call,
-		      const struct trace_style *style)
+static void result(struct show *s)
+{
+	if (s->f->ret.id && s->style->types)
+		fprintf(s->out, "(%s)", s->f->ret.type);
+	if (s->f->ret.id)
+		argument(s, &s->f->ret);
+}
+
+/* What @typed prints, or @n registers; malloc'ed, NULL: no memory. */
+static char *text_of(struct show s, void (*typed)(struct show *s), u32 n)
 {
 	char *text = NULL;
 	size_t len = 0;
-	FILE *out = open_memstream(&text, &len);
-	struct show s = show_of(f, call, style, false, out);
 
-	if (!out)
+	s.out = open_memstream(&text, &len);
+	if (!s.out)
 		return NULL;
-	f->types ? arguments(&s) : registers(&s, TRACE_REG_ARGS);
-	fclose(out);
+	s.f->types ? typed(&s) : registers(&s, n);
+	fclose(s.out);
 	return text;
+}
+
+char *trace_args_text(const struct trace_func *f, const struct trace_call *call,
+		      const struct trace_style *style)
+{
+	return text_of(show_of(f, call, style, false), arguments, TRACE_REG_ARGS);
 }
 
 char *trace_ret_text(const struct trace_func *f, const struct trace_call *call,
 		     const struct trace_style *style)
 {
-	char *text = NULL;
-	size_t len = 0;
-	FILE *out = open_memstream(&text, &len);
-	struct show s = show_of(f, call, style, false, out);
-
-	if (!out)
-		return NULL;
-	if (!f->types)
-		registers(&s, 1);
-	else if (f->ret.id && style->types)
-		fprintf(out, "(%s)", f->ret.type);
-	if (f->types && f->ret.id)
-		argument(&s, &f->ret);
-	fclose(out);
-	return text;
+	return text_of(show_of(f, call, style, false), result, 1);
 }
 
 /* --- JSON ------------------------------------------------------------------------------------ */
@@ -437,7 +431,7 @@ static struct json_object *register_of(struct show *s, u32 i)
 struct json_object *trace_args_json(const struct trace_func *f, const struct trace_call *call,
 				    const struct trace_style *style)
 {
-	struct show s = show_of(f, call, style, true, NULL);
+	struct show s = show_of(f, call, style, true);
 	struct json_object *a = json_object_new_array();
 
 	for (u32 i = 0; f->types && i < f->nargs; i++)
@@ -450,7 +444,7 @@ struct json_object *trace_args_json(const struct trace_func *f, const struct tra
 struct json_object *trace_ret_json(const struct trace_func *f, const struct trace_call *call,
 				   const struct trace_style *style)
 {
-	struct show s = show_of(f, call, style, true, NULL);
+	struct show s = show_of(f, call, style, true);
 
 	return f->types ? value_of(&s, &f->ret) : register_of(&s, 0);
 }

@@ -5,6 +5,7 @@
 EBPFRT_PROBE=auto
 export EBPFRT_PROBE
 . "${top_srcdir:-.}/tests/integration/lib.sh"
+. "$stage/integration/exec_lib.sh"
 plan 11
 trap '' PIPE # of a client that ended early
 
@@ -18,27 +19,6 @@ allowed=
 for f in add_five narrow scale make_pair make_mixed make_large length sum change text_length; do
 	allowed="$allowed --allow-call $exe:$f"
 done
-# a client under `ebpfrt exec OPTIONS`, until it is ready or has ended
-client() {
-	rm -f client.in
-	mkfifo client.in
-	: >client.out
-	: >client.err
-	ebpfrt exec -p "$target" "$@" <client.in >client.out 2>client.err &
-	client=$!
-	exec 7>client.in
-	until_true client_ready
-}
-client_ready() {
-	grep -q . client.out || ! kill -0 "$client" 2>/dev/null
-}
-client_end() {
-	echo >&7 2>/dev/null
-	exec 7>&-
-	wait "$client"
-	status=$?
-}
-
 client $allowed -- "$bin/exec_client" "$bin/callees.bpf.o" on_tick "$exe" tick
 is "an unmodified libbpf program loads what calls the target" "$(cat client.out client.err)" ready
 say n 3

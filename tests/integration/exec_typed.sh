@@ -2,32 +2,12 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Typed programs, uentry and uexit, that an ordinary libbpf program loads and attaches by their sections.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
+. "$stage/integration/exec_lib.sh"
 plan 14
 trap '' PIPE # of a client that ended early
 
 target_program=$bin/traced
 target_start
-
-# a client under `ebpfrt exec OPTIONS`, until it is ready or has ended
-client() {
-	rm -f client.in
-	mkfifo client.in
-	: >client.out
-	: >client.err
-	ebpfrt exec -p "$target" "$@" <client.in >client.out 2>client.err &
-	client=$!
-	exec 7>client.in
-	until_true client_ready
-}
-client_ready() {
-	grep -q . client.out || ! kill -0 "$client" 2>/dev/null
-}
-client_end() {
-	echo >&7 2>/dev/null
-	exec 7>&-
-	wait "$client"
-	status=$?
-}
 
 client -- "$bin/exec_client" "$bin/exec_typed.bpf.o"
 is "an unmodified libbpf program loads and attaches them" "$(cat client.out client.err)" ready

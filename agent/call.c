@@ -82,7 +82,17 @@ bool agent_is_traced(void)
 	return true;
 }
 
-/* As an injected call: what is blocked of our signals is noted while the masks are guarded. */
+/*
+ * As an injected call: what is blocked of our signals is noted while the masks are guarded, and
+ * before frames are looked at: a handler that blocks more than what it returns to will end.
+ */
+static void note_mask(const struct osl_ucontext *uc)
+{
+	u64 self = arch_thread_pointer();
+
+	withheld_set(self, sys_gettid(), withheld_get(self, 0) | (uc->sigmask & SIG_OURS), 0);
+}
+
 static void settle_mask(struct osl_ucontext *uc)
 {
 	u64 self = arch_thread_pointer(), own = withheld_get(self, 0) | (uc->sigmask & SIG_OURS);
@@ -105,8 +115,10 @@ static void come(const siginfo_t *info, struct osl_ucontext *uc)
 	fork_begin();
 	start_find_loader();
 	socket_path(path, (u32)info->si_pid, (u32)(u64)info->si_ptr);
-	if (alone)
+	if (alone) {
+		note_mask(uc);
 		crowd_begin(&held);
+	}
 	exchange_called(path, alone);
 	if (alone) {
 		settle_mask(uc);

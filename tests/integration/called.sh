@@ -3,7 +3,7 @@
 # Without ptrace: a process that preloaded an idle agent is attached to and detached from all the same, and notices nothing,
 # wherever it waits. The system call is forbidden to the daemon, so nobody can have used it.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
-plan 39
+plan 43
 
 probed() {
 	say call 3
@@ -84,6 +84,22 @@ restored() { [ "$(python3 "$stage/integration/text_hash.py" "$target")" = "$text
 until_true restored && ok "when they have gone every byte is as before" || not_ok "when they have gone every byte is as before"
 target_quit
 is "threads that came later: to its end" "$target_status" 0
+
+# a handler that began before anybody came, and blocks what it was called for, is seen to end
+target_program=$bin/sent
+target_start env LD_PRELOAD="$(ebpfrt env agent)"
+say stay
+is "a handler stays that began before" "$answer" stays
+denied_start --prog on_work=uprobe:sent:work --prog on_work_done=uretprobe:sent:work "$target" "$bin/count.bpf.o"
+say go
+is "it returns, and is called again" "$answer" "stayed 2 mask 0"
+say stay
+say go
+is "so does the next" "$answer" "stayed 2 mask 0"
+attach_stop INT
+target_quit
+is "and goes on to its end" "$attach_status $target_status" "0 0"
+target_program=$bin/called
 
 # the text can't be read either, as with kernel.yama.ptrace_scope 2 or 3: the agent brings its memory along
 shut_daemon=$(daemon_with "$bin/shut.so")

@@ -21,9 +21,7 @@
 #include "agent/agent.h"
 
 #define MASK_BYTES 8
-#define INSN_SYSCALL 2
-#define INSN_LOAD 5
-#define BEFORE 12 /* bytes of text looked at before a system call's end */
+#define BEFORE ARCH_SYSCALL_TEXT /* bytes of text looked at before a system call's end */
 #define USER_SS 0x2b
 #define ENDED 0x454e44454e44454eull /* in rcx: by a handler of the application */
 
@@ -53,33 +51,6 @@ static int handler_waits(u64 mask)
 
 /* --- which call it was --------------------------------------------------------------------------
  */
-
-/* Between the load of the number and the call there may be one move: its bytes. */
-static bool is_move(const u8 *p, u32 len)
-{
-	if (len < 3)
-		return !len || (len == 2 && p[0] == 0x89); /* between registers */
-	p += len == 5;					   /* REX */
-	return p[0] == 0x8b && p[2] == 0x24;		   /* from the stack */
-}
-
-/* The number of the system call that ends behind @text, or -1. */
-static int number(const u8 *text)
-{
-	const u8 *call = text + BEFORE - INSN_SYSCALL;
-	u32 nr;
-
-	if (call[-2] == 0x31 && call[-1] == 0xc0) /* xor %eax,%eax */
-		return 0;
-	for (u32 gap = 0; gap <= 5; gap++) {
-		const u8 *load = call - gap - INSN_LOAD;
-
-		memcpy(&nr, load + 1, sizeof(nr));
-		if (load[0] == 0xb8 && nr < 1024 && is_move(load + INSN_LOAD, gap))
-			return (int)nr;
-	}
-	return -1;
-}
 
 /* Those that the kernel would start again for a handler with SA_RESTART. */
 static bool is_restarted(int nr)
@@ -198,12 +169,6 @@ static bool read_text(u8 *to, u64 from, u32 len)
 	return true;
 }
 
-/* The site of syscall(): the number has been in a register. */
-static bool is_any_call(const struct agent_plan *plan)
-{
-	return (~plan->flags & (AGENT_SITE_SIGMASK | AGENT_SITE_SIGACTION)) == 0;
-}
-
 /* Where the application takes the thread to be; the number of its call where only we know it. */
 static u64 origin(const struct osl_ucontext *uc, int *known)
 {
@@ -211,16 +176,11 @@ static u64 origin(const struct osl_ucontext *uc, int *known)
 	const struct agent_plan *plan = p ? load_acquire(&p->plan) : NULL;
 	u64 into = plan ? uc->ip - plan->patch.slot : 0;
 
-	if (!plan || plan->patch.len != INSN_SYSCALL || into > INSN_SYSCALL)
+	if (!plan || plan->patch.len != ARCH_SYSCALL_LEN || into > ARCH_SYSCALL_LEN)
 		return uc->ip;
-	if (*known < 0 && into && is_any_call(plan))
+	if (*known < 0 && into && agent_plan_any_call(plan))
 		*known = withheld_called(arch_thread_pointer(), uc->sp);
 	return p->addr + into;
-}
-
-static bool is_syscall(const u8 *p)
-{
-	return p[0] == 0x0f && p[1] == 0x05;
 }
 
 /* It has failed with EINTR: true: it is a sleep to go on with. */
@@ -233,7 +193,7 @@ static bool make_again(struct osl_ucontext *uc, int nr)
 	waits = handler_waits(blocked(uc));
 	if (is_restarted(nr) || is_futex_wait(nr, uc) ? waits < 2 : is_wait(nr) && !waits) {
 		uc->ax = (u64)nr;
-		uc->ip -= INSN_SYSCALL;
+		uc->ip -= ARCH_SYSCALL_LEN;
 	}
 	return false;
 }
@@ -245,7 +205,7 @@ static bool just_failed(const struct osl_ucontext *uc)
 
 bool again_after(struct osl_ucontext *uc, int known)
 {
-	u8 text[BEFORE + INSN_SYSCALL];
+	u8 text[BEFORE + ARCH_SYSCALL_LEN];
 	u64 at;
 
 	if ((s64)uc->ax == -EINTR && !just_failed(uc))
@@ -253,13 +213,13 @@ bool again_after(struct osl_ucontext *uc, int known)
 	at = origin(uc, &known);
 	if (!read_text(text, at - BEFORE, sizeof(text)))
 		return false;
-	if (is_syscall(text + BEFORE - INSN_SYSCALL) && (s64)uc->ax == -EINTR)
-		return make_again(uc, known >= 0 ? known : number(text));
-	if (is_syscall(text + BEFORE) && uc->cx == uc->ip + INSN_SYSCALL &&
+	if (arch_is_syscall(text + BEFORE - ARCH_SYSCALL_LEN) && (s64)uc->ax == -EINTR)
+		return make_again(uc, known >= 0 ? known : arch_syscall_number(text));
+	if (arch_is_syscall(text + BEFORE) && uc->cx == uc->ip + ARCH_SYSCALL_LEN &&
 	    uc->ax != __NR_restart_syscall && handler_waits(blocked(uc)) == 2) {
 		/* the kernel starts it again: not what that handler is there for */
 		uc->ax = (u64)-EINTR;
-		uc->ip += INSN_SYSCALL;
+		uc->ip += ARCH_SYSCALL_LEN;
 	}
 	return false;
 }
@@ -273,7 +233,7 @@ static bool is_behind_wait(u64 at)
 	const struct agent_place *p = site_find(at);
 	const struct agent_plan *plan = p ? load_acquire(&p->plan) : NULL;
 
-	return plan && plan->flags & AGENT_SITE_SIGMASK && !is_any_call(plan);
+	return plan && plan->flags & AGENT_SITE_SIGMASK && !agent_plan_any_call(plan);
 }
 
 /* The number of the wait that has ended at @at, or -1. */
@@ -282,9 +242,9 @@ static int wait_number(u64 at)
 	u8 text[BEFORE];
 
 	if (!is_behind_wait(at) || !read_text(text, at - BEFORE, BEFORE) ||
-	    !is_syscall(text + BEFORE - INSN_SYSCALL))
+	    !arch_is_syscall(text + BEFORE - ARCH_SYSCALL_LEN))
 		return -1;
-	return number(text);
+	return arch_syscall_number(text);
 }
 
 u64 again_handled(int sig, struct osl_ucontext *uc)
@@ -337,7 +297,7 @@ void again_held_back(struct osl_ucontext *uc)
 		return;
 	if (again_after(uc, -1) && can_leave(uc)) {
 		uc->ax = __NR_restart_syscall;
-		uc->ip -= INSN_SYSCALL;
+		uc->ip -= ARCH_SYSCALL_LEN;
 		leave(uc);
 	}
 	/*

@@ -60,6 +60,12 @@ struct agent_plan {
 	struct arch_jump jump; /* last */
 };
 
+/* The site of syscall(): which call it is, is in a register; nothing tells when it has ended. */
+static inline bool agent_plan_any_call(const struct agent_plan *plan)
+{
+	return (~plan->flags & (AGENT_SITE_SIGMASK | AGENT_SITE_SIGACTION)) == 0;
+}
+
 /* GONE: with its module; a break byte that is met there belongs to whoever is there now */
 enum agent_site_state { SITE_DEAD, SITE_ARMED, SITE_GONE };
 

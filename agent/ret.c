@@ -52,7 +52,6 @@ enum state {
 	TAKEN,	   /* somebody is exchanging what its slot holds */
 	POPPED,	   /* the same, and its stub was reached meanwhile */
 };
-#define CALL_INSN 0xe8
 #define STATE_BITS 3u
 #define STACK_REACH (64ull << 20) /* how far a stack is looked through */
 
@@ -574,7 +573,7 @@ static u8 stub_page[EBPFRT_PAGE_SIZE];
  */
 static void stub_bytes(u64 stub, u8 first, bool call, u8 out[STUB_SIZE])
 {
-	static const u8 made[RET_STUB_CALL] = {ARCH_BREAK, 0x0f, 0x0b, 0x0f, 0x0b};
+	static const u8 made[RET_STUB_CALL] = {ARCH_BREAK, ARCH_UNDEFINED, ARCH_UNDEFINED};
 
 	memcpy(out, made, sizeof(made));
 	if (call)
@@ -610,7 +609,7 @@ void ret_raise(struct agent_poke *poke)
 		return;
 	raised = write_all(poke, ARCH_BREAK, true) && poke_sync(poke);
 	if (raised) {
-		write_all(poke, CALL_INSN, true);
+		write_all(poke, ARCH_CALL, true);
 		poke_sync(poke);
 	}
 	store_release(&rewriting, 0);

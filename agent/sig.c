@@ -590,40 +590,15 @@ static long emulate_pending(const struct arch_regs *regs)
 	return ret ? ret : osl_write((void *)regs->di, &set, regs->si) ? -EFAULT : 0;
 }
 
-/* Where the system call ends that begins at the site, 0 when there is none: the site is at the
- * syscall instruction or at the load of its number right before it. */
-static u64 syscall_end(const struct arch_patch *patch, const struct arch_regs *regs, u64 *nr)
-{
-	const u8 *insn = patch->insn;
-	u8 next[2];
-	u32 imm;
-
-	*nr = regs->ax;
-	if (patch->len == 2 && insn[0] == 0x0f && insn[1] == 0x05)
-		return patch->addr + 2;
-	if (patch->len != 5 || insn[0] != 0xb8 || osl_read(next, (void *)(patch->addr + 5), 2) ||
-	    next[0] != 0x0f || next[1] != 0x05)
-		return 0;
-	memcpy(&imm, insn + 1, 4);
-	*nr = imm;
-	return patch->addr + 7;
-}
-
-/* Is it the site of syscall(), where nothing tells when the call has ended? */
-static bool is_any_call(const struct agent_plan *plan)
-{
-	return (~plan->flags & (AGENT_SITE_SIGMASK | AGENT_SITE_SIGACTION)) == 0;
-}
-
 bool sig_guard_wait(const struct agent_plan *plan, struct arch_regs *regs)
 {
 	u64 nr, mask;
 
-	if (!syscall_end(&plan->patch, regs, &nr)) {
+	if (!arch_syscall_end(&plan->patch, regs, &nr)) {
 		withheld_wait(arch_thread_pointer(), false, 0);
 		return heldback_behind_wait(regs) | waitmask_behind(regs);
 	}
-	if (is_any_call(plan))
+	if (agent_plan_any_call(plan))
 		withheld_calls(arch_thread_pointer(), regs->sp, nr);
 	else if (waitmask_of(nr, regs, &mask))
 		withheld_wait(arch_thread_pointer(), true, mask);
@@ -672,7 +647,7 @@ static void watch_filters(u64 nr, const struct arch_regs *regs)
 
 bool sig_emulate(const struct agent_plan *plan, struct arch_regs *regs, struct osl_ucontext *uc)
 {
-	u64 nr, mask = ~0ULL, end = syscall_end(&plan->patch, regs, &nr);
+	u64 nr, mask = ~0ULL, end = arch_syscall_end(&plan->patch, regs, &nr);
 
 	if (!end)
 		return false;
@@ -688,9 +663,9 @@ bool sig_emulate(const struct agent_plan *plan, struct arch_regs *regs, struct o
 	else if (nr == __NR_rt_sigpending)
 		regs->ax = (u64)emulate_pending(regs);
 	else if (nr == __NR_rt_sigtimedwait &&
-		 heldback_before_wait(regs, &plan->patch, !is_any_call(plan)))
+		 heldback_before_wait(regs, &plan->patch, !agent_plan_any_call(plan)))
 		; /* it is done */
-	else if (heldback_any() && !is_any_call(plan) && waitmask_of(nr, regs, &mask) &&
+	else if (heldback_any() && !agent_plan_any_call(plan) && waitmask_of(nr, regs, &mask) &&
 		 heldback_pending() & OURS & ~mask)
 		regs->ax = (u64)-EINTR; /* for sig_held() */
 	else

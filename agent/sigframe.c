@@ -47,15 +47,11 @@ struct walk {
 	void (*visit)(struct walk *w, u64 at, const struct osl_ucontext *uc);
 };
 
-/* mov $rt_sigreturn,%rax or %eax; syscall */
 static bool returns_from_signal(struct walk *w, u64 code)
 {
-	static const u8 wide[] = {0x48, 0xc7, 0xc0, 15, 0, 0, 0, 0x0f, 0x05};
-	static const u8 narrow[] = {0xb8, 15, 0, 0, 0, 0x0f, 0x05};
-	u8 now[sizeof(wide)];
+	u8 now[ARCH_SIGRETURN_LEN];
 
-	return sys_pread(w->mem, now, sizeof(now), code) == sizeof(now) &&
-	       (memcmp(now, wide, sizeof(wide)) == 0 || memcmp(now, narrow, sizeof(narrow)) == 0);
+	return sys_pread(w->mem, now, sizeof(now), code) == sizeof(now) && arch_is_sigreturn(now);
 }
 
 static bool is_frame(struct walk *w, u64 at, const u8 *bytes)

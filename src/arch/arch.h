@@ -191,6 +191,8 @@ bool arch_patch_done(const struct arch_patch *p, const struct arch_regs *regs);
  * ------------------------------------------------------------------------------------ */
 
 #define ARCH_JUMP 0xe9 /* the first byte of a jump that is written over a site */
+#define ARCH_CALL 0xe8 /* that of a call, which is as long */
+#define ARCH_UNDEFINED 0x0f, 0x0b /* an instruction that no CPU executes */
 #define ARCH_JUMP_LEN 5
 #define ARCH_STUB_SIZE 64
 
@@ -276,6 +278,28 @@ u64 arch_jump_astray(u64 from, u64 to, u32 breaks);
 /* Every set of bytes behind an instruction of @len bytes, as bits, but the empty one. */
 #define arch_for_each_breaks(breaks, len)                                                          \
 	for (u32 breaks = 1u << (len); breaks < 1u << ARCH_JUMP_LEN; breaks += 1u << (len))
+
+/* --- system calls in code ----------------------------------------------------------------------
+ */
+
+#define ARCH_SYSCALL_LEN 2 /* bytes of the instruction */
+#define ARCH_SYSCALL_TEXT 12
+#define ARCH_SIGRETURN_LEN 9
+
+/* Are the ARCH_SYSCALL_LEN bytes at @code a system call? Any context, as all of these. */
+bool arch_is_syscall(const u8 *code);
+/*
+ * The number of the system call that @text ends with, when it is seen to be loaded there, or -1:
+ * that can't be told, or isn't there. (Whether it is a system call: arch_is_syscall().)
+ */
+int arch_syscall_number(const u8 text[ARCH_SYSCALL_TEXT]);
+/*
+ * Where does the system call end that begins with the instruction of @p: itself, or the load of its
+ * number right before it? 0: there is none. @nr: its number, of a thread with @regs there.
+ */
+u64 arch_syscall_end(const struct arch_patch *p, const struct arch_regs *regs, u64 *nr);
+/* Does @code return from a signal handler, in a form that unwinders know? */
+bool arch_is_sigreturn(const u8 code[ARCH_SIGRETURN_LEN]);
 
 /* --- raw system calls, thread pointer
  * ------------------------------------------------------------------------- */

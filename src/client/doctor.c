@@ -80,9 +80,9 @@ static void check_runtime_dir(struct doctor *d)
 
 static void check_memfd(struct doctor *d)
 {
-	static const u8 ret_insn[] = {0xc3};
+	static const u8 code[] = {ARCH_BREAK}; /* never executed */
 	_cleanup_close_ int fd = osl_shm_create("ebpfrt-doctor", EBPFRT_PAGE_SIZE);
-	_cleanup_close_ int image = osl_image_create("ebpfrt-doctor", ret_insn, sizeof(ret_insn));
+	_cleanup_close_ int image = osl_image_create("ebpfrt-doctor", code, sizeof(code));
 	void *p;
 
 	if (fd < 0 || osl_shm_seal(fd, OSL_SEAL_SIZE)) {

@@ -17,7 +17,7 @@
 #include <signal.h>
 #include <sys/types.h>
 
-#include "arch/x86_64/remote.h"
+#include "arch_remote.h"
 #include "probe/probe.h"
 
 #define THREAD_XSTATE_MAX 16384

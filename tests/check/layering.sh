@@ -6,7 +6,7 @@
 set -u
 cd "${top_srcdir:-.}" || exit 99
 
-echo 1..7
+echo 1..9
 n=0
 result() { # name, offending lines
 	n=$((n + 1))
@@ -62,6 +62,14 @@ result "capstone and libelf only in probe, libdw in probe and where libbpf is: b
 result "the agent has no assembly but entry.S: src/arch/ has" "$(
 	grep -rnE --include='*.[ch]' '(^|[^a-z_])(asm|__asm__)([[:space:]]+(volatile|__volatile__))?[[:space:]]*\(' agent
 )"
+
+result "what instructions look like only src/arch/ says" "$(
+	grep -rnE --include='*.[ch]' '(==|!=|[{,])[[:space:]]*0x[0-9a-f]{2}([^0-9a-zA-Z]|$)' agent src/client src/daemon src/osl src/probe |
+		grep -vE ' 0x7f([^0-9a-f]|$)' # the last character of ASCII
+)"
+
+result "an arch's own headers are its own: others include what each has by one name" "$(includes |
+	grep -v '^src/arch/' | grep -E ' arch/[^ ]*/')"
 
 result "the checker of proofs sees nothing of what finds them" "$(includes |
 	grep -E '^src/core/load/(check_[a-z]+\.[ch]|scalar[a-z_]*\.[ch]|tnum\.[ch]|verify_(btf|ctx|proto)\.[ch]) ' |

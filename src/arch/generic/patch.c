@@ -36,6 +36,30 @@ int arch_syscall_site(const u8 *code, size_t len, u32 *nr, u32 *call_len)
 	return -ENOENT;
 }
 
+bool arch_is_syscall(const u8 *code)
+{
+	(void)code;
+	return false;
+}
+
+int arch_syscall_number(const u8 text[ARCH_SYSCALL_TEXT])
+{
+	(void)text;
+	return -1;
+}
+
+u64 arch_syscall_end(const struct arch_patch *p, const struct arch_regs *regs, u64 *nr)
+{
+	(void)p, (void)regs, (void)nr;
+	return 0;
+}
+
+bool arch_is_sigreturn(const u8 code[ARCH_SIGRETURN_LEN])
+{
+	(void)code;
+	return false;
+}
+
 bool arch_patch_needs_slot(const struct arch_patch *p)
 {
 	(void)p;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* See remote.h. x86-64: orig_rax of -1 says "not in a system call", so that the kernel neither
+/* See arch_remote.h. x86-64: orig_rax of -1 says "not in a system call", so that the kernel neither
  * rewinds nor rewrites anything on the way back to user space. */
 #include <errno.h>
 #include <signal.h>
@@ -7,7 +7,7 @@
 #include <sys/syscall.h>
 
 #include "arch/arch.h"
-#include "remote.h"
+#include "arch_remote.h"
 
 #define CS_64BIT 0x33
 #define FLAGS_CLEAN 0x202 /* interrupts on, the bit that is always 1 */

@@ -11,7 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "arch/x86_64/remote.h"
+#include "arch/x86_64/arch_remote.h"
 
 #define FLAG_AC 0x40000
 

@@ -4,15 +4,52 @@
 # each as if it had come alone, and the stack holds what the kernel would have put there.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
 plan 76
+kinds="unblock suspend"
+hows="plain nodefer full on opens jumps leaps"
+
+# probes on the target's work() and on its return
+attach_work() {
+	attach_start "$target" "$bin/count.bpf.o" --prog on_work=uprobe:sent:work --prog on_work_done=uretprobe:sent:work
+}
+# from here on each call of it is to be a hit
+count_work() {
+	say count
+	before=${answer#work }
+}
+# what: since count_work() each was one; the probes leave
+detach_work() {
+	say count
+	hits=$((${answer#work } - before))
+	is "every call$1 is a hit" "$(map_value counts 0)" "$hits"
+	is "and every return$1" "$(map_value counts 2)" "$hits"
+	attach_stop INT
+}
+# when: handlers see what they saw unprobed
+handlers_see_the_same() {
+	for how in $kinds; do
+		say $how
+		eval "want=\$plain_$how"
+		is "$how: the same$1" "$answer" "$want"
+	done
+	for how in $hows; do
+		say within $how
+		eval "want=\$within_$how"
+		is "in handlers, $how: the same$1" "$answer" "$want"
+	done
+}
+# count how when: of a rush, none interrupts a handler of its own kind
+rush() {
+	say rush $1 $2
+	like "$3a rush, $2: none on top of its own kind" "$answer" "^rush $1 over 0 deepest [1-5]$"
+}
 
 target_program=$bin/sent
 target_start
-for how in unblock suspend; do
+for how in $kinds; do
 	say $how
 	eval "plain_$how=\$answer"
 done
 like "unprobed: all of them, each in the one before" "$plain_unblock" "^unblock 11:1:1[ch]( [0-9]+:[0-9]:[0-9][ch]){4}$|^unblock( [0-9]+:[0-9]:[0-9][ch]){5}$"
-hows="plain nodefer full on opens jumps leaps"
 for how in $hows; do
 	say within $how
 	eval "within_$how=\$answer"
@@ -20,10 +57,8 @@ done
 like "unprobed: what a handler blocks waits for its end" "$within_full" "^within full:( [0-9]+/1f\(\)){6} pending 0 mask 0,"
 like "unprobed: or comes in where it opens its mask" "$within_opens" "^within opens: 11/1\(.* 11/1\(\)\) pending 0 mask 0,"
 like "unprobed: the mask stays when it is left by longjmp()" "$within_leaps" "pending 10 mask 10, "
-for how in plain full; do
-	say rush 2000 $how
-	like "unprobed: a rush, $how: none on top of its own kind" "$answer" "^rush 2000 over 0 deepest [1-5]$"
-done
+rush 2000 plain "unprobed: "
+rush 2000 full "unprobed: "
 say stay
 say go
 stayed=$answer
@@ -32,37 +67,22 @@ say race 500
 like "unprobed: nothing is interrupted within an instruction" "$answer" "^race 500 pushed [0-9]+ wrong 0$"
 say flood 2000
 is "unprobed: two kinds, one in the other" "${answer% *}" "flood 2000 deepest"
-deepest=${answer##* }
 say hold
 is "unprobed: it waits for its thread" "$answer" "held 1 main 0 own 0"
 say let
 is "unprobed: and comes to that" "$answer" "held 0 main 0 own 1"
-attach_start "$target" "$bin/count.bpf.o" --prog on_work=uprobe:sent:work --prog on_work_done=uretprobe:sent:work
-say count
-before=${answer#work }
-for how in unblock suspend; do
-	say $how
-	eval "want=\$plain_$how"
-	is "$how: the same" "$answer" "$want"
-done
+attach_work
+count_work
+handlers_see_the_same ""
 say flood 2000
 is "a flood: the stack is enough" "${answer% *}" "flood 2000 deepest"
 [ "${answer##* }" -le 2 ] && ok "and nothing is nested that blocks itself" || not_ok "and nothing is nested that blocks itself" "$answer"
-for how in $hows; do
-	say within $how
-	eval "want=\$within_$how"
-	is "in handlers, $how: the same" "$answer" "$want"
-done
 say stay
 say go
 is "one that stays: called as often as unprobed" "$answer" "$stayed"
 say hold
 is "what waits for a thread" "$answer" "held 1 main 0 own 0"
-say count
-hits=$((${answer#work } - before))
-is "every call is a hit" "$(map_value counts 0)" "$hits"
-is "and every return" "$(map_value counts 2)" "$hits"
-attach_stop INT
+detach_work ""
 
 # the kernel gets it for that thread again, and not for the process
 say held
@@ -80,35 +100,19 @@ is "every call is a hit then, too" "$(map_value counts 0)" "$calls"
 is "so is one whose first instruction is as short as the break, and its return" "$(map_value counts 2)" "$calls"
 attach_stop INT
 is "detach" "$attach_status" 0
-for how in unblock suspend; do
-	say $how
-	eval "want=\$plain_$how"
-	is "$how: the same afterwards" "$answer" "$want"
-done
-for how in $hows; do
-	say within $how
-	eval "want=\$within_$how"
-	is "in handlers, $how: the same afterwards" "$answer" "$want"
-done
+handlers_see_the_same " afterwards"
 
 # all five, as fast as somebody can
-attach_start "$target" "$bin/count.bpf.o" --prog on_work=uprobe:sent:work --prog on_work_done=uretprobe:sent:work
-say count
-before=${answer#work }
+attach_work
+count_work
 for how in plain full plain; do
-	say rush 3000 $how
-	like "a rush, $how: none on top of its own kind" "$answer" "^rush 3000 over 0 deepest [1-5]$"
+	rush 3000 $how ""
 done
-say count
-hits=$((${answer#work } - before))
-is "every call in a rush is a hit" "$(map_value counts 0)" "$hits"
-is "and every return of it" "$(map_value counts 2)" "$hits"
-attach_stop INT
+detach_work " in a rush"
 
 # one of them alone
-attach_start "$target" "$bin/count.bpf.o" --prog on_work=uprobe:sent:work --prog on_work_done=uretprobe:sent:work
-say count
-before=${answer#work }
+attach_work
+count_work
 for sig in 5 11 7 8 4; do
 	for how in plain full on; do
 		say only $sig 300 $how
@@ -117,14 +121,10 @@ for sig in 5 11 7 8 4; do
 	say only $sig 300 ignored
 	is "a flood of $sig that is ignored" "$answer" "only $sig 300 over 0 deepest 0"
 done
-say count
-hits=$((${answer#work } - before))
-is "every call in a flood is a hit" "$(map_value counts 0)" "$hits"
-is "and every return of it" "$(map_value counts 2)" "$hits"
-attach_stop INT
+detach_work " in a flood"
 
 # a handler under way: it returns to what was there when it was called
-attach_start "$target" "$bin/count.bpf.o" --prog on_work=uprobe:sent:work --prog on_work_done=uretprobe:sent:work
+attach_work
 say stay
 is "a handler stays" "$answer" stays
 attach_stop INT
@@ -135,7 +135,7 @@ is "it returns, and is called again" "$answer" "$stayed"
 # the other way round, and what it blocked is not blocked behind it
 say stay
 is "a handler stays that began before" "$answer" stays
-attach_start "$target" "$bin/count.bpf.o" --prog on_work=uprobe:sent:work --prog on_work_done=uretprobe:sent:work
+attach_work
 say go
 is "it returns, and is called again" "$answer" "$stayed"
 say stay

@@ -9,7 +9,8 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "btf/btf_priv.h"
+#include "base/io.h"
+#include "btf/btf.h"
 #include "cli/btfdiff.h"
 #include "cli/btfdump.h"
 #include "cli/btfmerge.h"
@@ -203,7 +204,7 @@ static int write_file(const char *path, const void *data, size_t len)
 	fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
 	if (fd < 0)
 		return out_error("cannot write %s: %s", path, strerror(errno));
-	err = btf_write_all(fd, data, len);
+	err = write_full(fd, data, len, IO_HERE);
 	if (!err && rename(temporary, path))
 		err = -errno;
 	if (!err)

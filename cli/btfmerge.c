@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "btf/btf_priv.h"
+#include "btf/btf.h"
 #include "btf/shape.h"
 #include "cli/out.h"
 
@@ -58,14 +58,11 @@ static int tell_clashes(const struct btfmerge_part *parts, u32 n)
 static int join(const struct btfmerge_part *parts, u32 n, struct btf **out)
 {
 	_cleanup_btf_ struct btf *all = btf__new_empty();
-	_cleanup_close_ int fd = -1;
 	int err = all ? 0 : -ENOMEM;
 
 	for (u32 i = 0; err >= 0 && i < n; i++)
 		err = btf__add_btf(all, parts[i].btf);
-	if (err >= 0)
-		err = btf_dedup_apart(all, &fd);
-	return err < 0 ? err : btf_read_made(fd, out, NULL, NULL);
+	return err < 0 ? err : btf_deduplicate(all, out);
 }
 
 int btfmerge(const struct btfmerge_part *parts, u32 n, struct btf **out)

@@ -18,6 +18,7 @@
 #include <sys/wait.h>
 
 #include "base/cleanup.h"
+#include "base/io.h"
 #include "cli/object.h"
 #include "cli/out.h"
 
@@ -180,9 +181,9 @@ static int run_child(const char *file, struct description *d, bool *slow)
 		return out_error("cannot fork to look at %s: %s", file, strerror(errno)), -EAGAIN;
 	if (got < sizeof(*d))
 		kill(pid, SIGKILL);
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
-	*slow = WIFSIGNALED(status) && (WTERMSIG(status) == SIGKILL || WTERMSIG(status) == SIGXCPU);
+	status = wait_child(pid);
+	*slow = status >= 0 && WIFSIGNALED(status) &&
+		(WTERMSIG(status) == SIGKILL || WTERMSIG(status) == SIGXCPU);
 	return got == sizeof(*d) ? 0 : -ENOEXEC;
 }
 

@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/io.h"
 #include "cli/commands.h"
 #include "cli/out.h"
 #include "cli/session.h"
@@ -93,12 +94,10 @@ static int release(struct launch *c)
 static int status_of(pid_t pid)
 {
 	struct rlimit none = {0, 0};
-	int status;
+	int status = wait_child(pid);
 
-	while (waitpid(pid, &status, 0) < 0) {
-		if (errno != EINTR)
-			return STATUS_FAILED;
-	}
+	if (status < 0)
+		return STATUS_FAILED;
 	if (!WIFSIGNALED(status))
 		return WEXITSTATUS(status);
 	/* the dump is the command's, not ours; its parent should see what its parent would see */
@@ -147,7 +146,7 @@ int launch_in_session(struct session *s, char **argv, const char *path, char **e
 	s->child_fd = (int)syscall(SYS_pidfd_open, child.pid, 0);
 	err = release(&child);
 	if (err) {
-		waitpid(child.pid, NULL, 0);
+		wait_child(child.pid);
 		return refused(argv[0], err);
 	}
 	if (common.verbose)

@@ -16,7 +16,8 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "btf/btf_priv.h"
+#include "base/io.h"
+#include "btf/btf.h"
 #include "cli/out.h"
 #include "surface/surface.h"
 
@@ -174,7 +175,7 @@ static int types_file(struct btf *types, char path[64])
 	data = err < 0 ? NULL : btf__raw_data(all, &len);
 	if (!data)
 		return -ENOMEM;
-	err = btf_write_all(fd, data, len);
+	err = write_full(fd, data, len, IO_HERE);
 	snprintf(path, 64, "/proc/self/fd/%d", fd);
 	return err ? err : TAKE_FD(fd);
 }
@@ -194,7 +195,7 @@ static int run(const char *object, const char *types, struct relocs *r)
 		return -errno;
 	if (!pid)
 		in_child(object, types, r);
-	status = btf_wait_for(pid);
+	status = wait_child(pid);
 	if (status < 0)
 		return status;
 	return WIFEXITED(status) && !WEXITSTATUS(status) ? 0 : -EBADMSG;

@@ -14,6 +14,14 @@
 
 struct btf;
 
+static inline void btf_cleanup(struct btf **btf)
+{
+	extern void btf__free(struct btf * btf);
+
+	btf__free(*btf);
+}
+#define _cleanup_btf_ __attribute__((cleanup(btf_cleanup)))
+
 /* The built-in kernel types. Owned by the caller (btf__free). 0 or -errno. */
 int btf_builtin(struct btf **out);
 
@@ -23,6 +31,12 @@ int btf_builtin(struct btf **out);
  * a sentence in @why.
  */
 int btf_read_file(const char *path, struct btf **out, char *why, size_t why_size);
+
+/*
+ * The types of @btf, each once: made in a process of its own, as it may be a stranger's. Owned by
+ * the caller (btf__free). 0 or -errno.
+ */
+int btf_deduplicate(struct btf *btf, struct btf **out);
 
 #define BTF_WHY_MAX 512
 

@@ -8,23 +8,12 @@
 #include "btf/btf.h"
 #include "btf/dwarf.h"
 
-static inline void btf_cleanup(struct btf **btf)
-{
-	extern void btf__free(struct btf * btf);
-
-	btf__free(*btf);
-}
-#define _cleanup_btf_ __attribute__((cleanup(btf_cleanup)))
-
 /* read.c: the types in an open file, or in memory, every blob of them. 0; -ENOENT: none. */
 int btf_read_fd(int fd, struct btf **out);
 int btf_read_memory(const void *data, size_t len, struct btf **out);
 /* A memfd of ours, mapped and read. */
 int btf_read_made(int fd, struct btf **out,
 		  void (*keep)(const void *data, size_t len, void *cookie), void *cookie);
-int btf_write_all(int fd, const void *data, size_t len);
-/* The status that a child ended with, or -errno. */
-int btf_wait_for(pid_t pid);
 
 /*
  * unlinked.c: sizes and places that the types @data of the object file @elf don't have yet. @data
@@ -36,8 +25,6 @@ void btf_complete(Elf *elf, void *data, size_t len);
 
 /* make.c: btf_from_dwarf() in a child; *fd is a memfd with raw BTF. */
 int btf_make(const char *path, const struct dwarf_opts *opts, int *fd, char *why, size_t why_size);
-/* The same of @btf, deduplicated. */
-int btf_dedup_apart(struct btf *btf, int *fd);
 
 /*
  * cache.c: conversions that were made before, by the build-id of @binary. Nobody misses what isn't

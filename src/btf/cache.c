@@ -21,6 +21,7 @@
 
 #include "base/cleanup.h"
 #include "base/hash.h"
+#include "base/io.h"
 #include "base/macros.h"
 #include "btf/btf_priv.h"
 
@@ -152,8 +153,8 @@ static int write_file(int fd, const void *data, size_t len)
 	int err;
 
 	memcpy(head.magic, magic, sizeof(magic));
-	err = btf_write_all(fd, &head, sizeof(head));
-	return err ? err : btf_write_all(fd, data, len);
+	err = write_full(fd, &head, sizeof(head), IO_HERE);
+	return err ? err : write_full(fd, data, len, IO_HERE);
 }
 
 void btf_cache_put(const char *binary, const void *data, size_t len)

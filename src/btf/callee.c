@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/io.h"
 #include "btf/btf_priv.h"
 
 #define TEXT_MAX 256u
@@ -318,7 +319,7 @@ int btf_callee_types(struct btf *const *types, struct ebpf_callee *callees, u32 
 	}
 	raw = err ? NULL : btf__raw_data(out, &size);
 	*fd = raw ? memfd_create("ebpfrt-callees", MFD_CLOEXEC) : -1;
-	err = err ? err : *fd < 0 ? -errno : btf_write_all(*fd, raw, size);
+	err = err ? err : *fd < 0 ? -errno : write_full(*fd, raw, size, IO_HERE);
 	if (err)
 		snprintf(why, why_size, "the types of the functions could not be written: %s",
 			 strerror(-err));

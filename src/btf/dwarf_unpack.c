@@ -21,6 +21,7 @@
 #include <zlib.h>
 
 #include "base/cleanup.h"
+#include "base/io.h"
 #include "base/macros.h"
 #include "btf/btf_priv.h"
 #include "btf/dwarf_conv.h"
@@ -61,34 +62,14 @@ static void free_unpack(struct unpack *u)
 		close(u->out);
 }
 
-static bool read_all(const struct unpack *u, void *to, u64 len, u64 at)
+static bool read_in(const struct unpack *u, void *to, u64 len, u64 at)
 {
-	if (at > u->in_size || len > u->in_size - at)
-		return false;
-	for (u8 *p = to; len;) {
-		ssize_t n = pread(u->in, p, len, (off_t)at);
-
-		if (n <= 0)
-			return false;
-		p += n;
-		at += (u64)n;
-		len -= (u64)n;
-	}
-	return true;
+	return at <= u->in_size && len <= u->in_size - at && !read_full(u->in, to, len, at);
 }
 
-static bool write_all(const struct unpack *u, const void *from, u64 len, u64 at)
+static bool write_out(const struct unpack *u, const void *from, u64 len, u64 at)
 {
-	for (const u8 *p = from; len;) {
-		ssize_t n = pwrite(u->out, p, len, (off_t)at);
-
-		if (n <= 0)
-			return false;
-		p += n;
-		at += (u64)n;
-		len -= (u64)n;
-	}
-	return true;
+	return !write_full(u->out, from, len, at);
 }
 
 /* --- what is in the file ---------------------------------------------------------------------- */
@@ -110,7 +91,7 @@ static bool read_names(struct unpack *u)
 		return false;
 	u->names_len = names->sh_size;
 	u->names = calloc(1, u->names_len + 1);
-	return u->names && read_all(u, u->names, u->names_len, names->sh_offset);
+	return u->names && read_in(u, u->names, u->names_len, names->sh_offset);
 }
 
 static bool read_headers(struct unpack *u)
@@ -120,10 +101,10 @@ static bool read_headers(struct unpack *u)
 	if (fstat(u->in, &st) || !S_ISREG(st.st_mode))
 		return false;
 	u->in_size = (u64)st.st_size;
-	if (!read_all(u, &u->eh, sizeof(u->eh), 0) || !is_readable(&u->eh))
+	if (!read_in(u, &u->eh, sizeof(u->eh), 0) || !is_readable(&u->eh))
 		return false;
 	u->sh = calloc(u->eh.e_shnum, sizeof(*u->sh));
-	return u->sh && read_all(u, u->sh, u->eh.e_shnum * sizeof(*u->sh), u->eh.e_shoff) &&
+	return u->sh && read_in(u, u->sh, u->eh.e_shnum * sizeof(*u->sh), u->eh.e_shoff) &&
 	       read_names(u);
 }
 
@@ -153,7 +134,7 @@ static bool measure(struct unpack *u, u64 *all, u64 *kept)
 		if (!is_packed(&u->sh[i]))
 			continue;
 		if (u->sh[i].sh_size < sizeof(ch) ||
-		    !read_all(u, &ch, sizeof(ch), u->sh[i].sh_offset) ||
+		    !read_in(u, &ch, sizeof(ch), u->sh[i].sh_offset) ||
 		    ch.ch_type != ELFCOMPRESS_ZLIB || ch.ch_size > UNPACKED_MAX)
 			return false;
 		*all += ch.ch_size;
@@ -173,7 +154,7 @@ static bool copy_range(struct unpack *u, u64 at, u64 len)
 	while (len) {
 		u64 n = MIN(len, (u64)CHUNK);
 
-		if (!read_all(u, u->from, n, at) || !write_all(u, u->from, n, at))
+		if (!read_in(u, u->from, n, at) || !write_out(u, u->from, n, at))
 			return false;
 		at += n;
 		len -= n;
@@ -192,7 +173,7 @@ static int inflate_some(struct unpack *u, z_stream *z, u64 *at, u64 end)
 		u64 n = MIN(end - *at, (u64)CHUNK);
 
 		if (!z->avail_in) {
-			if (!n || !read_all(u, u->from, n, *at))
+			if (!n || !read_in(u, u->from, n, *at))
 				return -EBADMSG;
 			z->next_in = u->from;
 			z->avail_in = (uInt)n;
@@ -215,7 +196,7 @@ static bool inflate_section(struct unpack *u, const Elf64_Shdr *sh, z_stream *z,
 
 		more = inflate_some(u, z, &at, end);
 		n = CHUNK - z->avail_out;
-		if (more < 0 || n > size - done || !write_all(u, u->to, n, u->end + done))
+		if (more < 0 || n > size - done || !write_out(u, u->to, n, u->end + done))
 			return false;
 		done += n;
 	}
@@ -228,7 +209,7 @@ static bool unpack_section(struct unpack *u, Elf64_Shdr *sh)
 	Elf64_Chdr ch;
 	bool ok;
 
-	if (!read_all(u, &ch, sizeof(ch), sh->sh_offset) || inflateInit(&z) != Z_OK)
+	if (!read_in(u, &ch, sizeof(ch), sh->sh_offset) || inflateInit(&z) != Z_OK)
 		return false;
 	u->end = ALIGN_UP(u->end, 16);
 	ok = inflate_section(u, sh, &z, ch.ch_size);
@@ -263,8 +244,8 @@ static bool copy_all(struct unpack *u)
 	if (!copy_range(u, u->eh.e_phoff, (u64)u->eh.e_phnum * sizeof(Elf64_Phdr)))
 		return false;
 	u->eh.e_shoff = ALIGN_UP(u->end, 16);
-	return write_all(u, u->sh, u->eh.e_shnum * sizeof(*u->sh), u->eh.e_shoff) &&
-	       write_all(u, &u->eh, sizeof(u->eh), 0);
+	return write_out(u, u->sh, u->eh.e_shnum * sizeof(*u->sh), u->eh.e_shoff) &&
+	       write_out(u, &u->eh, sizeof(u->eh), 0);
 }
 
 /* A limit to the size of files is no reason to die of. */

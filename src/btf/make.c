@@ -22,6 +22,7 @@
 #include <bpf/btf.h>
 
 #include "base/cleanup.h"
+#include "base/io.h"
 #include "base/macros.h"
 #include "btf/btf_priv.h"
 #include "btf/dwarf_conv.h"
@@ -75,20 +76,9 @@ static void do_job(struct job *job, int fd, struct answer *answer)
 	answer->err = job->run(job, &btf, answer);
 	if (!answer->err) {
 		data = btf__raw_data(btf, &len);
-		answer->err = data ? btf_write_all(fd, data, len) : -ENOMEM;
+		answer->err = data ? write_full(fd, data, len, IO_HERE) : -ENOMEM;
 	}
 	_exit(0);
-}
-
-int btf_wait_for(pid_t pid)
-{
-	int status;
-
-	while (waitpid(pid, &status, 0) < 0) {
-		if (errno != EINTR)
-			return -errno;
-	}
-	return status;
 }
 
 static int explain(const char *path, int status, const struct answer *answer, char *why,
@@ -128,7 +118,7 @@ static int in_child(struct job *job, int fd, struct answer *answer, char *why, s
 		set_limits(parent);
 		do_job(job, fd, answer);
 	}
-	status = btf_wait_for(pid);
+	status = wait_child(pid);
 	if (status < 0)
 		return status;
 	return explain(job->path, status, answer, why, why_size);
@@ -175,10 +165,12 @@ int btf_make(const char *path, const struct dwarf_opts *opts, int *fd, char *why
 	return make(&job, fd, why, why_size);
 }
 
-int btf_dedup_apart(struct btf *btf, int *fd)
+int btf_deduplicate(struct btf *btf, struct btf **out)
 {
 	struct job job = {.path = "", .run = run_dedup, .btf = btf};
+	_cleanup_close_ int fd = -1;
 	char why[BTF_WHY_MAX];
+	int err = make(&job, &fd, why, sizeof(why));
 
-	return make(&job, fd, why, sizeof(why));
+	return err ? err : btf_read_made(fd, out, NULL, NULL);
 }

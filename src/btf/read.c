@@ -110,10 +110,9 @@ int btf_read_made(int fd, struct btf **out,
 /* In place of *btf, when that works out; what is there twice does no harm. */
 static void dedup(struct btf **btf)
 {
-	_cleanup_close_ int fd = -1;
 	struct btf *less;
 
-	if (btf_dedup_apart(*btf, &fd) || btf_read_made(fd, &less, NULL, NULL))
+	if (btf_deduplicate(*btf, &less))
 		return;
 	btf__free(*btf);
 	*btf = less;
@@ -239,21 +238,4 @@ int btf_read_file(const char *path, struct btf **out, char *why, size_t why_size
 		snprintf(why, why_size,
 			 "%s: its BTF is damaged; make it again with `ebpfrt btf gen`", path);
 	return err;
-}
-
-int btf_write_all(int fd, const void *data, size_t len)
-{
-	const char *p = data;
-
-	while (len) {
-		ssize_t n = write(fd, p, len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		p += n;
-		len -= (size_t)n;
-	}
-	return 0;
 }

@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/io.h"
 #include "base/macros.h"
 #include "btf/btf_priv.h"
 #include "btf/builtin.h"
@@ -67,7 +68,7 @@ static int to_memfd(const struct btf *btf, int *fd, char *fd_path)
 	data = btf__raw_data(btf, &len);
 	if (!data)
 		return -ENOMEM;
-	err = btf_write_all(m, data, len);
+	err = write_full(m, data, len, IO_HERE);
 	if (err)
 		return err;
 	snprintf(fd_path, 64, "/proc/self/fd/%d", m);

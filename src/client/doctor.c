@@ -18,6 +18,7 @@
 #include <sys/wait.h>
 
 #include "base/cleanup.h"
+#include "base/io.h"
 #include "probe/probe.h"
 
 struct doctor {
@@ -128,7 +129,7 @@ static void check_ptrace(struct doctor *d)
 	}
 	err = trace_child(pid);
 	kill(pid, SIGKILL);
-	waitpid(pid, NULL, 0);
+	wait_child(pid);
 	if (err)
 		say(d, EBPFRT_WARN, "ptrace",
 		    "start programs with `ebpfrt run`, or allow ptrace (containers: --cap-add "

@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/io.h"
 #include "osl/osl.h"
 
 #define NS_PER_S 1000000000ull
@@ -217,12 +218,9 @@ int loop_child_watch(struct loop *l, struct loop_child *c, pid_t pid)
 
 void loop_child_kill(struct loop *l, struct loop_child *c)
 {
-	int status;
-
 	if (!c->pid)
 		return;
 	kill(c->pid, SIGKILL);
-	while (waitpid(c->pid, &status, 0) < 0 && errno == EINTR)
-		;
+	wait_child(c->pid);
 	child_forget(l, c);
 }

@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/io.h"
 #include "daemon/daemon.h"
 
 #define CPU_LIMIT_S 10
@@ -52,21 +53,6 @@ struct worker {
 };
 
 /* --- in the worker --------------------------------------------------------------------------- */
-
-static bool write_all(int fd, const void *data, size_t len)
-{
-	const u8 *p = data;
-
-	while (len) {
-		ssize_t n = write(fd, p, len);
-
-		if (n <= 0)
-			return false;
-		p += n;
-		len -= (size_t)n;
-	}
-	return true;
-}
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 static bool only_compute(void)
@@ -160,10 +146,9 @@ static void __attribute__((noreturn)) worker_main(struct worker *w)
 	r.image_size = r.err ? 0 : load->image_size;
 	memcpy(r.used_maps, load->used_maps, sizeof(r.used_maps));
 	r.done = 1;
-	_exit(write_all(w->fd, &r, sizeof(r)) && write_all(w->fd, load->log->buf, r.log_len) &&
-			      write_all(w->fd, load->image, r.image_size)
-		      ? 0
-		      : 1);
+	_exit(write_full(w->fd, &r, sizeof(r), IO_HERE) ||
+	      write_full(w->fd, load->log->buf, r.log_len, IO_HERE) ||
+	      write_full(w->fd, load->image, r.image_size, IO_HERE));
 }
 
 /* --- in the daemon --------------------------------------------------------------------------- */

@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 
 #include "base/cleanup.h"
+#include "base/io.h"
 
 #define SEGMENTS_MAX 4096
 
@@ -258,18 +259,9 @@ u64 probe_elf_offset_to_addr(struct probe_elf *elf, u64 offset)
 
 int probe_elf_pread(const struct probe_elf *elf, u64 offset, void *buf, size_t len)
 {
-	size_t done = 0;
-
 	if (offset > elf->file_size || len > elf->file_size - offset)
 		return -ENODATA;
-	while (done < len) {
-		ssize_t n = pread(elf->fd, (char *)buf + done, len - done, (off_t)(offset + done));
-
-		if (n <= 0)
-			return n ? -errno : -ENODATA;
-		done += (size_t)n;
-	}
-	return 0;
+	return read_full(elf->fd, buf, len, offset);
 }
 
 Elf_Scn *probe_elf_section(const struct probe_elf *elf, const char *name, GElf_Shdr *shdr)

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/io.h"
 #include "proto/frame.h"
 
 #define TEXT_MAX 4096u
@@ -117,20 +118,12 @@ static int header_check(const struct msg *m, size_t n, const struct received *fd
 static int read_payload(int fd, u8 *out, size_t len)
 {
 	const int want = OSL_SEAL_SIZE | OSL_SEAL_WRITE;
-	int seals = osl_shm_seals(fd);
+	int seals = osl_shm_seals(fd), r;
 
 	if (seals < 0 || (seals & want) != want || osl_shm_size(fd) < (s64)len)
 		return -EPROTO;
-	for (size_t done = 0; done < len;) {
-		ssize_t n = pread(fd, out + done, len - done, (off_t)done);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n ? -errno : -EPROTO;
-		done += (size_t)n;
-	}
-	return 0;
+	r = read_full(fd, out, len, 0);
+	return r == -ENODATA ? -EPROTO : r;
 }
 
 /* body, then the text, each followed by a NUL that nobody sent */

@@ -21,6 +21,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/io.h"
 #include "surface/internal.h"
 #include "surface/typed.h"
 
@@ -108,23 +109,6 @@ static int start(const char *section, int out, pid_t *pid)
 	return -err;
 }
 
-static int read_whole(int fd, void *to, size_t len)
-{
-	char *p = to;
-
-	while (len) {
-		ssize_t n = read(fd, p, len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return -ENOENT;
-		p += n;
-		len -= (size_t)n;
-	}
-	return 0;
-}
-
 static int take_types(int fd, struct place *p)
 {
 	union bpf_attr attr = {.btf_size = p->at.size};
@@ -135,7 +119,7 @@ static int take_types(int fd, struct place *p)
 	    !memchr(p->at.path, 0, sizeof(p->at.path)))
 		return -EINVAL;
 	types = malloc(p->at.size);
-	err = types ? read_whole(fd, types, p->at.size) : -ENOMEM;
+	err = types ? read_full(fd, types, p->at.size, IO_HERE) : -ENOMEM;
 	if (err)
 		return err;
 	attr.btf = (u64)(uintptr_t)types;
@@ -154,13 +138,12 @@ static int ask(const char *section, struct place *p)
 	err = start(section, pipefd[1], &pid);
 	close(pipefd[1]);
 	if (!err)
-		err = read_whole(pipefd[0], &p->at, sizeof(p->at));
+		err = read_full(pipefd[0], &p->at, sizeof(p->at), IO_HERE) ? -ENOENT : 0;
 	if (!err)
 		err = take_types(pipefd[0], p);
 	close(pipefd[0]);
 	if (pid > 0)
-		while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-			;
+		wait_child(pid);
 	return err;
 }
 

@@ -6,7 +6,7 @@
 set -u
 cd "${top_srcdir:-.}" || exit 99
 
-echo 1..9
+echo 1..10
 n=0
 result() { # name, offending lines
 	n=$((n + 1))
@@ -70,6 +70,12 @@ result "what instructions look like only src/arch/ says" "$(
 
 result "an arch's own headers are its own: others include what each has by one name" "$(includes |
 	grep -v '^src/arch/' | grep -E ' arch/[^ ]*/')"
+
+result "what the files of a folder share among themselves stays there" "$(includes | while read -r file inc; do
+	case $inc in
+	*/*_priv.h | */*_impl.h) [ "src/${inc%/*}" = "${file%/*}" ] || echo "$file includes $inc" ;;
+	esac
+done)"
 
 result "the checker of proofs sees nothing of what finds them" "$(includes |
 	grep -E '^src/core/load/(check_[a-z]+\.[ch]|scalar[a-z_]*\.[ch]|tnum\.[ch]|verify_(btf|ctx|proto)\.[ch]) ' |

@@ -15,6 +15,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/io.h"
 #include "btf/btf_priv.h"
 #include "btf/dwarf_attr.h"
 #include "btf/dwo.h"
@@ -510,7 +511,7 @@ static void take_apart(const struct bytes *elf)
 	char path[64];
 	u32 units = 0;
 
-	FUZZ_CHECK(fd >= 0 && !btf_write_all(fd, elf->p, elf->n));
+	FUZZ_CHECK(fd >= 0 && !write_full(fd, elf->p, elf->n, IO_HERE));
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	dwo_read(path, walk, &units);
 	FUZZ_CHECK(units <= FUZZ_MAX * 64);
@@ -524,7 +525,7 @@ static void convert(const struct bytes *elf)
 	struct dwarf_opts opts = {0};
 	struct btf *btf = NULL;
 
-	FUZZ_CHECK(fd >= 0 && !btf_write_all(fd, elf->p, elf->n));
+	FUZZ_CHECK(fd >= 0 && !write_full(fd, elf->p, elf->n, IO_HERE));
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	if (!btf_from_dwarf(path, &opts, &btf, why, sizeof(why)))
 		use(btf);

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/io.h"
 #include "osl/osl.h"
 #include "osl/osl_trap.h"
 
@@ -84,20 +85,6 @@ int osl_shm_seals(int fd)
 	return seals;
 }
 
-static int write_all(int fd, const char *data, u64 len)
-{
-	for (u64 done = 0; done < len;) {
-		ssize_t n = pwrite(fd, data + done, len - done, (off_t)done);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n ? -errno : -EIO;
-		done += (u64)n;
-	}
-	return 0;
-}
-
 int osl_image_create(const char *name, const void *data, u64 len)
 {
 	_cleanup_close_ int fd = osl_shm_create(name, len);
@@ -105,7 +92,7 @@ int osl_image_create(const char *name, const void *data, u64 len)
 
 	if (fd < 0)
 		return fd;
-	r = write_all(fd, data, len);
+	r = write_full(fd, data, len, 0);
 	if (!r)
 		r = osl_shm_seal(fd, OSL_SEAL_SIZE | OSL_SEAL_WRITE);
 	return r ? r : TAKE_FD(fd);

@@ -97,7 +97,7 @@ static int parse_options(int argc, char **argv, struct options *o)
 					      {"version", no_argument, NULL, 'V'},
 					      {0}};
 	const char *env = getenv("EBPFRT_IDLE"), *probe = getenv("EBPFRT_PROBE"),
-		   *debugger = getenv("EBPFRT_DEBUGGER");
+		   *debugger = getenv("EBPFRT_DEBUGGER"), *returns = getenv("EBPFRT_RETURNS");
 	int c;
 
 	if (env && *env && !parse_seconds(env, &o->idle_s))
@@ -106,6 +106,8 @@ static int parse_options(int argc, char **argv, struct options *o)
 		return 1 + bad_usage("EBPFRT_PROBE is neither trap, jump nor auto:", probe);
 	if (debugger && *debugger && strcmp(debugger, "keep") && strcmp(debugger, "sleep"))
 		return 1 + bad_usage("EBPFRT_DEBUGGER is neither sleep nor keep:", debugger);
+	if (returns && *returns && strcmp(returns, "sites"))
+		return 1 + bad_usage("EBPFRT_RETURNS is not sites:", returns);
 	o->keep_probes = debugger && !strcmp(debugger, "keep");
 	while ((c = getopt_long(argc, argv, "f", longs, NULL)) != -1) {
 		switch (c) {
@@ -472,11 +474,20 @@ static int watch_signals(struct daemon *d)
 	return loop_add(&d->loop, &d->signals, fd, EPOLLIN);
 }
 
-/* The parent exits once the sockets accept, which is what its own parent waits for. */
+static void close_standard(int from, int to)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	for (int fd = from; null >= 0 && fd <= to; fd++)
+		dup2(null, fd);
+	if (null > to)
+		close(null);
+}
+
+/* The parent exits once the sockets accept. Who started us hears why we can't until we can. */
 static int to_background(void)
 {
 	pid_t pid = fork();
-	int null;
 
 	if (pid < 0)
 		return -errno;
@@ -485,24 +496,17 @@ static int to_background(void)
 	setsid();
 	if (chdir("/"))
 		return -errno;
-	null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	for (int fd = 0; null >= 0 && fd < 3; fd++)
-		dup2(null, fd);
-	if (null > 2)
-		close(null);
-	log_take_stderr();
+	close_standard(0, 1);
 	write_pid();
 	return 0;
 }
 
-static void raise_limits(struct daemon *d)
+static void count_what_fits(struct daemon *d)
 {
 	struct rlimit rl;
 	long pages = sysconf(_SC_PHYS_PAGES);
 
 	if (!getrlimit(RLIMIT_NOFILE, &rl)) {
-		rl.rlim_cur = rl.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &rl);
 		d->table.objs_max = MIN(rl.rlim_cur / 2, (rlim_t)1 << 20);
 		d->clients_max = MIN(rl.rlim_cur / 4, (rlim_t)DAEMON_CLIENTS);
 		d->greeters_max = MIN(rl.rlim_cur / 8, (rlim_t)GREETERS_MAX);
@@ -565,7 +569,7 @@ static int bring_up(struct daemon *d)
 {
 	int err = watch_signals(d);
 
-	raise_limits(d);
+	count_what_fits(d);
 	exchange_agent_file(d); /* who needs it says when it isn't there */
 	if (!err)
 		err = handles_start(d);
@@ -600,10 +604,24 @@ static void tell_ready(int fd)
 	close(fd);
 }
 
+static const char *remedy(int err)
+{
+	switch (err) {
+	case -EMFILE:
+		return "; raise the limit of open files (ulimit -n)";
+	case -EFBIG:
+		return "; raise the limit of the size of files (ulimit -f), which memory has, too";
+	case -ENOMEM:
+		return "; raise the limit of memory (ulimit -v)";
+	default:
+		return "";
+	}
+}
+
 static int fail(const char *what, int err)
 {
-	fprintf(stderr, "ebpfrtd: %s: %s\n", what, strerror(-err));
-	log_line("%s: %s", what, strerror(-err));
+	fprintf(stderr, "ebpfrtd: %s: %s%s\n", what, strerror(-err), remedy(err));
+	log_line("%s: %s%s", what, strerror(-err), remedy(err));
 	return 1;
 }
 
@@ -649,7 +667,11 @@ static int serve(struct daemon *d, const struct options *o)
 	if (!err)
 		err = bring_up(d);
 	if (err)
-		return fail("cannot start", err);
+		return fail("it cannot set itself up", err);
+	if (!o->foreground) {
+		close_standard(2, 2);
+		log_take_stderr();
+	}
 	if (o->private_fd >= 0) {
 		d->private = true;
 		client_accept(d, o->private_fd);
@@ -662,6 +684,24 @@ static int serve(struct daemon *d, const struct options *o)
 	loop_run(&d->loop);
 	shut_down(d);
 	return 0;
+}
+
+/*
+ * Limits are those of whoever happened to start us, and we serve others, too: as far up as we may.
+ * What is over the limit of a file's size, which memory has as well, is an error then, no death.
+ */
+static void raise_limits(void)
+{
+	static const int ours[] = {RLIMIT_NOFILE, RLIMIT_FSIZE, RLIMIT_AS, RLIMIT_DATA, RLIMIT_CPU};
+	struct rlimit rl;
+
+	signal(SIGXFSZ, SIG_IGN);
+	for (u32 i = 0; i < ARRAY_SIZE(ours); i++) {
+		if (getrlimit(ours[i], &rl))
+			continue;
+		rl.rlim_cur = rl.rlim_max;
+		setrlimit(ours[i], &rl);
+	}
 }
 
 int main(int argc, char **argv)
@@ -679,6 +719,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "ebpfrtd: %s\n", why);
 		return 1;
 	}
+	raise_limits();
 	init_lists(d);
 	open_log(d, &o);
 	d->idle_ns = (u64)(o.idle_s * 1000) * NS_PER_MS;

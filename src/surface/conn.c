@@ -224,7 +224,10 @@ static int hello(void)
 		err = reply.hdr.err;
 	if (!err)
 		err = conn_setup(&reply);
-	if (err)
+	if (err && !reply.text && hung_up(conn.fd))
+		surface_say("the daemon hung up at the greeting: it has ended, or has no room for "
+			    "another client; see daemon.log in the runtime directory");
+	else if (err)
 		surface_say("%s", reply.text
 					  ? reply.text
 					  : "the daemon answered the greeting with nonsense; stop "

@@ -6,10 +6,12 @@
  * wait for the lock and then find it. The daemon must look like nobody's child here: no SIGCHLD, no
  * pid that the program's own wait() could return, none of the program's descriptors, signal
  * dispositions or preloads. So it is cloned twice without an exit signal, and the child makes only
- * system calls until it is exec'ed.
+ * system calls until it is exec'ed. Its standard error is a pipe to us until it can serve: what it
+ * says there is why it can't.
  */
 #include <limits.h>
 #include <linux/close_range.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +26,8 @@
 
 #define START_TIMEOUT_MS 10000 /* a busy machine may take that long */
 #define START_POLL_MS 4
+#define START_WORDS_MS 500  /* until it has closed its standard error; usually a few */
+#define START_QUIET_MS 3000 /* one that ends without a word leaves the place to another */
 
 extern char **environ;
 
@@ -131,7 +135,7 @@ struct spawn {
 	const char *path;
 	char *const *argv;
 	char **envp;
-	int null, log, status;
+	int null, words, status;
 };
 
 static bool env_is(const char *entry, const char *name)
@@ -183,20 +187,25 @@ static void default_signals(void)
 	sys_call4(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, 8);
 }
 
-/* Descriptors 0 to 2 as given, 3 the status pipe, nothing else. */
-static void child_fds(const struct spawn *s)
+/* Descriptors 0 to 2 as given, 3 the status pipe, nothing else. 0 or -errno. */
+static long child_fds(const struct spawn *s)
 {
-	int null = sys_fcntl(s->null, F_DUPFD, 10), log = sys_fcntl(s->log, F_DUPFD, 10);
-	int status = sys_fcntl(s->status, F_DUPFD, 10);
+	int null = sys_fcntl(s->null, F_DUPFD, 4), words = sys_fcntl(s->words, F_DUPFD, 4);
+	int status = sys_fcntl(s->status, F_DUPFD, 4);
 
+	if (null < 0 || words < 0 || status < 0) {
+		sys_call3(SYS_dup3, s->status, 3, O_CLOEXEC);
+		return -EMFILE;
+	}
 	sys_call3(SYS_dup3, null, 0, 0);
-	sys_call3(SYS_dup3, log, 1, 0);
-	sys_call3(SYS_dup3, log, 2, 0);
+	sys_call3(SYS_dup3, null, 1, 0);
+	sys_call3(SYS_dup3, words, 2, 0);
 	sys_call3(SYS_dup3, status, 3, O_CLOEXEC);
 	if (sys_call3(SYS_close_range, 4, ~0U, 0) == 0)
-		return;
+		return 0;
 	for (int fd = 4; fd < 4096; fd++)
 		sys_close(fd);
+	return 0;
 }
 
 /* Only system calls from here on: other threads' locks are frozen as they were. */
@@ -209,12 +218,24 @@ static void __attribute__((noreturn)) child_main(const struct spawn *s)
 	if (r != 0)
 		for (;;)
 			sys_call1(SYS_exit_group, r < 0);
-	child_fds(s);
+	r = child_fds(s);
 	default_signals();
-	r = sys_call3(SYS_execve, s->path, s->argv, s->envp);
+	if (r == 0)
+		r = sys_call3(SYS_execve, s->path, s->argv, s->envp);
 	sys_call3(SYS_write, 3, &r, sizeof(r));
 	for (;;)
 		sys_call1(SYS_exit_group, 127);
+}
+
+static int make_pipe(int *rd, int *wr)
+{
+	int fds[2];
+
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return -errno;
+	*rd = fds[0];
+	*wr = fds[1];
+	return 0;
 }
 
 static long spawn(const struct spawn *s)
@@ -234,38 +255,75 @@ static long spawn(const struct spawn *s)
 	return 0;
 }
 
-/* Start the program; 0 when it was executed. */
-static int launch(const char *dir, const char *log_dir, const char *path)
+/* Start the program; 0 when it was executed, and then the end of what it says in @words. */
+static int launch(const char *dir, const char *log_dir, const char *path, int *words)
 {
-	_cleanup_close_ int null = -1, log = -1, rd = -1, wr = -1;
+	_cleanup_close_ int null = -1, rd = -1, wr = -1, said = -1, says = -1;
 	char log_file[PATH_MAX + 32], runtime_dir[PATH_MAX + 32];
-	const char *log_path = log_file + sizeof("EBPFRT_LOG_FILE");
 	char *const argv[] = {(char *)"ebpfrtd", NULL};
 	_cleanup_free_ char **env = NULL;
 	long status = 0;
-	int pipe_fds[2];
 
 	snprintf(runtime_dir, sizeof(runtime_dir), "EBPFRT_RUNTIME_DIR=%s", dir);
 	snprintf(log_file, sizeof(log_file), "EBPFRT_LOG_FILE=%s/daemon.log", log_dir);
 	env = daemon_env(runtime_dir, log_file);
-	null = sys_openat(AT_FDCWD, "/dev/null", O_RDWR | O_CLOEXEC, 0);
-	log = sys_openat(AT_FDCWD, log_path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC,
-			 0600);
-	if (!env || null < 0)
+	if (!env)
 		return -ENOMEM;
-	if (log < 0)
-		log = sys_fcntl(null, F_DUPFD_CLOEXEC, 3);
-	if (pipe2(pipe_fds, O_CLOEXEC) < 0)
+	null = sys_openat(AT_FDCWD, "/dev/null", O_RDWR | O_CLOEXEC, 0);
+	if (null < 0)
+		return null;
+	if (make_pipe(&rd, &wr) || make_pipe(&said, &says))
 		return -errno;
-	rd = pipe_fds[0];
-	wr = pipe_fds[1];
-	status = spawn(&(struct spawn){path, argv, env, null, log, wr});
+	status = spawn(&(struct spawn){path, argv, env, null, says, wr});
 	if (status < 0)
 		return (int)status;
 	sys_close(TAKE_FD(wr));
 	if (sys_call3(SYS_read, rd, &status, sizeof(status)) == sizeof(status))
 		return (int)status;
+	*words = TAKE_FD(said);
 	return 0;
+}
+
+/* --- what it says -------------------------------------------------------------------------------
+ */
+
+struct words {
+	int fd;
+	bool over;
+	size_t n;
+	char text[256];
+};
+
+/* For at most @ms. */
+static void hear(struct words *w, int ms)
+{
+	struct timespec ts = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L};
+	struct pollfd p = {.fd = w->fd, .events = POLLIN};
+	char rest[256];
+	bool full = w->n == sizeof(w->text) - 1;
+	long n;
+
+	if (w->over) {
+		sleep_ms(ms);
+		return;
+	}
+	if (sys_call5(SYS_ppoll, &p, 1, &ts, NULL, 0) <= 0)
+		return;
+	n = sys_call3(SYS_read, w->fd, full ? rest : w->text + w->n,
+		      full ? sizeof(rest) : sizeof(w->text) - 1 - w->n);
+	w->over = n <= 0;
+	if (n > 0 && !full)
+		w->n += (size_t)n;
+}
+
+/* The first line, without its name. */
+static const char *first_words(struct words *w)
+{
+	static const char name[] = "ebpfrtd: ";
+	bool named = !strncmp(w->text, name, sizeof(name) - 1);
+
+	w->text[strcspn(w->text, "\n")] = '\0';
+	return w->text + (named ? sizeof(name) - 1 : 0);
 }
 
 /* --- one starter at a time -------------------------------------------------------------------- */
@@ -305,12 +363,43 @@ static bool nobody_there(int err)
 	return err == -ECONNREFUSED || err == -ENOENT;
 }
 
+/* Where it answers when it has come up; @said is all that it said. */
+static int await(const char *sock, struct words *said)
+{
+	u64 deadline = deadline_ms(START_TIMEOUT_MS), words = deadline_ms(START_WORDS_MS);
+	bool over = false;
+	int fd;
+
+	while (!said->over && !past(words))
+		hear(said, START_POLL_MS);
+	for (;;) {
+		fd = surface_dial(sock);
+		if (!nobody_there(fd) || (said->over && said->n) || past(deadline))
+			return fd;
+		if (said->over && !over)
+			deadline = MIN(deadline, deadline_ms(START_QUIET_MS));
+		over = said->over;
+		hear(said, START_POLL_MS);
+	}
+}
+
+static void say_not_there(const char *path, const char *log_dir, struct words *said)
+{
+	if (said->over && said->n)
+		surface_say("the daemon %s has not come up: %s", path, first_words(said));
+	else
+		surface_say("the daemon %s was started but %s; see %s/daemon.log, or run "
+			    "`%s --foreground`",
+			    path, said->over ? "has ended without a word" : "does not answer",
+			    log_dir, path);
+}
+
 int surface_start_daemon(const char *dir, const char *sock, const char *shared)
 {
-	u64 deadline = deadline_ms(START_TIMEOUT_MS);
 	/* a private daemon's directory is known to nobody else, and goes when it is empty */
 	_cleanup_close_ int lock = take_start_lock(shared ? shared : dir);
 	const char *log_dir = shared ? shared : dir;
+	struct words said = {.fd = -1};
 	char path[PATH_MAX];
 	int fd, err;
 
@@ -323,21 +412,17 @@ int surface_start_daemon(const char *dir, const char *sock, const char *shared)
 	if (!nobody_there(fd))
 		return fd;
 	daemon_path(path, sizeof(path));
-	err = launch(dir, log_dir, path);
+	err = launch(dir, log_dir, path, &said.fd);
 	if (err) {
-		surface_say("cannot start the daemon %s: %s; set EBPFRT_DAEMON to its path", path,
-			    strerror(-err));
+		surface_say("cannot start the daemon %s: %s%s", path, strerror(-err),
+			    err == -EMFILE ? "; raise the limit of open files (ulimit -n)"
+					   : "; set EBPFRT_DAEMON to its path");
 		return err;
 	}
-	for (;;) {
-		fd = surface_dial(sock);
-		if (!nobody_there(fd))
-			return fd;
-		if (past(deadline))
-			break;
-		sleep_ms(START_POLL_MS);
-	}
-	surface_say("the daemon %s was started but does not answer on %s; see %s/daemon.log", path,
-		    sock, log_dir);
+	fd = await(sock, &said);
+	sys_close(said.fd);
+	if (!nobody_there(fd))
+		return fd;
+	say_not_there(path, log_dir, &said);
 	return -ETIMEDOUT;
 }

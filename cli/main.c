@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* ebpfrt: the table of commands and what is asked before any of them. */
+#include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -88,11 +90,40 @@ static int run_command(const struct command *cmd, int argc, char **argv)
 /* What can't be written was not said: a full disk is a failure, a closed pipe is not. */
 static int finish(int status)
 {
-	if (fflush(stdout) || ferror(stdout)) {
-		out_error("cannot write the results");
+	int err = fflush(stdout) ? errno : 0;
+
+	if (err || ferror(stdout)) {
+		out_error("cannot write the results%s%s", err ? ": " : "; is the disk full?",
+			  err ? strerror(err) : "");
 		return status ? status : EXIT_FAILURE;
 	}
 	return status;
+}
+
+/*
+ * A standard stream that is closed stays so for what we execute; here its number must not become a
+ * socket's, into which our words would go.
+ */
+static void keep_standard_streams(void)
+{
+	for (int fd = 0; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && errno == EBADF &&
+		    open("/dev/null", (fd ? O_RDONLY : O_WRONLY) | O_CLOEXEC) < 0)
+			return;
+}
+
+static void on_too_large(int sig)
+{
+}
+
+/* What is over the limit of a file's size is an error. Who is executed has the default again. */
+static void outlive_large_files(void)
+{
+	const struct sigaction sa = {.sa_handler = on_too_large, .sa_flags = SA_RESTART};
+	struct sigaction was;
+
+	if (!sigaction(SIGXFSZ, NULL, &was) && was.sa_handler == SIG_DFL)
+		sigaction(SIGXFSZ, &sa, NULL);
 }
 
 int main(int argc, char **argv)
@@ -101,6 +132,8 @@ int main(int argc, char **argv)
 	const struct command *cmd;
 	int status;
 
+	keep_standard_streams();
+	outlive_large_files();
 	if (argc == 2 && !strcmp(argv[1], "--dump-options"))
 		return dump_options();
 	object_capture_libbpf();

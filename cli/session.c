@@ -60,13 +60,18 @@ FILE *session_open_output(const char *file, FILE *standard)
 int session_close_output(struct session *s, const char *file)
 {
 	bool failed = ferror(s->stream);
+	int err = 0;
 
 	if (!file)
 		return 0;
 	if (fclose(s->stream))
-		failed = true;
+		err = errno;
 	s->stream = NULL;
-	return failed ? out_error("cannot write all of %s", file), -EIO : 0;
+	if (!err && !failed)
+		return 0;
+	out_error("cannot write all of %s%s%s", file, err ? ": " : "; is the disk full?",
+		  err ? strerror(err) : "");
+	return -EIO;
 }
 
 /* --- the beginning --- */

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # What every command has in common: streams, exit statuses, JSON, colour, signals, help, completion.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
-plan 70
+plan 73
 count=$bin/count.bpf.o
 
 commands='attach run detach ps prog map link btf log check doctor exec env shutdown help version'
@@ -184,7 +184,7 @@ is "a file that can't be written" "$status $err" "1 ebpfrt: cannot write /no/suc
 attach_start -o /dev/full "$target" "$count"
 say call 3
 attach_stop INT
-like "a full disk is not passed over" "$attach_status $(tail -n 1 attach.err)" '^1 ebpfrt: cannot write all of /dev/full$'
+like "a full disk is not passed over" "$attach_status $(tail -n 1 attach.err)" '^1 ebpfrt: cannot write all of /dev/full(: No space left on device|; is the disk full\?)$'
 try ebpfrt attach -q -d 0.05 "$target" "$count"
 is "-q: no word but results" "$status $err" "0 "
 
@@ -193,7 +193,15 @@ ebpfrt map dump name nothing 2>/dev/null
 { ebpfrt btf dump builtin 2>pipe.err; echo $? >pipe.status; } | head -n 1 >/dev/null
 is "a closed pipe ends it quietly" "$(cat pipe.err)" ""
 try sh -c 'ebpfrt doctor >/dev/full'
-like "a full disk is an error" "$status $err" '^1 ebpfrt: cannot write the results'
+like "a full disk is an error" "$status $err" '^1 ebpfrt: cannot write the results: No space left on device$'
+said=$({ sh -c "ulimit -f 0; exec ebpfrt btf gen '$bin/core_plain' -o types.btf" && echo fine; } 2>&1)
+like "so is a limit of files' sizes" "$said" "^ebpfrt: .*core_plain: its debug information can't be converted: File too large$"
+
+# standard streams that are closed are nothing else here, and closed for a command
+try sh -c 'exec ebpfrt attach -d 0.05 "$@" <&- >&- 2>&-' sh "$target" "$count"
+is "without standard streams" "$status" 0
+try sh -c 'exec ebpfrt run -o results -P "$@" -- sh -c "[ -e /proc/\$\$/fd/2 ] || echo closed" 2>&-' sh "$samples/hello.bpf.o"
+is "a command finds them closed" "$status $out" "0 closed"
 
 # everything out, while a session is there
 attach_start "$target" "$count"

@@ -2,6 +2,8 @@
 /* ebpfrt attach: put an object's programs into processes that run. */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "cli/commands.h"
@@ -19,6 +21,28 @@ static struct {
 	bool json, no_maps, no_follow;
 } config;
 
+static bool looks_like_object(const char *text)
+{
+	size_t n = strlen(text);
+
+	return strchr(text, '/') || (n > 2 && !strcmp(text + n - 2, ".o")) || !access(text, F_OK);
+}
+
+/* Of two that are no process ID, the one that is meant to be a process. */
+static int which_is_wrong(const char *a, const char *b)
+{
+	const char *odd = !looks_like_object(a) ? a : !looks_like_object(b) ? b : NULL;
+
+	if (!odd)
+		return opt_usage_error("attach", "one object at a time: '%s' and '%s'", a, b);
+	if (!*odd || strspn(odd, "-+0123456789") || !strncmp(odd, "0x", 2))
+		return opt_usage_error("attach", "'%s' is not a process ID", odd);
+	return opt_usage_error("attach",
+			       "'%s' is neither a process ID nor a file; -n %s is the process that "
+			       "is called so",
+			       odd, odd);
+}
+
 /* Operands: PIDs, and one object file. */
 static int take_operands(const struct args *args, const char **file)
 {
@@ -30,8 +54,7 @@ static int take_operands(const struct args *args, const char **file)
 		if (pid)
 			continue;
 		if (*file)
-			return opt_usage_error("attach", "one object at a time: '%s' and '%s'",
-					       *file, args->v[i]);
+			return which_is_wrong(*file, args->v[i]);
 		*file = args->v[i];
 	}
 	if (!*file)
@@ -100,7 +123,8 @@ static int run(const struct args *args)
 
 	targets_unite(&config.pids);
 	status = take_operands(args, &file);
-
+	if (!status)
+		status = object_check_usage(&config.object, "attach");
 	if (!status)
 		status = targets_add_named(&config.pids, &config.names, "attach");
 	if (status)

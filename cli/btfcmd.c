@@ -85,6 +85,11 @@ static int find_file(const char *word, char path[PATH_MAX])
 	int pid = opt_pid(word);
 
 	if (pid > 0 && access(word, F_OK)) {
+		struct probe_process p;
+		char reason[PROBE_WHY_MAX] = "";
+
+		if (probe_process_read(pid, &p, reason))
+			return out_error("%s", reason);
 		snprintf(path, PATH_MAX, "/proc/%d/exe", pid);
 		if (!access(path, R_OK))
 			return 0;

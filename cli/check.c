@@ -150,10 +150,14 @@ static int check_process(void)
 static int run(const struct args *args)
 {
 	_cleanup_(object_free) struct object *obj = NULL;
+	int status;
 
 	if (args->n != 1)
 		return opt_usage_error("check",
 				       args->n ? "one object at a time" : "which object file?");
+	status = object_check_usage(&config.object, "check");
+	if (status)
+		return status;
 	if (config.pid && check_process())
 		return EXIT_FAILURE;
 	if (object_inspect(args->v[0], &obj))

@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "cli/commands.h"
 #include "cli/out.h"
+#include "cli/targets.h"
 #include "ebpfrt/ebpfrt.h"
 
 static struct {
@@ -82,9 +83,11 @@ static int take_operands(const struct args *args)
 
 		if (!pid)
 			return opt_usage_error("detach", "'%s' is not a process ID", args->v[i]);
-		if (config.pids.n < OPT_LIST_MAX)
-			config.pids.v[config.pids.n++] = pid;
+		if (targets_add(&config.pids, pid, "detach"))
+			return EXIT_USAGE;
 	}
+	if (config.all && (config.pids.n || config.links.n))
+		return opt_usage_error("detach", "either --all, or some of it");
 	if (!config.pids.n && !config.links.n && !config.all)
 		return opt_usage_error("detach", "from what? PID, --link ID or --all");
 	return 0;

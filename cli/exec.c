@@ -16,6 +16,7 @@
 #include "cli/launch.h"
 #include "cli/object.h"
 #include "cli/out.h"
+#include "cli/targets.h"
 #include "ebpfrt/ebpfrt.h"
 #include "surface/typed.h"
 
@@ -73,8 +74,13 @@ static int run(const struct args *args)
 
 	if (!args->n)
 		return opt_usage_error("exec", "which program?");
+	err = object_check_usage(&config.object, "exec");
+	if (err)
+		return err;
 	err = exec_find(args->v[0], path, sizeof(path));
 	if (!err) {
+		if (targets_check(&config.pids))
+			return STATUS_FAILED;
 		if (exec_check_preload(path, "it has to be linked dynamically", why, sizeof(why)))
 			return out_error("%s", why), STATUS_FAILED;
 		if (set_preload() || object_hand_calls_down(&config.object, &scope))

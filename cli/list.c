@@ -251,6 +251,18 @@ static int know_process(int pid, struct probe_maps *maps)
 	return 0;
 }
 
+/* Code in memory has no file that could be probed; the agent's is there, too. */
+static bool is_memory(const char *path)
+{
+	static const char memfd[] = "/memfd:", ours[] = "/memfd:ebpfrt-";
+
+	if (strncmp(path, memfd, sizeof(memfd) - 1) != 0)
+		return false;
+	if (strncmp(path, ours, sizeof(ours) - 1) != 0)
+		out_note("%s is memory, no file: code there can't be probed", path);
+	return true;
+}
+
 /* Each file that the process executes code of, once. */
 static int list_process(int pid, const char *glob, struct json_object *doc, u64 *found)
 {
@@ -263,12 +275,13 @@ static int list_process(int pid, const char *glob, struct json_object *doc, u64 
 	for (size_t i = 0; i < maps.n; i++) {
 		const struct probe_mapping *m = &maps.v[i];
 		char path[PATH_MAX], say[SPEC_WHY_MAX];
-		struct spec_scope scope = {.pid = pid};
 
 		if (!(m->prot & PROT_EXEC) || m->path[0] != '/' || !strcmp(m->path, last))
 			continue;
 		last = m->path;
-		if (spec_find_file(strrchr(m->path, '/') + 1, &scope, path, say))
+		if (is_memory(m->path))
+			continue;
+		if (spec_reach(m, pid, path, say))
 			status = out_error("%s", say);
 		else if (list_file(path, glob, &maps, doc, found))
 			status = EXIT_FAILURE;
@@ -293,10 +306,12 @@ static int list_operand(const char *text, struct json_object *doc, u64 *found)
 		 text);
 	if (opt_pid(name) && access(name, F_OK))
 		return list_process(opt_pid(name), glob, doc, found);
-	if (spec_find_file(name, &scope, path, why))
-		return out_error("%s", why);
 	if (config.pid && know_process(config.pid, &maps))
 		return EXIT_FAILURE;
+	if (spec_find_file(name, &scope, path, why)) {
+		probe_maps_free(&maps);
+		return out_error("%s", why);
+	}
 	status = list_file(path, glob, config.pid ? &maps : NULL, doc, found);
 	probe_maps_free(&maps);
 	return status;

@@ -180,19 +180,38 @@ static bool holds_program(const struct object *obj, const char *name, size_t n)
 	return false;
 }
 
-int object_check_options(struct object *const *objs, u32 nobjs, const struct object_opts *opts)
+int object_check_usage(const struct object_opts *opts, const char *command)
 {
 	if (opts->missing && strcmp(opts->missing, "error") && strcmp(opts->missing, "warn") &&
 	    strcmp(opts->missing, "ignore"))
-		return out_error("--missing takes error, warn or ignore, not '%s'", opts->missing),
-		       -EINVAL;
+		return opt_usage_error(command, "--missing takes error, warn or ignore, not '%s'",
+				       opts->missing);
+	for (u32 i = 0; i < opts->progs.n; i++) {
+		const char *text = opts->progs.v[i];
+		size_t n = strcspn(text, "=");
+
+		if (!n || !text[n] || !text[n + 1])
+			return opt_usage_error(command, "--prog takes NAME=SPEC, not '%s'", text);
+	}
+	for (u32 i = 0; i < opts->calls.n; i++)
+		if (!strchr(opts->calls.v[i], ':'))
+			return opt_usage_error(
+				command,
+				"--allow-call takes LIB:FUNC or LIB:FUNC,signal-safe, not '%s'",
+				opts->calls.v[i]);
+	if (opts->debuginfo && access(opts->debuginfo, X_OK))
+		return opt_usage_error(command, "--debuginfo %s: %s", opts->debuginfo,
+				       strerror(errno));
+	return 0;
+}
+
+int object_check_options(struct object *const *objs, u32 nobjs, const struct object_opts *opts)
+{
 	for (u32 i = 0; i < opts->progs.n; i++) {
 		const char *text = opts->progs.v[i];
 		size_t n = strcspn(text, "=");
 		bool known = false;
 
-		if (!text[n])
-			return out_error("--prog takes NAME=SPEC, not '%s'", text), -EINVAL;
 		for (u32 k = 0; k < nobjs; k++)
 			known |= holds_program(objs[k], text, n);
 		if (!known) {

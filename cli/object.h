@@ -114,6 +114,8 @@ struct object_opts {
 int object_inspect(const char *file, struct object **out);
 void object_free(struct object **obj); /* destroys links, closes the object; NULL-safe */
 
+/* Are the options what they can be? 0, or EXIT_USAGE after a message. */
+int object_check_usage(const struct object_opts *opts, const char *command);
 /* Does each --prog name a program of one of @objs? */
 int object_check_options(struct object *const *objs, u32 nobjs, const struct object_opts *opts);
 

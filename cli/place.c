@@ -87,8 +87,8 @@ static bool in_its_root(const struct probe_mapping *m, pid_t pid, char *path)
 	return false;
 }
 
-/* The path of a mapping as we can open it: by name, or through the target's own root. */
-static int reach(const struct probe_mapping *m, pid_t pid, char *path, char *why)
+int spec_reach(const struct probe_mapping *m, pid_t pid, char path[PATH_MAX],
+	       char why[SPEC_WHY_MAX])
 {
 	struct stat st;
 
@@ -130,7 +130,7 @@ static bool is_wanted(const struct probe_maps *maps, size_t i, const char *name,
 		return false;
 	if (is_called(base_name(m->path), name))
 		return !so;
-	return so && !m->deleted && !reach(m, pid, path, why) && has_soname(path, name);
+	return so && !m->deleted && !spec_reach(m, pid, path, why) && has_soname(path, name);
 }
 
 /* The @nth of them: 1 found, 0 not mapped, -errno. */
@@ -150,7 +150,7 @@ static int find_mapped(const char *name, pid_t pid, u32 nth, char *path, char *w
 		for (size_t i = 0; i < maps.n && !found; i++) {
 			if (!is_wanted(&maps, i, name, pid, so) || nth--)
 				continue;
-			found = reach(&maps.v[i], pid, path, why);
+			found = spec_reach(&maps.v[i], pid, path, why);
 			found = found ? found : 1;
 		}
 	}
@@ -162,7 +162,7 @@ static int take_mapped(const struct probe_mapping *m, pid_t pid, struct probe_fi
 {
 	char path[PATH_MAX], why[SPEC_WHY_MAX];
 
-	return reach(m, pid, path, why) ? 0 : probe_files_add(files, path);
+	return spec_reach(m, pid, path, why) ? 0 : probe_files_add(files, path);
 }
 
 int spec_mapped_files(pid_t pid, struct probe_files *out)
@@ -504,8 +504,9 @@ static int place_glob(struct probe_elf *elf, const struct spec *spec, struct pla
 			 spec->func, MULTI_MAX, place->path);
 		err = -E2BIG;
 	} else if (!err && !place->npoints) {
-		snprintf(why, SPEC_WHY_MAX, "no function of %s matches '%s'", place->path,
-			 spec->func);
+		snprintf(why, SPEC_WHY_MAX,
+			 "no function of %s matches '%s'; `ebpfrt list` shows which there are",
+			 place->path, spec->func);
 		err = -ENOENT;
 	} else if (err < 0) {
 		snprintf(why, SPEC_WHY_MAX, "%s: %s", place->path, strerror(-err));
@@ -582,6 +583,11 @@ int spec_resolve(const struct spec *spec, const struct spec_scope *scope, struct
 		err = place_glob(elf, spec, &place, why);
 	if (spec->kind == SPEC_UPROBE)
 		err = place_function(elf, spec, &place, why);
+	if (err == -ENOENT && spec->kind == SPEC_UPROBE && strpbrk(spec->func, "*?["))
+		snprintf(why, SPEC_WHY_MAX,
+			 "no function is called '%s' in %s; globs are for uprobe.multi, "
+			 "uretprobe.multi and uprobe.session",
+			 spec->func, place.path);
 	if (!err)
 		*out = place;
 	return err;

@@ -100,6 +100,9 @@ static int run(const struct args *args)
 		return opt_usage_error("run", "which object file? (-P FILE.o)");
 	if (!args->n)
 		return opt_usage_error("run", "which command?");
+	status = object_check_usage(&config.object, "run");
+	if (status)
+		return status;
 	status = launch_find(args->v, path, "start it, then use `ebpfrt attach PID FILE.o`");
 	return status ? status : run_under(path, args->v);
 }

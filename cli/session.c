@@ -177,7 +177,8 @@ static void describe_state(const struct session *s, const struct object *obj, st
 	if (best && best->state == EBPFRT_LINK_ATTACHED) {
 		a->places = best->places;
 		if (a->spec.kind == SPEC_MULTI)
-			snprintf(text, size, "attached (%u functions)", best->places);
+			snprintf(text, size, "attached (%u function%s)", best->places,
+				 best->places == 1 ? "" : "s");
 		else
 			snprintf(text, size, "attached");
 		list_missing(s, obj, a, best);

@@ -14,6 +14,7 @@
 #include <sys/types.h>
 
 #include "base/macros.h"
+#include "probe/probe.h"
 
 enum spec_kind {
 	SPEC_NONE, /* a probe program whose section names no place */
@@ -70,6 +71,10 @@ struct spec_scope {
 	bool mapped;	 /* only what the process has mapped, and no executable */
 	u32 nth;	 /* with it: not the first file of that name, but so many later */
 };
+
+/* The path of a mapping of @pid as we can open it: by name, or through the target's own root. */
+int spec_reach(const struct probe_mapping *m, pid_t pid, char path[PATH_MAX],
+	       char why[SPEC_WHY_MAX]);
 
 /*
  * The file a spec names, as @scope sees it: what the target maps first, then libbpf's search rules.

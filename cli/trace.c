@@ -434,7 +434,7 @@ static int check_options(void)
 	if (config.string > TRACE_STRING_MAX)
 		return opt_usage_error("trace", "strings of up to %u characters can be shown",
 				       TRACE_STRING_MAX);
-	return 0;
+	return object_check_usage(&config.object, "trace");
 }
 
 static int run(const struct args *args)

@@ -9,7 +9,10 @@
  */
 #include "client/client.h"
 
+#include <elf.h>
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "proto/shm_abi.h"
@@ -44,15 +47,37 @@ static int find_sibling(const char *name, char *path, size_t size)
 	return take(candidate, path, size);
 }
 
+/* What the loader would preload: neither a program nor anything else that somebody has named. */
+static bool is_library(const char *path)
+{
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+	Elf64_Ehdr eh;
+	Elf64_Phdr ph;
+
+	if (fd < 0 || pread(fd, &eh, sizeof(eh), 0) != sizeof(eh) ||
+	    memcmp(eh.e_ident, ELFMAG, SELFMAG) != 0 || eh.e_ident[EI_CLASS] != ELFCLASS64 ||
+	    eh.e_type != ET_DYN || eh.e_phentsize != sizeof(ph))
+		return false;
+	for (int i = 0; i < eh.e_phnum; i++)
+		if (pread(fd, &ph, sizeof(ph), (off_t)(eh.e_phoff + i * sizeof(ph))) !=
+			    sizeof(ph) ||
+		    ph.p_type == PT_INTERP)
+			return false;
+	return true;
+}
+
 int client_find_file(const char *env, const char *name, const char *dir, char *path, size_t size)
 {
 	const char *set = secure_getenv(env);
 	char candidate[4096];
 
 	if (set && *set) {
-		if (!take(set, path, size))
-			return 0;
-		return client_fail(-ENOENT, "$%s names %s: %s", env, set, strerror(errno));
+		if (take(set, path, size))
+			return client_fail(-ENOENT, "$%s names %s: %s", env, set, strerror(errno));
+		if (!is_library(set))
+			return client_fail(-ENOEXEC, "$%s names %s, which is no %s; unset it", env,
+					   set, name);
+		return 0;
 	}
 	if (!find_sibling(name, path, size))
 		return 0;

@@ -632,9 +632,14 @@ static void inject(struct exchange *x)
 	int err;
 
 	if (req.agent_fd < 0) {
-		exchange_fail(
-			x, req.agent_fd,
-			"the agent libebpfrt-agent.so is not beside ebpfrtd; set EBPFRT_AGENT");
+		const char *named = secure_getenv("EBPFRT_AGENT");
+
+		exchange_fail(x, req.agent_fd,
+			      "the agent %s; end the daemon with `ebpfrt shutdown`, and set "
+			      "$EBPFRT_AGENT anew",
+			      named && *named
+				      ? "that the daemon's $EBPFRT_AGENT names cannot be read"
+				      : "libebpfrt-agent.so is not beside ebpfrtd");
 		return;
 	}
 	if (target_executed(t)) {

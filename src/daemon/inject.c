@@ -421,7 +421,9 @@ static int load(struct work *w)
 	w->loaded = true;
 	err = relocate(f, (const Elf64_Dyn *)(f->image + f->dynamic), w->base);
 	if (err)
-		return thread_fail(&w->thread, err, "the agent's file can't be loaded");
+		return thread_fail(&w->thread, err,
+				   "the agent's file can't be loaded; end the daemon with `ebpfrt "
+				   "shutdown`, and unset $EBPFRT_AGENT");
 	/* the file's head comes last: where it is, all of it is (see find_loaded) */
 	for (int i = f->eh->e_phnum - 1; i >= 0 && err == 0; i--)
 		if (f->ph[i].p_type == PT_LOAD)
@@ -573,7 +575,9 @@ static int inject(struct work *w)
 	if (err == 0 && w->req.kind == INJECT_LOAD)
 		err = build_image(&w->file);
 	if (err)
-		return thread_fail(&w->thread, err, "cannot use the agent's file: %s",
+		return thread_fail(&w->thread, err,
+				   "cannot use the agent's file: %s; end the daemon with `ebpfrt "
+				   "shutdown`, and unset $EBPFRT_AGENT",
 				   error_name(err));
 	crowd_look_around(&w->crowd, w->req.pid);
 	err = hold(w);

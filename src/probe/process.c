@@ -269,7 +269,8 @@ static int not_ours(const struct probe_process *p, char why[PROBE_WHY_MAX])
 				"it runs with other privileges than yours (set-user-ID); nobody "
 				"but root may look into it",
 				why);
-	snprintf(reason, sizeof(reason), "belongs to uid %u, you are %u", p->uid, getuid());
+	snprintf(reason, sizeof(reason), "belongs to uid %u, you are %u; run ebpfrt as that user",
+		 p->uid, getuid());
 	return sentence(p, -EPERM, reason, why);
 }
 

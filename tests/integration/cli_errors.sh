@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Bad input: each is an error that names the cause and the next step, and nothing is touched.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
-plan 58
+plan 75
 
 # NAME STATUS PATTERN COMMAND...: exit status and words
 refused() {
@@ -31,16 +31,31 @@ Try 'ebpfrt attach --help' for more information."
 refused "attach without an object" 2 '^ebpfrt: which object file\?$' ebpfrt attach 1
 refused "attach without a process" 2 '^ebpfrt: which process\?$' ebpfrt attach "$hello"
 refused "attach with two objects" 2 "^ebpfrt: one object at a time: 'a\.o' and 'b\.o'$" ebpfrt attach 1 a.o b.o
+refused "attach: what is no process ID" 2 "^ebpfrt: '0' is not a process ID$" ebpfrt attach 0 "$hello"
+refused "attach: a name where a process ID belongs" 2 \
+	"^ebpfrt: 'nginx' is neither a process ID nor a file; -n nginx is the process that is called so$" ebpfrt attach nginx "$hello"
+refused "a program and no place" 2 "^ebpfrt: --prog takes NAME=SPEC, not 'hello='$" ebpfrt attach --prog hello= 1 "$hello"
+refused "run: a program and no place" 2 "^ebpfrt: --prog takes NAME=SPEC, not 'hello'$" ebpfrt run --prog hello -P "$hello" -- true
+refused "a call of nothing" 2 "^ebpfrt: --allow-call takes LIB:FUNC or LIB:FUNC,signal-safe, not 'abs'$" \
+	ebpfrt check --allow-call abs "$hello"
+refused "no folder of debug files" 2 '^ebpfrt: --debuginfo /no/such/place: No such file or directory$' \
+	ebpfrt trace --debuginfo /no/such/place c:getenv -- true
 refused "a bad duration" 2 "^ebpfrt: --duration takes a time like 5, 10ms or 2m, not 'soon'$" ebpfrt attach -d soon 1 x.o
 refused "run without an object" 2 '^ebpfrt: which object file\? \(-P FILE\.o\)$' ebpfrt run -- true
 refused "run without a command" 2 '^ebpfrt: which command\?$' ebpfrt run -P "$hello"
 refused "detach without saying what" 2 '^ebpfrt: from what\? PID, --link ID or --all$' ebpfrt detach
 refused "detach what is no process" 2 "^ebpfrt: 'x' is not a process ID$" ebpfrt detach x
+refused "detach all and one" 2 '^ebpfrt: either --all, or some of it$' ebpfrt detach --all 1
 refused "a verb that isn't one" 2 "^ebpfrt: 'eat' is nothing to do with a map$" ebpfrt map eat
 
 # processes
 refused "no such process" 1 '^ebpfrt: cannot attach to 99999999: no such process' ebpfrt attach 99999999 "$hello"
 refused "a process of another user" 1 '^ebpfrt: cannot attach to 1 \(.*\): .*(uid 0|denied)' ebpfrt attach 1 "$hello"
+for way in "list" "list -p" "btf dump" "trace c:getenv -p" "check $hello -p"; do
+	# shellcheck disable=SC2086 # words
+	refused "no such process: $way" 1 '^ebpfrt: cannot attach to 99999999: no such process$' ebpfrt $way 99999999
+done
+refused "no such process: exec" 125 '^ebpfrt: cannot attach to 99999999: no such process$' ebpfrt exec -p 99999999 -- true
 refused "a name nobody has" 2 "^ebpfrt: no process of yours is called 'no-such-name'$" ebpfrt attach -n no-such-name "$hello"
 
 # objects
@@ -107,6 +122,10 @@ spec() {
 	ebpfrt check --prog "hello=$1" "$hello"
 }
 refused "a function that isn't there: near misses" 1 "no function 'getenw' in .*libc.*did you mean getenv" spec uprobe:libc.so.6:getenw
+refused "a glob where one function belongs" 1 "no function is called 'geten[*]' in .*libc.*; globs are for uprobe.multi, uretprobe.multi and" \
+	spec 'uprobe:libc.so.6:geten*'
+refused "a glob that nothing matches" 1 "no function of .*libc.* matches 'zz[*]zz'; .ebpfrt list. shows which there are$" \
+	spec 'uprobe.multi:libc.so.6:zz*zz'
 refused "a library that isn't there" 1 "no file 'libnothing\.so\.1': not mapped" spec uprobe:libnothing.so.1:f
 refused "an address inside an instruction" 1 'some of its probes are refused' spec uprobe:libc.so.6:getenv+1
 like "and it says which" "$out" 'refused: .*getenv\+0x1.*not an instruction boundary'
@@ -131,6 +150,10 @@ if [ "$(stat -c %u suid)" = "$(id -u)" ]; then
 else
 	refused "a setuid command" 125 'is setuid: it changes its user and ignores LD_PRELOAD' ebpfrt run -P "$hello" -- ./suid
 fi
+refused "an agent that is none" 125 '^ebpfrt: \$EBPFRT_AGENT names /bin/sh, which is no libebpfrt-agent.so; unset it$' \
+	env EBPFRT_AGENT=/bin/sh ebpfrt run -P "$hello" -- true
+refused "a surface that is none" 125 '^ebpfrt: \$EBPFRT_SURFACE names /etc/passwd, which is no libebpfrt-surface.so; unset it$' \
+	env EBPFRT_SURFACE=/etc/passwd ebpfrt exec -- true
 su=$(PATH=$PATH:/bin command -v su || echo /nothing)
 if [ -u "$su" ]; then
 	refused "one of the system's" 125 '^ebpfrt: .*/su is setuid: .*; run a copy without that bit$' ebpfrt run -P "$hello" -- "$su"

@@ -3,7 +3,7 @@
 # A daemon that can't start, or is started by somebody with limits of his own: why not is said by who started it, and limits that
 # can be raised are not those of all who come later.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
-plan 19
+plan 21
 
 hello=$samples/hello.bpf.o
 at=$stage/run/limited
@@ -62,5 +62,12 @@ says "fewer" "^ebpfrt: cannot start the daemon $stage/ebpfrtd: Too many open fil
 target_start
 try limited -Sf 8 ebpfrt attach -d 0 --prog hello=uprobe:target:work "$target" "$hello"
 like "limits that may be raised" "$status $err" "detached, 1 site restored"
+
+# an agent that can't be used
+try anew env EBPFRT_AGENT=/no/agent.so ebpfrt attach "$target" "$hello"
+is "an agent that isn't there" "$status $err" "1 ebpfrt: the agent that the daemon's \$EBPFRT_AGENT names cannot be read; \
+end the daemon with \`ebpfrt shutdown\`, and set \$EBPFRT_AGENT anew"
+try anew env EBPFRT_AGENT=/bin/sh ebpfrt attach --prog hello=uprobe:target:work "$target" "$hello"
+like "one that is none" "$status $err" "^1 ebpfrt: the agent's file can't be loaded; end the daemon with .ebpfrt shutdown., and unset .EBPFRT_AGENT$"
 target_quit
 is "its target ends well" "$target_status" 0

@@ -41,7 +41,7 @@ doctor_says "a runtime directory that is open to others" \
 	"^fail +runtime directory +the runtime directory $PWD/open is open to other users \(mode 0755\); run: chmod 700 $PWD/open\$" \
 	'set \$EBPFRT_RUNTIME_DIR' env EBPFRT_RUNTIME_DIR="$PWD/open" ebpfrt doctor
 try ebpfrt doctor -p 1
-like "a process of another user" "$status $out" '^fail +process +cannot attach to 1 \(.*\): belongs to uid 0'
+like "a process of another user" "$status $out" '^fail +process +cannot attach to 1 \(.*\): belongs to uid 0, you are [0-9]+; run ebpfrt as that user$'
 is "is a failure" "$status" 1
 try ebpfrt doctor -p 99999999
 like "a process that isn't there" "$out" '^fail +process +cannot attach to 99999999: no such process$'

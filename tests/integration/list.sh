@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # What `ebpfrt list` says can be probed is what attach then does, for every function of a library, entries and returns.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
-plan 44
+plan 45
 
 lib=$bin/many_lib.so
 object=$bin/many.bpf.o
@@ -202,6 +202,8 @@ print(t["sites"] >= t["jumps"] > 500)')" True
 	attach_stop INT
 done
 unset EBPFRT_PROBE
+try ebpfrt list "$target:m_007"
+is "what stays of the agent is no file of the target's" "$status $err $out" "0  uprobe:$lib:m_007"
 say all 1
 is "the target goes on" "$answer" "all 1999000"
 target_quit

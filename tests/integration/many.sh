@@ -73,7 +73,7 @@ try ebpfrt attach -d 1ms --missing=ignore --prog "on_call=uprobe.multi:$lib:m_*"
 unlike "--missing=ignore says nothing" "$err" "cannot be probed"
 is "and succeeds" "$status" 0
 try ebpfrt attach -d 1ms --missing=perhaps --prog "on_call=uprobe.multi:$lib:m_*" "$target" "$object"
-like "--missing=perhaps" "$status $err" "--missing takes error, warn or ignore, not 'perhaps'"
+like "--missing=perhaps" "$status $err" "^2 ebpfrt: --missing takes error, warn or ignore, not 'perhaps'"
 try ebpfrt attach -d 1ms --prog "on_call=uprobe.multi:$lib:m_bad_*" "$target" "$object"
 like "none of them can be: refused" "$status $err" "cannot probe m_bad_"
 is "with failure" "$status" 1

@@ -610,6 +610,7 @@ void ret_put_back_all(void);
 void ret_reclaim(void);
 /* Look for calls that ended otherwise than by a return. */
 void ret_count_left(void);
+void ret_forked(void); /* in a forked child */
 /* An unwinder has done its work: control goes on with the stack as in @at. */
 void ret_resume(const struct ret_stack *at);
 /* A longjmp() to @sp: the end of a thread may have come to its end. */
@@ -630,10 +631,11 @@ bool ret_pending(u64 thread);
 const struct agent_place *ret_pop(u64 addr, struct arch_regs *regs, u32 *notes, u32 *spare);
 /*
  * Both of them where nothing is in the way; false, NULL: then nothing has been done. To push, what
- * is JUMP_PUSHED bytes below @sp can be written; to pop, nothing belongs to the call.
+ * is JUMP_PUSHED bytes below @sp can be written; to pop, a stub's call has changed what is below
+ * @sp before the thread entered its place.
  */
 bool ret_push_spare(const struct agent_place *p, u64 sp, u64 thread, u32 *spare);
-const struct agent_place *ret_pop_spare(u64 addr, u64 *ip, u32 *spare);
+const struct agent_place *ret_pop_spare(u64 addr, u64 sp, u64 *ip, u32 *spare);
 
 /* --- stack.c ------------------------------------------------------------------------------------
  */

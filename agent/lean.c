@@ -334,7 +334,7 @@ static __always_inline struct agent_stack *come_back(struct agent_stack *s, stru
 						     struct agent_active *a, u64 changes)
 {
 	u64 stub = f->regs.ip;
-	const struct agent_place *p = ret_pop_spare(stub, &f->regs.ip, &s->spare);
+	const struct agent_place *p = ret_pop_spare(stub, f->regs.sp, &f->regs.ip, &s->spare);
 
 	s->notes = 0;
 	if (unlikely(!p))

@@ -29,6 +29,13 @@
  * call pushes takes the stub's place on the stack until the thread knows whose return it is; before
  * a signal's handler sees that the stub is put back (defer.c).
  *
+ * Who returns so needs no atomic operation to release the instance. Others change one that is LIVE
+ * only when its slot holds the stub and they have said that they are about (*visitors*), in this
+ * order. The return's call has changed the slot, then the thread has entered its place (active.c),
+ * which is an atomic operation, then it looks for visitors: so either it finds them, and releases
+ * the instance as they would, or they find what the call pushed, and leave it alone. A stale
+ * instance's slot holds neither: it is released before the true address is written there.
+ *
  * All this is private memory: a forked child has its own copy, and needs it.
  */
 #include <errno.h>
@@ -75,6 +82,7 @@ static u64 free_list;  /* version << 32 | index; 0: empty */
 static u32 fresh = 1;  /* first index never used */
 static u32 pause_left; /* of PRUNE_PAUSE */
 static u32 suspended;  /* how many are */
+static u32 visitors;   /* who may take instances that are not theirs */
 
 static u64 stub_of(u32 i)
 {
@@ -504,21 +512,27 @@ __hot bool ret_push_spare(const struct agent_place *p, u64 sp, u64 thread, u32 *
 	return true;
 }
 
-__hot const struct agent_place *ret_pop_spare(u64 addr, u64 *ip, u32 *spare)
+/* Nobody else will change what the thread has just returned to; its place has been entered. */
+static __always_inline bool is_alone(const struct instance *in, u64 sp)
+{
+	return in->slot == sp - sizeof(u64) && !load_acquire(&visitors);
+}
+
+__hot const struct agent_place *ret_pop_spare(u64 addr, u64 sp, u64 *ip, u32 *spare)
 {
 	u32 i = index_of(addr), word;
 	struct instance *in = &instances[i];
+	bool alone = is_alone(in, sp); /* first of all */
 
 	word = load_acquire(&in->word);
 	if (unlikely(addr % STUB_SIZE || *spare || state_of(word) != LIVE ||
 		     load_relaxed(&in->notes)))
 		return NULL;
-	*ip = agent_ret_saved[i];
-	if (unlikely(!__atomic_compare_exchange_n(&in->word, &word, word_after(word, FREE), false,
-						  __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))) {
-		*ip = addr;
+	if (likely(alone))
+		store_release(&in->word, word_after(word, FREE));
+	else if (!change(in, word, FREE))
 		return NULL;
-	}
+	*ip = agent_ret_saved[i];
 	*spare = i;
 	return in->place;
 }
@@ -553,6 +567,12 @@ bool ret_pending(u64 thread)
 			return true;
 	}
 	return false;
+}
+
+/* Those who were about are not in the child. */
+void ret_forked(void)
+{
+	store_relaxed(&visitors, 0);
 }
 
 void ret_count_left(void)
@@ -671,6 +691,16 @@ static bool stretch_has(struct stretch *s, u64 slot)
 	return slot >= s->sp && slot < s->end;
 }
 
+static void visit_begin(void)
+{
+	__atomic_fetch_add(&visitors, 1, __ATOMIC_SEQ_CST);
+}
+
+static void visit_end(void)
+{
+	__atomic_fetch_sub(&visitors, 1, __ATOMIC_RELEASE);
+}
+
 static struct stretch stretch_from(u64 sp)
 {
 	return (struct stretch){.sp = sp, .end = sp & ~(EBPFRT_PAGE_SIZE - 1ull)};
@@ -711,6 +741,7 @@ void ret_suspend(const struct ret_stack *at, bool for_good)
 	there.whole = !interrupted;
 	/* what is left of an unwinder that was itself left, by a jump */
 	ret_resume(at);
+	visit_begin();
 	for (u32 i = 1; i < end_of_used(); i++) {
 		struct instance *in = &instances[i];
 		u32 word = load_acquire(&in->word);
@@ -726,6 +757,7 @@ void ret_suspend(const struct ret_stack *at, bool for_good)
 		if (suspend(i, word, sp, at->how) && for_good && end_suspended(i))
 			end_chain(i, count_missed, NULL);
 	}
+	visit_end();
 }
 
 /*
@@ -734,6 +766,7 @@ void ret_suspend(const struct ret_stack *at, bool for_good)
  */
 void ret_put_back_all(void)
 {
+	visit_begin();
 	for (u32 i = 1; i < end_of_used(); i++) {
 		struct instance *in = &instances[i];
 		u32 word = load_acquire(&in->word);
@@ -746,6 +779,7 @@ void ret_put_back_all(void)
 		else if (suspend(i, word, NEVER, EBPF_LEFT_RETURNED))
 			tell_chain(i, count_missed, NULL);
 	}
+	visit_end();
 }
 
 /* An exception may leave the handler of a signal, and so its stack: then addresses say nothing. */

@@ -12,6 +12,8 @@
  *	moved N            in a coroutine that began in another thread, caught there
  *	moving N           N steps of coroutines that four threads take in turns, some of which
  *throw handler N          in the handler of a signal, which has a stack of its own, and past it
+ *	beside N           N times by a thread whose stack ends where that of another begins, which
+ *calls meanwhile
  *	cancel N, exit N   threads that end with objects to destroy
  *	hold               waits for a line before it throws; first answers "holding"
  *	noexcept           a child that is terminated, and how
@@ -405,6 +407,57 @@ static void handler(const char *word, long n)
 	munmap(stacks, 3 * STACK);
 }
 
+/* --- stacks without anything between them: an unwinder's way up goes on in the next
+ * ---------------------------------------------------------------------------------------------------
+ */
+
+static int beside_over;
+
+static void *call_on(void *)
+{
+	long wrong = 0;
+
+	for (long i = 0; !__atomic_load_n(&beside_over, __ATOMIC_ACQUIRE); i++)
+		wrong += through(act_leaf, i) != i + 4;
+	return (void *)wrong;
+}
+
+static void *throw_on(void *arg)
+{
+	long sum = 0;
+
+	for (long i = (long)arg; i; i--)
+		sum += caught(act_nested, i);
+	return (void *)sum;
+}
+
+static pthread_t start_on(char *stack, void *(*fn)(void *), long n)
+{
+	pthread_attr_t attr;
+	pthread_t t;
+
+	pthread_attr_init(&attr);
+	pthread_attr_setstack(&attr, stack, STACK);
+	pthread_create(&t, &attr, fn, (void *)n);
+	return t;
+}
+
+static void beside(const char *word, long n)
+{
+	char *stacks = (char *)mmap(NULL, 2 * STACK, PROT_READ | PROT_WRITE,
+				    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *sum, *wrong;
+
+	beside_over = 0;
+	pthread_t calls = start_on(stacks + STACK, call_on, 0);
+	pthread_t throws = start_on(stacks, throw_on, n);
+	pthread_join(throws, &sum);
+	__atomic_store_n(&beside_over, 1, __ATOMIC_RELEASE);
+	pthread_join(calls, &wrong);
+	printf("%s %ld %ld\n", word, (long)sum, (long)wrong);
+	munmap(stacks, 2 * STACK);
+}
+
 /* --- threads that end
  * ---------------------------------------------------------------------------------------------------
  */
@@ -548,6 +601,8 @@ static void command(const char *word, long n)
 		handler(word, n);
 	else if (!strcmp(word, "moving"))
 		moving(word, n);
+	else if (!strcmp(word, "beside"))
+		beside(word, n);
 	else if (!strcmp(word, "hold"))
 		repeat(word, 1, caught, act_hold);
 	else if (!strcmp(word, "recurse"))

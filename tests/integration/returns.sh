@@ -15,7 +15,7 @@ else
 	programs=returns
 fi
 set -- $c_commands $c_commands 0 1 2 3 4
-[ "$programs" = returns ] || set -- "$@" $cc_commands $cc_commands 1 2 3 4 5 6
+[ "$programs" = returns ] || set -- "$@" $cc_commands $cc_commands 1 2 3 4 5 6 7 8
 plan $#
 
 # every command again: the same answer, and counts that agree with the program's own
@@ -116,6 +116,22 @@ kill -KILL "$(sed -n 1p "$stage/run/ebpfrt/pid")"
 wait "$attach_child"
 say go
 is "the same where the daemon has died meanwhile" "$answer" "hold 0 1"
+target_quit
+
+# one thread's unwinder comes by the stack of another: what returns there meanwhile may be missed
+target_start
+attach_start "$target" "$bin/returns_cc.bpf.o"
+say beside "${THROWN:-1000}"
+is "one thread throws, below the stack of another that calls" "$answer" \
+	"beside $((${THROWN:-1000} * (${THROWN:-1000} + 1) / 2)) 0"
+say counts
+is "every call is seen, and no return that wasn't one" \
+	"$(python3 -c '
+import sys
+own, seen = (list(map(int, v.split()[1:])) for v in sys.argv[1:])
+print(own[::2] == seen[::2], all(a >= b for a, b in zip(own[1::2], seen[1::2])))' "$answer" "$(counted $(($(echo "$answer" | wc -w) - 1)))")" \
+	"True True"
+attach_stop INT
 target_quit
 
 # a debugger, which finds our rule for the stubs where the loader knows of the agent: every caller, and the stubs as frames

@@ -13,12 +13,11 @@
 #include "ebpfrt/ebpfrt.h"
 
 static struct {
-	struct opt_pids pids;
-	struct opt_list names;
+	struct targets targets;
 	struct object_opts object;
 	u64 duration;
 	const char *output;
-	bool json, no_maps, no_follow;
+	bool json, no_maps;
 } config;
 
 static bool looks_like_object(const char *text)
@@ -49,7 +48,7 @@ static int take_operands(const struct args *args, const char **file)
 	for (int i = 0; i < args->n; i++) {
 		int pid = opt_pid(args->v[i]);
 
-		if (pid && targets_add(&config.pids, pid, "attach"))
+		if (pid && targets_add(&config.targets.pids, pid, "attach"))
 			return EXIT_USAGE;
 		if (pid)
 			continue;
@@ -65,13 +64,11 @@ static int take_operands(const struct args *args, const char **file)
 static int prepare(struct object *obj)
 {
 	struct spec_scope scopes[OPT_LIST_MAX];
-	int err;
+	u32 n = targets_scopes(&config.targets, scopes);
+	int err = object_check_options(&obj, 1, &config.object);
 
-	for (u32 i = 0; i < config.pids.n; i++)
-		scopes[i] = (struct spec_scope){.pid = config.pids.v[i]};
-	err = object_check_options(&obj, 1, &config.object);
 	if (!err)
-		err = object_resolve(obj, &config.object, scopes, config.pids.n);
+		err = object_resolve(obj, &config.object, scopes, n);
 	if (!err)
 		err = object_allow_calls(&config.object, &scopes[0]);
 	if (!err)
@@ -89,66 +86,45 @@ static int trace(struct object *obj)
 		.missing = object_missing(&config.object),
 		.opts = &config.object,
 		.duration_ns = config.duration,
-		.pids = &config.pids,
 	};
-	int err, unrestored;
+	int status;
 
 	s.stream = session_open_output(config.output, stdout);
 	if (!s.stream)
 		return EXIT_FAILURE;
-	if (ebpfrt_log_start(EBPFRT_LOG_SESSION))
-		return out_error("%s", ebpfrt_error());
-	err = session_open_streams(&s);
-	if (!err)
-		err = targets_adopt(&config.pids, !config.no_follow) ? -EPERM : 0;
-	if (!err)
-		err = object_attach(obj, &config.object);
-	if (!err) {
-		session_announce(&s);
-		err = session_run(&s);
-		unrestored = session_finish(&s);
-		err = err ? err : unrestored;
-	}
+	status = targets_in_session(&s, &config.targets, &config.object);
 	session_deinit(&s);
-	if (session_close_output(&s, config.output))
-		err = -EIO;
-	return err ? EXIT_FAILURE : EXIT_SUCCESS;
+	return session_close_output(&s, config.output) ? EXIT_FAILURE : status;
 }
 
 static int run(const struct args *args)
 {
 	_cleanup_(object_free) struct object *obj = NULL;
 	const char *file = NULL;
-	int status;
+	int status = take_operands(args, &file);
 
-	targets_unite(&config.pids);
-	status = take_operands(args, &file);
 	if (!status)
 		status = object_check_usage(&config.object, "attach");
 	if (!status)
-		status = targets_add_named(&config.pids, &config.names, "attach");
+		status = targets_find(&config.targets, "attach");
 	if (status)
 		return status;
-	if (!config.pids.n)
+	if (!config.targets.pids.n)
 		return opt_usage_error("attach", "which process?");
 	session_block_signals(false);
-	if (targets_check(&config.pids) || object_inspect(file, &obj) || prepare(obj))
+	if (targets_check(&config.targets.pids) || object_inspect(file, &obj) || prepare(obj))
 		return EXIT_FAILURE;
 	return trace(obj);
 }
 
 static const struct opt opts[] = {
-	{'p', "pid", "PID", OPT_PIDS, offsetof(__typeof__(config), pids),
-	 "process to attach to; may be given again"},
-	{'n', "name", "NAME", OPT_LIST, offsetof(__typeof__(config), names),
-	 "the one process of yours called NAME"},
+	TARGETS_OPTS(__typeof__(config), "to attach to"),
 	{'d', "duration", "TIME", OPT_TIME, offsetof(__typeof__(config), duration),
 	 "detach after TIME (5, 500ms, 2m)"},
 	{'o', "output", "FILE", OPT_STRING, offsetof(__typeof__(config), output),
 	 "write results to FILE instead of standard output"},
 	OBJECT_OPTS(__typeof__(config)),
-	{0, "no-follow", NULL, OPT_FLAG, offsetof(__typeof__(config), no_follow),
-	 "leave processes that the targets fork alone"},
+	TARGETS_FOLLOW_OPT(__typeof__(config)),
 	{0, "no-maps", NULL, OPT_FLAG, offsetof(__typeof__(config), no_maps),
 	 "print no maps at the end"},
 	{'j', "json", NULL, OPT_FLAG, offsetof(__typeof__(config), json),

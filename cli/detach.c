@@ -18,17 +18,13 @@ static struct {
 	bool all;
 } config;
 
-static int detach_link(const char *text)
+static int detach_link(u32 id)
 {
-	char *end;
-	unsigned long id = strtoul(text, &end, 10);
 	uint32_t sites = 0;
 
-	if (*end || end == text || !id || id > UINT32_MAX)
-		return opt_usage_error("detach", "--link takes a link ID, not '%s'", text);
-	if (ebpfrt_link_detach((uint32_t)id, &sites))
+	if (ebpfrt_link_detach(id, &sites))
 		return out_error("%s", ebpfrt_error());
-	out_note("link %lu: detached, %u site%s restored", id, sites, sites == 1 ? "" : "s");
+	out_note("link %u: detached, %u site%s restored", id, sites, sites == 1 ? "" : "s");
 	return EXIT_SUCCESS;
 }
 
@@ -76,8 +72,23 @@ static int detach_process(pid_t pid)
 	return EXIT_SUCCESS;
 }
 
+static int take_links(u32 ids[OPT_LIST_MAX])
+{
+	for (u32 i = 0; i < config.links.n; i++) {
+		const char *text = config.links.v[i];
+		char *end;
+		unsigned long id = strtoul(text, &end, 10);
+
+		if (*end || end == text || !id || id > UINT32_MAX)
+			return opt_usage_error("detach", "--link takes a link ID, not '%s'", text);
+		ids[i] = (u32)id;
+	}
+	return 0;
+}
+
 static int take_operands(const struct args *args)
 {
+	targets_unite(&config.pids);
 	for (int i = 0; i < args->n; i++) {
 		int pid = opt_pid(args->v[i]);
 
@@ -95,22 +106,25 @@ static int take_operands(const struct args *args)
 
 static int run(const struct args *args)
 {
+	u32 links[OPT_LIST_MAX];
 	int status = take_operands(args);
 
+	/* nothing is done before all of it is understood */
+	if (!status)
+		status = take_links(links);
 	if (status)
 		return status;
 	if (config.all)
 		return detach_process(0);
 	for (u32 i = 0; i < config.links.n; i++)
-		status |= detach_link(config.links.v[i]);
+		status |= detach_link(links[i]);
 	for (u32 i = 0; i < config.pids.n; i++)
 		status |= detach_process(config.pids.v[i]);
 	return status;
 }
 
 static const struct opt opts[] = {
-	{'p', "pid", "PID", OPT_PIDS, offsetof(__typeof__(config), pids),
-	 "process to detach from; may be given again"},
+	TARGETS_PID_OPT(__typeof__(config), pids, "to detach from"),
 	{'l', "link", "ID", OPT_LIST, offsetof(__typeof__(config), links),
 	 "one link, in all processes; may be given again"},
 	{'a', "all", NULL, OPT_FLAG, offsetof(__typeof__(config), all),

@@ -93,8 +93,7 @@ static int run(const struct args *args)
 }
 
 static const struct opt opts[] = {
-	{'p', "pid", "PID", OPT_PIDS, offsetof(__typeof__(config), pids),
-	 "process that the program's probes are for; may be given again"},
+	TARGETS_PID_OPT(__typeof__(config), pids, "that the program's probes are for"),
 	OBJECT_CALL_OPTS(__typeof__(config), object),
 	{0, "debuginfo", "DIR", OPT_STRING, offsetof(__typeof__(config), object.debuginfo),
 	 "folder of separate debug files, before /usr/lib/debug"},

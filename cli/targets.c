@@ -64,12 +64,13 @@ void targets_unite(struct opt_pids *pids)
 		targets_add(pids, given.v[i], NULL);
 }
 
-int targets_add_named(struct opt_pids *pids, const struct opt_list *names, const char *command)
+int targets_find(struct targets *t, const char *command)
 {
-	for (u32 i = 0; i < names->n; i++) {
-		pid_t pid = find_process(names->v[i]);
+	targets_unite(&t->pids);
+	for (u32 i = 0; i < t->names.n; i++) {
+		pid_t pid = find_process(t->names.v[i]);
 
-		if (!pid || targets_add(pids, pid, command))
+		if (!pid || targets_add(&t->pids, pid, command))
 			return EXIT_USAGE;
 	}
 	return 0;
@@ -91,19 +92,42 @@ int targets_check(const struct opt_pids *pids)
 	return 0;
 }
 
-int targets_adopt(const struct opt_pids *pids, bool follow)
+u32 targets_scopes(const struct targets *t, struct spec_scope scopes[OPT_LIST_MAX])
 {
-	for (u32 i = 0; i < pids->n; i++) {
-		struct ebpfrt_target t;
-		int pid = pids->v[i];
+	for (u32 i = 0; i < t->pids.n; i++)
+		scopes[i] = (struct spec_scope){.pid = t->pids.v[i]};
+	return t->pids.n;
+}
 
-		if (ebpfrt_target_attach(pid, follow ? EBPFRT_FOLLOW : 0, &t))
+/* Bring the agent into each. 0, or non-zero after a message. */
+static int adopt(const struct targets *t)
+{
+	for (u32 i = 0; i < t->pids.n; i++) {
+		struct ebpfrt_target now;
+		int pid = t->pids.v[i];
+
+		if (ebpfrt_target_attach(pid, t->no_follow ? 0 : EBPFRT_FOLLOW, &now))
 			return out_error("%s", ebpfrt_error());
-		if (!t.found && t.how == EBPFRT_INJECTED)
-			out_note("%d (%s): agent loaded (ptrace, %.1f ms stopped)", pid, t.comm,
-				 t.stopped_ns / 1e6);
+		if (!now.found && now.how == EBPFRT_INJECTED)
+			out_note("%d (%s): agent loaded (ptrace, %.1f ms stopped)", pid, now.comm,
+				 now.stopped_ns / 1e6);
 		else
-			out_note("%d (%s): the agent is there already", pid, t.comm);
+			out_note("%d (%s): the agent is there already", pid, now.comm);
 	}
 	return 0;
+}
+
+int targets_in_session(struct session *s, const struct targets *t, const struct object_opts *opts)
+{
+	int err, unrestored;
+
+	s->pids = &t->pids;
+	if (ebpfrt_log_start(EBPFRT_LOG_SESSION))
+		return out_error("%s", ebpfrt_error());
+	if (session_open_streams(s) || adopt(t) || object_attach(s->objs[0], opts))
+		return EXIT_FAILURE;
+	session_announce(s);
+	err = session_run(s);
+	unrestored = session_finish(s);
+	return err || unrestored ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -42,13 +42,12 @@ static const u8 image[] __attribute__((aligned(8))) = {
 #define STRING_DEFAULT 64u
 
 static struct {
-	struct opt_pids pids;
-	struct opt_list names;
+	struct targets targets;
 	struct object_opts object;
 	u64 duration;
 	const char *output;
 	u32 string, deref, count;
-	bool json, no_follow, types;
+	bool json, types;
 } config = {.string = STRING_DEFAULT};
 
 /* --- what is traced -------------------------------------------------------------------------- */
@@ -235,14 +234,16 @@ static int size_object(struct object *obj, const struct trace_set *set)
 	struct bpf_program *prog;
 	int err;
 
-	bpf_object__for_each_map(map, obj->bpf) if (strstr(bpf_map__name(map), ".rodata")) rodata =
-		map;
+	bpf_object__for_each_map (map, obj->bpf)
+		if (strstr(bpf_map__name(map), ".rodata"))
+			rodata = map;
 	err = rodata ? bpf_map__set_initial_value(rodata, &set->sizes, sizeof(set->sizes))
 		     : -ENOENT;
 	if (err)
 		return err;
-	bpf_object__for_each_program(prog, obj->bpf) if (!is_used(obj, bpf_program__name(prog)))
-		bpf_program__set_autoload(prog, false);
+	bpf_object__for_each_program (prog, obj->bpf)
+		if (!is_used(obj, bpf_program__name(prog)))
+			bpf_program__set_autoload(prog, false);
 	map = bpf_object__find_map_by_name(obj->bpf, "calls");
 	bpf_map__set_max_entries(map, RING_SIZE);
 	map = bpf_object__find_map_by_name(obj->bpf, "plans");
@@ -354,22 +355,6 @@ static int prepare(struct tracing *t, char *const *specs, int n, const struct sp
 
 /* --- processes ------------------------------------------------------------------------------- */
 
-static int attach(struct tracing *t)
-{
-	struct session *s = &t->session;
-	int err, unrestored;
-
-	if (ebpfrt_log_start(EBPFRT_LOG_SESSION))
-		return out_error("%s", ebpfrt_error());
-	if (session_open_streams(s) || targets_adopt(&config.pids, !config.no_follow) ||
-	    object_attach(t->obj, &config.object))
-		return EXIT_FAILURE;
-	session_announce(s);
-	err = session_run(s);
-	unrestored = session_finish(s);
-	return err || unrestored ? EXIT_FAILURE : EXIT_SUCCESS;
-}
-
 static int trace_processes(char *const *specs, int n)
 {
 	struct spec_scope scopes[OPT_LIST_MAX];
@@ -377,15 +362,11 @@ static int trace_processes(char *const *specs, int n)
 	int status = EXIT_FAILURE;
 
 	session_block_signals(false);
-	if (targets_check(&config.pids))
+	if (targets_check(&config.targets.pids))
 		return EXIT_FAILURE;
-	for (u32 i = 0; i < config.pids.n; i++)
-		scopes[i] = (struct spec_scope){.pid = config.pids.v[i]};
-	if (!begin(&t, stdout)) {
-		t.session.pids = &config.pids;
-		if (!prepare(&t, specs, n, scopes, config.pids.n))
-			status = attach(&t);
-	}
+	if (!begin(&t, stdout) &&
+	    !prepare(&t, specs, n, scopes, targets_scopes(&config.targets, scopes)))
+		status = targets_in_session(&t.session, &config.targets, &config.object);
 	end(&t);
 	if (t.session.stream && session_close_output(&t.session, config.output))
 		status = EXIT_FAILURE;
@@ -442,29 +423,25 @@ static int run(const struct args *args)
 	const int nspecs = args->after_dashes ? args->dashes_at : args->n;
 	int status = check_options();
 
-	targets_unite(&config.pids);
 	if (!status)
-		status = targets_add_named(&config.pids, &config.names, "trace");
+		status = targets_find(&config.targets, "trace");
 	if (status)
 		return status;
 	if (!nspecs)
 		return opt_usage_error("trace", "which functions? (FILE:FUNCTION)");
-	if (args->after_dashes && config.pids.n)
+	if (args->after_dashes && config.targets.pids.n)
 		return opt_usage_error("trace", "either a command or processes");
 	if (args->after_dashes && args->n == nspecs)
 		return opt_usage_error("trace", "which command?");
 	if (args->after_dashes)
 		return trace_command(args->v, nspecs, args->v + nspecs);
-	if (!config.pids.n)
+	if (!config.targets.pids.n)
 		return opt_usage_error("trace", "which process? (-p PID, or -- COMMAND)");
 	return trace_processes(args->v, nspecs);
 }
 
 static const struct opt opts[] = {
-	{'p', "pid", "PID", OPT_PIDS, offsetof(__typeof__(config), pids),
-	 "process to trace; may be given again"},
-	{'n', "name", "NAME", OPT_LIST, offsetof(__typeof__(config), names),
-	 "the one process of yours called NAME"},
+	TARGETS_OPTS(__typeof__(config), "to trace"),
 	{'c', "count", "N", OPT_UINT, offsetof(__typeof__(config), count), "stop after N lines"},
 	{'d', "duration", "TIME", OPT_TIME, offsetof(__typeof__(config), duration),
 	 "stop after TIME (5, 500ms, 2m)"},
@@ -479,8 +456,7 @@ static const struct opt opts[] = {
 	{0, "missing", "WHAT", OPT_STRING, offsetof(__typeof__(config), object.missing),
 	 "functions of a glob that can't be probed: warn, ignore, error"},
 	OBJECT_TYPE_OPTS(__typeof__(config), object),
-	{0, "no-follow", NULL, OPT_FLAG, offsetof(__typeof__(config), no_follow),
-	 "leave processes that the targets fork alone"},
+	TARGETS_FOLLOW_OPT(__typeof__(config)),
 	{'j', "json", NULL, OPT_FLAG, offsetof(__typeof__(config), json),
 	 "print calls as JSON, one document a line"},
 	{0},

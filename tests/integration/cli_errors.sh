@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Bad input: each is an error that names the cause and the next step, and nothing is touched.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
-plan 75
+plan 77
 
 # NAME STATUS PATTERN COMMAND...: exit status and words
 refused() {
@@ -46,6 +46,8 @@ refused "run without a command" 2 '^ebpfrt: which command\?$' ebpfrt run -P "$he
 refused "detach without saying what" 2 '^ebpfrt: from what\? PID, --link ID or --all$' ebpfrt detach
 refused "detach what is no process" 2 "^ebpfrt: 'x' is not a process ID$" ebpfrt detach x
 refused "detach all and one" 2 '^ebpfrt: either --all, or some of it$' ebpfrt detach --all 1
+refused "detach what is no link" 2 "^ebpfrt: --link takes a link ID, not 'x'$" ebpfrt detach --link 1 --link x
+refused "detach a link that isn't there" 1 '^ebpfrt: there is no link 4294967295' ebpfrt detach --link 4294967295
 refused "a verb that isn't one" 2 "^ebpfrt: 'eat' is nothing to do with a map$" ebpfrt map eat
 
 # processes

@@ -368,27 +368,39 @@ void crowd_release(struct crowd *c)
  */
 
 /*
- * Does it block SIGTRAP? Where the program's own system calls will not block it again, it is
+ * What must be open: a trap that is blocked is death. Where the masks are guarded the faults, too:
+ * who blocks one of them, a handler of the application's for it above all, returns to a fault of
+ * ours (agent/handling.c).
+ */
+static u64 must_be_open(const struct crowd *c)
+{
+	return c->guarded ? GUARDED : TRAP_BIT;
+}
+
+/*
+ * Does it block that? Where the program's own system calls will not block it again, it is
  * unblocked, as these calls would have done. Not so while a thread waits with another mask
  * (sigsuspend, ppoll): a handler would run with that one.
  */
-static bool blocks_trap(struct crowd *c, struct crowd_one *one)
+static bool blocks_ours(struct crowd *c, struct crowd_one *one)
 {
+	u64 mask, open, ours = must_be_open(c);
 	struct probe_task task;
-	u64 mask, open;
 
 	if (!one->tid || probe_task_read(c->t->pid, one->tid, &task))
 		return false;
-	if (!one->stopped && task.blocked & TRAP_BIT) {
+	if (!one->stopped && task.blocked & ours) {
 		await_willing(c, one, c->t->deadline_ns);
 		if (!one->tid || probe_task_read(c->t->pid, one->tid, &task))
 			return false;
 	}
 	if (!one->stopped || ptrace(PTRACE_GETSIGMASK, one->tid, (void *)sizeof(mask), &mask)) {
 		c->waits = one->waits;
-		return task.blocked & TRAP_BIT;
+		c->blocked = task.blocked & ours;
+		return c->blocked;
 	}
-	if (!((mask | task.blocked) & TRAP_BIT))
+	c->blocked = (mask | task.blocked) & ours;
+	if (!c->blocked)
 		return false;
 	c->waits = one->waits = mask != task.blocked;
 	if (!c->guarded || one->waits)
@@ -400,11 +412,12 @@ static bool blocks_trap(struct crowd *c, struct crowd_one *one)
 	return false;
 }
 
-static bool worker_blocks_trap(struct crowd *c)
+static bool worker_blocks_ours(struct crowd *c)
 {
 	struct thread *t = c->t;
 
-	if (!((t->mask | t->seen) & TRAP_BIT))
+	c->blocked = (t->mask | t->seen) & must_be_open(c);
+	if (!c->blocked)
 		return false;
 	if (!c->guarded || t->mask != t->seen) {
 		c->waits = t->mask != t->seen;
@@ -418,9 +431,9 @@ static bool worker_blocks_trap(struct crowd *c)
 static pid_t who_blocks(struct crowd *c)
 {
 	for (u32 i = 0; i < c->n; i++)
-		if (blocks_trap(c, &c->v[i]))
+		if (blocks_ours(c, &c->v[i]))
 			return c->v[i].tid;
-	return worker_blocks_trap(c) ? c->t->tid : 0;
+	return worker_blocks_ours(c) ? c->t->tid : 0;
 }
 
 /* Those that block it run for a moment, as far as they can. */
@@ -429,7 +442,7 @@ static void let_on(struct crowd *c)
 	u64 deadline = osl_now_ns() + STOP_WAIT_NS;
 
 	for (u32 i = 0; i < c->n; i++)
-		if (c->v[i].stopped && !c->v[i].job && blocks_trap(c, &c->v[i])) {
+		if (c->v[i].stopped && !c->v[i].job && blocks_ours(c, &c->v[i])) {
 			c->v[i].stopped = false;
 			c->v[i].on = true;
 			c->v[i].looked = false;
@@ -444,18 +457,23 @@ static void let_on(struct crowd *c)
 		await_one(c, &c->v[i], c->v[i].on ? deadline : 0);
 }
 
+static const char *name_of_blocked(u64 set)
+{
+	return set & TRAP_BIT ? "SIGTRAP" : set & BIT(SIGSEGV) ? "SIGSEGV" : "SIGBUS";
+}
+
 static int fail_blocked(struct crowd *c, pid_t tid)
 {
 	c->blocker = tid;
 	return thread_fail(
 		c->t, -EAGAIN,
 		c->guarded && c->waits
-			? "thread %d of process %d waits with SIGTRAP blocked (sigsuspend, ppoll, "
+			? "thread %d of process %d waits with %s blocked (sigsuspend, ppoll, "
 			  "pselect or epoll_pwait), a probe would kill it; attach again once that "
 			  "wait is over, or start the program with `ebpfrt run`"
-			: "thread %d of process %d blocks SIGTRAP, a probe would kill it; start "
+			: "thread %d of process %d blocks %s, a probe would kill it; start "
 			  "the program with `ebpfrt run`, which keeps the signal unblocked",
-		tid, c->t->pid);
+		tid, c->t->pid, name_of_blocked(c->blocked));
 }
 
 int crowd_clear(struct crowd *c, bool guarded)

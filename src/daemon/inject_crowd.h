@@ -22,7 +22,8 @@ struct crowd {
 	pid_t last_alone; /* until another process came after this one nobody shared the memory */
 	pid_t blocker;	  /* who blocked SIGTRAP, for crowd_clear() to fail */
 	bool guarded;
-	bool waits; /* who blocks SIGTRAP does so for the time of a wait */
+	bool waits;  /* who blocks SIGTRAP does so for the time of a wait */
+	u64 blocked; /* and which of the signals that must be open */
 };
 
 /* Stop all threads but @t, which is held. 0, or -errno with the sentence in t->why. */

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Processes that can't be attached to, or not where one wants: the words, the status, and that they go on as they were.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
-plan 43
+plan 47
 hello=$samples/hello.bpf.o
 
 odd_start() { # mode
@@ -20,9 +20,12 @@ odd_quit() {
 	odd_status=$?
 }
 
-# a thread blocks SIGTRAP while it waits: what lets SIGUSR1 in isn't libc, which blocks all while a thread begins
+# a thread blocks SIGTRAP, or SIGSEGV alone, while it waits: what lets SIGUSR1 in isn't libc, which blocks all while a thread begins
 waits_blocked() {
 	grep -q '^SigBlk:.*[014589cd][13579bdf].$' /proc/$target/task/*/status
+}
+waits_without_faults() {
+	grep -q '^SigBlk:.*[45cd][02468ace].$' /proc/$target/task/*/status
 }
 waits_on() {
 	! waits_blocked
@@ -34,9 +37,13 @@ refuses() {
 	while
 		odd_start "$2"
 		[ "$2" != suspend ] || until_true waits_blocked
+		[ "$2" != faults ] || until_true waits_without_faults
 		try ebpfrt attach -d 5 --prog "hello=$4" "$target" "$hello"
 		# let on for a moment it may be stopped right before it waits again, where nothing is in the way
-		[ "$2 $status" = "suspend 0" ] && [ $tries -lt 20 ]
+		case "$2 $status" in
+		"suspend 0" | "faults 0") [ $tries -lt 20 ] ;;
+		*) false ;;
+		esac
 	do
 		tries=$((tries + 1))
 		echo >&8
@@ -63,6 +70,8 @@ odd_quit
 is "blocks SIGTRAP: to its end" "$odd_status" 3
 # one that waits would block it again when it is let go
 refuses "a wait with SIGTRAP blocked" suspend "thread [0-9]+ of process [0-9]+ waits with SIGTRAP blocked \(sigsuspend, .*;\
+ attach again once that wait is over, or start the program with .ebpfrt run.$" uprobe:odd:work
+refuses "a wait with SIGSEGV blocked" faults "thread [0-9]+ of process [0-9]+ waits with SIGSEGV blocked \(sigsuspend, .*;\
  attach again once that wait is over, or start the program with .ebpfrt run.$" uprobe:odd:work
 odd_start suspend
 until_true waits_blocked

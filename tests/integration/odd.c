@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Processes that are hard or impossible to attach to. Says "ready PID" of the one in question, then answers every line on
- * standard input with "sum S" of ten calls of work(), until the end of its input.
+ * Processes that are hard or impossible to attach to. Says "ready PID" of the one in question, then
+ *answers every line on standard input with "sum S" of ten calls of work(), until the end of its
+ *input.
  *
  *	odd plain         nothing special
  *	odd block         blocks SIGTRAP
  *	odd suspend       a thread waits for SIGUSR1 with everything else blocked, then waits on
  *	                  like any other
+ *	odd faults        the same, but for SIGTRAP, which is open
  *	odd seccomp       allows itself read, write and exit only
  *	odd undumpable    has made itself undumpable
  *	odd traced        is traced by its parent
@@ -35,7 +37,8 @@ EXPORT long work(long n)
 }
 
 /* an instruction that is meant to fail where it is */
-__asm__(".globl strange\n.type strange, @function\nstrange:\n\tud2\n\tret\n.size strange, . - strange\n");
+__asm__(".globl strange\n.type strange, @function\nstrange:\n\tud2\n\tret\n.size strange, . - "
+	"strange\n");
 
 static void block_trap(void)
 {
@@ -46,7 +49,8 @@ static void block_trap(void)
 	sigprocmask(SIG_BLOCK, &set, NULL);
 }
 
-#define ALLOW(nr) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, nr, 0, 1), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
+#define ALLOW(nr)                                                                                  \
+	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, nr, 0, 1), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
 
 static void filter(void)
 {
@@ -115,13 +119,15 @@ static void *suspended(void *arg)
 
 	sigfillset(&set);
 	sigdelset(&set, SIGUSR1);
+	if (arg)
+		sigdelset(&set, SIGTRAP);
 	sigsuspend(&set);
 	for (;;)
 		pause();
 	return arg;
 }
 
-static int suspend_thread(void)
+static int suspend_thread(void *open_trap)
 {
 	pthread_t thread;
 	sigset_t set;
@@ -130,7 +136,7 @@ static int suspend_thread(void)
 	sigemptyset(&set);
 	sigaddset(&set, SIGUSR1);
 	sigprocmask(SIG_BLOCK, &set, NULL); /* until the wait */
-	pthread_create(&thread, NULL, suspended, NULL);
+	pthread_create(&thread, NULL, suspended, open_trap);
 	ready(getpid());
 	return serve();
 }
@@ -156,7 +162,9 @@ int main(int argc, char **argv)
 	if (!strcmp(mode, "zombie"))
 		return keep_zombie();
 	if (!strcmp(mode, "suspend"))
-		return suspend_thread();
+		return suspend_thread(NULL);
+	if (!strcmp(mode, "faults"))
+		return suspend_thread(&argc);
 	if (!strcmp(mode, "undumpable"))
 		prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	if (!strcmp(mode, "block"))

@@ -814,6 +814,11 @@ u64 heldback_pending(void);
 void heldback_forget(u64 set);
 void heldback_forked(void);
 void heldback_give_back(void);
+/* This thread is about to queue @info to itself. When one of its kind has come (or that has
+ * failed): true, it is *info now, whatever it looked like. */
+void heldback_queued(const siginfo_t *info);
+bool heldback_came(siginfo_t *info);
+void heldback_begin(void); /* the guards are about to come */
 /*
  * In a handler of ours: did another thread of ours send it? Then *info is what it stands for;
  * false: that has been taken meanwhile.

@@ -62,8 +62,10 @@ void crowd_begin(const struct agent_crowd *c)
 {
 	crowd = c;
 	sig_open_masks();
-	if (!site_guarded())
-		sigframe_open(c->who, c->n);
+	if (site_guarded())
+		return;
+	heldback_begin();
+	sigframe_open(c->who, c->n);
 }
 
 bool crowd_unsettled(void)

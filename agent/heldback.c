@@ -14,6 +14,10 @@
  * behind the call it finds the true one. A nudge may come too early, while the thread is still in
  * our handler on its way to the call. So the last thing that does is to look once more, and what
  * comes in later than that changes where the handler is about to return to.
+ *
+ * What a thread lets in it queues to itself (sig.c). The kernel takes that and a nudge that is on
+ * its way to the thread for one, and it is the nudge that comes. So what it was is noted until
+ * something of its kind has come.
  */
 #include <errno.h>
 
@@ -32,7 +36,7 @@ struct disguise {
 	s32 code;
 };
 
-enum { HELD_FREE, HELD_BUSY, HELD_READY };
+enum { HELD_FREE, HELD_BUSY, HELD_READY, HELD_QUEUED };
 
 struct held {
 	u32 state;
@@ -60,14 +64,20 @@ static struct waiter waiters[WAITERS];
 static u32 nwaiters;
 static u32 any; /* has ever held one */
 static u32 nheld;
+static u32 nqueued;
 
 #define for_each_held(r, h)                                                                        \
 	for (struct room *r = &first; r; r = load_acquire(&r->next))                               \
 		for (struct held *h = r->v; h < r->v + HELD; h++)
 
+static bool is_in(const struct held *h, u32 state, u64 set, u32 tid)
+{
+	return load_acquire(&h->state) == state && BIT(h->sig) & set && h->tid == tid;
+}
+
 static bool is_for(const struct held *h, u64 set, u32 tid)
 {
-	return load_acquire(&h->state) == HELD_READY && BIT(h->sig) & set && h->tid == tid;
+	return is_in(h, HELD_READY, set, tid);
 }
 
 static struct held *find(u64 set, u32 tid)
@@ -101,11 +111,16 @@ static struct held *claim_free(void)
 	return NULL;
 }
 
+static bool of_the_dead(const struct held *h)
+{
+	return load_acquire(&h->state) == HELD_READY && h->tid &&
+	       SYS3(__NR_tgkill, agent.pid, h->tid, 0) == -ESRCH;
+}
+
 /* In the kernel, too, they would be gone with their thread. */
 static void free_dead(void)
 {
-	for_each_held(r, h) if (load_acquire(&h->state) == HELD_READY && h->tid &&
-				SYS3(__NR_tgkill, agent.pid, h->tid, 0) == -ESRCH) forget(h);
+	for_each_held(r, h) if (of_the_dead(h)) forget(h);
 }
 
 static bool more_room(void)
@@ -169,6 +184,85 @@ static bool take(u64 set, u32 tid, siginfo_t *out)
 	return false;
 }
 
+static struct disguise disguise_of(const siginfo_t *info)
+{
+	struct disguise was;
+
+	memcpy(&was, (const u8 *)info + AGENT_MARK_AT, sizeof(was));
+	if (info->si_code != SI_QUEUE)
+		was.magic = 0;
+	return was;
+}
+
+static bool is_nudge(const siginfo_t *info)
+{
+	return disguise_of(info).magic == AGENT_NUDGE;
+}
+
+/* --- queued to oneself --------------------------------------------------------------------------
+ */
+
+static struct held *find_queued(u32 sig)
+{
+	u32 self;
+
+	if (likely(!load_relaxed(&nqueued)))
+		return NULL;
+	self = sys_gettid();
+	for_each_held(r, h) if (is_in(h, HELD_QUEUED, BIT(sig), self)) return h;
+	return NULL;
+}
+
+void heldback_queued(const siginfo_t *info)
+{
+	struct held *h;
+
+	if (!(BIT(info->si_signo) & SIG_OURS) || find_queued((u32)info->si_signo) || !(h = claim()))
+		return;
+	h->sig = (u32)info->si_signo;
+	h->tid = sys_gettid();
+	h->info = *info;
+	__atomic_fetch_add(&nqueued, 1, __ATOMIC_RELAXED);
+	store_release(&h->state, HELD_QUEUED);
+}
+
+static bool is_same(const siginfo_t *a, const siginfo_t *b)
+{
+	return a->si_code == b->si_code && a->si_pid == b->si_pid && a->si_uid == b->si_uid &&
+	       (a->si_code != SI_QUEUE || a->si_ptr == b->si_ptr);
+}
+
+/* One that was there before, and for which the kernel has taken it, leaves it to be let in. */
+bool heldback_came(siginfo_t *info)
+{
+	struct held *h = find_queued((u32)info->si_signo);
+	bool came;
+
+	if (!h)
+		return false;
+	came = is_nudge(info) || is_same(info, &h->info);
+	__atomic_fetch_sub(&nqueued, 1, __ATOMIC_RELAXED);
+	if (came) {
+		*info = h->info;
+		store_release(&h->state, HELD_FREE);
+	} else {
+		store_relaxed(&any, 1);
+		__atomic_fetch_add(&nheld, 1, __ATOMIC_RELAXED);
+		store_release(&h->state, HELD_READY);
+	}
+	return came;
+}
+
+/* Those that came when nobody looked any more. */
+void heldback_begin(void)
+{
+	for_each_held(r, h) if (h->state == HELD_QUEUED) h->state = HELD_FREE;
+	nqueued = 0;
+}
+
+/* ------------------------------------------------------------------------------------------------
+ */
+
 bool heldback_any(void)
 {
 	return unlikely(load_relaxed(&nheld));
@@ -209,7 +303,7 @@ void heldback_forked(void)
 	for_each_held(r, h) h->state = HELD_FREE;
 	memset(waiters, 0, sizeof(waiters));
 	nwaiters = 0;
-	any = nheld = 0;
+	any = nheld = nqueued = 0;
 }
 
 /*
@@ -225,20 +319,12 @@ static void disguise(siginfo_t *info, u32 magic)
 	info->si_code = SI_QUEUE;
 }
 
-static struct disguise disguise_of(const siginfo_t *info)
-{
-	struct disguise was;
-
-	memcpy(&was, (const u8 *)info + AGENT_MARK_AT, sizeof(was));
-	if (info->si_code != SI_QUEUE)
-		was.magic = 0;
-	return was;
-}
-
 bool heldback_reveal(siginfo_t *info)
 {
 	struct disguise was = disguise_of(info);
 
+	if (heldback_came(info))
+		return true;
 	if (was.magic == AGENT_NUDGE)
 		return take(BIT(info->si_signo), 0, info);
 	if (was.magic == DISGUISED) {
@@ -328,8 +414,7 @@ static bool was_nudged(struct arch_regs *regs)
 
 	if (regs->ax - 1 >= 64 || !(BIT(regs->ax) & SIG_OURS))
 		return false;
-	if (regs->si && (osl_read(&info, (void *)regs->si, sizeof(info)) ||
-			 disguise_of(&info).magic != AGENT_NUDGE))
+	if (regs->si && (osl_read(&info, (void *)regs->si, sizeof(info)) || !is_nudge(&info)))
 		return false;
 	if (take(BIT(regs->ax), 0, &info))
 		waited(&info, regs->si);
@@ -467,10 +552,11 @@ void heldback_put(const siginfo_t *info, struct osl_ucontext *uc)
 {
 	u32 self = sys_gettid(), to = for_whom(info, uc, self);
 	struct waiter *w = waiter_of(self);
+	siginfo_t it = *info;
 
 	/* what that is for is there, and is looked for when this thread lets it in */
-	if (disguise_of(info).magic != AGENT_NUDGE)
-		put(to, info);
+	if (heldback_came(&it) || !is_nudge(info))
+		put(to = for_whom(&it, uc, self), &it);
 	if (!w || !(load_acquire(&w->set) & BIT(info->si_signo))) {
 		if (!to)
 			pass_on((u32)info->si_signo, self);

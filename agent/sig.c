@@ -244,8 +244,14 @@ void sig_open_trap(void)
 
 static bool requeue(const siginfo_t *info)
 {
-	return SYS6(__NR_rt_tgsigqueueinfo, sys_getpid(), sys_gettid(), info->si_signo, info, 0,
-		    0) == 0;
+	siginfo_t was = *info;
+
+	heldback_queued(info);
+	if (SYS6(__NR_rt_tgsigqueueinfo, sys_getpid(), sys_gettid(), info->si_signo, info, 0, 0) ==
+	    0)
+		return true;
+	heldback_came(&was);
+	return false;
 }
 
 void sig_wait_for(const siginfo_t *info, struct osl_ucontext *uc)

@@ -32,7 +32,7 @@
 #define AHEAD 32
 #define LOST_S 60
 
-static const int single[] = {SIGTRAP, SIGFPE, SIGILL, SIGURG, SIGUSR1};
+static const int single[] = {SIGSEGV, SIGBUS, SIGTRAP, SIGFPE, SIGILL, SIGURG, SIGUSR1};
 #define SINGLE ((long)(sizeof(single) / sizeof(single[0])))
 
 enum way { TO_PROCESS, TO_THREAD, PROCESS_VALUE, THREAD_VALUE, WAYS };
@@ -154,12 +154,12 @@ static void send_one(pid_t to, int sig, enum way way, int i)
 }
 
 /*
- * A break that the thread has just executed is a SIGTRAP to it: the kernel takes two for one. (Of
- * SIGSEGV and SIGBUS one in some 10,000 is lost yet when probes go: they are not among these.)
+ * A break that the thread has just executed is a SIGTRAP to it, and the end of a handler that
+ * blocks one of the agent's signals a SIGSEGV: of a kind the kernel takes two for a thread for one.
  */
 static enum way fit(int sig, enum way way)
 {
-	if (sig == SIGTRAP)
+	if (sig == SIGTRAP || sig == SIGSEGV)
 		return way == TO_THREAD ? TO_PROCESS : way == THREAD_VALUE ? PROCESS_VALUE : way;
 	return way;
 }

@@ -2,6 +2,11 @@
 /*
  * Where control enters the agent: the injected call, the signal handlers, the way back from them,
  * and the stubs of the return instances.
+ *
+ * To unwinders what is here is the frame of a signal: what it leads to is not a call but the
+ * instruction that was interrupted, at a site; the stub is passed over. Registers are said to be
+ * where the hit's frame has them, also those that a function may change. Only the stack ends with
+ * the function that a program calls (callee.c).
  */
 	.text
 
@@ -23,6 +28,8 @@
 	.set sig_unblock_how, 1
 	.p2align 4
 	func agent_entry
+	.cfi_startproc
+	.cfi_undefined rip
 	cld
 	andq	$-16, %rsp
 	pushq	$1 << (sigurg - 1)
@@ -58,6 +65,7 @@
 	movq	agent_entry_sp(%rip), %rsp
 	movabsq	$0x1fffffff2, %rbx	/* -EFAULT, and the agent stays */
 	jmp	1b
+	.cfi_endproc
 
 /*
  * Signal handlers. The kernel clears DF but leaves the application's AC flag, which would turn our
@@ -70,12 +78,16 @@
 	.macro handler name, to
 	.p2align 4
 	func \name
+	.cfi_startproc
 	testl	$flag_ac, uc_flags(%rdx)
 	jz	\to
 	pushfq
+	.cfi_adjust_cfa_offset 8
 	andl	$~flag_ac, (%rsp)
 	popfq
+	.cfi_adjust_cfa_offset -8
 	jmp	\to
+	.cfi_endproc
 	.size \name, .-\name
 	.endm
 
@@ -87,9 +99,11 @@
 /* Goes on with the sleep that a signal has interrupted, as if it had none (call.c). */
 	.p2align 4
 	func agent_restart_syscall
+	.cfi_startproc
 	movl	$219, %eax
 	syscall
 	ret
+	.cfi_endproc
 	.size agent_restart_syscall, .-agent_restart_syscall
 
 /* A return to a stub that is nobody's ends here: it is nobody's break. */
@@ -102,14 +116,22 @@
 /* agent_call_on(top, fn, arg): fn(arg) on another stack */
 	.p2align 4
 	func agent_call_on
+	.cfi_startproc
+	.cfi_signal_frame		/* the stacks may lie in any order */
 	pushq	%rbp
+	.cfi_adjust_cfa_offset 8
+	.cfi_rel_offset rbp, 0
 	movq	%rsp, %rbp
+	.cfi_def_cfa_register rbp
 	movq	%rdi, %rsp
 	movq	%rdx, %rdi
 	call	*%rsi
 	movq	%rbp, %rsp
 	popq	%rbp
+	.cfi_def_cfa rsp, 8
+	.cfi_restore rbp
 	ret
+	.cfi_endproc
 	.size agent_call_on, .-agent_call_on
 
 /* A program is executed, by exec.c, which goes on when that has failed. */
@@ -148,21 +170,57 @@
 /* agent_hand_on(frame, handler, sig, info, uc): the frame is one as the kernel makes it. */
 	.p2align 4
 	func agent_hand_on
+	.cfi_startproc
+	.cfi_def_cfa rdi, 8
 	movq	%rdi, %rsp
+	.cfi_def_cfa rsp, 8
 	movq	%rsi, %r11
 	movl	%edx, %edi
 	movq	%rcx, %rsi
 	movq	%r8, %rdx
 	xorl	%eax, %eax
 	jmp	*%r11
+	.cfi_endproc
 	.size agent_hand_on, .-agent_hand_on
+
+/*
+ * What goes back to the registers at rdi, the kernel's: DW_CFA_expression, register, breg5 + where.
+ * Two bytes of seven bits each.
+ */
+	.macro cfi_at reg, low, high
+	.cfi_escape 0x10, \reg, 3, 0x75, 0x80 | \low, \high
+	.endm
+
+	.macro cfi_goes_back
+	.cfi_signal_frame
+	.cfi_escape 0x0f, 4, 0x75, 0xa0, 0x01, 0x06	/* CFA: breg5 + 160; deref */
+	cfi_at	8, 40, 0
+	cfi_at	9, 48, 0
+	cfi_at	10, 56, 0
+	cfi_at	11, 64, 0
+	cfi_at	12, 72, 0
+	cfi_at	13, 80, 0
+	cfi_at	14, 88, 0
+	cfi_at	15, 96, 0
+	cfi_at	5, 104, 0
+	cfi_at	4, 112, 0
+	cfi_at	6, 120, 0
+	cfi_at	3, 0, 1
+	cfi_at	1, 8, 1
+	cfi_at	0, 16, 1
+	cfi_at	2, 24, 1
+	cfi_at	16, 40, 1
+	.endm
 
 /* agent_sigreturn(uc) */
 	.p2align 4
 	func agent_sigreturn
+	.cfi_startproc
+	cfi_goes_back
 	movq	%rdi, %rsp
 	movl	$15, %eax
 	syscall
+	.cfi_endproc
 	.size agent_sigreturn, .-agent_sigreturn
 
 /*
@@ -176,6 +234,8 @@
 	.set fp_magic, 0x46505853
 	.p2align 4
 	func agent_again
+	.cfi_startproc
+	cfi_goes_back
 	movq	%rsi, %rsp
 	movq	uc_fpstate(%rdi), %rsi
 	cmpl	$fp_magic, fp_magic_at(%rsi)
@@ -200,7 +260,13 @@
 	movq	uc_r8 + 104(%rdi), %rax
 	movq	uc_r8 + 112(%rdi), %rcx
 	movq	uc_r8 + 64(%rdi), %rdi
+	.irp	reg, 0, 1, 2, 3, 4, 5, 6, 8, 9, 10, 11, 12, 13, 14, 15
+	.cfi_same_value \reg
+	.endr
+	.cfi_escape 0x0f, 3, 0x77, 24, 0x06		/* CFA: breg7 + 24; deref */
+	.cfi_escape 0x10, 16, 2, 0x77, 0
 	iretq
+	.cfi_endproc
 	.size agent_again, .-agent_again
 
 /* What is executed in no handler of ours: up to agent_jump_code_end. */
@@ -211,6 +277,7 @@ agent_jump_code:
 /* agent_trap_self(fn, arg): the handler takes the registers for what they are here. */
 	.p2align 4
 	func agent_trap_self
+	.cfi_startproc
 	xorl	%eax, %eax		/* a trap that isn't told (trap.c) has done nothing */
 	.globl	agent_trap_self_break
 	.hidden	agent_trap_self_break
@@ -218,14 +285,17 @@ agent_trap_self_break:
 	int3
 	ud2				/* trap_swallowed() */
 	ret
+	.cfi_endproc
 	.size agent_trap_self, .-agent_trap_self
 
 /* The signal of the hit with the frame in rsi comes in here. */
 	.p2align 4
 	func agent_let_in
+	.cfi_startproc
 	int3
 	ud2
 	ret
+	.cfi_endproc
 	.size agent_let_in, .-agent_let_in
 
 /*
@@ -285,6 +355,7 @@ agent_trap_self_break:
 	.set frame_distance, frame_ret + 8
 	.set frame_size, frame_ret + 16
 	.set red_zone, 128
+	.set cfa_of_frame, frame_size + red_zone	/* its site's stack pointer is as far above */
 	.set user_cs, 0x33
 	.set user_ss, 0x2b
 	.set flags_odd, 0x40400		/* AC, DF */
@@ -311,21 +382,43 @@ agent_jump_steps:
 	.macro push_step what
 	step	8
 	pushq	\what
+	.cfi_adjust_cfa_offset 8
+	.endm
+
+	.macro push_reg reg
+	push_step %\reg
+	.cfi_rel_offset \reg, 0
 	.endm
 
 /* The frame of either of them, whose flags are written back already: the registers, up to .ret */
+	.macro get reg, at
+	movq	\at(%rsp), %\reg
+	.cfi_restore \reg
+	.endm
+
 	.macro restore
-	movq	regs_bp(%rsp), %rbp
-	movq	regs_r11(%rsp), %r11
-	movq	regs_r11 + 8(%rsp), %r10
-	movq	regs_r11 + 16(%rsp), %r9
-	movq	regs_r11 + 24(%rsp), %r8
-	movq	regs_r11 + 32(%rsp), %rax
-	movq	regs_r11 + 40(%rsp), %rcx
-	movq	regs_r11 + 48(%rsp), %rdx
-	movq	regs_r11 + 56(%rsp), %rsi
-	movq	regs_r11 + 64(%rsp), %rdi
+	.cfi_remember_state
+	.cfi_def_cfa rsp, cfa_of_frame
+	.irp reg, rbx, r12, r13, r14, r15
+	.cfi_restore \reg
+	.endr
+	get	rbp, regs_bp
+	get	r11, regs_r11
+	get	r10, regs_r11 + 8
+	get	r9, regs_r11 + 16
+	get	r8, regs_r11 + 24
+	get	rax, regs_r11 + 32
+	get	rcx, regs_r11 + 40
+	get	rdx, regs_r11 + 48
+	get	rsi, regs_r11 + 56
+	get	rdi, regs_r11 + 64
 	leaq	frame_ret(%rsp), %rsp
+	.cfi_adjust_cfa_offset -frame_ret
+	.endm
+
+	/* behind what ends a way */
+	.macro in_hit
+	.cfi_restore_state
 	.endm
 
 	/* fn(frame, rdi) with the registers that pass arguments below the frame, if some program wants
@@ -363,47 +456,62 @@ agent_jump_steps:
 	.set ret_distance, -5
 	.p2align 4
 	func agent_ret_entry
+	.cfi_startproc
+	.cfi_signal_frame
+	/* what leads here is the stub: DW_CFA_val_expression r16: lit8; minus; deref; lit5; minus */
+	.cfi_escape 0x16, 16, 5, 0x38, 0x1c, 0x06, 0x35, 0x1c
 	leaq	8 - red_zone(%rsp), %rsp
+	.cfi_def_cfa_offset red_zone
 	.globl	agent_ret_step1
 	.hidden	agent_ret_step1
 agent_ret_step1:
 	pushq	$ret_distance
+	.cfi_adjust_cfa_offset 8
 	.globl	agent_ret_step2
 	.hidden	agent_ret_step2
 agent_ret_step2:
 	pushq	red_zone(%rsp)
+	.cfi_adjust_cfa_offset 8
 	.globl	agent_ret_step3
 	.hidden	agent_ret_step3
 agent_ret_step3:
 	jmp	agent_jump_entry
+	.cfi_endproc
 	.size agent_ret_entry, .-agent_ret_entry
 
 	.p2align 6
 	func agent_jump_entry
+	.cfi_startproc
+	.cfi_signal_frame
+	.cfi_def_cfa rsp, 16 + red_zone
+	/* the site, the sum of what was pushed: const1u; minus; dup; deref; swap; plus_uconst; deref; plus */
+	.cfi_escape 0x16, 16, 10, 0x08, 16 + red_zone, 0x1c, 0x12, 0x06, 0x16, 0x23, 8, 0x06, 0x22
 	push_step $user_ss
 	push_step -stack_needed(%rsp)	/* faults here or nowhere (fault.c); the place of sp */
 	step	8
 	pushfq
+	.cfi_adjust_cfa_offset 8
 	push_step $user_cs
 	push_step $0			/* the place of ip */
 	push_step $-1			/* orig_ax */
-	push_step %rdi
-	push_step %rsi
-	push_step %rdx
-	push_step %rcx
-	push_step %rax
-	push_step %r8
-	push_step %r9
-	push_step %r10
-	push_step %r11
-	push_step %rbx
-	push_step %rbp
-	push_step %r12
-	push_step %r13
-	push_step %r14
-	push_step %r15
+	push_reg rdi
+	push_reg rsi
+	push_reg rdx
+	push_reg rcx
+	push_reg rax
+	push_reg r8
+	push_reg r9
+	push_reg r10
+	push_reg r11
+	push_reg rbx
+	push_reg rbp
+	push_reg r12
+	push_reg r13
+	push_reg r14
+	push_reg r15
 	step	16			/* what is not set has no meaning yet */
 	leaq	-16(%rsp), %rsp
+	.cfi_adjust_cfa_offset 16
 	push_step $0
 	step	0
 	leaq	frame_mark - 8(%rsp), %rbp
@@ -414,8 +522,10 @@ agent_jump_last_step:
 	movq	frame_distance(%rsp), %rax
 	movq	frame_ret(%rsp), %rcx
 	movq	%rsp, %rbp
+	.cfi_def_cfa_register rbp
 	addq	%rax, %rcx
 	movq	%rcx, regs_ip(%rsp)
+	.cfi_offset rip, regs_ip - cfa_of_frame
 	leaq	frame_size + red_zone(%rsp), %rdx
 	movq	%rdx, regs_sp(%rsp)
 	testl	$flags_odd, regs_flags(%rsp)
@@ -491,9 +601,11 @@ agent_jump_last_step:
 	write_flags
 	restore
 	ret
+	in_hit
 6:	write_flags
 	restore
 	ret	$8 + red_zone
+	in_hit
 	/* a return, or another place */
 11:	movq	%rsi, %rdi
 	call_on_jump agent_again_on_jump
@@ -525,7 +637,9 @@ agent_jump_last_step:
 	jmp	9b
 	/* one was cut short: rsp is the frame's, the other registers of the thread are there */
 	func agent_jump_cut
+	.cfi_def_cfa_register rsp
 	movq	%rsp, %rbp
+	.cfi_def_cfa_register rbp
 	movq	frame_regs(%rsp), %r15
 	movq	frame_regs + 8(%rsp), %r14
 	movq	frame_regs + 16(%rsp), %r13
@@ -535,7 +649,9 @@ agent_jump_last_step:
 	jmp	7b
 	/* rdi: a hit whose program called a function that came back when nobody waited for it */
 	func agent_jump_abandon
+	.cfi_def_cfa_register rdi
 	movq	%rdi, %rbp
+	.cfi_def_cfa_register rbp
 	movq	frame_regs(%rdi), %r15
 	movq	frame_regs + 8(%rdi), %r14
 	movq	frame_regs + 16(%rdi), %r13
@@ -566,10 +682,12 @@ agent_jump_last_step:
 	popfq
 	restore
 	ret
+	in_hit
 10:	pushq	%rax
 	popfq
 	restore
 	ret	$8 + red_zone
+	in_hit
 	/* Below the frame, behind whether they are there: that they are stored changes none. */
 12:	movups	%xmm0, 8(%rsp)
 	movups	%xmm1, 24(%rsp)
@@ -580,6 +698,7 @@ agent_jump_last_step:
 	movups	%xmm6, 104(%rsp)
 	movups	%xmm7, 120(%rsp)
 	ret
+	.cfi_endproc
 	.size agent_jump_entry, .-agent_jump_entry
 	.globl	agent_jump_code_end
 	.hidden	agent_jump_code_end
@@ -672,7 +791,8 @@ agent_jump_steps_end:
  * Stubs of return instances: 32 pages; the first quad of each is the distance to the page's part of
  * agent_ret_saved[]. Unwind rule of all of them: the return address is the quad at that distance
  * from the stub, the frame is empty. It starts one byte early, because unwinders look up the byte
- * before a return address; that byte belongs to the first quad.
+ * before a return address; that byte belongs to the first quad. Behind the first instruction of one
+ * that is a call, and at the one that all of those lead to, the return address is where it was.
  *
  * A stub that is a call (ret.c) is returned to, as the CPU expects. What is behind the call leads to
  * the one of 32 stubs that isn't one: a jump to where the function returns to, which the CPU learns.
@@ -686,10 +806,13 @@ agent_ret_stubs:
 	.cfi_def_cfa %rsp, 0
 	.cfi_undefined %rip
 	/*
-	 * DW_CFA_expression r16: breg16 0; dup; const2u 0xfff; not; and; deref; plus.
-	 * A saved address of the register is what DW_CFA_expression computes.
+	 * Where the return address is, DW_CFA_expression r16, on top of the CFA: breg16 0; dup; lit7;
+	 * and; over; const1u 0xff; and; const1u 0x80; eq; or; bra 1f; dup; const2u 0xfff; not; and;
+	 * deref; plus; skip 2f; 1: drop; lit8; minus; 2: nop
 	 */
-	.cfi_escape 0x10, 16, 10, 0x80, 0, 0x12, 0x0a, 0xff, 0x0f, 0x20, 0x1a, 0x06, 0x22
+	.cfi_escape 0x10, 16, 31, 0x80, 0, 0x12, 0x37, 0x1a, 0x14, 0x08, 0xff, 0x1a, 0x08, 0x80
+	.cfi_escape 0x29, 0x21, 0x28, 11, 0, 0x12, 0x0a, 0xff, 0x0f, 0x20, 0x1a, 0x06, 0x22
+	.cfi_escape 0x2f, 3, 0, 0x13, 0x38, 0x1c, 0x96
 	.set page, 0
 	.rept 32
 	.quad	agent_ret_saved + page - .

@@ -17,6 +17,7 @@
 
 	.balign	64
 osl_fault_begin:
+	.cfi_startproc
 
 /*
  * int osl_read(void *dst, const void *src, size_t len)
@@ -216,4 +217,5 @@ FUNC osl_hw_cpu_node
 	ret
 	.size	osl_hw_cpu_node, . - osl_hw_cpu_node
 
+	.cfi_endproc
 	.section .note.GNU-stack, "", @progbits

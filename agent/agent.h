@@ -194,6 +194,14 @@ int agent_ring_pages(const struct agent_map *m, int fd, long *out);
 int agent_perf_ring_set(const struct agent_perf_ring *r, int fd);
 int agent_arena_add(const struct agent_arena *a);
 bool agent_arena_holds(u64 addr, u64 len);
+/* Where images are mapped, as long as there is room: among what is ours (entry.S: images_pages). */
+#define AGENT_IMAGES_SIZE (128u << 10)
+extern u8 agent_images[] __hidden;
+static inline bool agent_is_image(u64 ip)
+{
+	return ip - (u64)agent_images < AGENT_IMAGES_SIZE;
+}
+
 /* Is @ip in the code of a program? Any context; slow. */
 bool agent_prog_contains(u64 ip);
 bool agent_prog_resume(struct arch_regs *regs); /* ebpf_prog_resume() */
@@ -248,6 +256,7 @@ struct agent_stack {
 	const struct agent_place *push_place;
 	u64 checked; /* *agent.changes when all was asked that it counts */
 	struct ebpf_run run;
+	u64 frame; /* of a hit by a jump that doesn't take the short way, or 0: for unwinders */
 } __attribute__((aligned(AGENT_STACK_OWN)));
 _Static_assert(sizeof(struct agent_stack) == AGENT_STACK_SIZE, "AGENT_STACK_OWN is too small");
 extern struct agent_stack agent_stacks[AGENT_LANES] __hidden;

@@ -359,6 +359,9 @@ agent_trap_self_break:
 	.set user_cs, 0x33
 	.set user_ss, 0x2b
 	.set flags_odd, 0x40400		/* AC, DF */
+	.set stack_frame, stack_run + 296
+	.set images_pages, 32			/* state.c */
+	.set images_stacks, 17			/* AGENT_LANES */
 	.set hash_k1, 0x9e3779b97f4a7c15	/* base/hash.h */
 	.set vectors_there, 128		/* of what lies below the frame: JUMP_VECTORS */
 	.set vectors_size, 144
@@ -837,6 +840,62 @@ agent_ret_stubs:
 	.globl	agent_ret_stubs_end
 	.hidden	agent_ret_stubs_end
 agent_ret_stubs_end:
+
+/*
+ * Images are mapped here as long as there is room (state.c), behind a page that begins with the
+ * address of agent_stacks. To unwinders, too, where code is says whose it is: so they find the way
+ * out of a program, which is known of the pool's stacks only: from .origin, or .frame, with the mark
+ * of a hit. Where there is none the registers are said to be in the rest of that page, all zero,
+ * which ends the stack.
+ *
+ * The CFA, page by page: breg16 0; const2u 0xfff; not; and; const4u; minus; dup; deref; dup;
+ * breg7 0; swap; minus; dup; lit15; shr; const1u; ge; bra 8f (page, agent_stacks, rsp's distance);
+ * const2s -32768; and; plus; dup; const2u origin; plus; deref; dup; deref; over; minus; const4u
+ * mark; eq; bra 6f; drop; const2u frame; plus; deref; dup; bra 5f; drop; skip 7f; 5: dup; deref;
+ * over; minus; const4u mark; eq; bra 6f; drop; 7: const2u 1024; plus; skip 9f; 8: drop; drop;
+ * skip 7b; 6: const2u; plus; 9: nop
+ */
+	.section .bss.images, "aw", @nobits
+	.p2align 12
+	.globl	agent_images_page
+	.hidden	agent_images_page
+agent_images_page:
+	.zero	4096
+	.globl	agent_images
+	.hidden	agent_images
+agent_images:
+	.set page, 1
+	.rept	images_pages
+	.cfi_startproc
+	.cfi_signal_frame
+	.cfi_escape 0x0f, 0x62, 0x80, 0x00, 0x0a, 0xff, 0x0f, 0x20, 0x1a, 0x0c, 0x00, (page << 4) & 0xff, page >> 4, 0x00
+	.cfi_escape 0x1c, 0x12, 0x06, 0x12, 0x77, 0x00, 0x16, 0x1c, 0x12, 0x3f, 0x25, 0x08, images_stacks, 0x2a
+	.cfi_escape 0x28, 0x3b, 0x00, 0x0b, 0x00, 0x80, 0x1a, 0x22, 0x12, 0x0a, stack_origin & 0xff, stack_origin >> 8, 0x22, 0x06
+	.cfi_escape 0x12, 0x06, 0x14, 0x1c, 0x0c, 0xed, 0x5e, 0xed, 0x5e, 0x29, 0x28, 0x28, 0x00, 0x13
+	.cfi_escape 0x0a, stack_frame & 0xff, stack_frame >> 8, 0x22, 0x06, 0x12, 0x28, 0x04, 0x00, 0x13, 0x2f, 0x0e, 0x00, 0x12
+	.cfi_escape 0x06, 0x14, 0x1c, 0x0c, 0xed, 0x5e, 0xed, 0x5e, 0x29, 0x28, 0x0d, 0x00, 0x13, 0x0a
+	.cfi_escape 0x00, 0x04, 0x22, 0x2f, 0x09, 0x00, 0x13, 0x13, 0x2f, 0xf4, 0xff, 0x0a, cfa_of_frame & 0xff, cfa_of_frame >> 8
+	.cfi_escape 0x22, 0x96
+	.cfi_offset 15, frame_regs + 0 - cfa_of_frame
+	.cfi_offset 14, frame_regs + 8 - cfa_of_frame
+	.cfi_offset 13, frame_regs + 16 - cfa_of_frame
+	.cfi_offset 12, frame_regs + 24 - cfa_of_frame
+	.cfi_offset 6, frame_regs + 32 - cfa_of_frame
+	.cfi_offset 3, frame_regs + 40 - cfa_of_frame
+	.cfi_offset 11, frame_regs + 48 - cfa_of_frame
+	.cfi_offset 10, frame_regs + 56 - cfa_of_frame
+	.cfi_offset 9, frame_regs + 64 - cfa_of_frame
+	.cfi_offset 8, frame_regs + 72 - cfa_of_frame
+	.cfi_offset 0, frame_regs + 80 - cfa_of_frame
+	.cfi_offset 2, frame_regs + 88 - cfa_of_frame
+	.cfi_offset 1, frame_regs + 96 - cfa_of_frame
+	.cfi_offset 4, frame_regs + 104 - cfa_of_frame
+	.cfi_offset 5, frame_regs + 112 - cfa_of_frame
+	.cfi_offset 16, regs_ip - cfa_of_frame
+	.zero	4096
+	.cfi_endproc
+	.set page, page + 1
+	.endr
 
 	.section .bss
 	.p2align 3

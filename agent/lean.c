@@ -38,6 +38,7 @@ ASSERT_AT(agent_stack, key, 32256 + 112);
 ASSERT_AT(agent_stack, alternate, 32256 + 120);
 ASSERT_AT(agent_stack, more, 32256 + 60);
 ASSERT_AT(agent_stack, run, 32256 + 160);
+ASSERT_AT(agent_stack, frame, 32256 + 160 + 296);
 ASSERT_AT(agent_lane, hits, 0);
 ASSERT_AT(agent_alternate, at, 8);
 ASSERT_AT(agent_alternate, size, 16);
@@ -58,6 +59,7 @@ ASSERT_AT(ebpf_run, lock, 232);
 ASSERT_AT(ebpf_run, drain.map, 256);
 _Static_assert(EBPF_MAX_LOOPS == 0x800000, "entry.S: max_loops");
 _Static_assert(ACTIVE_SLOTS == 1024, "entry.S: active_slots");
+_Static_assert(AGENT_LANES == 17, "entry.S: images_stacks");
 
 /* .open and .run stay: they are looked at where there is a frame and a link. */
 static __always_inline struct agent_stack *leave(struct agent_active *a)

@@ -265,8 +265,10 @@ __hot bool stack_call(void (*fn)(void *hit), void *hit, const struct osl_ucontex
 	i = take();
 	if (i < 0 && in_use)
 		return false;
-	if (i >= 0)
+	if (i >= 0) {
 		store_relaxed(&agent_stacks[i].origin, here);
+		agent_stacks[i].frame = 0;
+	}
 	if (i < 0)
 		fn(hit);
 	else if (in_use)
@@ -288,6 +290,7 @@ __hot void stack_call_open(void (*fn)(void *hit), void *hit, struct agent_active
 	}
 	active_moves(a, i);
 	store_relaxed(&agent_stacks[i].origin, (u64)__builtin_frame_address(0));
+	agent_stacks[i].frame = a->frame;
 	agent_call_on(top_of(i), fn, hit);
 	if (unlikely(a->stack != (u32)i + 1))
 		store_release(&notes[i].taken, 0);

@@ -69,6 +69,8 @@ struct lent_pages {
 
 static struct lent_chunk *lent_chunks;
 static struct lent_pages *lent_pages;
+static u64 images_used; /* bytes of agent_images */
+extern struct agent_stack *agent_images_page __hidden;
 
 void *agent_lend(u64 size)
 {
@@ -90,6 +92,16 @@ void *agent_lend(u64 size)
 	return p;
 }
 
+/* What is among ours stays ours: who unwinds takes whatever is there for a program. */
+static void give_back(void *addr, u64 size)
+{
+	if (!agent_is_image((u64)addr))
+		sys_munmap(addr, size);
+	else
+		sys_mmap((u64)addr, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
+			 0);
+}
+
 long agent_lend_pages(long addr, u64 size)
 {
 	struct lent_pages *l;
@@ -98,7 +110,7 @@ long agent_lend_pages(long addr, u64 size)
 		return addr;
 	l = agent_lend(sizeof(*l));
 	if (!l) {
-		sys_munmap((void *)addr, size);
+		give_back((void *)addr, size);
 		return -ENOMEM;
 	}
 	*l = (struct lent_pages){lent_pages, (void *)addr, size};
@@ -112,8 +124,9 @@ void agent_state_release(void)
 
 	agent_state_forget();
 	for (struct lent_pages *l = lent_pages; l; l = l->next)
-		sys_munmap(l->addr, l->size);
+		give_back(l->addr, l->size);
 	lent_pages = NULL;
+	images_used = 0;
 	for (c = lent_chunks; c; c = next) {
 		next = c->next;
 		sys_munmap(c, c->size);
@@ -299,6 +312,22 @@ static bool image_fits(const struct ebpf_image *img, u32 size)
 	       (u64)img->nrefs * sizeof(struct ebpf_image_ref) <= size - img->refs;
 }
 
+/* Where unwinders find the way out of it, or anywhere. */
+static long map_image(u64 size, int fd)
+{
+	u64 at = (u64)agent_images + images_used, pages = ALIGN_UP(size, EBPFRT_PAGE_SIZE);
+	const int prot = PROT_READ | PROT_EXEC;
+	long p;
+
+	if (pages > AGENT_IMAGES_SIZE - images_used)
+		return sys_mmap(0, size, prot, MAP_PRIVATE, fd, 0);
+	agent_images_page = agent_stacks;
+	p = sys_mmap(at, size, prot, MAP_PRIVATE | MAP_FIXED, fd, 0);
+	if (!sys_is_err(p))
+		images_used += pages;
+	return p;
+}
+
 int agent_prog_add(const struct agent_prog *p, const u32 *map_ids, int fd)
 {
 	struct agent_prog_entry *e, **head = &progs[p->id % PROG_BUCKETS];
@@ -311,8 +340,7 @@ int agent_prog_add(const struct agent_prog *p, const u32 *map_ids, int fd)
 		return 0;
 	if (p->size < sizeof(*img))
 		return -EINVAL;
-	base = agent_lend_pages(sys_mmap(0, p->size, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0),
-				p->size);
+	base = agent_lend_pages(map_image(p->size, fd), p->size);
 	if (sys_is_err(base))
 		return (int)base;
 	img = (const void *)base;

@@ -391,6 +391,8 @@ static inline const u64 *jump_vectors(const struct jump_frame *f)
 #define JUMP_PUSHED (16 + JUMP_RED_ZONE) /* return address, distance */
 _Static_assert(offsetof(struct jump_frame, regs) == 32, "entry.S: frame_regs");
 void jump_serve(struct jump_frame *f); /* a hit that can't take the short way */
+/* In a forked child, before anything is armed or restored: which sites are jumps is seen anew. */
+void jump_forked(void);
 /*
  * A thread that can't go on at @ip: did a jump lead it there that somebody else has changed by
  * break points of his own? Then @uc is back at the site, as if it had trapped. Slow.
@@ -633,6 +635,7 @@ bool ret_any(void);
 /* The stubs are calls from here on, and no breaks; and breaks again. */
 void ret_raise(struct agent_poke *poke);
 void ret_lower(struct agent_poke *poke);
+void ret_forked(void); /* in a forked child */
 /* Is there a call of @thread that will return to a stub? */
 bool ret_pending(u64 thread);
 /* The stub at @addr was returned to: the place and, in regs->ip, where the call came from. Its

@@ -49,6 +49,8 @@ void fork_begin(void)
 	site_changed();
 	withheld_forked();
 	heldback_forked();
+	jump_forked();
+	ret_forked();
 	agent.exchange = 0;
 	agent_entry_sp = 0;
 	agent.pid = sys_getpid();

@@ -17,6 +17,10 @@
  * to it that nothing can be executed there, and the fault is taken for the hit's trap. Pads are
  * never unmapped and never given another content, as slots are: a thread may be on its way.
  *
+ * A process may be forked by another thread at any step: what the child knows of its sites may then
+ * be what was before it, or behind. The bytes tell, and a way that was begun goes back to the
+ * break.
+ *
  * Where the kernel does not serialise other CPUs for us (a filter of system calls may have come
  * over the process) a jump stays: it costs its way through the stub, and does nothing any more.
  *
@@ -379,6 +383,72 @@ void jump_lower(struct agent_poke *poke, bool (*pred)(const struct agent_place *
 static bool any_place(const struct agent_place *p)
 {
 	return true;
+}
+
+/* --- a forked child ------------------------------------------------------------------------------
+ */
+
+/* Between break and jump: each byte is as on one of the two sides, or the break within. */
+static bool is_halfway(const struct agent_plan *plan, const struct jump_text *t)
+{
+	bool any = false;
+
+	if (t->now[0] != break_insn)
+		return false;
+	for (u32 i = 1; i < t->own; i++) {
+		bool within = plan->jump.inner >> i & 1 && t->now[i] == break_insn;
+
+		if (t->now[i] != t->was[i] && t->now[i] != t->jump[i] && !within)
+			return false;
+		any |= t->now[i] != t->was[i];
+	}
+	return any;
+}
+
+static void see_forked(struct agent_place *p)
+{
+	const struct agent_plan *plan = p->plan;
+	struct jump_text t;
+
+	if (!plan || !plan->can_jump || p->state == SITE_GONE ||
+	    osl_read(t.now, (void *)p->addr, sizeof(t.now)))
+		return;
+	bytes_of(plan, &t);
+	if (is_jump(&t))
+		p->jumped = JUMP_STANDS;
+	else if (is_halfway(plan, &t))
+		p->jumped = JUMP_LOWERED;
+	else
+		p->jumped = JUMP_NO;
+}
+
+/* As lower_tail() and lower_inner(); in the parent this one has not been counted. */
+static void go_back(struct agent_poke *poke, struct agent_place *p)
+{
+	write_tail(poke, p, false);
+	poke_sync(poke);
+	write_inner(poke, p, false);
+	poke_sync(poke);
+	p->jumped = JUMP_NO;
+}
+
+void jump_forked(void)
+{
+	struct agent_place *first = load_acquire(&agent.places);
+	struct agent_poke poke;
+	bool halfway = false;
+
+	for (struct agent_place *p = first; p; p = p->older) {
+		see_forked(p);
+		halfway |= p->jumped == JUMP_LOWERED;
+	}
+	if (!halfway)
+		return;
+	poke_begin(&poke);
+	for (struct agent_place *p = first; p; p = p->older)
+		if (p->jumped == JUMP_LOWERED)
+			go_back(&poke, p);
+	poke_end(&poke);
 }
 
 bool jump_give_up(void)

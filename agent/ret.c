@@ -649,6 +649,18 @@ void ret_lower(struct agent_poke *poke)
 	store_release(&rewriting, 0);
 }
 
+/* Another thread of the parent may have been at it; a stub of either kind works. */
+void ret_forked(void)
+{
+	bool calls = false;
+
+	for (u64 page = (u64)agent_ret_stubs; page < (u64)agent_ret_stubs + RAISED;
+	     page += EBPFRT_PAGE_SIZE)
+		calls |= *(const u8 *)(page + STUB_SIZE) == CALL_INSN;
+	raised = calls;
+	store_release(&rewriting, 0);
+}
+
 /* --- unwinders ----------------------------------------------------------------------------------
  */
 

@@ -566,9 +566,30 @@ static int converse(struct exchange *x, u64 token)
 
 static bool in_vain; /* was the last time we waited */
 
+/*
+ * A child has its parent's page until it is known: what one of them has waited for in vain the
+ * others don't wait for again.
+ */
+static u32 patience_of_all(struct agent_stats *s)
+{
+	u64 now = sys_now_ms(), asked = load_relaxed(&s->asked_ms);
+	u64 round = READ_ONCE(agent.life->rounds);
+
+	if (!asked || asked > now || load_relaxed(&s->asked_round) != round) {
+		store_relaxed(&s->asked_round, round);
+		store_relaxed(&s->asked_ms, now);
+		return AGENT_PATIENCE_MS;
+	}
+	if (now - asked + AGENT_BRIEF_MS >= AGENT_PATIENCE_MS)
+		return AGENT_BRIEF_MS;
+	return AGENT_PATIENCE_MS - (u32)(now - asked);
+}
+
 /* A program that loads many libraries doesn't wait that long for each. */
 static u32 patience(void)
 {
+	if (agent.ready && agent.stats && agent.life)
+		return patience_of_all(agent.stats);
 	return load_relaxed(&in_vain) ? AGENT_TIMEOUT_MS : AGENT_PATIENCE_MS;
 }
 

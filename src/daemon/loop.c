@@ -99,6 +99,8 @@ void loop_once(struct loop *l, int timeout_ms)
 
 	if (epoll_wait(l->epoll, &ev, 1, timeout_ms) != 1)
 		return;
+	if (l->rounds)
+		WRITE_ONCE(*l->rounds, *l->rounds + 1);
 	s = ev.data.ptr;
 	if (s != &l->timer_src || !others_first(l))
 		s->fn(s, ev.events);

@@ -36,6 +36,7 @@ struct loop {
 	bool let_pass; /* the timers are late, and have let others pass */
 	struct list_head timers;
 	bool quit;
+	u64 *rounds; /* counts them, where somebody looks */
 };
 
 int loop_init(struct loop *l);

@@ -133,6 +133,8 @@ static int pages(struct daemon *d)
 	if (!err)
 		err = page_new("ebpfrt-life", ALIGN_UP(sizeof(struct osl_life), EBPFRT_PAGE_SIZE),
 			       true, &d->life_fd, (void **)&d->life);
+	if (!err)
+		d->loop.rounds = &d->life->rounds;
 	if (!err && getrandom(&d->life->generation, sizeof(u64), 0) != sizeof(u64))
 		err = -errno;
 	/* a number that nobody has yet owns nothing, whatever somebody scribbled into a lock */

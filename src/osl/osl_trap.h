@@ -37,6 +37,7 @@ struct osl_life {
 	u32 stats_enabled; /* BPF_ENABLE_STATS is on */
 	u64 generation;	   /* of this daemon: random */
 	u8 dead[OSL_MAX_PARTICIPANTS]; /* 1: participant number is known dead */
+	u64 rounds; /* of the daemon's loop: while it is the same the daemon did nothing */
 };
 
 /* What the caller knows about its process; copied. Zero or NULL what is unknown. */

@@ -21,17 +21,20 @@
 #include "core/run/map/map.h"
 #include "core/run/prog.h"
 
-#define AGENT_ABI 18u
+#define AGENT_ABI 19u
 #define AGENT_MSG_MAX 65536u
 /*
  * How long an agent waits for a silent daemon; then it goes on without. That is for one that lives
  * and is stopped, or gets no time: of a dead one the socket's end tells at once. While threads are
  * held, or when it has waited in vain before: the first; else, where what is not waited for is
  * lost, as long as a busy machine may take, and no longer than a person waits for a program to
- * start: the other one, which is the daemon's patience, too.
+ * start: the second one, which is the daemon's patience, too. A process and its children wait so
+ * long together, from the first question on; after that, until the daemon has done anything, each
+ * the third one.
  */
 #define AGENT_TIMEOUT_MS 2000u
 #define AGENT_PATIENCE_MS 10000u
+#define AGENT_BRIEF_MS 100u
 
 enum agent_reason { AGENT_START = 1, AGENT_COMMAND, AGENT_MODULES, AGENT_FORK, AGENT_CALLED };
 
@@ -332,6 +335,8 @@ struct agent_stats {
 	u64 debugger;	   /* of a debugger: it passes SIGTRAP on */
 	u64 asleep;	   /* of the daemon: breaks were taken out, because of a debugger */
 	u64 stubs;	   /* where the pages begin to which calls return whose return is probed */
+	u64 asked_ms;	   /* the first question that the daemon, in this round, didn't answer */
+	u64 asked_round;
 	struct agent_exec_note execs[AGENT_EXEC_NOTES];
 	struct agent_stat stat[]; /* nstats */
 };

@@ -3,7 +3,7 @@
 # A daemon that gets no time, here because it is stopped: nobody waits for ever, what is not counted is counted as missed or
 # said, and who went on without probes gets them when the daemon is back.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
-plan 12
+plan 14
 target_program=$bin/brood
 probes="--prog on_work=uprobe:$bin/brood:work --prog on_work_done=uretprobe:$bin/brood:work"
 
@@ -45,6 +45,18 @@ try ebpfrt link list
 before=$(map_value counts 0)
 say crowd 20 7
 is "the next ones are counted" $(($(map_value counts 0) - before)) 140
+# children one after the other: one wait for all of them, not one for each
+counted=$(($(map_value counts 0) + $(missed)))
+kill -STOP "$daemon"
+until_true stopped
+answers=$(timeout 150 sh -c 'for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25; do
+	echo "crowd 1 7" >&8
+	read -r answer <&9
+	echo "$answer"
+done' | grep -c '^calls 7$')
+is "25 children, one after the other, wait together" "$answers" 25
+kill -CONT "$daemon"
+is "and what they called is missed" $(($(map_value counts 0) + $(missed) - counted)) 175
 target_quit
 is "the command ended well" "$target_status" 0
 unlike "and no probe failed" "$(cat target.err)" "could not be attached"

@@ -621,7 +621,6 @@ void ret_put_back_all(void);
 void ret_reclaim(void);
 /* Look for calls that ended otherwise than by a return. */
 void ret_count_left(void);
-void ret_forked(void); /* in a forked child */
 /* An unwinder has done its work: control goes on with the stack as in @at. */
 void ret_resume(const struct ret_stack *at);
 /* A longjmp() to @sp: the end of a thread may have come to its end. */

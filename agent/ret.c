@@ -569,12 +569,6 @@ bool ret_pending(u64 thread)
 	return false;
 }
 
-/* Those who were about are not in the child. */
-void ret_forked(void)
-{
-	store_relaxed(&visitors, 0);
-}
-
 void ret_count_left(void)
 {
 	prune();
@@ -649,14 +643,18 @@ void ret_lower(struct agent_poke *poke)
 	store_release(&rewriting, 0);
 }
 
-/* Another thread of the parent may have been at it; a stub of either kind works. */
+/*
+ * Those who were about are not in the child; another thread of the parent may have been at the
+ * stubs, of which either kind works.
+ */
 void ret_forked(void)
 {
 	bool calls = false;
 
+	store_relaxed(&visitors, 0);
 	for (u64 page = (u64)agent_ret_stubs; page < (u64)agent_ret_stubs + RAISED;
 	     page += EBPFRT_PAGE_SIZE)
-		calls |= *(const u8 *)(page + STUB_SIZE) == CALL_INSN;
+		calls |= *(const u8 *)(page + STUB_SIZE) == ARCH_CALL;
 	raised = calls;
 	store_release(&rewriting, 0);
 }

@@ -41,6 +41,7 @@ struct walk {
 	u64 from[STACKS_MAX]; /* stack pointers */
 	u32 nfrom;
 	u64 thread; /* its pointer */
+	u64 left;   /* the frame whose handler has ended, 0: none; its mask comes next */
 	u64 which;  /* of the thread, as far as it is known */
 	u64 inner;  /* of what returns to the next frame */
 	bool ends_seen;
@@ -52,6 +53,15 @@ static bool returns_from_signal(struct walk *w, u64 code)
 	u8 now[ARCH_SIGRETURN_LEN];
 
 	return sys_pread(w->mem, now, sizeof(now), code) == sizeof(now) && arch_is_sigreturn(now);
+}
+
+/* It is in the restorer: the address of that has been taken off the stack. */
+static bool is_leaving(struct walk *w, u64 ip)
+{
+	for (u64 done = 0; done < ARCH_SIGRETURN_LEN; done++)
+		if (returns_from_signal(w, ip - done))
+			return true;
+	return false;
 }
 
 static bool is_frame(struct walk *w, u64 at, const u8 *bytes)
@@ -117,6 +127,7 @@ static void look_through_all(struct walk *w, const struct agent_held *h)
 	w->from[0] = stack_origin(h->sp);
 	w->nfrom = 1;
 	w->thread = h->thread;
+	w->left = is_leaving(w, h->ip) ? h->sp : 0;
 	w->inner = w->which = withheld_get(h->thread, 0) & SIG_OURS;
 	for (u32 i = 0; i < w->nfrom; i++)
 		look_through(w, w->from[i]);
@@ -147,13 +158,16 @@ static struct note *note_of(u64 at)
 
 /*
  * What is withheld ends with the handler that is under way, or begins again; frames that look like
- * one and are none may come between.
+ * one and are none may come between. Of a handler that has returned nobody sees the end any more.
  */
 static void see_end(struct walk *w, u64 at, const struct osl_ucontext *uc)
 {
 	u64 before = uc->sigmask & SIG_OURS, to = 0;
 
-	if (w->ends_seen && (before != w->inner || before != w->which))
+	if (at == w->left) {
+		withheld_restore(w->thread, before);
+		w->which = before;
+	} else if (w->ends_seen && (before != w->inner || before != w->which))
 		to = handling_began(at - 8, ((const u64 *)uc)[-1], before);
 	if (to)
 		sys_pwrite(w->mem, &to, sizeof(to), at - 8);

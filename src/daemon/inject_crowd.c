@@ -295,9 +295,7 @@ static int try_repeat(const struct crowd *c, const struct crowd_one *one)
 		return 0;
 	if (probe_task_read(c->t->pid, one->tid, &task))
 		return -EIO;
-	if (task.pending & ~task.blocked & task.caught)
-		return 0;
-	thread_repeat_syscall(one->tid, &regs);
+	thread_repeat_syscall(one->tid, &regs, &task);
 	return ptrace(PTRACE_SETREGSET, one->tid, (void *)NT_PRSTATUS, &iov) ? -errno : 0;
 }
 

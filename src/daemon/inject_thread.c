@@ -7,7 +7,8 @@
  *   not single steps: those would be a forced SIGTRAP, which resets a disposition of SIG_IGN.
  * - The registers are put back in an event stop. Only there does the kernel look, on the way out,
  *   whether an interrupted system call is to be restarted.
- * - Calls that fail with EINTR after a mere stop are repeated, unless a handled signal is pending.
+ * - Calls that fail with EINTR after a mere stop are repeated, by the kernel, unless a signal is
+ *   handled before that.
  * - Signals of the target wait in the kernel's queue, with their sender and value, as if the thread
  *   blocked them. Those that must be open meanwhile the kernel puts back when it finds them blocked
  *   after their stop. Faults of the agent must come through, so what was sent of their signals is
@@ -472,7 +473,7 @@ static int set_regs(struct thread *t, struct remote_regs *r)
 	return ptrace(PTRACE_SETREGSET, t->tid, (void *)NT_PRSTATUS, &iov) ? -errno : 0;
 }
 
-void thread_repeat_syscall(pid_t tid, struct remote_regs *r)
+void thread_repeat_syscall(pid_t tid, struct remote_regs *r, const struct probe_task *task)
 {
 	u8 before[sizeof(long)];
 	long word;
@@ -480,7 +481,11 @@ void thread_repeat_syscall(pid_t tid, struct remote_regs *r)
 	errno = 0;
 	word = ptrace(PTRACE_PEEKTEXT, tid, (void *)(remote_last_syscall(r) - REMOTE_BEFORE), NULL);
 	memcpy(before, &word, sizeof(before));
-	remote_repeat_syscall(r, errno ? NULL : before);
+	if (errno)
+		remote_repeat_syscall(r, NULL);
+	else if (!remote_repeats_before(r, before) ||
+		 !(task->pending & ~task->blocked & task->caught))
+		remote_repeat_syscall(r, before);
 }
 
 static int save(struct thread *t)
@@ -501,8 +506,8 @@ static int save(struct thread *t)
 	if (ret)
 		return ret == -ENOENT ? -ESRCH : ret;
 	t->seen = task.blocked;
-	if (remote_spurious_eintr(&t->saved) && !(task.pending & ~task.blocked & task.caught))
-		thread_repeat_syscall(t->tid, &t->saved);
+	if (remote_spurious_eintr(&t->saved))
+		thread_repeat_syscall(t->tid, &t->saved, &task);
 	return 0;
 }
 

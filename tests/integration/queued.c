@@ -7,6 +7,9 @@
  *   numbers that count up. The other sends each of those signals that an injection or the agent
  *   has a part in, one at a time, in each way: to the process or to a thread, with a value or
  *   without. "started"
+ * - end: one ends, again and again, a wait that opens SIGUSR2 and is to fail with EINTR each time.
+ *   "started"; over: it ends: "ended E on O", how many waits were ended, and how many went on
+ * behind the handler
  * - stop: they end, but not before there were 10,000 of the first: "stopped", how many of the first
  *   were lost, and came out of order or with a wrong sender or code; how many of the second were
  *   lost, came twice, to another thread, or with something else in them: "0 0 0 0 0 0"
@@ -21,6 +24,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -44,6 +48,8 @@ static struct shared {
 	volatile long queued, disordered, total;
 	volatile int sender; /* of the first */
 	volatile long sent, taken, lost, twice, elsewhere, changed;
+	volatile pid_t waiter; /* whose waits are ended */
+	volatile long handled, ended, unended;
 	char story[1024]; /* of what went wrong: W:SIGNAL/CODE */
 	volatile int told;
 	volatile int expected, sig, code, value, pid;
@@ -103,6 +109,11 @@ static void on_single(int sig, siginfo_t *info, void *context)
 	}
 	s->expected = 0;
 	__sync_fetch_and_add(&s->taken, 1);
+}
+
+static void on_end(int sig)
+{
+	s->handled++;
 }
 
 /* --- those that send ----------------------------------------------------------------------------
@@ -185,6 +196,21 @@ static void send_each(pid_t to)
 	_exit(0);
 }
 
+/* A wait whose handler has run ends at once, or goes on for good: then it is ended once more. */
+static void end_waits(pid_t to)
+{
+	while (!s->stop) {
+		time_t begin = time(NULL);
+		long before = s->ended;
+
+		syscall(SYS_tgkill, to, s->waiter, SIGUSR2);
+		while (s->ended == before && time(NULL) - begin < LOST_S / 10)
+			usleep(20);
+		s->unended += s->ended == before && s->handled > before;
+	}
+	_exit(0);
+}
+
 static pid_t begin_sending(void (*send)(pid_t))
 {
 	pid_t self = getpid(), child = fork();
@@ -226,6 +252,23 @@ static void *waits(void *arg)
 	return arg;
 }
 
+static void *is_ended(void *arg)
+{
+	int epfd = epoll_create1(0);
+	struct epoll_event e;
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGRTMIN);
+	sigaddset(&set, SIGUSR2);
+	pthread_sigmask(SIG_SETMASK, &set, NULL);
+	sigdelset(&set, SIGUSR2);
+	s->waiter = (pid_t)syscall(SYS_gettid);
+	while (epoll_pwait(epfd, &e, 1, -1, &set) < 0 && errno == EINTR)
+		s->ended++;
+	return arg;
+}
+
 static void handle(int sig, void (*handler)(int, siginfo_t *, void *))
 {
 	struct sigaction sa = {.sa_sigaction = handler, .sa_flags = SA_SIGINFO | SA_RESTART};
@@ -235,7 +278,7 @@ static void handle(int sig, void (*handler)(int, siginfo_t *, void *))
 
 int main(void)
 {
-	pid_t child[2] = {0, 0};
+	pid_t child[3];
 	char line[64];
 	pthread_t t;
 	sigset_t all;
@@ -246,11 +289,13 @@ int main(void)
 	handle(SIGRTMIN, on_queued);
 	for (long i = 0; i < SINGLE; i++)
 		handle(single[i], on_single);
+	signal(SIGUSR2, on_end);
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, NULL);
 	pthread_create(&t, NULL, works_on, NULL);
 	pthread_create(&t, NULL, waits, NULL);
-	while (!s->tid)
+	pthread_create(&t, NULL, is_ended, NULL);
+	while (!s->tid || !s->waiter)
 		sched_yield();
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	printf("ready %d\n", getpid());
@@ -262,6 +307,15 @@ int main(void)
 			child[1] = begin_sending(send_each);
 			child[0] = begin_sending(queue_all);
 			printf("started\n");
+		} else if (!strcmp(line, "end\n")) {
+			s->stop = 0;
+			s->handled = s->ended = s->unended = 0;
+			child[2] = begin_sending(end_waits);
+			printf("started\n");
+		} else if (!strcmp(line, "over\n")) {
+			s->stop = 1;
+			waitpid(child[2], NULL, 0);
+			printf("ended %ld on %ld\n", s->ended, s->unended);
 		} else if (!strcmp(line, "stop\n")) {
 			s->stop = 1;
 			waitpid(child[0], NULL, 0);

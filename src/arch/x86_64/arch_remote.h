@@ -31,11 +31,13 @@ bool remote_spurious_eintr(const struct remote_regs *r);
 /* What remote_repeat_syscall() looks at: so many bytes before the system call's instruction. */
 #define REMOTE_BEFORE 5
 /*
- * Have it execute the system call again: from the instruction on that loads its number, when this
- * is right @before it (NULL: not known) and the call is one whose beginning the agent must see, as
- * it had no site there when the call began.
+ * Have it execute the system call again, but for a signal that is handled before it does: that ends
+ * the call, as ever, which the kernel sees to. So it can't where the call is one whose beginning the
+ * agent must see, as it had no site there when the call began: this is executed from the instruction
+ * on that loads its number, when that is right @before it (NULL: not known).
  */
 void remote_repeat_syscall(struct remote_regs *r, const u8 *before);
+bool remote_repeats_before(const struct remote_regs *r, const u8 *before); /* is it such a call? */
 
 /* Make the thread execute system call @nr by the instruction at @insn. */
 void remote_set_syscall(struct remote_regs *r, u64 insn, long nr, const u64 args[6]);

@@ -10,7 +10,8 @@
 #include "arch_remote.h"
 
 #define CS_64BIT 0x33
-#define FLAGS_CLEAN 0x202 /* interrupts on, the bit that is always 1 */
+#define ERESTARTNOHAND 514 /* to the kernel: again, unless a handler is called; then EINTR */
+#define FLAGS_CLEAN 0x202  /* interrupts on, the bit that is always 1 */
 
 /* system calls that a stop makes fail with EINTR, and that can be made again */
 static const u16 eintr_calls[] = {
@@ -71,13 +72,20 @@ static bool loads_wait(const u8 *insn)
 	       memcmp(insn + 1, number, sizeof(number)) == 0;
 }
 
+bool remote_repeats_before(const struct remote_regs *r, const u8 *before)
+{
+	return r->user.orig_rax == SYS_rt_sigtimedwait && before && loads_wait(before);
+}
+
 void remote_repeat_syscall(struct remote_regs *r, const u8 *before)
 {
-	r->user.rip -= REMOTE_SYSCALL_LEN;
+	if (!remote_repeats_before(r, before)) {
+		r->user.rax = (u64)-ERESTARTNOHAND;
+		return;
+	}
+	r->user.rip -= REMOTE_SYSCALL_LEN + REMOTE_BEFORE;
 	r->user.rax = r->user.orig_rax;
 	r->user.orig_rax = -1;
-	if (r->user.rax == SYS_rt_sigtimedwait && before && loads_wait(before))
-		r->user.rip -= REMOTE_BEFORE;
 }
 
 void remote_set_syscall(struct remote_regs *r, u64 insn, long nr, const u64 args[6])

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The way back that an injection leaves to a thread: executed without anybody's help it ends where
- * the thread was, with its registers and flags, EFLAGS.AC among them.
+ * the thread was, with its registers and flags, EFLAGS.AC among them. And waits that a mere stop
+ * made fail: they go on, unless a signal ends them.
  */
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <signal.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
@@ -106,4 +109,80 @@ Test(remote, says_which_stack_it_drops)
 	remote_way_back(&saved, 0, &extra, 0x1000, code);
 	cr_assert(remote_is_way_back(code, &stack));
 	cr_assert_eq(stack, 0x7000);
+}
+
+/* --- waits --------------------------------------------------------------------------------------
+ */
+
+#define PATIENCE_MS 2000
+
+static void on_signal(int sig)
+{
+}
+
+/* It waits for @fd: 0: with success, 1: for all its time, or the error. */
+static pid_t waiting_child(int fd)
+{
+	struct epoll_event e = {.events = EPOLLIN};
+	pid_t pid = fork();
+	int epfd, n;
+
+	if (pid)
+		return pid;
+	signal(SIGUSR1, on_signal);
+	epfd = epoll_create1(0);
+	epoll_ctl(epfd, EPOLL_CTL_ADD, fd, &e);
+	n = epoll_wait(epfd, &e, 1, PATIENCE_MS);
+	_exit(n < 0 ? errno : n == 0);
+}
+
+/* In its wait, which has failed for no other reason than that. */
+static void stop_in_wait(pid_t pid, struct remote_regs *r)
+{
+	int status;
+
+	for (int n = 0; n == 0 || !remote_spurious_eintr(r); n++) {
+		if (n == 0)
+			cr_assert_eq(ptrace(PTRACE_SEIZE, pid, 0, 0), 0);
+		else
+			ptrace(PTRACE_CONT, pid, 0, 0);
+		usleep(1000);
+		cr_assert_eq(ptrace(PTRACE_INTERRUPT, pid, 0, 0), 0);
+		cr_assert_eq(waitpid(pid, &status, __WALL), pid);
+		cr_assert_eq(status >> 16, PTRACE_EVENT_STOP);
+		cr_assert_eq(ptrace(PTRACE_GETREGS, pid, 0, &r->user), 0);
+	}
+}
+
+static int end_of_wait(int sig)
+{
+	struct remote_regs r;
+	int fds[2], status;
+	pid_t pid;
+
+	cr_assert_eq(pipe(fds), 0);
+	pid = waiting_child(fds[0]);
+	stop_in_wait(pid, &r);
+	remote_repeat_syscall(&r, NULL);
+	cr_assert_eq(ptrace(PTRACE_SETREGS, pid, 0, &r.user), 0);
+	if (sig) /* nobody could have seen it coming */
+		kill(pid, sig);
+	else
+		cr_assert_eq(write(fds[1], "", 1), 1);
+	cr_assert_eq(ptrace(PTRACE_DETACH, pid, 0, 0), 0);
+	cr_assert_eq(waitpid(pid, &status, 0), pid);
+	close(fds[0]);
+	close(fds[1]);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+Test(remote, a_wait_goes_on)
+{
+	cr_assert_eq(end_of_wait(0), 0);
+	cr_assert_eq(end_of_wait(SIGWINCH), 1); /* ignored: it has its time */
+}
+
+Test(remote, a_signal_that_comes_while_it_is_stopped_ends_a_wait)
+{
+	cr_assert_eq(end_of_wait(SIGUSR1), EINTR);
 }

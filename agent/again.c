@@ -9,8 +9,9 @@
  *
  * A call that a handler of the application has ended stays so, whatever comes in before the thread
  * goes on: the context to which that handler returns is marked, in a register whose value a system
- * call leaves to chance. That is where handlers are called through ours (defer.c); elsewhere what
- * comes in while the handler's return is in the kernel has the wait made again.
+ * call leaves to chance. That is where handlers are called through ours (defer.c); elsewhere, where
+ * nobody sees who sets them, what comes in while the handler's return is in the kernel has the wait
+ * made again.
  *
  * The kernel forgets the end of a sleep at each return from a handler. So the handler of a signal
  * that is held back is left without one: the registers are put back from the frame by hand. What is

@@ -74,8 +74,8 @@ struct agent_sigaction defer_known(u64 sig)
 
 void defer_wrap(u64 sig, struct agent_sigaction *act, u64 withheld)
 {
-	if ((!agent.jumps && !withheld) || !is_handler(act->handler) ||
-	    act->handler == (u64)agent_signal_entry || act->handler == (u64)agent_call_entry)
+	if (!is_handler(act->handler) || act->handler == (u64)agent_signal_entry ||
+	    act->handler == (u64)agent_call_entry)
 		return;
 	handlers[sig] = *act;
 	handlers[sig].mask |= withheld;

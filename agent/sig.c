@@ -124,12 +124,18 @@ void sig_give_back(void)
 
 /* What the application's handlers would block of our signals, by signal. */
 static u32 handler_withheld[65];
-/* Such handlers are called through ours: who sets or asks for them is seen. */
+/* Handlers are called through ours: who sets or asks for them is seen. */
 static bool handlers_seen;
+
+static void wrap(u64 sig, struct agent_sigaction *act)
+{
+	if (agent.jumps || (handlers_seen && !load_relaxed(&osl_walled)))
+		defer_wrap(sig, act, handler_withheld[sig]);
+}
 
 /*
  * Handlers that were set before we came block our signals while they run: no longer. Where they are
- * seen these, and where jumps are to stand all, are called through ours.
+ * seen, and where jumps are to stand, they are called through ours.
  */
 void sig_open_masks(void)
 {
@@ -141,8 +147,7 @@ void sig_open_masks(void)
 		was = act;
 		handler_withheld[sig] |= (u32)(act.mask & OURS);
 		act.mask &= ~OURS;
-		defer_wrap((u64)sig, &act,
-			   handlers_seen || agent.jumps ? handler_withheld[sig] : 0);
+		wrap((u64)sig, &act);
 		if (memcmp(&was, &act, sizeof(was)))
 			raw_action(sig, &act, NULL);
 	}
@@ -560,7 +565,7 @@ static long emulate_masked_action(u64 sig, struct agent_sigaction *act, u64 to)
 	if (act)
 		act->mask &= ~OURS;
 	if (own)
-		defer_wrap(sig, act, *withheld);
+		wrap(sig, act);
 	ret = raw_action((int)sig, act, &old);
 	defer_unwrap(&handler, &old);
 	old.mask |= was;

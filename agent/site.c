@@ -238,8 +238,7 @@ static bool guards_actions(const struct agent_place *p)
 
 /*
  * Jumps need to know of every handler that begins: who sets one without our seeing it keeps the
- * breaks. Those that are set already are called through ours from here on, without jumps those that
- * block our signals.
+ * breaks. Those that are set already are called through ours from here on.
  */
 static bool handlers_seen(void)
 {

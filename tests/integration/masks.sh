@@ -3,7 +3,7 @@
 # Probes hit by handlers that run under the mask of a waiting system call, and in threads that block all signals: a break trap
 # that is blocked would be the target's death.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
-if [ "${EBPFRT_PROBE:-}" = auto ]; then plan 38; else plan 37; fi
+plan 38
 
 target_program=$bin/masks
 target_start
@@ -65,11 +65,8 @@ for time in "what a wait opens comes in in it, in the kernel's order" "and once 
 	say open
 	is "$time" "$answer" "$open"
 done
-# (where handlers are the kernel's to call that can't be told, see agent/again.c)
-if [ "${EBPFRT_PROBE:-}" = auto ]; then
-	say ended 1000
-	is "what a handler has ended stays so, whatever comes behind it" "$answer" "ended 1000 after 0"
-fi
+say ended 1000
+is "what a handler has ended stays so, whatever comes behind it" "$answer" "ended 1000 after 0"
 say block
 say mask
 is "and those that it sets" "$answer" "$(echo "$own" | sed 's/ 200 / fffffffe7ffbfeff /')"

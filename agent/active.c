@@ -12,8 +12,11 @@
  * A hit by a jump is *open*: signals arrive in it. What their handlers hit is not nested, and has
  * an entry of its own. Should a handler leave by longjmp, and the entry with it (defer.c sees
  * to it that it doesn't): the hit's frame begins with a mark, and once that is overwritten the
- * entry is nobody's.
+ * entry is nobody's. Nor is that of a thread which has ended in a call of a program's (callee.c)
+ * without a word: who needs a stack, and each exchange, asks the kernel for such threads.
  */
+#include <errno.h>
+
 #include "agent/agent.h"
 
 #define ACTIVE_WINDOW 32u
@@ -121,10 +124,9 @@ static void release(struct agent_active *a, u64 key)
  * A call of a function that has not come back and is not waited for: when it does, its hit is over
  * (callee.c), and the program was cut short.
  */
-static bool revoke(struct agent_active *a)
+static bool revoke_call(struct agent_active *a, u64 calling)
 {
-	struct agent_stat *st = agent_stat_at((u32)a->call_stat);
-	u64 calling = load_acquire(&a->calling);
+	struct agent_stat *st = agent_stat_at(a->call_stat);
 
 	if (!calling || !__atomic_compare_exchange_n(&a->calling, &calling, 0, false,
 						     __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
@@ -139,6 +141,11 @@ static bool revoke(struct agent_active *a)
 	if (stack_index((u64)a->lent) >= 0) /* else it was on a stack that has gone on */
 		ebpf_run_finish(a->lent);
 	return true;
+}
+
+static bool revoke(struct agent_active *a)
+{
+	return revoke_call(a, load_acquire(&a->calling));
 }
 
 bool active_at_home(const struct agent_active *a)
@@ -171,6 +178,28 @@ bool active_calling(u64 thread, u64 frame)
 			release(a, thread | 1);
 	}
 	return false;
+}
+
+/* The kernel says whether the thread is there, in whichever process of this memory. */
+static bool has_ended(const struct agent_active *a)
+{
+	u32 tid = load_relaxed(&a->call_tid);
+
+	return tid && SYS3(__NR_tkill, tid, 0, 0) == -ESRCH;
+}
+
+void active_bury(bool with_stack)
+{
+	/* asking could be the process's end; a child's thread is another than its parent's */
+	if (load_relaxed(&osl_walled) || !agent.mark || load_acquire(agent.mark) == FORK_NEW)
+		return;
+	for (u32 i = 0; i < ACTIVE_SLOTS; i++) {
+		struct agent_active *a = &slots[i];
+		u64 key = load_acquire(&a->key), calling = load_acquire(&a->calling);
+
+		if (calling && (a->stack || !with_stack) && has_ended(a) && revoke_call(a, calling))
+			release(a, key);
+	}
 }
 
 static struct agent_active *enter(u64 key, u64 frame)
@@ -287,9 +316,12 @@ void active_reset(void)
 			*a = (struct agent_active){0};
 		else if (i != active_slot(key))
 			displaced++;
-		if (a->open >> ACTIVE_STACK)
-			stack_keep((s32)(a->open >> ACTIVE_STACK) - 1);
-		a->stack = 0;
+		if (a->key)
+			a->call_tid = sys_gettid();
+		if (!(a->open >> ACTIVE_STACK))
+			a->stack = 0;
+		else
+			stack_keep(a->open >> ACTIVE_STACK, a->stack, i);
 		a->ready = NULL;
 	}
 }

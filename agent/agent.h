@@ -482,7 +482,8 @@ struct agent_active {
 	const struct agent_place *noted; /* where the program is that calls, or NULL */
 	u32 notes;			 /* of the sessions of its hit, which gives them back */
 	u32 noted_return;
-	u64 call_stat; /* of the program that calls, and its run: */
+	u32 call_stat; /* of the program that calls, and its run: */
+	u32 call_tid;
 	struct ebpf_run *lent;
 	struct target_call *closed; /* under way in a hit by a trap, or NULL */
 } __attribute__((aligned(ACTIVE_SIZE)));
@@ -524,6 +525,9 @@ struct agent_active *active_caller(u64 thread);
 /* May @thread be in a hit? */
 bool active_thread(u64 thread);
 void active_reset(void); /* in a forked child: the other threads are gone */
+/* Ends the hits of threads that have ended in a call of a program's: all, or those that hold a
+ * stack. */
+void active_bury(bool with_stack);
 /* The innermost hit that this thread is in, whose frame is above @frame; or NULL. */
 struct agent_active *active_here(u64 frame);
 
@@ -680,7 +684,8 @@ void stack_lanes(void); /* there is a new page that says which lanes are in use 
 /* Where the thread was before it went to the stack of ours that @sp is on; or @sp. */
 u64 stack_origin(u64 sp);
 void stack_reset(void);
-void stack_keep(s32 i); /* but this one is in use */
+/* But stack @number - 1 is in use, and stays with @place when it is .stack of that. */
+void stack_keep(u32 number, u32 of_place, u32 place);
 void agent_call_on(u64 top, void (*fn)(void *), void *arg) __hidden;
 
 /* --- fault.c, sig.c -----------------------------------------------------------------------------

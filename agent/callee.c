@@ -323,6 +323,7 @@ static void lend(struct target_call *c, struct ebpf_run *run)
 	c->mark = (u64)c | (__atomic_fetch_add(&serial, 1, __ATOMIC_RELAXED) & 63);
 	a->run = NULL;
 	a->call_stat = stat_of(run);
+	a->call_tid = osl_tid();
 	a->lent = run;
 	store_release(&a->open, a->open | ACTIVE_EXPOSED);
 	store_release(&a->calling, c->mark);

@@ -615,6 +615,7 @@ static int run(struct exchange *x, const char *path, u64 token)
 			sys_close(x->fd);
 		return -EBUSY;
 	}
+	active_bury(false);
 	if (agent.ready)
 		sig_install();
 	if (x->fd < 0)

@@ -141,6 +141,10 @@ static s32 take(void)
 
 	if (i < 0)
 		i = take_idle();
+	if (unlikely(i < 0)) {
+		active_bury(true);
+		i = take_idle();
+	}
 	if (unlikely(i >= (s32)load_relaxed(&lanes_used)))
 		use_lane((u32)i);
 	return i;
@@ -305,8 +309,9 @@ void stack_reset(void)
 		notes[i].taken = (s32)i == own ? TAKEN : 0;
 }
 
-void stack_keep(s32 i)
+/* It stays with its place, as it did in the parent, or goes back at the end of the hit. */
+void stack_keep(u32 number, u32 of_place, u32 place)
 {
-	if (i < (s32)STACKS)
-		notes[i].taken = TAKEN;
+	if (number <= STACKS)
+		notes[number - 1].taken = number == of_place ? OF_PLACE + place : TAKEN;
 }

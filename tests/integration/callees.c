@@ -8,12 +8,14 @@
 #include <errno.h>
 #include <math.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -26,6 +28,7 @@ static volatile unsigned long calls, signals, wrong;
 static jmp_buf out;
 static int mode;
 static pid_t first;
+static volatile pid_t raw; /* the thread that was begun last */
 
 EXPORT long add_five(signed char a, unsigned short b, int c, unsigned int d, long e)
 {
@@ -141,6 +144,8 @@ EXPORT long leave(int how)
 	}
 	if (mode == 't')
 		pthread_exit(NULL);
+	if (mode == 'x')
+		syscall(SYS_exit, 0);
 	return how;
 }
 
@@ -161,15 +166,27 @@ EXPORT long wait_long(int n)
 	return n;
 }
 
-/* The child goes on with the hit, as its parent does, and says how that was when it ends. */
+/* The child goes on with the hit, as its parent does, and says how that was when it ends; the one
+ * that is to be kept is named, and there is one. It changes its mask before it
+ * comes back. */
 EXPORT long forks(int n)
 {
-	pid_t child = fork();
+	static bool kept;
+	bool keep = mode == 'k';
+	sigset_t mask;
+	pid_t child = keep && kept ? 0 : fork();
 	int status = 0;
 
 	calls++;
-	if (child && (waitpid(child, &status, 0) != child || status))
+	if (keep && child > 0) {
+		printf("child %d\n", child);
+		fflush(stdout);
+	} else if (child && (waitpid(child, &status, 0) != child || status)) {
 		wrong++;
+	}
+	if (keep && !child) /* where a break is: there it is seen to be a child */
+		sigprocmask(SIG_BLOCK, NULL, &mask);
+	kept = keep;
 	return n;
 }
 
@@ -204,12 +221,19 @@ static void round_of(int n)
 	x += tick(n, 0.5);
 	if (x != 2 * n + 0.75 || errno != (n & 63))
 		wrong++;
-	if (getpid() != first)
+	if (getpid() != first) {
+		if (mode == 'k') { /* until it is told to end */
+			puts("here");
+			fflush(stdout);
+			pause();
+		}
 		_exit(wrong != 0);
+	}
 }
 
 static void *thread(void *arg)
 {
+	raw = (pid_t)syscall(SYS_gettid);
 	round_of((int)(long)arg);
 	return NULL;
 }
@@ -281,7 +305,12 @@ static void one_round(int n)
 {
 	pthread_t t;
 
-	if (mode == 't') {
+	if (mode == 'x') { /* nobody gets its stack: no thread is like another */
+		raw = 0;
+		pthread_create(&t, NULL, thread, (void *)(long)n);
+		while (!raw || syscall(SYS_tgkill, first, raw, 0) == 0)
+			sched_yield();
+	} else if (mode == 't') {
 		pthread_create(&t, NULL, thread, (void *)(long)n);
 		pthread_join(t, NULL);
 	} else if (mode == 'v') {

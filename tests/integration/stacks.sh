@@ -1,12 +1,12 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
 # Hits by jumps run on stacks of a pool. Whatever leaves a hit in the middle (handlers that jump out of it, threads that end or
-# are cancelled in it, functions of the target that programs call and that don't come back), no stack stays taken by nobody:
+# are cancelled in it, functions of the target that programs call and that do not come back, or in a child), no stack stays taken by nobody:
 # else there were none left, by and by.
 EBPFRT_PROBE=auto
 export EBPFRT_PROBE
 . "${top_srcdir:-.}/tests/integration/lib.sh"
-plan 14
+plan 20
 
 # how the pool stands, with nobody in a hit
 pool() {
@@ -43,7 +43,38 @@ is "calls in which threads end" "$answer" "wrong 0"
 like "calls: a thread that ends leaves its hit" "$(pool)" "$nobody"
 say l 3000
 is "calls that are left by longjmp" "$answer" "wrong 0"
+# nobody hears of their end; who looks for a stack does
+say x 200
+is "calls in which threads end by the system call alone" "$answer" "wrong 0"
+like "calls: they hold no more than there are, and nobody the last ones' for long" "$(pool)" \
+	'^taken 0 kept [0-9]+ held ([0-9]|1[0-7]) places ([0-9]|1[0-7]) astray 0$'
+first=$attach_child
+attach_start "$target" "$bin/count.bpf.o" --prog "on_work=uprobe:$exe:wild" --prog "on_work_done=uprobe:$exe:wild"
+like "calls: none once somebody else comes" "$(pool)" "$nobody"
+attach_stop INT
+attach_child=$first
 attach_stop INT
 like "calls: detached, no stack is taken" "$(pool)" "$nobody"
+
+# a child goes on in a call, where it introduces itself, ends the hit, and keeps no stack
+attach_start --prog "on_forks=uprobe:$exe:tick" --allow-call "$exe:forks" "$target" "$bin/callees_wild.bpf.o"
+say n 3
+is "calls: they fork" "$answer" "wrong 0"
+say k 1
+{
+	echo "$answer"
+	read -r answer <&9
+	echo "$answer"
+	read -r answer <&9
+	echo "$answer"
+} >said
+child=$(sed -n 's/^child //p' said)
+is "calls: and again" "$(sed 's/^child .*/child/' said | sort | tr '\n' ' ')" "child here wrong 0 "
+whole=$target
+target=$child
+like "calls: a child that came back has given back the stack" "$(pool)" "$nobody"
+target=$whole
+kill "$child"
+attach_stop INT
 target_quit
 is "calls: it ends well" "$target_status" 0

@@ -511,8 +511,8 @@ static void on_event(const struct ebpfrt_event *ev, void *cookie)
 		break;
 	case EBPFRT_EVENT_LATE:
 		out_warn("process %d was not held any longer: what its new program or libraries "
-			 "called before their probes were there was missed",
-			 ev->pid);
+			 "called before their probes were there was missed%s%s",
+			 ev->pid, ev->text ? "; " : "", ev->text ? ev->text : "");
 		break;
 	case EBPFRT_EVENT_TARGET_END:
 		out_debug("process %d has ended", ev->pid);

@@ -126,8 +126,10 @@ static void note_late(const struct exchange *x)
 
 static void tell_late(struct target *t)
 {
+	char why[PROBE_WHY_MAX];
+
 	if (t->late == LATE_TO_SAY)
-		target_event(t->d, t, MSG_EVENT_LATE, 0, 0, NULL);
+		target_event(t->d, t, MSG_EVENT_LATE, 0, 0, late_daemon(why));
 	t->late = LATE_NOT;
 }
 
@@ -135,10 +137,11 @@ void exchange_finish(struct exchange *x)
 {
 	struct target *t = x->t;
 	char why[PROBE_WHY_MAX];
-	bool slots = x->slots_changed;
+	bool slots = x->slots_changed, silent;
 	s32 err = x->err;
 
 	memcpy(why, x->why, sizeof(why));
+	silent = x->silent;
 	note_late(x);
 	exchange_free(x);
 	if (err) {
@@ -146,8 +149,11 @@ void exchange_finish(struct exchange *x)
 		t->setup = false;
 		t->slots_changed |= slots || t->npairs != 0;
 		finish_badly(t, err, why);
+		if (silent)
+			target_await(t);
 		return;
 	}
+	t->silences = 0;
 	tell_late(t);
 	inner_publish(t->d);
 	debugger_exchanged(t);
@@ -394,6 +400,22 @@ static bool tell_to_wait(struct exchange *x)
 	return true;
 }
 
+/* Its own agent: when it goes on it finds that we have not waited, and can be called. */
+static void fail_silent(struct exchange *x)
+{
+	s32 pid = x->t->pid;
+
+	x->silent = true;
+	if (target_is_stopped(x->t))
+		exchange_fail(x, -ETIMEDOUT,
+			      "process %d is stopped, and does not answer: its probes come when it "
+			      "goes on (kill -CONT %d)",
+			      pid, pid);
+	else
+		exchange_fail(x, -ETIMEDOUT,
+			      "process %d does not answer: its probes come when it does", pid);
+}
+
 static void on_silence(struct loop_timer *timer)
 {
 	struct exchange *x = container_of(timer, struct exchange, timer);
@@ -405,9 +427,11 @@ static void on_silence(struct loop_timer *timer)
 			      "ptrace is denied, and the agent in process %d does not answer a "
 			      "signal (SIGURG); is it stopped, or does it handle that itself?",
 			      x->t->pid);
-	else
+	else if (x->injecting)
 		exchange_fail(x, -ETIMEDOUT, "process %d does not answer; is it stopped?",
 			      x->t->pid);
+	else
+		fail_silent(x);
 }
 
 static int watch_sock(struct exchange *x, int fd)

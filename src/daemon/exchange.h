@@ -53,6 +53,7 @@ struct exchange {
 	bool prepared;	    /* the queue is what is to be said */
 	bool slots_changed; /* it tells so: wanted again when it fails */
 	bool calling;	    /* the agent was sent a signal and has not come yet */
+	bool silent;	    /* the agent has come by itself, and says no more */
 	bool greets;	    /* it is to bring its memory, nothing else: the plan needs that first */
 
 	int call_dir;  /* the runtime directory, open for the agent; -1 */

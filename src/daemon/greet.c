@@ -94,15 +94,16 @@ static void join_family(struct target *t, const struct family *f)
 /* It did not wait for us, and has ended: nothing of it was probed. */
 static void tell_late(struct daemon *d, const struct client *c, const struct family *f, s32 pid)
 {
-	const struct msg_event e = {.what = MSG_EVENT_LATE, .pid = pid};
+	char why[PROBE_WHY_MAX];
 
+	late_daemon(why);
 	if (c)
-		client_tell(client_by_session(d, c->session), MSG_EVENT, &e, sizeof(e));
+		late_tell(client_by_session(d, c->session), pid, why);
 	for (u32 i = 0; f && i < f->n; i++) {
 		struct client *follower = client_by_session(d, f->sessions[i]);
 
 		if (follower)
-			client_tell(follower, MSG_EVENT, &e, sizeof(e));
+			late_tell(follower, pid, why);
 	}
 }
 
@@ -282,8 +283,10 @@ static void on_greeting(struct loop_source *s, u32 events)
 	}
 	take_memory(t, &mem);
 	if (may_hold(&h) && hung_up(fd)) {
+		char why[PROBE_WHY_MAX];
+
 		log_line("process %d has not waited for us", pid);
-		target_event(d, t, MSG_EVENT_LATE, 0, 0, NULL);
+		target_event(d, t, MSG_EVENT_LATE, 0, 0, late_daemon(why));
 		t->late = LATE_SAID;
 	}
 	if (h.reason == AGENT_CALLED && t->x->greets)

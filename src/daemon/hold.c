@@ -2,6 +2,7 @@
 /* See hold.h. */
 #include "daemon/hold.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -23,10 +24,29 @@ static bool is_holder(const struct client *c, const struct target *t)
 	return c->hello && c->holds && !c->dying && target_has(t, c->session);
 }
 
+void late_tell(struct client *c, s32 pid, const char *why)
+{
+	const struct msg_event e = {.what = MSG_EVENT_LATE, .pid = pid};
+	char body[sizeof(e) + PROBE_WHY_MAX];
+	size_t n = MIN(strlen(why), (size_t)PROBE_WHY_MAX);
+
+	memcpy(body, &e, sizeof(e));
+	memcpy(body + sizeof(e), why, n);
+	client_tell(c, MSG_EVENT, body, sizeof(e) + n);
+}
+
+const char *late_daemon(char why[PROBE_WHY_MAX])
+{
+	snprintf(why, PROBE_WHY_MAX,
+		 "the daemon (%d) had no time for it: see that it isn't stopped (kill -CONT %d), "
+		 "and start the program again",
+		 getpid(), getpid());
+	return why;
+}
+
 /* How many there are that are waited for. Those that are not are told that it goes on. */
 static u32 holders(const struct target *t)
 {
-	const struct msg_event late = {.what = MSG_EVENT_LATE, .pid = t->pid};
 	struct client *c;
 	u32 n = 0;
 
@@ -34,7 +54,7 @@ static u32 holders(const struct target *t)
 		if (!is_holder(c, t))
 			continue;
 		if (c->late)
-			client_tell(c, MSG_EVENT, &late, sizeof(late));
+			late_tell(c, t->pid, LATE_CLIENT);
 		n += !c->late;
 	}
 	return n;
@@ -95,7 +115,7 @@ static void on_late(struct loop_timer *timer)
 
 	log_line("process %d: not all of its clients have looked at it in time", h->t->pid);
 	note_late(h->t);
-	target_event(h->t->d, h->t, MSG_EVENT_LATE, 0, 0, NULL);
+	target_event(h->t->d, h->t, MSG_EVENT_LATE, 0, 0, LATE_CLIENT);
 	hold_end(h->t);
 }
 

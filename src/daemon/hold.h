@@ -26,6 +26,12 @@ void hold_end(struct target *t);    /* go on, if it is held */
 void hold_forget(struct target *t); /* it has gone */
 /* What @c is waited for is done: it has gone, or its own requests are what the target is for. */
 void hold_no_longer(struct client *c);
+/* @c is told that @pid has gone on: who was late, and what to do about it. */
+#define LATE_CLIENT                                                                                \
+	"to look at it took more than a second; make its types beforehand (`ebpfrt btf gen`), or " \
+	"name them with --btf"
+void late_tell(struct client *c, s32 pid, const char *why);
+const char *late_daemon(char why[PROBE_WHY_MAX]); /* we were, a sentence in @why */
 /* MSG_HOLD and MSG_SETTLED */
 void hold_request(struct client *c, const struct frame *f);
 void hold_settled_request(struct client *c, const struct frame *f);

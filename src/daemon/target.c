@@ -23,6 +23,7 @@
 #define ROUNDS_MAX 64u
 #define LINGER_NS (500ull * 1000) /* the first round; a program takes microseconds */
 #define RESTORE_AGAIN_NS (1000ull * 1000000)
+#define SILENT_NS (250ull * 1000000)
 #define RESTORE_SLOWER 6u
 
 /* --- lists of what an agent was given --------------------------------------------------------- */
@@ -393,6 +394,42 @@ static void on_retry(struct loop_timer *timer)
 		target_settled(t, 0, NULL);
 }
 
+/* --- one that doesn't answer --------------------------------------------------------------------
+ */
+
+bool target_is_stopped(const struct target *t)
+{
+	struct probe_task task;
+
+	return !probe_task_read(t->pid, 0, &task) && task.state == 'T';
+}
+
+void target_await(struct target *t)
+{
+	if (!t->gone && list_empty(&t->silent.node))
+		loop_timer_arm(&t->d->loop, &t->silent, SILENT_NS << MIN(t->silences, 8u));
+}
+
+/* What failed because of that is wanted again. */
+static void on_silent(struct loop_timer *timer)
+{
+	struct target *t = container_of(timer, struct target, silent);
+	struct tlink *tl;
+
+	if (t->x || target_is_stopped(t)) {
+		target_await(t);
+		return;
+	}
+	t->silences++;
+	list_for_each_entry (tl, &t->links, in_target) {
+		if (tl->state != TLINK_FAILED || tl->err != -ETIMEDOUT)
+			continue;
+		tlink_release_sites(tl);
+		tlink_become(tl, TLINK_WANT);
+	}
+	target_reconcile(t);
+}
+
 /* What kept us from its text (another debugger, say) may have gone. */
 static void on_restore(struct loop_timer *timer)
 {
@@ -460,6 +497,7 @@ struct target *target_new(struct daemon *d, s32 pid, int *err, char why[PROBE_WH
 	list_init(&t->waiters);
 	loop_timer_init(&t->retry, on_retry);
 	loop_timer_init(&t->restore, on_restore);
+	loop_timer_init(&t->silent, on_silent);
 	loop_timer_init(&t->look, on_look);
 	list_add_tail(&t->node, &d->targets);
 	*err = target_init(t, why);
@@ -533,6 +571,7 @@ void target_free(struct target *t)
 	exchange_abort(t);
 	loop_timer_stop(&d->loop, &t->retry);
 	loop_timer_stop(&d->loop, &t->restore);
+	loop_timer_stop(&d->loop, &t->silent);
 	loop_timer_stop(&d->loop, &t->look);
 	debugger_forget(t);
 	loop_del(&d->loop, &t->exit);

@@ -129,6 +129,8 @@ struct target {
 	struct daemon *d;
 	struct loop_source exit; /* pidfd */
 	struct loop_timer retry;
+	struct loop_timer silent; /* its agent broke off: does it go on by now? */
+	u32 silences;
 	struct loop_timer look;		 /* is it still the program it was? */
 	struct loop_timer debugger_soon; /* somebody has opened a file of it: debugger.c */
 	u32 debugger_looks;
@@ -225,6 +227,10 @@ struct target *target_by_cookie(struct daemon *d, u64 cookie);
 int target_join(struct target *t, u32 session, bool follow); /* its links cover it from now on */
 void target_leave(struct target *t, u32 session);
 bool target_has(const struct target *t, u32 session);
+/* Of all its threads, by a signal. */
+bool target_is_stopped(const struct target *t);
+/* What failed as its agent said no more is tried again when it isn't stopped (any more). */
+void target_await(struct target *t);
 /* It can't be patched (any more): whoever waits is told. */
 void target_fail(struct target *t, int err, const char *why);
 /* Bring about what is wanted, unless it is already on its way. */

@@ -3,7 +3,7 @@
 # A daemon that gets no time, here because it is stopped: nobody waits for ever, what is not counted is counted as missed or
 # said, and who went on without probes gets them when the daemon is back.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
-plan 14
+plan 20
 target_program=$bin/brood
 probes="--prog on_work=uprobe:$bin/brood:work --prog on_work_done=uretprobe:$bin/brood:work"
 
@@ -89,4 +89,35 @@ is "and counted from then on" $(($(map_value counts 0) - before)) 7
 target_quit
 is "the command ended well" "$target_status" 0
 like "what was missed is said" "$(cat target.err)" \
-	"process $target was not held any longer: what its new program or libraries called before their probes were there was missed"
+	"process $target was not held any longer: what its new program or libraries called before their probes were there was missed; the daemon \($daemon\) had no time for it: see that it isn't stopped \(kill -CONT $daemon\), and start the program again$"
+
+# The same, but the program is stopped, too, while it waits; it goes on when the daemon has long given it up.
+rm -f target.in target.out
+mkfifo target.in target.out
+# shellcheck disable=SC2086
+ebpfrt run -o run.out -P "$bin/count.bpf.o" $probes -- sh stall.sh <target.in >target.out 2>target.err &
+target_child=$!
+exec 8>target.in 9<target.out
+asks() { # its agent has connected
+	target=$(pgrep -P "$target_child" brood) && find "/proc/$target/fd/" -lname 'socket:*' 2>/dev/null | grep -q .
+}
+until_true asks && ok "a program starts, and asks" || not_ok "a program starts, and asks"
+kill -STOP "$target"
+read -r daemon <"$stage/run/ebpfrt/pid"
+kill -CONT "$daemon"
+said() {
+	grep -q "its probes come when" target.err
+}
+until_true said || until_true said # after ten seconds
+like "it doesn't answer: words" "$(cat target.err)" \
+	"^ebpfrt: warning: on_work could not be attached in $target: process $target is stopped, and does not answer: its probes come when it \
+goes on \(kill -CONT $target\)$"
+kill -CONT "$target"
+read -r word answer <&9
+is "it goes on" "$word $answer" "ready $target"
+until_true probed && ok "and gets its probes" || not_ok "and gets its probes" "$(ebpfrt link list)"
+before=$(map_value counts 0)
+say call 5
+is "which count" "$answer $(($(map_value counts 0) - before))" "calls 5 5"
+target_quit
+is "and it ended well" "$target_status" 0

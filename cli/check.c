@@ -96,7 +96,7 @@ static void split_unresolvable(struct object *obj, struct json_object *doc)
 		char why[SPEC_WHY_MAX], section[256];
 
 		if (!config.pid &&
-		    !spec_parse(object_spec(&obj->progs[i], &config.object), &spec, why) &&
+		    !spec_parse(object_spec(&obj->progs[i], &config.object, 0), &spec, why) &&
 		    spec.kind != SPEC_OTHER && spec.kind != SPEC_NONE &&
 		    !strcmp(spec.path, "/proc/self/exe")) {
 			if (!doc)
@@ -170,7 +170,7 @@ static const struct opt opts[] = {
 	{'p', "pid", "PID", OPT_PID, offsetof(__typeof__(config), pid),
 	 "resolve libraries as this process maps them"},
 	{0, "prog", "NAME=SPEC", OPT_LIST, offsetof(__typeof__(config), object.progs),
-	 "attach program NAME to uprobe:FILE:FUNCTION"},
+	 "attach program NAME to uprobe:FILE:FUNCTION; may be given again"},
 	OBJECT_CALL_OPTS(__typeof__(config), object),
 	OBJECT_TYPE_OPTS(__typeof__(config), object),
 	OUT_JSON_OPTS(__typeof__(config), json),

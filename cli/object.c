@@ -146,22 +146,23 @@ static struct attachment *new_attachment(struct object *obj)
 
 /* --- where programs go --- */
 
-const char *object_spec(const struct object_prog *prog, const struct object_opts *opts)
+const char *object_spec(const struct object_prog *prog, const struct object_opts *opts, u32 nth)
 {
 	size_t n = strlen(prog->name);
+	u32 given = 0;
 
 	for (u32 i = 0; i < opts->progs.n; i++) {
 		const char *text = opts->progs.v[i];
 
-		if (!strncmp(text, prog->name, n) && text[n] == '=')
+		if (!strncmp(text, prog->name, n) && text[n] == '=' && given++ == nth)
 			return text + n + 1;
 	}
-	return prog->section;
+	return given || nth ? NULL : prog->section;
 }
 
 bool object_is_wanted(const struct object_prog *prog, const struct object_opts *opts)
 {
-	return !prog->optional || object_spec(prog, opts) != prog->section;
+	return !prog->optional || object_spec(prog, opts, 0) != prog->section;
 }
 
 enum object_missing object_missing(const struct object_opts *opts)
@@ -223,6 +224,14 @@ int object_check_options(struct object *const *objs, u32 nobjs, const struct obj
 	return 0;
 }
 
+/* Of one place, where there is one: globs and USDT probes of a file are told by their names. */
+static bool is_same_probe(const struct spec *a, const struct spec *b)
+{
+	return a->kind == b->kind && a->ret == b->ret &&
+	       (a->kind == SPEC_UPROBE ||
+		(!strcmp(a->func, b->func) && !strcmp(a->provider, b->provider)));
+}
+
 static bool is_attached_already(const struct object *obj, u32 prog, const struct spec *spec,
 				const struct place *place)
 {
@@ -230,7 +239,7 @@ static bool is_attached_already(const struct object *obj, u32 prog, const struct
 		const struct attachment *a = &obj->attachments[i];
 
 		if (a->prog == prog && a->place.dev == place->dev && a->place.ino == place->ino &&
-		    a->place.offset == place->offset && a->spec.kind == spec->kind)
+		    a->place.offset == place->offset && is_same_probe(&a->spec, spec))
 			return true;
 	}
 	return false;
@@ -303,27 +312,62 @@ static int refuse_type(const struct object *obj, const struct object_prog *prog,
 	return -EOPNOTSUPP;
 }
 
-static int resolve_program(struct object *obj, u32 i, const struct object_opts *opts,
-			   const struct spec_scope *scopes, u32 nscopes)
+/* A program is loaded for one way to be attached, and a typed one with one function's types. */
+static int check_together(const struct object *obj, u32 prog, const struct spec *spec)
+{
+	const char *name = obj->progs[prog].name;
+
+	for (u32 i = 0; i < obj->nattachments; i++) {
+		const struct spec *other = &obj->attachments[i].spec;
+
+		if (obj->attachments[i].prog != prog)
+			continue;
+		if (spec->typed || spec->multi != other->multi || spec->session != other->session) {
+			out_error("%s: --prog gives '%s' a place of kind %s and one of kind %s; "
+				  "only %s",
+				  obj->file, name, spec_kind_name(other), spec_kind_name(spec),
+				  spec->typed ? "programs without types can have several"
+					      : "places of one kind go together");
+			return -EINVAL;
+		}
+	}
+	return 0;
+}
+
+/* At one of the places that it has. */
+static int resolve_spec(struct object *obj, u32 i, const char *text,
+			const struct spec_scope *scopes, u32 nscopes)
 {
 	const struct object_prog *prog = &obj->progs[i];
 	char why[SPEC_WHY_MAX] = "";
 	struct spec spec;
 	int err;
 
-	err = spec_parse(object_spec(prog, opts), &spec, why);
+	err = spec_parse(text, &spec, why);
 	if (err)
 		return out_error("%s: %s: %s", obj->file, prog->name, why), err;
 	if (spec.kind == SPEC_OTHER)
-		return refuse_type(obj, prog, object_spec(prog, opts));
+		return refuse_type(obj, prog, text);
 	if (spec.kind == SPEC_NONE) {
 		out_note("%s: %s names no place to attach to; give it one with --prog "
 			 "%s=uprobe:FILE:FUNCTION",
 			 obj->file, prog->name, prog->name);
 		return 0;
 	}
+	err = check_together(obj, i, &spec);
 	for (u32 s = 0; !err && s < nscopes; s++)
 		err = resolve_all(obj, i, &spec, &scopes[s]);
+	return err;
+}
+
+static int resolve_program(struct object *obj, u32 i, const struct object_opts *opts,
+			   const struct spec_scope *scopes, u32 nscopes)
+{
+	const char *text;
+	int err = 0;
+
+	for (u32 n = 0; !err && (text = object_spec(&obj->progs[i], opts, n)); n++)
+		err = resolve_spec(obj, i, text, scopes, nscopes);
 	return err;
 }
 
@@ -835,19 +879,24 @@ static void drop_failed(struct object *obj, u32 first)
 	obj->nattachments = n;
 }
 
-static void find_more(struct object *obj, const struct object_opts *opts, pid_t pid)
+static void find_more_of(struct object *obj, u32 i, const char *text, pid_t pid)
 {
 	char why[SPEC_WHY_MAX];
 	struct spec spec;
 
-	for (u32 i = 0; i < obj->nprogs; i++) {
-		const struct object_prog *prog = &obj->progs[i];
-
-		if (!object_is_wanted(prog, opts) ||
-		    spec_parse(object_spec(prog, opts), &spec, why) || spec.kind == SPEC_OTHER ||
-		    spec.kind == SPEC_NONE)
-			continue;
+	if (!spec_parse(text, &spec, why) && spec.kind != SPEC_OTHER && spec.kind != SPEC_NONE)
 		resolve_more(obj, i, &spec, pid, 0);
+}
+
+static void find_more(struct object *obj, const struct object_opts *opts, pid_t pid)
+{
+	const char *text;
+
+	for (u32 i = 0; i < obj->nprogs; i++) {
+		if (!object_is_wanted(&obj->progs[i], opts))
+			continue;
+		for (u32 n = 0; (text = object_spec(&obj->progs[i], opts, n)); n++)
+			find_more_of(obj, i, text, pid);
 	}
 }
 

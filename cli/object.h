@@ -102,7 +102,7 @@ struct object_opts {
 	 "let programs call FUNC of the target; FUNC,signal-safe: in signal handlers, too"}
 #define OBJECT_OPTS(config)                                                                        \
 	{0, "prog", "NAME=SPEC", OPT_LIST, offsetof(config, object.progs),                         \
-	 "attach program NAME to uprobe:FILE:FUNCTION"},                                           \
+	 "attach program NAME to uprobe:FILE:FUNCTION; may be given again"},                       \
 	{0, "missing", "WHAT", OPT_STRING, offsetof(config, object.missing),                       \
 	 "functions of a glob that can't be probed: warn, ignore, error"},                         \
 	OBJECT_CALL_OPTS(config, object), OBJECT_TYPE_OPTS(config, object)
@@ -175,8 +175,8 @@ int edition_share_maps(struct object *obj, u32 edition);
 bool relo_refuse(const struct object *obj, const struct edition *edition, const char *line,
 		 bool several, const char *source);
 
-/* The SPEC that --prog gives for a program, or its section. */
-const char *object_spec(const struct object_prog *prog, const struct object_opts *opts);
+/* The @nth SPEC that --prog gives for a program, or, where it gives none, its section; then NULL. */
+const char *object_spec(const struct object_prog *prog, const struct object_opts *opts, u32 nth);
 /* Is the program to be loaded? */
 bool object_is_wanted(const struct object_prog *prog, const struct object_opts *opts);
 

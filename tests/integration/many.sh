@@ -3,7 +3,7 @@
 # A thousand functions in one operation, entries and returns: exact counts, one link, and what can't be probed is named and no
 # loss for the rest; functions with several names, versions, and implementations chosen at load time.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
-plan 42
+plan 46
 
 lib=$bin/many_lib.so
 object=$bin/many.bpf.o
@@ -79,6 +79,18 @@ like "none of them can be: refused" "$status $err" "cannot probe m_bad_"
 is "with failure" "$status" 1
 try ebpfrt attach -d 1ms --prog "on_call=uprobe.multi:$lib:none_*" "$target" "$object"
 like "none matches" "$err" "no function of .*many_lib.so matches 'none_\*'"
+
+# one program at several places: two globs of one file, one of another, and one of them said twice
+attach_start --prog "on_call=uprobe.multi:$lib:m_1*" --prog "on_call=uprobe.multi:$lib:m_2*" \
+	--prog "on_call=uprobe.multi:libc.so.6:getppid" --prog "on_call=uprobe.multi:$lib:m_2*" "$target" "$object"
+like "a program is given three places" "$(cat attach.err)" "^Tracing 201 probes in 1 process"
+say all 3
+is "its runs at each" "$answer $(values 0)" "all $((3 * sum)) 600"
+attach_stop INT
+try ebpfrt attach -d 1ms --prog "on_call=uprobe.multi:$lib:m_1*" --prog "on_call=uprobe:$lib:m_200" "$target" "$object"
+like "a glob and a single place" "$err" \
+	"--prog gives 'on_call' a place of kind uprobe\.multi and one of kind uprobe; only places of one kind go together"
+is "are refused" "$status $(python3 "$stage/integration/text_hash.py" "$target")" "1 $before"
 
 # what only the process knows: a debugger's break instruction
 say break m_500

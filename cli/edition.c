@@ -296,8 +296,7 @@ int edition_share_maps(struct object *obj, u32 edition)
 {
 	struct bpf_map *first = NULL, *map;
 
-	bpf_object__for_each_map(map, obj->editions[edition].bpf)
-	{
+	bpf_object__for_each_map (map, obj->editions[edition].bpf) {
 		int err;
 
 		first = bpf_object__next_map(obj->bpf, first);

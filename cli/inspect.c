@@ -70,8 +70,7 @@ static void describe(const char *file, struct description *d)
 		d->err = -errno;
 		return;
 	}
-	bpf_object__for_each_program(prog, bpf)
-	{
+	bpf_object__for_each_program (prog, bpf) {
 		struct object_prog *p = &d->progs[d->nprogs];
 
 		if (d->nprogs == OBJECT_PROGS_MAX) {

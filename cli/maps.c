@@ -324,8 +324,7 @@ void maps_print(struct bpf_object *bpf, FILE *stream, bool json)
 {
 	struct bpf_map *map;
 
-	bpf_object__for_each_map(map, bpf)
-	{
+	bpf_object__for_each_map (map, bpf) {
 		const char *name = bpf_map__name(map);
 		struct map_view view;
 

@@ -26,7 +26,7 @@ struct map_view {
 int map_view_init(struct map_view *view, int fd);
 bool map_is_percpu(u32 type);
 bool map_is_outer(u32 type); /* its elements are maps */
-bool map_is_fifo(u32 type); /* a queue or a stack: no keys */
+bool map_is_fifo(u32 type);  /* a queue or a stack: no keys */
 
 /* Call @fn with each element until it returns non-zero, which comes back. */
 int map_each(const struct map_view *view,

@@ -395,8 +395,7 @@ static void forget_ring_sizes(struct bpf_object *bpf)
 {
 	struct bpf_map *map;
 
-	bpf_object__for_each_map(map, bpf)
-	{
+	bpf_object__for_each_map (map, bpf) {
 		if (bpf_map__type(map) != BPF_MAP_TYPE_RINGBUF)
 			continue;
 		bpf_map__set_key_size(map, 0);
@@ -431,8 +430,7 @@ static void set_program_types(const struct object *obj, u32 edition)
 	char why[SPEC_WHY_MAX];
 	struct spec spec;
 
-	bpf_object__for_each_program(prog, bpf)
-	{
+	bpf_object__for_each_program (prog, bpf) {
 		if (bpf_program__type(prog) == BPF_PROG_TYPE_UNSPEC)
 			bpf_program__set_type(prog, BPF_PROG_TYPE_KPROBE);
 	}
@@ -471,8 +469,7 @@ static void choose_programs(const struct object *obj, u32 edition, const struct 
 	struct bpf_program *prog;
 
 	/* one that isn't spoken of is in the first, to be verified if that is possible */
-	bpf_object__for_each_program(prog, bpf)
-	{
+	bpf_object__for_each_program (prog, bpf) {
 		if (edition || !edition_can_relocate(obj, bpf_program__section_name(prog)))
 			bpf_program__set_autoload(prog, false);
 	}

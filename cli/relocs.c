@@ -132,8 +132,10 @@ static int load(const char *object, const char *types)
 
 	if (!obj)
 		return -errno;
-	bpf_object__for_each_program(prog, obj) bpf_program__set_autoload(prog, true);
-	bpf_object__for_each_map(map, obj) bpf_map__set_pin_path(map, NULL);
+	bpf_object__for_each_program (prog, obj)
+		bpf_program__set_autoload(prog, true);
+	bpf_object__for_each_map (map, obj)
+		bpf_map__set_pin_path(map, NULL);
 	return bpf_object__load(obj);
 }
 

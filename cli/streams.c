@@ -287,8 +287,7 @@ static int open_streams_of(struct session *s, const struct object *obj)
 	struct bpf_map *map;
 	int err = 0;
 
-	bpf_object__for_each_map(map, obj->bpf)
-	{
+	bpf_object__for_each_map (map, obj->bpf) {
 		if (bpf_map__type(map) == BPF_MAP_TYPE_RINGBUF)
 			err = add_ring(s, obj, map);
 		else if (bpf_map__type(map) == BPF_MAP_TYPE_PERF_EVENT_ARRAY)

@@ -190,8 +190,8 @@ bool arch_patch_done(const struct arch_patch *p, const struct arch_regs *regs);
 /* --- a jump instead of the break
  * ------------------------------------------------------------------------------------ */
 
-#define ARCH_JUMP 0xe9 /* the first byte of a jump that is written over a site */
-#define ARCH_CALL 0xe8 /* that of a call, which is as long */
+#define ARCH_JUMP 0xe9		  /* the first byte of a jump that is written over a site */
+#define ARCH_CALL 0xe8		  /* that of a call, which is as long */
 #define ARCH_UNDEFINED 0x0f, 0x0b /* an instruction that no CPU executes */
 #define ARCH_JUMP_LEN 5
 #define ARCH_STUB_SIZE 64

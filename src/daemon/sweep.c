@@ -48,8 +48,7 @@ static bool has_our_bytes(const struct target *t, s32 pid)
 		const struct arch_patch *p = &t->sites[i].site.patch;
 		u8 byte;
 
-		if (p->addr && pread(mem, &byte, 1, (off_t)p->addr) == 1 &&
-		    byte != p->insn[0])
+		if (p->addr && pread(mem, &byte, 1, (off_t)p->addr) == 1 && byte != p->insn[0])
 			return true;
 	}
 	return false;

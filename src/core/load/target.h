@@ -37,8 +37,9 @@ int ebpf_target_sig(const struct ebpf_btf *b, u32 func, struct ebpf_target_sig *
 
 /*
  * What @size bytes at @off of the structure @id are: 0 and *pointee, the structure that a pointer
- * read there leads to, EBPF_TARGET_MEMORY for a pointer to anything else, or 0 for a number; or the kernel's errno and, in @why, its words. @vague is
- * set when the way led through a union of several members.
+ * read there leads to, EBPF_TARGET_MEMORY for a pointer to anything else, or 0 for a number; or the
+ * kernel's errno and, in @why, its words. @vague is set when the way led through a union of several
+ * members.
  */
 #define EBPF_TARGET_MEMORY ~0u
 #define EBPF_TARGET_WHY 256

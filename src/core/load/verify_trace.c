@@ -313,15 +313,13 @@ static void log_places(struct verify *v, const struct wanted *w, u32 frame)
 	u32 i;
 
 	verify_log(v, "regs=");
-	for_each_bit(i, w->regs[frame])
-	{
+	for_each_bit (i, w->regs[frame]) {
 		verify_log(v, "%sr%u", sep, i);
 		sep = ",";
 	}
 	verify_log(v, " stack=");
 	sep = "";
-	for_each_bit(i, w->slots[frame])
-	{
+	for_each_bit (i, w->slots[frame]) {
 		verify_log(v, "%s-%u", sep, (i + 1) * 8);
 		sep = ",";
 	}
@@ -351,9 +349,12 @@ static void only_news(struct wanted *w, const struct verify_node *node, u32 k)
 
 	w->regs[k] &= (u16)~node->mark[k].regs;
 	w->slots[k] &= ~node->mark[k].slots;
-	for_each_bit(i, w->regs[k]) if (f->regs[i].type != VT_SCALAR) w->regs[k] &=
-		(u16) ~(1u << i);
-	for_each_bit(i, w->slots[k]) if (!slot_scalar(f, i)) w->slots[k] &= ~(1ull << i);
+	for_each_bit (i, w->regs[k])
+		if (f->regs[i].type != VT_SCALAR)
+			w->regs[k] &= (u16) ~(1u << i);
+	for_each_bit (i, w->slots[k])
+		if (!slot_scalar(f, i))
+			w->slots[k] &= ~(1ull << i);
 }
 
 /* False: nothing more is known of the state. */

@@ -82,15 +82,13 @@ struct ebpf_vprog {
  */
 #define EBPF_FACT_SEEN 1u      /* some path gets here; the rest is dead code */
 #define EBPF_FACT_MAY_FAULT 2u /* touches memory that may be missing: not the stack or context */
-#define EBPF_FACT_CTX_ESCAPES                                                                      \
-	4u /* gives the context's address to a helper, stores it where others may read it, or      \
-	      makes a number of it */
-#define EBPF_FACT_PROBES                                                                           \
-	8u /* loads from where a number says: what can't be read is 0, and the program goes on */
-
-#define EBPF_FACT_MEMORY(arg) (16u << (arg))  /* of a callee: an address of the program's memory,  \
-					       */
-#define EBPF_FACT_NUMBER(arg) (512u << (arg)) /* or one of the target's */
+/* the context's address is given to a helper, stored where others may read it, or made a number */
+#define EBPF_FACT_CTX_ESCAPES 4u
+/* loads from where a number says: what can't be read is 0, and the program goes on */
+#define EBPF_FACT_PROBES 8u
+/* of a callee's argument: an address of the program's memory, or one of the target's */
+#define EBPF_FACT_MEMORY(arg) (16u << (arg))
+#define EBPF_FACT_NUMBER(arg) (512u << (arg))
 
 struct ebpf_facts {
 	u16 *insn;	/* EBPF_FACT_* */

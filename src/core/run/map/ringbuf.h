@@ -13,9 +13,9 @@
  * records maps the data twice, one behind the other: ebpf_ringbuf_layout() says how.
  *
  * Rules: producers serialise on an owned lock while they reserve, which takes a few stores, or
- * append a short record as a whole; a position is published only behind a complete header. Nothing read from the ring is used as an
- * address or a length before it was checked; a hostile producer or reader can lose records, not
- * more. Records that did not fit are counted.
+ * append a short record as a whole; a position is published only behind a complete header. Nothing
+ * read from the ring is used as an address or a length before it was checked; a hostile producer or
+ * reader can lose records, not more. Records that did not fit are counted.
  */
 #pragma once
 
@@ -53,8 +53,8 @@ static inline u64 ebpf_ringbuf_layout(const struct ebpf_map_meta *meta,
  * The helpers of the same names; flags and results are the kernel's. Any context. Reserve: the
  * record's memory, or NULL (no room, too large, wrong flags). A record that was reserved must be
  * submitted or discarded by the same execution. Output copies with care: a wrong address gives
- * -EFAULT and, of a long record, leaves a discarded one. Submit and discard ignore a @sample that is not in
- * this ring.
+ * -EFAULT and, of a long record, leaves a discarded one. Submit and discard ignore a @sample that
+ * is not in this ring.
  */
 s64 ebpf_ringbuf_output(struct ebpf_map *map, const void *data, u64 size, u64 flags);
 void *ebpf_ringbuf_reserve(struct ebpf_map *map, u64 size, u64 flags);

@@ -4,6 +4,7 @@
 # The option tables are the truth: every command has a man page, and every option of every command stands in --help, in the
 # man page and in the completion. `ebpfrt --dump-options` prints "command --option" lines from the tables.
 set -u
+. "${top_srcdir:-.}/tests/check/lib.sh"
 ebpfrt=${top_builddir:-.}/ebpfrt
 src=${top_srcdir:-.}
 
@@ -12,17 +13,7 @@ tables=$("$ebpfrt" --dump-options) || {
 	exit 99
 }
 commands=$(printf '%s\n' "$tables" | awk '{print $1}' | sort -u)
-echo "1..$(($(printf '%s\n' "$commands" | wc -l) * 3 + 4))"
-n=0
-result() {
-	n=$((n + 1))
-	if [ -z "$2" ]; then
-		echo "ok $n - $1"
-	else
-		echo "not ok $n - $1"
-		printf '%s\n' "$2" | sed 's/^/# /'
-	fi
-}
+plan "$(($(printf '%s\n' "$commands" | wc -l) * 3 + 4))"
 page_of() {
 	case $1 in
 	ebpfrt) echo "$src/man/ebpfrt.1.scd" ;;

@@ -3,20 +3,10 @@
 #
 # Shared objects export what their maps name: the agent nothing, the library its API and the diverted names of libc.
 set -u
+. "${top_srcdir:-.}/tests/check/lib.sh"
 cd "${top_builddir:-.}" || exit 99
 
-echo 1..5
-n=0
-result() {
-	n=$((n + 1))
-	if [ -z "$2" ]; then
-		echo "ok $n - $1"
-	else
-		echo "not ok $n - $1"
-		printf '%s\n' "$2" | sed 's/^/# /'
-	fi
-}
-
+plan 5
 exported() {
 	nm -D --defined-only "$1" 2>/dev/null | awk '$2 != "A" {sub(/@.*/, "", $3); print $3}' | sort -u
 }

@@ -4,24 +4,15 @@
 # Every header compiles alone, the public ones as C++, too; each public function says what it does; every file names its
 # licence.
 set -u
+. "${top_srcdir:-.}/tests/check/lib.sh"
 cd "${top_srcdir:-.}" || exit 99
 cc=${CC:-cc}
 
 headers=$(find src agent include cli -name '*.h' ! -path '*/generic/*' ! -name '*.bpf.h' | sort)
 public=$(find include/ebpfrt -name '*.h' | sort)
 bpf_headers=$(find include/bpf -name '*.h' | sort)
-echo "1..$(($(printf '%s\n' "$headers" | wc -l) + 2 * $(printf '%s\n' "$public" | wc -l) +
+plan "$(($(printf '%s\n' "$headers" | wc -l) + 2 * $(printf '%s\n' "$public" | wc -l) +
 	$(printf '%s\n' "$bpf_headers" | wc -l) + 1))"
-n=0
-result() {
-	n=$((n + 1))
-	if [ -z "$2" ]; then
-		echo "ok $n - $1"
-	else
-		echo "not ok $n - $1"
-		printf '%s\n' "$2" | head -n 10 | sed 's/^/# /'
-	fi
-}
 for h in $headers; do
 	case $h in
 	*arch_inline.h) pre='#include "arch/arch.h"' ;; # part of arch.h by construction

@@ -4,6 +4,7 @@
 # An installation, complete and working: for `make installcheck`, which names the directories. Under a DESTDIR the programs
 # are told where their files are; without, they find them by themselves.
 set -u
+. "$srcdir/tests/check/lib.sh"
 : "${bindir:?run this by make installcheck}" "${DESTDIR=}"
 root=$DESTDIR
 work=$(mktemp -d) || exit 99
@@ -16,20 +17,7 @@ if [ -n "$root" ]; then
 fi
 probes=$([ "$EBPFRT_ARCH" = generic ] || echo yes)
 
-echo 1..9
-n=0
-failed=0
-result() { # name, trouble
-	n=$((n + 1))
-	if [ -z "$2" ]; then
-		echo "ok $n - $1"
-	else
-		failed=1
-		echo "not ok $n - $1"
-		printf '%s\n' "$2" | head -n 20 | sed 's/^/# /'
-	fi
-}
-
+plan 9
 programs="$bindir/ebpfrt $pkglibexecdir/ebpfrtd"
 libraries="$pkglibdir/libebpfrt-surface.so $libdir/libebpfrt.so.0 $libdir/libebpfrt.so"
 [ -z "$probes" ] || libraries="$libraries $pkglibdir/libebpfrt-agent.so"

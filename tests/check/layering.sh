@@ -4,20 +4,10 @@
 # The include rules of ARCHITECTURE.md, over every #include "..." line: a folder includes its own number or lower; the
 # agent sees base, arch, osl_trap.h, core/run and proto/shm_abi.h, nothing else; core/ names no OS header.
 set -u
+. "${top_srcdir:-.}/tests/check/lib.sh"
 cd "${top_srcdir:-.}" || exit 99
 
-echo 1..10
-n=0
-result() { # name, offending lines
-	n=$((n + 1))
-	if [ -z "$2" ]; then
-		echo "ok $n - $1"
-	else
-		echo "not ok $n - $1"
-		printf '%s\n' "$2" | sed 's/^/# /'
-	fi
-}
-
+plan 10
 # "file:included" for every project include
 includes() {
 	grep -rnoE --include='*.[chS]' '^#[[:space:]]*include[[:space:]]+"[^"]+"' src agent cli |

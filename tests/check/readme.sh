@@ -4,6 +4,7 @@
 # What README.md shows works: every `$ ebpfrt` line of its transcripts is run as written, on a python3 of our own in place of
 # the one shown, and ends with status 0; every command and option named in backticks exists; every link leads to a file.
 set -u
+. "${top_srcdir:-.}/tests/check/lib.sh"
 [ "${EBPFRT_ARCH:-}" != generic ] || {
 	echo "1..0 # SKIP nothing is probed on this CPU"
 	exit 0
@@ -25,18 +26,7 @@ samples=$build/samples
 [ -f "$samples/malloc.bpf.o" ] || samples=$src/samples
 cd "$samples" || exit 99
 grep '^    \$ ebpfrt' "$readme" | sed 's/^    \$ //' >"$work/lines"
-echo "1..$(($(wc -l <"$work/lines") + 2))"
-n=0
-result() { # name, trouble
-	n=$((n + 1))
-	if [ -z "$2" ]; then
-		echo "ok $n - $1"
-	else
-		echo "not ok $n - $1"
-		printf '%s\n' "$2" | sed 's/^/# /'
-	fi
-}
-
+plan "$(($(wc -l <"$work/lines") + 2))"
 # the one of the system: a wrapper that executes another program would be a moving target
 PATH=/usr/bin:/bin:$PATH python3 -c '
 import json

@@ -4,21 +4,11 @@
 # The two tables of tests/integration/README.md: every hazard and every test has its row, and what a row says it is shown by is
 # there and is run by `make check`.
 set -u
+. "${top_srcdir:-.}/tests/check/lib.sh"
 cd "${top_srcdir:-.}" || exit 99
 readme=tests/integration/README.md
 
-echo 1..4
-n=0
-result() {
-	n=$((n + 1))
-	if [ -z "$2" ]; then
-		echo "ok $n - $1"
-	else
-		echo "not ok $n - $1"
-		printf '%s\n' "$2" | head -n 20 | sed 's/^/# /'
-	fi
-}
-
+plan 4
 # "number: names" of the rows that begin with such a number; the names are in the given column
 rows() { # pattern, column
 	sed -n "s/^| \($1\) |/\1|/p" "$readme" | awk -F'|' -v c="$2" '{gsub(/ /, "", $1); print $1 ":" $(c)}'

@@ -3,20 +3,10 @@
 #
 # The measurable habits of CONTRIBUTING.md: lengths of functions and files, no unfinished work, the project's own voice.
 set -u
+. "${top_srcdir:-.}/tests/check/lib.sh"
 cd "${top_srcdir:-.}" || exit 99
 
-echo 1..5
-n=0
-result() {
-	n=$((n + 1))
-	if [ -z "$2" ]; then
-		echo "ok $n - $1"
-	else
-		echo "not ok $n - $1"
-		printf '%s\n' "$2" | head -n 20 | sed 's/^/# /'
-	fi
-}
-
+plan 5
 lengths=$(find src agent cli -name '*.c' | while read -r f; do
 	awk -v F="$f" '
 		/^[a-zA-Z_].*\(/ && !/;[ \t]*$/ {name = $0}

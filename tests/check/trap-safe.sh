@@ -5,24 +5,14 @@
 # compiler may call, the agent needs nothing at all; neither holds an instruction on a vector, x87 or mask register, nor
 # thread-local storage.
 set -u
+. "${top_srcdir:-.}/tests/check/lib.sh"
 cd "${top_builddir:-.}" || exit 99
 
 [ "${EBPFRT_ARCH:-}" != generic ] || {
 	echo "1..0 # SKIP nothing runs inside a probe on this CPU"
 	exit 0
 }
-echo 1..7
-n=0
-result() {
-	n=$((n + 1))
-	if [ -z "$2" ]; then
-		echo "ok $n - $1"
-	else
-		echo "not ok $n - $1"
-		printf '%s\n' "$2" | head -n 20 | sed 's/^/# /'
-	fi
-}
-
+plan 7
 # with sanitizers there are two of them
 trap=${GUEST_TRAP:-libtrap.a}
 defined=$(nm -A "$trap" 2>/dev/null | awk '$(NF-1) != "U" {print $NF}' | sort -u)

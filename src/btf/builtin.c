@@ -23,6 +23,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "core/run/helper_list.h"
 
 #define WORDS 4096u
 #define CHARS 8192u
@@ -178,12 +179,10 @@ static void add_enum(struct builder *b, const char *name, const struct value *v,
 		add_part(b, v[i].name, v[i].value);
 }
 
-#define VALUE(name)                                                                                \
-	{                                                                                          \
-#name, name                                                                        \
-	}
+/* clang-format off */
+#define VALUE(name) {#name, name}
+/* clang-format on */
 #define MAP(type) VALUE(BPF_MAP_TYPE_##type)
-#define FUNC(name) VALUE(BPF_FUNC_##name)
 
 /* The numbers that bpf(2) takes, as far as they are served: programs ask for some before. */
 static void add_bpf_enums(struct builder *b)
@@ -229,70 +228,12 @@ static void add_bpf_enums(struct builder *b)
 	add_enum(b, "", flags, ARRAY_SIZE(flags));
 }
 
-/* The test has the verifier's table beside it. */
+/* All that some program may call: who asks whether there is one gets the same answer everywhere. */
 static void add_helpers(struct builder *b)
 {
-	static const struct value helpers[] = {FUNC(map_lookup_elem),
-					       FUNC(map_update_elem),
-					       FUNC(map_delete_elem),
-					       FUNC(map_lookup_percpu_elem),
-					       FUNC(map_push_elem),
-					       FUNC(map_pop_elem),
-					       FUNC(map_peek_elem),
-					       FUNC(for_each_map_elem),
-					       FUNC(loop),
-					       FUNC(tail_call),
-					       FUNC(probe_read),
-					       FUNC(probe_read_str),
-					       FUNC(probe_read_user),
-					       FUNC(probe_read_kernel),
-					       FUNC(probe_read_user_str),
-					       FUNC(probe_read_kernel_str),
-					       FUNC(copy_from_user),
-					       FUNC(ktime_get_ns),
-					       FUNC(ktime_get_boot_ns),
-					       FUNC(ktime_get_coarse_ns),
-					       FUNC(ktime_get_tai_ns),
-					       FUNC(jiffies64),
-					       FUNC(get_prandom_u32),
-					       FUNC(get_smp_processor_id),
-					       FUNC(get_numa_node_id),
-					       FUNC(get_current_pid_tgid),
-					       FUNC(get_ns_current_pid_tgid),
-					       FUNC(get_current_uid_gid),
-					       FUNC(get_current_comm),
-					       FUNC(get_current_cgroup_id),
-					       FUNC(get_attach_cookie),
-					       FUNC(get_func_ip),
-					       FUNC(get_retval),
-					       FUNC(trace_printk),
-					       FUNC(trace_vprintk),
-					       FUNC(snprintf),
-					       FUNC(strtol),
-					       FUNC(strtoul),
-					       FUNC(strncmp),
-					       FUNC(ringbuf_output),
-					       FUNC(ringbuf_reserve),
-					       FUNC(ringbuf_submit),
-					       FUNC(ringbuf_discard),
-					       FUNC(ringbuf_query),
-					       FUNC(user_ringbuf_drain),
-					       FUNC(perf_event_output),
-					       FUNC(get_stackid),
-					       FUNC(get_stack),
-					       FUNC(spin_lock),
-					       FUNC(spin_unlock),
-					       FUNC(timer_init),
-					       FUNC(timer_set_callback),
-					       FUNC(timer_start),
-					       FUNC(timer_cancel),
-					       FUNC(dynptr_from_mem),
-					       FUNC(dynptr_read),
-					       FUNC(dynptr_write),
-					       FUNC(dynptr_data),
-					       FUNC(ringbuf_reserve_dynptr),
-					       FUNC(ringbuf_submit_dynptr),
-					       FUNC(ringbuf_discard_dynptr)};
+#define ROW(name, fn, where) VALUE(BPF_FUNC_##name),
+	static const struct value helpers[] = {EBPF_HELPERS(ROW)};
+#undef ROW
 
 	add_enum(b, "bpf_func_id", helpers, ARRAY_SIZE(helpers));
 }

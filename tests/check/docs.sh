@@ -45,7 +45,7 @@ result "the man pages name no option that is not there" "$(for c in $commands; d
 			printf '%s\n' "$tables" | grep -qE "^($c|ebpfrt) $o\$" || echo "$c: $o"
 		done
 done)"
-result "ebpfrt(1) lists every helper" "$(sed -n 's/^[[:space:]]*ROW[_AS]*(\([a-z_0-9]*\),.*/bpf_\1/p' "$src/src/core/run/helper.c" |
+result "ebpfrt(1) lists every helper" "$(sed -n 's/^[[:space:]]*ROW(\([a-z_0-9]*\),.*/bpf_\1/p' "$src/src/core/run/helper_list.h" |
 	while read -r h; do
 		sed 's/\\//g' "$src/man/ebpfrt.1.scd" | grep -qE "(^|[^a-z_])$h([^a-z_]|\$)" || echo "$h"
 	done)"

@@ -1,79 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The table of helpers: one row each, by the kernel's number. A helper is added by writing its
- * function beside its kin and its row here.
+ * The table of helpers, by the kernel's number. A helper is added by writing its function beside
+ * its kin and its row in helper_list.h.
  */
 #include "core/run/helper_impl.h"
+#include "core/run/helper_list.h"
 
-#define ROW(name, where) [BPF_FUNC_##name] = {"bpf_" #name, ebpf_h_##name, where}
-#define ROW_AS(name, as, where) [BPF_FUNC_##name] = {"bpf_" #name, ebpf_h_##as, where}
-
-const struct ebpf_helper ebpf_helpers[EBPF_MAX_HELPER_ID] = {
-	ROW(map_lookup_elem, EBPF_H_ANY),
-	ROW(map_lookup_percpu_elem, EBPF_H_ANY),
-	ROW(map_update_elem, EBPF_H_ANY),
-	ROW(map_delete_elem, EBPF_H_ANY),
-	ROW(map_push_elem, EBPF_H_ANY),
-	ROW(map_pop_elem, EBPF_H_ANY),
-	ROW(map_peek_elem, EBPF_H_ANY),
-	ROW(for_each_map_elem, EBPF_H_ANY),
-	ROW(loop, EBPF_H_ANY),
-	ROW(tail_call, EBPF_H_ANY),
-	ROW(probe_read, EBPF_H_TRACING),
-	ROW(probe_read_str, EBPF_H_TRACING),
-	ROW_AS(probe_read_user, probe_read, EBPF_H_ANY),
-	ROW_AS(probe_read_kernel, probe_read, EBPF_H_ANY),
-	ROW_AS(probe_read_user_str, probe_read_str, EBPF_H_ANY),
-	ROW_AS(probe_read_kernel_str, probe_read_str, EBPF_H_ANY),
-	ROW(copy_from_user, EBPF_H_TRACING),
-	ROW(ktime_get_ns, EBPF_H_ANY),
-	ROW(ktime_get_boot_ns, EBPF_H_ANY),
-	ROW(ktime_get_coarse_ns, EBPF_H_ANY),
-	ROW(ktime_get_tai_ns, EBPF_H_ANY),
-	ROW(jiffies64, EBPF_H_ANY),
-	ROW(get_prandom_u32, EBPF_H_ANY),
-	ROW(get_smp_processor_id, EBPF_H_ANY),
-	ROW(get_numa_node_id, EBPF_H_ANY),
-	ROW(get_current_pid_tgid, EBPF_H_TRACING),
-	ROW(get_ns_current_pid_tgid, EBPF_H_ANY),
-	ROW(get_current_uid_gid, EBPF_H_TRACING),
-	ROW(get_current_comm, EBPF_H_TRACING),
-	ROW(get_current_cgroup_id, EBPF_H_TRACING),
-	ROW(get_attach_cookie, EBPF_H_TRACING),
-	ROW(get_func_ip, EBPF_H_TRACING),
-	ROW(get_func_arg, EBPF_H_TYPED),
-	ROW(get_func_ret, EBPF_H_TYPED),
-	ROW(get_func_arg_cnt, EBPF_H_TYPED),
-	ROW(get_retval, EBPF_H_TRACING),
-	ROW(trace_printk, EBPF_H_ANY),
-	ROW(trace_vprintk, EBPF_H_ANY),
-	ROW(snprintf, EBPF_H_ANY),
-	ROW(strtol, EBPF_H_ANY),
-	ROW(strtoul, EBPF_H_ANY),
-	ROW(strncmp, EBPF_H_ANY),
-	ROW(ringbuf_output, EBPF_H_ANY),
-	ROW(ringbuf_reserve, EBPF_H_ANY),
-	ROW(ringbuf_submit, EBPF_H_ANY),
-	ROW(ringbuf_discard, EBPF_H_ANY),
-	ROW(ringbuf_query, EBPF_H_ANY),
-	ROW(user_ringbuf_drain, EBPF_H_ANY),
-	ROW(perf_event_output, EBPF_H_TRACING),
-	ROW(get_stackid, EBPF_H_TRACING),
-	ROW(get_stack, EBPF_H_TRACING),
-	ROW(timer_init, EBPF_H_ANY),
-	ROW(timer_set_callback, EBPF_H_ANY),
-	ROW(timer_start, EBPF_H_ANY),
-	ROW(timer_cancel, EBPF_H_ANY),
-	ROW(spin_lock, EBPF_H_ANY),
-	ROW(spin_unlock, EBPF_H_ANY),
-	ROW(dynptr_from_mem, EBPF_H_ANY),
-	ROW(dynptr_read, EBPF_H_ANY),
-	ROW(dynptr_write, EBPF_H_ANY),
-	ROW(dynptr_data, EBPF_H_ANY),
-	ROW(ringbuf_reserve_dynptr, EBPF_H_ANY),
-	ROW(ringbuf_submit_dynptr, EBPF_H_ANY),
-	ROW(ringbuf_discard_dynptr, EBPF_H_ANY),
-};
+#define ROW(name, fn, where) [BPF_FUNC_##name] = {"bpf_" #name, ebpf_h_##fn, where},
+const struct ebpf_helper ebpf_helpers[EBPF_MAX_HELPER_ID] = {EBPF_HELPERS(ROW)};
+#undef ROW
 
 #define KFUNC(id, name) [EKFUNC_##id] = ebpf_k_##name
 

@@ -185,7 +185,8 @@ Test(target, builtin_helpers_are_those_served)
 		named[func / 64] |= 1ull << func % 64;
 	}
 	for (u32 func = 1; func < 512; func++) {
-		if (ebpf_proto_helper(func, BPF_PROG_TYPE_KPROBE))
+		if (ebpf_proto_helper(func, BPF_PROG_TYPE_KPROBE) ||
+		    ebpf_proto_helper(func, BPF_PROG_TYPE_TRACING))
 			served[func / 64] |= 1ull << func % 64;
 	}
 	for (u32 func = 1; func < 512; func++)

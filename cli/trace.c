@@ -35,7 +35,7 @@
 
 /* the object, as bytes */
 static const u8 image[] __attribute__((aligned(8))) = {
-#include "cli/trace_image.h"
+#include "cli/trace_image.inc"
 };
 
 #define RING_SIZE (16u << 20)

@@ -50,6 +50,34 @@ static __always_inline void copy(struct trace_record *r, char *base, const struc
 		r->failed |= 1ull << (i & 63);
 }
 
+static __always_inline void note_registers(struct trace_record *r, const struct pt_regs *ctx,
+					   u32 kind)
+{
+	if (kind == TRACE_RETURN) {
+		r->reg[0] = ctx->ax;
+		r->reg[1] = ctx->dx;
+		return;
+	}
+	r->reg[0] = ctx->di;
+	r->reg[1] = ctx->si;
+	r->reg[2] = ctx->dx;
+	r->reg[3] = ctx->cx;
+	r->reg[4] = ctx->r8;
+	r->reg[5] = ctx->r9;
+	r->reg[TRACE_REG_SP] = ctx->sp;
+}
+
+static __always_inline void note_vectors(char *base)
+{
+	u64 *to = (u64 *)base + TRACE_REGS;
+
+#pragma unroll
+	for (u32 i = 0; i < TRACE_VECTORS; i++) {
+		to[2 * i] = ebpfrt_vector(i, 0);
+		to[2 * i + 1] = ebpfrt_vector(i, 1);
+	}
+}
+
 static __always_inline void record(struct pt_regs *ctx, u32 kind, u64 now, u64 call)
 {
 	u64 cookie = bpf_get_attach_cookie(ctx), id = bpf_get_current_pid_tgid();
@@ -73,27 +101,9 @@ static __always_inline void record(struct pt_regs *ctx, u32 kind, u64 now, u64 c
 	r->kind = kind;
 	r->left = kind == TRACE_RETURN ? ebpfrt_left() : 0;
 	bpf_get_current_comm(r->comm, sizeof(r->comm));
-	if (kind == TRACE_RETURN) {
-		r->reg[0] = ctx->ax;
-		r->reg[1] = ctx->dx;
-	} else {
-		r->reg[0] = ctx->di;
-		r->reg[1] = ctx->si;
-		r->reg[2] = ctx->dx;
-		r->reg[3] = ctx->cx;
-		r->reg[4] = ctx->r8;
-		r->reg[5] = ctx->r9;
-		r->reg[TRACE_REG_SP] = ctx->sp;
-	}
-	if (sizes.vectors && plan->vectors) {
-		u64 *to = (u64 *)base + TRACE_REGS;
-
-#pragma unroll
-		for (i = 0; i < TRACE_VECTORS; i++) {
-			to[2 * i] = ebpfrt_vector(i, 0);
-			to[2 * i + 1] = ebpfrt_vector(i, 1);
-		}
-	}
+	note_registers(r, ctx, kind);
+	if (sizes.vectors && plan->vectors)
+		note_vectors(base);
 	n = plan->nops;
 	if (n > TRACE_OPS)
 		n = TRACE_OPS;

@@ -86,6 +86,24 @@ static int bad_usage(const char *what, const char *value)
 	return 2;
 }
 
+/* What the environment says, unless an option does. As parse_options(). */
+static int read_environment(struct options *o)
+{
+	const char *idle = getenv("EBPFRT_IDLE"), *probe = getenv("EBPFRT_PROBE"),
+		   *debugger = getenv("EBPFRT_DEBUGGER"), *returns = getenv("EBPFRT_RETURNS");
+
+	if (idle && *idle && !parse_seconds(idle, &o->idle_s))
+		return 1 + bad_usage("EBPFRT_IDLE is not a number of seconds:", idle);
+	if (!probe_rungs_asked(probe, &o->jumps, &o->only_jumps))
+		return 1 + bad_usage("EBPFRT_PROBE is neither trap, jump nor auto:", probe);
+	if (debugger && *debugger && strcmp(debugger, "keep") && strcmp(debugger, "sleep"))
+		return 1 + bad_usage("EBPFRT_DEBUGGER is neither sleep nor keep:", debugger);
+	if (returns && *returns && strcmp(returns, "sites"))
+		return 1 + bad_usage("EBPFRT_RETURNS is not sites:", returns);
+	o->keep_probes = debugger && !strcmp(debugger, "keep");
+	return 0;
+}
+
 /* 0: go on, else exit with that status minus one */
 static int parse_options(int argc, char **argv, struct options *o)
 {
@@ -96,19 +114,8 @@ static int parse_options(int argc, char **argv, struct options *o)
 					      {"help", no_argument, NULL, 'h'},
 					      {"version", no_argument, NULL, 'V'},
 					      {0}};
-	const char *env = getenv("EBPFRT_IDLE"), *probe = getenv("EBPFRT_PROBE"),
-		   *debugger = getenv("EBPFRT_DEBUGGER"), *returns = getenv("EBPFRT_RETURNS");
 	int c;
 
-	if (env && *env && !parse_seconds(env, &o->idle_s))
-		return 1 + bad_usage("EBPFRT_IDLE is not a number of seconds:", env);
-	if (!probe_rungs_asked(probe, &o->jumps, &o->only_jumps))
-		return 1 + bad_usage("EBPFRT_PROBE is neither trap, jump nor auto:", probe);
-	if (debugger && *debugger && strcmp(debugger, "keep") && strcmp(debugger, "sleep"))
-		return 1 + bad_usage("EBPFRT_DEBUGGER is neither sleep nor keep:", debugger);
-	if (returns && *returns && strcmp(returns, "sites"))
-		return 1 + bad_usage("EBPFRT_RETURNS is not sites:", returns);
-	o->keep_probes = debugger && !strcmp(debugger, "keep");
 	while ((c = getopt_long(argc, argv, "f", longs, NULL)) != -1) {
 		switch (c) {
 		case 'f':
@@ -709,8 +716,10 @@ int main(int argc, char **argv)
 	struct options o = {.private_fd = -1, .ready_fd = -1, .idle_s = DAEMON_IDLE_MS / 1000.0};
 	struct daemon *d = &the_daemon;
 	char why[256];
-	int r = parse_options(argc, argv, &o);
+	int r = read_environment(&o);
 
+	if (!r)
+		r = parse_options(argc, argv, &o);
 	if (r)
 		return r - 1;
 	umask(077);

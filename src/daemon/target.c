@@ -556,6 +556,27 @@ static void drop_links(struct target *t)
 	}
 }
 
+/* What it holds, and itself; nobody else does any more. */
+static void release(struct target *t)
+{
+	if (t->stats)
+		osl_shm_unmap(t->stats, t->stats_size);
+	if (t->stats_fd >= 0)
+		close(t->stats_fd);
+	if (t->mem >= 0)
+		close(t->mem);
+	sheets_close(t);
+	free(t->members);
+	free(t->maps.v);
+	free(t->progs.v);
+	free(t->rings);
+	free(t->pairs);
+	free(t->sites);
+	free(t->by_addr.v);
+	free(t->arenas);
+	free(t);
+}
+
 void target_free(struct target *t)
 {
 	struct daemon *d = t->d;
@@ -583,22 +604,7 @@ void target_free(struct target *t)
 		drop_links(t);
 	target_settled(t, -ESRCH, why_gone(t));
 	list_del_init(&t->node);
-	if (t->stats)
-		osl_shm_unmap(t->stats, t->stats_size);
-	if (t->stats_fd >= 0)
-		close(t->stats_fd);
-	if (t->mem >= 0)
-		close(t->mem);
-	sheets_close(t);
-	free(t->members);
-	free(t->maps.v);
-	free(t->progs.v);
-	free(t->rings);
-	free(t->pairs);
-	free(t->sites);
-	free(t->by_addr.v);
-	free(t->arenas);
-	free(t);
+	release(t);
 	daemon_check_idle(d);
 }
 

@@ -1105,18 +1105,24 @@ static int both_passes(struct jit *j, struct arch_code *code)
 	return code->len <= j->e.cap ? 0 : -ENOSPC;
 }
 
-int arch_jit(const struct ebpf_image *img, u8 *out, size_t cap, struct arch_code *code)
+static void jit_deinit(struct jit *j)
 {
-	_cleanup_free_ struct func *funcs = calloc(img->nsubprogs + 1, sizeof(*funcs));
-	_cleanup_free_ u32 *addr = calloc(img->ninsns + 1, sizeof(*addr));
-	_cleanup_free_ u32 *stop = calloc(img->ninsns + 1, sizeof(*stop));
-	_cleanup_free_ u32 *slow = calloc(img->ninsns + 1, sizeof(*slow));
-	_cleanup_free_ s16 *key = calloc(img->ninsns + 1, sizeof(*key));
-	_cleanup_free_ u8 *target = calloc(img->ninsns + 1, 1);
-	_cleanup_free_ u8 *dead = calloc(img->ninsns + 1, 1);
-	_cleanup_free_ u8 *own_map = calloc(img->ninsns + 1, 1);
-	_cleanup_free_ s32 *loops = calloc(img->ninsns + 1, sizeof(*loops));
-	struct jit j = {
+	free(j->funcs);
+	free(j->addr);
+	free(j->stop);
+	free(j->slow);
+	free(j->key);
+	free(j->target);
+	free(j->dead);
+	free(j->own_map);
+	free(j->loops);
+}
+
+static int jit_init(struct jit *j, const struct ebpf_image *img, u8 *out, size_t cap)
+{
+	u32 n = img->ninsns + 1;
+
+	*j = (struct jit){
 		.e = {.out = out,
 		      .cap = cap,
 		      .lines = !x86_jit_avoid_lines,
@@ -1124,23 +1130,32 @@ int arch_jit(const struct ebpf_image *img, u8 *out, size_t cap, struct arch_code
 		.insns = ebpf_image_insns(img),
 		.n = img->ninsns,
 		.refs = ebpf_image_refs(img),
-		.funcs = funcs,
+		.funcs = calloc(img->nsubprogs + 1, sizeof(*j->funcs)),
 		.nfuncs = img->nsubprogs,
-		.addr = addr,
-		.stop = stop,
-		.slow = slow,
-		.key = key,
-		.target = target,
-		.dead = dead,
-		.own_map = own_map,
-		.loops = loops,
+		.addr = calloc(n, sizeof(*j->addr)),
+		.stop = calloc(n, sizeof(*j->stop)),
+		.slow = calloc(n, sizeof(*j->slow)),
+		.key = calloc(n, sizeof(*j->key)),
+		.target = calloc(n, 1),
+		.dead = calloc(n, 1),
+		.own_map = calloc(n, 1),
+		.loops = calloc(n, sizeof(*j->loops)),
 		.tail_calls = img->flags & EBPF_IMAGE_TAIL_CALLS,
 	};
-	struct arch_code made;
-	int r;
+	return j->funcs && j->addr && j->stop && j->slow && j->key && j->target && j->dead &&
+			       j->own_map && j->loops
+		       ? 0
+		       : -ENOMEM;
+}
 
-	if (!funcs || !addr || !stop || !slow || !key || !target || !dead || !own_map || !loops)
-		return -ENOMEM;
+int arch_jit(const struct ebpf_image *img, u8 *out, size_t cap, struct arch_code *code)
+{
+	_cleanup_(jit_deinit) struct jit j;
+	struct arch_code made;
+	int r = jit_init(&j, img, out, cap);
+
+	if (r)
+		return r;
 	analyse(&j, img);
 	r = both_passes(&j, &made);
 	if (r == -ERANGE) {
@@ -1149,7 +1164,7 @@ int arch_jit(const struct ebpf_image *img, u8 *out, size_t cap, struct arch_code
 	}
 	if (r)
 		return r;
-	made.entry = funcs[0].entry;
+	made.entry = j.funcs[0].entry;
 	*code = made;
 	return 0;
 }

@@ -255,49 +255,53 @@ int ebpf_btf_kind(const u8 *data, u32 size, u32 id)
 	return BTF_INFO_KIND(t.info);
 }
 
+/* How many values of which other type, @id, those of @t are; false: @t says what they are itself.
+ */
+static bool consists_of(const struct btf_type *t, const u8 *tail, u64 *n, u32 *id)
+{
+	u32 w[3];
+
+	*n = 1;
+	switch (BTF_INFO_KIND(t->info)) {
+	case BTF_KIND_ARRAY:
+		memcpy(w, tail, sizeof(w));
+		*n = w[2];
+		*id = w[0];
+		return true;
+	case BTF_KIND_TYPEDEF:
+	case BTF_KIND_VOLATILE:
+	case BTF_KIND_CONST:
+	case BTF_KIND_RESTRICT:
+	case BTF_KIND_VAR:
+	case KIND_TYPE_TAG:
+		*id = t->type;
+		return true;
+	default:
+		return false;
+	}
+}
+
 s64 ebpf_btf_type_size(const u8 *data, u32 size, u32 id)
 {
 	struct btf_view v = {0};
 	struct btf_type t;
 	const u8 *tail;
-	u64 factor = 1;
-	u32 w[3];
+	u64 factor = 1, n;
+	u32 i, kind;
 
 	view_checked(data, size, &v);
-	for (u32 i = 0; i < BTF_CHAIN_MAX; i++) {
+	for (i = 0; i < BTF_CHAIN_MAX; i++) {
 		if (find_type(&v, id, &t, &tail))
 			return -EINVAL;
-		switch (BTF_INFO_KIND(t.info)) {
-		case BTF_KIND_INT:
-		case BTF_KIND_STRUCT:
-		case BTF_KIND_UNION:
-		case BTF_KIND_ENUM:
-		case BTF_KIND_FLOAT:
-		case BTF_KIND_DATASEC:
-		case KIND_ENUM64:
-			factor *= t.size;
-			return factor > 0xffffffffu ? -EINVAL : (s64)factor;
-		case BTF_KIND_PTR:
-			factor *= sizeof(u64);
-			return factor > 0xffffffffu ? -EINVAL : (s64)factor;
-		case BTF_KIND_ARRAY:
-			memcpy(w, tail, sizeof(w));
-			factor *= w[2];
-			if (factor > 0xffffffffu)
-				return -EINVAL;
-			id = w[0];
+		if (!consists_of(&t, tail, &n, &id))
 			break;
-		case BTF_KIND_TYPEDEF:
-		case BTF_KIND_VOLATILE:
-		case BTF_KIND_CONST:
-		case BTF_KIND_RESTRICT:
-		case BTF_KIND_VAR:
-		case KIND_TYPE_TAG:
-			id = t.type;
-			break;
-		default:
+		factor *= n;
+		if (factor > UINT32_MAX)
 			return -EINVAL;
-		}
 	}
-	return -EINVAL;
+	kind = BTF_INFO_KIND(t.info);
+	if (i == BTF_CHAIN_MAX || (!btf_kind_is_sized(kind) && kind != BTF_KIND_PTR))
+		return -EINVAL;
+	factor *= kind == BTF_KIND_PTR ? sizeof(u64) : t.size;
+	return factor > UINT32_MAX ? -EINVAL : (s64)factor;
 }

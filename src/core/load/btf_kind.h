@@ -37,3 +37,11 @@ static inline s64 btf_kind_tail(u32 info)
 		return kind && kind < KIND_ENUM64 ? 0 : -1;
 	}
 }
+
+/* Does the type itself say how large values of it are? */
+static inline bool btf_kind_is_sized(u32 kind)
+{
+	return kind == BTF_KIND_INT || kind == BTF_KIND_STRUCT || kind == BTF_KIND_UNION ||
+	       kind == BTF_KIND_ENUM || kind == BTF_KIND_FLOAT || kind == BTF_KIND_DATASEC ||
+	       kind == KIND_ENUM64;
+}

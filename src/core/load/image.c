@@ -21,7 +21,8 @@ static void add_words(struct ebpf_image *img, const struct ebpf_target_sig *sig)
 		img->word[i] = sig->word[i].from;
 }
 
-int ebpf_image_build(const struct ebpf_image_parts *parts, u8 **out, u32 *size)
+/* Where everything is, one behind the other. */
+static struct ebpf_image lay_out(const struct ebpf_image_parts *parts)
 {
 	struct ebpf_image img = {
 		.magic = EBPF_IMAGE_MAGIC,
@@ -39,7 +40,6 @@ int ebpf_image_build(const struct ebpf_image_parts *parts, u8 **out, u32 *size)
 		.ntimers = parts->ntimers,
 		.ncallees = parts->ncallees,
 	};
-	u8 *p;
 
 	img.refs = img.insns + parts->ninsns * (u32)sizeof(*parts->insns);
 	img.subprogs = img.refs + parts->nrefs * (u32)sizeof(*parts->refs);
@@ -48,6 +48,21 @@ int ebpf_image_build(const struct ebpf_image_parts *parts, u8 **out, u32 *size)
 	img.callees = ALIGN_UP(img.timers + img.ntimers * (u32)sizeof(*parts->timers), 8);
 	img.size = img.callees + img.ncallees * (u32)sizeof(*parts->callees);
 	img.code = img.size;
+	return img;
+}
+
+/* @n elements of @size; there may be none. */
+static void put(u8 *to, const void *from, u32 n, size_t size)
+{
+	if (n)
+		memcpy(to, from, n * size);
+}
+
+int ebpf_image_build(const struct ebpf_image_parts *parts, u8 **out, u32 *size)
+{
+	struct ebpf_image img = lay_out(parts);
+	u8 *p;
+
 	memcpy(img.helpers, parts->helpers, sizeof(img.helpers));
 	if (parts->sig)
 		add_words(&img, parts->sig);
@@ -55,18 +70,15 @@ int ebpf_image_build(const struct ebpf_image_parts *parts, u8 **out, u32 *size)
 	if (!p)
 		return -ENOMEM;
 	memcpy(p, &img, sizeof(img));
-	memcpy(p + img.insns, parts->insns, parts->ninsns * sizeof(*parts->insns));
-	if (parts->nrefs)
-		memcpy(p + img.refs, parts->refs, parts->nrefs * sizeof(*parts->refs));
-	memcpy(p + img.subprogs, parts->layout->starts, img.nsubprogs * sizeof(u32));
+	put(p + img.insns, parts->insns, img.ninsns, sizeof(*parts->insns));
+	put(p + img.refs, parts->refs, img.nrefs, sizeof(*parts->refs));
+	put(p + img.subprogs, parts->layout->starts, img.nsubprogs, sizeof(u32));
 	if (parts->zeros)
-		memcpy(p + img.zeros, parts->zeros, img.nsubprogs * sizeof(u64));
+		put(p + img.zeros, parts->zeros, img.nsubprogs, sizeof(u64));
 	else
 		memset(p + img.zeros, 0xff, img.nsubprogs * sizeof(u64));
-	if (parts->ntimers)
-		memcpy(p + img.timers, parts->timers, parts->ntimers * sizeof(*parts->timers));
-	if (parts->ncallees)
-		memcpy(p + img.callees, parts->callees, parts->ncallees * sizeof(*parts->callees));
+	put(p + img.timers, parts->timers, img.ntimers, sizeof(*parts->timers));
+	put(p + img.callees, parts->callees, img.ncallees, sizeof(*parts->callees));
 	*out = p;
 	*size = img.size;
 	return 0;

@@ -182,26 +182,16 @@ s64 ebpf_btf_size(const struct ebpf_btf *b, u32 id)
 	for (u32 i = 0; i < MAX_CHAIN; i++) {
 		if (!ebpf_btf_skip(b, &id, &t))
 			return -EINVAL;
-		switch (t.kind) {
-		case BTF_KIND_INT:
-		case BTF_KIND_STRUCT:
-		case BTF_KIND_UNION:
-		case BTF_KIND_ENUM:
-		case BTF_KIND_FLOAT:
-		case BTF_KIND_DATASEC:
-		case KIND_ENUM64:
-			return times * t.ref > INT32_MAX ? -EINVAL : (s64)(times * t.ref);
-		case BTF_KIND_PTR:
-			return times * 8 > INT32_MAX ? -EINVAL : (s64)(times * 8);
-		case BTF_KIND_ARRAY:
-			times *= word(b, t.tail + 8);
-			if (times > INT32_MAX)
+		if (t.kind != BTF_KIND_ARRAY) {
+			if (!btf_kind_is_sized(t.kind) && t.kind != BTF_KIND_PTR)
 				return -EINVAL;
-			id = word(b, t.tail);
-			break;
-		default:
-			return -EINVAL;
+			times *= t.kind == BTF_KIND_PTR ? 8 : t.ref;
+			return times > INT32_MAX ? -EINVAL : (s64)times;
 		}
+		times *= word(b, t.tail + 8);
+		if (times > INT32_MAX)
+			return -EINVAL;
+		id = word(b, t.tail);
 	}
 	return -EINVAL;
 }

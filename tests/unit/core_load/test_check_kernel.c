@@ -294,7 +294,7 @@ Test(check_kernel, same_verdict_on_mazes)
 
 	need_kernel();
 	state = (env ? strtoull(env, NULL, 0) : (u64)getpid() * 2654435761u) | 1;
-	cr_log_info("EBPFRT_SEED=%llu", (unsigned long long)state);
+	fprintf(stderr, "# EBPFRT_SEED=%llu\n", (unsigned long long)state);
 	for (i = 0; i < 20000; i++) {
 		struct bpf_insn p[MAX_PROG];
 		u32 n = maze(p);

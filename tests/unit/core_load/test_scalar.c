@@ -6,6 +6,7 @@
  */
 #include <criterion/criterion.h>
 #include <inttypes.h>
+#include <stdio.h>
 
 #include "core/load/scalar_view.h"
 #include "tests/prove/claims.h"
@@ -60,7 +61,7 @@ Test(scalar, claims_hold_for_random_operands)
 	u64 seed = random_seed(), rounds = given ? strtoull(given, NULL, 0) : 4000, n;
 	size_t i;
 
-	cr_log_info("DOMAIN_SEED=%#" PRIx64, seed);
+	fprintf(stderr, "# DOMAIN_SEED=%#" PRIx64 "\n", seed);
 	for (n = 0; n < rounds; n++)
 		for (i = 0; i < ARRAY_SIZE(claims); i++)
 			check_once(&claims[i], &seed);

@@ -658,6 +658,9 @@ const struct agent_place *ret_pop_spare(u64 addr, u64 sp, u64 *ip, u32 *spare);
 /* Call @fn on a stack that is large enough, from the handler of the signal with @uc. False: there
  * is none, nothing was called. */
 bool stack_call(void (*fn)(void *hit), void *hit, const struct osl_ucontext *uc);
+bool stack_cramped(const struct osl_ucontext *uc); /* another alternate stack is set for it then */
+/* Is @sp on the alternate stack, where another handler of ours has no room? */
+bool stack_full(u64 sp, const struct osl_ucontext *uc);
 /* The same for a hit that is in no handler. */
 void stack_call_open(void (*fn)(void *hit), void *hit, struct agent_active *a);
 /* Of a thread, written by nobody else. A place is never given to another. */
@@ -720,6 +723,9 @@ void sig_open(void);
 bool sig_close(void);
 /* In that of SIGTRAP, when a hit is to be served: breaks may come in. */
 void sig_open_trap(void);
+/* In any, beside its stack: all of that, until it goes on with what it had blocked. */
+u64 sig_open_beside(void);
+void sig_close_beside(u64 mask);
 /* Nothing can come in: what was held back is the kernel's to deliver, when @mask is set. */
 void sig_release(u64 mask);
 /* The handler of ours that was interrupted comes first, undisturbed. */

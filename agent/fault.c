@@ -57,7 +57,8 @@ static bool served_as_trap(siginfo_t *info, struct osl_ucontext *uc)
 {
 	if (!defer_rewind(uc) && !jump_astray(uc, uc->ip))
 		return false;
-	sig_open();
+	if (likely(!stack_cramped(uc)))
+		sig_open();
 	if (trap_at(info, uc))
 		return true;
 	sig_close();

@@ -18,6 +18,9 @@
  * stale then, until another handler has its frame there or there is no room. When the guards go
  * frames get the application's own way back.
  *
+ * Where an alternate stack has no room for a fault's frame they block all that they should, for the
+ * kernel, too (sig.c), and no end need be seen.
+ *
  * Handlers that a fault of the application's calls are left alone: many programs live by them.
  */
 #include "agent/agent.h"
@@ -104,8 +107,9 @@ void handling_begin(u64 frame, u64 restorer, u64 blocks, const struct osl_uconte
 	u64 in = withheld_blocked(self, uc->sigmask) | (blocks & SIG_OURS);
 	struct note *n;
 
-	if (in == before || agent.shadow_stack || load_relaxed(&osl_walled) ||
-	    sys_getpid() != agent.pid || !site_guarded() || is_probed(restorer))
+	if (in == before || stack_full(frame, uc) || agent.shadow_stack ||
+	    load_relaxed(&osl_walled) || sys_getpid() != agent.pid || !site_guarded() ||
+	    is_probed(restorer))
 		return;
 	/* first this: a note without it is stale */
 	if (osl_write((void *)frame, &over_at, sizeof(over_at)))

@@ -14,10 +14,10 @@
  * somebody sends signals faster than that. So ours for faults are called with everything blocked,
  * and whoever serves a hit, in which faults must come through, blocks everything when that is done.
  * That for SIGTRAP is called with SIGTRAP blocked once the application has an action for it (before
- * that one that is sent is its death), and opens it for a hit, which is a system call. Who steps
- * through what comes before that with a debugger has the kernel open it, and reset our action: it
- * is set again.
- * The application's handler is gone to by a sigreturn, which sets its mask with it. What came in
+ * that one that is sent is its death), and opens it for a hit, which is a system call; on an
+ * alternate stack that is small, as late as it can (stack.c). Who steps through what comes before
+ * that with a debugger has the kernel open it, and reset our action: it is set again. The
+ * application's handler is gone to by a sigreturn, which sets its mask with it. What came in
  * meanwhile is given back to the kernel before that, which then delivers it in its order.
  *
  * A child that shares our memory (vfork, posix_spawn) resets handlers of its own; it must neither
@@ -247,6 +247,21 @@ void sig_open_trap(void)
 		stepped();
 }
 
+u64 sig_open_beside(void)
+{
+	u64 mask = SIG_HELD, old = mask;
+
+	SYS6(__NR_rt_sigprocmask, SIG_SETMASK, &mask, &old, MASK_BYTES, 0, 0);
+	if (unlikely(load_relaxed(&trap_closed) && !(old & BIT(SIGTRAP))))
+		stepped();
+	return old;
+}
+
+void sig_close_beside(u64 mask)
+{
+	SYS6(__NR_rt_sigprocmask, SIG_SETMASK, &mask, NULL, MASK_BYTES, 0, 0);
+}
+
 static bool requeue(const siginfo_t *info)
 {
 	siginfo_t was = *info;
@@ -402,16 +417,35 @@ static void begin_handler(struct osl_ucontext *to, u64 handler, int sig, siginfo
 	to->fpstate = 0; /* as the kernel has set it for our own */
 }
 
+static bool is_fault(int sig, const siginfo_t *info)
+{
+	return info->si_code > 0 && index_of((u64)sig) >= 0;
+}
+
 /* What a handler blocks beside what is blocked already. */
 static u64 blocks(int sig, const struct agent_sigaction *act)
 {
 	return act->mask | (act->flags & SA_NODEFER ? 0 : BIT(sig));
 }
 
+/*
+ * What the kernel is to block while it runs. Where no other frame has room any more nothing that is
+ * sent may come in that would not without us; nor could a break or a fault be served.
+ */
+static u64 mask_for(int sig, const struct agent_sigaction *act, const siginfo_t *info,
+		    struct osl_ucontext *uc)
+{
+	u64 mask = again_handled(sig, uc) | blocks(sig, act);
+
+	if (is_fault(sig, info) || load_relaxed(&osl_walled) || !stack_full(FRAME_OF(uc), uc))
+		return mask & ~OURS;
+	return mask | withheld_blocked(arch_thread_pointer(), uc->sigmask);
+}
+
 /* At once with the mask: a handler that has not begun is never interrupted. */
 void sig_enter(int sig, const struct agent_sigaction *act, siginfo_t *info, struct osl_ucontext *uc)
 {
-	u64 mask = (again_handled(sig, uc) | blocks(sig, act)) & ~OURS;
+	u64 mask = mask_for(sig, act, info, uc);
 	struct osl_ucontext to;
 
 	stack_note(uc, FRAME_OF(uc), false);
@@ -445,7 +479,7 @@ void sig_call(int sig, const struct agent_sigaction *act, siginfo_t *info, struc
 		memcpy((void *)((u64)uc + FRAME_UC_SIZE), info, sizeof(*info));
 		info = (siginfo_t *)((u64)uc + FRAME_UC_SIZE);
 	}
-	if (info->si_code <= 0 && index_of((u64)sig) >= 0)
+	if (!is_fault(sig, info) && index_of((u64)sig) >= 0)
 		handling_begin(FRAME_OF(uc), restorer, blocks(sig, act), uc);
 	sig_enter(sig, act, info, uc);
 }
@@ -489,7 +523,7 @@ void sig_chain(int sig, siginfo_t *info, struct osl_ucontext *uc, bool again)
 
 static long emulate_mask(const struct arch_regs *regs, struct osl_ucontext *uc)
 {
-	u64 self = arch_thread_pointer(), set, old, new;
+	u64 self = arch_thread_pointer(), real = uc->sigmask & OURS, set, old, new;
 
 	old = new = uc->sigmask | withheld_get(self, uc->sigmask);
 	if (regs->r10 != MASK_BYTES)
@@ -511,9 +545,10 @@ static long emulate_mask(const struct arch_regs *regs, struct osl_ucontext *uc)
 			return -EINVAL;
 		}
 	}
-	uc->sigmask = new & ~(OURS | BIT(SIGKILL) | BIT(SIGSTOP));
+	/* of ours it has only what it ends with (mask_for()) */
+	uc->sigmask = new & ~((OURS & ~real) | BIT(SIGKILL) | BIT(SIGSTOP));
 	if (new != old && sys_getpid() == agent.pid)
-		withheld_set(self, sys_gettid(), new &OURS, uc->sigmask);
+		withheld_set(self, sys_gettid(), new &OURS & ~real, uc->sigmask);
 	if (regs->dx && osl_write((void *)regs->dx, &old, MASK_BYTES))
 		return -EFAULT;
 	return 0;

@@ -11,7 +11,9 @@
  * is two system calls.
  *
  * A hit within a hit goes on below it. When all are in use the thread's own stack has to do; where
- * that is known to be too small the programs are missed.
+ * that is known to be too small the programs are missed. Where another one is set SIGTRAP is open
+ * only meanwhile: one that somebody sends must not come in on top of the hit's frame, for which an
+ * application need not have room, as it gets one at a time.
  *
  * To take one is an atomic operation, and so is to enter a hit (active.c). A hit by a jump does
  * with the one: the stack it took stays with the place it was entered at, and is whose that place
@@ -27,6 +29,7 @@
 
 #define STACKS AGENT_LANES /* each of NEED, and two frames with the largest state */
 #define NEED 12288u	   /* for a hit with its programs at their deepest, beside the frames */
+#define HANDLER 1024u	   /* for a handler of ours */
 
 #define DISARMED (1u << 31) /* SS_AUTODISARM: not in use while its handlers run */
 
@@ -194,10 +197,14 @@ struct beside {
 static void beside(void *p)
 {
 	struct beside *b = p;
+	u64 mask;
 
 	b->called = set_alternate(b->stack, sizeof(agent_stacks[0].room)) == 0;
-	if (b->called)
-		b->fn(b->hit);
+	if (!b->called)
+		return;
+	mask = sig_open_beside();
+	b->fn(b->hit);
+	sig_close_beside(mask);
 }
 
 static bool call_beside_alternate(s32 i, void (*fn)(void *hit), void *hit,
@@ -255,14 +262,34 @@ const struct agent_alternate *stack_alternate(u64 thread)
 	return alternate_of(thread);
 }
 
+/* From @here on there is no room for a hit on the alternate stack that is in use. */
+static __always_inline bool is_cramped(u64 here, const struct osl_ucontext *uc)
+{
+	return alternate_in_use(here, uc) && here - uc->stack_sp < frame_size(uc) + NEED;
+}
+
+bool stack_cramped(const struct osl_ucontext *uc)
+{
+	u64 here = (u64)__builtin_frame_address(0);
+
+	return stack_index(here) < 0 && is_cramped(here, uc);
+}
+
+bool stack_full(u64 sp, const struct osl_ucontext *uc)
+{
+	u64 room = sp - uc->stack_sp;
+
+	return room < uc->stack_size && room < frame_size(uc) + HANDLER;
+}
+
 __hot bool stack_call(void (*fn)(void *hit), void *hit, const struct osl_ucontext *uc)
 {
-	u64 here = (u64)__builtin_frame_address(0), room = here - uc->stack_sp;
+	u64 here = (u64)__builtin_frame_address(0);
 	bool in_use = alternate_in_use(here, uc);
 	bool called = true;
 	s32 i;
 
-	if (stack_index(here) >= 0 || (in_use && room >= frame_size(uc) + NEED)) {
+	if (stack_index(here) >= 0 || (in_use && !is_cramped(here, uc))) {
 		fn(hit);
 		return true;
 	}

@@ -808,7 +808,8 @@ static __noinline void tell(u64 at, siginfo_t *info, struct osl_ucontext *uc)
 	info->si_signo = SIGTRAP; /* as it would have been */
 	info->si_code = SI_KERNEL;
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
-	sig_open();
+	if (likely(!stack_cramped(uc)))
+		sig_open();
 	if (!serve_own(uc)) {
 		if (take_hit(at, info, uc))
 			return;
@@ -862,7 +863,8 @@ __hot void agent_on_trap(int sig, siginfo_t *info, struct osl_ucontext *uc)
 		on_sent(info, uc);
 		return;
 	}
-	sig_open_trap();
+	if (likely(!stack_cramped(uc)))
+		sig_open_trap();
 	if (info->si_code == SI_KERNEL && serve_own(uc)) {
 		trap_over(info, uc);
 		return;

@@ -24,6 +24,8 @@
  *   "stayed N mask M", how often it was called, and the mask then
  * - rush N HOW: as flood, with all of them: "rush N over O deepest D", O how many began on top of
  *   one of their own kind that had not begun
+ * - small N: as only, with SIGTRAP, on an alternate stack that holds one of its frames, not two:
+ *   "small N over O deepest D"
  * - only SIG N HOW: the same with SIG alone; HOW ignored: until it was sent N times: "only SIG N
  *   over O deepest D"
  * - count: "work N", how often work() was called
@@ -463,6 +465,56 @@ static void only(int sig, long n, const char *as)
 	printf("only %d %ld over %ld deepest %d\n", sig, n, over, deepest);
 }
 
+/* --- an alternate stack on which there is room for one frame ------------------------------------
+ */
+
+#define BESIDE 2560 /* what a handler has besides its frame */
+
+static volatile size_t frame;
+static char *alternate;
+
+static void on_frame(int sig)
+{
+	frame = (size_t)(alternate + STACK - (char *)__builtin_frame_address(0));
+}
+
+/* So big are they in this thread. */
+static void measure_frame(void)
+{
+	struct sigaction sa = {.sa_handler = on_frame, .sa_flags = SA_ONSTACK}, old;
+	stack_t stack = {.ss_sp = alternate, .ss_size = STACK};
+
+	sigaltstack(&stack, NULL);
+	sigaction(SIGUSR1, &sa, &old);
+	send_own(SIGUSR1);
+	sigaction(SIGUSR1, &old, NULL);
+}
+
+static void *works_small(void *arg)
+{
+	stack_t stack = {0};
+
+	measure_frame();
+	stack.ss_size = frame + BESIDE;
+	stack.ss_sp = alternate + STACK - stack.ss_size;
+	if (sigaltstack(&stack, NULL) == 0)
+		works(arg);
+	atomic_store(&to, -1);
+	return arg;
+}
+
+static void small(long n)
+{
+	alternate = mmap(NULL, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	how = "on";
+	alone = SIGTRAP;
+	over = 0;
+	handle_as(on_rush);
+	meet(works_small, repeats, n);
+	munmap(alternate, STACK);
+	printf("small %ld over %ld deepest %d\n", n, over, deepest);
+}
+
 static void flood(long n)
 {
 	handle(NULL, on_flood);
@@ -500,6 +552,8 @@ int main(void)
 			printf("work %ld\n", worked);
 		else if (sscanf(command, "flood %ld", &n) == 1)
 			flood(n);
+		else if (sscanf(command, "small %ld", &n) == 1)
+			small(n);
 		else if (sscanf(command, "race %ld", &n) == 1)
 			race(n);
 		else if (sscanf(command, "within %15s", as) == 1)

@@ -3,7 +3,7 @@
 # Signals of faults and traps that somebody sends, several at a time and without end: handlers see them in the kernel's order,
 # each as if it had come alone, and the stack holds what the kernel would have put there.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
-plan 76
+plan 81
 kinds="unblock suspend"
 hows="plain nodefer full on opens jumps leaps"
 
@@ -65,6 +65,8 @@ stayed=$answer
 like "unprobed: one that stays" "$stayed" "^stayed 2 mask 0$"
 say race 500
 like "unprobed: nothing is interrupted within an instruction" "$answer" "^race 500 pushed [0-9]+ wrong 0$"
+say small 2000
+is "unprobed: an alternate stack that holds one frame" "$answer" "small 2000 over 0 deepest 1"
 say flood 2000
 is "unprobed: two kinds, one in the other" "${answer% *}" "flood 2000 deepest"
 say hold
@@ -122,6 +124,15 @@ for sig in 5 11 7 8 4; do
 	is "a flood of $sig that is ignored" "$answer" "only $sig 300 over 0 deepest 0"
 done
 detach_work " in a flood"
+
+# on an alternate stack where two frames have no room
+attach_work
+count_work
+for time in "none on top of a hit, nor of another" "and once more"; do
+	say small 3000
+	is "a flood on a small alternate stack: $time" "$answer" "small 3000 over 0 deepest 1"
+done
+detach_work " on it"
 
 # a handler under way: it returns to what was there when it was called
 attach_work

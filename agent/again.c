@@ -5,7 +5,9 @@
  * Model: it goes on as if nothing had happened. Most of them the kernel starts again; a sleep is
  * gone on with, whose end the kernel remembers; a wait that fails with EINTR is made again, when
  * the number of the call is to be seen before it, or somebody knows it. What has a time and is no
- * sleep waits for all of it once more.
+ * sleep waits for what is left of it where the kernel writes that down (select, pselect, ppoll) or
+ * its beginning was seen (epoll_pwait), else for all of it once more: nobody has noted when it
+ * began, and to look at the clock at each call of a kind would be paid by all of them.
  *
  * A call that a handler of the application has ended stays so, whatever comes in before the thread
  * goes on: the context to which that handler returns is marked, in a register whose value a system
@@ -184,6 +186,15 @@ static u64 origin(const struct osl_ucontext *uc, int *known)
 	return p->addr + into;
 }
 
+/* What can be said of the time that is left is in its register, until it has ended. */
+static void shorten(struct osl_ucontext *uc, int nr)
+{
+	u64 ms;
+
+	if (nr == __NR_epoll_pwait && withheld_left(arch_thread_pointer(), uc->sp, &ms))
+		uc->r10 = ms;
+}
+
 /* It has failed with EINTR: true: it is a sleep to go on with. */
 static bool make_again(struct osl_ucontext *uc, int nr)
 {
@@ -195,6 +206,7 @@ static bool make_again(struct osl_ucontext *uc, int nr)
 	if (is_restarted(nr) || is_futex_wait(nr, uc) ? waits < 2 : is_wait(nr) && !waits) {
 		uc->ax = (u64)nr;
 		uc->ip -= ARCH_SYSCALL_LEN;
+		shorten(uc, nr);
 	}
 	return false;
 }

@@ -787,6 +787,13 @@ void withheld_set(u64 thread, u32 tid, u64 which, u64 mask);
  * that would block ours. */
 void withheld_calls(u64 thread, u64 sp, u64 nr);
 int withheld_called(u64 thread, u64 sp);
+/*
+ * A system call begins at @sp that waits for @ms at most; how much of that is left, if its
+ * beginning was seen; it has ended, and was to wait for @ms.
+ */
+void withheld_limit(u64 thread, u64 sp, u64 ms);
+bool withheld_left(u64 thread, u64 sp, u64 *ms);
+bool withheld_unlimit(u64 thread, u64 *ms);
 void withheld_restore(u64 thread, u64 which); /* in a handler of ours, even within walls */
 void withheld_forked(void);
 void withheld_take(const struct agent_withheld_list *l);

@@ -636,14 +636,23 @@ static long emulate_pending(const struct arch_regs *regs)
 	return ret ? ret : osl_write((void *)regs->di, &set, regs->si) ? -EFAULT : 0;
 }
 
+static bool behind_wait(struct arch_regs *regs)
+{
+	u64 self = arch_thread_pointer();
+
+	withheld_wait(self, false, 0);
+	return heldback_behind_wait(regs) | waitmask_behind(regs) |
+	       withheld_unlimit(self, &regs->r10);
+}
+
 bool sig_guard_wait(const struct agent_plan *plan, struct arch_regs *regs)
 {
 	u64 nr, mask;
 
-	if (!arch_syscall_end(&plan->patch, regs, &nr)) {
-		withheld_wait(arch_thread_pointer(), false, 0);
-		return heldback_behind_wait(regs) | waitmask_behind(regs);
-	}
+	if (!arch_syscall_end(&plan->patch, regs, &nr))
+		return behind_wait(regs);
+	if (nr == __NR_epoll_pwait && !agent_plan_any_call(plan))
+		withheld_limit(arch_thread_pointer(), regs->sp, regs->r10);
 	if (agent_plan_any_call(plan))
 		withheld_calls(arch_thread_pointer(), regs->sp, nr);
 	else if (waitmask_of(nr, regs, &mask))

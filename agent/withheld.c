@@ -24,6 +24,7 @@
 #define LIBC_SIGNALS (BIT(32) | BIT(33) | BIT(34))
 #define NOTES 2048u
 #define WINDOW 64u
+#define NS_PER_MS 1000000ull
 
 struct note {
 	u64 thread;
@@ -32,6 +33,9 @@ struct note {
 	u32 wait; /* WAITS | what is blocked in the system call under way */
 	s32 nr;	  /* of what it has called at .sp, whose number is in no text */
 	u64 sp;
+	u64 limit; /* of the one that began at .limit_sp, as its register has it */
+	u64 limit_sp;
+	u64 since; /* when it began, in ns; 0: that is not known */
 };
 
 #define WAITS (1u << 31)
@@ -129,6 +133,41 @@ void withheld_wait(u64 thread, bool begins, u64 mask)
 		n->wait = begins ? WAITS | (u32)(mask & SIG_OURS) : 0;
 }
 
+void withheld_limit(u64 thread, u64 sp, u64 ms)
+{
+	struct note *n = find(thread);
+
+	if (!n)
+		return;
+	n->limit = ms;
+	n->limit_sp = sp;
+	n->since = osl_ktime_ns();
+}
+
+bool withheld_left(u64 thread, u64 sp, u64 *ms)
+{
+	struct note *n = find(thread);
+	u64 limit_ns, gone;
+
+	if (!n || !n->since || n->limit_sp != sp || (s32)n->limit < 0)
+		return false;
+	limit_ns = (u64)(u32)n->limit * NS_PER_MS;
+	gone = osl_ktime_ns() - n->since;
+	*ms = gone < limit_ns ? (limit_ns - gone + NS_PER_MS - 1) / NS_PER_MS : 0;
+	return true;
+}
+
+bool withheld_unlimit(u64 thread, u64 *ms)
+{
+	struct note *n = find(thread);
+
+	if (!n || !n->since)
+		return false;
+	*ms = n->limit;
+	n->since = 0;
+	return true;
+}
+
 void withheld_calls(u64 thread, u64 sp, u64 nr)
 {
 	struct note *n = find(thread);
@@ -167,7 +206,7 @@ static struct note *find_or_claim(u64 thread, u32 tid)
 	if (!n)
 		return NULL;
 	n->which = n->wait = 0;
-	n->sp = 0;
+	n->sp = n->since = 0;
 	store_release(&n->thread, thread);
 	return n;
 }

@@ -17,6 +17,9 @@
  * - rest: waits in many ways in a thread that blocks SIGTRAP, which is sent to it three times while
  *   it sleeps: "rest" and for each: its name, error, whether it ended early (!), SIGTRAPs that were
  *   pending at its end, and seen before and after SIGTRAP was opened
+ * - limit: the same in a shower of SIGTRAP, by the ways that end by themselves and whose rest of
+ * the time can be told: "limit" and each: its name, and "late" when the shower ended first, after
+ * 10 s
  * - ended N: a thread that blocks SIGTRAP waits N times, until SIGUSR1 ends it, whose handler has
  *   hardly returned when SIGTRAP is sent: "ended E after W", waits that ended with an error, and
  *   others
@@ -407,6 +410,57 @@ static void print_rest(void)
 	sigaction(SIGUSR1, &old, NULL);
 }
 
+/* --- a wait in a shower ------------------------------------------------------------------------
+ */
+
+#define SHOWER_MS 10000
+#define DROPS_MS (REST_MS / 20)
+
+static volatile int ended;
+
+static void *shower(void *arg)
+{
+	long begins = now_ms();
+
+	while (!ended && now_ms() - begins < SHOWER_MS) {
+		syscall(SYS_tgkill, getpid(), rester, SIGTRAP);
+		usleep(DROPS_MS * 1000);
+	}
+	*(int *)arg = !ended;
+	return arg;
+}
+
+static void limit_by(const struct way *w)
+{
+	sigset_t trap;
+	pthread_t t;
+	int late;
+
+	sigemptyset(&trap);
+	sigaddset(&trap, SIGTRAP);
+	pthread_sigmask(SIG_BLOCK, &trap, NULL);
+	ended = 0;
+	pthread_create(&t, NULL, shower, &late);
+	w->wait();
+	ended = 1;
+	pthread_join(t, NULL);
+	pthread_sigmask(SIG_UNBLOCK, &trap, NULL);
+	printf(" %s%s", w->name, late ? " late" : "");
+}
+
+static void print_limit(void)
+{
+	signal(SIGTRAP, on_trap);
+	sigfillset(&all_but_usr1);
+	sigdelset(&all_but_usr1, SIGUSR1);
+	rester = (int)syscall(SYS_gettid);
+	printf("limit");
+	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++)
+		if (!ways[i].ends && ways[i].wait != by_epoll)
+			limit_by(&ways[i]);
+	printf("\n");
+}
+
 /* --- what comes in right behind a handler that has ended a wait ---------------------------------
  */
 
@@ -611,6 +665,8 @@ int main(void)
 			print_rest();
 		} else if (!strcmp(how, "both")) {
 			print_both(0);
+		} else if (!strcmp(how, "limit")) {
+			print_limit();
 		} else if (!strcmp(how, "ended")) {
 			print_ended(n);
 		} else if (!strcmp(how, "open")) {

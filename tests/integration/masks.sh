@@ -3,7 +3,7 @@
 # Probes hit by handlers that run under the mask of a waiting system call, and in threads that block all signals: a break trap
 # that is blocked would be the target's death.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
-plan 38
+plan 40
 
 target_program=$bin/masks
 target_start
@@ -23,6 +23,10 @@ is "unprobed: what is sent to threads that block it waits" "$flood" "flood 0 150
 say rest
 rest=$answer
 like "unprobed: what it blocks disturbs no wait" "$rest" "^rest( [a-z_]+ 0 1 0 1){12}$"
+say limit
+limit=$answer
+is "unprobed: nor makes it one longer" "$limit" \
+	"limit poll ppoll select pselect nanosleep until sem futex epoll_pwait"
 say both
 both=$answer
 is "unprobed: only what is open comes in" "$both" "both suspend u,T ppoll u,T pselect u,T epoll u,T"
@@ -59,6 +63,8 @@ for time in "nor are waits disturbed by what it blocks" "and once more"; do
 	say rest
 	is "$time" "$answer" "$rest"
 done
+say limit
+is "nor are they longer" "$answer" "$limit"
 say both
 is "nor does it come in with what ends them" "$answer" "$both"
 for time in "what a wait opens comes in in it, in the kernel's order" "and once more"; do

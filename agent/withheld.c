@@ -225,6 +225,8 @@ void withheld_set(u64 thread, u32 tid, u64 which, u64 mask)
 
 	if (n)
 		set(n, needed ? tid : 0, which);
+	/* who holds something back for others looks here afterwards; this thread looks there next */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
 
 void withheld_restore(u64 thread, u64 which)
@@ -235,6 +237,7 @@ void withheld_restore(u64 thread, u64 which)
 		return;
 	store_relaxed(&n->which, (u32)(which & SIG_OURS));
 	n->wait = 0;
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
 
 void withheld_forked(void)

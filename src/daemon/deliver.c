@@ -297,8 +297,10 @@ static void ack_arena(struct exchange *x, const struct xmsg *m, s32 err, const u
 		}
 	}
 	keep_obstacle(t, a);
-	exchange_fail(x, -EAGAIN, "process %d has no room for the displaced instructions at %#llx",
-		      t->pid, (unsigned long long)addr);
+	exchange_fail(x, -EAGAIN,
+		      "process %d has no room for the displaced instructions at %#llx%s", t->pid,
+		      (unsigned long long)addr,
+		      err == -ENOMEM ? ": it may map no more memory (ulimit -v)" : "");
 }
 
 void deliver_ack_nothing(struct exchange *x, const struct xmsg *m, s32 err, const u8 *body, u32 len)

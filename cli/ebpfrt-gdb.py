@@ -13,13 +13,15 @@
 # share (agent_stats.debugger in shm_abi.h) says that it doesn't here.
 #
 # break, tbreak, advance, until LOCATION, finish and continue do what they should. The agent's symbols are loaded where it came
-# by injection, so that `bt` finds the way out of calls whose return is probed; `finish` stops at the probe of such a return
-# first, and in the caller the next time.
+# by injection, so that `bt` finds the way out of calls whose return is probed, and out of the agent; `finish` stops at the probe
+# of such a return first, and in the caller the next time. What the agent's file can't tell of, the stubs of jumps and functions
+# that programs call, is told here.
 import re
 import subprocess
 import time
 
 import gdb
+from gdb.unwinder import Unwinder, register_unwinder
 
 BREAK = b"\xcc"
 JUMP, JUMP_LEN = b"\xe9", 5
@@ -162,6 +164,81 @@ class RefuseStep(gdb.Command):
             )
 
 
+REGISTERS = "r15 r14 r13 r12 rbp rbx r11 r10 r9 r8 rax rcx rdx rsi rdi".split()  # as a hit's frame has them
+STUB_SIZE, STUB_HEAD, RED_ZONE = 64, 16, 128
+STUB_DEPTHS = {0: 0, 5: RED_ZONE, 10: RED_ZONE + 8, STUB_HEAD: RED_ZONE + 8, 24: 0}  # of the stack, at its instructions
+CALL_FRAME, FRAME_REGS, FRAME_IP, FRAME_SP, FRAME_MARK = 2736, 32, 160, 184, 0x5EED5EED  # entry.S
+
+
+def memory(address, length):
+    return bytes(gdb.selected_inferior().read_memory(address, length))
+
+
+def signed(four):
+    return int.from_bytes(four, "little", signed=True)
+
+
+def site_of(stub):
+    """The instruction whose hit begins at this address; or None."""
+    head = memory(stub, STUB_HEAD)
+    if head[:6] == b"\x48\x8d\x64\x24\x80\x68" and head[10:12] == b"\xff\x15":
+        return stub + STUB_HEAD + signed(head[6:10])
+    return None
+
+
+class FrameId:
+    def __init__(self, sp, pc):
+        self.sp, self.pc = sp, pc
+
+
+class HitUnwinder(Unwinder):
+    """From the stub of a jump, or a function that a program called, to the instruction that is probed."""
+
+    def __init__(self):
+        super().__init__("ebpfrt")
+
+    def caller(self, frame, ip, sp, registers):
+        info = frame.create_unwind_info(FrameId(frame.read_register("rsp"), frame.read_register("rip")))
+        for name, value in {**registers, "rip": ip, "rsp": sp}.items():
+            info.add_saved_register(name, gdb.Value(int(value)).cast(frame.read_register(name).type))
+        return info
+
+    def from_stub(self, frame, pc):
+        stub = pc & -STUB_SIZE
+        if memory(pc, 1) == JUMP and site_of(pc + JUMP_LEN + signed(memory(pc + 1, 4))):
+            stub = pc = pc + JUMP_LEN + signed(memory(pc + 1, 4))  # it is on the way there
+        site, depth = site_of(stub), STUB_DEPTHS.get(pc - stub)
+        if depth is None or site in (None, int(frame.read_register("rip"))):
+            return None
+        # of outer frames gdb takes the address for one behind a call
+        return self.caller(frame, site + 1, int(frame.read_register("rsp")) + depth, {r: frame.read_register(r) for r in REGISTERS})
+
+    def from_call(self, frame, pc):
+        begin, end = (int(gdb.parse_and_eval(f"(long)&{name}")) for name in ("agent_call_away", "agent_call_back"))
+        if not begin < pc <= end:
+            return None
+        hit = self.word(int(frame.read_register("rbx")) + CALL_FRAME)
+        if not hit or self.word(hit) != hit + FRAME_MARK:
+            return None
+        registers = {r: self.word(hit + FRAME_REGS + 8 * i) for i, r in enumerate(REGISTERS)}
+        return self.caller(frame, self.word(hit + FRAME_IP) + 1, self.word(hit + FRAME_SP), registers)
+
+    @staticmethod
+    def word(address):
+        return int.from_bytes(memory(address, 8), "little")
+
+    def __call__(self, frame):
+        pc = int(frame.read_register("rip"))
+        for way in self.from_stub, self.from_call:
+            try:
+                found = way(frame, pc)
+            except (gdb.error, gdb.MemoryError):  # nothing is there, or no agent
+                continue
+            if found:
+                return found
+        return None
+
+
 PASSES, ASLEEP = 80, 88  # offsets of words in the page
 WAKING = 2.0  # seconds
 
@@ -198,6 +275,7 @@ def on_stop(event):
 gdb.execute("handle SIGTRAP nostop noprint pass", to_string=True)
 gdb.execute("set displaced-stepping off")
 RefuseStep()
+register_unwinder(None, HitUnwinder(), replace=True)
 for command in ("step", "next", "stepi", "nexti"):
     gdb.execute(f"define hook-{command}\nebpfrt-refuse-step\nend")
 gdb.events.stop.connect(on_stop)

@@ -21,7 +21,8 @@
  * targets are looked at every few dozen milliseconds, too: what it opens could lie in a /proc that
  * was mounted elsewhere.
  *
- * A tool that passes SIGTRAP on is no such debugger: strace, and whoever says so, ebpfrt-gdb.py by
+ * A tool that passes SIGTRAP on is no such debugger: strace (not ltrace, whose own break points are
+ * all that it knows), and whoever says so, ebpfrt-gdb.py by
  * a word in the target's page of statistics, everybody by EBPFRT_DEBUGGER=keep.
  */
 #include <dirent.h>
@@ -75,8 +76,7 @@ static void name_of(s32 pid, char name[16])
 
 static bool passes_traps_on(const struct target *t, const char *name)
 {
-	return t->d->keep_probes || READ_ONCE(t->stats->debugger) || !strcmp(name, "strace") ||
-	       !strcmp(name, "ltrace");
+	return t->d->keep_probes || READ_ONCE(t->stats->debugger) || !strcmp(name, "strace");
 }
 
 /* One that will swallow traps; 0: none. */

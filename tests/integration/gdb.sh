@@ -15,7 +15,7 @@ if ! grep -q "^\[Inferior 1 (process $target) detached\]" gdb.out; then
 	target_quit
 	exit 0
 fi
-plan 64
+plan 65
 mode=$EBPFRT_PROBE
 
 # it reads symbols first, for as long as it takes
@@ -123,6 +123,12 @@ plain "a break point on the probed instruction" 'break *work' continue continue 
 is "both times" "$(grep -c '^Breakpoint 1, work' gdb.out)" 2
 like "what was said" "$(cat attach.err)" \
 	"^ebpfrt: warning: process $target is under a debugger \(gdb, [0-9]+\): its probes sleep, and what it does meanwhile is not seen; they come"
+# any tracer but strace is taken for one that keeps SIGTRAP, ltrace for one: it drops those that it doesn't know
+plain_target
+ln -sf "$(command -v gdb)" ltrace
+env -u DEBUGINFOD_URLS ./ltrace -nx -q -batch -p "$target" -ex 'shell while ! grep -q "its probes sleep" attach.err; do sleep 0.01; done' \
+	-ex detach >gdb.out 2>&1 </dev/null
+like "ltrace: the probes sleep" "$(cat attach.err)" "^ebpfrt: warning: process $target is under a debugger \(ltrace, [0-9]+\): its probes sleep"
 # and is over when it ends
 plain_target
 env -u DEBUGINFOD_URLS gdb -nx -q -batch -p "$target" -ex 'shell while ! grep -q "its probes sleep" attach.err; do sleep 0.01; done' \

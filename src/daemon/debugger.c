@@ -21,6 +21,13 @@
  * targets are looked at every few dozen milliseconds, too: what it opens could lie in a /proc that
  * was mounted elsewhere.
  *
+ * Where we get no time until it lets the process go on, the break's trap is gdb's and lldb's: they
+ * stop at each, and go on behind it without the signal, so that the rest of the instruction is
+ * executed; with the signal (`signal SIGTRAP`) nothing is lost. An instruction that faults instead
+ * (hlt, as fast) would be shown as often, but its SIGSEGV is passed on by all of them unasked: of
+ * 3000 calls under each none went wrong. All that knows a break by its trap would have to change
+ * for that, and where applications' handlers and masks for SIGSEGV come in; jumps need neither.
+ *
  * A tool that passes SIGTRAP on is no such debugger: strace (not ltrace, whose own break points are
  * all that it knows), and whoever says so, ebpfrt-gdb.py by
  * a word in the target's page of statistics, everybody by EBPFRT_DEBUGGER=keep.

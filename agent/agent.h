@@ -390,6 +390,8 @@ static inline const u64 *jump_vectors(const struct jump_frame *f)
 #define JUMP_RED_ZONE 128
 #define JUMP_PUSHED (16 + JUMP_RED_ZONE) /* return address, distance */
 _Static_assert(offsetof(struct jump_frame, regs) == 32, "entry.S: frame_regs");
+/* Where a site's stub finds its way on, from the stack pointer of a hit that is paired (ret.c). */
+#define AGENT_STUB_NEXT (-32)
 void jump_serve(struct jump_frame *f); /* a hit that can't take the short way */
 /* In a forked child, before anything is armed or restored: which sites are jumps is seen anew. */
 void jump_forked(void);
@@ -401,9 +403,11 @@ bool jump_astray(struct osl_ucontext *uc, u64 ip);
 /* A page of pads, of the memory @fd. 0, also when it is there already. */
 int jump_pad_map(const struct agent_pad *pad, int fd);
 bool jump_is_pad(u64 addr);
-#define RET_STUB_CALL                                                                              \
-	5 /* bytes of a return instance's stub that is a call; .ret of its frame less              \
-	     that is the stub */
+/* Bytes of a return instance's stub that is a call: .ret of its frame less that is the stub. */
+#define RET_STUB_CALL 5
+/* .distance of such a frame; the other one when the CPU expects what follows (ret_paired()) */
+#define RET_DISTANCE ((u64)-RET_STUB_CALL)
+#define RET_DISTANCE_PAIRED (RET_DISTANCE + 1)
 u64 jump_pad_leads(u64 addr); /* the stub that a pad's jump at @addr leads to, or 0 */
 /* An arena is new: stubs there can call. */
 void jump_arena(u64 addr);
@@ -592,10 +596,15 @@ void session_forget(u32 notes);
  */
 
 void ret_init(u32 limit);
-/* Prepare the return of the call that is about to start: false when that is impossible. @notes are
+/*
+ * Prepare the return of the call that is about to start: 0 when that is impossible. @notes are
  * the instance's then, and go with it. @spare: who comes here often keeps an instance there between
- * a return and the next call; or NULL. */
-bool ret_push(const struct agent_place *p, const struct arch_regs *regs, u32 notes, u32 *spare);
+ * a return and the next call; or NULL. Else, with @spare, the call in the agent's text by which the
+ * hit is to go on to the function, so that the CPU expects its return to be to the stub (entry.S);
+ * or RET_UNPAIRED.
+ */
+#define RET_UNPAIRED 1
+u64 ret_push(const struct agent_place *p, const struct arch_regs *regs, u32 notes, u32 *spare);
 extern u8 agent_ret_stubs[] __hidden, agent_ret_stubs_end[] __hidden;
 static inline bool ret_is_stub(u64 addr)
 {
@@ -631,7 +640,8 @@ void ret_resume(const struct ret_stack *at);
 void ret_jump(const struct ret_stack *at, u64 sp);
 /* What is behind the stubs at @ip: where the calls came from in the end. */
 u64 ret_origin(u64 ip);
-/* Behind the call of a stub the thread is already where the function returns to. */
+/* Behind the call of a stub the thread is already where the function returns to, before the other
+ * one it is on its way to the function. */
 void ret_leave_stub(struct osl_ucontext *uc);
 /* Will a call return to a stub, as far as its stack says? */
 bool ret_any(void);
@@ -644,13 +654,7 @@ bool ret_pending(u64 thread);
 /* The stub at @addr was returned to: the place and, in regs->ip, where the call came from. Its
  * @notes are the caller's. */
 const struct agent_place *ret_pop(u64 addr, struct arch_regs *regs, u32 *notes, u32 *spare);
-/*
- * Both of them where nothing is in the way; false, NULL: then nothing has been done. To push, what
- * is JUMP_PUSHED bytes below @sp can be written; to pop, a stub's call has changed what is below
- * @sp before the thread entered its place.
- */
-bool ret_push_spare(const struct agent_place *p, u64 sp, u64 thread, u32 *spare);
-const struct agent_place *ret_pop_spare(u64 addr, u64 sp, u64 *ip, u32 *spare);
+void ret_take_back(u32 i); /* everything was put back while this thread pushed that */
 
 /* --- stack.c ------------------------------------------------------------------------------------
  */
@@ -958,6 +962,8 @@ void agent_let_in(void);
 extern u8 agent_jump_code[] __hidden, agent_jump_code_end[] __hidden; /* they, and stubs' calls */
 void agent_jump_entry(void);
 void agent_ret_entry(void);
+void agent_ret_home(void);
+void agent_ret_home2(void) __hidden;
 void agent_ret_nowhere(void);
 void agent_signal_entry(void);
 void agent_restorer(void);

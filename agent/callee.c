@@ -231,8 +231,8 @@ static bool end_throwing(struct target_call *c, const struct agent_place *p, str
 /* Does what is called return to its caller's next instruction, as at a function's entry? */
 static bool at_entry(const struct jump_frame *f)
 {
-	const struct agent_place *p =
-		f->distance == -(u64)RET_STUB_CALL ? NULL : site_find(f->regs.ip);
+	bool is_return = f->distance == RET_DISTANCE || f->distance == RET_DISTANCE_PAIRED;
+	const struct agent_place *p = is_return ? NULL : site_find(f->regs.ip);
 	const struct agent_hooks *hooks = p ? load_acquire(&p->hooks) : NULL;
 
 	for (u32 i = 0; hooks && i < hooks->n; i++)

@@ -356,6 +356,7 @@ agent_trap_self_break:
 	.set frame_size, frame_ret + 16
 	.set red_zone, 128
 	.set cfa_of_frame, frame_size + red_zone	/* its site's stack pointer is as far above */
+	.set stub_next, 4		/* ARCH_STUB_BACK less ARCH_STUB_HEAD */
 	.set user_cs, 0x33
 	.set user_ss, 0x2b
 	.set flags_odd, 0x40400		/* AC, DF */
@@ -441,6 +442,13 @@ agent_jump_steps:
 	call	\fn
 	.endm
 
+	/* A site's stub is returned to, and goes where is said here (arch_jump_stub()). */
+	.macro stub_goes_on
+	movq	frame_ret(%rsp), %rcx
+	addq	$stub_next, %rcx
+	movq	%rcx, regs_sp(%rsp)
+	.endm
+
 	.macro write_flags
 	movzbl	regs_flags + 1(%rsp), %ecx
 	movb	regs_flags(%rsp), %ah
@@ -457,6 +465,7 @@ agent_jump_steps:
  * jump behind the stub's call.
  */
 	.set ret_distance, -5
+	.set ret_distance_paired, -4	/* none has it either */
 	.p2align 4
 	func agent_ret_entry
 	.cfi_startproc
@@ -481,6 +490,20 @@ agent_ret_step3:
 	jmp	agent_jump_entry
 	.cfi_endproc
 	.size agent_ret_entry, .-agent_ret_entry
+
+/* The function that was left goes on in its caller, where the CPU expects it. */
+	.p2align 4
+	func agent_ret_home
+	.cfi_startproc
+	.cfi_def_cfa_offset red_zone
+	leaq	red_zone - 8(%rsp), %rsp
+	.cfi_def_cfa_offset 8
+	.globl	agent_ret_home2
+	.hidden	agent_ret_home2
+agent_ret_home2:
+	ret
+	.cfi_endproc
+	.size agent_ret_home, .-agent_ret_home
 
 	.p2align 6
 	func agent_jump_entry
@@ -599,8 +622,14 @@ agent_jump_last_step:
 	movq	$0, (%rsp)
 1:	cmpq	$0, frame_deferred(%rsp)
 	jne	2f
-	cmpq	$ret_distance, frame_distance(%rsp)
+	movq	frame_distance(%rsp), %rcx
+	cmpq	$ret_distance, %rcx
 	je	6f
+	cmpq	$ret_distance_paired, %rcx
+	je	16f
+	stub_goes_on
+	cmpl	$user_ss, regs_ss(%rsp)
+	jne	13f
 	write_flags
 	restore
 	ret
@@ -609,6 +638,19 @@ agent_jump_last_step:
 	restore
 	ret	$8 + red_zone
 	in_hit
+13:	write_flags
+	restore
+	ret	$8
+	in_hit
+16:	leaq	agent_ret_home(%rip), %rax
+	movq	%rax, frame_distance(%rsp)	/* what is behind the stub's call finds it */
+	.cfi_remember_state
+	.cfi_offset rip, -8		/* the return address is where it was */
+	write_flags
+	restore
+	ret	$8
+	in_hit
+	.cfi_restore_state
 	/* a return, or another place */
 11:	movq	%rsi, %rdi
 	call_on_jump agent_again_on_jump
@@ -681,6 +723,7 @@ agent_jump_last_step:
 5:	movq	regs_flags(%rsp), %rax
 	cmpq	$ret_distance, frame_distance(%rsp)
 	je	10f
+	stub_goes_on
 	pushq	%rax
 	popfq
 	restore
@@ -791,14 +834,24 @@ agent_jump_steps_end:
 	.text
 
 /*
+ * What the CPU expects of a return is what the last call said that wasn't returned to yet. A call
+ * whose return is probed is said to return to its caller, then its stub comes to be. So there is
+ * another call right before the stub, by which a hit goes that has put the stub's address on the
+ * stack (ret_pair()): a site's stub comes there, with the stack pointer red_zone below what it was,
+ * and goes on in the site's stub. What it pushes is nothing to anybody but the CPU, which then
+ * expects the return to the stub, then that of the stub's own call, and, at agent_ret_home, that to
+ * the caller. Calls that weren't paired are left by a jump.
+ *
  * Stubs of return instances: 32 pages; the first quad of each is the distance to the page's part of
  * agent_ret_saved[]. Unwind rule of all of them: the return address is the quad at that distance
  * from the stub, the frame is empty. It starts one byte early, because unwinders look up the byte
  * before a return address; that byte belongs to the first quad. Behind the first instruction of one
- * that is a call, and at the one that all of those lead to, the return address is where it was.
+ * that is a call the return address is where it was, and the frame is the red zone when what is
+ * found there next is agent_ret_home. At a call before a stub the function is about to begin; its
+ * frame is told to be over already.
  *
- * A stub that is a call (ret.c) is returned to, as the CPU expects. What is behind the call leads to
- * the one of 32 stubs that isn't one: a jump to where the function returns to, which the CPU learns.
+ * In the first pages a stub can be a call, and is twice as long. What is behind its call, and the
+ * call before it, never change.
  */
 	.section .text.stubs, "ax", @progbits
 	.p2align 12
@@ -806,35 +859,49 @@ agent_jump_steps_end:
 	.hidden	agent_ret_stubs
 agent_ret_stubs:
 	.cfi_startproc
-	.cfi_def_cfa %rsp, 0
 	.cfi_undefined %rip
 	/*
-	 * Where the return address is, DW_CFA_expression r16, on top of the CFA: breg16 0; dup; lit7;
-	 * and; over; const1u 0xff; and; const1u 0x80; eq; or; bra 1f; dup; const2u 0xfff; not; and;
-	 * deref; plus; skip 2f; 1: drop; lit8; minus; 2: nop
+	 * The CFA: breg7 0; breg16 0; dup; lit15; and; lit12; eq; bra 1f; dup; lit7; and; bra 2f;
+	 * drop; skip 3f; 1: drop; plus_uconst 136; skip 3f; 2: const2u 0xfff; not; and; plus_uconst 8;
+	 * dup; deref_size 4; const1u 32; shl; const1u 32; shra; plus; over; lit8; minus; deref; eq;
+	 * lit7; shl; plus; 3: nop
 	 */
-	.cfi_escape 0x10, 16, 31, 0x80, 0, 0x12, 0x37, 0x1a, 0x14, 0x08, 0xff, 0x1a, 0x08, 0x80
-	.cfi_escape 0x29, 0x21, 0x28, 11, 0, 0x12, 0x0a, 0xff, 0x0f, 0x20, 0x1a, 0x06, 0x22
-	.cfi_escape 0x2f, 3, 0, 0x13, 0x38, 0x1c, 0x96
+	.cfi_escape 0x0f, 55, 0x77, 0, 0x80, 0, 0x12, 0x3f, 0x1a, 0x3c, 0x29, 0x28, 10, 0
+	.cfi_escape 0x12, 0x37, 0x1a, 0x28, 11, 0, 0x13, 0x2f, 32, 0, 0x13, 0x23, 0x88, 1, 0x2f, 25, 0
+	.cfi_escape 0x0a, 0xff, 0x0f, 0x20, 0x1a, 0x23, 8, 0x12, 0x94, 4, 0x08, 32, 0x24, 0x08, 32, 0x26
+	.cfi_escape 0x22, 0x14, 0x38, 0x1c, 0x06, 0x29, 0x37, 0x24, 0x22, 0x96
+	/*
+	 * Where the return address is, DW_CFA_expression r16, on top of the CFA: breg16 0; dup; lit15;
+	 * and; lit12; eq; bra 1f; dup; lit7; and; bra 2f; skip 3f; 1: plus_uconst 4; 3: dup;
+	 * const2u 0xfff; not; and; deref; plus; skip 4f; 2: drop; lit8; minus; 4: nop
+	 */
+	.cfi_escape 0x10, 16, 36, 0x80, 0, 0x12, 0x3f, 0x1a, 0x3c, 0x29, 0x28, 9, 0
+	.cfi_escape 0x12, 0x37, 0x1a, 0x28, 16, 0, 0x2f, 2, 0, 0x23, 4
+	.cfi_escape 0x12, 0x0a, 0xff, 0x0f, 0x20, 0x1a, 0x06, 0x22, 0x2f, 3, 0, 0x13, 0x38, 0x1c, 0x96
+	.set raised, 8 * 4096		/* RAISED */
+	.set stub_next_at, regs_sp - frame_distance - 8	/* what the site's stub would have found */
 	.set page, 0
 	.rept 32
 	.quad	agent_ret_saved + page - .
-	.set stub, 1
-	.rept 511
-	.if stub % 32 == 16
-	jmp	*-8(%rsp)
-	int3
-	int3
-	int3
-	int3
-	.else
+	.if page < raised
+	.long	agent_ret_home - .
+	call	*stub_next_at(%rsp)
+	.rept 255
 	int3
 	.byte 0x0f, 0x0b, 0x0f, 0x0b
-	.byte 0xeb, (stub - stub % 32 + 16 - stub) * 8 - 7, 0x90
-	.endif
-	.set stub, stub + 1
+	jmp	*-8(%rsp)		/* to where the function returns to, or agent_ret_home */
+	.fill	3, 1, 0xcc
+	call	*stub_next_at(%rsp)
 	.endr
+	.else
+	.rept 511
+	int3
+	.byte 0x0f, 0x0b, 0x0f, 0x0b
+	.fill	3, 1, 0xcc
+	.endr
+	.endif
 	.set page, page + 4096
+	.org	agent_ret_stubs + page, 0xcc
 	.endr
 	.cfi_endproc
 	.globl	agent_ret_stubs_end

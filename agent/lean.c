@@ -22,7 +22,7 @@
  * the registers, as ever (trap.c), and a typed one the words of the call. Sessions, and the
  * statistics of run times, are jump.c's.
  */
-#include "agent/agent.h"
+#include "agent/instance.h"
 
 #define ASSERT_AT(what, field, at)                                                                 \
 	_Static_assert(offsetof(struct what, field) == (at), "entry.S: " #field)
@@ -57,6 +57,8 @@ ASSERT_AT(ebpf_run, nresv, 156);
 ASSERT_AT(ebpf_run, may_goto, 224);
 ASSERT_AT(ebpf_run, lock, 232);
 ASSERT_AT(ebpf_run, drain.map, 256);
+_Static_assert(ARCH_STUB_BACK - ARCH_STUB_HEAD == 4, "entry.S: stub_next");
+_Static_assert(RAISED == 8 * 4096 && CALL_BEFORE == 4, "entry.S: raised");
 _Static_assert(EBPF_MAX_LOOPS == 0x800000, "entry.S: max_loops");
 _Static_assert(ACTIVE_SLOTS == 1024, "entry.S: active_slots");
 _Static_assert(AGENT_LANES == 17, "entry.S: images_stacks");
@@ -204,6 +206,23 @@ static void clean(struct ebpf_run *run, u32 stat)
 		agent_count(&st->aborted);
 }
 
+/* For entry.S, and nobody else looks at it any more. */
+static __always_inline void go_by(struct jump_frame *f, u64 call)
+{
+	if (likely(call != RET_UNPAIRED))
+		f->regs.ss = call;
+}
+
+static void push_return(struct agent_stack *s, struct jump_frame *f, const struct agent_place *p)
+{
+	u64 call = ret_push(p, &f->regs, 0, &s->spare);
+
+	if (unlikely(!call))
+		trap_missed_return(p, 0);
+	else if (likely(f->ret != (u64)agent_end_above)) /* else it doesn't go on in the stub */
+		go_by(f, call);
+}
+
 static void forget(struct agent_stack *s)
 {
 	s->was = NULL;
@@ -229,8 +248,8 @@ static __noinline struct agent_stack *go_on(struct agent_stack *s, struct jump_f
 		s->a->vectors = NULL;
 		store_release(&s->a->link, 0);
 	}
-	if (s->when == HOOK_ENTRY && hooks->nret && !ret_push(s->p, &f->regs, 0, &s->spare))
-		trap_missed_return(s->p, 0);
+	if (s->when == HOOK_ENTRY && hooks->nret)
+		push_return(s, f, s->p);
 	return leave(s->a);
 }
 
@@ -287,8 +306,7 @@ static __noinline struct agent_stack *entry_anew(struct agent_stack *s, struct j
 		s->push_at = p->addr;
 		s->push_place = p;
 		s->push_changes = changes;
-		if (unlikely(!ret_push(p, &f->regs, 0, &s->spare)))
-			trap_missed_return(p, 0);
+		push_return(s, f, p);
 		return leave(a);
 	}
 	tell(&s->run, false, 0);
@@ -331,11 +349,20 @@ static __noinline struct agent_stack *return_anew(struct agent_stack *s, struct 
 /* --- for entry.S --------------------------------------------------------------------------------
  */
 
+/* The true return address, for what is behind the stub's call. */
+static __always_inline void put_back(struct jump_frame *f, bool paired)
+{
+	*(u64 *)(f->regs.sp - sizeof(u64)) = f->regs.ip;
+	if (likely(paired))
+		f->distance = RET_DISTANCE_PAIRED;
+}
+
 /* The return to a stub, on @s, where nothing is in the way. */
 static __always_inline struct agent_stack *come_back(struct agent_stack *s, struct jump_frame *f,
 						     struct agent_active *a, u64 changes)
 {
 	u64 stub = f->regs.ip;
+	bool paired = ret_paired(stub);
 	const struct agent_place *p = ret_pop_spare(stub, f->regs.sp, &f->regs.ip, &s->spare);
 
 	s->notes = 0;
@@ -346,7 +373,7 @@ static __always_inline struct agent_stack *come_back(struct agent_stack *s, stru
 		arch_count(&s->lane->hits);
 		return leave(a);
 	}
-	*(u64 *)(f->regs.sp - sizeof(u64)) = f->regs.ip;
+	put_back(f, paired);
 	if (unlikely(ret_is_stub(f->regs.ip)))
 		f->regs.ip = ret_origin(f->regs.ip);
 	if (likely(as_before(s, p, a) && !s->notes)) {
@@ -379,28 +406,61 @@ __hot struct agent_stack *agent_on_jump(struct jump_frame *f, struct agent_activ
 	return is_return ? come_back(s, f, a, changes) : entry_anew(s, f, p, a, changes);
 }
 
+static __noinline struct agent_stack *come_back_anew(struct agent_stack *s, struct jump_frame *f,
+						     u64 changes)
+{
+	return come_back(s, f, s->a, changes);
+}
+
+/* To the place that the last return on @s was at, as most do. */
+static __always_inline struct agent_stack *back_again(struct agent_stack *s, struct jump_frame *f,
+						      u64 changes)
+{
+	u64 stub = f->regs.ip;
+	bool paired = ret_paired(stub);
+	const struct agent_place *p = ret_pop_spare(stub, f->regs.sp, &f->regs.ip, &s->spare);
+
+	if (unlikely(!p))
+		return come_back_anew(s, f, changes);
+	put_back(f, paired);
+	if (unlikely(!as_before(s, p, s->a) || ret_is_stub(f->regs.ip))) {
+		f->regs.ip = ret_origin(f->regs.ip);
+		s->notes = 0;
+		return return_anew(s, f, p, s->a, changes);
+	}
+	s->run.retval = (s64)f->regs.ax;
+	return again(s, f, s->a);
+}
+
+static __noinline struct agent_stack *site_again(struct agent_stack *s, struct jump_frame *f,
+						 u64 changes)
+{
+	const struct agent_place *p = site_find(f->regs.ip);
+
+	if (unlikely(!p || load_acquire(&p->state) != SITE_ARMED))
+		return leave(s->a);
+	return entry_anew(s, f, p, s->a, changes);
+}
+
 /* In a child that nobody knows yet the count is 0. */
 __hot struct agent_stack *agent_again_on_jump(struct jump_frame *f, struct agent_stack *s)
 {
-	u64 changes = load_acquire(agent.changes), ip = f->regs.ip;
-	struct agent_active *a = s->a;
-	const struct agent_place *p;
+	u64 changes = load_acquire(agent.changes), call;
 
 	if (unlikely(!changes || changes != s->checked))
-		return agent_on_jump(f, a);
+		return agent_on_jump(f, s->a);
 	s->origin = (u64)f;
 	f->stack = s;
-	if (ret_is_stub(ip))
-		return come_back(s, f, a, changes);
-	if (ip == s->push_at && changes == s->push_changes &&
-	    likely(ret_push_spare(s->push_place, f->regs.sp, s->key & ~1ull, &s->spare))) {
-		arch_count(&s->lane->hits);
-		return leave(a);
-	}
-	p = site_find(ip);
-	if (unlikely(!p || load_acquire(&p->state) != SITE_ARMED))
-		return leave(a);
-	return entry_anew(s, f, p, a, changes);
+	if (ret_is_stub(f->regs.ip))
+		return back_again(s, f, changes);
+	if (unlikely(f->regs.ip != s->push_at || changes != s->push_changes))
+		return site_again(s, f, changes);
+	call = ret_push_spare(s->push_place, f->regs.sp, s->key & ~1ull, &s->spare);
+	if (unlikely(!call))
+		return site_again(s, f, changes);
+	go_by(f, call);
+	arch_count(&s->lane->hits);
+	return leave(s->a);
 }
 
 __hot struct agent_stack *agent_next_on_jump(struct jump_frame *f, struct agent_stack *s)

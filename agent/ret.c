@@ -3,9 +3,9 @@
  * Return probes: the return address on the stack is replaced by the address of a stub, one stub for
  * each call that has not returned yet (a *return instance*).
  *
- * Model: stubs are 8 bytes, the first of them int3, in pages of the agent's text (entry.S); the
- * return address an instance replaced lies in agent_ret_saved[] at the stub's index, so that one
- * static unwind rule describes all stubs. Indices that were never used are handed out in order,
+ * Model: stubs are 8 or 16 bytes, the first of them int3, in pages of the agent's text (entry.S);
+ * the return address an instance replaced lies in agent_ret_saved[] at the stub's index, so that
+ * one static unwind rule describes all stubs. Indices that were never used are handed out in order,
  * then those on a lock-free list. An instance is released when its stub is reached. A function left
  * by longjmp never gets there: such instances are found when there are no others, by their stack
  * slot not holding the stub's address any more. Where a slot lies tells nothing: coroutines have
@@ -40,69 +40,23 @@
  */
 #include <errno.h>
 
-#include "agent/agent.h"
+#include "agent/instance.h"
 
-#define STUB_SIZE AGENT_STUB_SIZE
-#define STUBS_PER_PAGE (EBPFRT_PAGE_SIZE / STUB_SIZE)
-/* as many as entry.S has; the first of each page is not one */
-#define STUBS (AGENT_STUB_PAGES * STUBS_PER_PAGE)
-#define STUBS_PER_JUMP 32u /* one of so many is the jump that the others end in */
-#define JUMP_AMONG 16u
 #define NEVER UINT64_MAX /* no stack pointer: not to be resumed */
 #define PRUNE_PAUSE 256u /* calls that do not look again, after looking in vain */
 
-enum state {
-	FREE,
-	LIVE,
-	SUSPENDED, /* its slot holds the true address */
-	CHAINED,   /* its slot holds another's stub, or that one's true address */
-	TAKEN,	   /* somebody is exchanging what its slot holds */
-	POPPED,	   /* the same, and its stub was reached meanwhile */
-};
-#define STATE_BITS 3u
+#define PAIR 16u		  /* a stub that can be a call, and the call before the next one */
 #define STACK_REACH (64ull << 20) /* how far a stack is looked through */
 
-struct instance {
-	u64 slot; /* where on the stack the return address was */
-	u64 thread;
-	u64 unwound; /* suspended: stack pointer from which on it was met */
-	const struct agent_place *place;
-	u32 how;   /* suspended: what leaves it when it is passed */
-	u32 next;  /* free list */
-	u32 notes; /* of sessions (session.c), released with the instance */
-	u32 word;  /* changes << STATE_BITS | state: a state seen twice is not taken for the same */
-};
-
-#define RAISED (4 * EBPFRT_PAGE_SIZE) /* bytes of stubs that can be calls */
-
-extern u64 agent_ret_saved[STUBS];
 u64 agent_ret_saved[STUBS] __attribute__((aligned(4096)));
-static struct instance instances[STUBS];
+struct instance agent_ret_instances[STUBS];
+#define instances agent_ret_instances
 static u64 free_list;  /* version << 32 | index; 0: empty */
-static u32 fresh = 1;  /* first index never used */
+static u32 fresh = 2;  /* first index never used */
 static u32 pause_left; /* of PRUNE_PAUSE */
 static u32 suspended;  /* how many are */
-static u32 visitors;   /* who may take instances that are not theirs */
-
-static u64 stub_of(u32 i)
-{
-	return (u64)agent_ret_stubs + (u64)i * STUB_SIZE;
-}
-
-static u32 index_of(u64 stub)
-{
-	return (u32)((stub - (u64)agent_ret_stubs) / STUB_SIZE);
-}
-
-static enum state state_of(u32 word)
-{
-	return word & ((1u << STATE_BITS) - 1);
-}
-
-static u32 word_after(u32 seen, enum state to)
-{
-	return ((seen >> STATE_BITS) + 1) << STATE_BITS | to;
-}
+u32 agent_ret_visitors;
+#define visitors agent_ret_visitors
 
 /* From what was seen to @to, unless somebody changed it since. */
 static bool change(struct instance *in, u32 seen, enum state to)
@@ -161,7 +115,7 @@ static u32 take_used(void)
 /* Is what lies there no stub? */
 static bool is_reserved(u32 i)
 {
-	return i % STUBS_PER_PAGE == 0 || i % STUBS_PER_JUMP == JUMP_AMONG;
+	return i % STUBS_PER_PAGE == 0 || (i % 2 && can_call(i));
 }
 
 static u32 take_fresh(void)
@@ -171,7 +125,8 @@ static u32 take_fresh(void)
 	do {
 		if (i > agent.ret_limit)
 			return 0;
-		next = i + (is_reserved(i + 1) ? 2 : 1);
+		for (next = i + 1; is_reserved(next); next++)
+			;
 	} while (!__atomic_compare_exchange_n(&fresh, &i, next, true, __ATOMIC_RELAXED,
 					      __ATOMIC_RELAXED));
 	return i;
@@ -404,7 +359,7 @@ static __hot void give_spare(u32 i, u32 *spare)
 		give(i);
 }
 
-static __hot bool push(u32 i, const struct agent_place *p, u64 slot, u64 ra, u32 notes)
+static __hot bool push(u32 i, const struct agent_place *p, u64 slot, u64 ra, u32 notes, bool paired)
 {
 	struct instance *in = &instances[i];
 	u64 stub = stub_of(i);
@@ -413,6 +368,7 @@ static __hot bool push(u32 i, const struct agent_place *p, u64 slot, u64 ra, u32
 	in->slot = slot;
 	in->thread = arch_thread_pointer();
 	in->place = p;
+	in->next = paired;
 	chain(ra);
 	if (osl_write((void *)slot, &stub, 8))
 		return false;
@@ -423,22 +379,8 @@ static __hot bool push(u32 i, const struct agent_place *p, u64 slot, u64 ra, u32
 	return true;
 }
 
-/* Its place on the stack is known to be there. */
-static __always_inline void push_here(u32 i, const struct agent_place *p, u64 slot, u64 ra,
-				      u64 thread)
-{
-	struct instance *in = &instances[i];
-
-	agent_ret_saved[i] = ra;
-	in->slot = slot;
-	in->thread = thread;
-	in->place = p;
-	store_release((u64 *)slot, stub_of(i));
-	store_release(&in->word, word_after(load_relaxed(&in->word), LIVE));
-}
-
 /* Everything was put back while this thread was at it. */
-static void take_back(u32 i)
+__noinline void ret_take_back(u32 i)
 {
 	struct instance *in = &instances[i];
 	u64 ra = ret_origin(stub_of(i));
@@ -448,26 +390,25 @@ static void take_back(u32 i)
 		end_chain(i, count_missed, NULL);
 }
 
-__hot bool ret_push(const struct agent_place *p, const struct arch_regs *regs, u32 notes,
-		    u32 *spare)
+__hot u64 ret_push(const struct agent_place *p, const struct arch_regs *regs, u32 notes, u32 *spare)
 {
 	u64 ra;
 	u32 i;
 
 	if (osl_read(&ra, (void *)regs->sp, 8))
-		return false;
+		return 0;
 	i = take_spare(spare);
 	if (!i)
 		i = take_stale();
 	if (!i)
-		return false;
-	if (!push(i, p, regs->sp, ra, notes)) {
+		return 0;
+	if (!push(i, p, regs->sp, ra, notes, spare && can_call(i))) {
 		give_spare(i, spare);
-		return false;
+		return 0;
 	}
 	if (unlikely(load_acquire(&agent.inert)))
-		take_back(i);
-	return true;
+		ret_take_back(i);
+	return spare ? ret_pair(i) : RET_UNPAIRED;
 }
 
 __hot const struct agent_place *ret_pop(u64 addr, struct arch_regs *regs, u32 *notes, u32 *spare)
@@ -489,62 +430,32 @@ bool ret_is_break(u64 addr)
 	return ret_is_stub(addr) && addr % STUB_SIZE == 0 && !is_reserved(index_of(addr));
 }
 
-/* Is the word at @sp in a page of what has been written below it? */
-static __always_inline bool is_writable(u64 sp)
+/* A word at @at from the thread's stack pointer, which goes on there; @more: then that is so much
+ * higher. */
+static void go_to(struct osl_ucontext *uc, s64 at, s64 more)
 {
-	return sp % EBPFRT_PAGE_SIZE - JUMP_PUSHED <= EBPFRT_PAGE_SIZE - JUMP_PUSHED - sizeof(u64);
-}
+	u64 to;
 
-__hot bool ret_push_spare(const struct agent_place *p, u64 sp, u64 thread, u32 *spare)
-{
-	u32 i = *spare;
-	u64 ra;
-
-	if (unlikely(!i || !is_writable(sp)))
-		return false;
-	ra = *(const u64 *)sp;
-	if (unlikely(ret_is_stub(ra)))
-		return false;
-	*spare = 0;
-	push_here(i, p, sp, ra, thread);
-	if (unlikely(load_acquire(&agent.inert)))
-		take_back(i);
-	return true;
-}
-
-/* Nobody else will change what the thread has just returned to; its place has been entered. */
-static __always_inline bool is_alone(const struct instance *in, u64 sp)
-{
-	return in->slot == sp - sizeof(u64) && !load_acquire(&visitors);
-}
-
-__hot const struct agent_place *ret_pop_spare(u64 addr, u64 sp, u64 *ip, u32 *spare)
-{
-	u32 i = index_of(addr), word;
-	struct instance *in = &instances[i];
-	bool alone = is_alone(in, sp); /* first of all */
-
-	word = load_acquire(&in->word);
-	if (unlikely(addr % STUB_SIZE || *spare || state_of(word) != LIVE ||
-		     load_relaxed(&in->notes)))
-		return NULL;
-	if (likely(alone))
-		store_release(&in->word, word_after(word, FREE));
-	else if (!change(in, word, FREE))
-		return NULL;
-	*ip = agent_ret_saved[i];
-	*spare = i;
-	return in->place;
+	if (osl_read(&to, (void *)(uc->sp + (u64)at), sizeof(to)))
+		return;
+	uc->ip = to;
+	uc->sp += (u64)more;
 }
 
 void ret_leave_stub(struct osl_ucontext *uc)
 {
-	u64 ip = uc->ip, to;
-
-	if (!ret_is_stub(ip) || (ip % STUB_SIZE != RET_STUB_CALL && !is_reserved(index_of(ip))))
-		return;
-	if (osl_read(&to, (void *)(uc->sp - sizeof(to)), sizeof(to)) == 0)
-		uc->ip = to;
+	if (ret_is_stub(uc->ip) && can_call(index_of(uc->ip))) {
+		if (uc->ip % PAIR == RET_STUB_CALL)
+			go_to(uc, -8, 0);
+		else if (uc->ip % PAIR == PAIR - CALL_BEFORE)
+			go_to(uc, AGENT_STUB_NEXT, -8);
+	}
+	if (uc->ip == (u64)agent_ret_home) {
+		uc->ip = (u64)agent_ret_home2;
+		uc->sp += JUMP_RED_ZONE - 8;
+	}
+	if (uc->ip == (u64)agent_ret_home2)
+		go_to(uc, 0, 8);
 }
 
 bool ret_any(void)

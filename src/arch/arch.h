@@ -233,7 +233,9 @@ u32 arch_jump_follows(const struct arch_patch *p, const u8 *text, size_t len);
 /*
  * The stub of @p at @stub, which calls what the quad at @entry points to, and executes @follow
  * bytes of @text behind the displaced instruction. 0, or -ERANGE when something is out of reach of
- * it. @out->to is set to @stub.
+ * it. @out->to is set to @stub. What it calls returns to a jump, which goes where the quad 24 bytes
+ * below the stack pointer says: behind that jump, ARCH_STUB_BACK, or somewhere from where it comes
+ * there with the same stack pointer.
  */
 int arch_jump_stub(const struct arch_patch *p, const u8 *text, u32 follow, u64 stub, u64 entry,
 		   struct arch_jump *out);
@@ -269,6 +271,7 @@ bool arch_jump_done(const struct arch_patch *p, const struct arch_jump *j, u32 i
  * context.
  */
 #define ARCH_STUB_HEAD 16
+#define ARCH_STUB_BACK (ARCH_STUB_HEAD + 4)
 bool arch_jump_site(const u8 *head, u64 stub, u64 *site);
 u32 arch_jump_depth(u32 offset);
 /* The bytes of a jump at @from to @to, which is in reach. Any context. */

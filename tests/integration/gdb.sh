@@ -347,7 +347,7 @@ fi
 target_start
 # shellcheck disable=SC2086
 attach_start "$target" "$bin/count.bpf.o" $probes
-scripted 'break work' 'break *work' 'tbreak *work' "tbreak debugged.c:$(line inside)" -- continue 'bt' finish 'printf "# %d\n", $pc == (long)agent_ret_stubs + 8' \
+scripted 'break work' 'break *work' 'tbreak *work' "tbreak debugged.c:$(line inside)" -- continue 'bt' finish 'printf "# %d\n", $pc == (long)agent_ret_stubs + 16' \
 	finish 'bt' 'printf "# "' 'info symbol $pc' "advance debugged.c:$(line behind)" 'printf "# %ld %ld\n", a, b' \
 	python 'for c in "next", "step", "stepi", "nexti", "n", "si 3":' '    try:' '        gdb.execute(c)' '    except gdb.error as e:' \
 	'        print(e)' end finish 'printf "# "' 'info symbol $pc'

@@ -207,7 +207,10 @@ static bool near(u64 from, u64 to)
 	return d == (s32)d;
 }
 
-/* The agent learns the site from the distance between it and the return address. */
+/*
+ * The agent learns the site from the distance between it and the return address, and may have the
+ * stub go on by a call of its own, behind which the CPU expects the function to return (entry.S).
+ */
 static int put_call(struct stub *s, const struct arch_patch *p, u64 entry)
 {
 	u64 behind = s->at + ARCH_STUB_HEAD;
@@ -217,6 +220,7 @@ static int put_call(struct stub *s, const struct arch_patch *p, u64 entry)
 	put(s, "\x48\x8d\x64\x24\x80", 5);			 /* lea -128(%rsp),%rsp */
 	put32(s, "\x68", 1, (s64)(p->addr - behind));		 /* push $distance */
 	put32(s, "\xff\x15", 2, (s64)(entry - behind));		 /* call *entry(%rip) */
+	put(s, "\xff\x64\x24\xe8", 4);				 /* jmp *-24(%rsp) */
 	put32(s, "\x48\x8d\xa4\x24", 4, RED_ZONE + sizeof(u64)); /* lea 136(%rsp),%rsp */
 	return 0;
 }

@@ -23,9 +23,10 @@ static unsigned int seed;
 
 u64 calls_of_test;
 
-/* What stubs call: it counts, and leaves everything as it was. */
+/* What stubs call: it counts, and leaves everything as it was, but says where they go on. */
 __asm__(".text\nentry_of_test:\n push %rax\n pushfq\n mov calls_of_test@GOTPCREL(%rip), %rax\n"
-	" incq (%rax)\n popfq\n pop %rax\n ret\n");
+	" incq (%rax)\n popfq\n mov 8(%rsp), %rax\n lea 4(%rax), %rax\n mov %rax, -8(%rsp)\n"
+	" pop %rax\n ret\n");
 extern u8 entry_of_test[] __attribute__((visibility("hidden")));
 
 static void setup(void)

@@ -195,6 +195,8 @@ bool arch_patch_done(const struct arch_patch *p, const struct arch_regs *regs);
 #define ARCH_UNDEFINED 0x0f, 0x0b /* an instruction that no CPU executes */
 #define ARCH_JUMP_LEN 5
 #define ARCH_STUB_SIZE 64
+/* A stub's *record*, of as many bytes, is so far behind it: its first quad is where it calls. */
+#define ARCH_STUB_RECORDS 32768
 
 /*
  * A site whose instruction leads into a *stub*: that calls the agent with the registers, executes
@@ -335,6 +337,45 @@ struct arch_code {
  * instruction the JIT leaves to the interpreter). Pure; process context.
  */
 int arch_jit(const struct ebpf_image *img, u8 *out, size_t cap, struct arch_code *code);
+
+/*
+ * A program as a *leaf*: code that stubs call in place of the agent, for programs that need nothing
+ * of it. It is on the thread's own stack, changes nothing that the thread has, not even flags, and
+ * counts the hit itself. A page of the process's own is right behind its page, and has:
+ */
+#define ARCH_LEAF_MAX 4096u
+enum arch_leaf_own {
+	ARCH_LEAF_ENTRIES, /* address of the table of threads (agent/leaf.c) */
+	ARCH_LEAF_LIFE,	   /* address of the life page */
+	ARCH_LEAF_AGENT,   /* where to go when the hit is the agent's, as stubs do; */
+	ARCH_LEAF_CLAIM,   /* and when the thread's entry is not its own: rcx is its address */
+	ARCH_LEAF_REFS,	   /* the image's references follow */
+};
+/* An entry of that table is found by the thread pointer's lower half: a hash of so many bits. */
+#define ARCH_LEAF_HASH (-1640531535) /* 2^32 / phi */
+#define ARCH_LEAF_HASH_BITS 9
+#define ARCH_LEAF_ENTRY_SHIFT 5
+/* log2 of how far apart the stack pointers of a thread's hits may be */
+#define ARCH_LEAF_WINDOW 18
+/* words of a stub's record */
+enum arch_leaf_record { ARCH_LEAF_REC_CALL, ARCH_LEAF_REC_STAT, ARCH_LEAF_REC_SITE };
+/*
+ * Up to here of a leaf nothing of the thread's has changed; the same but for rax; and up to
+ * .commit, and from .cold on, rax, rcx and the flags (as lahf; seto %al have them) are at -8, -16
+ * and -24 from the stack pointer, which has not changed yet.
+ */
+#define ARCH_LEAF_KEPT 18
+#define ARCH_LEAF_FLAGS 26
+struct arch_leaf {
+	u32 len;
+	u32 commit; /* from here on the hit counts, and the stack pointer is .depth lower */
+	u32 cut;    /* where the program has ended, or is to end */
+	u32 ret;    /* its return: the stack pointer is where it was */
+	u32 cold;
+	u32 depth;
+};
+/* At most ARCH_LEAF_MAX bytes. -EOPNOTSUPP: the program can't be one. As arch_jit(). */
+int arch_jit_leaf(const struct ebpf_image *img, u8 *out, struct arch_leaf *leaf);
 
 /* For tests whose helpers are not the real ones: code calls those that only tell or copy, too. */
 extern bool arch_jit_asks;

@@ -10,3 +10,8 @@ int arch_jit(const struct ebpf_image *img, u8 *out, size_t cap, struct arch_code
 {
 	return -EOPNOTSUPP;
 }
+
+int arch_jit_leaf(const struct ebpf_image *img, u8 *out, struct arch_leaf *leaf)
+{
+	return -EOPNOTSUPP;
+}

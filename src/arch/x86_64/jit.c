@@ -29,6 +29,8 @@
 #include "base/cleanup.h"
 #include "core/run/helper.h"
 #include "jit_emit.h"
+#include "jit_insn.h"
+#include "jit_leaf.h"
 #include "jit_map.h"
 #include "jit_ops.h"
 #include "jit_self.h"
@@ -90,33 +92,8 @@ struct jit {
 	bool asks_cpu;	 /* something needs the run's CPU: offsets of how it is asked for, and */
 	u32 cpu_slow, cpu_known; /* of where it is known */
 	u32 nr_cpus;		 /* that values have whose part is looked up in place; 0: none is */
+	struct jit_leaf *leaf;	 /* or NULL: to be called by the agent */
 };
-
-static bool is_lddw(const struct bpf_insn *in)
-{
-	return in->code == (BPF_LD | BPF_IMM | BPF_DW);
-}
-
-static bool is_jump(const struct bpf_insn *in)
-{
-	u8 class = BPF_CLASS(in->code), op = BPF_OP(in->code);
-
-	return (class == BPF_JMP || class == BPF_JMP32) && op != BPF_CALL && op != BPF_EXIT;
-}
-
-static bool is_division(const struct bpf_insn *in)
-{
-	u8 class = BPF_CLASS(in->code), op = BPF_OP(in->code);
-
-	return (class == BPF_ALU || class == BPF_ALU64) && (op == BPF_DIV || op == BPF_MOD);
-}
-
-static u32 jump_target(const struct bpf_insn *in, u32 i)
-{
-	s32 off = in->code == (BPF_JMP32 | BPF_JA) ? in->imm : in->off;
-
-	return i + 1 + (u32)off;
-}
 
 /* --- analysis -------------------------------------------------------------------------------- */
 
@@ -139,21 +116,6 @@ static void note_reg(struct func *f, u8 reg)
 		if (f->saved[i] == jit_reg[reg])
 			return;
 	f->saved[f->nsaved++] = jit_reg[reg];
-}
-
-/* bytes below the frame pointer that @in touches; all of it when r10 gets away */
-static u32 stack_used(const struct bpf_insn *in)
-{
-	u8 class = BPF_CLASS(in->code);
-	bool is_store = class == BPF_ST || class == BPF_STX;
-
-	if (class == BPF_LDX && in->src_reg == BPF_REG_10)
-		return in->off < 0 && in->off >= -EBPF_STACK_SIZE ? (u32)-in->off : EBPF_STACK_SIZE;
-	if (is_store && in->dst_reg == BPF_REG_10 && in->src_reg != BPF_REG_10)
-		return in->off < 0 && in->off >= -EBPF_STACK_SIZE ? (u32)-in->off : EBPF_STACK_SIZE;
-	if (in->src_reg == BPF_REG_10 || in->dst_reg == BPF_REG_10)
-		return EBPF_STACK_SIZE;
-	return 0;
 }
 
 static void note_loop(struct jit *j, u32 target, u32 i)
@@ -229,20 +191,6 @@ static void plan_frame(struct jit *j, struct func *f)
 		f->pad = true;
 }
 
-/* Does @in leave a value of its own in @reg? What calls leave there is nobody's. */
-static bool writes(const struct bpf_insn *in, u8 reg)
-{
-	u8 class = BPF_CLASS(in->code);
-
-	if (class == BPF_JMP || class == BPF_JMP32)
-		return BPF_OP(in->code) == BPF_CALL && reg <= BPF_REG_5;
-	if (class == BPF_ST)
-		return false;
-	if (class == BPF_STX)
-		return BPF_MODE(in->code) == BPF_ATOMIC && (in->src_reg == reg || reg == 0);
-	return in->dst_reg == reg;
-}
-
 /*
  * The instruction before @i that gave @reg its value, when all ways to @i come through it; else
  * @i. The second half of a lddw writes nothing: its code is a load that is never emitted.
@@ -280,16 +228,6 @@ static bool is_stack_at(const struct jit *j, u32 i, u8 reg)
 	return in->code == (BPF_ALU64 | BPF_MOV | BPF_X) && !in->off && in->src_reg == BPF_REG_10;
 }
 
-/* Does @in ask for the value in @reg, or may somebody it leads to? */
-static bool asks_for(const struct bpf_insn *in, u8 reg)
-{
-	u8 class = BPF_CLASS(in->code);
-
-	if (class == BPF_JMP || class == BPF_JMP32 || class == BPF_STX)
-		return true;
-	return in->src_reg == reg || in->dst_reg == reg;
-}
-
 /*
  * A lookup that is done in place needs no address of its key when that is r10 and a constant. Of
  * the two instructions that make the address nothing is left if nobody else asks for it.
@@ -307,18 +245,6 @@ static void analyse_lookup(struct jit *j, u32 i)
 		if (k != add && asks_for(&j->insns[k], BPF_REG_2))
 			return;
 	j->dead[mov] = j->dead[add] = 1;
-}
-
-/* Do the stores of @in leave the four bytes at r10 + @off alone? Only where they go to is known. */
-static bool spares(const struct bpf_insn *in, s16 off)
-{
-	static const u8 bytes[4] = {4, 2, 1, 8}; /* BPF_W, BPF_H, BPF_B, BPF_DW */
-	u8 class = BPF_CLASS(in->code);
-
-	if (class != BPF_ST && class != BPF_STX)
-		return class != BPF_JMP && class != BPF_JMP32;
-	return in->dst_reg == BPF_REG_10 &&
-	       (in->off >= off + 4 || in->off + bytes[BPF_SIZE(in->code) >> 3] <= off);
 }
 
 /* Is what the store @k puts into its first four bytes a constant? Then it is in *value. */
@@ -394,11 +320,6 @@ static bool is_in_place(const struct jit *j, u32 i)
 	       (!map->shape.nr_cpus || map->shape.nr_cpus == j->nr_cpus);
 }
 
-static bool is_call(const struct bpf_insn *in)
-{
-	return BPF_CLASS(in->code) == BPF_JMP && BPF_OP(in->code) == BPF_CALL;
-}
-
 static bool calls_often(const struct jit *j, const struct func *f)
 {
 	for (u32 i = f->start; i < f->end; i += is_lddw(&j->insns[i]) ? 2 : 1)
@@ -465,6 +386,10 @@ static void analyse(struct jit *j, const struct ebpf_image *img)
 
 static void load_ref(struct jit *j, u8 dst, u32 ref)
 {
+	if (j->leaf) {
+		jit_leaf_ref(&j->e, dst, ref);
+		return;
+	}
 	emit_rm(&j->e, 0, true, 0x8b, R11, RUN, RUN_REFS, false);
 	emit_rm(&j->e, 0, true, 0x8b, dst, R11, (s32)(ref * 8), false);
 }
@@ -501,6 +426,11 @@ static void prologue(struct jit *j)
 	u32 i;
 
 	f->entry = j->e.len;
+	if (j->leaf) {
+		jit_leaf_enter(&j->e, j->leaf);
+		clear_stack(j);
+		return;
+	}
 	if (f->stack) {
 		emit_push(&j->e, RBP);
 		emit_lea(&j->e, RBP, RSP, -GUARD);
@@ -537,6 +467,16 @@ static void leave_frame(struct jit *j)
 		emit_lea(&j->e, RSP, RBP, GUARD);
 		emit_pop(&j->e, RBP);
 	}
+}
+
+static void leave(struct jit *j)
+{
+	if (j->leaf) {
+		jit_leaf_exit(&j->e, j->leaf);
+		return;
+	}
+	leave_frame(j);
+	emit_bytes(&j->e, 0xc3, 1);
 }
 
 /*
@@ -579,18 +519,6 @@ static void jump_to(struct jit *j, int cc, const u32 *to, u32 i)
 	} else {
 		emit_jcc32(&j->e, (enum x86_cc)cc, to);
 	}
-}
-
-static int cc_of(u8 op)
-{
-	static const u8 cc[16] = {
-		[BPF_JEQ >> 4] = CC_E,	 [BPF_JGT >> 4] = CC_A,	  [BPF_JGE >> 4] = CC_AE,
-		[BPF_JSET >> 4] = CC_NE, [BPF_JNE >> 4] = CC_NE,  [BPF_JSGT >> 4] = CC_G,
-		[BPF_JSGE >> 4] = CC_GE, [BPF_JLT >> 4] = CC_B,	  [BPF_JLE >> 4] = CC_BE,
-		[BPF_JSLT >> 4] = CC_L,	 [BPF_JSLE >> 4] = CC_LE,
-	};
-
-	return cc[op >> 4];
 }
 
 /*
@@ -691,7 +619,7 @@ static void emit_jump(struct jit *j, u32 i)
 
 static void emit_exit(struct jit *j, u32 i)
 {
-	bool bare = !j->f->stack && !j->f->nsaved && !j->f->pad;
+	bool bare = !j->leaf && !j->f->stack && !j->f->nsaved && !j->f->pad;
 
 	if (i + 1 == j->f->end) {
 		j->f->epilogue = j->e.len;
@@ -699,8 +627,7 @@ static void emit_exit(struct jit *j, u32 i)
 		jump_to(j, -1, &j->f->epilogue, i);
 		return;
 	}
-	leave_frame(j);
-	emit_bytes(&j->e, 0xc3, 1);
+	leave(j);
 }
 
 /* A callee that makes a tail call leaves the other program's references in the run. */
@@ -981,8 +908,7 @@ static void late_epilogue(struct jit *j)
 	if (j->insns[j->f->end - 1].code == (BPF_JMP | BPF_EXIT))
 		return;
 	j->f->epilogue = j->e.len;
-	leave_frame(j);
-	emit_bytes(&j->e, 0xc3, 1);
+	leave(j);
 }
 
 /* Where a lookup was answered in place, what asked is to be asked here. */
@@ -1004,6 +930,10 @@ static void go_on_behind(struct jit *j, u32 i)
 
 static void lookup_slow(struct jit *j, u32 i)
 {
+	if (j->leaf) { /* an array has no more */
+		emit_mov_imm(&j->e, RAX, 0);
+		return;
+	}
 	if (j->own_map[i])
 		emit_mov(&j->e, true, RDI, CACHED);
 	jit_map_lookup_slow(&j->e, j->key[i]);
@@ -1058,6 +988,8 @@ static int one_pass(struct jit *j)
 		if (j->f->is_callback)
 			thunk(j, j->f);
 	}
+	if (j->leaf)
+		jit_leaf_cold(&j->e, j->leaf);
 	emit_bytes(&j->e, INT3, 1);
 	return 0;
 }
@@ -1105,6 +1037,37 @@ static int both_passes(struct jit *j, struct arch_code *code)
 	return code->len <= j->e.cap ? 0 : -ENOSPC;
 }
 
+/* Its lookups are done in place, and end there. */
+static bool lookups_end(const struct jit *j)
+{
+	for (u32 i = 0; i < j->n; i += is_lddw(&j->insns[i]) ? 2 : 1) {
+		const struct ebpf_image_ref *map;
+
+		if (!is_call(&j->insns[i]))
+			continue;
+		map = map_at(j, i, BPF_REG_1);
+		if (!is_in_place(j, i) || map->shape.nr_cpus ||
+		    map->shape.kind >> 8 != BPF_MAP_TYPE_ARRAY)
+			return false;
+	}
+	return true;
+}
+
+/* Its frame is another one. */
+static int plan_leaf(struct jit *j, const struct ebpf_image *img)
+{
+	struct func *f = j->funcs;
+
+	if (!j->leaf)
+		return 0;
+	j->f = f;
+	if (f->cached || !jit_leaf_plan(j->leaf, img, j->e.bmi2) || !lookups_end(j))
+		return -EOPNOTSUPP;
+	f->stack = j->leaf->stack;
+	f->zeros = f->stack ? *ebpf_image_zeros(img) & ~0ULL >> (64 - f->stack / 8) : 0;
+	return 0;
+}
+
 static void jit_deinit(struct jit *j)
 {
 	free(j->funcs);
@@ -1118,7 +1081,8 @@ static void jit_deinit(struct jit *j)
 	free(j->loops);
 }
 
-static int jit_init(struct jit *j, const struct ebpf_image *img, u8 *out, size_t cap)
+static int jit_init(struct jit *j, const struct ebpf_image *img, u8 *out, size_t cap,
+		    struct jit_leaf *leaf)
 {
 	u32 n = img->ninsns + 1;
 
@@ -1141,6 +1105,7 @@ static int jit_init(struct jit *j, const struct ebpf_image *img, u8 *out, size_t
 		.own_map = calloc(n, 1),
 		.loops = calloc(n, sizeof(*j->loops)),
 		.tail_calls = img->flags & EBPF_IMAGE_TAIL_CALLS,
+		.leaf = leaf,
 	};
 	return j->funcs && j->addr && j->stop && j->slow && j->key && j->target && j->dead &&
 			       j->own_map && j->loops
@@ -1148,15 +1113,19 @@ static int jit_init(struct jit *j, const struct ebpf_image *img, u8 *out, size_t
 		       : -ENOMEM;
 }
 
-int arch_jit(const struct ebpf_image *img, u8 *out, size_t cap, struct arch_code *code)
+static int jit(const struct ebpf_image *img, u8 *out, size_t cap, struct arch_code *code,
+	       struct jit_leaf *leaf)
 {
 	_cleanup_(jit_deinit) struct jit j;
 	struct arch_code made;
-	int r = jit_init(&j, img, out, cap);
+	int r = jit_init(&j, img, out, cap, leaf);
 
 	if (r)
 		return r;
 	analyse(&j, img);
+	r = plan_leaf(&j, img);
+	if (r)
+		return r;
 	r = both_passes(&j, &made);
 	if (r == -ERANGE) {
 		j.e.lines = false;
@@ -1166,5 +1135,29 @@ int arch_jit(const struct ebpf_image *img, u8 *out, size_t cap, struct arch_code
 		return r;
 	made.entry = j.funcs[0].entry;
 	*code = made;
+	return 0;
+}
+
+int arch_jit(const struct ebpf_image *img, u8 *out, size_t cap, struct arch_code *code)
+{
+	return jit(img, out, cap, code, NULL);
+}
+
+int arch_jit_leaf(const struct ebpf_image *img, u8 *out, struct arch_leaf *leaf)
+{
+	struct arch_code code;
+	struct jit_leaf l;
+	int r = jit(img, out, ARCH_LEAF_MAX, &code, &l);
+
+	if (r)
+		return r == -ENOSPC ? -EOPNOTSUPP : r;
+	*leaf = (struct arch_leaf){
+		.len = code.size,
+		.commit = l.commit,
+		.cut = l.cut,
+		.ret = l.ret,
+		.cold = l.cold,
+		.depth = l.depth,
+	};
 	return 0;
 }

@@ -63,3 +63,6 @@ int ebpf_image_build(const struct ebpf_image_parts *parts, u8 **out, u32 *size);
 /* Append @len bytes of code; *image moves. 0 or -ENOMEM. */
 struct arch_code;
 int ebpf_image_add_code(u8 **image, u32 *size, const u8 *code, const struct arch_code *what);
+/* The same with the program as a leaf, behind all else. */
+struct arch_leaf;
+int ebpf_image_add_leaf(u8 **image, u32 *size, const u8 *code, const struct arch_leaf *what);

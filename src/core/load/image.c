@@ -107,3 +107,22 @@ int ebpf_image_add_code(u8 **image, u32 *size, const u8 *code, const struct arch
 	*size = img->size;
 	return 0;
 }
+
+int ebpf_image_add_leaf(u8 **image, u32 *size, const u8 *code, const struct arch_leaf *what)
+{
+	u32 start = ALIGN_UP(*size, (u32)EBPFRT_PAGE_SIZE);
+	struct ebpf_image *img;
+	u8 *p = realloc(*image, start + ARCH_LEAF_MAX);
+
+	if (!p)
+		return -ENOMEM;
+	memset(p + *size, 0, start + ARCH_LEAF_MAX - *size);
+	memcpy(p + start, code, what->len);
+	img = (struct ebpf_image *)p;
+	img->leaf = start;
+	img->leaf_is = *what;
+	img->size = start + ARCH_LEAF_MAX;
+	*image = p;
+	*size = img->size;
+	return 0;
+}

@@ -218,6 +218,18 @@ static int add_code(u8 **image, u32 *size)
 	return r == -EOPNOTSUPP ? 0 : r;
 }
 
+/* Most programs are none. */
+static int add_leaf(u8 **image, u32 *size)
+{
+	u8 code[ARCH_LEAF_MAX];
+	struct arch_leaf leaf;
+	int r = arch_jit_leaf((const struct ebpf_image *)*image, code, &leaf);
+
+	if (!r)
+		r = ebpf_image_add_leaf(image, size, code, &leaf);
+	return r == -EOPNOTSUPP ? 0 : r;
+}
+
 static u32 fact_flags(const struct ebpf_facts *facts, u32 n)
 {
 	u32 flags = 0;
@@ -346,6 +358,8 @@ static int make_image(struct build *b, const struct ebpf_layout *layout,
 	r = r ? r : ebpf_image_build(&parts, &image, &size);
 	if (!r && b->load->want_jit)
 		r = add_code(&image, &size);
+	if (!r && ((const struct ebpf_image *)image)->arch)
+		r = add_leaf(&image, &size);
 	if (r)
 		return r;
 	b->load->image = TAKE_PTR(image);

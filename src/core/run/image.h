@@ -6,7 +6,7 @@
  *process-specific inside):
  *
  *	struct ebpf_image | insns (8 bytes each) | refs (struct ebpf_image_ref) | subprogs (u32 pc
- *each) | zeros (u64 each) | code | faults (struct ebpf_image_fault)
+ *each) | zeros (u64 each) | code | faults (struct ebpf_image_fault) | leaf (a page)
  *
  * In the instructions, a lddw that names a map or a map's value has been rewritten to
  * src_reg = BPF_PSEUDO_MAP_IDX_VALUE-like "reference": src_reg = EBPF_LD_REF and imm = index into
@@ -17,11 +17,12 @@
  */
 #pragma once
 
+#include "arch/arch.h"
 #include "core/run/callee.h"
 #include "core/uapi.h"
 
 #define EBPF_IMAGE_MAGIC 0x474d4942u /* "BIMG" */
-#define EBPF_IMAGE_VERSION 9u
+#define EBPF_IMAGE_VERSION 10u
 #define EBPF_LD_REF                                                                                \
 	7 /* src_reg of a lddw whose value is refs[imm]; not a kernel value, only inside images */
 
@@ -125,14 +126,15 @@ struct ebpf_image {
 	u32 nfaults;
 	u32 callees; /* offset of struct ebpf_callee[ncallees] */
 	u32 ncallees;
-	u32 pad;
-	u64 ctx_read;	/* bit n: loads read of the context's bytes 8n to 8n+7; 63: or of later ones
-			 */
+	u32 leaf;     /* offset of the program as a leaf (arch.h), the image's last page; 0: none */
+	u64 ctx_read; /* bit n: loads read of the context's bytes 8n to 8n+7; 63: or of later ones
+		       */
 	u64 helpers[4]; /* bit n: helper n is called */
 	/* of a typed program (EBPF_IMAGE_TYPED): its context, and how much of it arguments are */
 	struct ebpf_image_word word[EBPF_IMAGE_WORDS];
 	u32 nwords;
 	u32 nargs;
+	struct arch_leaf leaf_is;
 };
 
 #define EBPF_IMAGE_TAIL_CALLS 1u /* makes tail calls */

@@ -99,6 +99,7 @@ struct agent_map_entry {
 struct agent_arena_entry {
 	struct agent_arena_entry *next;
 	u64 addr, size;
+	u64 records; /* bytes, for those of the stubs */
 };
 
 /* what the kernel has as struct sigaction */
@@ -194,6 +195,7 @@ int agent_ring_pages(const struct agent_map *m, int fd, long *out);
 int agent_perf_ring_set(const struct agent_perf_ring *r, int fd);
 int agent_arena_add(const struct agent_arena *a);
 bool agent_arena_holds(u64 addr, u64 len);
+bool agent_arena_has_stub(u64 addr); /* and its record, perhaps empty */
 /* Where images are mapped, as long as there is room: among what is ours (entry.S: images_pages). */
 #define AGENT_IMAGES_SIZE (128u << 10)
 extern u8 agent_images[] __hidden;
@@ -409,8 +411,6 @@ bool jump_is_pad(u64 addr);
 #define RET_DISTANCE ((u64)-RET_STUB_CALL)
 #define RET_DISTANCE_PAIRED (RET_DISTANCE + 1)
 u64 jump_pad_leads(u64 addr); /* the stub that a pad's jump at @addr leads to, or 0 */
-/* An arena is new: stubs there can call. */
-void jump_arena(u64 addr);
 
 /* --- lean.c -------------------------------------------------------------------------------------
  */
@@ -425,6 +425,32 @@ struct agent_stack *agent_on_jump(struct jump_frame *f, struct agent_active *a) 
 struct agent_stack *agent_again_on_jump(struct jump_frame *f, struct agent_stack *s) __hidden;
 struct agent_stack *agent_next_on_jump(struct jump_frame *f, struct agent_stack *s) __hidden;
 void agent_jump_cut(void) __hidden; /* entry.S: where programs that are cut short return */
+
+/* --- leaf.c -------------------------------------------------------------------------------------
+ */
+
+void leaf_init(void);
+/* A program is there, whose image has a leaf perhaps: what that has of its own is at @own. */
+int leaf_bind(const struct ebpf_prog *prog, u64 *own);
+/* And one that calls functions of the target: there are no leaves from here on. */
+void leaf_calls(void);
+/* The stub of @j calls the agent. */
+void leaf_off(const struct arch_jump *j);
+/* The plan or the consumers of @p are others: its stub calls what it may. */
+void leaf_update(const struct agent_place *p);
+void leaf_all_off(void); /* any context */
+/* May a thread be in one whose site has lost it? */
+bool leaf_runs(void);
+/* Is it of a leaf, or where that goes for a thread's first hit? Any context; slow. */
+bool leaf_contains(u64 ip);
+void leaf_lanes(void);	   /* agent.lanes is set */
+bool leaf_give_back(void); /* nobody is in one, nor comes to one; false: that is not certain */
+void leaf_forked(void);	   /* in a child */
+/* A signal came to @uc: true, it is back at the site; else it is not in a leaf any more. */
+bool leaf_settle(struct osl_ucontext *uc);
+/* A fault in a leaf's program: it goes on where that has ended. */
+bool leaf_faulted(struct arch_regs *regs);
+void agent_leaf_claim(void) __hidden; /* leaf_code.S */
 
 /* --- callee.c -----------------------------------------------------------------------------------
  */
@@ -824,6 +850,9 @@ void crowd_begin(const struct agent_crowd *c);
 /* Between the two: does none of them need our handlers? Else, that can be told by asking again. */
 bool crowd_settled(void);
 bool crowd_unsettled(void);
+/* Is one of them known to be @in there? And, are all known not to be? */
+bool crowd_any(bool (*in)(u64 ip, u64 sp));
+bool crowd_outside(bool (*in)(u64 ip, u64 sp));
 /* Will @thread trap or fault for us before it is the application's again? */
 bool crowd_needs_traps(u64 thread);
 /* @l gets what the injection is to block. */

@@ -37,12 +37,27 @@ static bool needs_us(u64 ip)
 {
 	const struct agent_place *p;
 
-	if (agent_contains(ip) || jump_pad_leads(ip))
+	if (agent_contains(ip) || jump_pad_leads(ip) || leaf_contains(ip))
 		return true;
 	if (!agent_arena_holds(ip, 1))
 		return false;
 	p = site_of_slot(ip);
 	return p && before_its_end(p->plan, ip);
+}
+
+bool crowd_any(bool (*in)(u64 ip, u64 sp))
+{
+	for (u32 i = 0; crowd && i < crowd->n; i++)
+		if (in(crowd->who[i].ip, crowd->who[i].sp))
+			return true;
+	return false;
+}
+
+bool crowd_outside(bool (*in)(u64 ip, u64 sp))
+{
+	if (!crowd)
+		return sys_getpid() == agent.pid && sys_only_thread();
+	return !crowd->unsettled && !crowd_any(in);
 }
 
 static bool in_agent(u64 thread)

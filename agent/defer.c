@@ -172,8 +172,12 @@ static bool rewind_stub(struct osl_ucontext *uc, u64 stub, u32 offset)
 
 bool defer_rewind(struct osl_ucontext *uc)
 {
-	u64 ip = uc->ip, stub = ALIGN_DOWN(ip, ARCH_STUB_SIZE);
+	u64 ip, stub;
 
+	if (leaf_settle(uc))
+		return true;
+	ip = uc->ip;
+	stub = ALIGN_DOWN(ip, ARCH_STUB_SIZE);
 	if (ret_is_stub(ip))
 		return true;
 	if (ret_entry_depth(ip))

@@ -308,6 +308,7 @@ static int set_up_once(const struct agent_setup *s)
 
 	if (ret)
 		return ret;
+	leaf_init();
 	ebpf_helper_table_init();
 	agent.shadow_stack = exchange_shadow_stack();
 	ret_init(s->ret_instances);
@@ -336,6 +337,7 @@ static int on_setup(struct exchange *x)
 		ret = set_up_once(s);
 	if (ret)
 		return ret;
+	leaf_lanes();
 	agent.participant = s->participant;
 	agent.target = s->target;
 	agent.generation = s->generation;
@@ -441,7 +443,7 @@ static int on_drop_link(struct exchange *x)
 
 	ret_count_left();
 	site_drop_link(d->link);
-	return active_runs(d->link) ? -EINPROGRESS : 0;
+	return active_runs(d->link) || leaf_runs() ? -EINPROGRESS : 0;
 }
 
 static int on_restore_all(struct exchange *x)

@@ -40,6 +40,8 @@ static bool recovered(struct arch_regs *regs)
 
 	if (osl_fault_fixup(regs) || agent_prog_resume(regs))
 		return true;
+	if (leaf_faulted(regs))
+		return true;
 	if (agent_contains(regs->ip) && arch_thread_self_failed(regs))
 		return true;
 	if (a && a->run && load_relaxed(&a->link) &&

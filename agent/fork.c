@@ -45,6 +45,7 @@ void fork_begin(void)
 	if (!agent.mark || load_acquire(agent.mark) == FORK_KNOWN || agent.pid == sys_getpid())
 		return;
 	active_reset();
+	leaf_forked();
 	site_changed();
 	withheld_forked();
 	heldback_forked();

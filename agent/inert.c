@@ -13,6 +13,7 @@ bool agent_go_inert(bool others_stopped)
 	/* hits that find it set go on meanwhile: their sites are still served */
 	store_release(&agent.inert, 1);
 	site_changed();
+	leaf_all_off();
 	all = site_restore_all(others_stopped);
 	if (agent.stats)
 		store_relaxed(&agent.stats->inert, 1);
@@ -35,7 +36,7 @@ bool agent_give_back(void)
 	store_release(&agent.lanes, NULL);
 	site_changed();
 	site_unhook_all();
-	if (!active_quiet(NULL))
+	if (!active_quiet(NULL) || !leaf_give_back())
 		return false;
 	agent_state_release();
 	for (u32 i = 0; i < AGENT_SHARED; i++)

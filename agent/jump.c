@@ -42,16 +42,6 @@ static const u8 break_insn = ARCH_BREAK;
 /* --- what jumps lead to -------------------------------------------------------------------------
  */
 
-void jump_arena(u64 addr)
-{
-	u64 entry = (u64)agent_jump_entry;
-	struct agent_poke poke;
-
-	poke_begin(&poke);
-	poke_write(&poke, addr, (u8 *)&entry, sizeof(entry));
-	poke_end(&poke);
-}
-
 static u64 *pad_find(u64 page)
 {
 	u32 i = hash_quick(page) % PADS;
@@ -115,9 +105,10 @@ u64 jump_pad_leads(u64 addr)
 
 bool jump_prepare(struct agent_poke *poke, const struct arch_patch *p, const struct arch_jump *j)
 {
-	if (!j->to || !arch_jump_valid(p, j) || !agent_arena_holds(j->stub, j->stub_len) ||
+	if (!j->to || !arch_jump_valid(p, j) || !agent_arena_has_stub(j->stub) ||
 	    poke_fill(poke, j->stub, j->bytes, j->stub_len))
 		return false;
+	leaf_off(j);
 	return j->to == j->stub || pad_stands(poke, j->to, j->stub);
 }
 

@@ -164,6 +164,7 @@ static void hooks_swap(struct agent_place *p, struct agent_hooks *new)
 	struct agent_hooks *old = p->hooks;
 
 	__atomic_store_n(&p->hooks, new, __ATOMIC_SEQ_CST);
+	leaf_update(p);
 	site_changed();
 	if (old) {
 		old->next = retired;
@@ -323,6 +324,7 @@ int site_update_link(u64 link, const struct ebpf_prog *prog)
 		for (u32 i = 0; p->hooks && i < p->hooks->n; i++)
 			if (p->hooks->v[i].link == link) {
 				store_release(&p->hooks->v[i].prog, prog);
+				leaf_update(p);
 				found++;
 			}
 	site_changed();
@@ -463,8 +465,11 @@ static int site_prepare(struct agent_poke *poke, const struct agent_site *s)
 		return -ENOMEM;
 	if (p->plan && p->plan->module != s->module)
 		hooks_swap(p, NULL); /* whoever was here before is unloaded */
+	if (p->plan && p->plan->can_jump)
+		leaf_off(&p->plan->jump);
 	plan->can_jump = plan->has_jump && !s->flags && jump_prepare(poke, &s->patch, &s->jump);
 	store_release(&p->plan, plan);
+	leaf_update(p);
 	return 0;
 }
 

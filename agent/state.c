@@ -312,20 +312,36 @@ static bool image_fits(const struct ebpf_image *img, u32 size)
 	       (u64)img->nrefs * sizeof(struct ebpf_image_ref) <= size - img->refs;
 }
 
-/* Where unwinders find the way out of it, or anywhere. */
-static long map_image(u64 size, int fd)
+/* Room for an image and a page behind it: where unwinders find the way out of it, or anywhere. */
+static long image_room(u64 size)
 {
-	u64 at = (u64)agent_images + images_used, pages = ALIGN_UP(size, EBPFRT_PAGE_SIZE);
-	const int prot = PROT_READ | PROT_EXEC;
+	const int prot = PROT_READ | PROT_WRITE, flags = MAP_PRIVATE | MAP_ANONYMOUS;
+	u64 at = (u64)agent_images + images_used;
 	long p;
 
-	if (pages > AGENT_IMAGES_SIZE - images_used)
-		return sys_mmap(0, size, prot, MAP_PRIVATE, fd, 0);
+	if (size > AGENT_IMAGES_SIZE - images_used)
+		return sys_mmap(0, size, prot, flags, -1, 0);
 	agent_images_page = agent_stacks;
-	p = sys_mmap(at, size, prot, MAP_PRIVATE | MAP_FIXED, fd, 0);
+	p = sys_mmap(at, size, prot, flags | MAP_FIXED, -1, 0);
 	if (!sys_is_err(p))
-		images_used += pages;
+		images_used += size;
 	return p;
+}
+
+/* And a page of our own behind it. */
+static long image_pages(u32 size, int fd)
+{
+	u64 whole = ALIGN_UP((u64)size, (u64)EBPFRT_PAGE_SIZE) + EBPFRT_PAGE_SIZE;
+	long p = image_room(whole), image;
+
+	if (sys_is_err(p))
+		return p;
+	image = sys_mmap((u64)p, size, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_FIXED, fd, 0);
+	if (!sys_is_err(image))
+		return agent_lend_pages(p, whole);
+	if (!agent_is_image((u64)p))
+		sys_munmap((void *)p, whole);
+	return image;
 }
 
 int agent_prog_add(const struct agent_prog *p, const u32 *map_ids, int fd)
@@ -340,7 +356,7 @@ int agent_prog_add(const struct agent_prog *p, const u32 *map_ids, int fd)
 		return 0;
 	if (p->size < sizeof(*img))
 		return -EINVAL;
-	base = agent_lend_pages(map_image(p->size, fd), p->size);
+	base = image_pages(p->size, fd);
 	if (sys_is_err(base))
 		return (int)base;
 	img = (const void *)base;
@@ -351,6 +367,12 @@ int agent_prog_add(const struct agent_prog *p, const u32 *map_ids, int fd)
 		ret = ebpf_prog_bind(&e->prog, img, p->size, refs, p->id);
 	if (ret)
 		return ret;
+	ret = leaf_bind(&e->prog,
+			(u64 *)(base + (long)ALIGN_UP((u64)p->size, (u64)EBPFRT_PAGE_SIZE)));
+	if (ret)
+		return ret;
+	if (img->ncallees)
+		leaf_calls();
 	e->prog.slot = p->stat;
 	memcpy(e->calls, p->calls, sizeof(e->calls));
 	e->prog.callees = e->calls;
@@ -371,33 +393,58 @@ bool agent_arena_holds(u64 addr, u64 len)
 	return false;
 }
 
+/* Never executable. */
+static int records_map(const struct agent_arena *a)
+{
+	u64 at = a->addr + a->size;
+	long p;
+
+	if (!a->records)
+		return 0;
+	p = sys_mmap(at, a->records, PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	if (sys_is_err(p))
+		return (int)p;
+	sys_name_memory((void *)p, a->records, "ebpfrt-table");
+	return 0;
+}
+
+bool agent_arena_has_stub(u64 addr)
+{
+	for (struct agent_arena_entry *a = load_acquire(&agent.arenas); a; a = a->next)
+		if (addr - a->addr < a->records && addr % ARCH_STUB_SIZE == 0)
+			return true;
+	return false;
+}
+
 int agent_arena_add(const struct agent_arena *a)
 {
 	struct agent_arena_entry *e;
+	u64 size = a->size + a->records;
 	long p;
 
-	if (!a->size || (a->addr | a->size) % EBPFRT_PAGE_SIZE)
+	if (!a->size || (a->addr | a->size | a->records) % EBPFRT_PAGE_SIZE ||
+	    (a->records && (a->size != ARCH_STUB_RECORDS || a->records != a->size)))
 		return -EINVAL;
 	if (agent_arena_holds(a->addr, a->size))
 		return 0;
 	/* never writable: slots are written as text is; first of all, or what is allocated here
 	 * might come to lie there */
-	p = sys_mmap(a->addr, a->size, PROT_READ | PROT_EXEC,
+	p = sys_mmap(a->addr, size, PROT_READ | PROT_EXEC,
 		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
 	if (sys_is_err(p))
 		return (int)p;
 	if ((u64)p != a->addr) { /* a kernel that takes the address as a hint */
-		sys_munmap((void *)p, a->size);
+		sys_munmap((void *)p, size);
 		return -EEXIST;
 	}
 	e = agent_alloc(sizeof(*e));
-	if (!e) {
-		sys_munmap((void *)p, a->size);
+	if (!e || records_map(a)) {
+		sys_munmap((void *)p, size);
 		return -ENOMEM;
 	}
 	sys_name_memory((void *)p, a->size, "ebpfrt-slots");
-	jump_arena((u64)p);
-	*e = (struct agent_arena_entry){agent.arenas, a->addr, a->size};
+	*e = (struct agent_arena_entry){agent.arenas, a->addr, a->size, a->records};
 	store_release(&agent.arenas, e);
 	return 0;
 }

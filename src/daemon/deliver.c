@@ -264,12 +264,12 @@ static void ack_update(struct exchange *x, const struct xmsg *m, s32 err, const 
  */
 static void keep_obstacle(const struct target *t, struct plan_arena *a)
 {
-	u64 end = a->addr + a->size;
+	u64 end = a->addr + a->size, room = a->size + ARCH_STUB_RECORDS;
 	struct probe_maps maps = {0};
 
 	if (probe_maps_read(t->pid, &maps) == 0)
 		for (size_t i = 0; i < maps.n; i++)
-			if (maps.v[i].start < a->addr + a->size && maps.v[i].end > a->addr)
+			if (maps.v[i].start < a->addr + room && maps.v[i].end > a->addr)
 				end = MAX(end, maps.v[i].end);
 	probe_maps_free(&maps);
 	*a = (struct plan_arena){.addr = a->addr, .used = end - a->addr};
@@ -654,7 +654,8 @@ static void put_arenas(struct exchange *x)
 		if (!t->arenas[t->arenas_sent].size)
 			continue;
 		struct agent_arena a = {.addr = t->arenas[t->arenas_sent].addr,
-					.size = t->arenas[t->arenas_sent].size};
+					.size = t->arenas[t->arenas_sent].size,
+					.records = ARCH_STUB_RECORDS};
 
 		struct xmsg *m = exchange_enqueue(x, AGENT_ARENA, &a, sizeof(a));
 

@@ -24,7 +24,8 @@
 #include "daemon/plan_unwind.h"
 #include "daemon/target.h"
 
-#define ARENA_SIZE 32768u
+#define ARENA_TEXT ((u32)ARCH_STUB_RECORDS)
+#define ARENA_SIZE (2 * ARENA_TEXT) /* and the records */
 #define ARENA_DISTANCE (512ull << 20)
 #define ARENA_TRIES 32u
 #define KERNEL_ROOM (32ull << 20)
@@ -302,8 +303,7 @@ static u64 slot_near(struct worker *w, u64 near, u64 lo, u64 hi)
 		return 0;
 	note_mapping(w, addr, ARENA_SIZE);
 	a = &o->arenas[o->narenas++];
-	/* the agent has the first for itself */
-	*a = (struct plan_arena){.addr = addr, .size = ARENA_SIZE, .used = ARCH_SLOT_SIZE};
+	*a = (struct plan_arena){.addr = addr, .size = ARENA_TEXT};
 	return slot_in(a, lo, hi);
 }
 
@@ -345,14 +345,6 @@ static void stub_range(const struct arch_patch *p, u64 *lo, u64 *hi)
 	keep_near(p->addr, p->addr, lo, hi);
 	if (p->len < ARCH_JUMP_LEN)
 		keep_near(first, last, lo, hi);
-}
-
-static u64 arena_of(const struct worker *w, u64 slot)
-{
-	for (u32 i = 0; i < w->o->narenas; i++)
-		if (slot - w->o->arenas[i].addr < w->o->arenas[i].size)
-			return w->o->arenas[i].addr;
-	return 0;
 }
 
 /* Will the bytes of a jump at @addr stay together: is it all of one mapping? */
@@ -420,7 +412,7 @@ static enum probe_rung give_jump(struct worker *w, struct probe_elf *elf, u64 of
 		return best;
 	follow = probe_follows(elf, offset, &s->patch, text, len);
 	stub = give_stub(w, &s->patch, text, len);
-	if (!stub || arch_jump_stub(&s->patch, text, follow, stub, arena_of(w, stub), &j))
+	if (!stub || arch_jump_stub(&s->patch, text, follow, stub, stub + ARCH_STUB_RECORDS, &j))
 		return PROBE_RUNG_FAR;
 	rung = lead(w, elf, offset, &s->patch, text, len, &j);
 	if (rung == PROBE_RUNG_TAKEN)

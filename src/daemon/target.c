@@ -147,30 +147,38 @@ u32 target_stat_new(struct target *t)
 	return t->next_stat < TARGET_STATS - 1 ? t->next_stat++ : TARGET_STATS - 1;
 }
 
-static const struct agent_lane *lanes_of(const struct target *t, u64 *n)
+/* Number @i of those that are in use: of stacks of the agent's, then of threads. NULL: no more. */
+static const struct agent_lane *lane_of(const struct target *t, u64 i)
 {
-	*n = MIN(READ_ONCE(t->stats->lanes), (u64)AGENT_LANES);
-	return (const void *)((const char *)t->stats + AGENT_LANES_AT(TARGET_STATS));
+	const struct agent_lane *lane =
+		(const void *)((const char *)t->stats + AGENT_LANES_AT(TARGET_STATS));
+	u64 n = MIN(READ_ONCE(t->stats->lanes), (u64)AGENT_LANES);
+
+	if (i < n)
+		return &lane[i];
+	i -= n;
+	n = MIN(READ_ONCE(t->stats->leaf_lanes), (u64)AGENT_LEAF_LANES);
+	return i < n ? &lane[AGENT_LANES + i] : NULL;
 }
 
 u64 target_hits(const struct target *t)
 {
-	u64 n, hits = READ_ONCE(t->stats->hits);
-	const struct agent_lane *lane = lanes_of(t, &n);
+	u64 hits = READ_ONCE(t->stats->hits);
+	const struct agent_lane *lane;
 
-	for (u64 i = 0; i < n; i++)
-		hits += READ_ONCE(lane[i].hits);
+	for (u64 i = 0; (lane = lane_of(t, i)); i++)
+		hits += READ_ONCE(lane->hits);
 	return hits;
 }
 
 /* Those that an agent has counted in @index of its lanes. */
 static u64 lane_hits(const struct target *t, u32 index)
 {
-	u64 n, hits = 0;
-	const struct agent_lane *lane = lanes_of(t, &n);
+	const struct agent_lane *lane;
+	u64 hits = 0;
 
-	for (u64 i = 0; index < AGENT_LANE_STATS && i < n; i++)
-		hits += READ_ONCE(lane[i].stat[index]);
+	for (u64 i = 0; index < AGENT_LANE_STATS && (lane = lane_of(t, i)); i++)
+		hits += READ_ONCE(lane->stat[index]);
 	return hits;
 }
 

@@ -153,10 +153,11 @@ struct agent_prog {
 	u64 calls[EBPF_CALLEES_MAX + EBPF_CALLEE_AIDS];
 };
 
-/* Its first quad is where stubs call, as the agent has it; slots and stubs are behind. */
+/* Memory for slots and stubs; and, ARCH_STUB_RECORDS behind its start, for the stubs' records. */
 struct agent_arena {
 	u64 addr; /* where, page-aligned, with MAP_FIXED_NOREPLACE */
 	u64 size;
+	u64 records; /* bytes, 0: no stub will be there; else .size is ARCH_STUB_RECORDS */
 };
 
 /* A page that holds pads, one of those of the fd's memory. */
@@ -337,6 +338,7 @@ struct agent_stats {
 	u64 stubs;	   /* where the pages begin to which calls return whose return is probed */
 	u64 asked_ms;	   /* the first question that the daemon, in this round, didn't answer */
 	u64 asked_round;
+	u64 leaf_lanes;	   /* of struct agent_lane in use by leaves, the first ones of theirs */
 	struct agent_exec_note execs[AGENT_EXEC_NOTES];
 	struct agent_stat stat[]; /* nstats */
 };
@@ -362,7 +364,9 @@ struct agent_lane {
 #define AGENT_LANES_AT(nstats)                                                                     \
 	ALIGN_UP(sizeof(struct agent_stats) + (u64)(nstats) * sizeof(struct agent_stat),           \
 		 (u64)EBPFRT_PAGE_SIZE)
-#define AGENT_LANES_SIZE (AGENT_LANES * sizeof(struct agent_lane))
+/* Behind those, threads have theirs for the hits that they count themselves. */
+#define AGENT_LEAF_LANES 128u
+#define AGENT_LANES_SIZE ((AGENT_LANES + AGENT_LEAF_LANES) * sizeof(struct agent_lane))
 _Static_assert(sizeof(struct agent_lane) % EBPFRT_PAGE_SIZE == 0, "no page is shared by lanes");
 _Static_assert(sizeof(struct agent_site) < 512, "many sites fit into one message");
 

@@ -14,7 +14,7 @@ rounds=${ROUNDS:-15}
 calls=${CALLS:-30000}
 here=$build/tests/bench
 names="base empty hash ring ret"
-nnames="nbase nempty nhash nring nret"
+nnames="nbase nempty ncount nhash nring nret"
 work=$(mktemp -d) || exit 1
 EBPFRT_RUNTIME_DIR=$work/run
 EBPFRT_IDLE=1
@@ -117,6 +117,7 @@ sort -k1,1 -k2,2n "$work/samples" | awk -v why="$why_no_kernel" -v why_multi="$w
 		jump("jump:nbase", "unprobed call")
 		jump("jump:nempty", "jump on nop, empty program", "multi:nempty")
 		jump("jump:empty", "jump on push, empty program", "kernel:empty")
+		jump("jump:ncount", "jump, counter in a global variable", "multi:ncount")
 		jump("jump:nhash", "jump, hash increment, 1,024 keys", "multi:nhash")
 		jump("jump:nring", "jump, 64-byte ring record, reader", "multi:nring")
 		jump("jump:nret", "return probe, empty", "multi:nret")
@@ -125,6 +126,7 @@ sort -k1,1 -k2,2n "$work/samples" | awk -v why="$why_no_kernel" -v why_multi="$w
 		jump("kernel:nempty", "kernel uprobe on nop, empty")
 		jump("kernel:empty", "kernel uprobe on push, empty")
 		jump("multi:nempty", "kernel uprobe.multi on nop, empty")
+		jump("multi:ncount", "kernel uprobe.multi, counter")
 		jump("multi:nhash", "kernel uprobe.multi, hash increment")
 		jump("multi:nring", "kernel uprobe.multi, ring record")
 		jump("multi:nret", "kernel uretprobe.multi, empty")

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * The programs that are timed: nothing, a hash increment, a 64-byte ring-buffer record, an entry and
- * return pair. Those at functions that begin with a nop: 1,024 keys, and a reader that is woken.
+ * return pair. Those at functions that begin with a nop: a counter, 1,024 keys, and a reader that is
+ * woken.
  */
 #include <linux/bpf.h>
 #include <linux/ptrace.h>
@@ -61,6 +62,15 @@ int on_ret(struct pt_regs *ctx)
 SEC("uprobe/hit:bench_nempty")
 int on_nempty(struct pt_regs *ctx)
 {
+	return 0;
+}
+
+__u64 calls;
+
+SEC("uprobe/hit:bench_ncount")
+int on_ncount(struct pt_regs *ctx)
+{
+	__sync_fetch_and_add(&calls, 1);
 	return 0;
 }
 

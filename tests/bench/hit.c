@@ -41,6 +41,7 @@ FUNCTION(ring, "");
 FUNCTION(ret, "");
 FUNCTION(nbase, NOP5);
 FUNCTION(nempty, NOP5);
+FUNCTION(ncount, NOP5);
 FUNCTION(nhash, NOP5);
 FUNCTION(nring, NOP5);
 FUNCTION(nret, NOP5);
@@ -51,8 +52,8 @@ static const struct item {
 } items[] = {
 	{"base", bench_base},	{"trap", bench_trap},	  {"empty", bench_empty},
 	{"hash", bench_hash},	{"ring", bench_ring},	  {"ret", bench_ret},
-	{"nbase", bench_nbase}, {"nempty", bench_nempty}, {"nhash", bench_nhash},
-	{"nring", bench_nring}, {"nret", bench_nret},
+	{"nbase", bench_nbase}, {"nempty", bench_nempty}, {"ncount", bench_ncount},
+	{"nhash", bench_nhash}, {"nring", bench_nring},	  {"nret", bench_nret},
 };
 
 /* what the int3 stands for is `push %rbp`; the handler does no more than that */

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # rungs.py PID FILE FUNCTION... | --share: what the first bytes of functions are in a process that is probed
-# rungs.py PID: how many jumps and breaks there are in all of its text
+# rungs.py PID: how many jumps and breaks there are in all of its text, and how many of the jumps' stubs call leaves
+import struct
 import subprocess
 import sys
 
@@ -15,8 +16,31 @@ def differing(now, was):
             yield from (i for i in range(chunk, min(chunk + CHUNK, len(now))) if now[i] != was[i])
 
 
+def is_ours(addr):
+    return any(
+        int(m[0].split("-")[0], 16) <= addr < int(m[0].split("-")[1], 16) and "ebpfrt-agent" in m[5]
+        for m in maps
+        if len(m) > 5
+    )
+
+
+# what is called by the stub, to which the jump at addr leads by a pad perhaps
+def calls_leaf(memory, addr):
+    for _ in range(2):
+        memory.seek(addr)
+        text = memory.read(16)
+        if text[0] == 0xE9:
+            addr += 5 + struct.unpack_from("<i", text, 1)[0]
+    memory.seek(addr)
+    text = memory.read(16)
+    if text[10:12] != b"\xff\x15":
+        return False
+    memory.seek(addr + 16 + struct.unpack_from("<i", text, 12)[0])
+    return not is_ours(struct.unpack("<Q", memory.read(8))[0])
+
+
 def count_all():
-    jumps = breaks = 0
+    jumps = breaks = leaves = 0
     memory = open(f"/proc/{pid}/mem", "rb", 0)
     for m in maps:
         if "x" not in m[1] or len(m) < 6 or not m[5].startswith("/") or "(deleted)" in m[5]:
@@ -36,7 +60,8 @@ def count_all():
             behind = i + 5 if now[i] == 0xE9 else i + 1
             jumps += now[i] == 0xE9
             breaks += now[i] == 0xCC
-    print(f"{jumps} jumps {breaks} breaks")
+            leaves += now[i] == 0xE9 and calls_leaf(memory, lo + i)
+    print(f"{jumps} jumps {breaks} breaks {leaves} leaves")
 
 
 if path is None:

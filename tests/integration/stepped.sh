@@ -1,9 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
 # A signal at each instruction of a call, those of the hit by a jump included, whose handler calls the same function: every
-# call is counted, and what the handler finds on the stack is no more of ours than it has to be. At the entry, and the return.
+# call is counted, and what the handler finds on the stack is no more of ours than it has to be. At the entry, where the agent is
+# called and where a leaf is, and the return.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
-plan 10
+plan 15
 EBPFRT_PROBE=auto
 export EBPFRT_PROBE
 target_program=$bin/stepped
@@ -11,13 +12,14 @@ daemon_pid() {
 	sed -n 1p "$stage/run/ebpfrt/pid"
 }
 
-one() { # what, probes
+one() { # what, object, probes
 	what=$1
-	shift
+	object=$2
+	shift 2
 	target_start
 	say at
 	at=${answer#at }
-	attach_start -p "$target" "$bin/count.bpf.o" "$@"
+	attach_start -p "$target" "$bin/$object.bpf.o" "$@"
 	# it would have the probes sleep while there is a tracer
 	kill -STOP "$(daemon_pid)"
 	echo run >&8
@@ -25,7 +27,7 @@ one() { # what, probes
 	kill -CONT "$(daemon_pid)"
 	kill -ALRM "$target"
 	read -r answer <&9
-	like "$what: at every instruction" "$out" "^steps [0-9]{3,}$"
+	like "$what: at every instruction" "$out" "^steps [0-9]{2,}$"
 	like "$what: nothing went wrong" "$answer" "^calls [0-9]+ wrong 0$"
 	calls=${answer#calls }
 	calls=${calls% wrong*}
@@ -36,5 +38,6 @@ one() { # what, probes
 	is "$what: it ends well" "$target_status" 0
 }
 
-one entry --prog "on_work=uprobe:$target_program:work" --prog "on_work_done=uprobe:$target_program:main"
-one return --prog "on_work=uprobe:$target_program:main" --prog "on_work_done=uretprobe:$target_program:work"
+one leaf leaf --prog "on_work=uprobe:$target_program:work" --prog "on_work_done=uprobe:$target_program:main"
+one entry count --prog "on_work=uprobe:$target_program:work" --prog "on_work_done=uprobe:$target_program:main"
+one return count --prog "on_work=uprobe:$target_program:main" --prog "on_work_done=uretprobe:$target_program:work"

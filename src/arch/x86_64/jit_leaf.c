@@ -7,10 +7,11 @@
 #include "jit_ops.h"
 
 #define GUARD 8 /* bytes above the program's stack */
-#define KEPT 32 /* bytes at the top of the frame: */
+#define KEPT 40 /* bytes at the top of the frame: */
 #define AX (-8) /* from the return address */
-#define CX (-16)
+#define NEXT (-16) /* where the stub goes on: arch_jump_stub() */
 #define FLAGS (-24)
+#define CX (-32)
 #define PUSHED 144 /* bytes of the stub's above it, and it itself */
 #define STACK_MAX 64u
 #define INSNS_MAX 128u
@@ -186,6 +187,13 @@ static void keep(struct emit *e, s32 depth)
 	emit_rm(e, 0, false, 0x89, RAX, RSP, FLAGS, false);
 }
 
+static void lead_on(struct emit *e)
+{
+	load(e, RCX, RSP, 0);
+	emit_lea(e, RCX, RCX, ARCH_STUB_BACK - ARCH_STUB_HEAD);
+	store(e, RCX, RSP, NEXT);
+}
+
 static void give_back(struct emit *e, s32 from)
 {
 	emit_rm(e, 0, false, 0x8b, RAX, RSP, from + FLAGS, false);
@@ -270,6 +278,7 @@ static void count(struct emit *e, const struct jit_leaf *l)
 void jit_leaf_enter(struct emit *e, struct jit_leaf *l)
 {
 	keep(e, (s32)l->depth);
+	lead_on(e);
 	ask(e, l);
 	load(e, RCX, RSP, 0);
 	l->commit = emit_label(e);

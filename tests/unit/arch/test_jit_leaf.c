@@ -78,15 +78,16 @@ static int view(void *cookie, u32 id, struct ebpf_vmap *out)
 
 /* Stands for the agent: notes that it was called, and how, and changes nothing. */
 __asm__(".text\nleaf_agent:\n"
+	"lea -16(%rsp), %rsp\n"
 	"push %rax\n push %rcx\n pushfq\n mov leaf_world(%rip), %rax\n incq 272(%rax)\n"
-	"mov 24(%rsp), %rcx\n mov %rcx, 280(%rax)\n mov 32(%rsp), %rcx\n mov %rcx, 288(%rax)\n"
-	"lea 24(%rsp), %rcx\n mov %rcx, 296(%rax)\n"
-	"popfq\n pop %rcx\n pop %rax\n ret\n"
+	"mov 48(%rsp), %rcx\n mov %rcx, 288(%rax)\n mov 40(%rsp), %rcx\n mov %rcx, 280(%rax)\n"
+	"add $4, %rcx\n mov %rcx, 24(%rsp)\n lea 40(%rsp), %rcx\n mov %rcx, 296(%rax)\n"
+	"popfq\n pop %rcx\n pop %rax\n lea 16(%rsp), %rsp\n ret\n"
 	/* and for where entries are taken: what is kept below the stack pointer is given back */
 	"leaf_claim:\n"
 	"mov leaf_world(%rip), %rdx\n incq 304(%rdx)\n mov %rcx, 312(%rdx)\n"
 	"mov leaf_dx(%rip), %rdx\n"
-	"mov -24(%rsp), %eax\n add $0x7f, %al\n sahf\n mov -16(%rsp), %rcx\n mov -8(%rsp), %rax\n"
+	"mov -24(%rsp), %eax\n add $0x7f, %al\n sahf\n mov -32(%rsp), %rcx\n mov -8(%rsp), %rax\n"
 	"jmp leaf_agent\n");
 extern u8 leaf_agent[], leaf_claim[];
 struct world *leaf_world;
@@ -121,7 +122,8 @@ static void make_stub(void)
 	u8 *s = arena + ARCH_STUB_SIZE;
 	static const u8 lea[] = {0x48, 0x8d, 0x64, 0x24, 0x80}, push[] = {0x68, 0x11, 0, 0, 0},
 			call[] = {0xff, 0x15},
-			back[] = {0x48, 0x8d, 0xa4, 0x24, 136, 0, 0, 0, 0xc3};
+			back[] = {0xff, 0x64, 0x24, 0xe8, /* ARCH_STUB_BACK: */
+				  0x48, 0x8d, 0xa4, 0x24, 136, 0, 0, 0, 0xc3};
 	u32 to = ARCH_STUB_RECORDS - ARCH_STUB_HEAD;
 
 	memcpy(s, lea, 5);

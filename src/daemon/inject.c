@@ -290,7 +290,7 @@ static int make_socket(struct work *w)
 
 static void hand_over(struct work *w)
 {
-	struct inject_event e = {.what = INJECT_SOCKET, .fd = -1};
+	struct inject_event e = {.what = INJECT_SOCKET, .fd = -1, .since_ns = w->thread.held_at_ns};
 
 	report(w->report, &e, w->ours);
 	cleanup_close(&w->ours);
@@ -523,10 +523,24 @@ static int call_agent(struct work *w, u32 reason)
 /* --- the child ----------------------------------------------------------------------------------
  */
 
+/*
+ * Who runs has to get a processor before it can stop, and on a busy machine that takes its time. So
+ * such threads are stopped first; those that sleep then do so at once.
+ */
 static int hold_all(struct work *w)
 {
-	int err = thread_hold(&w->thread);
+	int err = thread_look(&w->thread);
 
+	if (err)
+		return err;
+	if (thread_claim(&w->thread) == 0) {
+		err = crowd_meet(&w->crowd, &w->thread);
+		if (err)
+			return err;
+		if (thread_stop(&w->thread))
+			crowd_release(&w->crowd);
+	}
+	err = thread_hold(&w->thread);
 	if (err)
 		return err;
 	err = crowd_hold(&w->crowd, &w->thread);
@@ -654,13 +668,14 @@ static void prepare_child(const struct inject_request *req, int sock)
 	sigprocmask(SIG_SETMASK, &all, NULL);
 	close_others(req->agent_fd, sock);
 	prctl(PR_SET_NAME, PROBE_INJECTOR);
+	prctl(PR_SET_TIMERSLACK, 1); /* it naps while others are held */
 }
 
 static void child_main(const struct inject_request *req, int sock)
 {
 	static struct work w;
 	struct inject_event e = {.what = INJECT_DONE, .fd = -1};
-	u64 ms = req->timeout_ms ? req->timeout_ms : INJECT_TIMEOUT_MS;
+	u64 ms = req->timeout_ms ? req->timeout_ms : INJECT_TIMEOUT_MS, since;
 
 	prepare_child(req, sock);
 	w = (struct work){.req = *req, .report = sock, .remote_fd = -1, .ours = -1, .file_fd = -1};
@@ -672,8 +687,11 @@ static void child_main(const struct inject_request *req, int sock)
 	e.err = inject(&w);
 	w.thread.deadline_ns = osl_now_ns() + 1000000000ULL; /* tidying has its own time */
 	tidy(&w);
+	since = w.thread.held_at_ns;
 	e.stopped_ns = thread_release(&w.thread);
 	crowd_release(&w.crowd);
+	if (e.stopped_ns)
+		e.stopped_ns = w.crowd.released_ns - since;
 	e.base = w.base;
 	e.found = w.found;
 	e.denied = w.thread.denied;

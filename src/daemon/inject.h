@@ -59,6 +59,7 @@ struct inject_event {
 	u64 base;	/* INJECT_DONE: where the agent is, 0: not loaded */
 	u64 stopped_ns; /* INJECT_DONE: how long the thread was held */
 	bool found;	/* INJECT_DONE: it was there already */
+	u64 since_ns;	/* INJECT_SOCKET: when threads stopped, CLOCK_MONOTONIC */
 	bool denied;	/* INJECT_DONE: nothing was done, ptrace may not be used */
 	char why[INJECT_WHY_MAX]; /* INJECT_DONE with err: the sentence */
 };

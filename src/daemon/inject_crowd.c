@@ -24,6 +24,7 @@
 #include "proto/shm_abi.h"
 
 #define NS_PER_MS 1000000ULL
+#define NAP_NS 20000
 #define STOP_WAIT_NS (50 * NS_PER_MS)
 #define CLEAR_WAIT_NS (20 * NS_PER_MS)
 #define RELEASE_WAIT_NS (10000 * NS_PER_MS)
@@ -41,6 +42,7 @@ struct crowd_one {
 	bool job;     /* with its whole process, by SIGSTOP and the like */
 	bool on;      /* let on for a moment: it can be stopped again */
 	bool waits;   /* with another mask, when it was looked at last */
+	u64 seen_ns;  /* not to have stopped, or asked to */
 	u64 opened;   /* signals to block when it is let go */
 	bool looked;  /* before the agent was called: */
 	bool owes;    /* a signal that it may have raised itself waits for it */
@@ -66,6 +68,7 @@ bool crowd_knows(const struct crowd *c, pid_t tid)
 
 static void interrupt(struct crowd_one *one)
 {
+	one->seen_ns = osl_now_ns();
 	one->asked = ptrace(PTRACE_INTERRUPT, one->tid, NULL, NULL) == 0;
 }
 
@@ -91,7 +94,8 @@ static int add(struct crowd *c, pid_t tid)
 	if (!one)
 		return -ENOMEM;
 	one->tid = tid;
-	interrupt(one);
+	if (!c->met)
+		interrupt(one);
 	return 1;
 }
 
@@ -174,9 +178,10 @@ static void await_one(struct crowd *c, struct crowd_one *one, u64 deadline)
 		if (!one->asked)
 			interrupt(one);
 		if (got == 0) {
-			if (osl_now_ns() >= deadline)
+			one->seen_ns = osl_now_ns();
+			if (one->seen_ns >= deadline)
 				return;
-			nap(20000);
+			nap(NAP_NS);
 		} else if (got < 0 || !WIFSTOPPED(status)) {
 			one->tid = 0;
 		} else if (status >> 16 == PTRACE_EVENT_EXEC) {
@@ -186,6 +191,7 @@ static void await_one(struct crowd *c, struct crowd_one *one, u64 deadline)
 		} else if (status >> 16 == PTRACE_EVENT_STOP) {
 			one->stopped = true;
 			one->job = WSTOPSIG(status) != SIGTRAP;
+			thread_held_since(c->t, one->seen_ns);
 		} else {
 			ptrace(PTRACE_CONT, one->tid, NULL, (void *)(long)WSTOPSIG(status));
 		}
@@ -257,9 +263,61 @@ static int hold_rest(struct crowd *c)
 	return n < 0 ? thread_fail_gone(c->t, "while it was being stopped") : 0;
 }
 
-int crowd_hold(struct crowd *c, struct thread *t)
+static void begin(struct crowd *c, struct thread *t)
 {
 	*c = (struct crowd){.t = t, .last_alone = c->last_alone};
+}
+
+/* Look once at those from @first on: true when all have stopped. */
+static bool await_round(struct crowd *c, u32 first)
+{
+	bool all = true;
+
+	for (u32 i = first; i < c->n; i++) {
+		await_one(c, &c->v[i], 0);
+		all &= !c->v[i].tid || c->v[i].stopped;
+	}
+	return all;
+}
+
+static void await_all(struct crowd *c, u32 first)
+{
+	u64 deadline = MIN(c->t->deadline_ns, osl_now_ns() + STOP_WAIT_NS);
+
+	while (!await_round(c, first) && osl_now_ns() < deadline)
+		nap(NAP_NS);
+}
+
+/* What can't be had is tried once more by hold_rest(), which says why. */
+int crowd_meet(struct crowd *c, struct thread *t)
+{
+	u32 n;
+
+	begin(c, t);
+	c->met = true;
+	for (u32 i = 1; i < t->n; i++)
+		if (!t->v[i].runs)
+			seize(c, t->v[i].tid);
+	n = c->n;
+	for (u32 i = 1; i < t->n; i++)
+		if (t->v[i].runs)
+			seize(c, t->v[i].tid);
+	for (u32 i = n; i < c->n; i++)
+		if (c->v[i].tid)
+			interrupt(&c->v[i]);
+	await_all(c, n);
+	return t->gone ? thread_fail_gone(t, "while it was being stopped") : 0;
+}
+
+int crowd_hold(struct crowd *c, struct thread *t)
+{
+	if (!c->met)
+		begin(c, t);
+	c->met = false;
+	for (u32 i = 0; i < c->n; i++)
+		if (c->v[i].tid && !c->v[i].asked)
+			interrupt(&c->v[i]);
+	await_all(c, 0);
 	return hold_rest(c);
 }
 
@@ -354,12 +412,16 @@ void crowd_release(struct crowd *c)
 		await_one(c, &c->v[i], 0);
 		release_one(c, &c->v[i]);
 	}
+	c->released_ns = osl_now_ns();
 	for (u32 i = 0; i < c->n; i++) {
 		await_willing(c, &c->v[i], deadline);
 		release_one(c, &c->v[i]);
 	}
 	free(c->v);
-	*c = (struct crowd){.t = c->t, .last_alone = c->last_alone, .blocker = c->blocker};
+	*c = (struct crowd){.t = c->t,
+			    .last_alone = c->last_alone,
+			    .blocker = c->blocker,
+			    .released_ns = c->released_ns};
 }
 
 /* --- signal masks ------------------------------------------------------------------------------

@@ -21,11 +21,19 @@ struct crowd {
 	u32 n, room;
 	pid_t last_alone; /* until another process came after this one nobody shared the memory */
 	pid_t blocker;	  /* who blocked SIGTRAP, for crowd_clear() to fail */
+	u64 released_ns;  /* when those that had stopped were let go */
+	bool met;	  /* crowd_meet() */
 	bool guarded;
 	bool waits;  /* who blocks SIGTRAP does so for the time of a wait */
 	u64 blocked; /* and which of the signals that must be open */
 };
 
+/*
+ * Before @t is held, which has looked around: take hold of the others, and stop those that run, as
+ * far as they will: they may have to wait for a processor, and nobody is held while they do. 0, or
+ * -errno with the sentence when the process executes another program.
+ */
+int crowd_meet(struct crowd *c, struct thread *t);
 /* Stop all threads but @t, which is held. 0, or -errno with the sentence in t->why. */
 int crowd_hold(struct crowd *c, struct thread *t);
 /*

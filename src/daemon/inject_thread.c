@@ -38,8 +38,12 @@
 #define STOP_WAIT_NS 300000000ULL      /* for one candidate to stop */
 #define RESTORE_WAIT_NS 10000000000ULL /* to stop once more, after its work */
 #define RESTORE_TRIES 3u
-#define CANDIDATES 64
 #define SEIZE_TRIES 4
+#define QUICK_NS 5000000ULL  /* a thread that gets a processor stops that soon, */
+#define QUICK_NAP_NS 100000L /* and is held from then on */
+#define SLOW_NAP_NS 5000000L
+#define SPIN_NS 60000
+#define IN_VAIN 3u
 #define BIT(sig) (1ULL << ((sig)-1))
 #define FAULTS (BIT(SIGSEGV) | BIT(SIGBUS)) /* that the agent may have */
 #define SYNCHRONOUS (FAULTS | BIT(SIGILL) | BIT(SIGFPE) | BIT(SIGTRAP))
@@ -111,19 +115,14 @@ static int task_rank(const struct probe_task *task)
 	return rank + (task->blocked & BIT(SIGTRAP) ? 4 : 0);
 }
 
-struct candidate {
-	pid_t tid;
-	int rank; /* lower is better */
-};
-
-static int candidates(struct thread *t, struct candidate *v, u32 *n)
+static int candidates(struct thread *t)
 {
 	char path[64];
 	struct dirent *e;
 	int err = 0;
 	DIR *dir;
 
-	*n = 0;
+	t->n = 0;
 	snprintf(path, sizeof(path), "/proc/%d/task", t->pid);
 	dir = opendir(path);
 	if (!dir && errno != ENOENT)
@@ -131,7 +130,7 @@ static int candidates(struct thread *t, struct candidate *v, u32 *n)
 				   strerror(errno));
 	if (!dir)
 		return thread_fail(t, -ESRCH, "process %d does not exist any more", t->pid);
-	while (*n < CANDIDATES && (e = readdir(dir))) {
+	while (t->n < THREAD_CANDIDATES && (e = readdir(dir))) {
 		struct probe_task task;
 		pid_t tid = (pid_t)strtol(e->d_name, NULL, 10);
 
@@ -139,10 +138,11 @@ static int candidates(struct thread *t, struct candidate *v, u32 *n)
 			continue;
 		err = probe_task_read(t->pid, tid, &task);
 		if (!err && task_rank(&task) >= 0)
-			v[(*n)++] = (struct candidate){tid, task_rank(&task)};
+			t->v[t->n++] =
+				(struct thread_candidate){tid, task_rank(&task), task.state == 'R'};
 	}
 	closedir(dir);
-	if (!*n && err && err != -ENOENT && err != -ESRCH)
+	if (!t->n && err && err != -ENOENT && err != -ESRCH)
 		return thread_fail(t, err, "cannot look at the threads of process %d: %s", t->pid,
 				   strerror(-err));
 	return 0;
@@ -150,11 +150,19 @@ static int candidates(struct thread *t, struct candidate *v, u32 *n)
 
 static int by_rank(const void *a, const void *b)
 {
-	return ((const struct candidate *)a)->rank - ((const struct candidate *)b)->rank;
+	const struct thread_candidate *x = a, *y = b;
+
+	return x->rank - y->rank;
 }
 
 /* --- stops --------------------------------------------------------------------------------------
  */
+
+void thread_held_since(struct thread *t, u64 ns)
+{
+	if (!t->held_at_ns || ns < t->held_at_ns)
+		t->held_at_ns = ns;
+}
 
 static bool is_exec(int status)
 {
@@ -210,24 +218,46 @@ int thread_fail_gone(struct thread *t, const char *when)
 	return thread_fail(t, -ESRCH, "process %d ended %s", t->pid, when);
 }
 
-static int wait_stop(struct thread *t, u64 deadline, int *status)
+/*
+ * To sleep and to be woken takes as long as what is waited for, where both have a processor. Where
+ * they share one to look again only keeps it from the other: what was in vain a few times is not
+ * done any more.
+ */
+static bool looks_again(struct thread *t, u64 since)
 {
+	if (since < SPIN_NS && t->vain < IN_VAIN)
+		return true;
+	t->vain++;
+	return false;
+}
+
+/* @soon: its way to the stop takes microseconds. */
+static int wait_stop(struct thread *t, u64 deadline, bool soon, int *status)
+{
+	u64 asked = osl_now_ns(), now = asked;
 	sigset_t chld;
 
 	sigemptyset(&chld);
 	sigaddset(&chld, SIGCHLD);
 	for (;;) {
 		/* a signal may stand for several children: look again now and then */
-		struct timespec nap = {0, 5000000};
+		struct timespec nap = {0, now - asked < QUICK_NS ? QUICK_NAP_NS : SLOW_NAP_NS};
 		pid_t got = waitpid(t->tid, status, __WALL | WNOHANG);
 
-		if (got == t->tid && WIFSTOPPED(*status) && !is_exec(*status))
+		if (got == t->tid && WIFSTOPPED(*status) && !is_exec(*status)) {
+			thread_held_since(t, now);
+			if (soon)
+				t->vain = 0;
 			return 0;
+		}
 		if (got == t->tid || (got < 0 && errno != EINTR))
 			return thread_gone(t, got > 0 ? *status : 0);
-		if (osl_now_ns() >= deadline)
+		now = osl_now_ns();
+		if (now >= deadline)
 			return -ETIMEDOUT;
-		sigtimedwait(&chld, NULL, &nap);
+		soon = soon && looks_again(t, now - asked);
+		if (!soon)
+			sigtimedwait(&chld, NULL, &nap);
 	}
 }
 
@@ -241,7 +271,7 @@ static enum halt halt_of(int status)
 }
 
 /* Let the thread go on, unless it does already, until it stops again. */
-static int go(struct thread *t, int request, u64 deadline, enum halt *halt, int *got)
+static int go(struct thread *t, int request, u64 deadline, bool soon, enum halt *halt, int *got)
 {
 	int status, ret;
 
@@ -249,7 +279,7 @@ static int go(struct thread *t, int request, u64 deadline, enum halt *halt, int 
 		return errno == ESRCH ? thread_gone(t, 0) : -errno;
 	t->running = true;
 	t->pass = 0;
-	ret = wait_stop(t, deadline, &status);
+	ret = wait_stop(t, deadline, soon, &status);
 	if (ret)
 		return ret;
 	t->running = false;
@@ -290,7 +320,7 @@ static int to_event_stop(struct thread *t, u64 deadline)
 	if (ptrace(PTRACE_INTERRUPT, t->tid, NULL, NULL))
 		return -errno;
 	do {
-		ret = go(t, PTRACE_CONT, deadline, &halt, &sig);
+		ret = go(t, PTRACE_CONT, deadline, true, &halt, &sig);
 		if (ret == 0 && halt == HALT_SIGNAL)
 			put_off(t, sig);
 	} while (ret == 0 && halt != HALT_EVENT);
@@ -309,12 +339,12 @@ static bool raised(const struct thread *t)
 /* Who waits without regard for signals may do so for ever; who waits for a processor does not. */
 static int wait_first_stop(struct thread *t, u64 deadline, int *status)
 {
-	int ret = wait_stop(t, deadline, status);
+	int ret = wait_stop(t, deadline, true, status);
 	struct probe_task task;
 
 	while (ret == -ETIMEDOUT && osl_now_ns() < t->deadline_ns &&
 	       probe_task_read(t->pid, t->tid, &task) == 0 && task.state != 'D')
-		ret = wait_stop(t, MIN(t->deadline_ns, osl_now_ns() + STOP_WAIT_NS), status);
+		ret = wait_stop(t, MIN(t->deadline_ns, osl_now_ns() + STOP_WAIT_NS), false, status);
 	return ret;
 }
 
@@ -430,7 +460,7 @@ static int queue_again(struct thread *t, const struct thread_aside *a)
 			put_off(t, sig);
 		}
 		if (change_mask(t, 0, BIT(wanted)) ||
-		    go(t, PTRACE_CONT, osl_now_ns() + RESTORE_WAIT_NS, &halt, &sig) ||
+		    go(t, PTRACE_CONT, osl_now_ns() + RESTORE_WAIT_NS, true, &halt, &sig) ||
 		    halt != HALT_SIGNAL)
 			return -EIO;
 	}
@@ -561,7 +591,8 @@ u64 thread_release(struct thread *t)
 	}
 	t->held = false;
 	t->opened = 0;
-	t->begun = false;
+	t->begun = t->looked = t->claimed = false;
+	t->held_at_ns = 0;
 	if (t->mem >= 0)
 		close(t->mem);
 	t->mem = -1;
@@ -830,16 +861,19 @@ static int seize(struct thread *t, pid_t tid)
 	return err == -EBUSY ? -EPERM : err;
 }
 
-static int hold_one(struct thread *t, pid_t tid)
+/* One that @runs, or would if there were a processor for it, is held from when it has stopped. */
+static int hold_one(struct thread *t, pid_t tid, bool runs)
 {
 	int ret;
 
 	t->tid = tid;
 	t->gone = t->executed = t->running = false;
-	ret = seize(t, tid);
+	ret = t->claimed ? 0 : seize(t, tid);
+	t->claimed = false;
 	if (ret)
 		return ret;
-	t->held_at_ns = osl_now_ns();
+	if (!runs)
+		thread_held_since(t, osl_now_ns());
 	ret = first_stop(t);
 	if (ret)
 		return ret;
@@ -884,25 +918,51 @@ static int refused(struct thread *t, int err)
 	}
 }
 
-int thread_hold(struct thread *t)
+int thread_look(struct thread *t)
 {
-	struct candidate v[CANDIDATES];
-	int ret, err = -ESRCH;
-	u32 n;
+	int ret;
 
 	/* before anything is stopped: it shows later on whether it is still that program's */
 	t->bare = open_mem(t->pid, t->pid, &t->mem) == -ESRCH;
-	ret = candidates(t, v, &n);
+	t->tried = 0;
+	t->err = -ESRCH;
+	ret = candidates(t);
 	if (ret)
 		return ret;
-	qsort(v, n, sizeof(v[0]), by_rank);
-	for (u32 i = 0; i < n && !t->held && !t->executed; i++) {
-		ret = hold_one(t, v[i].tid);
-		if (ret && ret != -ESRCH)
-			err = ret;
-	}
+	qsort(t->v, t->n, sizeof(t->v[0]), by_rank);
+	t->looked = true;
+	return 0;
+}
+
+int thread_claim(struct thread *t)
+{
+	int ret = t->n ? seize(t, t->v[0].tid) : -ESRCH;
+
+	t->claimed = ret == 0;
+	return ret;
+}
+
+int thread_stop(struct thread *t)
+{
+	const struct thread_candidate *c = &t->v[t->tried++];
+	int ret = hold_one(t, c->tid, c->runs);
+
+	if (ret && ret != -ESRCH)
+		t->err = ret;
+	return ret;
+}
+
+int thread_hold(struct thread *t)
+{
+	int ret = t->looked ? 0 : thread_look(t);
+
+	if (ret)
+		return ret;
+	while (t->tried < t->n && !t->held && !t->executed)
+		thread_stop(t);
+	t->looked = false;
 	if (!t->held)
-		return refused(t, t->executed ? -ESRCH : err);
+		return refused(t, t->executed ? -ESRCH : t->err);
 	if (t->mem >= 0 && !mem_is_live(t->mem)) {
 		t->executed = true;
 		return thread_fail_gone(t, "while it was being stopped");
@@ -964,7 +1024,7 @@ int thread_syscall(struct thread *t, s64 *ret, long nr, const u64 args[6])
 		err = set_mask(t, ~SYNCHRONOUS);
 	t->begun = true;
 	while (err == 0 && stops < 2) {
-		err = go(t, PTRACE_SYSCALL, t->deadline_ns, &halt, &sig);
+		err = go(t, PTRACE_SYSCALL, t->deadline_ns, true, &halt, &sig);
 		if (err == 0 && halt == HALT_SYSCALL)
 			stops++;
 		else if (err == 0 && halt == HALT_SIGNAL && faulted(t, sig))
@@ -1031,7 +1091,7 @@ static int call(struct thread *t, u64 lo, u64 hi, s64 *ret)
 	int sig, err;
 
 	do {
-		err = go(t, PTRACE_CONT, t->deadline_ns, &halt, &sig);
+		err = go(t, PTRACE_CONT, t->deadline_ns, false, &halt, &sig);
 		t->called |= err == 0 || t->running;
 		if (err == 0)
 			err = halt == HALT_SIGNAL ? call_signal(t, sig, lo, hi, ret) : -EAGAIN;

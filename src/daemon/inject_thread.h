@@ -30,13 +30,26 @@ struct thread_aside {
 	bool shared;
 };
 
+#define THREAD_CANDIDATES 64u
+struct thread_candidate {
+	pid_t tid;
+	int rank;  /* lower is better */
+	bool runs; /* it has a processor, or waits for one */
+};
+
 struct thread {
 	pid_t pid, tid;
 	int mem;	 /* /proc/PID/mem */
 	u64 deadline_ns; /* CLOCK_MONOTONIC: of everything */
-	u64 held_at_ns;
-	u64 insn; /* a system call instruction in the target */
-	u64 back; /* the way back is written here, 0: nowhere */
+	u64 held_at_ns;	 /* since when some thread is kept from running; 0: none is */
+	struct thread_candidate v[THREAD_CANDIDATES]; /* the best one first */
+	u32 n;
+	u32 tried;    /* so many of them in vain */
+	int err;      /* why */
+	bool looked;  /* they are as they were a moment ago */
+	bool claimed; /* the first one is ours, and not asked to stop yet */
+	u64 insn;     /* a system call instruction in the target */
+	u64 back;     /* the way back is written here, 0: nowhere */
 	struct remote_extra extra;
 	bool begun; /* it executes something for us: its mask is not its own */
 	int pass;   /* the signal it gets when it goes on, 0: none */
@@ -48,6 +61,7 @@ struct thread {
 	u64 opened; /* to be blocked in addition when it is let go */
 	u64 seen;   /* what it blocked when it stopped: system calls that wait have another mask */
 	bool held, gone;
+	u32 vain;      /* to wait for it without sleeping, so many times one after the other */
 	bool midway;   /* in a system call of ours that could not be followed */
 	bool called;   /* the agent, by thread_call(): it may have done its work */
 	bool running;  /* held, but not stopped: it did not come to a stop in time */
@@ -64,8 +78,18 @@ struct thread {
 /* Is it traced by one of our own, which is about to let go? */
 bool task_tracer_passes(const struct probe_task *task);
 
-/* Choose and stop a thread of @t->pid. 0 or -errno with the sentence. */
+/*
+ * Choose and stop a thread of @t->pid. 0 or -errno with the sentence. What takes time and stops
+ * nobody can be done before: to look who is there, and to take hold of the best one, which keeps
+ * others of our kind out (-errno without a sentence: thread_hold() will say it); then to stop that
+ * one while others are held already. When that fails they must be let go before thread_hold().
+ */
 int thread_hold(struct thread *t);
+int thread_look(struct thread *t);
+int thread_claim(struct thread *t);
+int thread_stop(struct thread *t);
+/* Some thread is kept from running since then. */
+void thread_held_since(struct thread *t, u64 ns);
 /* thread->extra has changed. */
 void thread_update_way_back(struct thread *t);
 /* The time it was held comes back, in ns. Idempotent. */

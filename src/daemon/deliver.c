@@ -17,7 +17,6 @@
 
 #define RET_INSTANCES 65536u
 #define LINGER_ROUNDS 8u
-#define CONSUMERS_PER_SITE 8u
 #define RING_PER_SITE (16u << 10) /* bytes */
 #define SITES_PER_MSG 128u
 _Static_assert(SITES_PER_MSG <= (AGENT_MSG_MAX - 64) / sizeof(struct agent_site), "");
@@ -692,7 +691,6 @@ static int by_address(const void *a, const void *b)
 }
 
 #define PADS_PER_MSG 128u
-#define PADS_PER_SITE 2u /* can be mapped in the time that a site takes */
 
 static int by_page(const void *a, const void *b)
 {
@@ -738,7 +736,7 @@ static void put_pads(struct exchange *x)
 		exchange_enqueue_fd(m, x->t->sheets_fd);
 		if (m) {
 			m->ack = ack_pads;
-			m->weight = m->arg / PADS_PER_SITE;
+			m->weight = m->arg;
 		}
 	}
 }
@@ -839,7 +837,7 @@ static void put_consumers(struct exchange *x)
 			     MIN(n - i, (u32)CONSUMERS_PER_MSG));
 		if (m) {
 			m->ack = ack_consumers;
-			m->weight = m->arg / CONSUMERS_PER_SITE;
+			m->weight = m->arg;
 		}
 	}
 	if (m)

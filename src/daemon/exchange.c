@@ -25,13 +25,17 @@
 #include "base/cleanup.h"
 #include "daemon/exchange.h"
 #include "daemon/hold.h"
+#include "osl/osl.h"
 
 #define RETRIES_MAX 8u
 /*
- * How much may be asked of an agent while a target is held, in sites: about a millisecond's worth.
- * But for the sites that keep signals open, which come first, none depends on another.
+ * When an agent has been told enough, after its target was stopped: to let it go takes some of two
+ * milliseconds, too. But for the sites that keep signals open, which come first, none depends on
+ * another.
  */
-#define STOP_SITES 256u
+#define STOP_NS 1500000ull
+#define WEIGHT_NS 3000u	    /* of a unit, as long as nothing is known, */
+#define UNIT_MAX_NS 100000u /* and at most: some other thing has come in between */
 /* how often an agent that came by itself is told that the plan is being made; that has an end */
 #define PLANS_STILL_MS (AGENT_TIMEOUT_MS / 8)
 
@@ -246,14 +250,35 @@ static void await_agent(struct exchange *x)
 	loop_timer_arm(&x->t->d->loop, &x->timer, ms * NS_PER_MS);
 }
 
-/* The first message of each stop may be as heavy as it is. */
+/* How long a unit of weight has taken lately, by the kind of message. */
+static u32 unit_ns[AGENT_MSG_TYPES];
+
+static u64 expected_ns(const struct xmsg *m)
+{
+	u32 unit = unit_ns[m->type];
+
+	return (u64)m->weight * (unit ? unit : WEIGHT_NS);
+}
+
+/* Quickly up, slowly down. */
+static void note_time(const struct xmsg *m, u64 took)
+{
+	u32 *unit = &unit_ns[m->type], now = (u32)MIN(took / MAX(m->weight, 1u), (u64)UNIT_MAX_NS);
+
+	if (m->weight)
+		*unit = now > *unit ? (*unit + now) / 2 + 1 : *unit - (*unit - now) / 8;
+}
+
+/* One heavy message may be sent in each stop, however long it takes. */
 static bool is_enough(struct exchange *x, const struct xmsg *m)
 {
-	bool enough = m->weight && x->spent && x->spent + m->weight > STOP_SITES &&
-		      (x->reason == AGENT_COMMAND || x->reason == AGENT_START);
-
-	x->spent += m->weight;
-	return enough && x->injecting;
+	if (!m->weight || !x->injecting || !x->since_ns ||
+	    (x->reason != AGENT_COMMAND && x->reason != AGENT_START))
+		return false;
+	if (x->heavy && osl_now_ns() + expected_ns(m) > x->since_ns + STOP_NS)
+		return true;
+	x->heavy = true;
+	return false;
 }
 
 /* The rest of the queue when the injector has let the target go (injected()). */
@@ -281,6 +306,7 @@ static void send_next(struct exchange *x)
 		pause_exchange(x);
 		return;
 	}
+	x->sent_ns = osl_now_ns();
 	err = send_one(x, m);
 	if (err) {
 		exchange_fail(x, err, "the agent in process %d does not listen: %s", x->t->pid,
@@ -304,7 +330,7 @@ static void on_hello(struct exchange *x, const struct agent_hello *h)
 	struct target *t = x->t;
 
 	x->reason = h->reason;
-	x->spent = h->reason == AGENT_START ? STOP_SITES : 0; /* to be loaded takes as long */
+	x->heavy = h->reason == AGENT_START; /* to be loaded is heavy enough */
 	x->calling = x->paused = false;
 	if (h->reason == AGENT_CALLED && !t->loaded)
 		t->found = true; /* nothing was stopped or loaded */
@@ -329,6 +355,7 @@ static void on_ack(struct exchange *x, const u8 *buf, u32 len)
 
 	memcpy(&ack, buf, sizeof(ack));
 	list_del_init(&m->node);
+	note_time(m, osl_now_ns() - x->sent_ns);
 	loop_timer_stop(&t->d->loop, &x->timer);
 	if (ack.err > 0 || ack.err < -4095)
 		ack.err = -EPROTO;
@@ -475,6 +502,7 @@ static void injected(struct exchange *x, const struct inject_event *ev)
 	struct target *t = x->t;
 
 	x->injecting = false;
+	x->since_ns = 0;
 	if (ev->denied && !x->err && !x->talked && x->sock.fd < 0 && callable(t)) {
 		inject_finish(&x->inj);
 		call(x);
@@ -521,6 +549,8 @@ static void on_report(struct loop_source *s, u32 events)
 		/* the agent may have come by itself in the meantime, and may be served already */
 		if (x->sock.fd >= 0 || x->talked || x->err || watch_sock(x, ev.fd))
 			close(ev.fd);
+		else
+			x->since_ns = ev.since_ns;
 		return;
 	}
 	if (err) {
@@ -629,10 +659,15 @@ static bool any_armed(const struct target *t)
 /* What is to be said is made up before the target is held, as far as it is known by then. */
 static void prepare(struct exchange *x)
 {
-	if (x->prepared || !x->t->setup || !x->t->loaded)
-		return;
-	deliver_put_all(x);
+	if (!x->prepared)
+		deliver_put_all(x);
 	x->prepared = true;
+}
+
+static bool begins_with_setup(const struct exchange *x)
+{
+	return !list_empty(&x->queue) &&
+	       list_entry(x->queue.next, struct xmsg, node)->type == AGENT_SETUP;
 }
 
 static void forget_prepared(struct exchange *x)
@@ -704,11 +739,9 @@ void exchange_advance(struct exchange *x)
 	if (x->sock.fd < 0 && !x->injecting) {
 		inject(x);
 	} else if (x->reason) {
-		if (x->prepared && deliver_needs_setup(x))
+		if (x->prepared && deliver_needs_setup(x) && !begins_with_setup(x))
 			forget_prepared(x);
-		if (!x->prepared)
-			deliver_put_all(x);
-		x->prepared = true;
+		prepare(x);
 		send_next(x);
 	}
 }

@@ -21,7 +21,7 @@ struct xmsg {
 	u32 nfds;
 	void (*ack)(struct exchange *x, const struct xmsg *m, s32 err, const u8 *body, u32 len);
 	u32 arg;
-	u32 weight; /* how long it keeps the agent, in sites */
+	u32 weight; /* it keeps the agent the longer the more of them; 0: no time worth counting */
 	u8 body[] __attribute__((aligned(8)));
 };
 
@@ -49,7 +49,9 @@ struct exchange {
 	bool planned, injecting, talked;
 	bool paused;	    /* the agent was let go before it was told everything */
 	bool resumed;	    /* and called again */
-	u32 spent;	    /* how much it was told since it was called, in sites */
+	u64 since_ns;	    /* when the injector stopped the target's threads; 0: it did not */
+	u64 sent_ns;	    /* when the first message of the queue was sent */
+	bool heavy;	    /* something that has a weight was sent since it was called */
 	bool prepared;	    /* the queue is what is to be said */
 	bool slots_changed; /* it tells so: wanted again when it fails */
 	bool calling;	    /* the agent was sent a signal and has not come yet */

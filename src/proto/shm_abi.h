@@ -88,6 +88,7 @@ enum agent_msg_type {
 	AGENT_WAIT,  /* daemon: no body: it plans still, and is not silent; not acknowledged */
 	AGENT_PADS,  /* daemon: u32 n, u32 pad, struct agent_pad[n] + 1 fd: where sites that come
 			lead to; ack body: s32 err[n] */
+	AGENT_MSG_TYPES
 };
 
 struct agent_msg {

@@ -82,6 +82,7 @@ struct agent_place {
 	u32 jumped;		   /* enum agent_jumped; of the armed and, where it had to stay,
 				      of the dead */
 	u32 inner;		   /* bytes behind it, as bits, where breaks of jumps are or were */
+	bool leaves;		   /* it is among those that are being restored */
 };
 
 struct agent_prog_entry {
@@ -322,6 +323,8 @@ int site_update_link(u64 link, const struct ebpf_prog *prog);
 void site_unhook_all(void);
 /* Another module may be at @addr by now: nothing there is ours any more. */
 void site_forget(u64 addr);
+/* Put the original bytes back at these, unless they are sites that do other things, too. */
+void site_restore_some(const u64 *addrs, u32 n);
 /*
  * Put every original byte back; any context. False when those that guard the signals had to stay,
  * because other threads run.

@@ -502,6 +502,17 @@ static int on_forget(struct exchange *x)
 	return 0;
 }
 
+static int on_restore(struct exchange *x)
+{
+	u32 n;
+	const u64 *v = elements(x, sizeof(*v), &n);
+
+	if (!v)
+		return -EPROTO;
+	site_restore_some(v, n);
+	return 0;
+}
+
 static const struct {
 	int (*fn)(struct exchange *x);
 	u32 least; /* bytes of body */
@@ -521,6 +532,7 @@ static const struct {
 	[AGENT_PERF_RING] = {on_perf_ring, sizeof(struct agent_perf_ring), 0, false},
 	[AGENT_INNER_MAP] = {on_inner_map, sizeof(struct agent_inner_map), 0, false},
 	[AGENT_FORGET] = {on_forget, 8, 0, false},
+	[AGENT_RESTORE] = {on_restore, 8, 0, false},
 	[AGENT_AWAKE] = {on_awake, 0, 0, false},
 	[AGENT_FOLLOW] = {on_follow, sizeof(struct agent_follow), 0, false},
 };

@@ -657,6 +657,34 @@ static bool single_threaded(void)
 	return sys_getpid() == agent.pid && sys_only_thread();
 }
 
+/* Only the exchange that is under way marks them. */
+static bool site_leaves(const struct agent_place *p)
+{
+	return p->leaves;
+}
+
+void site_restore_some(const u64 *addrs, u32 n)
+{
+	u32 found = 0;
+
+	if (load_relaxed(&osl_walled))
+		return;
+	for (u32 i = 0; i < n; i++) {
+		struct agent_place *p = site_find(addrs[i]);
+
+		if (!p || p->leaves || !site_is_armed(p) || p->plan->flags)
+			continue;
+		p->leaves = true;
+		found++;
+	}
+	if (found)
+		restore_if(site_leaves);
+	for (struct agent_place *p = agent.places; p && found; p = p->older) {
+		found -= p->leaves;
+		p->leaves = false;
+	}
+}
+
 /*
  * Those that guard the signals go last: a thread that blocks SIGTRAP for real must not meet a break
  * byte any more. They guard each other, too, so they go all at once, while nobody else runs. So do

@@ -19,6 +19,7 @@
 #define LINGER_ROUNDS 8u
 #define RING_PER_SITE (16u << 10) /* bytes */
 #define SITES_PER_MSG 128u
+#define RESTORES_PER_MSG 512u
 _Static_assert(SITES_PER_MSG <= (AGENT_MSG_MAX - 64) / sizeof(struct agent_site), "");
 #define CONSUMERS_PER_MSG ((AGENT_MSG_MAX - 64) / sizeof(struct agent_consumer))
 
@@ -459,6 +460,30 @@ static void put_follow(struct exchange *x)
 		m->ack = ack_follow;
 }
 
+/* Lists go out in as many messages as they need. */
+static struct xmsg *put_list(struct exchange *x, u16 type, const void *v, u32 size, u32 n)
+{
+	u32 head[2] = {n, 0};
+	struct xmsg *m = calloc(1, sizeof(*m) + sizeof(head) + (size_t)n * size);
+
+	if (!m)
+		return NULL;
+	m->type = type;
+	m->len = sizeof(head) + n * size;
+	m->arg = n;
+	memcpy(m->body, head, sizeof(head));
+	memcpy(m->body + sizeof(head), v, (size_t)n * size);
+	list_add_tail(&m->node, &x->queue);
+	return m;
+}
+
+static int by_number(const void *a, const void *b)
+{
+	u64 x = *(const u64 *)a, y = *(const u64 *)b;
+
+	return (x > y) - (x < y);
+}
+
 static void ack_awake(struct exchange *x, const struct xmsg *m, s32 err, const u8 *body, u32 len)
 {
 	x->t->slept = x->t->slept && err;
@@ -472,6 +497,52 @@ static void put_awake(struct exchange *x)
 		m->ack = ack_awake;
 }
 
+static bool is_bare(const struct site *s)
+{
+	return s->armed && !s->consumers && !s->site.flags;
+}
+
+static bool is_plain(const struct site *s)
+{
+	return s->armed && !s->site.flags;
+}
+
+static void ack_restore(struct exchange *x, const struct xmsg *m, s32 err, const u8 *body, u32 len)
+{
+	const u64 *v = (const void *)(m->body + 8);
+
+	for (u32 i = 0; i < m->arg && !err; i++) {
+		struct site *s = target_site(x->t, v[i]);
+
+		if (s)
+			s->armed = false;
+	}
+}
+
+/*
+ * So many sites that to restore them at once would hold the target for too long go before. What is
+ * left is enough for the rest to be done whatever becomes of us in between.
+ */
+static void put_restore(struct exchange *x, bool (*goes)(const struct site *s))
+{
+	struct target *t = x->t;
+	_cleanup_free_ u64 *v = calloc(t->nsites + 1, sizeof(*v));
+	u32 n = 0;
+
+	for (u32 i = 0; v && i < t->nsites; i++)
+		if (goes(&t->sites[i]))
+			v[n++] = t->sites[i].site.patch.addr;
+	qsort(v, n, sizeof(*v), by_number);
+	for (u32 i = 0; n - i > RESTORES_PER_MSG; i += RESTORES_PER_MSG) {
+		struct xmsg *m = put_list(x, AGENT_RESTORE, v + i, sizeof(*v), RESTORES_PER_MSG);
+
+		if (m) {
+			m->ack = ack_restore;
+			m->weight = m->arg;
+		}
+	}
+}
+
 static void put_drops(struct exchange *x)
 {
 	struct target *t = x->t;
@@ -479,6 +550,8 @@ static void put_drops(struct exchange *x)
 	/* everything goes */
 	if (x->drop_all && !x->nwants)
 		return;
+	if (t->ndrops && !t->forked)
+		put_restore(x, is_bare);
 	for (u32 i = 0; i < (t->forked ? t->ndropped : t->ndrops); i++) {
 		struct agent_drop drop = {.link = t->forked ? t->dropped[i] : t->drops[i]};
 		struct xmsg *m = exchange_enqueue(x, AGENT_DROP_LINK, &drop, sizeof(drop));
@@ -493,8 +566,10 @@ static void put_drops(struct exchange *x)
 /* What is not a link's goes too: hooks into the loader and the signal masks. */
 static void put_restore_all(struct exchange *x)
 {
-	struct xmsg *m = exchange_enqueue(x, AGENT_RESTORE_ALL, NULL, 0);
+	struct xmsg *m;
 
+	put_restore(x, is_plain);
+	m = exchange_enqueue(x, AGENT_RESTORE_ALL, NULL, 0);
 	if (m)
 		m->ack = ack_restore_all;
 }
@@ -663,23 +738,6 @@ static void put_arenas(struct exchange *x)
 		m->ack = ack_arena;
 		m->arg = t->arenas_sent;
 	}
-}
-
-/* Lists go out in as many messages as they need. */
-static struct xmsg *put_list(struct exchange *x, u16 type, const void *v, u32 size, u32 n)
-{
-	u32 head[2] = {n, 0};
-	struct xmsg *m = calloc(1, sizeof(*m) + sizeof(head) + (size_t)n * size);
-
-	if (!m)
-		return NULL;
-	m->type = type;
-	m->len = sizeof(head) + n * size;
-	m->arg = n;
-	memcpy(m->body, head, sizeof(head));
-	memcpy(m->body + sizeof(head), v, (size_t)n * size);
-	list_add_tail(&m->node, &x->queue);
-	return m;
 }
 
 static int by_address(const void *a, const void *b)

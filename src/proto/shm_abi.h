@@ -88,6 +88,8 @@ enum agent_msg_type {
 	AGENT_WAIT,  /* daemon: no body: it plans still, and is not silent; not acknowledged */
 	AGENT_PADS,  /* daemon: u32 n, u32 pad, struct agent_pad[n] + 1 fd: where sites that come
 			lead to; ack body: s32 err[n] */
+	AGENT_RESTORE, /* daemon: u32 n, u32 pad, u64 addr[n]: restore these sites, whose consumers
+			  go; so that what follows has less to do */
 	AGENT_MSG_TYPES
 };
 

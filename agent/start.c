@@ -224,6 +224,24 @@ static void constructor(void)
 static void (*const constructors[])(void)
 	__attribute__((section(".init_array"), used, aligned(8))) = {constructor};
 
+/* What the kernel's loader or libc's has done where one of them has loaded us. */
+static void settle(void)
+{
+	const Elf64_Ehdr *eh = (const void *)__ehdr_start;
+	const Elf64_Phdr *ph = (const void *)(__ehdr_start + eh->e_phoff);
+	const u64 page = EBPFRT_PAGE_SIZE;
+
+	for (u32 i = 0; i < eh->e_phnum; i++) {
+		u64 start = ALIGN_DOWN((u64)__ehdr_start + ph[i].p_vaddr, page);
+		u64 end = (u64)__ehdr_start + ph[i].p_vaddr + ph[i].p_memsz;
+
+		if (ph[i].p_type == PT_LOAD)
+			sys_name_memory((void *)start, ALIGN_UP(end, page) - start, "ebpfrt-agent");
+		else if (ph[i].p_type == PT_GNU_RELRO)
+			sys_mprotect(start, ALIGN_DOWN(end, page) - start, PROT_READ);
+	}
+}
+
 /*
  * Called by agent_entry. @reason START or COMMAND; @fd a connected socket, owned by us; @withheld
  * says what the injection has unblocked, and gets what it is to block. Returns the result in the
@@ -238,6 +256,10 @@ u64 agent_enter(u64 reason, u64 fd, struct agent_withheld_list *withheld)
 	};
 	int ret;
 
+	if (withheld->spare)
+		sys_close((int)withheld->spare - 1);
+	if (reason == AGENT_START && !agent.ready)
+		settle();
 	fork_begin();
 	start_find_loader();
 	withheld_take(withheld);

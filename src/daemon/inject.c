@@ -54,14 +54,16 @@ struct work {
 	struct agent_file file;
 	int report;
 	u64 base;
-	bool loaded; /* by us, now */
-	bool found;  /* it was there before we came */
-	bool alone;  /* nobody executes anything in the target's memory meanwhile */
-	bool cut;    /* the agent was interrupted half-way: all it uses must stay */
-	u64 stack;   /* remote; 0: none */
+	bool loaded;   /* by us, now */
+	bool found;    /* it was there before we came */
+	bool searched; /* for it */
+	bool alone;    /* nobody executes anything in the target's memory meanwhile */
+	bool cut;      /* the agent was interrupted half-way: all it uses must stay */
+	u64 stack;     /* remote; 0: none */
 	int remote_fd;
 	int ours;    /* the other end, until the daemon has it */
 	int file_fd; /* the agent's file, there, for the time of the loading */
+	int spare;   /* a descriptor there that the agent closes, as one system call less of ours */
 	struct agent_withheld_list withheld;
 	char why[INJECT_WHY_MAX];
 };
@@ -239,23 +241,21 @@ static int make_stack(struct work *w)
 	return err;
 }
 
-/* Give memory a name in /proc/PID/maps; the stack holds the string meanwhile. */
-static void name_memory(struct work *w, u64 addr, u64 size)
-{
-	static const char name[] = "ebpfrt-agent";
-	const u64 args[6] = {PR_SET_VMA, PR_SET_VMA_ANON_NAME, addr, size, w->stack};
-	s64 ret;
-
-	if (thread_write(&w->thread, w->stack, name, sizeof(name)) == 0)
-		thread_syscall(&w->thread, &ret, SYS_prctl, args);
-}
-
 /* What the thread would close by itself; numbers that are closed already may be another's. */
 static void set_extra_fds(struct work *w, int a, int b)
 {
 	w->thread.extra.fds[0] = a;
 	w->thread.extra.fds[1] = b;
 	thread_update_way_back(&w->thread);
+}
+
+static void close_spare(struct work *w)
+{
+	if (w->spare < 0)
+		return;
+	set_extra_fds(w, w->remote_fd, -1);
+	remote_quietly(w, SYS_close, (u64)w->spare, 0, 0);
+	w->spare = -1;
 }
 
 static int make_socket(struct work *w)
@@ -280,8 +280,7 @@ static int make_socket(struct work *w)
 	pidfd = (int)syscall(SYS_pidfd_open, w->req.pid, 0);
 	w->ours = pidfd < 0 ? -1 : (int)syscall(SYS_pidfd_getfd, pidfd, fds[1], 0);
 	err = w->ours < 0 ? -errno : 0;
-	set_extra_fds(w, fds[0], -1);
-	remote_quietly(w, SYS_close, (u64)fds[1], 0, 0);
+	w->spare = fds[1];
 	if (err)
 		return thread_fail(&w->thread, err, "cannot take a socket out of process %d: %s",
 				   w->req.pid, error_name(err));
@@ -340,18 +339,10 @@ static void give_file(struct work *w)
 	if (seals < 0 ||
 	    (seals & (OSL_SEAL_WRITE | OSL_SEAL_SIZE)) != (OSL_SEAL_WRITE | OSL_SEAL_SIZE))
 		return;
+	close_spare(w);
 	report(w->ours, &(struct inject_event){.fd = -1}, w->req.agent_fd);
-	w->file_fd = receive_file(w);
-	set_extra_fds(w, w->remote_fd, w->file_fd);
-}
-
-static void take_file_back(struct work *w)
-{
-	if (w->file_fd < 0)
-		return;
-	set_extra_fds(w, w->remote_fd, -1);
-	remote_quietly(w, SYS_close, (u64)w->file_fd, 0, 0);
-	w->file_fd = -1;
+	w->spare = w->file_fd = receive_file(w);
+	set_extra_fds(w, w->remote_fd, w->spare);
 }
 
 /* --- loading ------------------------------------------------------------------------------------
@@ -394,21 +385,10 @@ static int load_segment(struct work *w, const Elf64_Phdr *p)
 
 	if (err == 0)
 		err = thread_write(&w->thread, at, w->file.image + start, data - start);
-	if (err == 0)
-		name_memory(w, at, end - start);
 	if (err && !w->why[0])
 		thread_fail(&w->thread, err, "cannot write the agent into process %d: %s",
 			    w->req.pid, error_name(err));
 	return err;
-}
-
-static void protect_relocated(struct work *w, const Elf64_Phdr *p)
-{
-	u64 start = ALIGN_DOWN(p->p_vaddr, EBPFRT_PAGE_SIZE);
-	u64 end = ALIGN_DOWN(p->p_vaddr + p->p_memsz, EBPFRT_PAGE_SIZE);
-
-	if (end > start && end <= w->file.span)
-		remote_quietly(w, SYS_mprotect, w->base + start, end - start, PROT_READ);
 }
 
 static int load(struct work *w)
@@ -428,12 +408,7 @@ static int load(struct work *w)
 	for (int i = f->eh->e_phnum - 1; i >= 0 && err == 0; i--)
 		if (f->ph[i].p_type == PT_LOAD)
 			err = load_segment(w, &f->ph[i]);
-	if (err)
-		return err;
-	for (int i = 0; i < f->eh->e_phnum; i++)
-		if (f->ph[i].p_type == PT_GNU_RELRO)
-			protect_relocated(w, &f->ph[i]);
-	return 0;
+	return err;
 }
 
 static bool is_loaded_at(struct work *w, u64 base)
@@ -477,6 +452,7 @@ static int call_with_list(struct work *w, u32 reason, s64 *ret)
 	crowd_given(&w->crowd, &w->withheld);
 	w->withheld.alone = w->alone;
 	w->withheld.unsettled |= !w->alone;
+	w->withheld.spare = (u32)(w->spare + 1);
 	err = thread_write(&w->thread, w->stack, &w->withheld,
 			   head + w->withheld.given * sizeof(w->withheld.v[0]));
 	if (err == 0)
@@ -508,6 +484,7 @@ static int call_agent(struct work *w, u32 reason)
 	w->cut = err && w->thread.called;
 	if (err)
 		return err;
+	w->spare = -1;
 	if (read_list(w) == 0)
 		crowd_back(&w->crowd, &w->withheld);
 	w->remote_fd = -1;
@@ -523,6 +500,15 @@ static int call_agent(struct work *w, u32 reason)
 /* --- the child ----------------------------------------------------------------------------------
  */
 
+/* Nobody else loads it any more. */
+static void search(struct work *w)
+{
+	if (w->req.kind != INJECT_LOAD || w->thread.mem < 0)
+		return;
+	w->base = 0;
+	w->searched = find_loaded(w, &w->base) == 0;
+}
+
 /*
  * Who runs has to get a processor before it can stop, and on a busy machine that takes its time. So
  * such threads are stopped first; those that sleep then do so at once.
@@ -533,7 +519,9 @@ static int hold_all(struct work *w)
 
 	if (err)
 		return err;
+	w->searched = false;
 	if (thread_claim(&w->thread) == 0) {
+		search(w);
 		err = crowd_meet(&w->crowd, &w->thread);
 		if (err)
 			return err;
@@ -594,11 +582,11 @@ static int inject(struct work *w)
 				   "shutdown`, and unset $EBPFRT_AGENT",
 				   error_name(err));
 	crowd_look_around(&w->crowd, w->req.pid);
+	w->base = w->req.base;
 	err = hold(w);
 	if (err)
 		return err;
-	w->base = w->req.base;
-	if (w->req.kind == INJECT_LOAD)
+	if (w->req.kind == INJECT_LOAD && !w->searched)
 		err = find_loaded(w, &w->base);
 	if (err)
 		return err;
@@ -616,7 +604,6 @@ static int inject(struct work *w)
 	if (err == 0 && !w->base) {
 		give_file(w);
 		err = load(w);
-		take_file_back(w);
 	}
 	if (err == 0) {
 		hand_over(w);
@@ -632,7 +619,7 @@ static void tidy(struct work *w)
 		return;
 	if (w->cut)
 		return;
-	take_file_back(w);
+	close_spare(w);
 	set_extra_fds(w, -1, -1);
 	if (w->remote_fd >= 0)
 		remote_quietly(w, SYS_close, (u64)w->remote_fd, 0, 0);
@@ -678,7 +665,12 @@ static void child_main(const struct inject_request *req, int sock)
 	u64 ms = req->timeout_ms ? req->timeout_ms : INJECT_TIMEOUT_MS, since;
 
 	prepare_child(req, sock);
-	w = (struct work){.req = *req, .report = sock, .remote_fd = -1, .ours = -1, .file_fd = -1};
+	w = (struct work){.req = *req,
+			  .report = sock,
+			  .remote_fd = -1,
+			  .ours = -1,
+			  .file_fd = -1,
+			  .spare = -1};
 	w.thread.pid = req->pid;
 	w.thread.mem = -1;
 	w.thread.deadline_ns = osl_now_ns() + ms * 1000000;

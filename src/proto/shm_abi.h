@@ -273,7 +273,7 @@ struct agent_withheld_list {
 	u32 held;
 	u32 unsettled; /* not alone, not every thread is known, or a signal that one has raised
 			  itself is on its way to a handler */
-	u32 pad;
+	u32 spare;     /* the number of a descriptor to be closed and one more, 0: none */
 	struct agent_withheld v[AGENT_WITHHELD_MAX];
 	struct agent_held who[AGENT_WITHHELD_MAX];
 };

@@ -355,7 +355,8 @@ static void on_ack(struct exchange *x, const u8 *buf, u32 len)
 
 	memcpy(&ack, buf, sizeof(ack));
 	list_del_init(&m->node);
-	note_time(m, osl_now_ns() - x->sent_ns);
+	if (x->since_ns)
+		note_time(m, osl_now_ns() - x->sent_ns);
 	loop_timer_stop(&t->d->loop, &x->timer);
 	if (ack.err > 0 || ack.err < -4095)
 		ack.err = -EPROTO;

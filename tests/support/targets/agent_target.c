@@ -158,6 +158,10 @@ static void *waiting(void *arg)
 	return arg;
 }
 
+static void wake(int sig)
+{
+}
+
 /* the same, with threads beside it that wait and must not notice anything */
 static int mode_crew(void)
 {
@@ -166,10 +170,6 @@ static int mode_crew(void)
 	for (int i = 0; i < 3; i++)
 		pthread_create(&t, NULL, waiting, NULL);
 	return mode_call();
-}
-
-static void wake(int sig)
-{
 }
 
 /* until SIGUSR1: what the kernel says of the rest, and the time by the clock, in microseconds */
@@ -193,6 +193,7 @@ static int mode_epoll(void)
 	struct epoll_event e = {.events = EPOLLIN};
 	int ep = epoll_create1(0), ret;
 
+	signal(SIGUSR1, wake);
 	epoll_ctl(ep, EPOLL_CTL_ADD, 0, &e);
 	ret = epoll_wait(ep, &e, 1, -1);
 	return printf("done %d %d\n", ret, ret < 0 ? errno : 0) < 0;

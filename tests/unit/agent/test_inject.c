@@ -405,6 +405,34 @@ Test(inject, in_epoll_wait_without_eintr)
 	no_eintr("epoll", SYS_epoll_wait, 1, 0, true);
 }
 
+/* One that comes while the thread is held is not missed by who waits for nothing else. */
+Test(inject, a_handled_signal_ends_the_wait, .timeout = 30)
+{
+	struct inject inj = INJECT_INIT;
+	struct inject_request req = {.kind = INJECT_LOAD};
+	struct inject_event e;
+	struct target t;
+	struct fake f;
+	long v[4];
+
+	fake_open(&f);
+	target_start(&t, NULL, "epoll", NULL);
+	target_in_syscall(&t, SYS_epoll_wait);
+	req.pid = t.pid;
+	req.agent_fd = f.agent_file;
+	until_the_agent_speaks(&req, &inj, &e);
+	cr_assert_eq(kill(t.pid, SIGUSR1), 0);
+	close(e.fd);
+	cr_assert_eq(next_event(&inj, &e), 0);
+	cr_assert_eq(e.what, INJECT_DONE);
+	inject_finish(&inj);
+	cr_assert_eq(target_done(&t, v, 4), 2);
+	cr_expect_eq(v[0], -1, "it returned %ld", v[0]);
+	cr_expect_eq(v[1], EINTR);
+	cr_assert_eq(target_wait(&t), 0);
+	fake_close(&f);
+}
+
 Test(inject, in_futex_without_eintr)
 {
 	no_eintr("futex", SYS_futex, 0, 0, true);

@@ -44,11 +44,14 @@ struct tlink *deliver_find(struct target *t, u64 link)
 
 static void ack_setup(struct exchange *x, const struct xmsg *m, s32 err, const u8 *body, u32 len)
 {
-	if (err)
+	if (err) {
 		exchange_fail(x, err, "the agent in process %d cannot set itself up: %s", x->t->pid,
 			      strerror(-err));
-	else
-		x->t->setup = x->t->loaded = true;
+		return;
+	}
+	x->t->setup = x->t->loaded = true;
+	/* what it did before in this exchange, that is; it may be called again for the rest */
+	WRITE_ONCE(x->t->stats->inert, 0);
 }
 
 static void ack_map(struct exchange *x, const struct xmsg *m, s32 err, const u8 *body, u32 len)

@@ -3,7 +3,7 @@
 # A thousand functions in one operation, entries and returns: exact counts, one link, and what can't be probed is named and no
 # loss for the rest; functions with several names, versions, and implementations chosen at load time.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
-plan 51
+plan 53
 
 lib=$bin/many_lib.so
 object=$bin/many.bpf.o
@@ -75,6 +75,26 @@ say names 100
 is "the other one's does" "$(values 3)" 200
 attach_stop INT
 is "every byte is back then, too" "$(python3 "$stage/integration/text_hash.py" "$target")" "$before"
+
+# asleep while a debugger is there, they come back in several stops
+slept() {
+	env -u DEBUGINFOD_URLS timeout 60 gdb -nx -q -batch -iex 'set auto-solib-add off' -p "$target" \
+		-ex 'shell while ! grep -q "its probes sleep" attach.err; do sleep 0.01; done' -ex detach >gdb.out 2>&1 </dev/null
+	grep -q "^\[Inferior 1 (process $target) detached\]" gdb.out
+}
+awake() {
+	grep -q 'awake again' attach.err
+}
+attach_start --prog "on_call=uprobe.multi:$lib:m_*" "$target" "$object"
+if command -v gdb >/dev/null 2>&1 && slept; then
+	until_true awake
+	say all 1
+	is "a debugger came and left: exactly" "$answer $(values 0)" "all $sum 1000"
+else
+	skip 1 "no gdb that may look at another process"
+fi
+attach_stop INT
+is "every byte is back once more" "$(python3 "$stage/integration/text_hash.py" "$target")" "$before"
 
 # what is to become of those that can't be
 try ebpfrt attach -d 1ms --missing=error --prog "on_call=uprobe.multi:$lib:m_*" "$target" "$object"

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
@@ -41,6 +42,15 @@ static void *blocker(void *arg)
 	return NULL;
 }
 
+static volatile unsigned long *spun; /* NULL: no thread spins */
+
+static void *spinner(void *arg)
+{
+	for (;;)
+		++*spun;
+	return arg;
+}
+
 static void start(int threads)
 {
 	char c;
@@ -56,6 +66,8 @@ static void start(int threads)
 		sigprocmask(SIG_BLOCK, &one, NULL);
 		for (int i = 0; i < threads; i++)
 			pthread_create(&t, NULL, blocker, NULL);
+		if (spun)
+			pthread_create(&t, NULL, spinner, NULL);
 		if (write(ready[1], "r", 1) != 1) /* its own mask is what it was */
 			_exit(1);
 		for (;;)
@@ -84,13 +96,18 @@ static char why[256];
 static struct thread worker;
 static struct crowd crowd;
 
-static void hold(void)
+static void prepare(void)
 {
 	worker.pid = child;
 	worker.mem = -1;
 	worker.deadline_ns = osl_now_ns() + 5000000000ull;
 	worker.why = why;
 	worker.why_size = sizeof(why);
+}
+
+static void hold(void)
+{
+	prepare();
 	cr_assert_eq(thread_hold(&worker), 0, "%s", why);
 	cr_assert_eq(crowd_hold(&crowd, &worker), 0, "%s", why);
 }
@@ -237,6 +254,39 @@ Test(crowd, who_works_is_unblocked, .timeout = 20)
 	cr_assert_eq(kill(child, SIGUSR1), 0);
 	cr_assert_eq(read(results[0], &c, 1), 1);
 	cr_expect_eq(c, 'k', "a wait that the stop interrupted goes on");
+}
+
+static void until_it_spins(void)
+{
+	unsigned long before = *spun;
+
+	while (*spun == before)
+		usleep(1000);
+}
+
+/* Who runs has stopped before one that sleeps is kept from being woken. */
+Test(crowd, who_runs_is_stopped_first, .timeout = 20)
+{
+	spun = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	cr_assert_neq((void *)spun, MAP_FAILED);
+	start(THREADS);
+	until_it_spins();
+	prepare();
+	cr_assert_eq(thread_look(&worker), 0, "%s", why);
+	cr_assert_eq(thread_claim(&worker), 0);
+	cr_expect_eq(count(stops), 0, "nobody is stopped by that");
+	cr_assert_eq(crowd_meet(&crowd, &worker), 0, "%s", why);
+	cr_expect_eq(count(stops), 1, "the one that runs");
+	cr_expect(worker.held_at_ns);
+	cr_assert_eq(thread_stop(&worker), 0);
+	cr_assert_eq(thread_hold(&worker), 0, "%s", why);
+	cr_expect_eq(worker.tid, child, "who works has slept");
+	cr_assert_eq(crowd_hold(&crowd, &worker), 0, "%s", why);
+	cr_expect(crowd_stopped(&crowd), "the sleepers, too");
+	cr_expect_eq(count(stops), THREADS + 2);
+	let_go();
+	until_it_spins();
+	cr_expect_eq(count(stops), 0);
 }
 
 Test(crowd, nobody_else_is_no_trouble, .timeout = 20)

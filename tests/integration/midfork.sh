@@ -10,6 +10,11 @@ export EBPFRT_PROBE
 target_program=$bin/midfork
 target_start
 text=$(python3 "$stage/integration/text_hash.py" "$target")
+restored() {
+	for p in $late; do
+		[ "$(python3 "$stage/integration/text_hash.py" "$p")" = "$text" ] || return 1
+	done
+}
 round=0
 while [ $round -lt "$rounds" ]; do
 	round=$((round + 1))
@@ -17,6 +22,7 @@ while [ $round -lt "$rounds" ]; do
 	attach_start -p "$target" "$bin/count.bpf.o" --prog "on_work=uprobe:$target_program:main" \
 		--prog "on_work_done=uprobe:$target_program:main"
 	first=$attach_child
+	mv attach.err other.err # it writes there still
 	say fork 300
 	attach_start -p "$target" "$bin/many.bpf.o" --prog "on_call=uprobe.multi:libm.so.6:*" --missing=ignore
 	say stop
@@ -27,7 +33,10 @@ while [ $round -lt "$rounds" ]; do
 	is "$round: the client ends well" "$attach_status" 0
 	attach_child=$first
 	attach_stop INT
-	is "$round: the other client, too" "$attach_status" 0
+	# of so many one may not get the time to answer: that is said, and tried again
+	late=$(sed -n 's/^ebpfrt: probes are still in process \([0-9]*\): .*; the daemon goes on trying .*/\1/p' other.err)
+	is "$round: the other client, too${late:+, but for $late}" "$attach_status" "$([ -z "$late" ] && echo 0 || echo 1)"
+	[ -z "$late" ] || until_true restored || echo "# not restored: $late"
 	say check
 	is "$round: every child's text is as before" "${answer% results*}" "same $children"
 	is "$round: and does what it did" "${answer#same * }" "results $children ended $children"

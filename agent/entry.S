@@ -622,11 +622,8 @@ agent_jump_last_step:
 	movq	$0, (%rsp)
 1:	cmpq	$0, frame_deferred(%rsp)
 	jne	2f
-	movq	frame_distance(%rsp), %rcx
-	cmpq	$ret_distance, %rcx
-	je	6f
-	cmpq	$ret_distance_paired, %rcx
-	je	16f
+	cmpq	$ret_distance, frame_distance(%rsp)
+	jae	6f			/* or $ret_distance_paired, no other */
 	stub_goes_on
 	cmpl	$user_ss, regs_ss(%rsp)
 	jne	13f
@@ -634,7 +631,8 @@ agent_jump_last_step:
 	restore
 	ret
 	in_hit
-6:	write_flags
+6:	jne	16f
+	write_flags
 	restore
 	ret	$8 + red_zone
 	in_hit

@@ -241,6 +241,12 @@ static long map_shared(struct agent_shared *at, int fd, u64 size, u64 least, int
 	return p;
 }
 
+/* Far from where the libraries are, and jumps may want to lead. */
+static u64 lanes_hint(void)
+{
+	return ALIGN_DOWN((u64)agent_stacks, 1ull << 30) - (64ull << 30);
+}
+
 /* Of the new page's file. Without them it is counted in the page. */
 static struct agent_lane *map_lanes(const struct agent_setup *s, int fd)
 {
@@ -250,8 +256,8 @@ static struct agent_lane *map_lanes(const struct agent_setup *s, int fd)
 
 	if (s->nstats < AGENT_LANE_STATS || s->stats_size < at + AGENT_LANES_SIZE)
 		return NULL;
-	p = sys_mmap((u64)agent.lanes, AGENT_LANES_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | fixed,
-		     fd, (long)at);
+	p = sys_mmap(agent.lanes ? (u64)agent.lanes : lanes_hint(), AGENT_LANES_SIZE,
+		     PROT_READ | PROT_WRITE, MAP_SHARED | fixed, fd, (long)at);
 	if (!agent.lanes)
 		p = agent_lend_pages(p, AGENT_LANES_SIZE);
 	return sys_is_err(p) ? NULL : (void *)p;

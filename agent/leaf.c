@@ -299,7 +299,9 @@ void leaf_lanes(void)
 	}
 	were = first;
 	agent_leaf_used = &agent.stats->leaf_lanes;
-	store_relaxed(agent_leaf_used, (u64)MIN(agent_leaf_next, AGENT_LEAF_LANES));
+	/* those of the same page have been counted in, whoever's they are next */
+	if (load_relaxed(agent_leaf_used) < agent_leaf_next)
+		store_relaxed(agent_leaf_used, (u64)MIN(agent_leaf_next, AGENT_LEAF_LANES));
 	store_release(&agent_leaf_lanes, entries && !barred ? first : 0);
 }
 

@@ -196,7 +196,7 @@ bool arch_patch_done(const struct arch_patch *p, const struct arch_regs *regs);
 #define ARCH_JUMP_LEN 5
 #define ARCH_STUB_SIZE 64
 /* A stub's *record*, of as many bytes, is so far behind it: its first quad is where it calls. */
-#define ARCH_STUB_RECORDS 32768
+#define ARCH_STUB_RECORDS 16384
 
 /*
  * A site whose instruction leads into a *stub*: that calls the agent with the registers, executes

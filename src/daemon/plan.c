@@ -241,7 +241,7 @@ static u64 slot_in(struct plan_arena *a, u64 lo, u64 hi)
 }
 
 /* The maps we look for gaps in have to know what we are going to map. */
-static void note_mapping(struct worker *w, u64 addr, u64 size)
+static void note_mapping(struct worker *w, u64 addr, u64 size, u32 prot)
 {
 	struct probe_maps *m = &w->maps;
 	struct probe_mapping *v = realloc(m->v, (m->n + 1) * sizeof(*v));
@@ -256,7 +256,7 @@ static void note_mapping(struct worker *w, u64 addr, u64 size)
 	memset(&v[i], 0, sizeof(v[i]));
 	v[i].start = addr;
 	v[i].end = addr + size;
-	v[i].prot = PROT_READ | PROT_EXEC;
+	v[i].prot = prot;
 	v[i].path = strdup("");
 	m->n++;
 }
@@ -264,7 +264,7 @@ static void note_mapping(struct worker *w, u64 addr, u64 size)
 static bool arena_fits(struct worker *w, u64 addr, u64 keep)
 {
 	return addr && probe_maps_above(&w->maps, addr) - addr >= keep &&
-	       !plan_pads_lead_into(&w->pads, addr, ARENA_SIZE);
+	       !plan_pads_lead_into(&w->pads, addr, ARENA_TEXT);
 }
 
 /* Room for an arena in [@lo, @hi], where no jump can be led astray to: near @near or elsewhere. */
@@ -301,7 +301,8 @@ static u64 slot_near(struct worker *w, u64 near, u64 lo, u64 hi)
 		addr = arena_gap(w, lo, hi, near, 0);
 	if (!addr)
 		return 0;
-	note_mapping(w, addr, ARENA_SIZE);
+	note_mapping(w, addr, ARENA_TEXT, PROT_READ | PROT_EXEC);
+	note_mapping(w, addr + ARENA_TEXT, ARENA_SIZE - ARENA_TEXT, PROT_READ | PROT_WRITE);
 	a = &o->arenas[o->narenas++];
 	*a = (struct plan_arena){.addr = addr, .size = ARENA_TEXT};
 	return slot_in(a, lo, hi);
@@ -420,7 +421,8 @@ static enum probe_rung give_jump(struct worker *w, struct probe_elf *elf, u64 of
 	if (rung == PROBE_RUNG_OVER)
 		best = rung;
 	if (w->pads.n != npads)
-		note_mapping(w, ALIGN_DOWN(j.to, EBPFRT_PAGE_SIZE), EBPFRT_PAGE_SIZE);
+		note_mapping(w, ALIGN_DOWN(j.to, EBPFRT_PAGE_SIZE), EBPFRT_PAGE_SIZE,
+			     PROT_READ | PROT_EXEC);
 	s->jump = j;
 	s->sheet = j.to == j.stub ? 0 : plan_pads_sheet(&w->pads, j.to);
 	return best;
@@ -450,7 +452,8 @@ static void know_pads(struct worker *w)
 {
 	for (u32 i = 0; i < w->o->narenas; i++)
 		if (!w->o->arenas[i].size)
-			note_mapping(w, w->o->arenas[i].addr, w->o->arenas[i].used);
+			note_mapping(w, w->o->arenas[i].addr, w->o->arenas[i].used,
+				     PROT_READ | PROT_EXEC);
 	for (u32 i = 0; i < w->job->nsites; i++) {
 		const struct agent_site *s = &w->job->sites[i].site;
 

@@ -16,7 +16,7 @@
 #include "probe/probe.h"
 
 #define PLAN_TIMEOUT_NS (10ull * 1000000000)
-#define PLAN_ARENAS 128u
+#define PLAN_ARENAS 256u
 #define PLAN_SYSCALL_SITES 64u
 #define PLAN_UNWIND_SITES 64u
 

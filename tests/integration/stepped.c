@@ -8,12 +8,17 @@
  * too. Wrong is another result, and what the handler finds in place of the call's return address,
  * if that is within a stub: it is the address itself or a stub's, and stubs are aligned.
  *
+ * After "fresh" the same, where each call that the tracer looks at is the first one of a thread, as
+ * far as its thread pointer says.
+ *
  * With PID and ADDRESS: after ever more instructions from there on it sends SIGUSR1, until the call
- * is over: "steps N".
+ * is over, or as many as a third argument says: "steps N".
  */
+#include <asm/prctl.h>
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,10 +62,37 @@ static void on_signal(int sig)
 	seen = 1;
 }
 
-static void run(void)
+/* --- other thread pointers ----------------------------------------------------------------------
+ */
+
+#define BELOW 512 /* what is copied of a thread's own memory */
+#define ABOVE 2304
+#define AREA 4096
+#define POINTERS 256
+
+static char areas[POINTERS][AREA] __attribute__((aligned(64)));
+static unsigned long own_pointer;
+
+static void set_pointer(unsigned long to)
+{
+	syscall(SYS_arch_prctl, ARCH_SET_FS, to);
+}
+
+static void new_pointer(void)
+{
+	static int n;
+	char *to = areas[n++ % POINTERS] + BELOW;
+
+	memcpy(to - BELOW, (char *)own_pointer - BELOW, BELOW + ABOVE);
+	*(unsigned long *)to = (unsigned long)to;
+	set_pointer((unsigned long)to);
+}
+
+static void run(bool fresh)
 {
 	long calls = 0;
 
+	syscall(SYS_arch_prctl, ARCH_GET_FS, &own_pointer);
 	for (long x = 0; !stop; x++) {
 		wrong += called(x, &slot) != x + 3;
 		calls++;
@@ -70,7 +102,10 @@ static void run(void)
 		kill(getpid(), SIGUSR2); /* the tracer takes it */
 		for (int i = 0; i < 3; i++, calls++)
 			wrong += work(i) != i + 3;
+		if (fresh)
+			new_pointer();
 	}
+	set_pointer(own_pointer);
 	printf("calls %ld wrong %ld\n", calls + within, wrong);
 }
 
@@ -132,7 +167,7 @@ static void share_cpu(pid_t pid)
 	sched_setaffinity(pid, sizeof(one), &one);
 }
 
-static int trace(pid_t pid, unsigned long at)
+static int trace(pid_t pid, unsigned long at, int most)
 {
 	int status, n = 0;
 
@@ -142,7 +177,7 @@ static int trace(pid_t pid, unsigned long at)
 		printf("cannot trace: %s\n", strerror(errno));
 		return 1;
 	}
-	while (n < STEPS_MAX && signal_after(pid, at, n))
+	while (n < most && signal_after(pid, at, n))
 		n++;
 	ptrace(PTRACE_DETACH, pid, NULL, NULL);
 	printf("steps %d\n", n);
@@ -155,7 +190,8 @@ int main(int argc, char **argv)
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (argc > 2)
-		return trace(atoi(argv[1]), strtoul(argv[2], NULL, 16));
+		return trace(atoi(argv[1]), strtoul(argv[2], NULL, 16),
+			     argc > 3 ? atoi(argv[3]) : STEPS_MAX);
 	prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY);
 	signal(SIGALRM, on_alarm);
 	signal(SIGUSR1, on_signal);
@@ -168,7 +204,7 @@ int main(int argc, char **argv)
 		}
 		stop = 0;
 		within = 0;
-		run();
+		run(!strncmp(line, "fresh", 5));
 	}
 	return 0;
 }

@@ -4,7 +4,7 @@
 # call is counted, and what the handler finds on the stack is no more of ours than it has to be. At the entry, where the agent is
 # called and where a leaf is, and the return.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
-plan 15
+plan 20
 EBPFRT_PROBE=auto
 export EBPFRT_PROBE
 target_program=$bin/stepped
@@ -12,6 +12,8 @@ daemon_pid() {
 	sed -n 1p "$stage/run/ebpfrt/pid"
 }
 
+how=run
+most=20000
 one() { # what, object, probes
 	what=$1
 	object=$2
@@ -22,8 +24,8 @@ one() { # what, object, probes
 	attach_start -p "$target" "$bin/$object.bpf.o" "$@"
 	# it would have the probes sleep while there is a tracer
 	kill -STOP "$(daemon_pid)"
-	echo run >&8
-	try "$bin/stepped" "$target" "$at"
+	echo "$how" >&8
+	try "$bin/stepped" "$target" "$at" "$most"
 	kill -CONT "$(daemon_pid)"
 	kill -ALRM "$target"
 	read -r answer <&9
@@ -41,3 +43,7 @@ one() { # what, object, probes
 one leaf leaf --prog "on_work=uprobe:$target_program:work" --prog "on_work_done=uprobe:$target_program:main"
 one entry count --prog "on_work=uprobe:$target_program:work" --prog "on_work_done=uprobe:$target_program:main"
 one return count --prog "on_work=uprobe:$target_program:main" --prog "on_work_done=uretprobe:$target_program:work"
+# where a thread gets its entry
+how=fresh
+most=100
+one "first hits" leaf --prog "on_work=uprobe:$target_program:work" --prog "on_work_done=uprobe:$target_program:main"

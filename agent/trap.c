@@ -552,16 +552,31 @@ static void serve_returning(const struct agent_plan *plan, const struct arch_reg
 	active_leave(a);
 }
 
+static void serve_consumers(const struct agent_place *p, struct arch_regs *regs,
+			    struct osl_ucontext *uc, bool settled)
+{
+	bool nested;
+	struct agent_active *a = settled ? active_enter(hit_frame(), &nested) : NULL;
+
+	if (a)
+		active_carry(a, osl_ucontext_vectors(uc));
+	trap_serve(p, regs, a);
+	if (a)
+		active_leave(a);
+}
+
 static void serve_site(const struct agent_place *p, struct arch_regs *regs, siginfo_t *info,
 		       struct osl_ucontext *uc, bool settled, bool *raise)
 {
 	const struct agent_plan *plan = load_acquire(&p->plan);
-	struct agent_active *a;
-	bool nested;
+	bool guards = plan->flags & (AGENT_SITE_SIGMASK | AGENT_SITE_SIGACTION);
+	bool served = guards && load_relaxed(&p->hooks);
 
 	agent_count(&agent.stats->hits);
-	if (plan->flags & (AGENT_SITE_SIGMASK | AGENT_SITE_SIGACTION) &&
-	    sig_emulate(plan, regs, uc)) {
+	/* a probe of what is guarded, of execve() say: what is emulated doesn't come by below */
+	if (served)
+		serve_consumers(p, regs, uc, settled);
+	if (guards && sig_emulate(plan, regs, uc)) {
 		/* the other threads may have ended since */
 		if (unlikely(load_relaxed(&agent.inert)))
 			site_restore_all(false);
@@ -572,12 +587,8 @@ static void serve_site(const struct agent_place *p, struct arch_regs *regs, sigi
 		osl_regs_to_ucontext(regs, uc);
 	if (plan->flags & AGENT_SITE_MODULES)
 		modules_changed();
-	a = settled ? active_enter(hit_frame(), &nested) : NULL;
-	if (a)
-		active_carry(a, osl_ucontext_vectors(uc));
-	trap_serve(p, regs, a);
-	if (a)
-		active_leave(a);
+	if (!served)
+		serve_consumers(p, regs, uc, settled);
 	if (plan->flags & AGENT_SITE_RETURN)
 		serve_returning(plan, regs, uc, settled);
 	if (plan->flags & (AGENT_SITE_UNWIND | AGENT_SITE_RESUME | AGENT_SITE_JUMP))

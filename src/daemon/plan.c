@@ -33,7 +33,7 @@
 #define FILES_MAX 64u
 #define TEXT_LEN 64u
 #define SYSCALL_LEN 2u
-#define OWN_SITES (1 + 2 * PLAN_SYSCALL_SITES + PLAN_UNWIND_SITES)  /* and the loader's */
+#define OWN_SITES (1 + 3 * PLAN_SYSCALL_SITES + PLAN_UNWIND_SITES)  /* and the loader's */
 #define RETURN_SITES(nitems) (2 * PROBE_RETURNS_MAX + 8 * (nitems)) /* untouched, mostly */
 #ifdef __SANITIZE_ADDRESS__
 #define MEMORY_MAX RLIM_INFINITY
@@ -790,6 +790,12 @@ static int scan_add(u32 nr, u64 load, u64 call, void *cookie)
 	return 0;
 }
 
+static int scan_add_any(u32 nr, u64 load, u64 call, void *cookie)
+{
+	(void)nr;
+	return scan_add(ANY_CALL, load, call, cookie);
+}
+
 static bool scan_is_of(const struct plan_scan *scan, const struct planned_file *f)
 {
 	return scan->file.ino == f->ident.ino && scan->file.dev == f->ident.dev &&
@@ -816,6 +822,8 @@ static const struct plan_scan *scan_file(struct worker *w, const struct planned_
 	if (probe_libc_syscall(f->elf, &call) == 0)
 		scan_add(ANY_CALL, call, call, scan);
 	probe_libc_syscall_sites(f->elf, guarded_calls, ARRAY_SIZE(guarded_calls), scan_add, scan);
+	if (probe_has_sanitizer(f->elf))
+		probe_unknown_syscalls(f->elf, scan_add_any, scan);
 	return scan;
 }
 
@@ -841,6 +849,25 @@ static int sanitise_patch(struct worker *w, u64 addr, bool is_call, u32 nr,
 	return err ? -EOPNOTSUPP : give_slot(w, patch, why);
 }
 
+static u32 guard_flags(u32 nr)
+{
+	return nr == SYS_rt_sigaction ? AGENT_SITE_SIGACTION
+	       : nr == ANY_CALL	      ? AGENT_SITE_SIGACTION | AGENT_SITE_SIGMASK
+				      : AGENT_SITE_SIGMASK;
+}
+
+/* A function that begins with its call, as execve() does, may be probed: that trap guards, too. */
+static bool guard_probed(struct worker *w, u64 addr, u32 nr)
+{
+	int i = site_at(w, addr);
+
+	if (i < 0)
+		return false;
+	plan_sites(w->o)[i].flags |= guard_flags(nr);
+	plan_sites(w->o)[i].jump = (struct arch_jump){0};
+	return true;
+}
+
 static bool sanitise_at(struct worker *w, const struct probe_mapping *m, u64 offset, bool is_call,
 			u32 nr)
 {
@@ -857,9 +884,7 @@ static bool sanitise_at(struct worker *w, const struct probe_mapping *m, u64 off
 	s->jump = (struct arch_jump){0};
 	s->file = m->file;
 	s->offset = offset;
-	s->flags = nr == SYS_rt_sigaction ? AGENT_SITE_SIGACTION
-		   : nr == ANY_CALL	  ? AGENT_SITE_SIGACTION | AGENT_SITE_SIGMASK
-					  : AGENT_SITE_SIGMASK;
+	s->flags = guard_flags(nr);
 	o->nsites++;
 	return true;
 }
@@ -876,20 +901,13 @@ static void sanitise_one(struct worker *w, const struct probe_mapping *m, u64 lo
 	bool waits = waits_with_mask(nr);
 	bool at_load = call - load == 5;
 
+	if (!waits && guard_probed(w, m->start + ((at_load ? load : call) - m->offset), nr))
+		return;
 	/* what is changed before the call is put back behind it: both or none */
 	if (waits && !sanitise_at(w, m, call + SYSCALL_LEN, false, nr))
 		return;
 	if (!sanitise_at(w, m, at_load ? load : call, !at_load, nr) && waits)
 		w->o->nsites--;
-}
-
-static bool is_libc(const struct worker *w, const char *path)
-{
-	const char *name = strrchr(path, '/');
-
-	name = name ? name + 1 : path;
-	return !strcmp(path, w->exe) || !strncmp(name, "libc.so", 7) ||
-	       !strncmp(name, "libc-", 5) || !strncmp(name, "ld-musl", 7);
 }
 
 /* The places where signals are blocked and their handlers set: the agent keeps its own open. */
@@ -901,7 +919,8 @@ static void plan_sanitise(struct worker *w)
 		const struct plan_scan *scan;
 		struct planned_file *f;
 
-		if (!(m.prot & PROT_EXEC) || !m.file.ino || !is_libc(w, m.path))
+		if (!(m.prot & PROT_EXEC) || !m.file.ino ||
+		    !(probe_calls_kernel(m.path) || !strcmp(m.path, w->exe)))
 			continue;
 		f = open_file(w, &m.file, m.path, m.path);
 		scan = f && !f->err ? scan_file(w, f) : NULL;

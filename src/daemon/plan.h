@@ -69,7 +69,7 @@ struct plan_scan {
 		u32 nr;
 	} calls[PLAN_SYSCALL_SITES];
 };
-#define PLAN_SCANS 4u /* files of one target that are looked through */
+#define PLAN_SCANS 6u /* files of one target that are looked through */
 
 /* The block; items, then sites, then addresses of sites that have gone follow it. */
 struct plan_out {

@@ -402,6 +402,56 @@ int probe_libc_syscall_sites(struct probe_elf *elf, const u32 *nrs, u32 n, probe
 	return 0;
 }
 
+bool probe_calls_kernel(const char *path)
+{
+	static const char *const begins[] = {"libc.so",	    "libc-",	    "ld-musl",
+					     "libtsan.so",  "libasan.so",   "liblsan.so",
+					     "libubsan.so", "libhwasan.so", "libclang_rt."};
+	const char *name = strrchr(path, '/');
+
+	name = name ? name + 1 : path;
+	for (size_t i = 0; i < ARRAY_SIZE(begins); i++)
+		if (!strncmp(name, begins[i], strlen(begins[i])))
+			return true;
+	return false;
+}
+
+bool probe_has_sanitizer(struct probe_elf *elf)
+{
+	char why[PROBE_WHY_MAX];
+	struct probe_symbol sym;
+
+	return probe_elf_symbol(elf, "__sanitizer_set_report_path", &sym, why) == 0;
+}
+
+static bool is_unknown_call(struct probe_elf *elf, u64 addr)
+{
+	struct probe_site site;
+
+	return !(probe_code_syscall_site(elf, addr, &site) && site.call == addr) &&
+	       may_be_boundary(elf, addr);
+}
+
+int probe_unknown_syscalls(struct probe_elf *elf, probe_syscall_fn fn, void *cookie)
+{
+	for (size_t i = 0; i < elf->nsegments; i++) {
+		const struct probe_segment *s = &elf->segments[i];
+		_cleanup_free_ u8 *code = NULL;
+		size_t n = 0;
+
+		if (!s->exec || probe_read_code(elf, s->addr, s->size, &code, &n))
+			continue;
+		for (size_t at = 0; at + 1 < n; at++) {
+			if (code[at] != 0x0f || code[at + 1] != 0x05 ||
+			    !is_unknown_call(elf, s->addr + at))
+				continue;
+			if (fn(0, s->offset + at, s->offset + at, cookie))
+				return 1;
+		}
+	}
+	return 0;
+}
+
 int probe_libc_syscall(struct probe_elf *elf, u64 *offset)
 {
 	_cleanup_free_ u8 *code = NULL;

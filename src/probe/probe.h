@@ -267,6 +267,17 @@ typedef int (*probe_syscall_fn)(u32 nr, u64 load_offset, u64 call_offset, void *
 int probe_libc_syscall_sites(struct probe_elf *elf, const u32 *nrs, u32 n, probe_syscall_fn fn,
 			     void *cookie);
 
+/*
+ * By its name, is it a library that blocks signals by system calls of its own: a C library, or the
+ * run-time of a sanitizer, which blocks all of them where threads begin and end?
+ */
+bool probe_calls_kernel(const char *path);
+/* Is the run-time of a sanitizer in it, which makes system calls of its own? */
+bool probe_has_sanitizer(struct probe_elf *elf);
+/* As probe_libc_syscall_sites(), for each system call whose number isn't known: @fn is told 0, and
+ * its offset twice. */
+int probe_unknown_syscalls(struct probe_elf *elf, probe_syscall_fn fn, void *cookie);
+
 /* File offset of the system call in the C library's function syscall(); -ENOENT: there is none. */
 int probe_libc_syscall(struct probe_elf *elf, u64 *offset);
 

@@ -3,7 +3,7 @@
 # Programs that targets execute are followed, also without an environment, in every way there is to execute one, and see the
 # environment that they were given; what fails does so as ever; what can't be followed is named.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
-plan 35
+plan 39
 
 printf 'call 10\nquit 0\n' >ten
 probes="--prog on_work=uprobe:$bin/target:work --prog on_work_done=uretprobe:$bin/target:work"
@@ -47,6 +47,18 @@ plain=$("$bin/execs" most)
 try ebpfrt run --no-maps -P "$bin/count.bpf.o" -- "$bin/execs" most
 is "the largest environment is as large" "$out" "$plain"
 like "it has no room for more, which is said" "$err" "has executed /proc/self/exe, which is not probed: there is no room for more variables"
+
+# the function itself is probed, where what follows the program stands
+for mode in trap auto; do
+	try env EBPFRT_PROBE=$mode ebpfrt run -P "$bin/many.bpf.o" --prog on_3=uprobe:libc.so.6:execve --prog "on_call=uprobe:$bin/target:work" \
+		-- env -i "$bin/target" <ten
+	is "execve() is probed ($mode): exactly, and the program is followed" \
+		"$status $(echo "$err" | sed -n 's/^@many\[[03]\]: //p' | tr '\n' ' ')" "0 10 1 "
+	rm -rf noexec short loop denied fifo dir orphan
+	try env EBPFRT_PROBE=$mode ebpfrt run -P "$bin/many.bpf.o" --prog on_call=uprobe:libc.so.6:execve \
+		--prog on_return=uretprobe:libc.so.6:execve -- "$bin/execs" fails
+	is "execve() and its return are probed ($mode): what fails does as ever" "$status $out" "0 $(cat plain.fails)"
+done
 
 # what the program sees
 see() { # environment...

@@ -589,8 +589,8 @@ static bool leaves_number(const struct arch_insn *in)
 
 	if (in->encoding != INSN_LEGACY)
 		return false;
-	if (legacy_op(in, 0, 0xb9, 0xbf)) /* mov $imm to another register */
-		return true;
+	if (legacy_op(in, 0, 0xb8, 0xbf)) /* mov $imm to another register */
+		return in->opcode != 0xb8 || in->rex & INSN_REX_B;
 	if (legacy_op(in, 0, 0x8b, 0x8b) || legacy_op(in, 0, 0x8d, 0x8d) ||
 	    legacy_op(in, 0, 0x33, 0x33))
 		return !reg_is_ax;

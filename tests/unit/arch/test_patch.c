@@ -205,6 +205,9 @@ Test(patch, system_calls)
 {
 	static const u8 site[] = {0xb8, 14, 0, 0, 0, 0x0f, 0x05};
 	static const u8 wide[] = {0x48, 0xc7, 0xc0, 15, 0, 0, 0, 0x0f, 0x05};
+	static const u8 far[] = {0xb8, 14, 0, 0,    0,	  0x41, 0xb8, 8,
+				 0,    0,  0, 0x4d, 0x89, 0xc2, 0x0f, 0x05};
+	static const u8 again[] = {0xb8, 1, 0, 0, 0, 0xb8, 14, 0, 0, 0, 0x0f, 0x05};
 	struct arch_patch p;
 	u32 nr, len;
 
@@ -212,6 +215,10 @@ Test(patch, system_calls)
 	cr_expect(nr == 14 && len == 2);
 	cr_expect_eq(arch_syscall_site(wide, sizeof(wide), &nr, &len), 7);
 	cr_expect_eq(nr, 15);
+	/* mov $0xe,%eax; mov $8,%r8d; mov %r8,%r10; syscall: r8 is another register, eax isn't */
+	cr_expect_eq(arch_syscall_site(far, sizeof(far), &nr, &len), 14);
+	cr_expect_eq(nr, 14);
+	cr_expect_eq(arch_syscall_site(again, sizeof(again), &nr, &len), -ENOENT);
 	cr_expect_eq(arch_syscall_site(site, sizeof(site) - 1, &nr, &len), -ENOENT);
 	cr_expect_eq(arch_syscall_site(site + 5, 2, &nr, &len), -ENOENT);
 	cr_expect_eq(arch_patch_plan_syscall(site + 5, 2, ADDR, 14, &p), 0);

@@ -973,8 +973,15 @@ void exec_follow(const struct agent_follow *f);
 bool exec_guard(u64 nr, u64 behind, struct arch_regs *regs);
 bool exec_trace_me(u64 nr, struct arch_regs *regs); /* true: it is done */
 void exec_failed(struct osl_ucontext *uc);	    /* at agent_exec_back */
-/* Will it bring our agent along? 0, enum agent_exec_why, or negative: it will not be executed. */
-int execfile_look(int dir, const char *path, int flags, const char *agent_path);
+#define FIRST_LEN 64				    /* of the name of a library */
+/*
+ * Will it bring our agent along? 0, enum agent_exec_why, or negative: it will not be executed.
+ * @first: the library that it wants loaded before all others, or "".
+ */
+int execfile_look(int dir, const char *path, int flags, const char *agent_path,
+		  char first[FIRST_LEN]);
+/* Is what LD_PRELOAD says at @entry the library of a sanitizer that ends what loads it later? */
+bool execfile_is_first(const char *entry);
 void environ_hide(void);
 bool environ_is_ours(const char *variable); /* but for LD_PRELOAD */
 

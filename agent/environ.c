@@ -52,14 +52,21 @@ static void blank(char *s)
 		*s++ = 0;
 }
 
-/* The agent is the first one there: what is behind it, or NULL. */
+static char *next_preload(char *at)
+{
+	while (*at && *at != ':')
+		at++;
+	return *at ? at + 1 : NULL;
+}
+
+/* The agent is the first one there, or behind what has to be: what is behind it, or NULL. */
 static char *other_preloads(char *variable)
 {
 	char *at = variable + PRELOAD_LEN;
 
-	while (*at && *at != ':')
-		at++;
-	return *at ? at + 1 : NULL;
+	if (execfile_is_first(at))
+		at = next_preload(at);
+	return at ? next_preload(at) : NULL;
 }
 
 /* LD_PRELOAD as it was: where it begins now. */

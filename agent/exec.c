@@ -5,10 +5,10 @@
  * Model: the sites that guard the masks include those where libc executes a program. When the
  * environment that is given there doesn't lead to our agent, the system call gets a copy of it that
  * does, behind the application's own variables; what was in LD_PRELOAD stays behind the agent
- * there. The new program's agent takes that out again (environ.c). The call is made in
- * agent_exec(), with the application's stack, signals and mask; when it comes back it has failed,
- * and everything is as the application had it. An environment that names a session already, or
- * turns the agent off, is left alone.
+ * there, and before that is only the library of a sanitizer that insists on it. The new program's
+ * agent takes that out again (environ.c). The call is made in agent_exec(), with the application's
+ * stack, signals and mask; when it comes back it has failed, and everything is as the application
+ * had it. An environment that names a session already, or turns the agent off, is left alone.
  *
  * A child of vfork() executes in the memory of its parent, which goes on then: a copy is never
  * freed but used again, by the next call with the same thread pointer, as then this one is over.
@@ -107,9 +107,10 @@ struct environment {
 	u64 n;
 	u64 preload; /* number of LD_PRELOAD; n: there is none */
 	u64 preload_len;
-	bool named;   /* a session is */
-	bool leads;   /* to our agent, or another's like it */
-	bool refuses; /* to none */
+	bool named;	       /* a session is */
+	bool leads;	       /* to our agent, or another's like it */
+	bool refuses;	       /* to none */
+	char first[FIRST_LEN]; /* what has to be before it, "": nothing */
 };
 
 static bool length(u64 at, u64 *len)
@@ -146,6 +147,18 @@ static bool has_agent(u64 preload)
 	       (contains(text, AGENT_FILE) || contains(text, follow.agent));
 }
 
+/* What the application has there before all others; a name that is too long is none. */
+static void first_of(u64 preload, char first[FIRST_LEN])
+{
+	u32 n = 0;
+
+	if (osl_read_str(first, (const char *)preload, FIRST_LEN) < 0 || !execfile_is_first(first))
+		first[0] = 0;
+	while (first[n] && first[n] != ':' && first[n] != ' ')
+		n++;
+	first[n < FIRST_LEN - 1 ? n : 0] = 0;
+}
+
 static bool look_at_variable(struct environment *e, u64 i, u64 at)
 {
 	char name[32];
@@ -158,6 +171,8 @@ static bool look_at_variable(struct environment *e, u64 i, u64 at)
 		return true;
 	e->preload = i;
 	e->leads = has_agent(at);
+	if (!e->first[0])
+		first_of(at + PRELOAD_LEN, e->first);
 	return length(at, &e->preload_len);
 }
 
@@ -166,7 +181,8 @@ static bool read_environment(struct environment *e, u64 at)
 {
 	u64 variable;
 
-	*e = (struct environment){.at = at, .preload = VARIABLES};
+	e->at = at;
+	e->preload = VARIABLES;
 	for (; at && e->n < VARIABLES; e->n++) {
 		if (osl_read(&variable, (const u64 *)at + e->n, sizeof(variable)))
 			return false;
@@ -183,7 +199,10 @@ static char *put_preload(char *to, const struct environment *e)
 {
 	u64 was;
 
-	to = put_text(put_text(to, PRELOAD), follow.agent);
+	to = put_text(to, PRELOAD);
+	if (e->first[0])
+		to = put_text(put_text(to, e->first), ":");
+	to = put_text(to, follow.agent);
 	if (e->preload == VARIABLES)
 		return to + 1;
 	*to++ = ':';
@@ -243,7 +262,7 @@ static bool fill(struct copy *c, const struct environment *e)
 static u64 room_for(const struct environment *e)
 {
 	return (e->n + OURS_MAX + 1) * sizeof(u64) + e->preload_len + sizeof(follow.agent) +
-	       sizeof(agent.socket) + TEXT_ROOM;
+	       sizeof(agent.socket) + FIRST_LEN + TEXT_ROOM;
 }
 
 /* --- notes for the daemon ----------------------------------------------------------------------
@@ -334,14 +353,14 @@ static bool followed(void)
 }
 
 /* As execfile_look(): the last trap before the program is over then. */
-static int look(const struct call *c)
+static int look(const struct call *c, char first[FIRST_LEN])
 {
 	u32 i = block_of(arch_thread_pointer());
 	bool traced = asked_for_tracing(i);
 	int why = -1;
 
 	if (traced || followed())
-		why = execfile_look(c->dir, c->path, c->flags, follow.agent);
+		why = execfile_look(c->dir, c->path, c->flags, follow.agent, first);
 	if (traced && why >= 0)
 		be_traced(i);
 	return why;
@@ -349,7 +368,7 @@ static int look(const struct call *c)
 
 bool exec_guard(u64 nr, u64 behind, struct arch_regs *regs)
 {
-	struct environment e;
+	struct environment e = {0};
 	struct call call;
 	struct copy *c;
 	int why;
@@ -357,12 +376,12 @@ bool exec_guard(u64 nr, u64 behind, struct arch_regs *regs)
 	if (likely(nr != __NR_execve && nr != __NR_execveat))
 		return false;
 	call = call_of(nr, regs);
-	why = look(&call);
+	why = look(&call, e.first);
 	if (why < 0 || !followed())
 		return false;
 	if (!read_environment(&e, *call.env) || e.refuses)
 		return false;
-	if (e.named && e.leads && !why) {
+	if (e.named && e.leads && !why && !e.first[0]) {
 		leaving(LEAVING_WITH_AGENT);
 		return false;
 	}

@@ -16,6 +16,8 @@
 #include "cli/commands.h"
 #include "cli/out.h"
 #include "cli/session.h"
+#include "base/cleanup.h"
+#include "client/client.h"
 #include "ebpfrt/ebpfrt.h"
 #include "probe/probe.h"
 
@@ -129,6 +131,26 @@ int launch_find(char *const *argv, char *path, const char *advice)
 	if (!realpath(found, path))
 		return refused(argv[0], errno);
 	return 0;
+}
+
+/* A sanitizer's library ends the program where another was loaded before it. */
+static bool is_first(const char *name)
+{
+	return !strncmp(name, "libasan.so", 10) || !strncmp(name, "libclang_rt.asan", 16);
+}
+
+int launch_environment(const char *path, char ***env)
+{
+	struct probe_needed needed = {0};
+	int err;
+
+	probe_needed_read(path, &needed);
+	err = client_run_environment(
+		NULL, needed.n && is_first(needed.needed[0]) ? needed.needed[0] : NULL, env);
+	if (err)
+		out_error("%s", ebpfrt_error());
+	probe_needed_free(&needed);
+	return err;
 }
 
 int launch_in_session(struct session *s, char **argv, const char *path, char **env)

@@ -18,6 +18,11 @@ enum { STATUS_FAILED = 125, STATUS_NOT_EXECUTABLE = 126, STATUS_NOT_FOUND = 127 
  */
 int launch_find(char *const *argv, char *path, const char *advice);
 /*
+ * The environment that brings the agent into the program @path; 0, or -errno after a message. *env
+ * is the caller's to free.
+ */
+int launch_environment(const char *path, char ***env);
+/*
  * Start it with what @s wants in place, which goes on until it ends; returns its status, or
  * STATUS_FAILED after a message. Whatever becomes of the session, the command goes on to its end.
  */

@@ -76,10 +76,8 @@ static int run_under(const char *exe, char **argv)
 		return STATUS_FAILED;
 	session_block_signals(true);
 	/* before anything is attached: from then on our probes wait for the command */
-	if (ebpfrt_run_environment(NULL, &env)) {
-		out_error("%s", ebpfrt_error());
+	if (launch_environment(exe, &env))
 		return STATUS_FAILED;
-	}
 	status = prepare_all(exe, objs);
 	if (!status)
 		status = launch_in_session(&s, argv, exe, env);

@@ -399,10 +399,8 @@ static int trace_command(char *const *specs, int n, char **argv)
 	session_block_signals(true);
 	guard_status(STATUS_FAILED);
 	status = STATUS_FAILED;
-	if (ebpfrt_run_environment(NULL, &env))
-		out_error("%s", ebpfrt_error());
-	else if (!begin(&t, stderr) && !prepare(&t, specs, n, &scope, 1) &&
-		 !object_attach(t.obj, &config.object))
+	if (!launch_environment(exe, &env) && !begin(&t, stderr) &&
+	    !prepare(&t, specs, n, &scope, 1) && !object_attach(t.obj, &config.object))
 		status = run_command(&t, argv, exe, env);
 	end(&t);
 	if (t.session.stream)

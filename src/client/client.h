@@ -21,6 +21,12 @@ int client_request(u16 type, const void *body, size_t len, struct frame *reply, 
 /* Rows of @size bytes from a reply into a malloc'ed array: a longer or torn reply is -EPROTO. */
 int client_rows(const struct frame *reply, size_t size, size_t *n);
 
+/*
+ * ebpfrt_run_environment() for a program that wants the library @first (NULL: none) loaded before
+ * all others. Then the agent hides what leads to it, for its children don't want that.
+ */
+int client_run_environment(char *const *env, const char *first, char ***out);
+
 /* A number of our own process, by its name in /proc/self/status, or -1. */
 long client_own_status(const char *field);
 

@@ -157,39 +157,61 @@ static const char *lookup(char *const *env, const char *name)
 	return NULL;
 }
 
-/* One block: the pointers, then the three strings that are new. The others stay the caller's. */
-static char **extend(char *const *env, const char *agent, const struct token *token)
+static char *put_preload(char *text, const char *first, const char *agent, const char *preload)
 {
-	const char *preload = lookup(env, "LD_PRELOAD");
-	size_t n = 0, room = strlen(agent) + (preload ? strlen(preload) : 0) + 2 * SOCKET_PATH_MAX;
+	if (first)
+		text += sprintf(text, "LD_PRELOAD=%s:%s", first, agent);
+	else
+		text += sprintf(text, "LD_PRELOAD=%s", agent);
+	return text + sprintf(text, "%s%s", *preload ? ":" : "", preload) + 1;
+}
+
+/*
+ * One block: the pointers, then the strings that are new. The others stay the caller's. What the
+ * agent is to take out again is an even number.
+ */
+static char **extend(char *const *env, const char *first, const char *agent,
+		     const struct token *token)
+{
+	const char *preload = lookup(env, "LD_PRELOAD") ?: "";
+	size_t n = 0, room = (first ? strlen(first) : 0) + strlen(agent) + strlen(preload) +
+			     2 * SOCKET_PATH_MAX + 128;
 	char **out, *text;
 	size_t k = 0;
 
 	while (env[n])
 		n++;
-	room += 128;
-	out = malloc((n + 4) * sizeof(*out) + room);
+	out = malloc((n + 5) * sizeof(*out) + room);
 	if (!out)
 		return NULL;
-	text = (char *)(out + n + 4);
+	text = (char *)(out + n + 5);
 	for (size_t i = 0; i < n; i++) {
 		if (!is_ours(env[i]))
 			out[k++] = env[i];
 	}
 	out[k++] = text;
-	text += sprintf(text, "LD_PRELOAD=%s%s%s", agent, preload && *preload ? ":" : "",
-			preload ? preload : "") +
-		1;
+	text = put_preload(text, first, agent, preload);
 	out[k++] = text;
 	text += sprintf(text, AGENT_ENV_SOCKET "=%s", token->socket) + 1;
 	out[k++] = text;
-	sprintf(text, AGENT_ENV_TOKEN "=%llu:%ld", (unsigned long long)token->value,
-		MAX(client_own_status("Seccomp_filters"), 0L));
+	text += sprintf(text, AGENT_ENV_TOKEN "=%llu:%ld%s", (unsigned long long)token->value,
+			MAX(client_own_status("Seccomp_filters"), 0L),
+			first ? AGENT_TOKEN_HIDE : "") +
+		1;
+	if (first && !*preload) {
+		out[k++] = text;
+		strcpy(text, AGENT_ENV_PAD "=");
+	}
 	out[k] = NULL;
 	return out;
 }
 
 __export int ebpfrt_run_environment(char *const *env, char ***out)
+{
+	return client_run_environment(env, NULL, out);
+}
+
+int client_run_environment(char *const *env, const char *first, char ***out)
 {
 	struct token token;
 	char agent[4096];
@@ -208,7 +230,7 @@ __export int ebpfrt_run_environment(char *const *env, char ***out)
 	err = get_token(&token);
 	if (err)
 		return err;
-	block = extend(env ? env : environ, agent, &token);
+	block = extend(env ? env : environ, first, agent, &token);
 	if (!block)
 		return client_fail(-ENOMEM, "out of memory");
 	*out = block;

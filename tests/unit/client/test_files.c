@@ -153,6 +153,28 @@ Test(files, a_programs_environment)
 	cr_assert_str_eq(value_of(out, AGENT_ENV_TOKEN), want);
 }
 
+Test(files, what_has_to_be_loaded_first)
+{
+	char *const env[] = {(char *)"LD_PRELOAD=/lib/a.so", NULL}, *const none[] = {NULL};
+	_cleanup_free_ char **out = NULL, **alone = NULL;
+	char want[256];
+
+	setenv("EBPFRT_AGENT", file, 1);
+	grant_token("/run/agent");
+	cr_assert_eq(client_run_environment(env, "libfirst.so.1", &out), 0);
+	snprintf(want, sizeof(want), "libfirst.so.1:%s:/lib/a.so", file);
+	cr_assert_str_eq(value_of(out, "LD_PRELOAD"), want);
+	snprintf(want, sizeof(want), "18364758544493064720:%u" AGENT_TOKEN_HIDE, filters());
+	cr_assert_str_eq(value_of(out, AGENT_ENV_TOKEN), want);
+	cr_assert_null(out[3], "two that go, and one that stays");
+	/* what the agent takes out again is an even number */
+	grant_token("/run/agent");
+	cr_assert_eq(client_run_environment(none, "libfirst.so.1", &alone), 0);
+	snprintf(want, sizeof(want), "libfirst.so.1:%s", file);
+	cr_assert_str_eq(value_of(alone, "LD_PRELOAD"), want);
+	cr_assert_str_eq(value_of(alone, AGENT_ENV_PAD), "");
+}
+
 Test(files, an_empty_preload_leaves_no_colon)
 {
 	char *const env[] = {(char *)"LD_PRELOAD=", NULL};

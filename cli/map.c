@@ -23,10 +23,13 @@ struct open_map {
 	int fd;
 	struct btf *btf;
 	struct map_view view;
+	u8 *key, *value; /* room for one element */
 };
 
 static void close_map(struct open_map *m)
 {
+	free(m->key);
+	free(m->value);
 	if (m->fd >= 0)
 		close(m->fd);
 	btf__free(m->btf);
@@ -57,7 +60,9 @@ static int open_map(char **words, int n, struct open_map *m)
 	if (err)
 		return out_error("cannot read the map: %s", strerror(-err)), err;
 	load_types(m);
-	return 0;
+	m->key = calloc(1, MAX(m->view.info.key_size, 1u));
+	m->value = calloc(1, MAX(m->view.user_value_size, (size_t)8));
+	return m->key && m->value ? 0 : out_error("out of memory");
 }
 
 /* --- show --- */
@@ -285,22 +290,19 @@ static int words_until(char **words, int n, int from, const char *stop)
 	return i - from;
 }
 
-/* "key ..." after the selector. Number of words used, or -1 after a message. */
-static int parse_key(const struct open_map *m, char **words, int n, void *key)
+/* "key ..." after the selector. Number of words used, or after a message the exit status, negative.
+ */
+static int parse_key(const struct open_map *m, char **words, int n)
 {
 	char why[256];
 	int count;
 
-	if (n < 2 || strcmp(words[0], "key")) {
-		out_error("which element? key DATA");
-		return -1;
-	}
+	if (n < 2 || strcmp(words[0], "key"))
+		return -opt_usage_error("map", "which element? key DATA");
 	count = words_until(words, n, 1, "value");
-	if (value_parse(m->view.btf, m->view.key_type, words + 1, count, key, m->view.info.key_size,
-			why, sizeof(why))) {
-		out_error("the key: %s", why);
-		return -1;
-	}
+	if (value_parse(m->view.btf, m->view.key_type, words + 1, count, m->key,
+			m->view.info.key_size, why, sizeof(why)))
+		return -out_error("the key: %s", why);
 	return 1 + count;
 }
 
@@ -330,24 +332,21 @@ static int lookup(char **words, int n)
 {
 	_cleanup_(close_map) struct open_map m = {.fd = -1};
 	static const struct out_json pretty = {.pretty = true};
-	_cleanup_free_ void *key = NULL, *value = NULL;
+	int used;
 
 	if (open_map(words, n, &m))
 		return EXIT_FAILURE;
-	key = calloc(1, MAX(m.view.info.key_size, 1u));
-	value = calloc(1, MAX(m.view.user_value_size, (size_t)8));
-	if (!key || !value)
-		return out_error("out of memory");
-	if (parse_key(&m, words + 2, n - 2, key) < 0)
-		return EXIT_FAILURE;
-	if (bpf_map_lookup_elem(m.fd, key, value))
+	used = parse_key(&m, words + 2, n - 2);
+	if (used < 0)
+		return -used;
+	if (bpf_map_lookup_elem(m.fd, m.key, m.value))
 		return element_error(&m, errno);
 	if (out_json_on(&config.json))
-		out_json_put(&config.json, element_json(&m.view, key, value, true));
+		out_json_put(&config.json, element_json(&m.view, m.key, m.value, true));
 	else if (m.view.btf && m.view.value_type)
-		out_json_put(&pretty, element_json(&m.view, key, value, false));
+		out_json_put(&pretty, element_json(&m.view, m.key, m.value, false));
 	else
-		element_print(&m.view, key, value);
+		element_print(&m.view, m.key, m.value);
 	return EXIT_SUCCESS;
 }
 
@@ -375,51 +374,45 @@ static void spread(const struct map_view *view, u8 *value)
 }
 
 /* The value: DATA, or for a map of maps which MAP. An inner map's descriptor stays in *inner. */
-static int parse_update(const struct open_map *m, char **words, int n, u8 *value, int *inner)
+static int parse_update(const struct open_map *m, char **words, int n, int *inner)
 {
 	char why[256];
 
 	if (!map_is_outer(m->view.info.type)) {
-		if (value_parse(m->view.btf, m->view.value_type, words, n, value,
+		if (value_parse(m->view.btf, m->view.value_type, words, n, m->value,
 				m->view.info.value_size, why, sizeof(why)))
 			return out_error("the value: %s", why);
-		spread(&m->view, value);
+		spread(&m->view, m->value);
 		return 0;
 	}
 	*inner = select_object(SELECT_MAP, words, n);
 	if (*inner < 0)
 		return *inner;
-	memcpy(value, inner, sizeof(*inner));
+	memcpy(m->value, inner, sizeof(*inner));
 	return 0;
 }
 
 static int update(char **words, int n)
 {
 	_cleanup_(close_map) struct open_map m = {.fd = -1};
-	_cleanup_free_ void *key = NULL;
-	_cleanup_free_ u8 *value = NULL;
 	_cleanup_close_ int inner = -1;
 	u64 flags = BPF_ANY;
 	int used;
 
 	if (open_map(words, n, &m))
 		return EXIT_FAILURE;
-	key = calloc(1, MAX(m.view.info.key_size, 1u));
-	value = calloc(1, MAX(m.view.user_value_size, (size_t)8));
-	if (!key || !value)
-		return out_error("out of memory");
-	used = parse_key(&m, words + 2, n - 2, key);
+	used = parse_key(&m, words + 2, n - 2);
 	if (used < 0)
-		return EXIT_FAILURE;
+		return -used;
 	words += 2 + used;
 	n -= 2 + used;
 	if (n > 1 && !parse_flags(words[n - 1], &flags))
 		n--;
 	if (n < 2)
 		return opt_usage_error("map", "which value? value DATA");
-	if (parse_update(&m, words + 1, n - 1, value, &inner))
+	if (parse_update(&m, words + 1, n - 1, &inner))
 		return EXIT_FAILURE;
-	if (bpf_map_update_elem(m.fd, key, value, flags))
+	if (bpf_map_update_elem(m.fd, m.key, m.value, flags))
 		return element_error(&m, errno);
 	return EXIT_SUCCESS;
 }
@@ -427,39 +420,33 @@ static int update(char **words, int n)
 static int delete (char **words, int n)
 {
 	_cleanup_(close_map) struct open_map m = {.fd = -1};
-	_cleanup_free_ void *key = NULL;
+	int used;
 
 	if (open_map(words, n, &m))
 		return EXIT_FAILURE;
-	key = calloc(1, MAX(m.view.info.key_size, 1u));
-	if (!key)
-		return out_error("out of memory");
-	if (parse_key(&m, words + 2, n - 2, key) < 0)
-		return EXIT_FAILURE;
-	return bpf_map_delete_elem(m.fd, key) ? element_error(&m, errno) : EXIT_SUCCESS;
+	used = parse_key(&m, words + 2, n - 2);
+	if (used < 0)
+		return -used;
+	return bpf_map_delete_elem(m.fd, m.key) ? element_error(&m, errno) : EXIT_SUCCESS;
 }
 
 /* --- queues and stacks --- */
 
 static int take_next(const struct open_map *m, bool keep)
 {
-	_cleanup_free_ void *value = calloc(1, MAX(m->view.user_value_size, (size_t)8));
-	int err;
+	int err = keep ? bpf_map_lookup_elem(m->fd, NULL, m->value)
+		       : bpf_map_lookup_and_delete_elem(m->fd, NULL, m->value);
 
-	if (!value)
-		return out_error("out of memory");
-	err = keep ? bpf_map_lookup_elem(m->fd, NULL, value)
-		   : bpf_map_lookup_and_delete_elem(m->fd, NULL, value);
 	if (err)
 		return errno == ENOENT ? out_error("the map is empty") : element_error(m, errno);
 	if (out_json_on(&config.json)) {
 		struct json_object *o = json_object_new_object();
 
-		out_add(o, "value", value_bytes_json(value, m->view.info.value_size));
+		out_add(o, "value", value_bytes_json(m->value, m->view.info.value_size));
 		out_json_put(&config.json, o);
 		return EXIT_SUCCESS;
 	}
-	print_bytes("value", value, m->view.info.value_size);
+	print_bytes("value", m->value, m->view.info.value_size);
 	putchar('\n');
 	return EXIT_SUCCESS;
 }
@@ -491,21 +478,17 @@ static int pop(char **words, int n)
 static int push(char **words, int n)
 {
 	_cleanup_(close_map) struct open_map m = {.fd = -1};
-	_cleanup_free_ void *value = NULL;
 	char why[256];
 
 	if (open_fifo(words, n, &m))
 		return EXIT_FAILURE;
-	value = calloc(1, MAX(m.view.user_value_size, (size_t)8));
-	if (!value)
-		return out_error("out of memory");
 	if (n < 4 || strcmp(words[2], "value"))
 		return opt_usage_error("map", "which value? value DATA");
-	if (value_parse(m.view.btf, m.view.value_type, words + 3, n - 3, value,
+	if (value_parse(m.view.btf, m.view.value_type, words + 3, n - 3, m.value,
 			m.view.info.value_size, why, sizeof(why)))
 		return out_error("the value: %s", why);
-	return bpf_map_update_elem(m.fd, NULL, value, BPF_ANY) ? element_error(&m, errno)
-							       : EXIT_SUCCESS;
+	return bpf_map_update_elem(m.fd, NULL, m.value, BPF_ANY) ? element_error(&m, errno)
+								 : EXIT_SUCCESS;
 }
 
 static int pin_error(const char *path, int err)

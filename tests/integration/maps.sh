@@ -6,7 +6,7 @@
 
 ebpfrt exec -- "$bin/maps" "$bin/maps.bpf.o" pin >maps.out || bail "maps ended with status $?: $(tail -n 3 maps.out)"
 tests=$(sed -n 's/^1\.\.//p' maps.out)
-plan $((tests + 13))
+plan $((tests + 15))
 grep -v '^1\.\.' maps.out
 
 # queues and stacks
@@ -39,5 +39,9 @@ ebpfrt map update pinned $outer key 2 value id "$second"
 is "an element is set by naming a map" "$(ebpfrt map dump pinned $outer | sed -n '/^key: 02/p')" \
 	"key: 02 00 00 00  inner_map_id: $second"
 like "the same for programs" "$(ebpfrt map dump pinned $outer --json)" "\{\"key\":.*,\"inner_map_id\":$second\}\]\$"
+try ebpfrt map lookup pinned $outer
+like "no element named" "$status $err" "^2 ebpfrt: which element\? key DATA"
+try ebpfrt map update pinned $outer key 2
+like "no value given" "$status $err" "^2 ebpfrt: which value\? value DATA"
 try ebpfrt map update pinned $outer key 2 value id 1000000
 like "a map that isn't there" "$status $err" "^1 ebpfrt: there is no map"

@@ -374,14 +374,6 @@ void debugger_exchanged(struct target *t)
 /* --- watching ----------------------------------------------------------------------------------
  */
 
-static bool any_armed(const struct target *t)
-{
-	for (u32 i = 0; i < t->nsites; i++)
-		if (t->sites[i].armed)
-			return true;
-	return false;
-}
-
 void debugger_look(struct target *t)
 {
 	char name[16];
@@ -406,7 +398,7 @@ void debugger_look(struct target *t)
 
 static bool is_watched(const struct target *t)
 {
-	return !t->gone && t->stats && (t->asleep || any_armed(t));
+	return !t->gone && t->stats && (t->asleep || target_any_armed(t));
 }
 
 static void on_watch(struct loop_timer *timer)

@@ -649,14 +649,6 @@ static bool guards_masks(const struct target *t)
 	return false;
 }
 
-static bool any_armed(const struct target *t)
-{
-	for (u32 i = 0; i < t->nsites; i++)
-		if (t->sites[i].armed)
-			return true;
-	return false;
-}
-
 /* What is to be said is made up before the target is held, as far as it is known by then. */
 static void prepare(struct exchange *x)
 {
@@ -686,7 +678,7 @@ static void inject(struct exchange *x)
 				     .base = t->base,
 				     .agent_fd = agent_shared_file(t->d),
 				     .arms = x->plan.out && x->plan.out->nsites,
-				     .first = !any_armed(t),
+				     .first = !target_any_armed(t),
 				     .guarded = guards_masks(t)};
 	char why[PROBE_WHY_MAX];
 	int err;
@@ -819,7 +811,7 @@ static bool safe_to_arm(struct exchange *x, const struct agent_hello *h)
 			      t->pid);
 		return false;
 	}
-	other = any_armed(t) ? 0 : inject_shares_memory(t->pid);
+	other = target_any_armed(t) ? 0 : inject_shares_memory(t->pid);
 	if (other)
 		exchange_fail(x, -EPERM,
 			      "process %d shares the memory of process %d (vfork or clone with "

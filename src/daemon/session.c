@@ -143,20 +143,12 @@ bool session_alive(struct daemon *d, u32 session)
 	return false;
 }
 
-static bool any_armed(const struct target *t)
-{
-	for (u32 i = 0; i < t->nsites; i++)
-		if (t->sites[i].armed)
-			return true;
-	return false;
-}
-
 /* No link covers it: everything is restored, hooks into loader and signal masks included. */
 void target_rest(struct target *t)
 {
 	if (!list_empty(&t->links) || !t->loaded || t->drop_all)
 		return;
-	if (!any_armed(t) && !t->ndrops)
+	if (!target_any_armed(t) && !t->ndrops)
 		return;
 	t->drop_all = true;
 	target_reconcile(t);
@@ -334,7 +326,7 @@ static void drop_target(struct target *t, struct group *g)
 	t->nmembers = 0;
 	while (!list_empty(&t->links))
 		tlink_free(list_entry(t->links.next, struct tlink, in_target));
-	if (!t->x && (!t->loaded || !any_armed(t)))
+	if (!t->x && (!t->loaded || !target_any_armed(t)))
 		return;
 	t->drop_all = true;
 	group_wait(g, t);
@@ -724,7 +716,7 @@ static bool all_rest(struct daemon *d)
 	struct target *t;
 
 	list_for_each_entry (t, &d->targets, node)
-		if (t->loaded && any_armed(t) && t->drop_all)
+		if (t->loaded && target_any_armed(t) && t->drop_all)
 			return false;
 	return true;
 }
@@ -736,7 +728,7 @@ void targets_drop_all(struct daemon *d)
 	struct target *t;
 
 	list_for_each_entry (t, &d->targets, node) {
-		if (!t->loaded || t->gone || !any_armed(t))
+		if (!t->loaded || t->gone || !target_any_armed(t))
 			continue;
 		t->drop_all = true;
 		target_reconcile(t);

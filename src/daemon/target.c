@@ -638,6 +638,14 @@ static bool worth_planning(const struct target *t, const struct tlink *tl)
 	return tl->state == TLINK_WANT || tl->update || (t->modules && tlink_moves(tl));
 }
 
+bool target_any_armed(const struct target *t)
+{
+	for (u32 i = 0; i < t->nsites; i++)
+		if (t->sites[i].armed)
+			return true;
+	return false;
+}
+
 bool target_owes_bytes(const struct target *t)
 {
 	return t->loaded && !t->gone && (t->drop_all || t->ndrops);

@@ -257,6 +257,8 @@ bool target_executed(struct target *t);
 enum agent_seen { AGENT_THERE, AGENT_VANISHED, AGENT_NO_MEMORY, AGENT_UNSEEN };
 enum agent_seen agent_look(s32 pid, u64 base);
 bool target_has_work(const struct target *t);
+/* Is there a break or a jump of ours in it? */
+bool target_any_armed(const struct target *t);
 /* Links have gone that its agent does not know to be gone. */
 bool target_owes_bytes(const struct target *t);
 /* A child of @parent that was forked: inherits what the agent there has. */

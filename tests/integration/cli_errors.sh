@@ -4,17 +4,6 @@
 . "${top_srcdir:-.}/tests/integration/lib.sh"
 plan 77
 
-# NAME STATUS PATTERN COMMAND...: exit status and words
-refused() {
-	name=$1 want=$2 pattern=$3
-	shift 3
-	try "$@"
-	if [ "$status" = "$want" ] && printf '%s\n' "$err" | grep -qE -- "$pattern"; then
-		ok "$name"
-	else
-		not_ok "$name" "command: $*" "status: $status, wanted $want" "said: $err" "wanted a line like: $pattern"
-	fi
-}
 hello=$samples/hello.bpf.o
 self=$$
 

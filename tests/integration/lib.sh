@@ -178,6 +178,18 @@ try() {
 	err=$(cat try.err)
 }
 
+# NAME STATUS PATTERN COMMAND...: it ends with that status, and says a line like that
+refused() {
+	name=$1 want=$2 pattern=$3
+	shift 3
+	try "$@"
+	if [ "$status" = "$want" ] && printf '%s\n' "$err" | grep -qE -- "$pattern"; then
+		ok "$name"
+	else
+		not_ok "$name" "command: $*" "status: $status, wanted $want" "said: $err" "wanted a line like: $pattern"
+	fi
+}
+
 # wait until a command succeeds, at most ten seconds: for what can only be polled (another process's state)
 until_true() {
 	i=0

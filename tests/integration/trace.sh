@@ -8,17 +8,6 @@ plan 71
 line_of() { # function, file
 	sed -n "s/^[0-9:.]* [0-9/]* [^ ]* \($1(.*\)/\1/p" "$2" | head -n 1
 }
-# NAME STATUS PATTERN COMMAND...: exit status and words
-refused() {
-	name=$1 want=$2 pattern=$3
-	shift 3
-	try "$@"
-	if [ "$status" = "$want" ] && printf '%s\n' "$err" | grep -qE -- "$pattern"; then
-		ok "$name"
-	else
-		not_ok "$name" "command: $*" "status: $status, wanted $want" "said: $err" "wanted a line like: $pattern"
-	fi
-}
 took='<[0-9]+\.[0-9]{6}>$'
 traced=$bin/traced
 

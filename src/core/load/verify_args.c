@@ -73,6 +73,21 @@ static int check_type(struct verify *v, u32 regno, u32 arg)
 			   verify_type_name(reg, name), kinds[kind].expected);
 }
 
+bool verify_moves_freely(const struct ebpf_vreg *reg)
+{
+	switch (reg->type) {
+	case VT_STACK:
+	case VT_PKT:
+	case VT_MAP_KEY:
+	case VT_MAP_VALUE:
+	case VT_MEM:
+	case VT_SCALAR:
+		return true;
+	default:
+		return false;
+	}
+}
+
 int verify_arg_offset(struct verify *v, const struct ebpf_vreg *reg, u32 regno, bool release)
 {
 	if (release && reg->off)
@@ -80,16 +95,8 @@ int verify_arg_offset(struct verify *v, const struct ebpf_vreg *reg, u32 regno, 
 				   "R%d must have zero offset when passed to release func or "
 				   "trusted arg to kfunc\n",
 				   regno);
-	if (!release)
-		switch (reg->type) {
-		case VT_STACK:
-		case VT_PKT:
-		case VT_MAP_KEY:
-		case VT_MAP_VALUE:
-		case VT_MEM:
-		case VT_SCALAR:
-			return 0;
-		}
+	if (!release && verify_moves_freely(reg))
+		return 0;
 	return verify_unmoved(v, reg, regno, reg->type == VT_BTF && !release);
 }
 

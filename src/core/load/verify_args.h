@@ -26,6 +26,8 @@ struct verify_call {
 int verify_arg(struct verify *v, struct verify_call *call, u32 i);
 /* Memory @regno - 1 of the length in @regno. */
 int verify_size_arg(struct verify *v, struct verify_call *call, u32 regno, bool write, bool zero);
+/* Is it of a kind that functions take at any offset? */
+bool verify_moves_freely(const struct ebpf_vreg *reg);
 /* An argument's offset is one that functions take. */
 int verify_arg_offset(struct verify *v, const struct ebpf_vreg *reg, u32 regno, bool release);
 /* The result, in R0; the registers were clobbered before. */

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "core/load/mutant.h"
+#include "core/load/verify_args.h"
 #include "core/load/verify_btf.h"
 #include "core/load/verify_mem.h"
 #include "core/load/verify_proto.h"
@@ -135,21 +136,6 @@ static int ctx_arg(struct verify *v, u32 regno)
 	return verify_fail(v, EINVAL, "arg#%d expects pointer to ctx\n", regno - 1);
 }
 
-static bool moves_freely(const struct ebpf_vreg *reg)
-{
-	switch (reg->type) {
-	case VT_STACK:
-	case VT_PKT:
-	case VT_MAP_KEY:
-	case VT_MAP_VALUE:
-	case VT_MEM:
-	case VT_SCALAR:
-		return true;
-	default:
-		return false;
-	}
-}
-
 static int global_arg(struct verify *v, const struct ebpf_sig *sig, u32 i)
 {
 	u32 regno = BPF_REG_1 + i;
@@ -161,7 +147,7 @@ static int global_arg(struct verify *v, const struct ebpf_sig *sig, u32 i)
 			return 0;
 		return verify_fail(v, EINVAL, "R%d is not a scalar\n", regno);
 	}
-	if (!moves_freely(reg))
+	if (!verify_moves_freely(reg))
 		r = verify_unmoved(v, reg, regno, false);
 	if (r)
 		return r;

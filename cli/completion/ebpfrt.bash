@@ -76,7 +76,7 @@ _ebpfrt() {
 	if [[ $cur == -* ]]; then
 		COMPREPLY=($(compgen -W "$(_ebpfrt_options "$command")" -- "$cur"))
 	elif [[ -z $command ]]; then
-		COMPREPLY=($(compgen -W 'attach run trace detach ps prog map link btf log list check doctor exec env shutdown help version' -- "$cur"))
+		COMPREPLY=($(compgen -W "$(_ebpfrt_words help)" -- "$cur"))
 	else
 		COMPREPLY=($(compgen -W "$(_ebpfrt_words "$command")" -- "$cur"))
 		case $command in

@@ -13,7 +13,11 @@ tables=$("$ebpfrt" --dump-options) || {
 	exit 99
 }
 commands=$(printf '%s\n' "$tables" | awk '{print $1}' | sort -u)
-plan "$(($(printf '%s\n' "$commands" | wc -l) * 3 + 4))"
+plan "$(($(printf '%s\n' "$commands" | wc -l) * 3 + 5))"
+# what a function of the completion says, a word a line
+completes() {
+	bash -c 'complete() { :; }; . "$1"; shift; "$@"' - "$src/cli/completion/ebpfrt.bash" "$@" | tr ' ' '\n' | grep .
+}
 page_of() {
 	case $1 in
 	ebpfrt) echo "$src/man/ebpfrt.1.scd" ;;
@@ -34,10 +38,18 @@ for c in $commands; do
 			sed 's/\\//g' "$page" 2>/dev/null | grep -qE -- "(^|[^-a-z])$o([^-a-z]|\$)" || echo "$o"
 		done
 	)"
-	result "$c: options in the completion" "$(for o in $options; do
-		grep -qE -- "(^|[^-a-z])$o([^-a-z]|\$)" "$src/cli/completion/ebpfrt.bash" || echo "$c $o"
-	done)"
+	# one more, and one less, is as wrong
+	result "$c: options in the completion" "$({
+		for o in $options $([ "$c" = ebpfrt ] || printf '%s\n' "$tables" | awk '$1 == "ebpfrt" {print $2}'); do
+			echo "$o"
+		done
+		completes _ebpfrt_options "$([ "$c" = ebpfrt ] || echo "$c")"
+	} | sort | uniq -u)"
 done
+result "the completion knows every command" "$({
+	printf '%s\n' "$commands" | grep -vx ebpfrt
+	completes _ebpfrt_words help
+} | sort | uniq -u)"
 result "--help is silent on standard error" "$("$ebpfrt" --help 2>&1 >/dev/null)"
 result "the man pages name no option that is not there" "$(for c in $commands; do
 	sed 's/\\//g' "$(page_of "$c")" 2>/dev/null | grep -oE '^\*--?[a-z-]+|, \*--[a-z-]+' | grep -oE -- '--[a-z-]+' | sort -u |

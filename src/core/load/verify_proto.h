@@ -113,7 +113,7 @@ struct ebpf_proto {
 	u8 ret;		  /* enum ebpf_ret */
 	u8 callback;	  /* enum ebpf_callback */
 	u8 section;	  /* that is entered or left: VREF_LOCK, VREF_RCU, VREF_PREEMPT; 0: none */
-	u8 fixed;	  /* bytes of an EARG_FIXED argument, or of what is returned */
+	u16 fixed;	  /* bytes of an EARG_FIXED argument, or of what is returned */
 	bool session;	  /* kfuncs: only for programs that are attached as a session */
 	u16 flags;	  /* EPROTO_* */
 	u16 progs;	  /* EPROG_*: the types that may call it */

@@ -4,7 +4,7 @@
 # call is counted, and what the handler finds on the stack is no more of ours than it has to be. At the entry, where the agent is
 # called and where a leaf is, and the return.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
-plan 20
+plan 26
 EBPFRT_PROBE=auto
 export EBPFRT_PROBE
 target_program=$bin/stepped
@@ -34,6 +34,7 @@ one() { # what, object, probes
 	calls=${answer#calls }
 	calls=${calls% wrong*}
 	is "$what: hits" "$(($(map_value counts 0) + $(map_value counts 2)))" "$calls"
+	[ "$what" != place ] || is "$what: the program is told the same stack pointer" "$(map_value counts 1)" 0
 	attach_stop INT
 	is "$what: the client ends well" "$attach_status" 0
 	target_quit
@@ -41,6 +42,8 @@ one() { # what, object, probes
 }
 
 one leaf leaf --prog "on_work=uprobe:$target_program:work" --prog "on_work_done=uprobe:$target_program:main"
+one place leaf --prog "on_work_at=uprobe:$target_program:work" --prog "on_work=uprobe:$target_program:main" \
+	--prog "on_work_done=uprobe:$target_program:main"
 one entry count --prog "on_work=uprobe:$target_program:work" --prog "on_work_done=uprobe:$target_program:main"
 one return count --prog "on_work=uprobe:$target_program:main" --prog "on_work_done=uretprobe:$target_program:work"
 # where a thread gets its entry

@@ -7,11 +7,13 @@
 #include "jit_ops.h"
 
 #define GUARD 8 /* bytes above the program's stack */
-#define KEPT 40 /* bytes at the top of the frame: */
+#define KEPT 48 /* bytes at the top of the frame: */
 #define AX (-8) /* from the return address */
 #define NEXT (-16) /* where the stub goes on: arch_jump_stub() */
 #define FLAGS (-24)
 #define CX (-32)
+#define HELD (-40) /* anything, for a moment */
+#define SP (-48)   /* the site's, if it is read */
 #define PUSHED 144 /* bytes of the stub's above it, and it itself */
 #define STACK_MAX 64u
 #define INSNS_MAX 128u
@@ -187,11 +189,21 @@ static void keep(struct emit *e, s32 depth)
 	emit_rm(e, 0, false, 0x89, RAX, RSP, FLAGS, false);
 }
 
-static void lead_on(struct emit *e)
+static bool reads(const struct jit_leaf *l, u32 word)
+{
+	return l->read >> word & 1;
+}
+
+/* And what is told by the stack pointer: behind the commit that may be a copy's (agent/leaf.c). */
+static void lead_on(struct emit *e, const struct jit_leaf *l)
 {
 	load(e, RCX, RSP, 0);
 	emit_lea(e, RCX, RCX, ARCH_STUB_BACK - ARCH_STUB_HEAD);
 	store(e, RCX, RSP, NEXT);
+	if (reads(l, WORD_SP)) {
+		emit_lea(e, RCX, RSP, PUSHED);
+		store(e, RCX, RSP, SP);
+	}
 }
 
 static void give_back(struct emit *e, s32 from)
@@ -224,11 +236,6 @@ static void ask(struct emit *e, struct jit_leaf *l)
 	emit_jcc32(e, CC_NE, &l->otherwise);
 }
 
-static bool reads(const struct jit_leaf *l, u32 word)
-{
-	return l->read >> word & 1;
-}
-
 /* Of what the program reads, what is not where it was. */
 static void put_special(struct emit *e, const struct jit_leaf *l)
 {
@@ -243,7 +250,7 @@ static void put_special(struct emit *e, const struct jit_leaf *l)
 		store(e, RAX, RSP, l->ctx + word_of[RAX] * 8);
 	}
 	if (reads(l, WORD_SP)) {
-		emit_lea(e, RAX, RSP, top + PUSHED);
+		load(e, RAX, RSP, top + SP);
 		store(e, RAX, RSP, l->ctx + WORD_SP * 8);
 	}
 }
@@ -265,11 +272,11 @@ static void count(struct emit *e, const struct jit_leaf *l)
 {
 	emit_rm(e, 0, true, 0xff, 0, RAX, 0, false); /* incq: hits */
 	if (reads(l, WORD_IP))
-		store(e, RCX, RSP, (s32)l->depth - KEPT);
+		store(e, RCX, RSP, (s32)l->depth + HELD);
 	load(e, RCX, RCX, RECORD + 8 * ARCH_LEAF_REC_STAT);
 	emit_rm_index(e, true, 0xff, 0, RAX, RCX, 1, 0);
 	if (reads(l, WORD_IP)) {
-		load(e, RCX, RSP, (s32)l->depth - KEPT);
+		load(e, RCX, RSP, (s32)l->depth + HELD);
 		load(e, RCX, RCX, RECORD + 8 * ARCH_LEAF_REC_SITE);
 		store(e, RCX, RSP, l->ctx + WORD_IP * 8);
 	}
@@ -278,7 +285,7 @@ static void count(struct emit *e, const struct jit_leaf *l)
 void jit_leaf_enter(struct emit *e, struct jit_leaf *l)
 {
 	keep(e, (s32)l->depth);
-	lead_on(e);
+	lead_on(e, l);
 	ask(e, l);
 	load(e, RCX, RSP, 0);
 	l->commit = emit_label(e);

@@ -34,17 +34,21 @@ agent_leaf_claim:
 	xorl	%eax, %eax
 	lock cmpxchgq %rdx, (%rcx)
 	jne	1f
+	movq	agent_leaf_used(%rip), %rax
+	lock incq (%rax)			/* before a lane is taken: none is ever above */
 	movl	$1, %eax
 	lock xaddl %eax, agent_leaf_next(%rip)
 	cmpl	$leaf_claims, %eax
 	jae	1f
+	movq	agent_leaf_lanes(%rip), %rdx
+	testq	%rdx, %rdx			/* since it was asked they may be to be given back */
+	jz	1f
 	shlq	$lane_shift, %rax
-	addq	agent_leaf_lanes(%rip), %rax
+	addq	%rdx, %rax
 	movq	%rax, entry_lane(%rcx)
 	leaq	-window_below(%rsp), %rax
 	movq	%rax, entry_low(%rcx)
-	movq	agent_leaf_used(%rip), %rax
-	lock incq (%rax)
+	movq	(%rcx), %rdx
 	decq	%rdx
 	movq	%rdx, (%rcx)
 1:	movl	-24(%rsp), %eax

@@ -4,7 +4,7 @@
 # call is counted, and what the handler finds on the stack is no more of ours than it has to be. At the entry, where the agent is
 # called and where a leaf is, and the return.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
-plan 26
+plan 31
 EBPFRT_PROBE=auto
 export EBPFRT_PROBE
 target_program=$bin/stepped
@@ -39,6 +39,7 @@ one() { # what, object, probes
 	is "$what: the client ends well" "$attach_status" 0
 	target_quit
 	is "$what: it ends well" "$target_status" 0
+	like "$what: our hits" "$(cat attach.err)" "; $calls hits, 0 lost"
 }
 
 one leaf leaf --prog "on_work=uprobe:$target_program:work" --prog "on_work_done=uprobe:$target_program:main"

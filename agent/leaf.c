@@ -178,9 +178,10 @@ static bool is_left_behind(u64 ip, u64 sp)
 	return l && (!r || load_relaxed(&r->call) != start);
 }
 
+/* Or in a handler of ours, which may have interrupted one, and looks what it has. */
 static bool is_in_any(u64 ip, u64 sp)
 {
-	return leaf_contains(ip);
+	return leaf_contains(ip) || agent_handles(ip);
 }
 
 /*

@@ -166,7 +166,9 @@ class RefuseStep(gdb.Command):
 
 REGISTERS = "r15 r14 r13 r12 rbp rbx r11 r10 r9 r8 rax rcx rdx rsi rdi".split()  # as a hit's frame has them
 STUB_SIZE, STUB_HEAD, RED_ZONE = 64, 16, 128
-STUB_DEPTHS = {0: 0, 5: RED_ZONE, 10: RED_ZONE + 8, STUB_HEAD: RED_ZONE + 8, 24: 0}  # of the stack, at its instructions
+STUB_BACK, STUB_TAIL = STUB_HEAD + 4, STUB_HEAD + 12
+# how far the stack is below where it was, at its instructions
+STUB_DEPTHS = {0: 0, 5: RED_ZONE, 10: RED_ZONE + 8, STUB_HEAD: RED_ZONE + 8, STUB_BACK: RED_ZONE + 8, STUB_TAIL: 0}
 CALL_FRAME, FRAME_REGS, FRAME_IP, FRAME_SP, FRAME_MARK = 2736, 32, 160, 184, 0x5EED5EED  # entry.S
 
 
@@ -207,11 +209,13 @@ class HitUnwinder(Unwinder):
         stub = pc & -STUB_SIZE
         if memory(pc, 1) == JUMP and site_of(pc + JUMP_LEN + signed(memory(pc + 1, 4))):
             stub = pc = pc + JUMP_LEN + signed(memory(pc + 1, 4))  # it is on the way there
-        site, depth = site_of(stub), STUB_DEPTHS.get(pc - stub)
+        site, depth, sp = site_of(stub), STUB_DEPTHS.get(pc - stub), int(frame.read_register("rsp"))
         if depth is None or site in (None, int(frame.read_register("rip"))):
             return None
+        if pc == stub + STUB_HEAD and self.word(sp - 24) != stub + STUB_BACK:
+            depth = RED_ZONE  # where it goes is a call, which pushes a word more
         # of outer frames gdb takes the address for one behind a call
-        return self.caller(frame, site + 1, int(frame.read_register("rsp")) + depth, {r: frame.read_register(r) for r in REGISTERS})
+        return self.caller(frame, site + 1, sp + depth, {r: frame.read_register(r) for r in REGISTERS})
 
     def from_call(self, frame, pc):
         begin, end = (int(gdb.parse_and_eval(f"(long)&{name}")) for name in ("agent_call_away", "agent_call_back"))

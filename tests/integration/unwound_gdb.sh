@@ -7,7 +7,7 @@ if ! gdb -nx -q -batch -ex 'python print(1)' 2>&1 | grep -q '^1$'; then
 	echo "1..0 # SKIP there is no gdb with Python"
 	exit 0
 fi
-plan 10
+plan 11
 EBPFRT_PROBE=auto
 export EBPFRT_PROBE
 daemon_pid() {
@@ -47,6 +47,7 @@ is "preloaded: it ends well" "$target_status" 0
 target_start
 one "injected, return" "$bin/count.bpf.o" --prog "on_work=uprobe:$target_program:main" \
 	--prog "on_work_done=uretprobe:$target_program:work"
+is "injected, return: the CPU expects it" "$(grep -c '^paired$' gdb.out)" 1
 target_quit
 is "injected: it ends well" "$target_status" 0
 

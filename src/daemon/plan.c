@@ -540,6 +540,7 @@ static int plan_patch(struct worker *w, struct probe_elf *elf, u64 offset, u64 a
 static int want_site(struct worker *w, struct probe_elf *elf, const struct osl_ident *file,
 		     u64 offset, u64 addr, u32 flags, char why[PROBE_WHY_MAX])
 {
+	const struct osl_ident of = *file; /* it moves when memory is noted for the site */
 	struct plan_out *o = w->o;
 	struct plan_site *s;
 	int i = site_at(w, addr), err;
@@ -555,7 +556,7 @@ static int want_site(struct worker *w, struct probe_elf *elf, const struct osl_i
 	err = plan_patch(w, elf, offset, addr, s, why);
 	if (err)
 		return err;
-	s->file = *file;
+	s->file = of;
 	s->offset = offset;
 	return o->nsites++;
 }

@@ -956,6 +956,21 @@ static void read_exe(struct worker *w)
 	w->exe[MAX(n, 0)] = 0;
 }
 
+/*
+ * Python's greenlets share a stack, and what one has on it is elsewhere while another runs: nobody
+ * can put a return address back there. Their module has this name.
+ */
+static bool copies_stacks(const struct probe_maps *maps)
+{
+	for (size_t i = 0; i < maps->n; i++) {
+		const char *name = strrchr(maps->v[i].path, '/');
+
+		if (name && maps->v[i].prot & PROT_EXEC && !strncmp(name, "/_greenlet.", 11))
+			return true;
+	}
+	return false;
+}
+
 /* What the kernel says of shadow stacks, and what the user wants. */
 static void read_returns(struct worker *w)
 {
@@ -967,7 +982,7 @@ static void read_returns(struct worker *w)
 	f = fopen(path, "re");
 	while (f && fgets(line, sizeof(line), f))
 		w->native |= !strncmp(line, "x86_Thread_features:", 20) && strstr(line, "shstk");
-	w->at_returns = w->native || (env && !strcmp(env, "sites"));
+	w->at_returns = w->native || (env && !strcmp(env, "sites")) || copies_stacks(&w->maps);
 }
 
 static void worker_deinit(struct worker *w)

@@ -5,7 +5,7 @@
 . "${top_srcdir:-.}/tests/integration/lib.sh"
 
 commands="leaf:3 longjmp:1000 siglongjmp:100 recurse:10000 hop:500 tail:20 exit:5 leave:5 cancel:5 coroutines:16 moved:16 backtrace unwind"
-set -- $commands $commands 1 2 3 4 5 6 7 8
+set -- $commands $commands 1 2 3 4 5 6 7 8 9 10 11
 plan $#
 
 # what the program counted of what is probed, and what was counted of it
@@ -61,6 +61,20 @@ is "all returns were counted" "$(map_value counts 0) $(map_value counts 2)" "100
 attach_stop INT
 target_quit
 is "and it ends well" "$target_status" 0
+
+# what copies stacks away, by its name: nobody could put return addresses back there
+target_program=$bin/copied
+cp "$bin/later.so" _greenlet.test.so
+target_start env LD_PRELOAD="$PWD/_greenlet.test.so"
+attach_start --prog on_work=uretprobe:copied:plain --prog on_work_done=uretprobe:copied:work "$target" "$bin/count.bpf.o"
+say start
+say call 1000
+is "stacks that are copied: returns were counted" "$(map_value counts 0) $(map_value counts 2)" "1000 0"
+attach_stop INT
+say end
+is "who was away returns after the detachment" "$answer" "wrong 0"
+target_quit
+is "and it ends well, too" "$target_status" 0
 
 if ! command -v go >/dev/null 2>&1; then
 	skip 1 "no Go compiler"

@@ -4,7 +4,7 @@
 EBPFRT_PROBE=auto
 export EBPFRT_PROBE
 . "${top_srcdir:-.}/tests/integration/lib.sh"
-plan 149
+plan 150
 
 target_program=$bin/callees
 CALLEES=left
@@ -209,7 +209,10 @@ refused "not allowed" callees_wild on_wild \
 	"^  it is none of the kernel functions there are here; a function of the target may be called with --allow-call LIB:FUNC$" \
 	--allow-call "$exe:leave"
 refused "no such function" callees_wild on_wild "^ebpfrt: --allow-call $exe:wilt: .*wilt" --allow-call "$exe:wilt"
-refused "no function" callees_wild on_wild "^ebpfrt: --allow-call wild: it is LIB:FUNC or LIB:FUNC,signal-safe$" --allow-call wild
+refused "no function" callees_wild on_wild "^ebpfrt: --allow-call wild:: it is LIB:FUNC or LIB:FUNC,signal-safe$" --allow-call wild:
+try ebpfrt attach --allow-call wild "$target" "$bin/callees_wild.bpf.o"
+is "no colon" "$status $(printf '%s\n' "$err" | head -n 1)" \
+	"2 ebpfrt: --allow-call takes LIB:FUNC or LIB:FUNC,signal-safe, not 'wild'"
 refused "varargs" callees_wild on_wild \
 	"how it is called is not known: variable\(\) takes a variable number of arguments$" --allow-call "$exe:variable"
 refused "six" callees_wild on_wild "many\(\) takes more than the five arguments a program can give$" --allow-call "$exe:many"

@@ -99,25 +99,42 @@ u32 targets_scopes(const struct targets *t, struct spec_scope scopes[OPT_LIST_MA
 	return t->pids.n;
 }
 
-/* Bring the agent into each. 0, or non-zero after a message. */
-static int adopt(const struct targets *t)
+static void say_adopted(const struct ebpfrt_target *now)
 {
-	for (u32 i = 0; i < t->pids.n; i++) {
-		struct ebpfrt_target now;
-		int pid = t->pids.v[i];
+	if (!now->found && now->how == EBPFRT_INJECTED)
+		out_note("%d (%s): agent loaded (ptrace, %.1f ms stopped)", now->pid, now->comm,
+			 now->stopped_ns / 1e6);
+	else
+		out_note("%d (%s): the agent is there already", now->pid, now->comm);
+}
 
-		if (ebpfrt_target_attach(pid, t->no_follow ? 0 : EBPFRT_FOLLOW, &now))
+/*
+ * Bring the agent into each. One that has ended since it was looked at is left out, as long as
+ * there is another. 0, or non-zero after a message.
+ */
+static int adopt(struct targets *t)
+{
+	struct opt_pids given = t->pids;
+
+	t->pids.n = 0;
+	for (u32 i = 0; i < given.n; i++) {
+		struct ebpfrt_target now;
+		int err = ebpfrt_target_attach(given.v[i], t->no_follow ? 0 : EBPFRT_FOLLOW, &now);
+		bool others = t->pids.n || i + 1 < given.n;
+
+		if (err && (err != -ESRCH || !others))
 			return out_error("%s", ebpfrt_error());
-		if (!now.found && now.how == EBPFRT_INJECTED)
-			out_note("%d (%s): agent loaded (ptrace, %.1f ms stopped)", pid, now.comm,
-				 now.stopped_ns / 1e6);
-		else
-			out_note("%d (%s): the agent is there already", pid, now.comm);
+		if (err) {
+			out_warn("%s", ebpfrt_error());
+			continue;
+		}
+		t->pids.v[t->pids.n++] = given.v[i];
+		say_adopted(&now);
 	}
 	return 0;
 }
 
-int targets_in_session(struct session *s, const struct targets *t, const struct object_opts *opts)
+int targets_in_session(struct session *s, struct targets *t, const struct object_opts *opts)
 {
 	int err, unrestored;
 

@@ -39,4 +39,4 @@ u32 targets_scopes(const struct targets *t, struct spec_scope scopes[OPT_LIST_MA
  * Bring the agent into each, attach the object of @s there and show what happens until it is over.
  * An exit status.
  */
-int targets_in_session(struct session *s, const struct targets *t, const struct object_opts *opts);
+int targets_in_session(struct session *s, struct targets *t, const struct object_opts *opts);

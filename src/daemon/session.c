@@ -26,6 +26,9 @@ struct group {
 	u32 session;
 	s32 err;
 	bool detaching; /* only what is not restored is a failure */
+	u32 unrestored; /* how many of them are not, */
+	s32 unrestored_pid;
+	char obstacle[PROBE_WHY_MAX]; /* and why the first one isn't */
 	char why[2 * PROBE_WHY_MAX];
 	void (*done)(struct daemon *d, struct group *g);
 	struct daemon *d;
@@ -71,14 +74,24 @@ static void group_fail(struct group *g, int err, const char *why)
 	snprintf(g->why, sizeof(g->why), "%s", why ? why : "");
 }
 
+/* The first one is named, with what is in the way there; the others are counted. */
 static void not_restored(struct group *g, const struct target *t, int err, const char *why)
 {
-	char all[2 * PROBE_WHY_MAX];
+	char others[32] = "";
 
-	snprintf(all, sizeof(all),
-		 "probes are still in process %d: %s; the daemon goes on trying to take them out",
-		 t->pid, why ? why : strerror(-err));
-	group_fail(g, err, all);
+	if (g->err && !g->unrestored)
+		return;
+	if (!g->unrestored++) {
+		g->err = err;
+		g->unrestored_pid = t->pid;
+		snprintf(g->obstacle, sizeof(g->obstacle), "%s", why ? why : strerror(-err));
+	} else {
+		snprintf(others, sizeof(others), " (and %u other%s)", g->unrestored - 1,
+			 g->unrestored == 2 ? "" : "s");
+	}
+	snprintf(g->why, sizeof(g->why),
+		 "probes are still in process %d%s: %s; the daemon goes on trying to take them out",
+		 g->unrestored_pid, others, g->obstacle);
 }
 
 static void group_wait(struct group *g, struct target *t);
@@ -93,6 +106,19 @@ static void wait_for_swept(struct group *g, const struct target *t)
 			group_wait(g, o);
 }
 
+/* One of several that ends while it is attached to: as if it had done so a moment later. */
+static bool others_go_on(const struct group *g, const struct target *t, int err)
+{
+	const struct target *o;
+
+	if (err != -ESRCH || !t->gone || t->executed || g->pid)
+		return false;
+	list_for_each_entry (o, &g->d->targets, node)
+		if (o != t && !o->gone && target_has(o, g->session))
+			return true;
+	return false;
+}
+
 static void on_settled(struct waiter *w, struct target *t, int err, const char *why)
 {
 	struct group *g = container_of(w, struct group_waiter, w)->g;
@@ -100,7 +126,8 @@ static void on_settled(struct waiter *w, struct target *t, int err, const char *
 	if (g->detaching)
 		wait_for_swept(g, t);
 	/* attaching, the trouble of others' targets is theirs */
-	if (err && !g->detaching && (g->pid || target_has(t, g->session)))
+	if (err && !g->detaching && (g->pid || target_has(t, g->session)) &&
+	    !others_go_on(g, t, err))
 		group_fail(g, err, why);
 	else if (err && g->detaching && target_owes_bytes(t))
 		not_restored(g, t, err, why);
@@ -240,8 +267,12 @@ static void adopted(struct daemon *d, struct group *g)
 	struct target *t = target_by_pid(d, g->pid);
 	struct msg_target_info info;
 
-	if (!t && !g->err)
-		group_fail(g, -ESRCH, "the process has ended");
+	if (!t && !g->err) {
+		char why[PROBE_WHY_MAX];
+
+		snprintf(why, sizeof(why), "process %d has ended", g->pid);
+		group_fail(g, -ESRCH, why);
+	}
 	if (t && !t->loaded && !g->err)
 		group_fail(g, -EIO, "the agent could not be loaded");
 	if (g->err) {

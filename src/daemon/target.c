@@ -531,30 +531,30 @@ static void reap_maps(struct target *t)
 		ebpf_map_reap(&t->d->trace_map->map);
 }
 
-static const char *why_gone(const struct target *t)
+static const char *why_gone(const struct target *t, char why[PROBE_WHY_MAX])
 {
-	return t->executed ? "the process has started another program (exec); attach to it again"
-			   : "the process has ended";
+	snprintf(why, PROBE_WHY_MAX, "process %d has %s", t->pid,
+		 t->executed ? "started another program (exec); attach to it again" : "ended");
+	return why;
 }
 
 static void drop_links(struct target *t)
 {
+	char why[PROBE_WHY_MAX];
+
 	while (!list_empty(&t->links)) {
 		struct tlink *tl = list_entry(t->links.next, struct tlink, in_target);
 		struct attach *a = tl->a;
 		bool waiting = a->waiting && a->l->pid == t->pid;
 
 		if (waiting)
-			tlink_fail(tl, -ESRCH, why_gone(t));
+			tlink_fail(tl, -ESRCH, why_gone(t, why));
 		/* a link of one process outlives it, as in the kernel, without a place */
 		if (waiting && a->waiting) {
 			struct ebpf_call *call = a->waiting;
 
 			attach_wait(a, NULL);
-			ebpf_call_why(call, "process %d has %s", t->pid,
-				      t->executed
-					      ? "started another program (exec); attach to it again"
-					      : "ended");
+			ebpf_call_why(call, "%s", why);
 			tlink_free(tl);
 			bpf_done(call, -ESRCH);
 			continue;
@@ -588,6 +588,7 @@ static void release(struct target *t)
 void target_free(struct target *t)
 {
 	struct daemon *d = t->d;
+	char why[PROBE_WHY_MAX];
 	int fd = t->exit.fd;
 
 	if (t->stats && READ_ONCE(t->stats->signals_lost))
@@ -610,7 +611,7 @@ void target_free(struct target *t)
 	reap_maps(t);
 	if (t->stats)
 		drop_links(t);
-	target_settled(t, -ESRCH, why_gone(t));
+	target_settled(t, -ESRCH, why_gone(t, why));
 	list_del_init(&t->node);
 	release(t);
 	daemon_check_idle(d);

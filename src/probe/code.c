@@ -442,8 +442,7 @@ int probe_unknown_syscalls(struct probe_elf *elf, probe_syscall_fn fn, void *coo
 		if (!s->exec || probe_read_code(elf, s->addr, s->size, &code, &n))
 			continue;
 		for (size_t at = 0; at + 1 < n; at++) {
-			if (code[at] != 0x0f || code[at + 1] != 0x05 ||
-			    !is_unknown_call(elf, s->addr + at))
+			if (!arch_is_syscall(code + at) || !is_unknown_call(elf, s->addr + at))
 				continue;
 			if (fn(0, s->offset + at, s->offset + at, cookie))
 				return 1;

@@ -38,6 +38,58 @@
 #define UNIT_MAX_NS 100000u /* and at most: some other thing has come in between */
 /* how often an agent that came by itself is told that the plan is being made; that has an end */
 #define PLANS_STILL_MS (AGENT_TIMEOUT_MS / 8)
+#define TURNS 16u
+#define TURN_NS (500ull * NS_PER_MS)
+#define LOOK_AT_TURNS_NS (TURN_NS / 10)
+
+/* --- turns -------------------------------------------------------------------------------------
+ *
+ * Hundreds of injections at a time (children that are restored with their parent) keep each other
+ * from the processors until their targets are late to answer, and held for long: so few are under
+ * way at a time. One that takes long may wait for what does not depend on us: nobody waits for it.
+ */
+
+static struct list_head having = LIST_HEAD_INIT(having), waiting = LIST_HEAD_INIT(waiting);
+static struct loop_timer turns;
+
+static bool turn_is_free(void)
+{
+	u64 now = osl_now_ns();
+	struct exchange *x;
+	u32 n = 0;
+
+	list_for_each_entry (x, &having, turn)
+		n += now - x->turn_ns < TURN_NS;
+	return n < TURNS;
+}
+
+/* From the loop: who is at the end of a turn is in the middle of something. */
+static void look_at_turns(struct loop *l, u64 after_ns)
+{
+	if (!list_empty(&waiting))
+		loop_timer_arm(l, &turns, after_ns);
+}
+
+static void turn_end(struct exchange *x)
+{
+	list_del_init(&x->turn);
+	x->turn_ns = 0;
+	look_at_turns(&x->t->d->loop, 0);
+}
+
+static void turn_wait(struct exchange *x)
+{
+	list_add_tail(&x->turn, &waiting);
+	if (list_empty(&turns.node))
+		look_at_turns(&x->t->d->loop, LOOK_AT_TURNS_NS);
+}
+
+static void turn_begin(struct exchange *x)
+{
+	list_del_init(&x->turn);
+	list_add_tail(&x->turn, &having);
+	x->turn_ns = osl_now_ns();
+}
 
 /* --- end ---------------------------------------------------------------------------------------
  */
@@ -68,6 +120,7 @@ static void exchange_free(struct exchange *x)
 	inject_finish(&x->inj);
 	plan_deinit(&x->plan);
 	want_over(x);
+	turn_end(x);
 	if (x->call_dir >= 0)
 		close(x->call_dir);
 	while (!list_empty(&x->queue))
@@ -504,6 +557,7 @@ static void injected(struct exchange *x, const struct inject_event *ev)
 
 	x->injecting = false;
 	x->since_ns = 0;
+	turn_end(x);
 	if (ev->denied && !x->err && !x->talked && x->sock.fd < 0 && callable(t)) {
 		inject_finish(&x->inj);
 		call(x);
@@ -670,7 +724,7 @@ static void forget_prepared(struct exchange *x)
 	x->prepared = false;
 }
 
-static void inject(struct exchange *x)
+static void inject_now(struct exchange *x)
 {
 	struct target *t = x->t;
 	struct inject_request req = {.kind = t->loaded ? INJECT_COMMAND : INJECT_LOAD,
@@ -721,6 +775,38 @@ static void inject(struct exchange *x)
 			      strerror(-err));
 }
 
+static void on_turns(struct loop_timer *timer)
+{
+	while (!list_empty(&waiting) && turn_is_free()) {
+		struct exchange *x = list_entry(waiting.next, struct exchange, turn);
+
+		/* the agent may have come by itself in the meantime */
+		if (x->sock.fd >= 0) {
+			list_del_init(&x->turn);
+			continue;
+		}
+		turn_begin(x);
+		inject_now(x);
+	}
+	if (!list_empty(&waiting))
+		look_at_turns(&list_entry(waiting.next, struct exchange, turn)->t->d->loop,
+			      LOOK_AT_TURNS_NS);
+}
+
+static void inject(struct exchange *x)
+{
+	if (!list_empty(&x->turn) && !x->turn_ns)
+		return;
+	if (!turns.fn)
+		loop_timer_init(&turns, on_turns);
+	if (!list_empty(&waiting) || !turn_is_free()) {
+		turn_wait(x);
+		return;
+	}
+	turn_begin(x);
+	inject_now(x);
+}
+
 /* --- start -------------------------------------------------------------------------------------
  */
 
@@ -750,6 +836,7 @@ static struct exchange *exchange_new(struct target *t)
 	x->inj = (struct inject)INJECT_INIT;
 	list_init(&x->queue);
 	list_init(&x->in_line);
+	list_init(&x->turn);
 	loop_timer_init(&x->timer, on_silence);
 	t->x = x;
 	return x;

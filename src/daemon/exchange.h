@@ -40,6 +40,8 @@ struct exchange {
 	struct plan plan;
 	struct list_head in_line; /* while it waits for others to be planned */
 	bool working;		  /* its plan is being made */
+	struct list_head turn;	  /* among those that are injected, or wait for that */
+	u64 turn_ns;		  /* when its turn came; 0: it waits */
 	struct want *wants;
 	u32 nwants;
 	struct list_head queue; /* the first one is sent and not yet acknowledged */

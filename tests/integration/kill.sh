@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Whoever is killed: probes are restored or harmless, nobody hangs, nothing is left that blocks the next run.
 . "${top_srcdir:-.}/tests/integration/lib.sh"
-plan 23
+plan 25
 
 restored() {
 	say call 1
@@ -78,28 +78,43 @@ say call 3
 is "and goes on when continued" "$answer" "sum 9"
 target_quit
 
-# Another tracer keeps us from the text: said at once, done when it has gone.
+# Another tracer keeps us from the text: said at once, done when it has gone. So with two: one is named, the other counted.
 target_start
 say text
 text=$answer
-attach_start "$target" "$bin/count.bpf.o"
-mkfifo tracer.out
+mkfifo other.in other.out tracer.out
+"$bin/target" <other.in >other.out &
+other_child=$!
+exec 6>other.in 7<other.out
+read -r word other <&7
+other_text=$(python3 "$stage/integration/text_hash.py" "$other")
+attach_start "$target" "$other" "$bin/count.bpf.o"
 python3 -c '
 import ctypes, sys, time
-sys.exit(1) if ctypes.CDLL(None).ptrace(0x4206, int(sys.argv[1]), 0, 0) else print("traced", flush=True)
-time.sleep(60)' "$target" >tracer.out &
+for pid in sys.argv[1:]:
+    if ctypes.CDLL(None).ptrace(0x4206, int(pid), 0, 0):
+        sys.exit(1)
+print("traced", flush=True)
+time.sleep(60)' "$target" "$other" >tracer.out &
 tracer=$!
 read -r answer <tracer.out
 is "another tracer comes" "$answer" traced
 attach_stop INT
 is "what cannot be restored is no success" "$attach_status" 1
-like "and is said, with the reason" "$(cat attach.err)" "probes are still in process $target: .*trac.* goes on trying"
+like "and is said, with the reason" "$(cat attach.err)" "probes are still in process ($target|$other) \(and 1 other\): .*trac.* goes on trying"
 kill -KILL "$tracer"
 text_is_back() {
 	say text
 	[ "$answer" = "$text" ]
 }
 until_true text_is_back && ok "it is restored when the tracer has gone" || not_ok "it is restored when the tracer has gone"
+other_is_back() {
+	[ "$(python3 "$stage/integration/text_hash.py" "$other")" = "$other_text" ]
+}
+until_true other_is_back && ok "so is the other one" || not_ok "so is the other one"
+exec 6>&- 7<&-
+wait "$other_child"
+is "and ends well" "$?" 0
 target_quit
 try ebpfrt detach --all
 is "detach --all with nothing to do" "$status" 0

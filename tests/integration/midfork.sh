@@ -10,8 +10,9 @@ export EBPFRT_PROBE
 target_program=$bin/midfork
 target_start
 text=$(python3 "$stage/integration/text_hash.py" "$target")
+# all of them: the first is named, the others are counted
 restored() {
-	for p in $late; do
+	for p in $(pgrep -P "$target"); do
 		[ "$(python3 "$stage/integration/text_hash.py" "$p")" = "$text" ] || return 1
 	done
 }
@@ -34,7 +35,7 @@ while [ $round -lt "$rounds" ]; do
 	attach_child=$first
 	attach_stop INT
 	# of so many one may not get the time to answer: that is said, and tried again
-	late=$(sed -n 's/^ebpfrt: probes are still in process \([0-9]*\): .*; the daemon goes on trying .*/\1/p' other.err)
+	late=$(sed -n 's/^ebpfrt: probes are still in process \([0-9]*\).*: .*; the daemon goes on trying .*/\1/p' other.err)
 	is "$round: the other client, too${late:+, but for $late}" "$attach_status" "$([ -z "$late" ] && echo 0 || echo 1)"
 	[ -z "$late" ] || until_true restored || echo "# not restored: $late"
 	say check

@@ -46,6 +46,10 @@ struct crowd_one {
 	u64 opened;   /* signals to block when it is let go */
 	bool looked;  /* before the agent was called: */
 	bool owes;    /* a signal that it may have raised itself waits for it */
+	/* while it is stopped nobody but us changes these, and each is asked for once: */
+	bool has_regs, has_task;
+	struct remote_regs regs;
+	struct probe_task task;
 };
 
 static void nap(u64 ns)
@@ -329,47 +333,68 @@ bool crowd_stopped(const struct crowd *c)
 	return true;
 }
 
+/* --- what one that has stopped is like ----------------------------------------------------------
+ */
+
+static bool get_regs(struct crowd_one *one)
+{
+	struct iovec iov = {&one->regs.user, sizeof(one->regs.user)};
+
+	if (!one->has_regs)
+		one->has_regs = !ptrace(PTRACE_GETREGSET, one->tid, (void *)NT_PRSTATUS, &iov) &&
+				iov.iov_len == sizeof(one->regs.user);
+	return one->has_regs;
+}
+
+/* For as long as it has not stopped it is another one each time. */
+static bool get_task(const struct crowd *c, struct crowd_one *one)
+{
+	if (!one->has_task && probe_task_read(c->t->pid, one->tid, &one->task))
+		return false;
+	one->has_task = one->stopped;
+	return true;
+}
+
+/*
+ * For the kernel to write its whole status takes longer than all else that is done with a thread.
+ * Most wait in a system call that has no mask of its own: their mask is the one that ptrace tells,
+ * and their last instruction has raised nothing.
+ */
+static bool is_plain(struct crowd_one *one)
+{
+	return one->stopped && get_regs(one) && remote_waits_plainly(&one->regs);
+}
+
 /* --- letting go --------------------------------------------------------------------------------
  */
 
-static bool get_regs(const struct crowd_one *one, struct remote_regs *regs)
-{
-	struct iovec iov = {&regs->user, sizeof(regs->user)};
-
-	return !ptrace(PTRACE_GETREGSET, one->tid, (void *)NT_PRSTATUS, &iov) &&
-	       iov.iov_len == sizeof(regs->user);
-}
-
 /* 0 when that is done or need not be. */
-static int try_repeat(const struct crowd *c, const struct crowd_one *one)
+static int try_repeat(const struct crowd *c, struct crowd_one *one)
 {
 	struct remote_regs regs;
 	struct iovec iov = {&regs.user, sizeof(regs.user)};
-	struct probe_task task;
 
-	if (!get_regs(one, &regs))
+	if (!get_regs(one))
 		return -EIO;
-	if (!remote_spurious_eintr(&regs))
+	if (!remote_spurious_eintr(&one->regs))
 		return 0;
-	if (probe_task_read(c->t->pid, one->tid, &task))
-		return -EIO;
-	thread_repeat_syscall(one->tid, &regs, &task);
+	regs = one->regs;
+	thread_repeat_syscall(c->t->pid, one->tid, &regs);
 	return ptrace(PTRACE_SETREGSET, one->tid, (void *)NT_PRSTATUS, &iov) ? -errno : 0;
 }
 
 /* A wait that failed with EINTR because of the mere stop is entered again. Nobody does it later. */
-static void repeat_wait(const struct crowd *c, const struct crowd_one *one)
+static void repeat_wait(const struct crowd *c, struct crowd_one *one)
 {
 	if (try_repeat(c, one))
 		try_repeat(c, one);
 }
 
 /* May its last instruction have raised a signal that is not delivered yet? */
-static bool owes_signal(const struct crowd *c, const struct crowd_one *one)
+static bool owes_signal(const struct crowd *c, struct crowd_one *one)
 {
-	struct probe_task task;
-
-	return probe_task_read(c->t->pid, one->tid, &task) || task.own & ~task.blocked & GUARDED;
+	return !is_plain(one) &&
+	       (!get_task(c, one) || one->task.own & ~one->task.blocked & GUARDED);
 }
 
 /*
@@ -378,7 +403,7 @@ static bool owes_signal(const struct crowd *c, const struct crowd_one *one)
  * middle of the instruction that is there again. What the agent has given back to it since is only
  * to wait for it.
  */
-static void block_again(const struct crowd *c, const struct crowd_one *one)
+static void block_again(const struct crowd *c, struct crowd_one *one)
 {
 	u64 mask;
 
@@ -437,6 +462,23 @@ static u64 must_be_open(const struct crowd *c)
 	return c->guarded ? GUARDED : TRAP_BIT;
 }
 
+/* The one that ptrace tells, and in its status the one that it has now: false when it is gone. */
+static bool get_masks(const struct crowd *c, struct crowd_one *one, u64 *mask)
+{
+	bool told =
+		one->stopped && !ptrace(PTRACE_GETSIGMASK, one->tid, (void *)sizeof(*mask), mask);
+
+	if (told && is_plain(one)) {
+		one->task.blocked = *mask;
+		return true;
+	}
+	if (!get_task(c, one))
+		return false;
+	if (!told)
+		*mask = one->task.blocked;
+	return true;
+}
+
 /*
  * Does it block that? Where the program's own system calls will not block it again, it is
  * unblocked, as these calls would have done. Not so while a thread waits with another mask
@@ -445,29 +487,26 @@ static u64 must_be_open(const struct crowd *c)
 static bool blocks_ours(struct crowd *c, struct crowd_one *one)
 {
 	u64 mask, open, ours = must_be_open(c);
-	struct probe_task task;
 
-	if (!one->tid || probe_task_read(c->t->pid, one->tid, &task))
+	if (!one->tid || !get_masks(c, one, &mask))
 		return false;
-	if (!one->stopped && task.blocked & ours) {
+	if (!one->stopped && one->task.blocked & ours) {
 		await_willing(c, one, c->t->deadline_ns);
-		if (!one->tid || probe_task_read(c->t->pid, one->tid, &task))
+		if (!one->tid || !get_masks(c, one, &mask))
 			return false;
 	}
-	if (!one->stopped || ptrace(PTRACE_GETSIGMASK, one->tid, (void *)sizeof(mask), &mask)) {
+	c->blocked = (mask | one->task.blocked) & ours;
+	if (!one->stopped)
 		c->waits = one->waits;
-		c->blocked = task.blocked & ours;
+	if (!one->stopped || !c->blocked)
 		return c->blocked;
-	}
-	c->blocked = (mask | task.blocked) & ours;
-	if (!c->blocked)
-		return false;
-	c->waits = one->waits = mask != task.blocked;
+	c->waits = one->waits = mask != one->task.blocked;
 	if (!c->guarded || one->waits)
 		return true;
 	open = mask & ~GUARDED;
 	if (ptrace(PTRACE_SETSIGMASK, one->tid, (void *)sizeof(open), &open))
 		return true;
+	one->task.blocked = open;
 	one->opened |= mask & GUARDED;
 	return false;
 }
@@ -503,10 +542,10 @@ static void let_on(struct crowd *c)
 
 	for (u32 i = 0; i < c->n; i++)
 		if (c->v[i].stopped && !c->v[i].job && blocks_ours(c, &c->v[i])) {
-			c->v[i].stopped = false;
+			repeat_wait(c, &c->v[i]);
+			c->v[i].stopped = c->v[i].has_regs = c->v[i].has_task = false;
 			c->v[i].on = true;
 			c->v[i].looked = false;
-			repeat_wait(c, &c->v[i]);
 			ptrace(PTRACE_CONT, c->v[i].tid, NULL, NULL);
 		}
 	nap(50000);
@@ -610,15 +649,15 @@ static bool find_waiting(const struct crowd *c, pid_t tid, struct agent_held *ou
 	return sp;
 }
 
-static bool find_held(const struct crowd *c, const struct crowd_one *one, struct agent_held *out)
+static bool find_held(const struct crowd *c, struct crowd_one *one, struct agent_held *out)
 {
-	struct remote_regs regs;
+	const struct remote_regs *regs = &one->regs;
 
 	if (!one->stopped)
 		return find_waiting(c, one->tid, out);
-	if (!get_regs(one, &regs))
+	if (!get_regs(one))
 		return false;
-	*out = (struct agent_held){remote_thread_pointer(&regs), regs.user.rsp, regs.user.rip};
+	*out = (struct agent_held){remote_thread_pointer(regs), regs->user.rsp, regs->user.rip};
 	return !raised(one->tid);
 }
 
@@ -658,15 +697,14 @@ static void look_at_signals(struct crowd *c)
 
 void crowd_given(struct crowd *c, struct agent_withheld_list *out)
 {
-	struct remote_regs regs;
-
 	look_at_signals(c);
 	tell_held(c, out);
 	out->given = out->back = 0;
 	give(out, remote_thread_pointer(&c->t->saved), c->t->tid, &c->t->opened);
 	for (u32 i = 0; i < c->n; i++)
-		if (c->v[i].opened && get_regs(&c->v[i], &regs))
-			give(out, remote_thread_pointer(&regs), c->v[i].tid, &c->v[i].opened);
+		if (c->v[i].opened && get_regs(&c->v[i]))
+			give(out, remote_thread_pointer(&c->v[i].regs), c->v[i].tid,
+			     &c->v[i].opened);
 }
 
 static u64 back_for(const struct agent_withheld_list *in, u64 thread)
@@ -679,12 +717,10 @@ static u64 back_for(const struct agent_withheld_list *in, u64 thread)
 
 void crowd_back(struct crowd *c, const struct agent_withheld_list *in)
 {
-	struct remote_regs regs;
-
 	if (!in->back)
 		return;
 	c->t->opened |= back_for(in, remote_thread_pointer(&c->t->saved));
 	for (u32 i = 0; i < c->n; i++)
-		if (c->v[i].stopped && get_regs(&c->v[i], &regs))
-			c->v[i].opened |= back_for(in, remote_thread_pointer(&regs));
+		if (c->v[i].stopped && get_regs(&c->v[i]))
+			c->v[i].opened |= back_for(in, remote_thread_pointer(&c->v[i].regs));
 }

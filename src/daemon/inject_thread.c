@@ -327,11 +327,23 @@ static int to_event_stop(struct thread *t, u64 deadline)
 	return ret;
 }
 
+static int get_regs(struct thread *t, struct remote_regs *r)
+{
+	struct iovec iov = {&r->user, sizeof(r->user)};
+
+	if (ptrace(PTRACE_GETREGSET, t->tid, (void *)NT_PRSTATUS, &iov))
+		return -errno;
+	return iov.iov_len == sizeof(r->user) ? 0 : -EOPNOTSUPP;
+}
+
 /* Is there a signal on its way that the thread's last instruction has raised? */
-static bool raised(const struct thread *t)
+static bool raised(struct thread *t)
 {
 	struct probe_task task;
+	struct remote_regs regs;
 
+	if (get_regs(t, &regs) == 0 && remote_waits_plainly(&regs))
+		return false;
 	return probe_task_read(t->pid, t->tid, &task) == 0 &&
 	       task.own & ~task.blocked & SYNCHRONOUS;
 }
@@ -487,15 +499,6 @@ static int queue_aside(struct thread *t)
 /* --- registers ----------------------------------------------------------------------------------
  */
 
-static int get_regs(struct thread *t, struct remote_regs *r)
-{
-	struct iovec iov = {&r->user, sizeof(r->user)};
-
-	if (ptrace(PTRACE_GETREGSET, t->tid, (void *)NT_PRSTATUS, &iov))
-		return -errno;
-	return iov.iov_len == sizeof(r->user) ? 0 : -EOPNOTSUPP;
-}
-
 static int set_regs(struct thread *t, struct remote_regs *r)
 {
 	struct iovec iov = {&r->user, sizeof(r->user)};
@@ -503,7 +506,15 @@ static int set_regs(struct thread *t, struct remote_regs *r)
 	return ptrace(PTRACE_SETREGSET, t->tid, (void *)NT_PRSTATUS, &iov) ? -errno : 0;
 }
 
-void thread_repeat_syscall(pid_t tid, struct remote_regs *r, const struct probe_task *task)
+/* One that can't be asked, as it is just ending, has none. */
+static bool handles_pending(pid_t pid, pid_t tid)
+{
+	struct probe_task task;
+
+	return !probe_task_read(pid, tid, &task) && task.pending & ~task.blocked & task.caught;
+}
+
+void thread_repeat_syscall(pid_t pid, pid_t tid, struct remote_regs *r)
 {
 	u8 before[sizeof(long)];
 	long word;
@@ -513,8 +524,7 @@ void thread_repeat_syscall(pid_t tid, struct remote_regs *r, const struct probe_
 	memcpy(before, &word, sizeof(before));
 	if (errno)
 		remote_repeat_syscall(r, NULL);
-	else if (!remote_repeats_before(r, before) ||
-		 !(task->pending & ~task->blocked & task->caught))
+	else if (!remote_repeats_before(r, before) || !handles_pending(pid, tid))
 		remote_repeat_syscall(r, before);
 }
 
@@ -532,12 +542,15 @@ static int save(struct thread *t)
 	    ptrace(PTRACE_GETSIGMASK, t->tid, (void *)sizeof(t->mask), &t->mask))
 		return -errno;
 	t->xstate_len = x.iov_len;
-	ret = probe_task_read(t->pid, t->tid, &task);
-	if (ret)
-		return ret == -ENOENT ? -ESRCH : ret;
-	t->seen = task.blocked;
+	t->seen = t->mask;
+	if (!remote_waits_plainly(&t->saved)) {
+		ret = probe_task_read(t->pid, t->tid, &task);
+		if (ret)
+			return ret == -ENOENT ? -ESRCH : ret;
+		t->seen = task.blocked;
+	}
 	if (remote_spurious_eintr(&t->saved))
-		thread_repeat_syscall(t->tid, &t->saved, &task);
+		thread_repeat_syscall(t->pid, t->tid, &t->saved);
 	return 0;
 }
 

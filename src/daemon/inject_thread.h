@@ -103,8 +103,8 @@ int thread_call(struct thread *t, u64 entry, u64 sp, u64 a, u64 b, u64 c, u64 lo
 int thread_read(struct thread *t, u64 addr, void *buf, size_t len);
 int thread_write(struct thread *t, u64 addr, const void *buf, size_t len);
 /* @r of thread @tid, which is stopped and ours, are to execute their system call again, unless a
- * signal that is handled ends it; @task says which wait for it. */
-void thread_repeat_syscall(pid_t tid, struct remote_regs *r, const struct probe_task *task);
+ * signal that is handled ends it. */
+void thread_repeat_syscall(pid_t pid, pid_t tid, struct remote_regs *r);
 int thread_fail(struct thread *t, int err, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 /*

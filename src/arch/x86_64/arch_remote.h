@@ -17,6 +17,11 @@ struct remote_regs {
 bool remote_is_64bit(const struct remote_regs *r);
 /* Is it inside a system call (interrupted, about to be restarted or to return)? */
 bool remote_in_syscall(const struct remote_regs *r);
+/*
+ * Is it inside one of the system calls in which most threads wait, that have no signal mask for the
+ * time of the wait and raise no signal themselves?
+ */
+bool remote_waits_plainly(const struct remote_regs *r);
 /* Where the system call instruction may be that the thread executed last: to be checked. */
 u64 remote_last_syscall(const struct remote_regs *r);
 /* The bytes of the system call instruction. */

@@ -38,6 +38,13 @@ static const u16 eintr_calls[] = {
 	SYS_sendmmsg,
 };
 
+/* none of these numbers is one of a wait with a mask where 32-bit code calls it */
+static const u16 plain_calls[] = {
+	SYS_futex,  SYS_clock_nanosleep, SYS_nanosleep, SYS_restart_syscall, SYS_epoll_wait,
+	SYS_poll,   SYS_select,		 SYS_read,	SYS_recvfrom,	     SYS_recvmsg,
+	SYS_accept, SYS_accept4,	 SYS_wait4,	SYS_pause,
+};
+
 bool remote_is_64bit(const struct remote_regs *r)
 {
 	return r->user.cs == CS_64BIT;
@@ -53,14 +60,22 @@ u64 remote_last_syscall(const struct remote_regs *r)
 	return r->user.rip - REMOTE_SYSCALL_LEN;
 }
 
-bool remote_spurious_eintr(const struct remote_regs *r)
+static bool is_one_of(const struct remote_regs *r, const u16 *calls, size_t n)
 {
-	if (!remote_in_syscall(r) || (s64)r->user.rax != -EINTR)
-		return false;
-	for (size_t i = 0; i < ARRAY_SIZE(eintr_calls); i++)
-		if (r->user.orig_rax == eintr_calls[i])
+	for (size_t i = 0; i < n; i++)
+		if (r->user.orig_rax == calls[i])
 			return true;
 	return false;
+}
+
+bool remote_waits_plainly(const struct remote_regs *r)
+{
+	return is_one_of(r, plain_calls, ARRAY_SIZE(plain_calls));
+}
+
+bool remote_spurious_eintr(const struct remote_regs *r)
+{
+	return (s64)r->user.rax == -EINTR && is_one_of(r, eintr_calls, ARRAY_SIZE(eintr_calls));
 }
 
 /* `mov $rt_sigtimedwait,%eax`, or a break in its place */

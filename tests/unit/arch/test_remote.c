@@ -186,3 +186,38 @@ Test(remote, a_signal_that_comes_while_it_is_stopped_ends_a_wait)
 {
 	cr_assert_eq(end_of_wait(SIGUSR1), EINTR);
 }
+
+/* One whose wait has a mask, or may raise a signal, has to be looked at. */
+Test(remote, waits_with_a_mask_are_not_plain)
+{
+	static const long plain[] = {
+		SYS_futex,	     SYS_read,	    SYS_poll, SYS_clock_nanosleep,
+		SYS_restart_syscall, SYS_epoll_wait};
+	static const long others[] = {-1,
+				      SYS_rt_sigsuspend,
+				      SYS_ppoll,
+				      SYS_pselect6,
+				      SYS_epoll_pwait,
+				      SYS_rt_sigtimedwait,
+				      SYS_rt_sigreturn,
+				      SYS_tgkill,
+				      333 /* io_pgetevents */,
+				      426 /* io_uring_enter */,
+				      441 /* epoll_pwait2 */};
+	/* sigsuspend, pselect6, ppoll, epoll_pwait, where 32-bit code calls them */
+	static const long of32[] = {72, 179, 308, 309, 319, 385, 413, 414, 416};
+	struct remote_regs r = {0};
+
+	for (size_t i = 0; i < ARRAY_SIZE(plain); i++) {
+		r.user.orig_rax = (u64)plain[i];
+		cr_expect(remote_waits_plainly(&r), "%ld", plain[i]);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
+		r.user.orig_rax = (u64)others[i];
+		cr_expect_not(remote_waits_plainly(&r), "%ld", others[i]);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(of32); i++) {
+		r.user.orig_rax = (u64)of32[i];
+		cr_expect_not(remote_waits_plainly(&r), "%ld of 32 bit", of32[i]);
+	}
+}

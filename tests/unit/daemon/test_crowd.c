@@ -3,6 +3,7 @@
 #include <criterion/criterion.h>
 #include <dirent.h>
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -51,6 +52,18 @@ static void *spinner(void *arg)
 	return arg;
 }
 
+static bool waits; /* one more, with a mask for the time of its wait that blocks everything */
+
+static void *waiter(void *arg)
+{
+	sigset_t all;
+
+	sigfillset(&all);
+	for (;;)
+		ppoll(NULL, 0, NULL, &all);
+	return arg;
+}
+
 static void start(int threads)
 {
 	char c;
@@ -68,6 +81,8 @@ static void start(int threads)
 			pthread_create(&t, NULL, blocker, NULL);
 		if (spun)
 			pthread_create(&t, NULL, spinner, NULL);
+		if (waits)
+			pthread_create(&t, NULL, waiter, NULL);
 		if (write(ready[1], "r", 1) != 1) /* its own mask is what it was */
 			_exit(1);
 		for (;;)
@@ -227,6 +242,21 @@ Test(crowd, with_guards_it_is_unblocked, .timeout = 20)
 	/* standard signals do not queue: one is certain */
 	cr_assert_eq(read(results[0], &c, 1), 1);
 	cr_expect_eq(c, 'k', "a wait that the stop interrupted goes on");
+}
+
+/* What ptrace tells is the mask that it will have again: open. */
+Test(crowd, who_waits_with_another_mask_is_refused, .timeout = 20)
+{
+	waits = true;
+	start(0);
+	while (!count(blocks))
+		usleep(1000);
+	hold();
+	cr_expect_eq(crowd_clear(&crowd, true), -EAGAIN);
+	cr_expect(strstr(why, "waits with SIGTRAP blocked"), "%s", why);
+	let_go();
+	while (!count(blocks)) /* its wait goes on */
+		usleep(1000);
 }
 
 /* The one that works for us is itself in sigwait(), with everything else blocked. */

@@ -46,6 +46,6 @@ like "and that is said" "$(cat client.err)" \
 try ebpfrt exec --allow-call "$exe:nowhere" -- true
 like "a function that isn't there" "$status $err" "^125 ebpfrt: --allow-call .*:nowhere: .*nowhere"
 try ebpfrt exec --allow-call nothing -- true
-like "no function" "$status $err" "^125 ebpfrt: --allow-call nothing: it is LIB:FUNC or LIB:FUNC,signal-safe"
+like "no function" "$status $err" "^2 ebpfrt: --allow-call takes LIB:FUNC or LIB:FUNC,signal-safe, not 'nothing'"
 target_quit
 is "the target ends well" "$target_status" 0

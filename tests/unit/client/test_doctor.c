@@ -12,6 +12,7 @@
 
 #include "../surface/fake.h"
 #include "client/client.h"
+#include "tests/support/library.h"
 
 #define FINDINGS_MAX 32
 
@@ -48,14 +49,17 @@ static const struct finding *finding(const char *name)
 	return f;
 }
 
-/* Our own executable stands for the files that have to be there; the fake for the daemon. */
+/* A header stands for the libraries that have to be there; the fake for the daemon. */
 static void set_up(void)
 {
 	struct msg_status s = {.pid = 4242, .ntargets = 1, .nlinks = 2, .version = "9.8.7"};
+	char library[128];
 
 	fake_start();
-	setenv("EBPFRT_AGENT", "/proc/self/exe", 1);
-	setenv("EBPFRT_SURFACE", "/proc/self/exe", 1);
+	snprintf(library, sizeof(library), "%s/library.so", fake->dir);
+	library_make(library);
+	setenv("EBPFRT_AGENT", library, 1);
+	setenv("EBPFRT_SURFACE", library, 1);
 	fake_answer(MSG_STATUS, 0, &s, sizeof(s), NULL);
 }
 

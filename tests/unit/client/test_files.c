@@ -11,20 +11,17 @@
 #include "base/cleanup.h"
 #include "client/client.h"
 #include "proto/shm_abi.h"
+#include "tests/support/library.h"
 
 static char dir[64], file[96];
 
 static void set_up(void)
 {
-	int fd;
-
 	fake_start();
 	strcpy(dir, "/tmp/ebpfrt-files-XXXXXX");
 	cr_assert(mkdtemp(dir));
 	snprintf(file, sizeof(file), "%s/only-here.so", dir);
-	fd = open(file, O_CREAT | O_WRONLY, 0600);
-	cr_assert_geq(fd, 0);
-	close(fd);
+	library_make(file);
 	unsetenv("FILES_TEST");
 }
 

@@ -748,8 +748,7 @@ static int check_masks(const struct plan_job *job, char why[PROBE_WHY_MAX])
 /* The loader calls an empty function whenever its list of libraries has changed: r_debug.r_brk. */
 static void plan_hook(struct worker *w)
 {
-	const struct probe_mapping *found;
-	struct probe_mapping m;
+	const struct probe_mapping *m;
 	struct planned_file *f;
 	char why[PROBE_WHY_MAX];
 	u64 brk = 0, offset;
@@ -757,15 +756,14 @@ static void plan_hook(struct worker *w)
 	if (!w->job->dl_debug ||
 	    read_memory(w, w->job->dl_debug + 16, &brk, sizeof(brk)) != sizeof(brk))
 		return;
-	found = mapping_of(w, brk);
-	if (!found || !found->file.ino || !(found->prot & PROT_EXEC))
+	m = mapping_of(w, brk);
+	if (!m || !m->file.ino || !(m->prot & PROT_EXEC))
 		return;
-	m = *found; /* planning may enter new mappings and so move it */
-	f = open_file(w, &m.file, m.path, m.path);
+	f = open_file(w, &m->file, m->path, m->path);
 	if (!f || f->err)
 		return;
-	offset = brk - m.start + m.offset;
-	if (want_site(w, f->elf, &m.file, offset, brk, AGENT_SITE_MODULES, why) >= 0)
+	offset = brk - m->start + m->offset;
+	if (want_site(w, f->elf, &m->file, offset, brk, AGENT_SITE_MODULES, why) >= 0)
 		w->o->hooked = true;
 }
 

@@ -50,7 +50,8 @@ struct record {
 	u64 call;
 	u64 stat; /* from the lane's start to the counter */
 	u64 site;
-	u64 pad[5];
+	u64 agent; /* for those who look from outside: .call where there is no leaf */
+	u64 pad[4];
 };
 _Static_assert(sizeof(struct record) == ARCH_STUB_SIZE, "ARCH_STUB_RECORDS");
 
@@ -210,6 +211,7 @@ void leaf_off(const struct arch_jump *j)
 
 	if (r->call && r->call != (u64)agent_jump_entry)
 		switched = true;
+	r->agent = (u64)agent_jump_entry;
 	store_release(&r->call, (u64)agent_jump_entry);
 }
 

@@ -70,9 +70,9 @@ static void print_sites(const struct ebpfrt_link *l)
 	if (!common.verbose || ebpfrt_sites(l->id, l->pid, &v, &n))
 		return;
 	for (size_t i = 0; i < n; i++)
-		printf("\t\t0x%" PRIx64 "  %s%s%s%s%s\n", v[i].addr, v[i].is_jump ? "jump (" : "",
-		       v[i].rung, v[i].is_jump ? ")" : "", v[i].reason ? ": " : "",
-		       v[i].reason ? v[i].reason : "");
+		printf("\t\t0x%" PRIx64 "  %s%s%s%s%s%s\n", v[i].addr, v[i].is_jump ? "jump (" : "",
+		       v[i].rung, v[i].is_jump ? ")" : "", v[i].is_leaf ? ", a leaf" : "",
+		       v[i].reason ? ": " : "", v[i].reason ? v[i].reason : "");
 }
 
 static struct json_object *site_json(const struct ebpfrt_site *s)
@@ -84,6 +84,8 @@ static struct json_object *site_json(const struct ebpfrt_site *s)
 	out_add_str(o, "rung", s->rung);
 	if (s->reason)
 		out_add_str(o, "reason", s->reason);
+	if (s->is_jump)
+		out_add_bool(o, "leaf", s->is_leaf);
 	return o;
 }
 

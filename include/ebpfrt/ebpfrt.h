@@ -122,6 +122,7 @@ struct ebpfrt_site {
 	const char *rung;   /* "nop", "long", "pun", "over", "trap", or "": nothing of ours at the
 			       moment */
 	const char *reason; /* why it is a trap, NULL: it is none */
+	int is_leaf; /* a jump, and the program needs nothing of the agent: it is called itself */
 };
 
 /*

@@ -358,7 +358,12 @@ enum arch_leaf_own {
 /* log2 of how far apart the stack pointers of a thread's hits may be */
 #define ARCH_LEAF_WINDOW 18
 /* words of a stub's record */
-enum arch_leaf_record { ARCH_LEAF_REC_CALL, ARCH_LEAF_REC_STAT, ARCH_LEAF_REC_SITE };
+enum arch_leaf_record {
+	ARCH_LEAF_REC_CALL,
+	ARCH_LEAF_REC_STAT, /* from a lane's start to the counter */
+	ARCH_LEAF_REC_SITE,
+	ARCH_LEAF_REC_AGENT, /* what is called where no leaf is */
+};
 /*
  * Up to here of a leaf nothing of the thread's has changed; the same but for rax; and up to
  * .commit, and from .cold on, rax, rcx and the flags (as lahf; seto %al have them) are at -8, -16

@@ -182,6 +182,28 @@ static u32 rung_now(const struct msg_site_info *s)
 	return probe_rung_is_jump(s->rung) ? PROBE_RUNG_KEPT : s->rung;
 }
 
+/* Does the stub call the program itself? @s is a jump. */
+static bool is_leaf(const struct msg_site_info *s)
+{
+	u64 record[ARCH_LEAF_REC_AGENT + 1], at = s->addr, site;
+	u8 head[ARCH_STUB_HEAD];
+	s32 rel = 0;
+
+	for (int i = 0; i < 3; i++, at += ARCH_JUMP_LEN + (u64)(s64)rel) {
+		if (probe_read_memory(s->pid, at, head, sizeof(head)) != sizeof(head))
+			return false;
+		if (arch_jump_site(head, at, &site))
+			return site == s->addr &&
+			       probe_read_memory(s->pid, at + ARCH_STUB_RECORDS, record,
+						 sizeof(record)) == sizeof(record) &&
+			       record[ARCH_LEAF_REC_CALL] != record[ARCH_LEAF_REC_AGENT];
+		if (head[0] != ARCH_JUMP)
+			return false;
+		memcpy(&rel, head + 1, sizeof(rel));
+	}
+	return false;
+}
+
 static void copy_site(struct ebpfrt_site *to, const struct msg_site_info *from)
 {
 	u32 rung = rung_now(from);
@@ -189,6 +211,7 @@ static void copy_site(struct ebpfrt_site *to, const struct msg_site_info *from)
 	*to = (struct ebpfrt_site){
 		.pid = from->pid,
 		.is_jump = probe_rung_is_jump(rung),
+		.is_leaf = probe_rung_is_jump(rung) && is_leaf(from),
 		.addr = from->addr,
 		.offset = from->offset,
 		.dev = from->file.dev,

@@ -5,7 +5,7 @@
 EBPFRT_PROBE=auto
 export EBPFRT_PROBE
 . "${top_srcdir:-.}/tests/integration/lib.sh"
-plan 23
+plan 26
 
 probes="--prog on_work=uprobe:target:work --prog on_work_done=uprobe:target:main"
 text_now() {
@@ -29,6 +29,8 @@ text=$(text_now)
 # shellcheck disable=SC2086
 attach_start "$target" "$bin/leaf.bpf.o" $probes
 like "its stub calls a leaf" "$(stands)" " [12] leaves$"
+like "and that is said" "$(ebpfrt link show -v)" "^		0x[0-9a-f]+  jump \((long|pun|over)\), a leaf$"
+like "with --json, too" "$(ebpfrt link show -v --json)" '"leaf":true'
 say call 1000
 is "calls: the program's count, and ours" "$(map_value counts 0) $(hits)" "1000 1000 0 0"
 say threads 16 20000
@@ -45,6 +47,7 @@ is "every byte is as before" "$(text_now)" "$text"
 # a return as well: the agent's
 attach_start "$target" "$bin/leaf.bpf.o"
 like "with a return: no leaf" "$(stands)" "1 jumps .* 0 leaves$"
+like "with a return: that is said" "$(ebpfrt link show -v --json)" '"leaf":false'
 say threads 4 1000
 is "with a return: each of both" "$(map_value counts 0) $(map_value counts 2) $(hits)" "4000 4000 8000 0 0"
 attach_stop INT

@@ -179,7 +179,12 @@ static bool is_left_behind(u64 ip, u64 sp)
 	return l && (!r || load_relaxed(&r->call) != start);
 }
 
-/* Or in a handler of ours, which may have interrupted one, and looks what it has. */
+/* A handler of ours may have interrupted one, and be about to look where in it, or to end it. */
+static bool may_be_left_behind(u64 ip, u64 sp)
+{
+	return leaves && (is_left_behind(ip, sp) || agent_handles(ip));
+}
+
 static bool is_in_any(u64 ip, u64 sp)
 {
 	return leaf_contains(ip) || agent_handles(ip);
@@ -194,7 +199,7 @@ bool leaf_runs(void)
 	bool was = switched;
 
 	switched = false;
-	return was ? !crowd_outside(is_left_behind) : crowd_any(is_left_behind);
+	return was ? !crowd_outside(may_be_left_behind) : crowd_any(may_be_left_behind);
 }
 
 static bool nobody_in_any(void)

@@ -269,6 +269,16 @@ static bool is_stale(u32 i, enum state state)
 	return now != stub_of(i) && (state == LIVE || now != ret_origin(stub_of(i)));
 }
 
+static void told_before(u32 i, u32 how, const struct ret_stack *at)
+{
+}
+
+/* Of a call whose return address was put back for good it was said then. */
+static over_fn news_of(const struct instance *in, enum state state)
+{
+	return state == SUSPENDED && in->unwound == NEVER ? told_before : tell_left;
+}
+
 /* Release instances whose call can't return any more. */
 static u32 prune(void)
 {
@@ -279,7 +289,7 @@ static u32 prune(void)
 
 		if (!is_stale(i, state_of(word)) || !change(&instances[i], word, FREE))
 			continue;
-		end_chain(i, tell_left, NULL);
+		end_chain(i, news_of(&instances[i], state_of(word)), NULL);
 		n++;
 	}
 	return n;

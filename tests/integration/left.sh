@@ -16,7 +16,7 @@ else
 fi
 set -- $c_commands
 [ "$programs" = returns ] || set -- "$@" $cc_commands 1 2 3
-plan $(($# + 1))
+plan $(($# + 2))
 
 ended() {
 	ebpfrt map dump name ended --json | python3 -c '
@@ -77,3 +77,15 @@ print(p["left"] > 0, p["missed"])')" "^True 0\$"
 	attach_stop INT
 	target_quit
 done
+
+# what is under way at a detachment is lost then, and not said to be left at the next
+target_program=$bin/target
+target_start
+for i in 1 2; do
+	attach_start --prog on_work=uprobe:libc:read --prog on_work_done=uretprobe:libc:read "$target" "$bin/count.bpf.o"
+	say text
+	say text
+	attach_stop INT
+done
+is "a call is lost once" "$(grep -o -e '[0-9]* lost' -e '[0-9]* calls* ended' attach.err | xargs)" "1 lost"
+target_quit

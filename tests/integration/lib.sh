@@ -238,7 +238,10 @@ attach_start() {
 		echo "# attach did not come up: $(cat attach.out attach.err)"
 		return 1
 	}
-	[ "${EBPFRT_PROBE:-trap}" = trap ] || rungs "${target:-0}"
+	case ${1:-} in
+	'' | *[!0-9]*) set -- "${target:-0}" ;; # it says a process in another way
+	esac
+	[ "${EBPFRT_PROBE:-trap}" = trap ] || rungs "$1"
 }
 
 # what stands at the sites of a process: how many jumps, how many breaks

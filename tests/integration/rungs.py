@@ -24,8 +24,16 @@ def is_ours(addr):
     )
 
 
-# what is called by the stub, to which the jump at addr leads by a pad perhaps
+# what is called by the stub, to which the jump at addr leads by a pad perhaps; of a site that is a jump itself what differs first
+# may look like one, and leads anywhere
 def calls_leaf(memory, addr):
+    try:
+        return stub_calls_leaf(memory, addr)
+    except (OSError, OverflowError, ValueError, struct.error):
+        return False
+
+
+def stub_calls_leaf(memory, addr):
     for _ in range(2):
         memory.seek(addr)
         text = memory.read(16)

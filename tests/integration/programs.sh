@@ -1,7 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
 # Larger programs that are there or not, each with hundreds or thousands of functions probed at entry and return: what they say is
-# what they say without probes. Takes minutes; `make real`. PROGRAMS="java node" runs some of them.
+# what they say without probes. Takes minutes; `make real`. PROGRAMS="java node" runs some of them; probes are as they are by
+# default, EBPFRT_PROBE=trap shows breaks.
+EBPFRT_PROBE=${EBPFRT_PROBE:-auto}
+export EBPFRT_PROBE
 . "${top_srcdir:-.}/tests/integration/lib.sh"
 plan 19
 

@@ -58,8 +58,16 @@ static bool returns_from_signal(struct walk *w, u64 code)
 /* It is in the restorer: the address of that has been taken off the stack. */
 static bool is_leaving(struct walk *w, u64 ip)
 {
-	for (u64 done = 0; done < ARCH_SIGRETURN_LEN; done++)
-		if (returns_from_signal(w, ip - done))
+	u8 code[2 * ARCH_SIGRETURN_LEN - 1];
+	u64 from = ip - (ARCH_SIGRETURN_LEN - 1);
+	long n = sys_pread(w->mem, code, sizeof(code), from);
+
+	if (n < 0) { /* nothing is mapped before */
+		from = ALIGN_DOWN(ip, EBPFRT_PAGE_SIZE);
+		n = sys_pread(w->mem, code, sizeof(code), from);
+	}
+	for (u64 i = 0; from + i <= ip && (long)i + ARCH_SIGRETURN_LEN <= n; i++)
+		if (arch_is_sigreturn(code + i))
 			return true;
 	return false;
 }
@@ -115,7 +123,7 @@ static void look_through(struct walk *w, u64 from)
 	long n;
 
 	do {
-		n = sys_pread(w->mem, window, WINDOW, at - 8);
+		n = sys_pread(w->mem, window, MIN(WINDOW, end - at + 8), at - 8);
 		for (u64 off = 0; n > 0 && off + least <= (u64)n; off += 16, at += 16)
 			look_at(w, at, window + off);
 	} while (n == WINDOW && at < end);

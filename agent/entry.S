@@ -360,9 +360,7 @@ agent_trap_self_break:
 	.set user_cs, 0x33
 	.set user_ss, 0x2b
 	.set flags_odd, 0x40400		/* AC, DF */
-	.set stack_frame, stack_run + 296
 	.set images_pages, 32			/* state.c */
-	.set images_stacks, 17			/* AGENT_LANES */
 	.set hash_k1, 0x9e3779b97f4a7c15	/* base/hash.h */
 	.set vectors_there, 128		/* of what lies below the frame: JUMP_VECTORS */
 	.set vectors_size, 144
@@ -493,9 +491,10 @@ agent_ret_step3:
 
 /* The function that was left goes on in its caller, where the CPU expects it. */
 	.p2align 4
-	func agent_ret_home
 	.cfi_startproc
 	.cfi_def_cfa_offset red_zone
+	nop				/* unwinders look up the byte before */
+	func agent_ret_home
 	leaq	red_zone - 8(%rsp), %rsp
 	.cfi_def_cfa_offset 8
 	.globl	agent_ret_home2
@@ -844,9 +843,8 @@ agent_jump_steps_end:
  * agent_ret_saved[]. Unwind rule of all of them: the return address is the quad at that distance
  * from the stub, the frame is empty. It starts one byte early, because unwinders look up the byte
  * before a return address; that byte belongs to the first quad. Behind the first instruction of one
- * that is a call the return address is where it was, and the frame is the red zone when what is
- * found there next is agent_ret_home. At a call before a stub the function is about to begin; its
- * frame is told to be over already.
+ * that is a call the return address is what is there next, perhaps agent_ret_home. At a call before
+ * a stub the function is about to begin; its frame is told to be over already.
  *
  * In the first pages a stub can be a call, and is twice as long. What is behind its call, and the
  * call before it, never change.
@@ -859,30 +857,27 @@ agent_ret_stubs:
 	.cfi_startproc
 	.cfi_undefined %rip
 	/*
-	 * The CFA: breg7 0; breg16 0; dup; lit15; and; lit12; eq; bra 1f; dup; lit7; and; bra 2f;
-	 * drop; skip 3f; 1: drop; plus_uconst 136; skip 3f; 2: const2u 0xfff; not; and; plus_uconst 8;
-	 * dup; deref; const1u 32; shl; const1u 32; shra; plus; over; lit8; minus; deref; eq;
-	 * lit7; shl; plus; 3: nop. (Four bytes are read as eight: deref_size ends elfutils here.)
+	 * Only what valgrind can read: it reads this of every program that is run with the agent, and
+	 * ends at what it doesn't know. With a: (ip & 15) == 12, and b: (ip & 7 and no a):
+	 * CFA, DW_CFA_def_cfa_expression: rsp + a * 136
+	 * x: *(ip & -4096) + ip + (a << 2)
+	 * where the return address is, DW_CFA_expression r16: x + (rsp - 8 - x) * b
 	 */
-	.cfi_escape 0x0f, 54, 0x77, 0, 0x80, 0, 0x12, 0x3f, 0x1a, 0x3c, 0x29, 0x28, 10, 0
-	.cfi_escape 0x12, 0x37, 0x1a, 0x28, 11, 0, 0x13, 0x2f, 31, 0, 0x13, 0x23, 0x88, 1, 0x2f, 24, 0
-	.cfi_escape 0x0a, 0xff, 0x0f, 0x20, 0x1a, 0x23, 8, 0x12, 0x06, 0x08, 32, 0x24, 0x08, 32, 0x26
-	.cfi_escape 0x22, 0x14, 0x38, 0x1c, 0x06, 0x29, 0x37, 0x24, 0x22, 0x96
-	/*
-	 * Where the return address is, DW_CFA_expression r16, on top of the CFA: breg16 0; dup; lit15;
-	 * and; lit12; eq; bra 1f; dup; lit7; and; bra 2f; skip 3f; 1: plus_uconst 4; 3: dup;
-	 * const2u 0xfff; not; and; deref; plus; skip 4f; 2: drop; lit8; minus; 4: nop
-	 */
-	.cfi_escape 0x10, 16, 36, 0x80, 0, 0x12, 0x3f, 0x1a, 0x3c, 0x29, 0x28, 9, 0
-	.cfi_escape 0x12, 0x37, 0x1a, 0x28, 16, 0, 0x2f, 2, 0, 0x23, 4
-	.cfi_escape 0x12, 0x0a, 0xff, 0x0f, 0x20, 0x1a, 0x06, 0x22, 0x2f, 3, 0, 0x13, 0x38, 0x1c, 0x96
+	.cfi_escape 0x0f, 12, 0x77, 0, 0x80, 0, 0x3f, 0x1a, 0x3c, 0x29, 0x08, 136, 0x1e, 0x22
+	.cfi_escape 0x10, 16, 56
+	.cfi_escape 0x80, 0, 0x0b, 0x00, 0xf0, 0x1a, 0x06, 0x80, 0, 0x22, 0x80, 0, 0x3f, 0x1a, 0x3c, 0x29, 0x32, 0x24, 0x22
+	.cfi_escape 0x77, 0x78
+	.cfi_escape 0x80, 0, 0x0b, 0x00, 0xf0, 0x1a, 0x06, 0x80, 0, 0x22, 0x80, 0, 0x3f, 0x1a, 0x3c, 0x29, 0x32, 0x24, 0x22
+	.cfi_escape 0x1c
+	.cfi_escape 0x80, 0, 0x37, 0x1a, 0x30, 0x2e, 0x80, 0, 0x3f, 0x1a, 0x3c, 0x29, 0x1c
+	.cfi_escape 0x1e, 0x22
 	.set raised, 8 * 4096		/* RAISED */
 	.set stub_next_at, regs_sp - frame_distance - 8	/* what the site's stub would have found */
 	.set page, 0
 	.rept 32
 	.quad	agent_ret_saved + page - .
 	.if page < raised
-	.long	agent_ret_home - .
+	.fill	4, 1, 0xcc
 	call	*stub_next_at(%rsp)
 	.rept 255
 	int3
@@ -906,61 +901,13 @@ agent_ret_stubs:
 	.hidden	agent_ret_stubs_end
 agent_ret_stubs_end:
 
-/*
- * Images are mapped here as long as there is room (state.c), behind a page that begins with the
- * address of agent_stacks. To unwinders, too, where code is says whose it is: so they find the way
- * out of a program, which is known of the pool's stacks only: from .origin, or .frame, with the mark
- * of a hit. Where there is none the registers are said to be in the rest of that page, all zero,
- * which ends the stack.
- *
- * The CFA, page by page: breg16 0; const2u 0xfff; not; and; const4u; minus; dup; deref; dup;
- * breg7 0; swap; minus; dup; lit15; shr; const1u; ge; bra 8f (page, agent_stacks, rsp's distance);
- * const2s -32768; and; plus; dup; const2u origin; plus; deref; dup; deref; over; minus; const4u
- * mark; eq; bra 6f; drop; const2u frame; plus; deref; dup; bra 5f; drop; skip 7f; 5: dup; deref;
- * over; minus; const4u mark; eq; bra 6f; drop; 7: const2u 1024; plus; skip 9f; 8: drop; drop;
- * skip 7b; 6: const2u; plus; 9: nop
- */
+/* Images are mapped here as long as there is room (state.c): near, and known to be programs' code. */
 	.section .bss.images, "aw", @nobits
 	.p2align 12
-	.globl	agent_images_page
-	.hidden	agent_images_page
-agent_images_page:
-	.zero	4096
 	.globl	agent_images
 	.hidden	agent_images
 agent_images:
-	.set page, 1
-	.rept	images_pages
-	.cfi_startproc
-	.cfi_signal_frame
-	.cfi_escape 0x0f, 0x62, 0x80, 0x00, 0x0a, 0xff, 0x0f, 0x20, 0x1a, 0x0c, 0x00, (page << 4) & 0xff, page >> 4, 0x00
-	.cfi_escape 0x1c, 0x12, 0x06, 0x12, 0x77, 0x00, 0x16, 0x1c, 0x12, 0x3f, 0x25, 0x08, images_stacks, 0x2a
-	.cfi_escape 0x28, 0x3b, 0x00, 0x0b, 0x00, 0x80, 0x1a, 0x22, 0x12, 0x0a, stack_origin & 0xff, stack_origin >> 8, 0x22, 0x06
-	.cfi_escape 0x12, 0x06, 0x14, 0x1c, 0x0c, 0xed, 0x5e, 0xed, 0x5e, 0x29, 0x28, 0x28, 0x00, 0x13
-	.cfi_escape 0x0a, stack_frame & 0xff, stack_frame >> 8, 0x22, 0x06, 0x12, 0x28, 0x04, 0x00, 0x13, 0x2f, 0x0e, 0x00, 0x12
-	.cfi_escape 0x06, 0x14, 0x1c, 0x0c, 0xed, 0x5e, 0xed, 0x5e, 0x29, 0x28, 0x0d, 0x00, 0x13, 0x0a
-	.cfi_escape 0x00, 0x04, 0x22, 0x2f, 0x09, 0x00, 0x13, 0x13, 0x2f, 0xf4, 0xff, 0x0a, cfa_of_frame & 0xff, cfa_of_frame >> 8
-	.cfi_escape 0x22, 0x96
-	.cfi_offset 15, frame_regs + 0 - cfa_of_frame
-	.cfi_offset 14, frame_regs + 8 - cfa_of_frame
-	.cfi_offset 13, frame_regs + 16 - cfa_of_frame
-	.cfi_offset 12, frame_regs + 24 - cfa_of_frame
-	.cfi_offset 6, frame_regs + 32 - cfa_of_frame
-	.cfi_offset 3, frame_regs + 40 - cfa_of_frame
-	.cfi_offset 11, frame_regs + 48 - cfa_of_frame
-	.cfi_offset 10, frame_regs + 56 - cfa_of_frame
-	.cfi_offset 9, frame_regs + 64 - cfa_of_frame
-	.cfi_offset 8, frame_regs + 72 - cfa_of_frame
-	.cfi_offset 0, frame_regs + 80 - cfa_of_frame
-	.cfi_offset 2, frame_regs + 88 - cfa_of_frame
-	.cfi_offset 1, frame_regs + 96 - cfa_of_frame
-	.cfi_offset 4, frame_regs + 104 - cfa_of_frame
-	.cfi_offset 5, frame_regs + 112 - cfa_of_frame
-	.cfi_offset 16, regs_ip - cfa_of_frame
-	.zero	4096
-	.cfi_endproc
-	.set page, page + 1
-	.endr
+	.zero	4096 * images_pages
 
 	.section .bss
 	.p2align 3

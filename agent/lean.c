@@ -61,7 +61,6 @@ _Static_assert(ARCH_STUB_BACK - ARCH_STUB_HEAD == 4, "entry.S: stub_next");
 _Static_assert(RAISED == 8 * 4096 && CALL_BEFORE == 4, "entry.S: raised");
 _Static_assert(EBPF_MAX_LOOPS == 0x800000, "entry.S: max_loops");
 _Static_assert(ACTIVE_SLOTS == 1024, "entry.S: active_slots");
-_Static_assert(AGENT_LANES == 17, "entry.S: images_stacks");
 
 /* .open and .run stay: they are looked at where there is a frame and a link. */
 static __always_inline struct agent_stack *leave(struct agent_active *a)

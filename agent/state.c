@@ -70,7 +70,6 @@ struct lent_pages {
 static struct lent_chunk *lent_chunks;
 static struct lent_pages *lent_pages;
 static u64 images_used; /* bytes of agent_images */
-extern struct agent_stack *agent_images_page __hidden;
 
 void *agent_lend(u64 size)
 {
@@ -92,7 +91,7 @@ void *agent_lend(u64 size)
 	return p;
 }
 
-/* What is among ours stays ours: who unwinds takes whatever is there for a program. */
+/* What is among ours stays ours. */
 static void give_back(void *addr, u64 size)
 {
 	if (!agent_is_image((u64)addr))
@@ -312,7 +311,7 @@ static bool image_fits(const struct ebpf_image *img, u32 size)
 	       (u64)img->nrefs * sizeof(struct ebpf_image_ref) <= size - img->refs;
 }
 
-/* Room for an image and a page behind it: where unwinders find the way out of it, or anywhere. */
+/* Room for an image and a page behind it: among what is ours, or anywhere. */
 static long image_room(u64 size)
 {
 	const int prot = PROT_READ | PROT_WRITE, flags = MAP_PRIVATE | MAP_ANONYMOUS;
@@ -321,7 +320,6 @@ static long image_room(u64 size)
 
 	if (size > AGENT_IMAGES_SIZE - images_used)
 		return sys_mmap(0, size, prot, flags, -1, 0);
-	agent_images_page = agent_stacks;
 	p = sys_mmap(at, size, prot, flags | MAP_FIXED, -1, 0);
 	if (!sys_is_err(p))
 		images_used += size;

@@ -837,6 +837,7 @@ static struct exchange *exchange_new(struct target *t)
 	list_init(&x->queue);
 	list_init(&x->in_line);
 	list_init(&x->turn);
+	want_init(x);
 	loop_timer_init(&x->timer, on_silence);
 	t->x = x;
 	return x;

@@ -39,7 +39,8 @@ struct exchange {
 	struct inject inj;
 	struct plan plan;
 	struct list_head in_line; /* while it waits for others to be planned */
-	bool working;		  /* its plan is being made */
+	bool working;		  /* its plan is being made, or put into effect, */
+	struct loop_timer work;	  /* which counts only for so long */
 	struct list_head turn;	  /* among those that are injected, or wait for that */
 	u64 turn_ns;		  /* when its turn came; 0: it waits */
 	struct want *wants;
@@ -100,7 +101,8 @@ void inner_forget(struct target *t); /* the agent has nothing */
 
 /* want.c: plan what is wanted; without that, go on at once. May end the exchange. */
 int want_start(struct exchange *x);
-/* Its plan is over, or is not wanted any more. Idempotent. */
+void want_init(struct exchange *x);
+/* Its turn is over, or is not wanted any more. Idempotent. */
 void want_over(struct exchange *x);
 /*
  * A library that comes and goes was not where it had just been: the link is planned once more after

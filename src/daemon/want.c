@@ -5,6 +5,7 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/hash.h"
 #include "daemon/exchange.h"
@@ -195,7 +196,8 @@ static void note_pending(struct target *t)
 	}
 }
 
-#define WORKERS 8u /* plans that are made at a time */
+#define WORKERS_MAX 8u
+#define WORK_NS 20000000ull /* for an injection, which takes a few milliseconds */
 static u32 nworking;
 static struct list_head line = LIST_HEAD_INIT(line); /* of exchanges whose turn will come */
 static struct loop_timer turn;
@@ -251,13 +253,22 @@ static void planned(struct exchange *x)
 		exchange_advance(x);
 }
 
+/* Who came by itself is held already, and nobody waits for it. */
+static void hold_place(struct exchange *x)
+{
+	if (x->working && x->sock.fd < 0)
+		loop_timer_arm(&x->t->d->loop, &x->work, WORK_NS);
+	else
+		want_over(x);
+}
+
 static void plan_done(struct plan *p)
 {
 	struct exchange *x = container_of(p, struct exchange, plan);
 	struct plan_out *o = p->out;
 	struct target *t = x->t;
 
-	want_over(x);
+	hold_place(x);
 	o->why[sizeof(o->why) - 1] = 0;
 	if (target_executed(t)) {
 		exchange_fail(x, -ESRCH,
@@ -371,13 +382,23 @@ static int start_worker(struct exchange *x)
 	return err;
 }
 
+/* At least two: one of them may have to wait for something. */
+static u32 workers(void)
+{
+	long n = sysconf(_SC_NPROCESSORS_ONLN);
+
+	return n < 2 ? 2 : MIN((u32)n, WORKERS_MAX);
+}
+
 /*
  * Where many processes are attached to at once each worker would look through the same C library:
- * those behind the first ones know what is in it. Who came by itself is waiting: it doesn't.
+ * those behind the first ones know what is in it. And who is held would wait for a processor while
+ * the next ones are planned: so no more are at work than there are processors. Who came by itself
+ * is waiting: it doesn't.
  */
 static bool has_to_wait(struct exchange *x)
 {
-	if (nworking < WORKERS || x->sock.fd >= 0)
+	if (nworking < workers() || x->sock.fd >= 0)
 		return false;
 	list_add_tail(&x->in_line, &line);
 	return true;
@@ -385,7 +406,7 @@ static bool has_to_wait(struct exchange *x)
 
 static void on_turn(struct loop_timer *timer)
 {
-	while (nworking < WORKERS && !list_empty(&line)) {
+	while (nworking < workers() && !list_empty(&line)) {
 		struct exchange *x = list_entry(line.next, struct exchange, in_line);
 		int err = want_start(x);
 
@@ -398,6 +419,7 @@ static void on_turn(struct loop_timer *timer)
 void want_over(struct exchange *x)
 {
 	list_del_init(&x->in_line);
+	loop_timer_stop(&x->t->d->loop, &x->work);
 	if (!x->working)
 		return;
 	x->working = false;
@@ -409,12 +431,22 @@ void want_over(struct exchange *x)
 	loop_timer_arm(&x->t->d->loop, &turn, 0);
 }
 
+static void on_work_over(struct loop_timer *timer)
+{
+	want_over(container_of(timer, struct exchange, work));
+}
+
+void want_init(struct exchange *x)
+{
+	loop_timer_init(&x->work, on_work_over);
+}
+
 /* Plan what is wanted; without that, go on at once. May end the exchange. */
 int want_start(struct exchange *x)
 {
 	struct target *t = x->t;
 
-	list_del_init(&x->in_line);
+	want_over(x);
 	/* an agent that came by itself while a debugger is there */
 	x->nwants = t->asleep && x->sock.fd >= 0 ? 0 : count_wants(t);
 	x->drop_all = t->drop_all;

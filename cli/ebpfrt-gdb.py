@@ -14,8 +14,8 @@
 #
 # break, tbreak, advance, until LOCATION, finish and continue do what they should. The agent's symbols are loaded where it came
 # by injection, so that `bt` finds the way out of calls whose return is probed, and out of the agent; `finish` stops at the probe
-# of such a return first, and in the caller the next time. What the agent's file can't tell of, the stubs of jumps and functions
-# that programs call, is told here.
+# of such a return first, and in the caller the next time. What the agent's file can't tell of, the stubs of jumps, programs and
+# functions that they call, is told here.
 import re
 import subprocess
 import time
@@ -169,15 +169,18 @@ STUB_SIZE, STUB_HEAD, RED_ZONE = 64, 16, 128
 STUB_BACK, STUB_TAIL = STUB_HEAD + 4, STUB_HEAD + 12
 # how far the stack is below where it was, at its instructions
 STUB_DEPTHS = {0: 0, 5: RED_ZONE, 10: RED_ZONE + 8, STUB_HEAD: RED_ZONE + 8, STUB_BACK: RED_ZONE + 8, STUB_TAIL: 0}
+# of the stacks that programs run on: where a hit's frame is noted, by the short way or by another
+IMAGES_SIZE, STACK_SHIFT, STACKS, STACK_NOTES = 128 << 10, 15, 17, (32256, 32256 + 160 + 296)
 CALL_FRAME, FRAME_REGS, FRAME_IP, FRAME_SP, FRAME_MARK = 2736, 32, 160, 184, 0x5EED5EED  # entry.S
+FRAME_DISTANCE, RETURNS = 208, (-5, -4)
 
 
 def memory(address, length):
     return bytes(gdb.selected_inferior().read_memory(address, length))
 
 
-def signed(four):
-    return int.from_bytes(four, "little", signed=True)
+def signed(word):
+    return int.from_bytes(word, "little", signed=True)
 
 
 def site_of(stub):
@@ -194,7 +197,7 @@ class FrameId:
 
 
 class HitUnwinder(Unwinder):
-    """From the stub of a jump, or a function that a program called, to the instruction that is probed."""
+    """From the stub of a jump, a program, or a function that one called, to the instruction that is probed."""
 
     def __init__(self):
         super().__init__("ebpfrt")
@@ -221,11 +224,26 @@ class HitUnwinder(Unwinder):
         begin, end = (int(gdb.parse_and_eval(f"(long)&{name}")) for name in ("agent_call_away", "agent_call_back"))
         if not begin < pc <= end:
             return None
-        hit = self.word(int(frame.read_register("rbx")) + CALL_FRAME)
+        return self.from_hit(frame, self.word(int(frame.read_register("rbx")) + CALL_FRAME))
+
+    def from_program(self, frame, pc):
+        if not 0 <= pc - int(gdb.parse_and_eval("(long)&agent_images")) < IMAGES_SIZE:
+            return None
+        stacks = int(gdb.parse_and_eval("(long)&agent_stacks"))
+        stack = int(frame.read_register("rsp")) - stacks >> STACK_SHIFT
+        if not 0 <= stack < STACKS:
+            return None
+        hits = (self.word(stacks + (stack << STACK_SHIFT) + at) for at in STACK_NOTES)
+        return next(filter(None, (self.from_hit(frame, hit) for hit in hits)), None)
+
+    def from_hit(self, frame, hit):
         if not hit or self.word(hit) != hit + FRAME_MARK:
             return None
         registers = {r: self.word(hit + FRAME_REGS + 8 * i) for i, r in enumerate(REGISTERS)}
-        return self.caller(frame, self.word(hit + FRAME_IP) + 1, self.word(hit + FRAME_SP), registers)
+        site = self.word(hit + FRAME_IP)
+        if signed(memory(hit + FRAME_DISTANCE, 8)) not in RETURNS:  # a return's is behind a call
+            site += 1
+        return self.caller(frame, site, self.word(hit + FRAME_SP), registers)
 
     @staticmethod
     def word(address):
@@ -233,7 +251,7 @@ class HitUnwinder(Unwinder):
 
     def __call__(self, frame):
         pc = int(frame.read_register("rip"))
-        for way in self.from_stub, self.from_call:
+        for way in self.from_stub, self.from_call, self.from_program:
             try:
                 found = way(frame, pc)
             except (gdb.error, gdb.MemoryError):  # nothing is there, or no agent

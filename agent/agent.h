@@ -54,7 +54,8 @@ struct agent_plan {
 	u32 flags; /* AGENT_SITE_* */
 	u32 module;
 	u64 func;      /* of AGENT_SITE_RETURN */
-	bool has_jump; /* else memory ends before .jump or, without a slot, before its bytes */
+	bool has_jump; /* else memory ends before .jump or, without a slot, before its bytes; with
+			  one, behind the stub's */
 	bool can_jump; /* .jump and what it leads to are in place */
 	struct arch_patch patch;
 	struct arch_jump jump; /* last */

@@ -367,11 +367,17 @@ static u64 patch_size(const struct arch_patch *p)
 	return p->slot ? sizeof(*p) : offsetof(struct arch_patch, slot_bytes);
 }
 
+static u64 jump_size(const struct arch_jump *j)
+{
+	return offsetof(struct arch_jump, bytes) + MIN(j->stub_len, sizeof(j->bytes));
+}
+
 static struct agent_plan *plan_new(const struct agent_site *s)
 {
 	bool jumps = s->jump.to;
-	struct agent_plan *plan = agent_alloc(
-		jumps ? sizeof(*plan) : offsetof(struct agent_plan, patch) + patch_size(&s->patch));
+	struct agent_plan *plan =
+		agent_alloc(jumps ? offsetof(struct agent_plan, jump) + jump_size(&s->jump)
+				  : offsetof(struct agent_plan, patch) + patch_size(&s->patch));
 
 	if (!plan)
 		return NULL;
@@ -382,13 +388,13 @@ static struct agent_plan *plan_new(const struct agent_site *s)
 	plan->has_jump = jumps;
 	plan->can_jump = false;
 	if (jumps)
-		plan->jump = s->jump;
+		memcpy(&plan->jump, &s->jump, jump_size(&s->jump));
 	return plan;
 }
 
 static bool jump_same(const struct agent_plan *plan, const struct arch_jump *j)
 {
-	return plan->has_jump ? memcmp(&plan->jump, j, sizeof(*j)) == 0 : !j->to;
+	return plan->has_jump ? memcmp(&plan->jump, j, jump_size(j)) == 0 : !j->to;
 }
 
 static bool plan_same(const struct agent_plan *plan, const struct agent_site *s)

@@ -193,7 +193,7 @@ for mode in "trap" auto; do
 	like "$mode: in words" "$(ebpfrt list -v -p "$target" "$lib:m_007")" \
 		"bytes, (trap, probed by a trap: EBPFRT_PROBE asks for breaks|jump \((pun|long|over)\), probed by a jump \((pun|long|over)\))$"
 	if [ $mode = auto ]; then
-		like "auto: a place of the link" "$(ebpfrt link show -v -p "$target")" "^		0x[0-9a-f]+  jump \((pun|long|over)\)$"
+		like "auto: a place of the link" "$(ebpfrt link show -v -p "$target")" "^		0x[0-9a-f]+  jump \((pun|long|over)\)(, a leaf)?$"
 		is "auto: ps knows how many" "$(ebpfrt ps --json | python3 -c '
 import json, sys
 t = json.load(sys.stdin)[0]

@@ -198,14 +198,6 @@ int agent_perf_ring_set(const struct agent_perf_ring *r, int fd);
 int agent_arena_add(const struct agent_arena *a);
 bool agent_arena_holds(u64 addr, u64 len);
 bool agent_arena_has_stub(u64 addr); /* and its record, perhaps empty */
-/* Where images are mapped, as long as there is room: among what is ours (entry.S: images_pages). */
-#define AGENT_IMAGES_SIZE (128u << 10)
-extern u8 agent_images[] __hidden;
-static inline bool agent_is_image(u64 ip)
-{
-	return ip - (u64)agent_images < AGENT_IMAGES_SIZE;
-}
-
 /* Is @ip in the code of a program? Any context; slow. */
 bool agent_prog_contains(u64 ip);
 bool agent_prog_resume(struct arch_regs *regs); /* ebpf_prog_resume() */

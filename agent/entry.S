@@ -360,7 +360,6 @@ agent_trap_self_break:
 	.set user_cs, 0x33
 	.set user_ss, 0x2b
 	.set flags_odd, 0x40400		/* AC, DF */
-	.set images_pages, 32			/* state.c */
 	.set hash_k1, 0x9e3779b97f4a7c15	/* base/hash.h */
 	.set vectors_there, 128		/* of what lies below the frame: JUMP_VECTORS */
 	.set vectors_size, 144
@@ -900,14 +899,6 @@ agent_ret_stubs:
 	.globl	agent_ret_stubs_end
 	.hidden	agent_ret_stubs_end
 agent_ret_stubs_end:
-
-/* Images are mapped here as long as there is room (state.c): near, and known to be programs' code. */
-	.section .bss.images, "aw", @nobits
-	.p2align 12
-	.globl	agent_images
-	.hidden	agent_images
-agent_images:
-	.zero	4096 * images_pages
 
 	.section .bss
 	.p2align 3

@@ -21,7 +21,7 @@ extern u8 _end[] __hidden;
 
 bool agent_contains(u64 ip)
 {
-	return ip >= (u64)__ehdr_start && ip < (u64)_end && !agent_is_image(ip);
+	return ip >= (u64)__ehdr_start && ip < (u64)_end;
 }
 
 bool agent_works(u64 ip)

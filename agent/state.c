@@ -69,7 +69,6 @@ struct lent_pages {
 
 static struct lent_chunk *lent_chunks;
 static struct lent_pages *lent_pages;
-static u64 images_used; /* bytes of agent_images */
 
 void *agent_lend(u64 size)
 {
@@ -91,16 +90,6 @@ void *agent_lend(u64 size)
 	return p;
 }
 
-/* What is among ours stays ours. */
-static void give_back(void *addr, u64 size)
-{
-	if (!agent_is_image((u64)addr))
-		sys_munmap(addr, size);
-	else
-		sys_mmap((u64)addr, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
-			 0);
-}
-
 long agent_lend_pages(long addr, u64 size)
 {
 	struct lent_pages *l;
@@ -109,7 +98,7 @@ long agent_lend_pages(long addr, u64 size)
 		return addr;
 	l = agent_lend(sizeof(*l));
 	if (!l) {
-		give_back((void *)addr, size);
+		sys_munmap((void *)addr, size);
 		return -ENOMEM;
 	}
 	*l = (struct lent_pages){lent_pages, (void *)addr, size};
@@ -123,9 +112,8 @@ void agent_state_release(void)
 
 	agent_state_forget();
 	for (struct lent_pages *l = lent_pages; l; l = l->next)
-		give_back(l->addr, l->size);
+		sys_munmap(l->addr, l->size);
 	lent_pages = NULL;
-	images_used = 0;
 	for (c = lent_chunks; c; c = next) {
 		next = c->next;
 		sys_munmap(c, c->size);
@@ -311,34 +299,19 @@ static bool image_fits(const struct ebpf_image *img, u32 size)
 	       (u64)img->nrefs * sizeof(struct ebpf_image_ref) <= size - img->refs;
 }
 
-/* Room for an image and a page behind it: among what is ours, or anywhere. */
-static long image_room(u64 size)
-{
-	const int prot = PROT_READ | PROT_WRITE, flags = MAP_PRIVATE | MAP_ANONYMOUS;
-	u64 at = (u64)agent_images + images_used;
-	long p;
-
-	if (size > AGENT_IMAGES_SIZE - images_used)
-		return sys_mmap(0, size, prot, flags, -1, 0);
-	p = sys_mmap(at, size, prot, flags | MAP_FIXED, -1, 0);
-	if (!sys_is_err(p))
-		images_used += size;
-	return p;
-}
-
 /* And a page of our own behind it. */
 static long image_pages(u32 size, int fd)
 {
 	u64 whole = ALIGN_UP((u64)size, (u64)EBPFRT_PAGE_SIZE) + EBPFRT_PAGE_SIZE;
-	long p = image_room(whole), image;
+	long p = sys_mmap(0, whole, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	long image;
 
 	if (sys_is_err(p))
 		return p;
 	image = sys_mmap((u64)p, size, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_FIXED, fd, 0);
 	if (!sys_is_err(image))
 		return agent_lend_pages(p, whole);
-	if (!agent_is_image((u64)p))
-		sys_munmap((void *)p, whole);
+	sys_munmap((void *)p, whole);
 	return image;
 }
 

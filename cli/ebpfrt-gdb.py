@@ -170,7 +170,7 @@ STUB_BACK, STUB_TAIL = STUB_HEAD + 4, STUB_HEAD + 12
 # how far the stack is below where it was, at its instructions
 STUB_DEPTHS = {0: 0, 5: RED_ZONE, 10: RED_ZONE + 8, STUB_HEAD: RED_ZONE + 8, STUB_BACK: RED_ZONE + 8, STUB_TAIL: 0}
 # of the stacks that programs run on: where a hit's frame is noted, by the short way or by another
-IMAGES_SIZE, STACK_SHIFT, STACKS, STACK_NOTES = 128 << 10, 15, 17, (32256, 32256 + 160 + 296)
+STACK_SHIFT, STACKS, STACK_NOTES = 15, 17, (32256, 32256 + 160 + 296)
 CALL_FRAME, FRAME_REGS, FRAME_IP, FRAME_SP, FRAME_MARK = 2736, 32, 160, 184, 0x5EED5EED  # entry.S
 FRAME_DISTANCE, RETURNS = 208, (-5, -4)
 
@@ -227,12 +227,10 @@ class HitUnwinder(Unwinder):
         return self.from_hit(frame, self.word(int(frame.read_register("rbx")) + CALL_FRAME))
 
     def from_program(self, frame, pc):
-        if not 0 <= pc - int(gdb.parse_and_eval("(long)&agent_images")) < IMAGES_SIZE:
-            return None
         stacks = int(gdb.parse_and_eval("(long)&agent_stacks"))
         stack = int(frame.read_register("rsp")) - stacks >> STACK_SHIFT
-        if not 0 <= stack < STACKS:
-            return None
+        if not 0 <= stack < STACKS or "No symbol" not in gdb.execute(f"info symbol {pc:#x}", to_string=True):
+            return None  # the agent's own code is in its file
         hits = (self.word(stacks + (stack << STACK_SHIFT) + at) for at in STACK_NOTES)
         return next(filter(None, (self.from_hit(frame, hit) for hit in hits)), None)
 

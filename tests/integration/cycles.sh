@@ -46,7 +46,7 @@ unlike "no map, image or ring stays" "$(grep -v ' /memfd:ebpfrt-\(agent\|slots\)
 [ "$(wc -l <"/proc/$target/maps")" -lt "$attached" ] && ok "there are fewer mappings than before" || not_ok "mappings" "$attached"
 kib=$(awk '{n += $1} END {print n + 0}' left)
 echo "# $kib KiB of address space in $(wc -l <left) mappings"
-[ "$kib" -lt 3328 ] && ok "what stays is not much" || not_ok "what stays is not much" "$kib KiB"
+[ "$kib" -lt 3072 ] && ok "what stays is not much" || not_ok "what stays is not much" "$kib KiB"
 
 # by the command line, as it does whatever it does: few of them
 i=0

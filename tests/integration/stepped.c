@@ -29,6 +29,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "steps.h"
+
 #define STEPS_MAX 20000
 
 long work(long x);
@@ -112,42 +114,15 @@ static void run(bool fresh)
 /* --- the tracer ---------------------------------------------------------------------------------
  */
 
-/* What the signal stop is for, to be passed on; 0: nothing. */
-static int resume(pid_t pid, int request, int sig)
-{
-	int status;
-
-	if (ptrace(request, pid, NULL, (void *)(long)sig) || waitpid(pid, &status, __WALL) < 0 ||
-	    !WIFSTOPPED(status)) {
-		printf("the target has ended\n");
-		exit(1);
-	}
-	return status >> 16 == PTRACE_EVENT_STOP ? 0 : WSTOPSIG(status);
-}
-
-static unsigned long step(pid_t pid)
-{
-	struct user_regs_struct regs;
-	siginfo_t info;
-	int sig = 0;
-
-	do { /* its own breaks are its own */
-		sig = resume(pid, PTRACE_SINGLESTEP, sig);
-		ptrace(PTRACE_GETSIGINFO, pid, NULL, &info);
-	} while (sig == SIGTRAP && info.si_code == SI_KERNEL);
-	ptrace(PTRACE_GETREGS, pid, NULL, &regs);
-	return regs.rip;
-}
-
 /* False: the call was over before. */
 static int signal_after(pid_t pid, unsigned long at, int steps)
 {
 	int sig = 0;
 
-	while (step(pid) != at)
+	while (step(pid).ip != at)
 		;
 	for (int i = 0; i < steps; i++)
-		if (step(pid) == at + (unsigned long)(call_ends - call_begins))
+		if (step(pid).ip == at + (unsigned long)(call_ends - call_begins))
 			return 0;
 	syscall(SYS_tgkill, pid, pid, SIGUSR1);
 	do
